@@ -1,0 +1,1 @@
+"""The domain: values, state machine and scheduling; standard library only, no I/O."""

@@ -1,0 +1,253 @@
+"""Whether a job may be started, and what it looks like then. Pure: facts in, values out."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from orchestrator.core.allowance import Ancestry, Ceilings, what_is_left
+from orchestrator.core.errors import InvalidRequest, Refused
+from orchestrator.core.model import JobConfig, TaskSpec
+from orchestrator.core.submission import ConfigRequest
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defaults:
+    """What a request gets that does not say otherwise."""
+
+    max_workers: int = 10
+    default_timeout: float = 300.0
+    max_retries: int = 2
+    execution_mode: str = "native"
+    enable_recursion: bool = True
+    max_depth: int = 3
+    agent: str = "auto"
+
+
+_TASK_FIELDS = tuple(field.name for field in fields(TaskSpec))
+
+
+def fold(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
+    """Fingerprint of what is asked for: the same for the same request and tasks."""
+    asked = [fold(request), [[getattr(task, name) for name in _TASK_FIELDS] for task in tasks]]
+    # Mappings are made plain; their order of insertion is no difference.
+    text = json.dumps(asked, sort_keys=True, default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+#: What the retry of a job may change.
+RETRY_SETTINGS = (
+    "max_workers",
+    "default_timeout",
+    "max_retries",
+    "max_wall_seconds",
+    "max_recursion_depth",
+)
+
+
+def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
+    """A job's settings for its retry. Raise InvalidRequest for what a retry cannot change."""
+    given = [each.name for each in fields(asked) if getattr(asked, each.name) not in (None, {})]
+    fixed = [name for name in given if name not in RETRY_SETTINGS]
+    if fixed:
+        raise InvalidRequest(
+            f"a retry cannot change {', '.join(fixed)}; it can change {', '.join(RETRY_SETTINGS)}"
+        )
+    workers = _or(asked.max_workers, config.max_workers)
+    _ceiling("max_workers", workers, "max_workers", ceilings.max_workers)
+    wall = _or(asked.max_wall_seconds, config.max_wall_seconds)
+    _ceiling("max_wall_seconds", wall, "max_wall_seconds", ceilings.max_wall_seconds)
+    depth = _or(asked.max_recursion_depth, config.max_depth)
+    _ceiling("max_recursion_depth", depth, "max_depth", ceilings.max_depth)
+    return replace(
+        config,
+        max_workers=workers,
+        default_timeout=_or(asked.default_timeout, config.default_timeout),
+        max_retries=_or(asked.max_retries, config.max_retries),
+        retries_asked=config.retries_asked or asked.max_retries is not None,
+        max_wall_seconds=wall,
+        max_depth=depth,
+    )
+
+
+def check_supported(asked: ConfigRequest, defaults: Defaults) -> None:
+    """Raise InvalidRequest for what this release cannot do."""
+    if _or(asked.execution_mode, defaults.execution_mode) == "windows":
+        raise InvalidRequest(
+            "execution_mode windows does not work here yet; use native (or wsl, which is the same)",
+            kind="not-supported",
+        )
+    if asked.planner not in (None, "rules"):
+        raise InvalidRequest(
+            f"there is no planner {asked.planner!r}; known: rules", kind="not-supported"
+        )
+
+
+def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) -> JobConfig:
+    """The settings of a root job. Raise Refused where a ceiling is exceeded."""
+    depth = _or(asked.max_recursion_depth, defaults.max_depth)
+    _ceiling("max_recursion_depth", depth, "max_depth", ceilings.max_depth)
+    workers = _or(asked.max_workers, min(defaults.max_workers, ceilings.max_workers))
+    _ceiling("max_workers", workers, "max_workers", ceilings.max_workers)
+    wall = _or(asked.max_wall_seconds, ceilings.max_wall_seconds)
+    _ceiling("max_wall_seconds", wall, "max_wall_seconds", ceilings.max_wall_seconds)
+    return JobConfig(
+        max_workers=workers,
+        default_timeout=_or(asked.default_timeout, defaults.default_timeout),
+        max_retries=_or(asked.max_retries, defaults.max_retries),
+        retries_asked=asked.max_retries is not None,
+        execution_mode=_or(asked.execution_mode, defaults.execution_mode),
+        enable_recursion=_or(asked.enable_recursion, defaults.enable_recursion),
+        max_depth=max(0, depth - (asked.current_depth or 0)),
+        agent=_or(asked.agent, defaults.agent),
+        max_wall_seconds=wall,
+        max_total_workers=asked.max_total_workers,
+        max_steps=asked.max_steps,
+        max_tokens=asked.max_tokens,
+        max_cost_usd=asked.max_cost_usd,
+        merge_strategy=_or(asked.merge_strategy, "auto"),
+        git=_or(asked.git, "auto"),
+        planner=_or(asked.planner, "rules"),
+        labels=dict(asked.labels),
+    )
+
+
+def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
+    """The settings of a child job: its parent's, lowered by what it asks for, never raised."""
+    above = line.parent_job.config
+    wall_left = max(0.0, line.root.wall_end - line.now)
+    depth = above.max_depth
+    if asked.max_recursion_depth is not None:
+        depth = min(depth, asked.max_recursion_depth)
+    return JobConfig(
+        max_workers=_least(asked.max_workers, above.max_workers),
+        default_timeout=_or(asked.default_timeout, above.default_timeout),
+        max_retries=_or(asked.max_retries, above.max_retries),
+        retries_asked=asked.max_retries is not None or above.retries_asked,
+        execution_mode=_or(asked.execution_mode, above.execution_mode),
+        enable_recursion=above.enable_recursion and asked.enable_recursion is not False,
+        max_depth=depth,
+        agent=_or(asked.agent, above.agent),
+        max_wall_seconds=_least(asked.max_wall_seconds, wall_left),
+        max_total_workers=_least_known(asked.max_total_workers, above.max_total_workers),
+        max_steps=_least_known(asked.max_steps, above.max_steps),
+        max_tokens=_least_known(asked.max_tokens, above.max_tokens),
+        max_cost_usd=_least_known(asked.max_cost_usd, above.max_cost_usd),
+        merge_strategy=_or(asked.merge_strategy, above.merge_strategy),
+        git=above.git,
+        planner=_or(asked.planner, above.planner),
+        labels={**above.labels, **asked.labels},
+    )
+
+
+def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
+    """Raise Refused when the worker may not start one more child job."""
+    depth = line.parent_job.depth + 1
+    left = what_is_left(line, ceilings)
+    if asked.current_depth is not None and asked.current_depth != depth:
+        raise InvalidRequest(
+            f"current_depth is {asked.current_depth}, but this job would be at depth {depth}; "
+            "leave current_depth out or send ORCHESTRATOR_DEPTH + 1",
+            kind="depth-mismatch",
+        )
+    if not line.parent_job.config.enable_recursion:
+        raise Refused(
+            "this job may not start child jobs (enable_recursion is false); do the work yourself",
+            kind="recursion-disabled",
+            left=left,
+        )
+    if depth > line.parent_job.config.max_depth:
+        deepest = line.parent_job.config.max_depth
+        raise Refused(
+            f"a child job would be at depth {depth}, and {deepest} is the deepest allowed; "
+            "do the work yourself",
+            kind="limit-depth",
+            left=left,
+        )
+    _check_count(left["child_jobs"], "child jobs of this worker", "limit-children", left)
+    _check_count(left["child_jobs_in_root"], "child jobs of the root", "limit-descendants", left)
+    _check_count(left["wall_seconds"], "seconds of the root job", "limit-wall", left)
+
+
+def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
+    """Raise Refused when a job has more tasks than one job may have."""
+    if max(len(tasks), workers) > ceilings.max_tasks_per_job:
+        raise Refused(
+            f"{len(tasks)} tasks ({workers} workers), and {ceilings.max_tasks_per_job} is the most "
+            "that one job may have; split the request",
+            kind="limit-tasks",
+            left={"tasks": ceilings.max_tasks_per_job},
+        )
+
+
+def check_total(config: JobConfig, already: int, more: int) -> None:
+    """Raise Refused when the tree would have more workers than ``max_total_workers``."""
+    allowed = config.max_total_workers
+    if allowed is not None and already + more > allowed:
+        raise Refused(
+            f"{more} more workers would make {already + more} in all, and max_total_workers is "
+            f"{allowed}; ask for fewer tasks or do the work yourself",
+            kind="limit-workers",
+            left={"workers": max(0, allowed - already)},
+        )
+
+
+def check_cycle(
+    asked_digest: str,
+    prompt_digest: str | None,
+    line: Ancestry,
+    left: Mapping[str, object] | None = None,
+) -> None:
+    """Raise Refused when an ancestor was asked the very same."""
+    for job in line.ancestors:
+        if job.digest == asked_digest:
+            raise Refused(
+                f"job {job.id}, an ancestor, was asked the same; ask for a part of it instead",
+                kind="cycle",
+                left=left,
+            )
+    if prompt_digest is not None and prompt_digest in line.worker_digests:
+        raise Refused(
+            "this is the task of the asking worker, or of one above it; ask for a part of it",
+            kind="cycle",
+            left=left,
+        )
+
+
+def _check_count(left: object, what: str, kind: str, all_left: Mapping[str, object]) -> None:
+    if left == 0:
+        raise Refused(
+            f"no {what} are left; do the rest of the work yourself", kind=kind, left=all_left
+        )
+
+
+def _ceiling(name: str, value: float, limit: str, ceiling: float) -> None:
+    if value > ceiling:
+        raise Refused(
+            f"{name} is {value:g}, and limits.{limit} of this server is {ceiling:g}; ask for less "
+            "or raise it in config.yaml",
+            kind="limit-" + limit.removeprefix("max_").replace("_seconds", ""),
+            left={name: ceiling},
+        )
+
+
+def _or(asked: T | None, default: T) -> T:
+    return default if asked is None else asked
+
+
+def _least(asked: N | None, most: N) -> N:
+    return most if asked is None else min(asked, most)
+
+
+def _least_known(asked: N | None, most: N | None) -> N | None:
+    if asked is None or most is None:
+        return asked if most is None else most
+    return min(asked, most)

@@ -1,0 +1,41 @@
+"""What the scheduler wants done; the supervisor does it once the turn is stored."""
+
+from dataclasses import dataclass
+
+from orchestrator.core.model import EndedBy, WorkerKey
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    key: WorkerKey
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    key: WorkerKey
+    attempt: int
+    ended_by: EndedBy
+    stopped_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetWaiting:
+    """Stop or resume the clock of an attempt's timeout."""
+
+    key: WorkerKey
+    attempt: int
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Render:
+    """All workers of the job are done: write its reports, then say so to the scheduler."""
+
+    root_id: str
+    job_id: str
+    #: The job, its ancestors and its descendants: what its reports speak of.
+    family: tuple[str, ...]
+
+
+Command = Start | Stop | SetWaiting | Render

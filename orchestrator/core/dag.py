@@ -1,0 +1,42 @@
+"""The dependency graph of one job's tasks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from orchestrator.core.errors import InvalidRequest, PlanCycle
+from orchestrator.core.model import TaskSpec
+
+
+def check(tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest when ids repeat or are unknown, PlanCycle when tasks form a circle."""
+    known: set[str] = set()
+    for task in tasks:
+        if task.id in known:
+            raise InvalidRequest(f"two tasks have the id {task.id!r}; ids are unique within a job")
+        known.add(task.id)
+    for task in tasks:
+        _check_known(task, known)
+    try:
+        TopologicalSorter({task.id: task.depends_on for task in tasks}).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise PlanCycle(f"tasks wait for each other: {circle}; remove one depends_on") from error
+
+
+def _check_known(task: TaskSpec, known: set[str]) -> None:
+    for needed in task.depends_on:
+        if needed not in known:
+            names = ", ".join(sorted(known)[:10])
+            raise InvalidRequest(
+                f"task {task.id!r} depends on {needed!r}, which is not a task here; known: {names}",
+                kind="unknown-dependency",
+            )
+
+
+def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
+    """For each task id, the ids of the tasks that wait for it, in task order."""
+    waiting: dict[str, list[str]] = {}
+    for task in tasks:
+        for needed in dict.fromkeys(task.depends_on):
+            waiting.setdefault(needed, []).append(task.id)
+    return {needed: tuple(ids) for needed, ids in waiting.items()}

@@ -1,0 +1,196 @@
+"""What follows an end: another attempt, waiting for child jobs, success or failure, skipping."""
+
+from dataclasses import replace
+
+from orchestrator.core.commands import Render, Stop
+from orchestrator.core.events import EventKind
+from orchestrator.core.forest import Forest, Node
+from orchestrator.core.model import EndedBy, Job, Worker, WorkerKey
+from orchestrator.core.outcome import Verdict
+from orchestrator.core.retry import failure_reason, may_retry, retry_delay
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+
+class Endings:
+    def __init__(self, forest: Forest, backoff_seconds: float) -> None:
+        self._forest = forest
+        self._ledger = forest.ledger
+        self._backoff = backoff_seconds
+        #: Jobs whose workers are all done and whose reports are being written.
+        self.rendering: set[str] = set()
+
+    def settle(self, key: WorkerKey, verdict: Verdict, now: float) -> None:
+        """Decide what follows the end of a worker's process."""
+        node, worker = self._forest.nodes[key], self._ledger.workers[key]
+        if node.open_children:
+            # Else a child job could outlive the cancel because its parent succeeded meanwhile.
+            verdict = self._stopped_verdict(worker) or verdict
+        if not verdict.succeeded and self._try_again(worker, node, verdict, now):
+            return
+        if not verdict.succeeded:
+            for child in sorted(node.open_children):
+                by = f"{worker.id}, which ended {verdict.status}"
+                self.stop_tree(child, EndedBy.CANCEL, by, now)
+        if node.open_children:
+            self._wait_without_process(worker, node, verdict)
+        else:
+            self._end_worker(worker, self._with_children(worker, verdict), now)
+
+    def stop_tree(self, job_id: str, ended_by: EndedBy, by: str, now: float) -> None:
+        """Stop a job and all its descendants, deepest first. Idempotent."""
+        for each in self._forest.subtree(job_id):
+            job = self._ledger.jobs[each]
+            if job.status.ended or job.cancelled_by is not None:
+                continue
+            words = "cancelled" if ended_by is EndedBy.CANCEL else "stopped"
+            self._ledger.update_job(each, cancelled_by=by, reason=f"{words} by {by}")
+            self._ledger.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
+            self._stop_workers(each, ended_by, by, now)
+
+    def check_job(self, job_id: str, now: float) -> None:
+        """When all workers of a job are done, have its reports written."""
+        job = self._ledger.jobs[job_id]
+        if self._forest.plans[job_id].open_workers or job_id in self.rendering:
+            return
+        self._forest.begin_job(job, now)
+        self.rendering.add(job_id)
+        above = [each.id for each in self._forest.ancestors(job)]
+        family = (*above, *self._forest.subtree(job_id))
+        self._forest.commands.append(Render(job.root_id, job_id, family))
+
+    def stop_again(self, worker: Worker) -> None:
+        """After a restart: its job is being cancelled."""
+        job = self._forest.job_of(worker)
+        if job.cancelled_by is not None:
+            self._forest.nodes[worker.key].stopping = True
+            stop = Stop(worker.key, worker.attempt, _ended_by(job), job.cancelled_by)
+            self._forest.commands.append(stop)
+
+    def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        """After a restart: its process was gone, and what it comes to had been decided."""
+        node, stopped = self._forest.nodes[worker.key], self._stopped_verdict(worker)
+        node.stopping, node.verdict = stopped is not None, stopped or verdict
+        if not node.open_children:
+            self.settle(worker.key, node.verdict, now)
+
+    def _stopped_verdict(self, worker: Worker) -> Verdict | None:
+        """What the worker comes to when its job is being stopped."""
+        job = self._forest.job_of(worker)
+        return None if job.cancelled_by is None else _stopped(_ended_by(job), job.cancelled_by)
+
+    def _try_again(self, worker: Worker, node: Node, verdict: Verdict, now: float) -> bool:
+        task, job = self._forest.task_of(worker), self._forest.job_of(worker)
+        if job.cancelled_by is not None or node.stopping:
+            return False
+        child_failed = self._failed_child(worker) is not None
+        if not may_retry(worker, task, job.config, verdict, child_failed):
+            return False
+        delay = retry_delay(worker, self._backoff)
+        again = self._ledger.move_worker(
+            worker.key,
+            WorkerStatus.PENDING,
+            reason=f"{verdict.reason}; tried again in {delay:g} s",
+            failure=verdict.failure,
+            not_before=now + delay,
+        )
+        node.verdict = None
+        said = {"attempt": worker.attempt, "reason": verdict.reason, "delay_seconds": delay}
+        self._ledger.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **said)
+        self._forest.queue(again)
+        return True
+
+    def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
+        node.verdict = verdict
+        why = f"its process has ended ({verdict.reason or 'exit code 0'}); its child jobs run"
+        if worker.status is WorkerStatus.WAITING:
+            self._ledger.update_worker(worker.key, reason=why)
+        else:
+            self._ledger.move_worker(worker.key, WorkerStatus.WAITING, reason=why)
+
+    def _with_children(self, worker: Worker, verdict: Verdict) -> Verdict:
+        if not verdict.succeeded or not worker.child_job_ids:
+            return verdict
+        failed = self._failed_child(worker)
+        if failed is not None:
+            reason = f"child job {failed.id} ended {failed.status}"
+            return Verdict(status=WorkerStatus.FAILED, reason=reason)
+        return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
+
+    def _failed_child(self, worker: Worker) -> Job | None:
+        """A child job that did not complete, and was neither taken back nor made up for."""
+        children = [self._ledger.jobs[job_id] for job_id in worker.child_job_ids]
+        completed = {child.digest for child in children if child.status is JobStatus.COMPLETED}
+        for child in children:
+            if child.status.ended and child.status is not JobStatus.COMPLETED:
+                taken_back = child.cancelled_by == worker.id
+                if not taken_back and child.digest not in completed:
+                    return child
+        return None
+
+    def _end_worker(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        task, job = self._forest.task_of(worker), self._forest.job_of(worker)
+        reason = failure_reason(worker, task, job.config, verdict)
+        self._record_end(worker, replace(verdict, reason=reason), now)
+        self._task_progress(self._ledger.workers[worker.key], now)
+
+    def _record_end(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        status, reason = verdict.status, verdict.reason
+        ended = self._ledger.move_worker(
+            worker.key, status, reason=reason, failure=verdict.failure, ended_at=now
+        )
+        files = list(ended.result.files_created[:100]) if ended.result else []
+        said = {"status": str(status), "reason": reason, "files_created": files}
+        job = self._forest.job_of(worker)
+        self._ledger.emit(EventKind.WORKER_ENDED, job, now, worker.id, **said)
+        del self._forest.nodes[worker.key]
+
+    def _task_progress(self, worker: Worker, now: float) -> None:
+        """Start what waited for this worker's task, or skip it, and all that follows from that."""
+        plan = self._forest.plans[worker.job_id]
+        ended = [(worker.task_id, worker.status.succeeded)]
+        while ended:
+            for following in plan.ended(*ended.pop()):
+                for key in plan.workers_of(following):
+                    other = self._ledger.workers[key]
+                    if other.status is not WorkerStatus.PENDING:
+                        continue
+                    if plan.is_ready(following):
+                        self._forest.queue(other)
+                    else:
+                        self._skip(other, worker.task_id, now)
+                        ended.append((following, False))
+        self.check_job(worker.job_id, now)
+
+    def _skip(self, worker: Worker, cause: str, now: float) -> None:
+        task, plan = self._forest.task_of(worker), self._forest.plans[worker.job_id]
+        needed = next((each for each in task.depends_on if plan.hopeless(each)), cause)
+        reason = f"task {needed!r}, which it needs, did not succeed"
+        self._record_end(worker, Verdict(status=WorkerStatus.SKIPPED, reason=reason), now)
+
+    def _stop_workers(self, job_id: str, ended_by: EndedBy, by: str, now: float) -> None:
+        plan = self._forest.plans[job_id]
+        for worker in self._forest.workers_of(job_id):
+            node = self._forest.nodes.get(worker.key)
+            if node is None or node.stopping:
+                continue
+            node.stopping = True
+            if node.alive:
+                stop = Stop(worker.key, worker.attempt, ended_by, by)
+                self._forest.commands.append(stop)
+            elif node.open_children:
+                # Its process is gone or not there again yet: it ends after its child jobs.
+                self._wait_without_process(worker, node, _stopped(ended_by, by))
+            else:
+                self._record_end(worker, _stopped(ended_by, by), now)
+                plan.ended(worker.task_id, False)
+        self.check_job(job_id, now)
+
+
+def _ended_by(job: Job) -> EndedBy:
+    return EndedBy.TIMEOUT if job.out_of_time else EndedBy.CANCEL
+
+
+def _stopped(ended_by: EndedBy, by: str) -> Verdict:
+    if ended_by is EndedBy.CANCEL:
+        return Verdict(status=WorkerStatus.CANCELLED, reason=f"cancelled by {by}")
+    return Verdict(status=WorkerStatus.TIMEOUT, reason=f"stopped by {by}")

@@ -1,0 +1,129 @@
+"""Every error that is raised on purpose.
+
+OrchestratorError
+├── ConfigError          a setting is wrong
+├── InvalidRequest       a request cannot be carried out as it is written
+│   ├── UnknownAgent
+│   ├── PlanCycle
+│   └── Refused          a limit was hit; carries what is left
+├── NotFound             there is no such thing, or it is not the caller's
+├── Conflict             the thing is in a state that does not allow it
+├── Unauthorized         no key, or a key that opens nothing
+├── Forbidden            the key opens this, but not for what is asked
+├── Unavailable          cannot be done now, may be later
+├── WorkspaceBusy        another server holds the workspace
+├── StoreError           the store could not be read or written
+├── LaunchError          a process could not be started
+└── ContainmentUnavailable  workers cannot be held as the settings ask
+"""
+
+from collections.abc import Mapping
+
+
+class OrchestratorError(Exception):
+    """Something went wrong in a way the product foresaw."""
+
+    #: Stable slug: the last part of a problem's ``type`` in the API.
+    kind = "error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class ConfigError(OrchestratorError):
+    """The configuration is wrong."""
+
+    kind = "config"
+
+
+class InvalidRequest(OrchestratorError):
+    """The request cannot be carried out as it is written."""
+
+    kind = "invalid-request"
+
+    def __init__(self, message: str | None = None, *, kind: str | None = None) -> None:
+        super().__init__(message)
+        if kind is not None:
+            self.kind = kind
+
+
+class UnknownAgent(InvalidRequest):
+    """There is no agent of that name."""
+
+    kind = "unknown-agent"
+
+
+class PlanCycle(InvalidRequest):
+    """Tasks depend on each other in a circle."""
+
+    kind = "plan-cycle"
+
+
+class Refused(InvalidRequest):
+    """A limit was hit; ``left`` says what the caller may still do."""
+
+    kind = "limit"
+
+    def __init__(
+        self, message: str, *, kind: str, left: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message, kind=kind)
+        self.left = dict(left or {})
+
+
+class NotFound(OrchestratorError):
+    """There is no such thing."""
+
+    kind = "not-found"
+
+
+class Conflict(OrchestratorError):
+    """The thing is not in a state that allows this."""
+
+    kind = "conflict"
+
+
+class Unauthorized(OrchestratorError):
+    """The key is missing or opens nothing."""
+
+    kind = "unauthorized"
+
+
+class Forbidden(OrchestratorError):
+    """The key does not allow this."""
+
+    kind = "forbidden"
+
+
+class Unavailable(OrchestratorError):
+    """This cannot be done now; try again later."""
+
+    kind = "unavailable"
+
+
+class WorkspaceBusy(OrchestratorError):
+    """Another server holds this workspace."""
+
+    kind = "workspace-busy"
+
+
+class StoreError(OrchestratorError):
+    """The store could not be read or written."""
+
+    kind = "store"
+
+
+class LaunchError(OrchestratorError):
+    """A process could not be started."""
+
+    kind = "launch"
+
+
+class ContainmentUnavailable(OrchestratorError):
+    """Workers cannot be held together as the settings ask."""
+
+    kind = "containment"

@@ -1,0 +1,43 @@
+"""Typed facts, stored in order; streams, reports and metrics are built from them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    #: A job was accepted and stored. data: request, parent_worker_id, depth, tasks
+    JOB_SUBMITTED = "job_submitted"
+    #: The first worker of a job is about to start.
+    JOB_STARTED = "job_started"
+    #: Somebody asked for the job's end. data: by
+    JOB_CANCEL_REQUESTED = "job_cancel_requested"
+    #: What did not succeed runs again. data: by, workers
+    JOB_RETRIED = "job_retried"
+    #: A worker asked for a child job and hit a limit. data: limit, detail, request, number
+    CHILD_JOB_REFUSED = "child_job_refused"
+    #: All workers are done and the reports are written. data: status, reason
+    JOB_ENDED = "job_ended"
+    #: An attempt is about to start. data: attempt, agent
+    WORKER_STARTED = "worker_started"
+    #: The worker lends its slot while its child jobs run. data: child_job_ids
+    WORKER_WAITING = "worker_waiting"
+    #: The worker has its slot again.
+    WORKER_RESUMED = "worker_resumed"
+    #: An attempt failed and another follows. data: attempt, reason, delay_seconds
+    WORKER_RETRYING = "worker_retrying"
+    #: The worker is done. data: status, reason, files_created
+    WORKER_ENDED = "worker_ended"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """``seq`` counts from 1 within a root job, without gaps."""
+
+    root_id: str
+    seq: int
+    job_id: str
+    kind: EventKind
+    at: float
+    worker_id: str | None = None
+    data: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,151 @@
+"""The unfinished trees: their records, plans and nodes, and who stands where in them."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.core.commands import Command
+from orchestrator.core.ledger import Ledger
+from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.outcome import Verdict
+from orchestrator.core.plan import Plan
+from orchestrator.core.ready import Ready
+from orchestrator.core.slots import Slots
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+
+@dataclass(slots=True)
+class Node:
+    """What is known of a worker beyond its record, while it is not done."""
+
+    alive: bool = False
+    has_slot: bool = False
+    stopping: bool = False
+    #: Its unfinished child jobs.
+    open_children: set[str] = field(default_factory=set)
+    #: Child jobs that its present attempt was refused.
+    refused_child_jobs: int = 0
+    #: What it will come to once its child jobs have ended; its process is gone.
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeSize:
+    child_jobs: int
+    workers: int
+
+
+class Forest:
+    def __init__(self, slots: Slots) -> None:
+        self.ledger = Ledger()
+        self.slots = slots
+        self.ready = Ready()
+        self.plans: dict[str, Plan] = {}
+        self.nodes: dict[WorkerKey, Node] = {}
+        self.commands: list[Command] = []
+        #: Root id -> ids of all its jobs, parents before their children.
+        self._trees: dict[str, list[str]] = {}
+        #: (end of its wall time, job id), soonest first.
+        self._deadlines: list[tuple[float, str]] = []
+
+    def __contains__(self, root_id: str) -> bool:
+        return root_id in self._trees
+
+    def job_of(self, worker: Worker) -> Job:
+        return self.ledger.jobs[worker.job_id]
+
+    def task_of(self, worker: Worker) -> TaskSpec:
+        return self.plans[worker.job_id].tasks[worker.task_id]
+
+    def workers_of(self, job_id: str) -> list[Worker]:
+        return [self.ledger.workers[key] for key in self.plans[job_id].workers]
+
+    def jobs_of(self, root_id: str) -> Sequence[str]:
+        return self._trees[root_id]
+
+    def size_of(self, root_id: str) -> TreeSize:
+        """How large an unfinished tree is; nothing for any other. Any thread may ask."""
+        jobs = [self.plans[job_id] for job_id in tuple(self._trees.get(root_id, ()))]
+        return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=sum(each.size for each in jobs))
+
+    def ancestors(self, job: Job) -> Sequence[Job]:
+        """From the job's parent up to its root."""
+        line: list[Job] = []
+        while job.parent_job_id is not None:
+            job = self.ledger.jobs[job.parent_job_id]
+            line.append(job)
+        return line
+
+    def subtree(self, job_id: str) -> Sequence[str]:
+        """The job and its descendants, deepest first."""
+        below = {job_id}
+        for each in self._trees[self.ledger.jobs[job_id].root_id]:
+            if self.ledger.jobs[each].parent_job_id in below:
+                below.add(each)
+        return sorted(below, key=lambda each: -self.ledger.jobs[each].depth)
+
+    def register(self, job: Job, plan: Plan) -> None:
+        """Take in a job whose record and workers are in the ledger."""
+        self._trees.setdefault(job.root_id, []).append(job.id)
+        self.slots.add_job(job, self.ancestors(job))
+        self.watch_wall_time(job)
+        self.install(job, plan)
+
+    def install(self, job: Job, plan: Plan) -> None:
+        """Give every worker that is not done a node, and queue those that can start."""
+        self.plans[job.id] = plan
+        for key in plan.workers:
+            worker = self.ledger.workers[key]
+            if worker.status.ended:
+                continue
+            self.nodes[key] = Node()
+            if worker.status is WorkerStatus.PENDING and plan.is_ready(worker.task_id):
+                self.queue(worker)
+
+    def queue(self, worker: Worker) -> None:
+        job = self.job_of(worker)
+        if worker.not_before:
+            self.ready.push_later(worker.key, job, worker.not_before)
+        else:
+            self.ready.push(worker.key, job)
+
+    def watch_wall_time(self, job: Job) -> None:
+        heapq.heappush(self._deadlines, (job.wall_end, job.id))
+
+    def jobs_out_of_time(self, now: float) -> Iterator[Job]:
+        """Jobs whose wall time is over; each is given once."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, job_id = heapq.heappop(self._deadlines)
+            job = self.ledger.jobs[job_id]
+            if job.status.ended or job.cancelled_by:
+                continue
+            if job.wall_end > now:
+                self.watch_wall_time(job)
+            else:
+                yield job
+
+    def next_time(self) -> float | None:
+        """When something is due although nothing happens."""
+        times = [self.ready.next_delayed] if self.ready.next_delayed is not None else []
+        times += [self._deadlines[0][0]] if self._deadlines else []
+        return min(times, default=None)
+
+    def begin_job(self, job: Job, now: float) -> Job:
+        """A pending job runs from now on; any other is left as it is."""
+        if job.status is not JobStatus.PENDING:
+            return job
+        return self.ledger.move_job(job.id, JobStatus.RUNNING, started_at=now)
+
+    def forget(self, root_id: str) -> None:
+        """Drop a tree that has ended; it stays in the store."""
+        job_ids = self._trees.pop(root_id)
+        gone = set(job_ids)
+        self._deadlines = [each for each in self._deadlines if each[1] not in gone]
+        heapq.heapify(self._deadlines)
+        keys = [key for job_id in job_ids for key in self.plans[job_id].workers]
+        for job_id in job_ids:
+            del self.plans[job_id]
+            self.slots.drop_job(job_id)
+            self.ready.drop_job(job_id)
+        self.ready.forget_root(root_id)
+        self.ledger.forget(root_id, job_ids, keys)

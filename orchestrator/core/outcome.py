@@ -1,0 +1,132 @@
+"""What an attempt came to: how it ended x what the agent says x evidence.
+
+Exit code 0 alone is never success. The rows are tried from the top; the first that fits decides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from zlib import crc32
+
+from orchestrator.core.model import WALL_TIME, EndedBy, Evidence, Exit
+from orchestrator.core.states import WorkerStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    status: WorkerStatus
+    reason: str = ""
+    #: Another attempt may end differently.
+    retry: bool = False
+    #: Equal for failures that are the same; empty when it cannot be compared.
+    failure: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is WorkerStatus.SUCCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table: when it fits, and what it means then."""
+
+    name: str
+    fits: Callable[[Exit, Evidence], bool]
+    status: WorkerStatus
+    reason: Callable[[Exit, Evidence], str]
+    retry: bool = False
+
+
+def _died(exit: Exit, _: Evidence) -> str:
+    return f"killed by signal {exit.signal}"
+
+
+def _code(exit: Exit, evidence: Evidence) -> str:
+    said = f": {evidence.error}" if evidence.error else ""
+    return f"exit code {exit.code}{said}"
+
+
+def _out_of_time(exit: Exit) -> str:
+    if exit.stopped_by.startswith(WALL_TIME):
+        return f"stopped by {exit.stopped_by}"
+    ran = exit.ended_at - exit.started_at
+    return f"ran into its time limit (timeout) after {ran:.1f} s; give it more with a longer one"
+
+
+_S = WorkerStatus
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        "cancelled",
+        lambda x, e: x.ended_by is EndedBy.CANCEL,
+        _S.CANCELLED,
+        lambda x, e: f"cancelled by {x.stopped_by or 'request'}",
+    ),
+    Row(
+        "timeout",
+        lambda x, e: x.ended_by is EndedBy.TIMEOUT,
+        _S.TIMEOUT,
+        lambda x, e: x.error or _out_of_time(x),
+    ),
+    Row(
+        "limit",
+        lambda x, e: x.ended_by is EndedBy.LIMIT,
+        _S.FAILED,
+        lambda x, e: x.error or "killed: used more than its limits allow",
+    ),
+    Row(
+        "not started",
+        lambda x, e: x.ended_by is EndedBy.SPAWN_FAILED,
+        _S.FAILED,
+        lambda x, e: x.error or "the program could not be started",
+    ),
+    Row(
+        "lost",
+        lambda x, e: x.ended_by is EndedBy.LOST,
+        _S.FAILED,
+        lambda x, e: x.error or "its supervisor was killed; how it ended is not known",
+        retry=True,
+    ),
+    Row("signal", lambda x, e: x.signal is not None, _S.FAILED, _died, retry=True),
+    Row("exit code", lambda x, e: x.code != 0, _S.FAILED, _code, retry=True),
+    Row(
+        "log lost",
+        lambda x, e: x.log_lost,
+        _S.FAILED,
+        lambda x, e: "exit code 0, but its log could not be written (is the disk full?)",
+        retry=True,
+    ),
+    Row(
+        "said it failed",
+        lambda x, e: e.claimed_success is False,
+        _S.FAILED,
+        lambda x, e: e.error or "exit code 0, but the agent says that it did not succeed",
+        retry=True,
+    ),
+    Row(
+        "nothing to show",
+        lambda x, e: e.output_required and not e.output.strip() and not e.files_changed,
+        _S.FAILED,
+        lambda x, e: "exit code 0, but no output and no file was left",
+        retry=True,
+    ),
+    Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: ""),
+)
+
+
+def judge(exit: Exit, evidence: Evidence) -> Verdict:
+    """The verdict on one attempt."""
+    row = next(row for row in TABLE if row.fits(exit, evidence))
+    reason = row.reason(exit, evidence)
+    failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
+    return Verdict(status=row.status, reason=reason, retry=row.retry, failure=failure)
+
+
+def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
+    """Two failures are the same when nothing that can be seen differs.
+
+    Empty when files changed: then the next attempt does not start from the same place.
+    """
+    if evidence.files_changed:
+        return ""
+    output = crc32(evidence.output.encode("utf-8", "replace"))
+    return f"{row.name}|{exit.code}|{exit.signal}|{output:x}"

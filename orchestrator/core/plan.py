@@ -1,0 +1,72 @@
+"""How far one job's tasks have come: which wait, which are done, which can start."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from orchestrator.core.dag import dependents
+from orchestrator.core.model import TaskSpec, Worker, WorkerKey
+
+
+class Plan:
+    """Built from a job's tasks and workers, whatever state they are in."""
+
+    def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
+        self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
+        self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
+        self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
+        self._succeeded: set[str] = set()
+        self._dependents = dependents(tasks)
+        for worker in workers:
+            self._count(worker)
+        self._blockers = {task.id: self._count_blockers(task) for task in tasks}
+        self.open_workers = sum(self._open.values())
+
+    def _count(self, worker: Worker) -> None:
+        self._workers[worker.task_id].append(worker.key)
+        if not worker.status.ended:
+            self._open[worker.task_id] += 1
+        elif worker.status.succeeded:
+            self._succeeded.add(worker.task_id)
+
+    def _count_blockers(self, task: TaskSpec) -> int:
+        return sum(not self.done(needed) for needed in set(task.depends_on))
+
+    @property
+    def size(self) -> int:
+        """How many workers it has."""
+        return sum(map(len, self._workers.values()))
+
+    def done(self, task_id: str) -> bool:
+        """All candidates have ended, and one of them succeeded."""
+        return not self._open[task_id] and task_id in self._succeeded
+
+    def hopeless(self, task_id: str) -> bool:
+        return not self._open[task_id] and task_id not in self._succeeded
+
+    def is_ready(self, task_id: str) -> bool:
+        return not self._blockers[task_id]
+
+    def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
+        return self._workers[task_id]
+
+    @property
+    def workers(self) -> Iterator[WorkerKey]:
+        for keys in self._workers.values():
+            yield from keys
+
+    def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
+        """Count a worker's end; the tasks that it makes ready or hopeless are returned.
+
+        A returned task is ready when ``is_ready``, else it can never start.
+        """
+        self._open[task_id] -= 1
+        self.open_workers -= 1
+        if succeeded:
+            self._succeeded.add(task_id)
+        if self._open[task_id]:
+            return ()
+        following = self._dependents.get(task_id, ())
+        if task_id not in self._succeeded:
+            return following
+        for other in following:
+            self._blockers[other] -= 1
+        return [other for other in following if self.is_ready(other)]

@@ -1,0 +1,253 @@
+"""What the engine needs from outside, as Protocols; adapters match them by shape."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.core.events import Event
+from orchestrator.core.model import Attempt, Evidence, Exit, Job, TaskSpec, Worker, WorkerKey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """All that one turn of the supervisor changes; stored in one transaction."""
+
+    new_jobs: Sequence[Job] = ()
+    new_tasks: Sequence[tuple[str, int, TaskSpec]] = ()
+    new_workers: Sequence[Worker] = ()
+    jobs: Sequence[Job] = ()
+    workers: Sequence[Worker] = ()
+    new_attempts: Sequence[Attempt] = ()
+    attempts: Sequence[Attempt] = ()
+    events: Sequence[Event] = ()
+
+    @property
+    def durable(self) -> bool:
+        """Whether it must survive a loss of power, not only a crash.
+
+        What was promised to a caller must: a job taken in, its end. That an attempt began or
+        ended need not: after a loss of power nothing runs any more, and exit.json, which is on
+        the disk before the end is reported, says how the attempt ended.
+        """
+        return bool(self.new_jobs or self.jobs)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tree:
+    """A root job with all its descendants. Workers are in the order of their jobs and index."""
+
+    jobs: Sequence[Job]
+    #: By job id, in task order.
+    tasks: Mapping[str, Sequence[TaskSpec]]
+    workers: Sequence[Worker]
+    #: Attempts in order of (worker, number).
+    attempts: Sequence[Attempt] = ()
+    last_seq: int = 0
+
+    @property
+    def root(self) -> Job:
+        return next(job for job in self.jobs if job.is_root)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    jobs: Sequence[Job]
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreStats:
+    """Counts over everything in the store."""
+
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    workers: Mapping[str, int] = field(default_factory=dict)
+    attempts: int = 0
+
+
+class Store(Protocol):
+    """Durable state. Writes come from one thread; reads from any.
+
+    Every method raises StoreError when the store cannot be read or written.
+    """
+
+    def open(self) -> None:
+        """Create or migrate the schema. Idempotent."""
+
+    def close(self) -> None: ...
+
+    def save(self, change: Change) -> None:
+        """Store all of a change or nothing of it.
+
+        When it returns, a crash of this process loses nothing of it, and a loss of power nothing
+        of a ``durable`` one.
+        """
+
+    def forget(self, root_ids: Collection[str]) -> None:
+        """Delete root jobs with all that belongs to them. Idempotent.
+
+        Those that have not ended are left, and so are all descendants of others.
+        """
+
+    def job(self, job_id: str) -> Job | None: ...
+
+    def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None: ...
+
+    def list_jobs(
+        self,
+        *,
+        status: str | None,
+        parent: str | None,
+        root: str | None,
+        depth: int | None = None,
+        submitted_by: str | None = None,
+        offset: int,
+        limit: int,
+    ) -> Page:
+        """Newest first. ``parent`` is a job id: its child jobs; ``root``: only that tree.
+
+        ``submitted_by``: only root jobs submitted so, with all below them.
+        """
+
+    def tasks(self, job_id: str) -> Sequence[TaskSpec]:
+        """In task order."""
+
+    def workers(self, job_id: str) -> Sequence[Worker]:
+        """Of one job, in order of index."""
+
+    def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
+        """Of a root job and all its descendants, in order of index within each job."""
+
+    def worker(self, key: WorkerKey) -> Worker | None: ...
+
+    def attempts(self, key: WorkerKey) -> Sequence[Attempt]: ...
+
+    def attempt_by_token(self, token_hash: str) -> Attempt | None:
+        """The attempt that this key belongs to, while it runs; None once it has ended."""
+
+    def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
+        """The tree of a root job, attempts included; with ``job_ids``, only these jobs of it."""
+
+    def unfinished(self) -> Sequence[str]:
+        """Ids of root jobs that have not ended."""
+
+    def events(self, root_id: str, after: int, limit: int) -> Sequence[Event]:
+        """In order of ``seq``, those with ``seq`` > ``after``."""
+
+    def stats(self) -> StoreStats: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """How an agent carries out a task."""
+
+    argv: tuple[str, ...]
+    #: Written into the worker's directory before the start.
+    files: Mapping[str, str] = field(default_factory=dict)
+    #: Name of one of ``files`` that is given on standard input.
+    stdin: str | None = None
+    #: Names of variables that are passed through from the server's environment.
+    pass_env: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What a task that another one depends on came back with."""
+
+    worker_id: str
+    directory: str
+    output: str
+    files_created: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """What an agent is told of the job its task belongs to."""
+
+    job: Job
+    worker: Worker
+    task: TaskSpec
+    #: What the tasks this one depends on came back with, by task id.
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    #: Why the attempt before this one failed; empty for the first.
+    previous_failure: str = ""
+
+
+class Agent(Protocol):
+    """Turns a task into a command, and what the command left behind into evidence."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    def check(self, task: TaskSpec) -> None:
+        """Raise InvalidRequest when this agent can never carry out the task."""
+
+    def command(self, assignment: Assignment) -> Command: ...
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit) -> Evidence:
+        """Read what was left in ``directory``; ``log_tail`` is the end of this attempt's log."""
+
+
+class Agents(Protocol):
+    """The agents that are known by name."""
+
+    def get(self, name: str) -> Agent:
+        """Raise UnknownAgent with the names that exist."""
+
+    def resolve(self, name: str, task: TaskSpec) -> str:
+        """The agent's own name for ``auto`` and aliases. Raise UnknownAgent."""
+
+    def names(self) -> Sequence[str]: ...
+
+
+class Planner(Protocol):
+    def plan(self, request: str) -> Sequence[TaskSpec]:
+        """Split a request into tasks; at least one."""
+
+
+class Workspace(Protocol):
+    """Where a worker's files lie."""
+
+    def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
+        """Make the worker's directory and put ``files`` into it. Raise OSError."""
+
+    def worker_directory(self, worker: Worker) -> str: ...
+
+    def job_directory(self, root_id: str) -> Path: ...
+
+    def log(self, worker: Worker) -> str: ...
+
+    def exit_record(self, worker: Worker, attempt: int) -> str: ...
+
+    def final_report(self, job: Job) -> Path: ...
+
+    def report(self, job: Job, name: str) -> Path | None:
+        """The path of a report; None when no report can have that name."""
+
+    def mark_attempt(self, worker: Worker, number: int) -> None:
+        """Write into the log that another attempt begins."""
+
+    def attempt_output(self, worker: Worker, number: int) -> str:
+        """The end of what an attempt has printed."""
+
+    def link_recursive(self, worker: Worker) -> None:
+        """Show on disk that the worker has started a child job. Idempotent."""
+
+    def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
+        """The worker's own files: size and time of change, by relative path."""
+
+
+class Reporter(Protocol):
+    def prepare(self) -> None:
+        """Do what only the first report would wait for."""
+
+    def render(self, tree: Tree, job_id: str, directory: Path, *, notice: str = "") -> object:
+        """Write the reports of a job whose workers are all done."""
+
+
+#: Something that is told of what was stored; it may fail without harming a job.
+Observer = Callable[[Change], None]

@@ -1,0 +1,137 @@
+"""Workers on their way: starting, lending the slot while child jobs run, resuming."""
+
+from orchestrator.core.commands import SetWaiting, Start
+from orchestrator.core.events import EventKind
+from orchestrator.core.forest import Forest, Node
+from orchestrator.core.model import Attempt, Worker, WorkerKey
+from orchestrator.core.room import Room
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+
+class Running:
+    def __init__(self, forest: Forest) -> None:
+        self._forest = forest
+        self._ledger = forest.ledger
+        self._slots = forest.slots
+
+    def start_what_has_room(self, now: float, room: Room) -> None:
+        """Resume first, then start."""
+        ready, slots = self._forest.ready, self._slots
+        ready.release_delayed(now)
+        while (key := ready.pop_resuming(slots.has_room)) is not None:
+            self._resume(key, now)
+        while (found := ready.next(slots.has_room, slots.running_in)) is not None:
+            job_id, key = found
+            startable = self._startable(key, now)
+            if startable and self._is_held_back(key, room, now):
+                break
+            ready.take(job_id)
+            if startable:
+                self._start(key, now)
+
+    def _is_held_back(self, key: WorkerKey, room: Room, now: float) -> bool:
+        """Whether the machine has no room for it."""
+        lack = room.paused
+        if not lack and not self._slots.all_wait:
+            if not self._slots.has_room_for_process:
+                return True
+            lack = room.lack(self._ledger.workers[key].agent)
+        if lack:
+            self._say_why(lack, now)
+        return bool(lack)
+
+    def _say_why(self, lack: str, now: float) -> None:
+        """In every job, on the worker that would start next."""
+        for key in self._forest.ready.first_of_each():
+            if self._startable(key, now) and self._ledger.workers[key].reason != lack:
+                self._ledger.update_worker(key, reason=lack)
+
+    def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
+        """The worker waits for a child job from now on, unless that has ended. Idempotent."""
+        if self._ledger.jobs[child_job_id].status.ended:
+            return
+        node = self._forest.nodes[key]
+        node.open_children.add(child_job_id)
+        self._forest.ready.drop_resuming(key)
+        if node.has_slot:
+            self._begin_waiting(key, node, now)
+
+    def process_gone(self, worker: Worker, node: Node) -> None:
+        node.alive = False
+        self._slots.process_gone()
+        self._forest.ready.drop_resuming(worker.key)
+        if node.has_slot:
+            self._give_slot(worker, node)
+
+    def found_alive(self, worker: Worker, node: Node) -> None:
+        """After a restart: its process may still be there."""
+        node.alive = True
+        self._slots.process_added()
+        if worker.status is WorkerStatus.RUNNING:
+            self._take_slot(worker, node)
+        elif not node.open_children:
+            self._forest.ready.push_resuming(worker.key, self._forest.job_of(worker))
+
+    def wait_for_slot(self, worker: Worker) -> None:
+        self._ledger.update_worker(worker.key, reason="waits for a slot to go on")
+        self._forest.ready.push_resuming(worker.key, self._forest.job_of(worker))
+
+    def _startable(self, key: WorkerKey, now: float) -> bool:
+        """What was queued before a cancel is still in the queue after a retry."""
+        worker = self._ledger.workers.get(key)
+        return (
+            worker is not None
+            and worker.status is WorkerStatus.PENDING
+            and worker.not_before <= now
+        )
+
+    def _start(self, key: WorkerKey, now: float) -> None:
+        worker = self._ledger.workers[key]
+        job = self._forest.job_of(worker)
+        if job.status is JobStatus.PENDING:
+            job = self._forest.begin_job(job, now)
+            self._ledger.emit(EventKind.JOB_STARTED, job, now)
+        number = worker.attempt + 1
+        first = worker.started_at or now
+        worker = self._ledger.move_worker(
+            key, WorkerStatus.RUNNING, attempt=number, reason="", started_at=first
+        )
+        node = self._forest.nodes[key]
+        node.alive, node.stopping, node.verdict = True, False, None
+        self._slots.process_added()
+        self._take_slot(worker, node)
+        self._ledger.begin_attempt(_attempt(worker, now))
+        started = {"attempt": number, "agent": worker.agent}
+        self._ledger.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
+        self._forest.commands.append(Start(key, number))
+
+    def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:
+        worker = self._ledger.move_worker(key, WorkerStatus.WAITING, reason="its child jobs run")
+        self._give_slot(worker, node)
+        self._forest.commands.append(SetWaiting(key, worker.attempt, True))
+        job, children = self._forest.job_of(worker), sorted(node.open_children)
+        self._ledger.emit(EventKind.WORKER_WAITING, job, now, worker.id, child_job_ids=children)
+
+    def _resume(self, key: WorkerKey, now: float) -> None:
+        worker = self._ledger.move_worker(key, WorkerStatus.RUNNING, reason="")
+        self._take_slot(worker, self._forest.nodes[key])
+        self._forest.commands.append(SetWaiting(key, worker.attempt, False))
+        self._ledger.emit(EventKind.WORKER_RESUMED, self._forest.job_of(worker), now, worker.id)
+
+    def _take_slot(self, worker: Worker, node: Node) -> None:
+        node.has_slot = True
+        self._slots.acquire(worker.job_id)
+
+    def _give_slot(self, worker: Worker, node: Node) -> None:
+        node.has_slot = False
+        self._slots.release(worker.job_id)
+
+
+def _attempt(worker: Worker, now: float) -> Attempt:
+    return Attempt(
+        root_id=worker.root_id,
+        worker_id=worker.id,
+        number=worker.attempt,
+        job_id=worker.job_id,
+        started_at=now,
+    )

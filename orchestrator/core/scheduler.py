@@ -1,0 +1,268 @@
+"""The job manager's brain: events in, commands out. No clock, thread, file or database.
+
+Methods are events; ``turn`` decides what starts and hands over what is to be done. Times are
+given with every event, so that a test can be a story.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.core.commands import Command
+from orchestrator.core.endings import Endings
+from orchestrator.core.errors import Refused
+from orchestrator.core.events import EventKind
+from orchestrator.core.forest import Forest
+from orchestrator.core.model import (
+    WALL_TIME,
+    Attempt,
+    EndedBy,
+    Evidence,
+    Exit,
+    Job,
+    TaskSpec,
+    Worker,
+    WorkerKey,
+    WorkerResult,
+)
+from orchestrator.core.outcome import Verdict, judge
+from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
+from orchestrator.core.plan import Plan
+from orchestrator.core.ports import Tree
+from orchestrator.core.room import AMPLE, Room
+from orchestrator.core.running import Running
+from orchestrator.core.slots import Slots
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+#: A worker that does not stop asking must not fill the store with events.
+MOST_REFUSALS_TOLD = 10
+#: Characters of what was asked for.
+REQUEST_TOLD = 300
+
+
+class Scheduler:
+    def __init__(
+        self,
+        *,
+        max_workers: int,
+        max_live_workers: int | None = None,
+        backoff_seconds: float = 1.0,
+    ) -> None:
+        self.slots = Slots(max_workers=max_workers, max_live_workers=max_live_workers)
+        self.forest = Forest(self.slots)
+        self.ledger = self.forest.ledger
+        self._running = Running(self.forest)
+        self._endings = Endings(self.forest, backoff_seconds)
+        self._ended_roots: list[str] = []
+
+    def waits_for_slot(self, key: WorkerKey) -> bool:
+        """Its child jobs have ended, and it has not got its slot back yet."""
+        node = self.forest.nodes.get(key)
+        return node is not None and node.alive and not node.has_slot and not node.open_children
+
+    def submit(
+        self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker], now: float
+    ) -> None:
+        """Take in an admitted job; a child job's parent begins to wait."""
+        self.ledger.add_job(job, tasks, workers)
+        said = {"request": job.request, "parent_worker_id": job.parent_worker_id}
+        self.ledger.emit(
+            EventKind.JOB_SUBMITTED, job, now, depth=job.depth, tasks=len(tasks), **said
+        )
+        self.forest.register(job, Plan(tasks, workers))
+        if job.parent_key is not None:
+            parent = self.ledger.workers[job.parent_key]
+            self.ledger.update_worker(
+                parent.key,
+                child_job_ids=(*parent.child_job_ids, job.id),
+                child_workers=parent.child_workers + len(workers),
+            )
+            self.attach(parent.key, job.id, now)
+        self._endings.check_job(job.id, now)
+
+    def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
+        """The worker waits for a child job from now on, unless that has ended. Idempotent."""
+        self._running.attach(key, child_job_id, now)
+
+    def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
+        """A running worker asked for a child job and hit a limit; its first ones are told."""
+        worker, node = self.ledger.workers[key], self.forest.nodes[key]
+        node.refused_child_jobs += 1
+        number = node.refused_child_jobs
+        number += worker.result.refused_child_jobs if worker.result else 0
+        if number > MOST_REFUSALS_TOLD:
+            return
+        detail = error.message
+        if number == MOST_REFUSALS_TOLD:
+            detail += " (from here on refusals of this worker are only counted)"
+        self.ledger.emit(
+            EventKind.CHILD_JOB_REFUSED,
+            self.forest.job_of(worker),
+            now,
+            worker.id,
+            limit=error.kind,
+            detail=detail,
+            request=request[:REQUEST_TOLD],
+            number=number,
+        )
+
+    def exited(
+        self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
+    ) -> None:
+        """An attempt is over. The end of an attempt that is not the current one is ignored."""
+        current = self.ledger.attempts.get(key)
+        if current is None or current.number != attempt:
+            return
+        worker = self.ledger.workers[key]
+        node = self.forest.nodes[key]
+        self._running.process_gone(worker, node)
+        verdict = judge(exit, evidence)
+        self.ledger.end_attempt(key, ended_at=now, exit=exit, reason=verdict.reason)
+        result = _result(worker.result, current, exit, evidence, now)
+        refused, node.refused_child_jobs = node.refused_child_jobs, 0
+        refused += result.refused_child_jobs
+        self.ledger.update_worker(key, result=replace(result, refused_child_jobs=refused))
+        self._endings.settle(key, verdict, now)
+
+    def cancel(self, job_id: str, by: str, now: float) -> None:
+        """Stop a job and all its descendants. Idempotent."""
+        self._endings.stop_tree(job_id, EndedBy.CANCEL, by, now)
+
+    def rendered(self, job_id: str, now: float) -> None:
+        """The job's reports are written (or could not be): now it has ended."""
+        if job_id not in self._endings.rendering:
+            return
+        self._endings.rendering.discard(job_id)
+        job = self.ledger.jobs[job_id]
+        cancelled = job.cancelled_by is not None and not job.out_of_time
+        status = job_outcome(self.forest.workers_of(job_id), cancelled=cancelled)
+        reason = "" if status is JobStatus.COMPLETED else job.reason
+        ended = self.ledger.move_job(job_id, status, ended_at=now, reason=reason)
+        self.ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
+        if job.parent_key is None:
+            self._ended_roots.append(job_id)
+        else:
+            self._child_ended(job.parent_key, job_id, now)
+
+    def retry(self, job_id: str, by: str, now: float) -> int:
+        """Run again the tasks that did not succeed in a job that has ended.
+
+        How many workers that is. A failed candidate of a task that succeeded is left.
+        """
+        fresh = {"started_at": now, "ended_at": None, "reason": "", "cancelled_by": None}
+        job = self.ledger.move_job(job_id, JobStatus.RUNNING, **fresh)
+        workers = self.forest.workers_of(job_id)
+        succeeded = tasks_succeeded(workers)
+        again = [worker for worker in workers if not succeeded[worker.task_id]]
+        for worker in again:
+            self._rewind(worker)
+        self.ledger.emit(EventKind.JOB_RETRIED, job, now, by=by, workers=len(again))
+        tasks = list(self.forest.plans[job_id].tasks.values())
+        self.forest.install(job, Plan(tasks, self.forest.workers_of(job_id)))
+        self.forest.watch_wall_time(job)
+        # Its limit may have been changed.
+        self.slots.add_job(job, self.forest.ancestors(job))
+        if job.parent_key is not None:
+            self.attach(job.parent_key, job_id, now)
+        self._endings.check_job(job_id, now)
+        return len(again)
+
+    def turn(self, now: float, *, room: Room = AMPLE) -> Sequence[Command]:
+        """Start and resume what has room; hand over the commands since the last turn.
+
+        ``ledger.take()`` then gives what changed: store that before the commands are carried out.
+        ``room`` is what the machine has room for.
+        """
+        for job in self.forest.jobs_out_of_time(now):
+            by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
+            self._endings.stop_tree(job.id, EndedBy.TIMEOUT, by, now)
+        self._running.start_what_has_room(now, room)
+        commands, self.forest.commands = self.forest.commands, []
+        return commands
+
+    def forget_ended(self) -> None:
+        """Drop root jobs that have ended; they stay in the store."""
+        ended, self._ended_roots = self._ended_roots, []
+        for root_id in ended:
+            if root_id in self.forest and self.ledger.jobs[root_id].status.ended:
+                self.forest.forget(root_id)
+
+    def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
+        """Take over a tree from the store; the attempts whose end is not known are returned.
+
+        Each of them must be followed by ``exited`` sooner or later: at once when it is known to
+        be over, when it ends if it still runs.
+        """
+        self.ledger.load(tree, tree.root.id)
+        by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
+        for worker in tree.workers:
+            by_job[worker.job_id].append(worker)
+        # Clocks are set back now and then: a child job may look older than its parent.
+        for job in sorted(tree.jobs, key=lambda job: job.depth):
+            self.forest.register(job, Plan(tree.tasks[job.id], by_job[job.id]))
+        last = {attempt.key: attempt for attempt in tree.attempts}
+        for worker in tree.workers:
+            if not worker.status.ended:
+                self._restore_worker(worker, last.get(worker.key), now)
+        for job in tree.jobs:
+            if not job.status.ended:
+                self._endings.check_job(job.id, now)
+        return [attempt for attempt in tree.attempts if attempt.ended_at is None]
+
+    def _restore_worker(self, worker: Worker, last: Attempt | None, now: float) -> None:
+        jobs, node = self.ledger.jobs, self.forest.nodes[worker.key]
+        node.open_children = {
+            child for child in worker.child_job_ids if not jobs[child].status.ended
+        }
+        if worker.key in self.ledger.attempts:
+            self._running.found_alive(worker, node)
+            self._endings.stop_again(worker)
+        elif worker.status is not WorkerStatus.PENDING and last and last.exit:
+            self._endings.wait_again(worker, _verdict_again(last.exit, last.reason), now)
+
+    def _child_ended(self, key: WorkerKey, child_job_id: str, now: float) -> None:
+        node = self.forest.nodes[key]
+        node.open_children.discard(child_job_id)
+        if node.open_children:
+            return
+        if node.verdict is not None:
+            self._endings.settle(key, node.verdict, now)
+        elif node.alive and not node.has_slot:
+            self._running.wait_for_slot(self.ledger.workers[key])
+
+    def _rewind(self, worker: Worker) -> None:
+        self.ledger.move_worker(
+            worker.key,
+            WorkerStatus.PENDING,
+            reason="",
+            failure="",
+            budget_from=worker.attempt,
+            not_before=0.0,
+            ended_at=None,
+        )
+
+
+def _verdict_again(exit: Exit, reason: str) -> Verdict:
+    """The verdict on an attempt whose evidence is gone; its reason was stored."""
+    status = judge(exit, Evidence()).status
+    if reason and status is WorkerStatus.SUCCESS:
+        status = WorkerStatus.FAILED
+    return Verdict(status=status, reason=reason)
+
+
+def _result(
+    before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, now: float
+) -> WorkerResult:
+    before = before or WorkerResult()
+    return WorkerResult(
+        output=evidence.output,
+        files_created=evidence.files_created,
+        usage=evidence.usage,
+        exit_code=exit.code,
+        signal=exit.signal,
+        work_seconds=before.work_seconds + max(0.0, now - attempt.started_at),
+        cpu_seconds=before.cpu_seconds + exit.cpu_seconds,
+        peak_memory_bytes=max(before.peak_memory_bytes, exit.peak_memory_bytes),
+        log_truncated=before.log_truncated or exit.log_truncated,
+        strays=(*before.strays, *exit.strays),
+        refused_child_jobs=before.refused_child_jobs,
+    )

@@ -1,0 +1,105 @@
+"""The states of jobs and workers, and which state may follow which."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    #: Stored, nothing has been started.
+    PENDING = "pending"
+    #: The request is being split into tasks.
+    PLANNING = "planning"
+    #: Workers run or wait to run.
+    RUNNING = "running"
+    #: Every task succeeded.
+    COMPLETED = "completed"
+    #: Some tasks succeeded, some did not.
+    PARTIAL = "partial"
+    #: No task succeeded.
+    FAILED = "failed"
+    #: Stopped on request before it was done.
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED_JOB
+
+
+class WorkerStatus(StrEnum):
+    #: Not started yet, or waiting for its next attempt.
+    PENDING = "pending"
+    #: Its process runs and holds a slot.
+    RUNNING = "running"
+    #: Its child jobs run; it holds no slot.
+    WAITING = "waiting"
+    #: Done, on evidence.
+    SUCCESS = "success"
+    #: Done, and so are the child jobs it started.
+    RECURSIVE_SUCCESS = "recursive_success"
+    #: Ended without success; no attempt is left.
+    FAILED = "failed"
+    #: Stopped because its time was over.
+    TIMEOUT = "timeout"
+    #: Stopped on request.
+    CANCELLED = "cancelled"
+    #: Never started: something it needs did not succeed.
+    SKIPPED = "skipped"
+
+    @property
+    def ended(self) -> bool:
+        return self in ENDED_WORKER
+
+    @property
+    def succeeded(self) -> bool:
+        return self in SUCCEEDED_WORKER
+
+
+ENDED_JOB = frozenset(
+    {JobStatus.COMPLETED, JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED}
+)
+SUCCEEDED_WORKER = frozenset({WorkerStatus.SUCCESS, WorkerStatus.RECURSIVE_SUCCESS})
+ENDED_WORKER = SUCCEEDED_WORKER | {
+    WorkerStatus.FAILED,
+    WorkerStatus.TIMEOUT,
+    WorkerStatus.CANCELLED,
+    WorkerStatus.SKIPPED,
+}
+
+_RUN_AGAIN = frozenset({JobStatus.RUNNING})
+
+JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.PLANNING, JobStatus.RUNNING}) | ENDED_JOB,
+    JobStatus.PLANNING: frozenset({JobStatus.RUNNING}) | ENDED_JOB,
+    JobStatus.RUNNING: ENDED_JOB,
+    JobStatus.COMPLETED: frozenset(),
+    # A retry runs again what did not succeed.
+    JobStatus.PARTIAL: _RUN_AGAIN,
+    JobStatus.FAILED: _RUN_AGAIN,
+    JobStatus.CANCELLED: _RUN_AGAIN,
+}
+
+_W = WorkerStatus
+WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
+    # An attempt that is over may leave child jobs to wait for before the next one starts.
+    _W.PENDING: frozenset({_W.RUNNING, _W.WAITING}) | (ENDED_WORKER - SUCCEEDED_WORKER),
+    _W.RUNNING: frozenset({_W.PENDING, _W.WAITING}) | (ENDED_WORKER - {_W.SKIPPED}),
+    _W.WAITING: frozenset({_W.PENDING, _W.RUNNING}) | (ENDED_WORKER - {_W.SKIPPED}),
+    _W.SUCCESS: frozenset(),
+    _W.RECURSIVE_SUCCESS: frozenset(),
+    _W.FAILED: frozenset({_W.PENDING}),
+    _W.TIMEOUT: frozenset({_W.PENDING}),
+    _W.CANCELLED: frozenset({_W.PENDING}),
+    _W.SKIPPED: frozenset({_W.PENDING}),
+}
+
+
+def check_job_move(before: JobStatus, after: JobStatus) -> None:
+    """Raise ValueError when a job may not go from ``before`` to ``after``."""
+    if after not in JOB_TRANSITIONS[before]:
+        raise ValueError(f"a job cannot go from {before} to {after}")
+
+
+def check_worker_move(before: WorkerStatus, after: WorkerStatus) -> None:
+    """Raise ValueError when a worker may not go from ``before`` to ``after``."""
+    if after not in WORKER_TRANSITIONS[before]:
+        raise ValueError(f"a worker cannot go from {before} to {after}")
