@@ -1,0 +1,116 @@
+"""The API key of a fresh installation: ``python -m orchestrator.config.api_key FOLDER``."""
+
+import os
+import re
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.config.sources import FILE_NAME
+from orchestrator.config.yaml_text import Position, read_yaml
+
+TEMPLATE_NAME = "config.template.yaml"
+
+#: Values that stand for a key that is yet to come.
+PLACEHOLDERS = (None, "", "...")
+PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\.\.\.|null|~)?""")
+
+
+def ensure_key(folder: Path) -> bool:
+    """Give ``config.yaml`` a random key, making the file if need be; False: it has one.
+
+    Everything else in the file stays as it is. Raises ValueError when there is no sure way.
+    """
+    path = folder / FILE_NAME
+    text = (path if path.exists() else folder / TEMPLATE_NAME).read_bytes().decode("utf-8-sig")
+    if path.exists() and not _lacks_key(text):
+        return False
+    _write_private(path, with_key(text, secrets.token_hex(32)))
+    return True
+
+
+def with_key(text: str, key: str) -> str:
+    """``text`` with ``key`` as its ``api.api_key``."""
+    for edited in _edits(text, f'api_key: "{key}"'):
+        if _differs_only_by_key(text, edited, key):
+            return edited
+    raise ValueError(f'{FILE_NAME}: write the line  api_key: "{key}"  below api: yourself')
+
+
+def _lacks_key(text: str) -> bool:
+    document = read_yaml(text)
+    if document.faults:
+        position, reason = document.faults[0]
+        raise ValueError(f"{FILE_NAME}:{position.line}:{position.column}: {reason}")
+    return _api(document.value).get("api_key") in PLACEHOLDERS
+
+
+def _api(value: object) -> dict[str, object]:
+    api = value.get("api") if isinstance(value, dict) else None
+    return api if isinstance(api, dict) else {}
+
+
+def _edits(text: str, entry: str) -> Iterator[str]:
+    """Ways to put ``entry`` in, the most natural first; not all of them come out right."""
+    positions = read_yaml(text).positions
+    first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)
+    if ("api", "api_key") in positions:
+        start = _offset(text, positions["api", "api_key"])
+        yield text[:start] + PLACEHOLDER.sub(entry, text[start:], count=1)
+    elif first:
+        start = _offset(text, first)
+        yield text[:start] + entry + "\n" + " " * (first.column - 1) + text[start:]
+        yield text[:start] + entry + ", " + text[start:]
+    elif ("api",) in positions:
+        start = _offset(text, positions["api",])
+        end = (text + "\n").index("\n", start)
+        yield text[:end] + "\n  " + entry + text[end:]
+        yield text[:start] + "api:\n  " + entry + text[end:]
+    else:
+        yield text + ("" if text.endswith("\n") else "\n") + f"api:\n  {entry}\n"
+
+
+def _offset(text: str, position: Position) -> int:
+    lines = text.split("\n")[: position.line - 1]
+    return sum(len(line) + 1 for line in lines) + position.column - 1
+
+
+def _differs_only_by_key(text: str, edited: str, key: str) -> bool:
+    before, after = read_yaml(text), read_yaml(edited)
+    if after.faults or _api(after.value).get("api_key") != key:
+        return False
+    return _without_key(before.value) == _without_key(after.value)
+
+
+def _without_key(value: object) -> dict[str, object]:
+    sections = dict(value) if isinstance(value, dict) else {}
+    api = {name: setting for name, setting in _api(value).items() if name != "api_key"}
+    return {**sections, "api": api}
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace the file in one step; nobody else can read it at any moment."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+def main(arguments: list[str]) -> int:
+    """0: there is a key; 1: there is none, and the reason is printed."""
+    try:
+        made = ensure_key(Path(arguments[0]))
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if made:
+        print(f"Wrote a fresh API key into {FILE_NAME}.", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

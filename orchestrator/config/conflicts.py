@@ -1,0 +1,112 @@
+"""Checks of settings that are right one by one but wrong together, or wrong on this machine."""
+
+import ipaddress
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.config.layers import Layer, Origin, Problem, dotted
+from orchestrator.config.settings import ApiKey, Settings
+from orchestrator.config.sources import FILE_NAME
+
+SHORTEST_KEY = 16
+#: The name of api.api_key.
+TAKEN_NAME = "default"
+
+#: What may not be above what.
+BOUNDED = [
+    (("workers", "max_workers"), ("limits", "max_workers")),
+    (("workers", "max_workers"), ("workers", "max_live_workers")),
+    (("workers", "default_timeout"), ("limits", "max_wall_seconds")),
+    (("recursion", "max_depth"), ("limits", "max_depth")),
+]
+
+
+def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Problem]:
+    """Every conflict, at the origin of the setting to change."""
+    found = [
+        *_above_bound(settings),
+        *_host(settings),
+        *_directories(settings),
+    ]
+    found += _key(settings.api.api_key.get_secret_value(), require_key)
+    found += _keys(settings.api.keys)
+    return [
+        Problem(layer.origins.get(path, Origin(source=FILE_NAME)), f"{dotted(path)}: {reason}")
+        for path, reason in found
+    ]
+
+
+Conflict = tuple[tuple[str, str], str]
+
+
+def _above_bound(settings: Settings) -> Iterator[Conflict]:
+    for path, bound_path in BOUNDED:
+        value, bound = _number(settings, path), _number(settings, bound_path)
+        if value > bound:
+            yield path, f"{value:g} is above {dotted(bound_path)} ({bound:g}); change one of them"
+
+
+def _number(settings: Settings, path: tuple[str, str]) -> float:
+    section, key = path
+    return float(getattr(getattr(settings, section), key))
+
+
+def _host(settings: Settings) -> Iterator[Conflict]:
+    host = settings.api.host
+    if not is_loopback(host) and not settings.api.allow_remote:
+        reason = f"{host!r} can be reached from other machines; if that is meant, set "
+        yield ("api", "host"), reason + "api.allow_remote: true, else use localhost"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``; a name is not looked up."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _directories(settings: Settings) -> Iterator[Conflict]:
+    directories: dict[tuple[str, str], Path | None] = {
+        ("orchestrator", "project_root"): settings.orchestrator.project_root,
+        ("reports", "template_dir"): settings.reports.template_dir,
+    }
+    for path, directory in directories.items():
+        if directory is not None and not os.path.isdir(directory):
+            yield path, f"{str(directory)!r} is not a directory; give one that exists, or null"
+
+
+def _keys(keys: Sequence[ApiKey]) -> Iterator[Conflict]:
+    for name, times in Counter(each.name for each in keys).items():
+        if times > 1 or name == TAKEN_NAME:
+            owner = "api.api_key" if name == TAKEN_NAME else "another key"
+            yield ("api", "keys"), f"the name {name!r} is that of {owner}; give each its own"
+    for each in keys:
+        if (each.key is None) == (each.key_hash is None):
+            yield ("api", "keys"), f"{each.name!r} should have key_hash or key, one of them"
+        elif each.key is not None and not _is_sendable(each.key.get_secret_value()):
+            reason = f"the key of {each.name!r} should be {SHORTEST_KEY} or more letters and digits"
+            yield ("api", "keys"), f"{reason}; orchestrator keys new {each.name} makes one"
+
+
+def _is_sendable(key: str) -> bool:
+    return len(key) >= SHORTEST_KEY and _is_header_text(key)
+
+
+def _is_header_text(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+def _key(key: str, require_key: bool) -> Iterator[Conflict]:
+    if not key:
+        if require_key:
+            yield ("api", "api_key"), "no key yet; run ./install.sh, which makes one"
+    elif not _is_header_text(key):
+        yield ("api", "api_key"), 'should be letters and digits; write "" and run ./install.sh'
+    elif require_key and len(key) < SHORTEST_KEY:
+        reason = f"shorter than {SHORTEST_KEY} characters; "
+        yield ("api", "api_key"), reason + 'write "" and run ./install.sh, which makes one'

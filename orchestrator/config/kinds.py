@@ -1,0 +1,57 @@
+"""The kinds of value that settings have, beyond numbers and yes or no."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from orchestrator.config.words import SIZE_PATTERN, bytes_of, without_nul
+from orchestrator.core.submission import Scope
+
+Text = Annotated[str, AfterValidator(without_nul)]
+Word = Annotated[str, StringConstraints(min_length=1), AfterValidator(without_nul)]
+# Strict mode wants a Path or a tuple as such; YAML has only text and lists.
+PathText = Annotated[
+    Path, Field(strict=False), BeforeValidator(lambda value: Path(checked_path(value)))
+]
+Words = Annotated[tuple[Word, ...], Field(strict=False)]
+Paths = Annotated[
+    tuple[Annotated[str, BeforeValidator(lambda value: checked_path(value))], ...],
+    Field(strict=False),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(bytes_of),
+    Field(ge=1),
+    WithJsonSchema({"pattern": SIZE_PATTERN, "title": "a number of bytes, or one like 512M or 2G"}),
+]
+AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
+AGENT_NAME_RULE = "a name of lower-case letters, digits, - and _ that starts with a letter"
+AgentName = Annotated[str, StringConstraints(pattern=AGENT_NAME_PATTERN)]
+KEY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.@-]{0,63}$"
+KeyName = Annotated[
+    str,
+    StringConstraints(pattern=KEY_NAME_PATTERN),
+    Field(title="a name of letters, digits, '.', '@', '-' and '_' that starts with a letter"),
+]
+KeyHash = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    Field(title="a SHA-256 hash, 64 hexadecimal digits, as orchestrator keys new prints it"),
+]
+KeyScope = Annotated[Scope, Field(strict=False)]
+VariableName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+    Field(title="the name of an environment variable"),
+]
+
+
+def checked_path(value: object) -> str:
+    """The text of a path with ``~`` expanded."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("should be a path")
+    text = without_nul(str(value))
+    text.encode()  # a lone surrogate cannot name a file; UnicodeError is a ValueError
+    return os.path.expanduser(text)

@@ -1,0 +1,80 @@
+"""What one source of settings says, where it says it, and what is wrong with it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+#: Names and list positions that lead to a value: ``("api", "port")``.
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Origin:
+    """Where a value comes from; line and column count from 1, 0 means the whole source."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong, and what would be right."""
+
+    origin: Origin
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.text}"
+
+
+@dataclass
+class Layer:
+    """The values of one source by section and key; later layers win over earlier ones."""
+
+    values: dict[str, dict[str, object]] = field(default_factory=dict)
+    origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def put(self, section: str, key: str, value: object, origin: Origin) -> None:
+        self.values.setdefault(section, {})[key] = value
+        self.origins.setdefault((section,), origin)
+        self.origins[section, key] = origin
+
+    def refuse(self, origin: Origin, text: str) -> None:
+        self.problems.append(Problem(origin, text))
+
+    def origin_of(self, path: KeyPath) -> Origin | None:
+        """The origin of the value at ``path``, or of the nearest value that holds it."""
+        while path and path not in self.origins:
+            path = path[:-1]
+        return self.origins.get(path)
+
+
+def merged(layers: Iterable[Layer]) -> Layer:
+    """All layers in one, key by key."""
+    result = Layer()
+    for layer in layers:
+        for section, keys in layer.values.items():
+            _overlay(result, layer, section, keys)
+        result.problems += layer.problems
+    return result
+
+
+def _overlay(result: Layer, layer: Layer, section: str, keys: dict[str, object]) -> None:
+    result.values.setdefault(section, {})
+    result.origins.setdefault((section,), layer.origins[section,])
+    for key, value in keys.items():
+        result.origins = {p: o for p, o in result.origins.items() if p[:2] != (section, key)}
+        result.origins |= {p: o for p, o in layer.origins.items() if p[:2] == (section, key)}
+        result.values[section][key] = value
+
+
+def dotted(path: KeyPath) -> str:
+    """``("agents", "mine", "command", 0)`` as ``agents.mine.command[0]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

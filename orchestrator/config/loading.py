@@ -1,0 +1,131 @@
+"""Loading: default < file < environment < flag, with every problem told at once."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.config.conflicts import conflicts
+from orchestrator.config.expectations import expected_at, schema_at, setting_paths, unknown_key
+from orchestrator.config.layers import KeyPath, Layer, Origin, Problem, dotted, merged
+from orchestrator.config.settings import Settings
+from orchestrator.config.sources import FILE_NAME, read_environment, read_file, read_flags
+from orchestrator.core.errors import ConfigError
+
+SECRETS = {("api", "api_key"), ("api", "keys"), ("store", "url")}
+SHOWN_CHARACTERS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """Settings, and by dotted name where each comes from (``default`` if from nowhere)."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def load(
+    folder: Path,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str] | None = None,
+    require_key: bool = True,
+) -> Loaded:
+    """The settings of the product in ``folder``; its paths come out absolute.
+
+    Raises ConfigError with one line for each problem: where, which setting, what would be right.
+    Without ``require_key`` a missing API key is no problem.
+    """
+    file = read_file(folder / FILE_NAME)
+    layer = merged([file, read_environment(environ), read_flags(flags or {})])
+    _raise_if_any(layer.problems if _unreadable(file) else [])
+    settings = _with_absolute_paths(_validated(layer), folder)
+    _raise_if_any(conflicts(settings, layer, require_key=require_key))
+    return Loaded(settings=settings, origins=_origins(settings, layer))
+
+
+def _unreadable(file: Layer) -> bool:
+    """With nothing read from it, complaints about what the file lacks would only mislead."""
+    return bool(file.problems) and not file.values
+
+
+def _validated(layer: Layer) -> Settings:
+    try:
+        settings = Settings.model_validate(layer.values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        _raise_if_any([*layer.problems, *(_explained(item, layer) for item in found)])
+        raise
+    _raise_if_any(layer.problems)
+    return settings
+
+
+def _raise_if_any(problems: Iterable[Problem]) -> None:
+    lines = [str(problem) for problem in sorted(set(problems))]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def _explained(error: Any, layer: Layer) -> Problem:
+    path: KeyPath = error["loc"]
+    place = path[:-1] if path[-1] == "[key]" else path
+    origin = layer.origin_of(place) or Origin(source=FILE_NAME)
+    return Problem(origin, f"{dotted(place)}: {_reason(error, path)}")
+
+
+def _reason(error: Any, path: KeyPath) -> str:
+    if error["type"] == "extra_forbidden":
+        return unknown_key(path)
+    expected = expected_at(path)
+    if error["type"] == "missing":
+        return f"missing; should be {expected}"
+    return f"{_shown(error['input'], path)}; should be {expected}{_hint(error['input'], path)}"
+
+
+def _shown(value: object, path: KeyPath) -> str:
+    if value is None:
+        return "is empty"
+    if path[:2] in SECRETS:
+        return "is not right"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    if len(text) > SHOWN_CHARACTERS:
+        text = text[:SHOWN_CHARACTERS] + "..."
+    return f"{text} is not right"
+
+
+def _hint(value: object, path: KeyPath) -> str:
+    kind = schema_at(path).get("type")
+    if kind == "string" and isinstance(value, int | float):
+        return ", in quotes"
+    if kind in ("integer", "number") and isinstance(value, str):
+        return ", without quotes or a unit"
+    return ""
+
+
+def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
+    sections = {
+        name: _section_with_absolute_paths(section, folder)
+        for name, section in settings
+        if name != "agents"
+    }
+    return settings.model_copy(update=sections)
+
+
+def _section_with_absolute_paths(section: Any, folder: Path) -> Any:
+    paths = {
+        key: Path(os.path.abspath(folder / value))
+        for key, value in section
+        if isinstance(value, Path)
+    }
+    return section.model_copy(update=paths)
+
+
+def _origins(settings: Settings, layer: Layer) -> Mapping[str, str]:
+    agents = [("agents", name) for name in settings.agents]
+    return {
+        dotted(path): str(layer.origins.get(path, "default"))
+        for path in [*setting_paths(), *agents]
+    }

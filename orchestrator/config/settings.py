@@ -1,0 +1,313 @@
+"""The settings: what can be set, its default, its bounds, and one line on what it does."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from orchestrator.config.kinds import (
+    AgentName,
+    KeyHash,
+    KeyName,
+    KeyScope,
+    Paths,
+    PathText,
+    Size,
+    Text,
+    VariableName,
+    Word,
+    Words,
+)
+from orchestrator.config.words import empty_for_null, upper_case
+
+MIB = 1024 * 1024
+
+#: Workers that may exist for each one that may run, unless ``max_live_workers`` is given.
+LIVE_PER_RUNNING = 4
+
+
+class ExecutionMode(StrEnum):
+    """Where a worker's tool runs."""
+
+    #: as a process of this system
+    NATIVE = "native"
+    #: inside WSL, where this is the same as native
+    WSL = "wsl"
+    #: from WSL to a tool on the Windows side
+    WINDOWS = "windows"
+
+
+class Containment(StrEnum):
+    """How a worker's processes are held together, so that all of them can be stopped."""
+
+    #: the strongest that works here
+    AUTO = "auto"
+    #: orphans fall to the worker's own supervisor process
+    SUBREAPER = "subreaper"
+    #: a control group (v2) of its own, where one is delegated
+    CGROUP = "cgroup"
+    #: a PID namespace of its own
+    PIDNS = "pidns"
+    #: bubblewrap: a host that is read-only but for the worker's directory, and a PID namespace
+    SANDBOX = "sandbox"
+    #: process groups and a marker, for systems that have nothing else
+    BASIC = "basic"
+
+
+class OnShutdown(StrEnum):
+    """What becomes of running workers when the server is stopped."""
+
+    #: they are stopped, and run again after the next start
+    STOP = "stop"
+    #: they go on, and the next server takes them over
+    LEAVE = "leave"
+
+
+class LogLevel(StrEnum):
+    """Log lines below this are left out."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class AgentOutput(StrEnum):
+    """Where the output of a user's agent is found."""
+
+    #: in output.md, which it leaves in its directory
+    FILE = "file"
+    #: in what it prints
+    LOG = "log"
+
+
+class Section(BaseModel):
+    """One part of the settings: unknown keys are refused, values cannot be changed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+Mode = Annotated[ExecutionMode, Field(strict=False)]
+
+
+class Orchestrator(Section):
+    """Where work happens, and for which project."""
+
+    execution_mode: Mode = ExecutionMode.NATIVE
+    """How workers run: native; wsl (the same inside Linux or WSL); windows (from WSL)."""
+    workspace_root: PathText = Path("workspace")
+    """The directory that holds all jobs."""
+    claude_command: Word = "claude"
+    """The command that starts Claude Code."""
+    project_root: PathText | None = None
+    """The project to work on; null: the folder's parent, or the folder if it is a clone alone."""
+
+
+class WorkerLimits(Section):
+    """What one worker with all that it starts may use; null: no limit."""
+
+    cpu: Annotated[float, Field(ge=0.01)] | None = None
+    """Processors: 0.5 is half of one."""
+    memory: Annotated[Size, Field(ge=MIB)] | None = None
+    """Memory in bytes, or like 512M or 2G."""
+    processes: Annotated[int, Field(ge=1)] | None = None
+    """Processes and threads."""
+    file_size: Size | None = None
+    """Size of each file that it writes, in bytes or like 512M."""
+    open_files: Annotated[int, Field(ge=16)] | None = None
+    """Open files of each process."""
+
+
+class Sandbox(Section):
+    """What a worker in containment sandbox has of the host."""
+
+    network: bool = True
+    """Let it use the network; without it, it cannot start child jobs."""
+    hide: Paths = ()
+    """Files and directories that it must not see."""
+    writable: Paths = ()
+    """Directories beside its own that it may write to."""
+
+
+class Workers(Section):
+    """Defaults for jobs; a request may change them up to the ceilings under limits."""
+
+    max_workers: int = Field(default=10, ge=1)
+    """Workers that run at the same time, in the whole server and in each job."""
+    default_timeout: float = Field(default=300, gt=0)
+    """Seconds one attempt of a worker may take."""
+    max_retries: int = Field(default=2, ge=0, le=100)
+    """How often a failed worker is tried again."""
+    max_live_workers: Annotated[int, Field(ge=1)] | None = None
+    """Workers that exist at all, waiting ones included; null: 4 x max_workers."""
+    agent: Word = "auto"
+    """The agent for tasks that name none; auto: the best one that is installed."""
+    grace_seconds: float = Field(default=5, ge=0, le=600)
+    """Seconds between asking a worker to stop and killing it."""
+    retry_backoff_seconds: float = Field(default=2, ge=0, le=86400)
+    """Seconds before the first retry; doubled for each one after it."""
+    log_limit_bytes: int = Field(default=50 * MIB, ge=64 * 1024)
+    """Size at which a worker's log is cut off (50 MiB)."""
+    containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
+    """How a worker's processes are held: auto, subreaper, cgroup, pidns, sandbox or basic."""
+    limits: WorkerLimits = WorkerLimits()
+    """What one worker with all that it starts may use; null: no limit."""
+    sandbox: Sandbox = Sandbox()
+    """What a worker in containment sandbox has of the host."""
+    on_shutdown: Annotated[OnShutdown, Field(strict=False)] = OnShutdown.STOP
+    """Running workers when the server is stopped: stop (run again after a start) or leave."""
+    orphan_lease: float = Field(default=7200, ge=0)
+    """Seconds that workers go on when their server is gone (2 h); 0: for ever."""
+    min_available_memory_bytes: int = Field(default=256 * MIB, ge=0)
+    """What starting a worker must leave available of memory (256 MiB)."""
+    max_memory_pressure: float = Field(default=40, ge=0, le=100)
+    """No further worker starts while processes wait for memory more percent of the time."""
+    min_free_disk_bytes: int = Field(default=256 * MIB, ge=0)
+    """No worker starts while the workspace's disk has less left (256 MiB)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def live_workers_follow_running_ones(cls, given: Any) -> Any:
+        """Put a number for null, so that raising ``max_workers`` alone is enough."""
+        if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
+            return given
+        running = given.get("max_workers")
+        running = running if isinstance(running, int) else cls.model_fields["max_workers"].default
+        return {**given, "max_live_workers": LIVE_PER_RUNNING * max(running, 1)}
+
+
+class Recursion(Section):
+    """Whether workers may start child jobs, and how deep."""
+
+    enable: bool = True
+    """Let workers start child jobs."""
+    max_depth: int = Field(default=3, ge=0)
+    """How deep child jobs may go; the root job has depth 0."""
+
+
+class Limits(Section):
+    """Ceilings that no request may exceed."""
+
+    max_depth: int = Field(default=10, ge=0, le=1000)
+    """Deepest child job."""
+    max_workers: int = Field(default=100, ge=1, le=10_000)
+    """Workers that run at the same time."""
+    max_child_jobs_per_worker: int = Field(default=20, ge=0)
+    """Child jobs that one worker may start."""
+    max_child_jobs_per_root: int = Field(default=1000, ge=0)
+    """Child jobs below one root job, at all depths together."""
+    max_tasks_per_job: int = Field(default=10_000, ge=1)
+    """Tasks in one job."""
+    max_wall_seconds: int = Field(default=86_400, ge=1)
+    """Seconds a job may take from start to end (24 h)."""
+    max_request_bytes: int = Field(default=8 * MIB, ge=1024)
+    """Size of one HTTP request's body (8 MiB)."""
+    submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 6000
+    """Jobs that one key may submit or retry, a minute's worth at once; null: any number."""
+    reads_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Calls of one key that change nothing; null: any number."""
+
+
+class ApiKey(Section):
+    """A further key, for a person or a program; ``orchestrator keys new`` makes one."""
+
+    name: KeyName
+    """Whose it is: shown in the audit log and with the jobs that it submits."""
+    key_hash: KeyHash | None = None
+    """The key's SHA-256; or give the key itself:"""
+    key: SecretStr | None = None
+    """The key, 16 characters or more, in place of key_hash."""
+    scopes: Annotated[tuple[KeyScope, ...], Field(strict=False, min_length=1)]
+    """What it is for: read (see everything), submit (submit jobs and steer those), admin."""
+
+
+class Api(Section):
+    """The REST API."""
+
+    host: Word = "localhost"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0: any free one."""
+    api_key: Annotated[SecretStr, BeforeValidator(empty_for_null)] = SecretStr("")
+    """The key that callers send as X-API-Key, 16 characters or more; install.sh makes one."""
+    keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
+    """Further keys with names and scopes; orchestrator keys new NAME --scope read makes one."""
+    threads: int = Field(default=16, ge=2, le=1000)
+    """Threads that answer requests."""
+    connection_limit: int = Field(default=2000, ge=10, le=1_000_000)
+    """Connections held open at the same time."""
+    allow_remote: bool = False
+    """Allow a host that other machines can reach."""
+
+
+class Store(Section):
+    """Where the state of jobs is kept."""
+
+    url: SecretStr | None = None
+    """Database URL; null: an SQLite file in the workspace."""
+
+
+class Logging(Section):
+    """The server's own log."""
+
+    level: Annotated[LogLevel, Field(strict=False), BeforeValidator(upper_case)] = LogLevel.INFO
+    """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
+    enable_structured: bool = True
+    """Write JSON, one object a line; false: plain text."""
+    log_dir: PathText = Path("logs")
+    """The directory of the server's log."""
+
+
+class Reports(Section):
+    """How reports are written."""
+
+    template_dir: PathText | None = None
+    """A directory with templates that replace the built-in ones; null: built-in only."""
+
+
+class UserAgent(Section):
+    """An agent that you add: a command that reads a prompt on its standard input."""
+
+    command: Annotated[Words, Field(min_length=1)]
+    """The program and its arguments, as a list."""
+    env: Annotated[tuple[VariableName, ...], Field(strict=False)] = ()
+    """Names of variables of the server's environment that are passed on to it."""
+    output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
+    """Where its result is found: log (what it prints) or file (output.md in its directory)."""
+    description: Text = ""
+    """One line on what it is for."""
+    memory_bytes: int = Field(default=512 * MIB, ge=0)
+    """Memory that one worker is expected to need (512 MiB)."""
+
+
+class Settings(Section):
+    """Settings of the orchestrator."""
+
+    orchestrator: Orchestrator = Orchestrator()
+    workers: Workers = Workers()
+    recursion: Recursion = Recursion()
+    limits: Limits = Limits()
+    api: Api = Api()
+    store: Store = Store()
+    logging: Logging = Logging()
+    reports: Reports = Reports()
+    agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
+    """Agents that you add, by name."""

@@ -1,0 +1,96 @@
+"""The three places that settings come from: the file, the environment, and flags."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.config.expectations import is_optional, is_text, schema_at
+from orchestrator.config.layers import KeyPath, Layer, Origin
+from orchestrator.config.yaml_text import Position, YamlText, read_yaml
+
+FILE_NAME = "config.yaml"
+PREFIX = "ORCHESTRATOR_"
+SEPARATOR = "__"
+
+
+def read_file(path: Path) -> Layer:
+    """What the file says; a file that is not there says nothing."""
+    layer = Layer()
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return layer
+    except UnicodeDecodeError as error:
+        layer.refuse(_not_utf8(path, error), "not UTF-8 text; save the file as UTF-8")
+        return layer
+    except OSError as error:
+        layer.refuse(Origin(source=path.name), f"cannot be read: {error.strerror}")
+        return layer
+    _take_document(layer, path.name, read_yaml(text))
+    return layer
+
+
+def read_environment(environ: Mapping[str, str]) -> Layer:
+    """``ORCHESTRATOR_<SECTION>__<KEY>``; variables without a double underscore are not settings."""
+    layer = Layer()
+    for name in sorted(environ):
+        section, separator, key = name.removeprefix(PREFIX).partition(SEPARATOR)
+        if name.startswith(PREFIX) and separator:
+            _take_text(layer, section.lower(), key.lower(), environ[name], name)
+    return layer
+
+
+def read_flags(flags: Mapping[str, str]) -> Layer:
+    """Settings by dotted name, for example ``{"api.port": "8123"}`` from ``--port 8123``."""
+    layer = Layer()
+    for name, text in flags.items():
+        section, _, key = name.partition(".")
+        _take_text(layer, section, key, text, f"flag --{key.replace('_', '-')}")
+    return layer
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> Origin:
+    before = error.object[: error.start]
+    column = error.start - (before.rfind(b"\n") + 1) + 1
+    return Origin(source=path.name, line=before.count(b"\n") + 1, column=column)
+
+
+def _take_document(layer: Layer, source: str, document: YamlText) -> None:
+    def origin(position: Position) -> Origin:
+        return Origin(source=source, line=position.line, column=position.column)
+
+    for position, reason in document.faults:
+        layer.refuse(origin(position), reason)
+    layer.origins = {path: origin(found) for path, found in document.positions.items()}
+    if isinstance(document.value, dict):
+        for section, keys in document.value.items():
+            _take_section(layer, section, keys)
+    elif document.value is not None:
+        layer.refuse(origin(Position(1, 1)), "should be sections like 'api:' with keys below them")
+
+
+def _take_section(layer: Layer, section: str, keys: object) -> None:
+    if isinstance(keys, dict):
+        layer.values[section] = keys
+    elif keys is None or not schema_at((section,)):
+        layer.values[section] = {}
+    else:
+        reason = f"{section}: should be a section, with its keys indented on the lines below"
+        layer.refuse(layer.origins[section,], reason)
+
+
+def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> None:
+    origin = Origin(source=source)
+    path: KeyPath = (section, key)
+    if is_text(path):
+        layer.put(section, key, _plain_text(text, path), origin)
+        return
+    document = read_yaml(text)
+    for _, reason in document.faults:
+        layer.refuse(origin, f"{section}.{key}: {reason}")
+    if not document.faults:
+        layer.put(section, key, document.value, origin)
+
+
+def _plain_text(text: str, path: KeyPath) -> str | None:
+    """Text as it stands: a key of digits is no number and ``#`` starts no comment."""
+    return None if is_optional(path) and text in ("", "~", "null") else text

@@ -1,0 +1,137 @@
+"""YAML text as plain values, with the position of each key and list item."""
+
+from dataclasses import dataclass, field
+
+import yaml
+
+from orchestrator.config.layers import KeyPath, dotted
+
+TAG = "tag:yaml.org,2002:"
+SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")}
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a text; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass
+class YamlText:
+    """A text's value; ``faults`` are the places that could not be read, with the reason."""
+
+    value: object = None
+    positions: dict[KeyPath, Position] = field(default_factory=dict)
+    faults: list[tuple[Position, str]] = field(default_factory=list)
+
+
+def read_yaml(text: str) -> YamlText:
+    """The value of ``text``: never raises for any text."""
+    result = YamlText()
+    try:
+        loader = _PlainLoader(text)
+        node = loader.get_single_node()
+        result.value = None if node is None else _Reader(loader, result).value(node, ())
+    except yaml.reader.ReaderError as error:
+        result.faults.append((_position_of_offset(text, error.position), _unprintable(error)))
+    except yaml.MarkedYAMLError as error:
+        result.faults.append((_position(error.problem_mark), _syntax_fault(error)))
+    except RecursionError:
+        result.faults.append((Position(1, 1), "lists or mappings are nested too deeply"))
+    return result
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Refuses aliases: no setting needs them, and they can multiply or contain themselves."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            reason = "an alias (*name); write the value out"
+            raise yaml.composer.ComposerError(None, None, reason, alias.start_mark)
+        return super().compose_node(parent, index)
+
+
+class _Reader:
+    """Turns nodes into values and notes positions and faults on the way."""
+
+    def __init__(self, loader: _PlainLoader, result: YamlText) -> None:
+        self._loader = loader
+        self._result = result
+
+    def value(self, node: yaml.Node, path: KeyPath) -> object:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._item(item, (*path, i)) for i, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _item(self, node: yaml.Node, path: KeyPath) -> object:
+        self._result.positions[path] = _position(node.start_mark)
+        return self.value(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
+        values: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            key = self._key(key_node, path)
+            if key is None:
+                continue
+            value = self.value(value_node, (*path, key))
+            values.setdefault(key, value)
+        return values
+
+    def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
+        """The key's text, or None after a fault: not text, or given before."""
+        if not isinstance(node, yaml.ScalarNode):
+            self._fault(node, "a key should be plain text")
+            return None
+        key = str(node.value)
+        first = self._result.positions.setdefault((*path, key), _position(node.start_mark))
+        if first != _position(node.start_mark):
+            name = dotted((*path, key))
+            self._fault(node, f"{name}: given twice (first at line {first.line})")
+            return None
+        return key
+
+    def _scalar(self, node: yaml.Node) -> object:
+        if node.tag not in SCALAR_TAGS:
+            self._fault(node, f"the tag {node.tag.replace(TAG, '!!')} is not known here")
+            return None
+        if node.tag == f"{TAG}timestamp":
+            return str(node.value)
+        try:
+            value: object = self._loader.construct_object(node)
+        except (ValueError, KeyError, AttributeError, yaml.YAMLError):
+            self._fault(node, f"not a valid {node.tag.removeprefix(TAG)}")
+            return None
+        return value
+
+    def _fault(self, node: yaml.Node, reason: str) -> None:
+        self._result.faults.append((_position(node.start_mark), reason))
+
+
+def _position(mark: yaml.Mark | None) -> Position:
+    return Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
+
+
+def _position_of_offset(text: str, offset: int) -> Position:
+    before = text[:offset]
+    return Position(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+def _unprintable(error: yaml.reader.ReaderError) -> str:
+    code = error.character if isinstance(error.character, int) else ord(error.character)
+    return f"not valid YAML: the character U+{code:04X} is not allowed"
+
+
+def _syntax_fault(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or error.context or "cannot be read"
+    if "'\\t'" in problem:
+        return "not valid YAML: a tab; indent with spaces"
+    if problem.startswith("mapping values"):
+        return "not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
+    if problem.startswith("but "):
+        problem = f"{error.context}, {problem}"
+    return f"not valid YAML: {problem}"
