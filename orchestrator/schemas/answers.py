@@ -1,0 +1,173 @@
+"""What callers are answered. Fields may be added; none of these may change."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+
+class Answer(BaseModel):
+    """An answer's shape. Fields without a value are left out."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+Links = dict[str, str]
+
+
+class AcceptedAnswer(Answer):
+    """The job is stored and will be carried out."""
+
+    job_id: str
+    status: JobStatus
+    links: Links
+    duplicate: bool = False
+    """The job existed already: the same question, or the same Idempotency-Key."""
+    left: dict[str, Any] = {}
+    """What a worker of this job may still start: depth, child jobs, workers, seconds."""
+    caller_left: dict[str, Any] = {}
+    """The same for the worker that submitted it."""
+
+
+class TaskResult(Answer):
+    """What one worker came back with."""
+
+    worker_id: str
+    task_id: str
+    status: WorkerStatus
+    output: str
+    files_created: list[str]
+    agent: str
+    reason: str
+    """Why it has this status, in words."""
+    attempts: int
+    seconds: float | None = None
+    """From its first start to its end."""
+    exit_code: int | None = None
+    workspace: str
+    """The worker's directory."""
+    log: str
+    child_job_id: str | None = None
+    """The last of its child jobs."""
+    child_job_ids: list[str]
+    child_results: list["TaskResult"]
+    """The results.tasks of the job that child_job_id names."""
+
+
+class Results(Answer):
+    """What the job has brought so far; complete once the job has ended."""
+
+    tasks: list[TaskResult]
+    """One for each worker, in order of their numbers."""
+    workspace: str
+    final_report: str
+
+
+class StatusAnswer(Answer):
+    """The short form of a job."""
+
+    job_id: str
+    status: JobStatus
+    reason: str
+    request: str
+    """The first 300 characters."""
+    results: Results | None = None
+    """There from the first finished worker on."""
+    workers: dict[str, int]
+    """How many workers are in which state."""
+    counts: dict[str, int]
+    """The same, with the workers of all child jobs below it."""
+    left: dict[str, Any]
+    """What a worker of this job may still start: depth, child jobs, workers, seconds."""
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    """When its reports were written."""
+    seconds: float | None = None
+    """From its start to the end of its last worker, as its reports say; once it has ended."""
+    links: Links
+
+
+class WaitAnswer(StatusAnswer):
+    """The short form, when the job has ended or the time was over."""
+
+    timed_out: bool
+    """The time was over before the job had ended."""
+
+
+class JobSummary(Answer):
+    """One job in a list."""
+
+    job_id: str
+    status: JobStatus
+    reason: str
+    request: str
+    """The first 300 characters."""
+    depth: int
+    root_job_id: str
+    parent_job_id: str | None = None
+    parent_worker_id: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    """From its start until its reports were written."""
+    labels: dict[str, str]
+    links: Links
+
+
+class JobsAnswer(Answer):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobSummary]
+    total: int
+    page: int
+    page_size: int
+
+
+class CancelAnswer(Answer):
+    """The job is being stopped, or had ended already."""
+
+    job_id: str
+    status: JobStatus
+    reason: str
+    links: Links
+
+
+class EventAnswer(Answer):
+    """The data of one Server-Sent Event; its id is seq, its event name is kind."""
+
+    seq: int
+    kind: EventKind
+    at: datetime
+    job_id: str
+    worker_id: str | None = None
+    data: dict[str, Any]
+
+
+class StatsAnswer(Answer):
+    """Counts, rates and cost."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    jobs: dict[str, int] = {}
+    workers: dict[str, int] = {}
+    #: Ends in the last minute.
+    per_minute: dict[str, int] = {}
+    #: None: not known.
+    cost_usd: float | None = None
+
+
+class HealthAnswer(Answer):
+    """Whether the server is alive (it answers) and ready (it can do its work)."""
+
+    status: str = Field(pattern="^(ok|unavailable)$")
+    ready: bool
+    checks: dict[str, str]
+    paused: str = ""
+    """Why no worker starts now; empty when workers start."""
+    containment: str
+    version: str

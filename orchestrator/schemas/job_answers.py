@@ -1,0 +1,171 @@
+"""The answers that tell everything about one job: its workers and attempts, and its tree."""
+
+from datetime import datetime
+from typing import Any
+
+from orchestrator.core.model import EndedBy
+from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.schemas.answers import Answer, Links
+
+
+class UsageAnswer(Answer):
+    """What agents say they used; what is not known is left out."""
+
+    steps: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class StrayAnswer(Answer):
+    """A process that had to be swept after the worker's own had ended."""
+
+    pid: int
+    command: str
+
+
+class AttemptAnswer(Answer):
+    """One run of a worker."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    reason: str
+    ended_by: EndedBy | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    stopped_by: str | None = None
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class WorkerAnswer(Answer):
+    """One worker with everything about it."""
+
+    worker_id: str
+    task_id: str
+    index: int
+    depth: int
+    agent: str
+    status: WorkerStatus
+    reason: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    work_seconds: float | None = None
+    """Summed over all attempts."""
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    output: str
+    files_created: list[str]
+    usage: UsageAnswer
+    log_truncated: bool
+    refused_child_jobs: int
+    """How many child jobs it asked for in vain because a limit was hit, up to its last end."""
+    strays: list[StrayAnswer]
+    attempts: list[AttemptAnswer]
+    child_job_ids: list[str]
+    workspace: str
+    log: str
+
+
+class TaskAnswer(Answer):
+    """One task as it was asked for; names of variables only, not their values."""
+
+    id: str
+    title: str
+    prompt: str
+    command: str | list[str] | None = None
+    agents: list[str]
+    depends_on: list[str]
+    timeout: float | None = None
+    retries: int | None = None
+    role: str | None = None
+    model: str | None = None
+    files: list[str]
+    context: str
+    env: list[str]
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+class ConfigAnswer(Answer):
+    """The job's settings after defaults and ceilings."""
+
+    max_workers: int
+    default_timeout: float
+    max_retries: int
+    execution_mode: str
+    enable_recursion: bool
+    max_recursion_depth: int
+    agent: str
+    max_wall_seconds: float
+    max_total_workers: int | None = None
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+    merge_strategy: str
+    git: str
+    planner: str
+    labels: dict[str, str]
+
+
+class JobAnswer(Answer):
+    """Everything about one job."""
+
+    job_id: str
+    root_job_id: str
+    depth: int
+    parent_job_id: str | None = None
+    parent_worker_id: str | None = None
+    request: str
+    status: JobStatus
+    reason: str
+    submitted_by: str
+    cancelled_by: str | None = None
+    plan_source: str
+    config: ConfigAnswer
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    tasks: list[TaskAnswer]
+    workers: list[WorkerAnswer]
+    child_job_ids: list[str]
+    usage: UsageAnswer
+    """Summed over the job's own workers."""
+    left: dict[str, Any]
+    workspace: str
+    final_report: str
+    links: Links
+
+
+class TreeWorker(Answer):
+    """A worker with the child jobs it started."""
+
+    worker_id: str
+    task_id: str
+    agent: str
+    status: WorkerStatus
+    reason: str
+    seconds: float | None = None
+    child_jobs: list["TreeAnswer"]
+
+
+class TreeAnswer(Answer):
+    """A job with its workers, theirs with their child jobs, and so on."""
+
+    job_id: str
+    status: JobStatus
+    reason: str
+    depth: int
+    request: str
+    """The first 300 characters."""
+    created_at: datetime
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    workers: list[TreeWorker]

@@ -1,0 +1,34 @@
+"""The one shape of all errors."""
+
+from typing import Any
+
+from pydantic import Field
+
+from orchestrator.schemas.answers import Answer
+
+
+class FaultAnswer(Answer):
+    """One thing that is wrong with a request."""
+
+    pointer: str
+    """JSON pointer to the value."""
+    detail: str
+    type: str
+
+
+class Problem(Answer):
+    """An error (RFC 9457)."""
+
+    type: str = Field(json_schema_extra={"format": "uri-reference"})
+    """Stable name of the kind of error: not-found, cycle, limit-depth, ..."""
+    title: str
+    status: int
+    detail: str
+    """What went wrong and what to do."""
+    instance: str | None = None
+    """The path that was called."""
+    errors: list[FaultAnswer] | None = None
+    left: dict[str, Any] | None = None
+    """What may still be done, when a limit was hit."""
+    example: str | None = None
+    """The same call with what it lacks."""

@@ -1,0 +1,244 @@
+"""What callers send: a request with its config and tasks, or a retry."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from orchestrator.core.model import TaskSpec
+from orchestrator.core.submission import ConfigRequest, Submission
+from orchestrator.schemas.text import (
+    MOST_ITEMS,
+    AgentNames,
+    Command,
+    Count,
+    CountOrZero,
+    LabelName,
+    LabelValue,
+    Money,
+    RequestText,
+    Seconds,
+    TaskId,
+    Text,
+    VariableName,
+    Word,
+)
+
+#: The error type of a name that the contract knows and this release does not carry out.
+NOT_SUPPORTED = "not_supported"
+
+
+class Wire(BaseModel):
+    """A request's shape: unknown fields are refused, types are taken literally."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+def not_yet(value: object) -> object:
+    """Let an empty value pass; refuse the rest rather than ignore it."""
+    if value in (None, [], (), {}, ""):
+        return ()
+    raise PydanticCustomError(
+        NOT_SUPPORTED,
+        "is not supported by this version of the orchestrator; leave it out",
+    )
+
+
+#: Accepted by name, refused by value: it comes with a later release.
+NotYet = Annotated[tuple[Any, ...], BeforeValidator(not_yet, json_schema_input_type=list[Any])]
+Texts = Annotated[tuple[Text, ...], Field(strict=False, max_length=MOST_ITEMS)]
+
+
+class ConfigBody(Wire):
+    """Settings of one job; what is left out keeps the server's default."""
+
+    max_workers: Count | None = None
+    """Workers of this job that run at the same time."""
+    default_timeout: Seconds | None = None
+    """Seconds one attempt of a worker may take."""
+    execution_mode: Literal["native", "wsl", "windows"] | None = None
+    """Where a worker's tool runs."""
+    enable_recursion: bool | None = None
+    """Whether workers may start child jobs."""
+    max_recursion_depth: CountOrZero | None = None
+    """Depth of the deepest child job, counted from the root."""
+    current_depth: CountOrZero | None = None
+    """Depth of the new job; a worker's value must be its own depth + 1."""
+    agent: Word | None = None
+    """The agent for tasks that name none."""
+    max_retries: CountOrZero | None = None
+    """How often a failed worker is tried again."""
+    merge_strategy: Literal["theirs", "auto", "manual"] | None = None
+    """How workers' changes are merged."""
+    git: Literal["auto", "off"] | None = None
+    """Whether workers get worktrees of the host project's repository."""
+    gates: NotYet = ()
+    """Checks a result must pass; not supported by this version."""
+    planner: Word | None = None
+    """What splits the request into tasks."""
+    max_total_workers: Count | None = None
+    """Workers of the whole tree together."""
+    max_steps: Count | None = None
+    """Steps of agents, all workers together."""
+    max_tokens: Count | None = None
+    """Tokens of agents, all workers together."""
+    max_cost_usd: Money | None = None
+    """Cost of agents in US dollars, all workers together."""
+    max_wall_seconds: Seconds | None = None
+    """Seconds the job may take from start to end."""
+    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=64)] = Field(
+        default_factory=dict
+    )
+    """Names and values of your own, kept with the job."""
+
+    def to_config(self) -> ConfigRequest:
+        return ConfigRequest(**self.model_dump(exclude={"gates"}))
+
+
+class TaskRequest(Wire):
+    """One task; it needs a title, a prompt or a command."""
+
+    id: TaskId | None = None
+    """Unique within the job; task_<position> if absent."""
+    title: Text = ""
+    """What to do, in a few words."""
+    prompt: Text | None = None
+    """What to do, for AI agents."""
+    description: Text | None = None
+    """Another name for prompt."""
+    command: Command | None = None
+    """What to run, for the agent shell: a text for bash -c, or a list of arguments."""
+    agent: AgentNames | None = None
+    """An agent's name, auto, or a list of candidates that try the task side by side."""
+    depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
+    """Ids of tasks that must succeed first."""
+    timeout: Seconds | None = None
+    """Seconds one attempt may take."""
+    retries: CountOrZero | None = None
+    """How often to try again after a failure."""
+    role: Text | None = None
+    """The role prompt."""
+    model: Text | None = None
+    """The agent's model."""
+    files: Texts = ()
+    """Paths that matter."""
+    context: Text = ""
+    """Extra text."""
+    env: dict[VariableName, Text] = Field(default_factory=dict)
+    """Extra environment; names that begin with ORCHESTRATOR_ are reserved."""
+    max_steps: Count | None = None
+    """Steps the agent may take."""
+    max_tokens: Count | None = None
+    """Tokens the agent may use."""
+    max_cost_usd: Money | None = None
+    """What the agent may cost, in US dollars."""
+    gates: NotYet = ()
+    """Checks the result must pass; not supported by this version."""
+    locks: NotYet = ()
+    """What no other task may hold at the same time; not supported by this version."""
+
+    @model_validator(mode="after")
+    def says_what_to_do(self) -> "TaskRequest":
+        if self.prompt and self.description and self.prompt != self.description:
+            raise ValueError("has both prompt and description; description means prompt, give one")
+        if not (self.title.strip() or self.words.strip() or self.command):
+            raise ValueError("needs a title, a prompt or a command")
+        return self
+
+    @property
+    def words(self) -> str:
+        return self.prompt or self.description or ""
+
+    def to_task(self, task_id: str) -> TaskSpec:
+        values = self.model_dump(exclude={"description", "gates", "locks", "agent"})
+        values |= {"id": task_id, "prompt": self.words, "agents": self.agent or ()}
+        return TaskSpec(**values)
+
+
+class OrchestrateRequest(Wire):
+    """A job: what to do, in words, and optionally how."""
+
+    request: RequestText
+    """The task description in natural language."""
+    config: ConfigBody = Field(default_factory=ConfigBody)
+    """Settings of this job."""
+    tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False)] = ()
+    """The tasks, given explicitly instead of having the request split."""
+
+    @field_validator("tasks")
+    @classmethod
+    def tasks_fit_together(cls, tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
+        ids = task_ids(tasks)
+        _refuse_repeated(ids)
+        known = frozenset(ids)
+        for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
+            for place, needed in enumerate(task.depends_on):
+                _check_dependency(task_id, needed, known, (position, "depends_on", place))
+        return tasks
+
+    def to_submission(self, idempotency_key: str | None = None) -> Submission:
+        ids = task_ids(self.tasks)
+        return Submission(
+            request=self.request,
+            tasks=tuple(task.to_task(id) for id, task in zip(ids, self.tasks, strict=True)),
+            config=self.config.to_config(),
+            idempotency_key=idempotency_key,
+        )
+
+
+class RetryRequest(Wire):
+    """What to change when the job runs again."""
+
+    config: ConfigBody = Field(default_factory=ConfigBody)
+    """Settings that replace the job's own."""
+
+
+class EmptyRequest(Wire):
+    """Nothing needs to be said."""
+
+
+def task_ids(tasks: Sequence[TaskRequest]) -> tuple[str, ...]:
+    """Every task's id; those without one are called ``task_<position>``, counted from 1."""
+    taken = {task.id for task in tasks if task.id}
+    return tuple(
+        task.id or next(name for name in _free_names(position) if name not in taken)
+        for position, task in enumerate(tasks, start=1)
+    )
+
+
+def _free_names(position: int) -> Iterator[str]:
+    name = f"task_{position}"
+    yield name
+    while True:
+        # An underscore at the end cannot meet another position's name.
+        name += "_"
+        yield name
+
+
+def _refuse_repeated(ids: Sequence[str]) -> None:
+    for task_id, times in Counter(ids).items():
+        if times > 1:
+            second = ids.index(task_id, ids.index(task_id) + 1)
+            raise fault_at((second, "id"), f"the id {task_id!r} is used {times} times")
+
+
+def _check_dependency(
+    task_id: str, needed: str, known: frozenset[str], at: tuple[int | str, ...]
+) -> None:
+    if needed == task_id:
+        raise fault_at(at, "a task cannot depend on itself")
+    if needed not in known:
+        raise fault_at(at, f"there is no task with the id {needed!r}")
+
+
+def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:
+    """An error that points below the value it was found in."""
+    return PydanticCustomError("tasks", "{message}", {"message": message, "at": at})

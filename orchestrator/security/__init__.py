@@ -1,0 +1,1 @@
+"""Keys, redaction, the environment of workers, and paths that cannot be tricked."""

@@ -1,0 +1,44 @@
+"""The environment of a worker: an allow-list, not a copy of the server's."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+#: What programs need to find files, tools, certificates, proxies and their language.
+ALLOWED = frozenset(
+    {
+        "HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "PIP_CERT", "XDG_RUNTIME_DIR",
+        "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+        "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    }
+)  # fmt: skip
+ALLOWED_PREFIXES = ("LC_",)
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH", re.IGNORECASE)
+#: A shorter value would mask ordinary words.
+MIN_SECRET_LENGTH = 6
+
+
+def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
+    """What every worker is allowed of the server's environment."""
+    return {
+        name: value
+        for name, value in server.items()
+        if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
+    }
+
+
+@lru_cache(maxsize=4096)
+def _names_a_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name))
+
+
+def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Values that must not appear in a log, judged by the names of their variables."""
+    return tuple(
+        value
+        for name, value in environment.items()
+        if len(value) >= MIN_SECRET_LENGTH and _names_a_secret(name)
+    )

@@ -1,0 +1,95 @@
+"""Reading files that a worker may have tampered with."""
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.core import failpoints
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: Without O_NONBLOCK a FIFO that a worker left would block whoever opens it.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class NotPlain(OSError):
+    """It is there, and no plain file."""
+
+
+def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
+    """Open a plain file below ``within`` (its own directory if None), unbuffered.
+
+    A link at any step below ``within``, a hard link to something elsewhere, a FIFO, a device or
+    ``..`` is refused: a worker must not be able to make the server read what it could not read
+    itself, or wait for ever. Each directory is opened from the one above it, so that nothing can
+    be exchanged in between. Raise FileNotFoundError, NotPlain or another OSError.
+    """
+    whole = os.fspath(path)
+    root = os.fspath(within or os.path.dirname(whole) or ".")
+    beginning = root.rstrip("/") + "/" if within else whole[: whole.rfind("/") + 1]
+    parts = whole.removeprefix(beginning).split("/")
+    if not whole.startswith(beginning) or not {"", ".", ".."}.isdisjoint(parts):
+        raise NotPlain(f"{whole} is not a file below {root}")
+    folder = os.open(root, _DIRECTORY)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        handle = os.open(parts[-1], _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+    return _plain(handle, whole)
+
+
+def _plain(handle: int, path: str) -> BinaryIO:
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(handle)
+        raise NotPlain(f"{path} is not a plain file")
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+def read_regular(path: Path | str, limit: int, within: Path | str | None = None) -> bytes | None:
+    """At most ``limit`` bytes of a file that ``open_plain`` opens; None for all others."""
+    try:
+        with open_plain(path, within) as file:
+            return _read(file, limit)
+    except OSError:
+        return None
+
+
+def read_tail(path: Path | str, limit: int, within: Path | str | None = None) -> bytes:
+    """The last ``limit`` bytes of a plain file; empty when there is none."""
+    try:
+        with open_plain(path, within) as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - limit))
+            return _read(file, limit)
+    except OSError:
+        return b""
+
+
+def _read(file: BinaryIO, limit: int) -> bytes:
+    """One read of a file without a buffer may give less than there is."""
+    found = file.read(limit)
+    while found and len(found) < limit and (more := file.read(limit - len(found))):
+        found += more
+    return found
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file atomically; readable by its owner only. Links are never followed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(temporary, flags, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    failpoints.reached(f"{path.name}: before the rename")
+    os.replace(temporary, path)
+    failpoints.reached(f"{path.name}: after the rename")
+
+
+def is_inside(path: Path, directory: Path) -> bool:
+    """Whether a path, links resolved, lies in a directory, links resolved."""
+    return path.resolve().is_relative_to(directory.resolve())

@@ -1,0 +1,58 @@
+"""Log files that only their owner reads, bounded in size."""
+
+import logging
+import logging.handlers
+import os
+import sys
+from io import TextIOWrapper
+from pathlib import Path
+
+LOG_BYTES = 10 * 1024 * 1024
+LOG_FILES = 5
+
+
+class PrivateLog(logging.handlers.RotatingFileHandler):
+    """Appends lines to a file of mode 0600, set aside when it is full; links are not followed.
+
+    Opened with the first line. What goes wrong is told to ``complaints``, once until it works
+    again: nobody is stopped by a log that cannot be written.
+    """
+
+    def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._complaints = complaints
+        self._works = True
+        self._failure: BaseException | None = None
+        super().__init__(
+            path,
+            maxBytes=LOG_BYTES,
+            backupCount=LOG_FILES,
+            encoding="utf-8",
+            delay=True,
+            errors="replace",
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        worked, self._works = self._works, True
+        super().emit(record)
+        if self._complaints is not None and worked is not self._works:
+            said = "can be written again" if self._works else "cannot be written"
+            self._complaints.error("%s %s", self.baseFilename, said, exc_info=self._failure)
+        self._failure = None
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._works, self._failure = False, sys.exc_info()[1]
+        if self._complaints is None:
+            super().handleError(record)
+
+    def _open(self) -> TextIOWrapper:
+        return open(
+            self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_private
+        )
+
+
+def _private(path: str, flags: int) -> int:
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    # It may be one that an earlier version left readable for others.
+    os.fchmod(handle, 0o600)
+    return handle
