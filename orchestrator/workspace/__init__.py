@@ -1,0 +1,9 @@
+"""The workspace on disk: where everything of a job lies, and the files that people watch."""
+
+from orchestrator.workspace.job_log import JobLog
+from orchestrator.workspace.layout import Workspace
+from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock
+from orchestrator.workspace.reserve import DiskReserve
+from orchestrator.workspace.status_file import StatusFiles
+
+__all__ = ["LOCK_NAME", "DiskReserve", "JobLog", "StatusFiles", "Workspace", "WorkspaceLock"]

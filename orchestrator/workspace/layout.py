@@ -1,0 +1,148 @@
+"""Where everything of a job lies on disk."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from operator import attrgetter
+from pathlib import Path
+
+from orchestrator.core.model import Job, Worker
+from orchestrator.security.paths import read_tail
+
+#: Files that the orchestrator itself puts into a worker's directory, or reads from there.
+OWN_FILES = frozenset({"task.json", "prompt.md", "dependencies.json", "output.md", "result.json"})
+#: More files than this are not listed one by one.
+MAX_FILES = 10_000
+OUTPUT_LIMIT_BYTES = 32 * 1024
+ATTEMPT_MARK = "--- attempt {number} ---\n"
+
+Snapshot = Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Paths below ``workspace_root``. Making a directory twice is no error.
+
+    What is asked for every worker is text: thousands of ``Path`` objects take their time.
+    """
+
+    root: Path
+
+    def holds_jobs(self) -> bool:
+        return any(self.root.glob("job_*/status.json"))
+
+    def job_directory(self, root_id: str) -> Path:
+        return _joined(self.root, f"job_{root_id}")
+
+    def worker_directory(self, worker: Worker) -> str:
+        return f"{self._of_job(worker)}/depth_{worker.depth}/{worker.id}"
+
+    def log(self, worker: Worker) -> str:
+        return f"{self._of_job(worker)}/logs/depth_{worker.depth}_{worker.id}.log"
+
+    def exit_record(self, worker: Worker, attempt: int) -> str:
+        return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
+
+    def _of_job(self, worker: Worker) -> str:
+        return f"{self.root}/job_{worker.root_id}"
+
+    def final_report(self, job: Job) -> Path:
+        directory = self.job_directory(job.root_id)
+        return directory / ("FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md")
+
+    def report(self, job: Job, name: str) -> Path | None:
+        """The report of that name; None when no report can have it."""
+        directory = self.job_directory(job.root_id)
+        if not name or "/" in name or name.startswith("."):
+            return None
+        if name == "FINAL_RESULT.md":
+            return self.final_report(job)
+        if name.startswith("LEVEL_") and name.endswith("_REPORT.md"):
+            depth = name.removeprefix("LEVEL_").removesuffix("_REPORT.md")
+            return directory / f"depth_{depth}" / name if depth.isdecimal() else None
+        return directory / "reports" / name
+
+    def prepare_job(self, root_id: str) -> None:
+        directory = self.job_directory(root_id)
+        for name in ("logs", "attempts", "reports"):
+            (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+
+    def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
+        """The worker's directory with the files that it is given."""
+        directory = self.worker_directory(worker)
+        try:
+            os.mkdir(directory, 0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            self.prepare_job(worker.root_id)
+            os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
+            os.makedirs(directory, 0o700, exist_ok=True)
+        for name, text in files.items():
+            _write_new(Path(directory, name), text)
+        return directory
+
+    def mark_attempt(self, worker: Worker, number: int) -> None:
+        """Write into the log that another attempt begins."""
+        handle = open_log(self.log(worker))
+        with os.fdopen(handle, "ab") as log:
+            log.write(ATTEMPT_MARK.format(number=number).encode())
+
+    def attempt_output(self, worker: Worker, number: int) -> str:
+        """The end of what an attempt has printed."""
+        tail = read_tail(self.log(worker), OUTPUT_LIMIT_BYTES, self.root)
+        text = tail.decode("utf-8", "replace")
+        return text.rpartition(ATTEMPT_MARK.format(number=number))[2] if number > 1 else text
+
+    def link_recursive(self, worker: Worker) -> None:
+        """The link that shows that a worker has started a child job."""
+        link = Path(f"{self.worker_directory(worker)}_recursive")
+        if not link.is_symlink():
+            link.symlink_to(worker.id, target_is_directory=True)
+
+    def snapshot(self, worker: Worker) -> Snapshot:
+        """The plain files in a worker's directory: size and time of change, by relative path."""
+        return dict(islice(_files(self.worker_directory(worker), ""), MAX_FILES))
+
+
+@lru_cache(maxsize=1024)
+def _joined(root: Path, *names: str) -> Path:
+    # Paths are asked for several times for every worker, and joining them is slow.
+    return root.joinpath(*names)
+
+
+def _files(directory: str, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    try:
+        with os.scandir(directory) as found:
+            entries = list(found)
+    except OSError:
+        return
+    for entry in sorted(entries, key=attrgetter("name")):
+        name = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name != ".git":
+                yield from _files(entry.path, name + "/")
+        elif entry.is_file(follow_symlinks=False) and name not in OWN_FILES:
+            status = entry.stat(follow_symlinks=False)
+            yield name, (status.st_size, status.st_mtime_ns)
+
+
+def _write_new(path: Path, text: str) -> None:
+    # A worker of an earlier attempt may have put a link here.
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_all(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]
+
+
+def open_log(path: Path | str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)

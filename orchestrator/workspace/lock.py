@@ -1,0 +1,53 @@
+"""One server per workspace: a lock that the kernel frees when its holder dies."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from orchestrator.core.errors import WorkspaceBusy
+
+LOCK_NAME = "server.lock"
+#: The shim of a worker without a server looks at the lock by taking it for a moment.
+_PATIENCE_SECONDS = 0.2
+_PAUSE_SECONDS = 0.01
+
+
+class WorkspaceLock:
+    """Held from ``acquire`` to ``release`` or to the end of the process."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / LOCK_NAME
+        self._handle: int | None = None
+
+    def acquire(self) -> None:
+        """Raise WorkspaceBusy with the process that holds it."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if not _locked(handle):
+            holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
+            os.close(handle)
+            raise WorkspaceBusy(
+                f"process {holder} already serves the workspace {self._path.parent}; use it, or "
+                "stop it first"
+            )
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        self._handle = handle
+
+    def release(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _locked(handle: int) -> bool:
+    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,57 @@
+"""A file that keeps disk space free for the last state."""
+
+import errno
+import logging
+import os
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+RESERVE_BYTES = 4 * 1024 * 1024
+#: Where the file system cannot set blocks aside.
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+class DiskReserve:
+    """``hold`` sets the space aside, ``release`` gives it to whoever writes next. Both idempotent."""
+
+    def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
+        self._path = root / ".disk-reserve"
+        self._size = size
+        self._held = False
+
+    def hold(self) -> None:
+        """Without space for it, there is none: that is told by whoever needs the space."""
+        if self._held:
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            handle = os.open(self._path, flags, 0o600)
+        except OSError:
+            return
+        try:
+            _set_aside(handle, self._size)
+            self._held = True
+        except OSError:
+            self.release()
+        finally:
+            os.close(handle)
+
+    def release(self) -> bool:
+        """Whether there was something to give."""
+        self._held = False
+        try:
+            os.unlink(self._path)
+        except OSError:
+            return False
+        logger.warning("the disk is full: %s was given up to write the last state", self._path)
+        return True
+
+
+def _set_aside(handle: int, size: int) -> None:
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        os.write(handle, bytes(size))

@@ -1,0 +1,237 @@
+"""``status.json`` of every root job: always whole, enough for shell scripts and for people."""
+
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.outcome_of_job import wall_seconds
+from orchestrator.core.ports import Change, Tree
+from orchestrator.security.paths import write_private
+from orchestrator.workspace.clock import iso
+from orchestrator.workspace.layout import Workspace
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two writes of one file, unless the job has ended.
+MIN_INTERVAL_SECONDS = 0.5
+#: A file that takes long to write is written less often: at most this share of the time.
+MAX_SHARE = 0.03
+#: Longer outputs are cut here; the API and the reports have them whole.
+OUTPUT_LIMIT = 2000
+#: So much of a child job's request is shown.
+REQUEST_LIMIT = 300
+
+
+@dataclass(slots=True)
+class _Watched:
+    root: Job
+    jobs: dict[str, Job] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
+    due: float = 0.0
+
+
+class StatusFiles:
+    """An observer: keeps the state of unfinished trees and writes it when it has changed."""
+
+    def __init__(self, workspace: Workspace, read: Callable[[str], Tree | None]) -> None:
+        self._workspace = workspace
+        #: Reads a tree that had ended from the store, for a retry.
+        self._read = read
+        self._watched: dict[str, _Watched] = {}
+        self._changed: set[str] = set()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        #: One write at a time: two would share a temporary file, and the older could come last.
+        self._writing = threading.Lock()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="status-files", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is due, then end."""
+        with self._lock:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def load(self, tree: Tree) -> None:
+        """Take over an unfinished tree after a restart."""
+        with self._lock:
+            self._watched[tree.root.id] = _watched(tree)
+
+    def __call__(self, change: Change) -> None:
+        with self._lock:
+            roots = self._take_in(change)
+            ended = {root for root in roots if self._watched[root].root.status.ended}
+            self._changed |= roots - ended
+            self._wake.notify()
+            finished = [self._watched.pop(root) for root in ended]
+            self._changed -= ended
+        for watched in finished:
+            self._write(watched)
+
+    def _take_in(self, change: Change) -> set[str]:
+        roots: set[str] = set()
+        for job in change.new_jobs:
+            if job.is_root:
+                self._watched[job.id] = _Watched(job)
+        for job in change.jobs:
+            if job.is_root:
+                self._known(job).root = job
+        for job in (*change.new_jobs, *change.jobs):
+            if job.root_id in self._watched:
+                self._watched[job.root_id].jobs[job.id] = job
+                roots.add(job.root_id)
+        for worker in (*change.new_workers, *change.workers):
+            if worker.root_id in self._watched:
+                self._watched[worker.root_id].workers[worker.id] = worker
+                roots.add(worker.root_id)
+        return roots
+
+    def _known(self, root: Job) -> _Watched:
+        """What is watched of a root job; one that runs again comes from the store."""
+        if root.id not in self._watched:
+            tree = self._read(root.id)
+            self._watched[root.id] = _watched(tree) if tree else _Watched(root)
+        return self._watched[root.id]
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            with self._lock:
+                self._wake.wait_for(lambda: self._stopping or bool(self._changed))
+                stopping, due = self._stopping, self._due_now()
+            for watched in due:
+                self._try_to_write(watched)
+            time.sleep(0.0 if stopping else MIN_INTERVAL_SECONDS / 5)
+
+    def _due_now(self) -> list[_Watched]:
+        now = time.monotonic()
+        due = {root for root in self._changed if self._stopping or self._watched[root].due <= now}
+        self._changed -= due
+        return [self._watched[root] for root in due]
+
+    def _try_to_write(self, watched: _Watched) -> None:
+        try:
+            self._write(watched)
+        except Exception:
+            # A full disk, say: the next change is written again.
+            logger.exception("status.json was not written", extra={"job_id": watched.root.id})
+
+    def _write(self, watched: _Watched) -> None:
+        with self._writing:
+            began = time.monotonic()
+            with self._lock:
+                root, jobs = watched.root, list(watched.jobs.values())
+                workers = list(watched.workers.values())
+            document = status_document(self._workspace, root, jobs, workers)
+            self._workspace.prepare_job(root.id)
+            path = self._workspace.job_directory(root.id) / "status.json"
+            write_private(path, readable(document).encode())
+            ended = time.monotonic()
+            watched.due = ended + max(MIN_INTERVAL_SECONDS, (ended - began) / MAX_SHARE)
+
+
+def _watched(tree: Tree) -> _Watched:
+    jobs = {job.id: job for job in tree.jobs}
+    return _Watched(tree.root, jobs, {worker.id: worker for worker in tree.workers})
+
+
+def readable(document: dict[str, Any]) -> str:
+    """JSON with a line for each field and each task.
+
+    json's own ``indent`` takes ten times as long: too long for thousands of workers.
+    """
+    results = dict(document["results"])
+    rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))
+    rest = "".join(f",\n  {json.dumps(key)}: {json.dumps(results[key])}" for key in results)
+    fields = [
+        f" {json.dumps(key)}: {json.dumps(value)}"
+        for key, value in document.items()
+        if key != "results"
+    ]
+    inner = f'  "tasks": [\n{rows}\n  ]{rest}'
+    return "{\n" + ",\n".join([*fields, ' "results": {\n' + inner + "\n }"]) + "\n}\n"
+
+
+def status_document(
+    workspace: Workspace, root: Job, jobs: list[Job], workers: list[Worker]
+) -> dict[str, Any]:
+    """The content of ``status.json``."""
+    by_job: dict[str, list[Worker]] = {job.id: [] for job in jobs}
+    for worker in workers:
+        by_job.setdefault(worker.job_id, []).append(worker)
+    return {
+        "job_id": root.id,
+        "status": root.status,
+        "reason": root.reason,
+        "request": root.request,
+        "created_at": iso(root.created_at),
+        "started_at": iso(root.started_at),
+        "ended_at": iso(root.ended_at),
+        "seconds": wall_seconds(root, by_job[root.id]),
+        "counts": dict(Counter(str(worker.status) for worker in workers)),
+        "depths": max(job.depth for job in jobs) + 1,
+        "child_jobs": [_child_job(job) for job in jobs if not job.is_root],
+        "results": {
+            "tasks": _rows(workspace, by_job, root.id),
+            "workspace": str(workspace.job_directory(root.id)),
+            "final_report": str(workspace.final_report(root)),
+        },
+    }
+
+
+def _child_job(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "parent_job_id": job.parent_job_id,
+        "parent_worker_id": job.parent_worker_id,
+        "depth": job.depth,
+        "status": job.status,
+        "reason": job.reason,
+        "request": job.request[:REQUEST_LIMIT],
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "ended_at": iso(job.ended_at),
+    }
+
+
+def _rows(
+    workspace: Workspace, by_job: dict[str, list[Worker]], job_id: str
+) -> list[dict[str, Any]]:
+    ordered = sorted(by_job.get(job_id, ()), key=lambda worker: worker.index)
+    return [_row(workspace, by_job, worker) for worker in ordered]
+
+
+def _row(workspace: Workspace, by_job: dict[str, list[Worker]], worker: Worker) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "worker_id": worker.id,
+        "job_id": worker.job_id,
+        "task_id": worker.task_id,
+        "status": worker.status,
+        "reason": worker.reason,
+        "agent": worker.agent,
+        "attempts": worker.attempt,
+        "started_at": iso(worker.started_at),
+        "ended_at": iso(worker.ended_at),
+        "log": workspace.log(worker),
+    }
+    if worker.result is not None:
+        row["output"] = worker.result.output[:OUTPUT_LIMIT]
+        row["files_created"] = list(worker.result.files_created)
+    if worker.child_job_ids:
+        row["child_job_id"] = worker.child_job_ids[-1]
+        row["child_job_ids"] = list(worker.child_job_ids)
+        row["child_results"] = [
+            child for job_id in worker.child_job_ids for child in _rows(workspace, by_job, job_id)
+        ]
+    return row
