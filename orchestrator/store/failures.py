@@ -1,0 +1,59 @@
+"""What went wrong in a database, as one StoreError that says what to do about it."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from orchestrator.core.errors import StoreError
+
+_NOT_A_DATABASE = (
+    "{where} is not a database: move it aside to start with an empty one, or put a copy back"
+)
+_DAMAGED = (
+    "{where} is damaged ({why}): move it aside to start with an empty one, or put a copy back"
+)
+
+#: By SQLite's primary result code.
+_SQLITE_ADVICE: Mapping[int, str] = {
+    sqlite3.SQLITE_BUSY: "{where} is locked by another program: stop that program",
+    sqlite3.SQLITE_LOCKED: "{where} is locked by another program: stop that program",
+    sqlite3.SQLITE_NOTADB: _NOT_A_DATABASE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_FULL: "the disk that holds {where} is full: free some space",
+    sqlite3.SQLITE_READONLY: "{where} cannot be written ({why}): check its permissions",
+    sqlite3.SQLITE_CANTOPEN: "{where} cannot be opened ({why}): check its directory",
+}
+
+
+@contextmanager
+def told_as_store_errors(where: str) -> Iterator[None]:
+    """Turn what the database or its driver raises into StoreError."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError(_sentence(where, error)) from error
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"the package {error.name} is missing, which {where} needs: "
+            "install the extra 'postgres', or psycopg[binary]"
+        ) from error
+
+
+@contextmanager
+def told_as_unreadable(where: str) -> Iterator[None]:
+    """Turn what rows that make no sense raise into StoreError."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        # Rows are made of checked values, so it is the database that is wrong.
+        raise StoreError(f"{where} holds a value that cannot be read: {error}") from error
+
+
+def _sentence(where: str, error: SQLAlchemyError) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    why = str(cause).strip() or type(cause).__name__
+    code = getattr(cause, "sqlite_errorcode", None)
+    advice = _SQLITE_ADVICE.get(code & 0xFF) if isinstance(code, int) else None
+    return (advice or "{where}: {why}").format(where=where, why=why)

@@ -1,0 +1,183 @@
+"""What is asked of the tables, as the values of the core."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    select,
+)
+
+from orchestrator.core.events import Event
+from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.ports import Page, StoreStats
+from orchestrator.core.states import ENDED_JOB, JobStatus
+from orchestrator.store import tables
+
+Value = TypeVar("Value")
+
+#: The largest number that a database compares with; callers may name any number.
+MOST = 2**63 - 1
+
+_UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
+
+
+def values(
+    connection: Connection, kind: type[Value], statement: Select[Any], **given: object
+) -> list[Value]:
+    """The rows of a statement; its columns are named as the fields of ``kind``."""
+    found = connection.execute(statement, given)
+    names = tuple(found.keys())
+    return [kind(**dict(zip(names, row, strict=True))) for row in found]
+
+
+def _first(found: Sequence[Value]) -> Value | None:
+    return found[0] if found else None
+
+
+def _by(table: Table, *names: str) -> Select[Any]:
+    """Rows whose columns equal the parameters of the same names."""
+    return select(table).where(and_(*(table.c[name] == bindparam(name) for name in names)))
+
+
+_job = _by(tables.jobs, "id")
+_idempotent = (
+    _by(tables.jobs, "submitted_by", "idempotency_key")
+    .order_by(tables.jobs.c.created_at, tables.jobs.c.id)
+    .limit(1)
+)
+_tasks = (
+    select(tables.tasks.c.task)
+    .where(tables.tasks.c.job_id == bindparam("job_id"))
+    .order_by(tables.tasks.c.position)
+)
+_workers = _by(tables.workers, "job_id").order_by(tables.workers.c["index"])
+_workers_in_tree = _by(tables.workers, "root_id").order_by(
+    tables.workers.c.job_id, tables.workers.c["index"]
+)
+_worker = _by(tables.workers, "root_id", "id")
+_attempts = _by(tables.attempts, "root_id", "worker_id").order_by(tables.attempts.c.number)
+_attempt_by_token = _by(tables.attempts, "token_hash").where(tables.attempts.c.ended_at.is_(None))
+_events = (
+    _by(tables.events, "root_id")
+    .where(tables.events.c.seq > bindparam("after"))
+    .order_by(tables.events.c.seq)
+    .limit(bindparam("most"))
+)
+_unfinished = (
+    select(tables.jobs.c.id)
+    .where(tables.jobs.c.status.in_(_UNFINISHED), tables.jobs.c.parent_worker_id.is_(None))
+    .order_by(tables.jobs.c.created_at, tables.jobs.c.id)
+)
+
+
+def job(connection: Connection, job_id: str) -> Job | None:
+    return _first(values(connection, Job, _job, id=job_id))
+
+
+def idempotent(connection: Connection, submitted_by: str, idempotency_key: str) -> Job | None:
+    given = {"submitted_by": submitted_by, "idempotency_key": idempotency_key}
+    return _first(values(connection, Job, _idempotent, **given))
+
+
+def tasks(connection: Connection, job_id: str) -> list[TaskSpec]:
+    return list(connection.scalars(_tasks, {"job_id": job_id}))
+
+
+def workers(connection: Connection, job_id: str) -> list[Worker]:
+    return values(connection, Worker, _workers, job_id=job_id)
+
+
+def workers_in_tree(connection: Connection, root_id: str) -> list[Worker]:
+    return values(connection, Worker, _workers_in_tree, root_id=root_id)
+
+
+def worker(connection: Connection, key: WorkerKey) -> Worker | None:
+    return _first(values(connection, Worker, _worker, root_id=key.root_id, id=key.worker_id))
+
+
+def attempts(connection: Connection, key: WorkerKey) -> list[Attempt]:
+    return values(connection, Attempt, _attempts, **key._asdict())
+
+
+def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
+    """No attempt has an empty token: it stands for "none"."""
+    if not token_hash:
+        return None
+    return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
+
+
+def events(connection: Connection, root_id: str, after: int, limit: int) -> list[Event]:
+    given = {"root_id": root_id, "after": _bounded(after), "most": _bounded(limit)}
+    return values(connection, Event, _events, **given)
+
+
+def unfinished(connection: Connection) -> list[str]:
+    return list(connection.scalars(_unfinished))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFilter:
+    """Which jobs to list; None does not matter."""
+
+    status: str | None
+    parent: str | None
+    root: str | None
+    depth: int | None
+    #: Of the root job, whose descendants count as submitted with it.
+    submitted_by: str | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        columns = tables.jobs.c
+        wanted = (
+            (columns.status, self.status),
+            (columns.parent_job_id, self.parent),
+            (columns.root_id, self.root),
+            (columns.depth, self.depth),
+        )
+        found = [column == value for column, value in wanted if value is not None]
+        if self.submitted_by is not None:
+            submitted = columns.submitted_by == self.submitted_by
+            found.append(columns.root_id.in_(select(columns.id).where(submitted)))
+        return found
+
+
+def page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> Page:
+    conditions = wanted.conditions()
+    columns = tables.jobs.c
+    statement = (
+        select(tables.jobs)
+        .where(*conditions)
+        .order_by(columns.created_at.desc(), columns.id.desc())
+        .offset(_bounded(offset))
+        .limit(_bounded(limit))
+    )
+    counting = select(func.count()).select_from(tables.jobs).where(*conditions)
+    return Page(
+        jobs=values(connection, Job, statement), total=connection.execute(counting).scalar_one()
+    )
+
+
+def stats(connection: Connection) -> StoreStats:
+    counting = select(func.count()).select_from(tables.attempts)
+    return StoreStats(
+        jobs=_by_status(connection, tables.jobs),
+        workers=_by_status(connection, tables.workers),
+        attempts=connection.execute(counting).scalar_one(),
+    )
+
+
+def _by_status(connection: Connection, table: Table) -> dict[str, int]:
+    statement = select(table.c.status, func.count().label("number")).group_by(table.c.status)
+    return {row.status: row.number for row in connection.execute(statement)}
+
+
+def _bounded(number: int) -> int:
+    return max(0, min(number, MOST))

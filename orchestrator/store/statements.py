@@ -1,0 +1,119 @@
+"""Statements that write whole values, prepared once for a database.
+
+Saving is what the supervisor waits for, turn by turn: compiled text and rows handed to the
+driver's own cursor take a fraction of the time of ``Connection.execute``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import Dialect, Insert, Table, Update, and_, bindparam, insert, update
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from orchestrator.core.errors import StoreError
+from orchestrator.core.model import TaskSpec
+from orchestrator.core.ports import Change
+from orchestrator.store import tables
+
+#: What a job was asked, and what a worker was made for, never changes.
+_FIXED: Mapping[str, frozenset[str]] = {
+    "jobs": frozenset(
+        {
+            "root_id",
+            "depth",
+            "request",
+            "parent_worker_id",
+            "parent_job_id",
+            "submitted_by",
+            "idempotency_key",
+            "created_at",
+        }
+    ),
+    "workers": frozenset({"job_id", "task_id", "index", "depth"}),
+    "attempts": frozenset({"job_id"}),
+}
+
+
+class PlacedTask(NamedTuple):
+    """A row of ``tasks``."""
+
+    job_id: str
+    position: int
+    task: TaskSpec
+
+
+class Writing:
+    """One statement, and how a value becomes its row."""
+
+    def __init__(self, table: Table, statement: Insert | Update, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        names = cast(list[str], compiled.positiontup)
+        processors = [table.c[name].type.bind_processor(dialect) for name in names]
+        self._table = table
+        self._text = str(compiled)
+        self._fields = attrgetter(*names)
+        self._converted = [(at, convert) for at, convert in enumerate(processors) if convert]
+
+    def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
+        """Write all values; StoreError when one of them was to change a row that is not there."""
+        cursor.executemany(self._text, [self._row(value) for value in values])
+        missing = len(values) - cursor.rowcount
+        if missing:
+            raise StoreError(
+                f"{missing} of {len(values)} {self._table.name} to change do not exist"
+            )
+
+    def _row(self, value: object) -> list[Any]:
+        row = list(self._fields(value))
+        for at, convert in self._converted:
+            row[at] = convert(row[at])
+        return row
+
+
+def inserting(table: Table, dialect: Dialect) -> Writing:
+    names = [column.key for column in table.c]
+    return Writing(table, insert(table).values({name: bindparam(name) for name in names}), dialect)
+
+
+def updating(table: Table, dialect: Dialect) -> Writing:
+    """Sets everything that may change, by primary key: doing it twice changes nothing more."""
+    keys = [column.key for column in table.primary_key]
+    fixed = _FIXED[table.name].union(keys)
+    changing = [column.key for column in table.c if column.key not in fixed]
+    statement = (
+        update(table)
+        .where(and_(*(table.c[name] == bindparam(name) for name in keys)))
+        .values({name: bindparam(name) for name in changing})
+    )
+    return Writing(table, statement, dialect)
+
+
+class Writings:
+    """Every statement that a change may need."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._new_jobs = inserting(tables.jobs, dialect)
+        self._new_tasks = inserting(tables.tasks, dialect)
+        self._new_workers = inserting(tables.workers, dialect)
+        self._new_attempts = inserting(tables.attempts, dialect)
+        self._events = inserting(tables.events, dialect)
+        self._jobs = updating(tables.jobs, dialect)
+        self._workers = updating(tables.workers, dialect)
+        self._attempts = updating(tables.attempts, dialect)
+
+    def write(self, cursor: DBAPICursor, change: Change) -> None:
+        for writing, values in self._parts(change):
+            if values:
+                writing.run(cursor, values)
+
+    def _parts(self, change: Change) -> Iterator[tuple[Writing, Sequence[object]]]:
+        """In an order in which every row finds those that it refers to."""
+        yield self._new_jobs, change.new_jobs
+        yield self._new_tasks, [PlacedTask(*given) for given in change.new_tasks]
+        yield self._new_workers, change.new_workers
+        yield self._jobs, change.jobs
+        yield self._workers, change.workers
+        yield self._new_attempts, change.new_attempts
+        yield self._attempts, change.attempts
+        yield self._events, change.events

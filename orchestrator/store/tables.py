@@ -1,0 +1,116 @@
+"""The tables. A column is named as the field it holds.
+
+``migrations`` makes these tables; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+)
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.store import documents
+from orchestrator.store.columns import Document, Member, PlainText
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("root_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("status", Member(JobStatus), nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("parent_worker_id", PlainText),
+    Column("parent_job_id", PlainText, ForeignKey("jobs.id")),
+    Column("digest", PlainText, nullable=False),
+    Column("submitted_by", PlainText, nullable=False),
+    Column("idempotency_key", PlainText),
+    Column("plan_source", PlainText, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("cancelled_by", PlainText),
+    Column("config", Document(documents.read_config), nullable=False),
+    Column("request", PlainText, nullable=False),
+    Index(None, "created_at", "id"),
+    Index(None, "status", "created_at"),
+    Index(None, "root_id", "created_at"),
+    Index(None, "parent_job_id", "created_at"),
+    Index(None, "submitted_by", "idempotency_key"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("job_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("task", Document(documents.read_task), nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("id", PlainText, primary_key=True),
+    Column("job_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("task_id", PlainText, nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("agent", PlainText, nullable=False),
+    Column("status", Member(WorkerStatus), nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("budget_from", Integer, nullable=False),
+    Column("failure", PlainText, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("child_job_ids", Document(documents.read_names), nullable=False),
+    Column("child_workers", Integer, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("result", Document(documents.read_result)),
+    Index(None, "job_id", "index"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("root_id", PlainText, primary_key=True),
+    Column("worker_id", PlainText, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("job_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("token_hash", PlainText, nullable=False),
+    Column("ended_at", Double),
+    Column("exit", Document(documents.read_exit)),
+    Column("reason", PlainText, nullable=False),
+    ForeignKeyConstraint(["root_id", "worker_id"], ["workers.root_id", "workers.id"]),
+    Index(None, "token_hash"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("job_id", PlainText, nullable=False),
+    Column("kind", Member(EventKind), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("worker_id", PlainText),
+    Column("data", Document(documents.read_mapping), nullable=False),
+)
