@@ -1,0 +1,90 @@
+"""Messages over a socket: JSON objects, each after its length in four bytes.
+
+An environment may be larger than a socket's buffer, so what does not fit is queued.
+"""
+
+import json
+import socket
+import struct
+from typing import Any
+
+Message = dict[str, Any]
+
+_LENGTH = struct.Struct(">I")
+#: Small: each reading allocates it, and most messages have some hundred bytes.
+_CHUNK = 8 * 1024
+_encode = json.JSONEncoder(check_circular=False).encode
+
+
+class Channel:
+    """One end of a socket pair; never blocks. Not thread-safe."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._socket = end
+        self._unsent = bytearray()
+        self._unread = bytearray()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._unsent)
+
+    def send(self, message: Message) -> None:
+        """Send or queue. A peer that is gone is noticed by ``receive``, not here."""
+        self.queue(message)
+        self.flush()
+
+    def queue(self, message: Message) -> None:
+        """Leave it to the next ``flush`` or ``send``."""
+        body = _encode(message).encode("ascii")
+        self._unsent += _LENGTH.pack(len(body))
+        self._unsent += body
+
+    def flush(self) -> None:
+        """Send what is queued as far as the socket takes it."""
+        try:
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent.clear()
+
+    def receive(self) -> tuple[list[Message], bool]:
+        """All whole messages that have come, and whether the peer is still there.
+
+        An end that follows messages directly is told by the next call.
+        """
+        connected = self._read()
+        messages = []
+        while (message := self._next()) is not None:
+            messages.append(message)
+        return messages, connected
+
+    def _read(self) -> bool:
+        try:
+            while chunk := self._socket.recv(_CHUNK):
+                self._unread += chunk
+                if len(chunk) < _CHUNK:
+                    return True
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def _next(self) -> Message | None:
+        if len(self._unread) < _LENGTH.size:
+            return None
+        end = _LENGTH.size + int(_LENGTH.unpack_from(self._unread)[0])
+        if len(self._unread) < end:
+            return None
+        message: Message = json.loads(self._unread[_LENGTH.size : end].decode("ascii"))
+        del self._unread[:end]
+        return message

@@ -1,0 +1,127 @@
+"""The lock and the record of one attempt: one file, in the course of its life under two names.
+
+``<name>.run`` is made by whoever runs the attempt, locked, and says who that is. At the end the
+exit record replaces its content, and only then, complete and synced, it is renamed to
+``<name>.json``. So there is one inode an attempt, and a record is there whole or not at all.
+A directory is not synced: a ``.run`` that is unlocked and holds a whole exit record (after a power
+cut, or a kill before the rename) counts as published; see ``record.inspect``.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from orchestrator.core import failpoints
+from orchestrator.launchers import processes
+
+_SUFFIX = ".json"
+_NOTHING: Mapping[str, object] = {}
+
+
+class Refused(Exception):
+    """The attempt has been run, is being run or was given up: it must not be started."""
+
+
+def run_path(exit_path: str) -> str:
+    return exit_path.removesuffix(_SUFFIX) + ".run"
+
+
+class Claim:
+    """The sole right to run, or to give up, an attempt; held until it is published or dropped."""
+
+    def __init__(self, descriptor: int, exit_path: str) -> None:
+        self._descriptor = descriptor
+        self._exit_path = exit_path
+
+    @classmethod
+    def take(cls, exit_path: str) -> "Claim":
+        """Claim an attempt that nobody ever has. Raise Refused, or OSError from the disk."""
+        path = run_path(exit_path)
+        try:
+            descriptor = _open(path, os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            raise Refused(f"{path} exists: this attempt was started before") from None
+        failpoints.reached("claim: made")
+        return cls._locked(descriptor, exit_path)
+
+    @classmethod
+    def take_over(cls, exit_path: str) -> "Claim":
+        """Claim an attempt whose runner is gone. Raise Refused when it is alive."""
+        return cls._locked(_open(run_path(exit_path), 0), exit_path)
+
+    @classmethod
+    def _locked(cls, descriptor: int, exit_path: str) -> "Claim":
+        claim = cls(descriptor, exit_path)
+        try:
+            claim._lock()
+        except BaseException:
+            claim.drop()
+            raise
+        return claim
+
+    def _lock(self) -> None:
+        path = run_path(self._exit_path)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"{path} is locked by a process that is alive") from None
+        # Between the opening and the lock, another may have published this very file.
+        if not _is_at(self._descriptor, path):
+            raise Refused(f"{self._exit_path}: this attempt was given up")
+        if os.path.lexists(self._exit_path):
+            os.unlink(path)
+            raise Refused(f"{self._exit_path} exists: this attempt has ended")
+
+    def write_holder(self, attempt_id: str) -> None:
+        """Say who runs the attempt."""
+        self._write(0, {"attempt": attempt_id, **_identity(os.getpid())})
+        failpoints.reached("claim: holder written")
+
+    def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
+        """Say which process the worker is and what else there is of it, on a line of its own."""
+        self._write(os.fstat(self._descriptor).st_size, {"worker": pid, **traces})
+
+    def publish(self, record: dict[str, Any]) -> None:
+        """Make the exit record durable and visible, and let go. On OSError the claim is kept."""
+        # In place and shortened last: on a full disk the block that is there is enough.
+        os.ftruncate(self._descriptor, self._write(0, record))
+        os.fsync(self._descriptor)
+        failpoints.reached("exit record: before the rename")
+        os.rename(run_path(self._exit_path), self._exit_path)
+        failpoints.reached("exit record: after the rename")
+        self.drop()
+
+    def read(self) -> bytes:
+        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+
+    def drop(self) -> None:
+        """Let go; what is in the file stays."""
+        os.close(self._descriptor)
+
+    def _write(self, at: int, content: dict[str, Any]) -> int:
+        """Write one line; where it ends."""
+        line = json.dumps(content).encode("ascii") + b"\n"
+        written = os.pwrite(self._descriptor, line, at)
+        if written < len(line):
+            raise OSError(f"{self._exit_path}: only {written} of {len(line)} bytes were written")
+        return at + written
+
+
+@cache
+def _identity(pid: int) -> dict[str, Any]:
+    ticks = processes.start_ticks(pid)
+    return {"shim": pid, "shim_start": ticks, "boot_id": processes.boot_id()}
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,45 @@
+"""Under tests alone: this process kills itself at the n-th failpoint that is reached.
+
+``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts through all processes that share the file,
+the server, its spawner and its shims, and through their restarts. The file gets one line of fixed
+length for each failpoint: its length gives the count, and a test can read what was reached. A
+failpoint's name may stand in for a number.
+"""
+
+import os
+import signal
+from collections.abc import Mapping
+
+from orchestrator.core import failpoints
+
+VARIABLE = "ORCHESTRATOR_FAILPOINTS"
+LINE_BYTES = 64
+
+
+def arm_from(environ: Mapping[str, str]) -> None:
+    """Arm this process if the environment says so."""
+    given = environ.get(VARIABLE)
+    if given:
+        path, _, places = given.rpartition("|")
+        failpoints.arm(_Crash(path, frozenset(places.split(","))))
+
+
+class _Crash:
+    def __init__(self, path: str, places: frozenset[str]) -> None:
+        self._path = path
+        self._places = places
+
+    def __call__(self, name: str) -> None:
+        if str(self._count(name)) in self._places or name in self._places:
+            os.kill(os.getpid(), signal.SIGKILL)
+            signal.pause()
+
+    def _count(self, name: str) -> int:
+        line = f"{os.getpid()} {name}"[: LINE_BYTES - 1].ljust(LINE_BYTES - 1) + "\n"
+        # Opened each time: the position after an append is then the count, whoever else writes.
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, line.encode())
+            return os.lseek(file, 0, os.SEEK_CUR) // LINE_BYTES
+        finally:
+            os.close(file)

@@ -1,0 +1,284 @@
+"""The launcher that runs workers on this machine, each under a shim."""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from orchestrator.core.launching import Launch, LauncherEvents
+from orchestrator.core.model import EndedBy, Exit, Stray
+from orchestrator.launchers.channel import Message
+from orchestrator.launchers.masking import Masker
+from orchestrator.launchers.plan import Plan
+from orchestrator.launchers.probing import choose
+from orchestrator.launchers.record import Unfinished, exit_from, inspect
+from orchestrator.launchers.recovery import Adopted, settle
+from orchestrator.launchers.shim_link import ShimLink
+from orchestrator.launchers.shim_pool import IDLE_SECONDS, ShimPool
+
+logger = logging.getLogger(__name__)
+
+#: What ``close`` allows for killing and publishing, besides the grace of the workers.
+_CLOSE_SECONDS = 15.0
+
+
+class LocalLauncher:
+    """See ``core.ports.Launcher``. Any thread may call it; one thread of its own listens.
+
+    Calls write to the shims' sockets directly, without blocking; what does not fit is sent by the
+    listening thread. ``_lock`` guards all of the state and is not held while events are reported.
+    """
+
+    def __init__(self, asked: Plan | None = None) -> None:
+        """``asked`` is what the workers are to be held by; whether that works, ``open`` finds."""
+        self._asked = asked or Plan()
+        self._plan: Plan | None = None
+        self._lock = threading.Lock()
+        self._none_left = threading.Condition(self._lock)
+        self._attempts: dict[str, ShimLink | Adopted] = {}
+        self._adopted: dict[int, Adopted] = {}
+        self._longest_grace = 0.0
+        #: Attempts that were given to a second shim.
+        self._begun_anew: set[str] = set()
+        #: Starts that failed, to be reported by the launcher's own thread.
+        self._failures: deque[tuple[str, Exit]] = deque()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @property
+    def containment(self) -> str:
+        return self.plan.mode
+
+    @property
+    def plan(self) -> Plan:
+        """What is in force; before ``open``, what was asked for."""
+        return self._plan or self._asked
+
+    @property
+    def spawner_pid(self) -> int:
+        """For doctor and tests."""
+        with self._lock:
+            return self._pool.spawner.pid
+
+    def open(self, events: LauncherEvents) -> None:
+        """Raise ContainmentUnavailable when workers cannot be held as was asked."""
+        self._plan = choose(self._asked)
+        for soft_spot in self._plan.soft_spots():
+            logger.warning(soft_spot, extra={"action": "containment"})
+        self._events = events
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._pool = ShimPool(self._epoll, self._plan)
+        _ = self._pool.spawner  # started here, so that a machine that cannot says so at once
+        self._thread = threading.Thread(target=self._listen, name="launcher", daemon=True)
+        self._thread.start()
+
+    def start(self, launch: Launch) -> None:
+        with self._lock:
+            self._longest_grace = max(self._longest_grace, launch.grace)
+            self._start_on_shim(launch, lambda link: link.start(launch))
+
+    def _start_on_shim(self, launch: Launch, begin: Callable[[ShimLink], None]) -> None:
+        try:
+            link = self._pool.take()
+        except OSError as error:
+            self._fail(launch, f"no shim can be started: {error}")
+            return
+        self._attempts[launch.attempt_id] = link
+        begin(link)
+        if link.has_unsent:
+            self._pool.watch(link)
+        if self._pool.has_abandoned:
+            os.eventfd_write(self._wake, 1)
+
+    def _fail(self, launch: Launch, error: str) -> None:
+        now = time.time()
+        ended = Exit(ended_by=EndedBy.SPAWN_FAILED, error=error, started_at=now, ended_at=now)
+        self._failures.append((launch.attempt_id, ended))
+        os.eventfd_write(self._wake, 1)
+
+    def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if holder is not None:
+                holder.stop(ended_by, stopped_by)
+
+    def waiting(self, attempt_id: str, waiting: bool) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if holder is not None:
+                holder.waiting(waiting)
+
+    def adopt(self, attempt_id: str, exit_path: str) -> bool:
+        """Watch over an attempt that an earlier server started; its end is reported like any.
+
+        False when it is not running: ``record.inspect`` says what there is instead.
+        """
+        adopted = Adopted.adopt(attempt_id, exit_path)
+        if adopted is None:
+            return False
+        with self._lock:
+            self._attempts[attempt_id] = adopted
+            self._adopted[adopted.fileno()] = adopted
+            self._epoll.register(adopted, select.EPOLLIN)
+        return True
+
+    def settle(self, attempt_id: str, exit_path: str) -> Exit:
+        """How an attempt ended that does not run; after this it can never start. Idempotent."""
+        return settle(attempt_id, exit_path)
+
+    def close(self, stop: bool) -> None:
+        if self._thread is None:
+            return
+        if stop:
+            self._stop_all()
+        self._closing = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self._thread = None
+        self._release_all()
+
+    def _stop_all(self) -> None:
+        """Stop everything; an adopted attempt's grace is not known and counts as the longest."""
+        with self._lock:
+            for holder in self._attempts.values():
+                holder.stop(EndedBy.CANCEL, "shutdown")
+            patience = _CLOSE_SECONDS + self._longest_grace
+            self._none_left.wait_for(lambda: not self._attempts, patience)
+
+    def _release_all(self) -> None:
+        with self._lock:
+            for adopted in self._adopted.values():
+                adopted.close()
+            self._pool.close()
+            os.close(self._wake)
+            self._epoll.close()
+
+    # From here on: the launcher's own thread.
+
+    def _listen(self) -> None:
+        while not self._closing:
+            for descriptor, ready in self._epoll.poll(self._patience()):
+                try:
+                    self._serve(descriptor, ready)
+                except Exception:
+                    logger.exception("launcher event failed", extra={"action": "launcher_event"})
+            while self._failures:
+                self._report_end(*self._failures.popleft())
+
+    def _patience(self) -> float | None:
+        with self._lock:
+            self._pool.let_idle_go()
+            return IDLE_SECONDS if self._pool.has_surplus else None
+
+    def _serve(self, descriptor: int, ready: int) -> None:
+        with self._lock:
+            link = self._pool.at(descriptor)
+            adopted = self._adopted.get(descriptor)
+        if link is not None:
+            self._serve_shim(link, ready)
+        elif adopted is not None:
+            self._adopted_ended(adopted)
+        elif descriptor == self._wake:
+            os.eventfd_read(self._wake)
+            self._serve_spawner()
+        else:
+            self._serve_spawner()
+
+    def _serve_shim(self, link: ShimLink, ready: int = select.EPOLLIN) -> None:
+        with self._lock:
+            if ready & select.EPOLLOUT:
+                link.flush()
+                self._pool.watch(link)
+            messages, connected = link.receive()
+        for message in messages:
+            self._take_message(link, message)
+        if not connected:
+            self._shim_fell(link)
+
+    def _take_message(self, link: ShimLink, message: Message) -> None:
+        launch = link.launch
+        if "failed" in message:
+            logger.error("shim failed", extra={"action": "shim_failed", "error": message["failed"]})
+        elif launch is not None and "started" in message:
+            self._events.started(launch.attempt_id, message["started"])
+        elif launch is not None:
+            with self._lock:
+                link.launch = None
+                if message["clean"]:
+                    self._pool.give_back(link)
+            if message["ended"].get("refused"):
+                self._find_out(launch)
+            else:
+                self._report_end(launch.attempt_id, exit_from(message["ended"]))
+
+    def _shim_fell(self, link: ShimLink) -> None:
+        with self._lock:
+            is_alone = self._pool.fell(link)
+        if is_alone:
+            self._lose(link, ())
+
+    def _serve_spawner(self) -> None:
+        with self._lock:
+            gone = self._pool.gone()
+        for link, strays in gone:
+            # Its last words, and then its end, may not have been read yet.
+            for _ in range(2):
+                if link.is_open:
+                    self._serve_shim(link)
+            self._lose(link, strays)
+
+    def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
+        """A shim has died at work, and nothing that it left is alive."""
+        launch, link.launch = link.launch, None
+        if launch is None:
+            return
+        if self._never_began(launch):
+            with self._lock:
+                self._start_on_shim(launch, lambda new: new.take_over(link, launch))
+            return
+        self._find_out(launch, strays)
+
+    def _find_out(self, launch: Launch, strays: tuple[Stray, ...] = ()) -> None:
+        """What became of an attempt that no shim of ours serves: it runs, or it has ended.
+
+        It runs when its shim is about to die, and when an earlier server, whose record of it was
+        lost with the power, had started it.
+        """
+        if self.adopt(launch.attempt_id, launch.exit_path):
+            return
+        masker = Masker(launch.secrets)
+        masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
+        ended = settle(launch.attempt_id, launch.exit_path, masked, masker)
+        self._report_end(launch.attempt_id, ended)
+
+    def _never_began(self, launch: Launch) -> bool:
+        """Its shim was killed before it came to the attempt, as with a spawner that is killed.
+
+        Asked once for each attempt: a shim that cannot begin it is not tried for ever.
+        """
+        if launch.attempt_id in self._begun_anew:
+            return False
+        self._begun_anew.add(launch.attempt_id)
+        return inspect(launch.exit_path) is Unfinished.NEVER
+
+    def _adopted_ended(self, adopted: Adopted) -> None:
+        ended = adopted.ended()
+        with self._lock:
+            del self._adopted[adopted.fileno()]
+            self._epoll.unregister(adopted)
+            adopted.close()
+        self._report_end(adopted.attempt_id, ended)
+
+    def _report_end(self, attempt_id: str, ended: Exit) -> None:
+        with self._lock:
+            self._attempts.pop(attempt_id, None)
+            self._begun_anew.discard(attempt_id)
+            if not self._attempts:
+                self._none_left.notify_all()
+        self._events.ended(attempt_id, ended)

@@ -1,0 +1,194 @@
+"""What /proc tells of processes. A process is (pid, start ticks); a zombie is dead."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+
+#: The variable that marks every process of an attempt.
+MARKER = "ORCHESTRATOR_WORKER"
+COMMAND_LIMIT = 200
+_PR_SET_CHILD_SUBREAPER = 36
+_ZOMBIES = "ZX"
+
+
+class Process:
+    """A process as it was found, at one moment."""
+
+    __slots__ = ("command", "group", "parent", "pid", "session", "state", "threads", "ticks")
+
+    def __init__(self, pid: int, fields: list[bytes], command: str) -> None:
+        """``fields`` are those of /proc/<pid>/stat, from the state on."""
+        self.pid = pid
+        self.state = fields[0].decode("ascii")
+        self.parent = int(fields[1])
+        self.group = int(fields[2])
+        self.session = int(fields[3])
+        self.threads = int(fields[17])
+        self.ticks = int(fields[19])
+        #: The kernel's short name of it.
+        self.command = command
+
+    @property
+    def alive(self) -> bool:
+        return self.state not in _ZOMBIES
+
+
+def look_up(pid: int) -> Process | None:
+    """None when there is no such process."""
+    content = _read(f"/proc/{pid}/stat")
+    if not content:
+        return None
+    # The name is in parentheses and may hold anything, also parentheses.
+    name_start, name_end = content.index(b"(") + 1, content.rindex(b")")
+    fields = content[name_end + 2 :].split()
+    name = content[name_start:name_end].decode("utf-8", "replace")
+    return Process(pid, fields, name)
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a living process started, in clock ticks since boot; None when it is not alive."""
+    process = look_up(pid)
+    return process.ticks if process and process.alive else None
+
+
+def boot_id() -> str:
+    return _read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+
+
+def command_line(pid: int) -> str:
+    """Bounded; empty when the process is gone or has none."""
+    words = _read(f"/proc/{pid}/cmdline", COMMAND_LIMIT).rstrip(b"\0").replace(b"\0", b" ")
+    return words.decode("utf-8", "replace")
+
+
+def lock_holder(path: str) -> int | None:
+    """The process that holds the flock of a file; None when there is none, or none to be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in _read("/proc/locks").decode("ascii", "replace").splitlines():
+        fields = line.split()
+        if fields[1:2] == ["FLOCK"] and fields[5:6] == [device]:
+            return int(fields[4])
+    return None
+
+
+def own_pages(pid: int) -> int:
+    """Pages of memory that a process has and shares with no file; 0 when it is gone."""
+    fields = _read(f"/proc/{pid}/statm").split()
+    return int(fields[1]) - int(fields[2]) if len(fields) > 2 else 0
+
+
+def children(pid: int) -> list[int]:
+    """Pids of the direct children, zombies included. May miss one that comes or goes just now."""
+    if not _has_children_files():
+        return _children_by_scan(pid)
+    return [int(child) for thread in _threads(pid) for child in _children_of_thread(pid, thread)]
+
+
+def descendants(pid: int) -> Iterator[Process]:
+    """Everything alive below a process, parents first."""
+    parents = [pid]
+    while parents:
+        parent = parents.pop()
+        for child in children(parent):
+            process = look_up(child)
+            if process is not None and process.parent == parent:
+                parents.append(child)
+                if process.alive:
+                    yield process
+
+
+def marked(attempt_id: str) -> list[Process]:
+    """The living processes that carry an attempt's marker, as far as we may see."""
+    found = (look_up(pid) for pid in _all_pids() if carries(pid, attempt_id))
+    return [process for process in found if process is not None and process.alive]
+
+
+def carries(pid: int, attempt_id: str) -> bool:
+    """Whether a process carries an attempt's marker, as far as we may see."""
+    return f"{MARKER}={attempt_id}".encode() in _read(f"/proc/{pid}/environ").split(b"\0")
+
+
+def everything() -> Iterator[Process]:
+    """Every living process of this machine; nothing where there is no /proc."""
+    for pid in _all_pids():
+        process = look_up(pid)
+        if process is not None and process.alive:
+            yield process
+
+
+def send_signal(process: Process, number: int) -> None:
+    """Signal exactly this process, never another one that got its pid. None there: nothing."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        if start_ticks(process.pid) == process.ticks:
+            signal.pidfd_send_signal(handle, number)
+    except (ProcessLookupError, PermissionError):
+        return
+    finally:
+        os.close(handle)
+
+
+def signal_group(leader: int, number: int) -> None:
+    """Signal a process group whose leader has not been reaped."""
+    # Not there: it has ended and waits to be reaped. Not allowed: it runs as another user.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of whatever its descendants orphan. Not inherited by forks."""
+    import ctypes  # not at the top: the server imports this module too, and needs none of it
+
+    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_CHILD_SUBREAPER) was refused")
+
+
+@cache
+def has_proc() -> bool:
+    return os.path.exists("/proc/self/stat")
+
+
+@cache
+def _has_children_files() -> bool:
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+
+def _all_pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except FileNotFoundError:
+        return []  # Not Linux.
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def _children_of_thread(pid: int, thread: str) -> list[bytes]:
+    return _read(f"/proc/{pid}/task/{thread}/children").split()
+
+
+def _children_by_scan(pid: int) -> list[int]:
+    found = (look_up(each) for each in _all_pids())
+    return [process.pid for process in found if process is not None and process.parent == pid]
+
+
+def _read(path: str, limit: int = -1) -> bytes:
+    """The content of a file of /proc; empty when the process is gone or not ours to see."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(limit) or b""
+    except OSError:
+        return b""

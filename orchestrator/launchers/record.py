@@ -1,0 +1,170 @@
+"""Reading and giving up attempts from outside: what a restarted server decides by."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.model import EndedBy, Exit, Stray
+from orchestrator.launchers import processes
+from orchestrator.launchers.claim import Claim, Refused, run_path
+from orchestrator.security.paths import open_plain, read_regular
+
+#: How long a lock may have a holder that is not (yet, or no longer) written in the file.
+_HOLDER_SECONDS = 2.0
+_HOLDER_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    exit: Exit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """A shim that is alive holds the lock."""
+
+    shim_pid: int
+    start_ticks: int
+
+
+class Unfinished(Enum):
+    #: It was started, and whoever ran it is gone.
+    DEAD = "dead"
+    #: Nobody has started it. Somebody still may, until it has a tombstone.
+    NEVER = "never"
+
+
+State = Finished | Running | Unfinished
+
+
+def inspect(exit_path: str) -> State:
+    """How it stands with an attempt. A publication that was cut off is completed."""
+    give_up_at = time.monotonic() + _HOLDER_SECONDS
+    while (state := _inspect_once(exit_path)) is None:
+        if time.monotonic() > give_up_at:
+            raise OSError(f"{run_path(exit_path)} is locked by a process that it does not name")
+        time.sleep(0.001)
+    return state
+
+
+def tombstone(exit_path: str, reason: str, strays: tuple[Stray, ...] = ()) -> Exit | None:
+    """Make sure that an attempt never runs (again): how it ended, by its own word if it has one.
+
+    Idempotent. None when it is running: nothing was changed.
+    """
+    while True:
+        ended = read_exit(exit_path)
+        if ended is not None:
+            return ended
+        try:
+            return _bury(exit_path, reason, strays)
+        except FileNotFoundError:
+            continue  # It was published between two looks.
+        except Refused:
+            if isinstance(inspect(exit_path), Running):
+                return None
+
+
+def read_exit(exit_path: str) -> Exit | None:
+    """None when there is no exit record. One that cannot be read says so in ``error``."""
+    try:
+        with open_plain(Path(exit_path)) as file:
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        content = b""  # a worker has put something else there
+    ended = _parse(content)
+    return ended or Exit(ended_by=EndedBy.LOST, error=f"{exit_path} is not an exit record")
+
+
+def exit_from(record: dict[str, Any]) -> Exit:
+    """The exit that a shim reported or wrote."""
+    fields = {name: value for name, value in record.items() if name in _FIELDS}
+    fields["ended_by"] = EndedBy(record["ended_by"])
+    fields["strays"] = tuple([Stray(**stray) for stray in record.get("strays", ())])
+    return Exit(**fields)
+
+
+_FIELDS = frozenset(Exit.__dataclass_fields__)
+
+
+def _inspect_once(exit_path: str) -> State | None:
+    ended = read_exit(exit_path)
+    if ended is not None:
+        return Finished(exit=ended)
+    try:
+        claim = Claim.take_over(exit_path)
+    except FileNotFoundError:
+        return None if os.path.exists(exit_path) else Unfinished.NEVER
+    except Refused:
+        return _holder(exit_path)
+    return _complete(claim)
+
+
+def _complete(claim: Claim) -> State:
+    content = claim.read()
+    ended = _parse(content)
+    if ended is None:
+        claim.drop()
+        return Unfinished.DEAD
+    claim.publish(json.loads(content.split(b"\n", 1)[0]))
+    return Finished(exit=ended)
+
+
+def _holder(exit_path: str) -> Running | None:
+    """Who holds the lock; None when that cannot be told at this moment."""
+    try:
+        written = read_regular(Path(run_path(exit_path)), _HOLDER_BYTES) or b""
+        holder = json.loads(written.split(b"\n", 1)[0])
+        pid, ticks, boot = holder["shim"], holder["shim_start"], holder["boot_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return _holder_of_lock(exit_path)
+    if boot != processes.boot_id() or processes.start_ticks(pid) != ticks:
+        return None
+    return Running(shim_pid=pid, start_ticks=ticks)
+
+
+def _holder_of_lock(exit_path: str) -> Running | None:
+    """As the kernel knows it: what is in the file was cut off, or written by another release."""
+    pid = processes.lock_holder(run_path(exit_path))
+    ticks = None if pid is None else processes.start_ticks(pid)
+    return None if pid is None or ticks is None else Running(shim_pid=pid, start_ticks=ticks)
+
+
+def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...]) -> Exit:
+    claim = _claim_any(exit_path)
+    ended = _parse(claim.read())
+    if ended is None:
+        ended = Exit(ended_by=EndedBy.LOST, error=reason, ended_at=time.time(), strays=strays)
+    try:
+        claim.publish(_record_of(ended))
+    except OSError:
+        claim.drop()
+        raise
+    return ended
+
+
+def _claim_any(exit_path: str) -> Claim:
+    if os.path.lexists(run_path(exit_path)):
+        return Claim.take_over(exit_path)
+    os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
+    return Claim.take(exit_path)
+
+
+def _record_of(ended: Exit) -> dict[str, Any]:
+    record = {name: getattr(ended, name) for name in Exit.__dataclass_fields__}
+    record["strays"] = [{"pid": each.pid, "command": each.command} for each in ended.strays]
+    return record
+
+
+def _parse(content: bytes) -> Exit | None:
+    # One line; what a cut-off publication left of a longer line before it does not count.
+    try:
+        return exit_from(json.loads(content.split(b"\n", 1)[0]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,120 @@
+"""How an attempt ended whose shim cannot say so, and watching shims of an earlier server."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.core.model import NEVER_BEGAN, EndedBy, Exit, Stray
+from orchestrator.launchers import cgroups, processes, record
+from orchestrator.launchers.claim import run_path
+from orchestrator.launchers.masking import Masker
+
+#: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
+_KILL_SECONDS = 2.0
+_LOST = "its shim died: how the worker ended is not known"
+
+
+def settle(
+    attempt_id: str, exit_path: str, strays: tuple[Stray, ...] = (), masker: Masker | None = None
+) -> Exit:
+    """The end of an attempt whose shim is gone: what it published, else LOST, under a tombstone.
+
+    What is left of the attempt is killed first. Without a masker only short names are listed.
+    """
+    state = record.inspect(exit_path)
+    if isinstance(state, record.Finished):
+        return state.exit
+    if isinstance(state, record.Unfinished):
+        clear_group(attempt_id, exit_path)
+        strays += kill_marked(attempt_id, masker)
+        reason = NEVER_BEGAN if state is record.Unfinished.NEVER else _LOST
+        ended = record.tombstone(exit_path, reason, strays)
+        if ended is not None:
+            return ended
+    return Exit(ended_by=EndedBy.LOST, error=f"{exit_path}: another process runs this attempt")
+
+
+def clear_group(attempt_id: str, exit_path: str) -> None:
+    """Kill and remove the control group that a dead shim has left. Idempotent."""
+    try:
+        directory = cgroups.find_traced(Path(run_path(exit_path)).read_bytes(), attempt_id)
+    except FileNotFoundError:
+        return
+    if not directory:
+        return
+    cgroups.kill(directory)
+    give_up_at = time.monotonic() + _KILL_SECONDS
+    while os.path.exists(directory) and time.monotonic() < give_up_at:
+        cgroups.remove(directory)
+        time.sleep(0.001)
+
+
+def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
+    """Kill everything that carries the attempt's marker, until nothing does (or will not end)."""
+    killed: dict[int, Stray] = {}
+    give_up_at = time.monotonic() + _KILL_SECONDS
+    while (found := processes.marked(attempt_id)) and time.monotonic() < give_up_at:
+        for process in found:
+            command = masker.text(processes.command_line(process.pid)) if masker else ""
+            stray = Stray(pid=process.pid, command=command or process.command)
+            killed.setdefault(process.pid, stray)
+            processes.send_signal(process, signal.SIGKILL)
+    return tuple(killed.values())
+
+
+class Adopted:
+    """An attempt under a shim that this server did not start."""
+
+    def __init__(
+        self, attempt_id: str, exit_path: str, shim: processes.Process, pidfd: int
+    ) -> None:
+        self.attempt_id = attempt_id
+        self.exit_path = exit_path
+        self._shim = shim
+        self._pidfd = pidfd
+        self._asked: tuple[str, str] | None = None
+
+    @classmethod
+    def adopt(cls, attempt_id: str, exit_path: str) -> "Adopted | None":
+        """None when no living shim runs the attempt."""
+        state = record.inspect(exit_path)
+        if not isinstance(state, record.Running):
+            return None
+        try:
+            pidfd = os.pidfd_open(state.shim_pid)
+        except ProcessLookupError:
+            return None
+        shim = processes.look_up(state.shim_pid)
+        if shim is None or not shim.alive or shim.ticks != state.start_ticks:
+            os.close(pidfd)
+            return None
+        return cls(attempt_id, exit_path, shim, pidfd)
+
+    def fileno(self) -> int:
+        """Becomes readable when the shim has ended."""
+        return self._pidfd
+
+    def close(self) -> None:
+        os.close(self._pidfd)
+
+    def stop(self, ended_by: str, stopped_by: str) -> None:
+        if self._asked is None:
+            self._asked = (ended_by, stopped_by)
+            self._signal(signal.SIGTERM)
+
+    def waiting(self, waiting: bool) -> None:
+        self._signal(signal.SIGUSR1 if waiting else signal.SIGUSR2)
+
+    def _signal(self, number: int) -> None:
+        processes.send_signal(self._shim, number)
+
+    def ended(self) -> Exit:
+        """How it ended, its shim being gone."""
+        ended = settle(self.attempt_id, self.exit_path)
+        # A signal cannot say who asked for it and why.
+        if self._asked and ended.ended_by is EndedBy.CANCEL:
+            ended_by, stopped_by = self._asked
+            return replace(ended, ended_by=EndedBy(ended_by), stopped_by=stopped_by)
+        return ended

@@ -1,0 +1,122 @@
+"""The sandbox: bubblewrap around a worker, with a PID namespace and a host that is read-only."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from orchestrator.launchers import processes
+from orchestrator.launchers.channel import Message
+from orchestrator.launchers.namespaces import Namespaces
+from orchestrator.launchers.starting import SpawnFailed
+
+_INIT = (
+    "import sys; sys.path[0] = sys.argv[1]; from orchestrator.launchers.init import main; main()"
+)
+_ROOT = str(Path(__file__).resolve().parents[2])
+_DESCRIPTOR = 3
+_PRIVATE = "/tmp"
+_DIRECTORY, _PROJECT, _HOME = (
+    "ORCHESTRATOR_WORKER_DIR",
+    "ORCHESTRATOR_PROJECT_ROOT",
+    "ORCHESTRATOR_HOME",
+)
+
+
+class Sandboxes(Namespaces):
+    """Namespaces that bubblewrap makes: it ends with this process, and all in it with it."""
+
+    mode = "sandbox"
+
+    def __init__(self, plan: Message) -> None:
+        super().__init__(plan)
+        self._sandbox: Message = plan["sandbox"]
+        self._program = self._sandbox["program"]
+
+    def _start_init(
+        self,
+        init_end: socket.socket,
+        source: int,
+        output: int,
+        cwd: str,
+        env: Mapping[str, str],
+    ) -> None:
+        init = [sys.executable, "-S", "-E", "-B", "-c", _INIT, _ROOT, str(_DESCRIPTOR)]
+        argv = [self._program, *arguments(self._sandbox, cwd, env), "--", *init]
+        given = ((source, 0), (output, 1), (output, 2), (init_end.fileno(), _DESCRIPTOR))
+        # Away from the numbers that they are to get, and closed by the exec.
+        lifted = [(os.dup(each), number) for each, number in given]
+        try:
+            self._guard = os.posix_spawn(
+                self._program,
+                argv,
+                {"PATH": os.defpath},
+                file_actions=[(os.POSIX_SPAWN_DUP2, each, number) for each, number in lifted],
+            )
+        except OSError as error:
+            raise SpawnFailed(f"cannot start {self._program}: {error.strerror}") from None
+        finally:
+            for each, _ in lifted:
+                os.close(each)
+
+    def _hear(self) -> Message:
+        message = super()._hear()
+        if not self._init:
+            self._init = _first_inside(self._guard)
+        return message
+
+
+def _first_inside(guard: int) -> int:
+    """bubblewrap's only child: the first process of the namespace."""
+    found = processes.children(guard)
+    if len(found) != 1:
+        raise SpawnFailed("bubblewrap has no process inside of the sandbox")
+    return found[0]
+
+
+def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
+    """bubblewrap's options for one worker; the later ones lie over the earlier."""
+    words = ["--unshare-pid", "--as-pid-1", "--die-with-parent", "--unshare-ipc"]
+    words += ["--cap-drop", "ALL"]
+    if not sandbox["network"]:
+        words.append("--unshare-net")
+    words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", _PRIVATE]
+    # The project may lie below the private directory; below what is hidden it is meant to be.
+    words += _uncovered([env[_PROJECT]] if _PROJECT in env else [], [_PRIVATE])
+    words += _covered(sandbox["hide"])
+    # Without these it could not start, nor its child jobs.
+    needed = [*sandbox["needed"], *([f"{env[_HOME]}/bin"] if _HOME in env else [])]
+    words += _uncovered(needed, [_PRIVATE, *sandbox["hide"]])
+    own = [cwd, *([env[_DIRECTORY]] if _DIRECTORY in env else []), *sandbox["writable"]]
+    return words + list(_writable(own))
+
+
+def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
+    """Show what was covered, under the name by which it is known and under its real one."""
+    names = (name for path in paths for name in (path, os.path.realpath(path)))
+    for name in dict.fromkeys(names):
+        if not os.path.exists(name) or not _is_below(name, covers):
+            continue
+        if os.path.islink(name):
+            yield from ("--symlink", os.readlink(name), name)
+        else:
+            yield from ("--ro-bind", name, name)
+
+
+def _covered(paths: list[str]) -> Iterator[str]:
+    for path in dict.fromkeys(map(os.path.realpath, paths)):
+        if os.path.isdir(path):
+            yield from ("--tmpfs", path)
+        elif os.path.exists(path):
+            yield from ("--ro-bind", os.devnull, path)
+
+
+def _writable(paths: list[str]) -> Iterator[str]:
+    for path in dict.fromkeys(map(os.path.realpath, paths)):
+        if os.path.exists(path):
+            yield from ("--bind", path, path)
+
+
+def _is_below(path: str, covers: list[str]) -> bool:
+    return any(Path(path).is_relative_to(os.path.realpath(cover)) for cover in covers)

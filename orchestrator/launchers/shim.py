@@ -1,0 +1,186 @@
+"""A shim: the small process above a worker. It serves one attempt at a time, then the next.
+
+It lives on without its server until its attempt has ended. SIGTERM to it is a cancel, SIGUSR1 and
+SIGUSR2 pause and resume the clock: for a server that was started after it and has no socket to it.
+"""
+
+import os
+import select
+import signal
+import socket
+import time
+import traceback
+
+from orchestrator.launchers.attempt import Attempt
+from orchestrator.launchers.channel import Channel, Message
+from orchestrator.launchers.families import family_for, held_by_family
+from orchestrator.launchers.lease import Lease
+
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+#: So long a start may wait to be told together with an end.
+_GATHER_SECONDS = 0.005
+
+
+def serve(end: socket.socket, plan: Message) -> None:
+    """The life of a shim in a process of its own; says on its socket what it dies of."""
+    channel = Channel(end)
+    try:
+        _Shim(channel, plan).run()
+    except Exception:
+        channel.send({"failed": traceback.format_exc()})
+        raise
+
+
+def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
+    """A descriptor that gives the number of each of these signals as a byte."""
+    reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, _noted)
+    return reading_end
+
+
+def _noted(_number: int, _frame: object) -> None:
+    """The byte in the pipe is all that is needed."""
+
+
+class _Shim:
+    def __init__(self, channel: Channel, plan: Message) -> None:
+        os.setsid()
+        self._signals = wake_on_signals(_SIGNALS)
+        self._family = family_for(plan)
+        self._limits, self._held = plan["limits"], held_by_family(plan)
+        self._channel = channel
+        self._connected = True
+        self._attempt: Attempt | None = None
+        #: What ``_poll`` knows of the attempt: its output, and its family's notices.
+        self._watched: set[int] = set()
+        #: Of the attempt's lease: the lock that tells of a server, and seconds.
+        self._lease_terms = ("", 0.0)
+        #: Runs while there is no server at the other end.
+        self._lease: Lease | None = None
+        #: When a start is told even if there is no end to tell with it.
+        self._tell_at = 0.0
+        self._poll = select.poll()
+        self._poll.register(self._signals, select.POLLIN)
+        self._poll.register(channel, select.POLLIN)
+
+    def run(self) -> None:
+        while self._connected or self._attempt is not None:
+            self._turn()
+
+    def _turn(self) -> None:
+        output, notices = self._sources()
+        ready = [descriptor for descriptor, _ in self._poll.poll(self._patience())]
+        if time.monotonic() >= self._tell_at:
+            self._channel.flush()
+        if output in ready:
+            self._read_output()
+        if notices in ready and self._attempt is not None:
+            self._attempt.reap(time.monotonic())
+            self._report_if_done()
+        if self._signals in ready:
+            self._take_signals()
+        if self._connected and self._channel.fileno() in ready:
+            self._take_messages()
+        if self._attempt is not None:
+            self._heed_lease(self._attempt)
+            self._attempt.pass_time(time.monotonic())
+            self._report_if_done()
+        self._watch()
+
+    def _sources(self) -> tuple[int | None, int | None]:
+        """The worker's output and the family's notices, while they are open."""
+        return self._attempt.output if self._attempt else None, self._family.notices
+
+    def _watch(self) -> None:
+        """Whoever closed one of them: a descriptor that is closed would be ready for ever."""
+        wanted = {each for each in self._sources() if each is not None}
+        for descriptor in self._watched - wanted:
+            self._poll.unregister(descriptor)
+        for descriptor in wanted - self._watched:
+            self._poll.register(descriptor, select.POLLIN)
+        self._watched = wanted
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something is due; None is for ever."""
+        wakes_at = self._attempt.wakes_at if self._attempt else None
+        if self._lease is not None and self._lease.wakes_at is not None:
+            lease = self._lease.wakes_at
+            wakes_at = lease if wakes_at is None else min(wakes_at, lease)
+        if self._channel.has_unsent:
+            wakes_at = self._tell_at if wakes_at is None else min(wakes_at, self._tell_at)
+        return None if wakes_at is None else max(0.0, (wakes_at - time.monotonic()) * 1000 + 0.5)
+
+    def _heed_lease(self, attempt: Attempt) -> None:
+        if self._lease is not None and self._lease.is_over(time.monotonic()):
+            self._lease = None
+            attempt.stop("cancel", "orphan_lease", time.monotonic())
+
+    def _read_output(self) -> None:
+        if self._attempt is not None:
+            self._attempt.read_output(time.monotonic())
+
+    def _take_signals(self) -> None:
+        for number in os.read(self._signals, 4096):
+            if number == signal.SIGTERM and self._attempt is None:
+                self._disconnect()
+            elif self._attempt is not None:
+                self._take_signal(self._attempt, number)
+
+    def _take_signal(self, attempt: Attempt, number: int) -> None:
+        now = time.monotonic()
+        if number == signal.SIGCHLD:
+            attempt.reap(now)
+            self._report_if_done()
+        elif number == signal.SIGTERM:
+            attempt.stop("cancel", "", now)
+        else:
+            attempt.set_waiting(number == signal.SIGUSR1, now)
+
+    def _take_messages(self) -> None:
+        messages, connected = self._channel.receive()
+        for message in messages:
+            self._take_message(message)
+        if not connected:
+            self._disconnect()
+
+    def _take_message(self, message: Message) -> None:
+        if "launch" in message:
+            self._launch(message["launch"])
+        elif self._attempt is None:
+            return  # It was about an attempt that has just ended.
+        elif "stop" in message:
+            ended_by, stopped_by = message["stop"]
+            self._attempt.stop(ended_by, stopped_by, time.monotonic())
+        elif "waiting" in message:
+            self._attempt.set_waiting(message["waiting"], time.monotonic())
+
+    def _launch(self, launch: Message) -> None:
+        # A server of an earlier release knows nothing of leases.
+        self._lease_terms = (launch.get("lease_lock", ""), launch.get("lease_seconds", 0.0))
+        self._attempt = Attempt(launch, self._family, self._limits, self._held)
+        pid = self._attempt.start(time.monotonic())
+        if pid:
+            # A worker that ends at once is told of once: half of the messages and wake-ups.
+            self._channel.queue({"started": pid})
+            self._tell_at = time.monotonic() + _GATHER_SECONDS
+        self._report_if_done()
+
+    def _report_if_done(self) -> None:
+        """Say how the attempt ended. One that left something behind is this shim's last."""
+        attempt = self._attempt
+        if attempt is None or not attempt.is_done:
+            return
+        self._attempt = None
+        # Never blocks: at most two small messages stand between two launches.
+        self._channel.send({"ended": attempt.record, "clean": attempt.is_clean})
+        if not attempt.is_clean:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connected:
+            self._connected = False
+            self._poll.unregister(self._channel)
+            self._lease = Lease(*self._lease_terms, time.monotonic())

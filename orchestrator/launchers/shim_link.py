@@ -1,0 +1,85 @@
+"""The server's side of one shim."""
+
+from typing import Any
+
+from orchestrator.core.launching import Launch
+from orchestrator.launchers.channel import Channel, Message
+from orchestrator.launchers.spawning import SpawnerProcess
+
+
+class ShimLink:
+    """A shim: its socket, who forked it, and the attempt that it serves. Not thread-safe."""
+
+    def __init__(self, spawner: SpawnerProcess) -> None:
+        """Have a shim forked. Raise OSError when that is not possible."""
+        self.spawner = spawner
+        self.serial, end = spawner.fork_shim()
+        self._channel = Channel(end)
+        #: None when it is idle.
+        self.launch: Launch | None = None
+        self.idle_since = 0.0
+        self._asked_to_stop: tuple[str, str] | None = None
+        self._is_waiting = False
+        #: The spawner has told that it and all that it left is gone.
+        self.is_gone = False
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        return self._channel.has_unsent
+
+    @property
+    def is_open(self) -> bool:
+        return self.fileno() >= 0
+
+    def start(self, launch: Launch) -> None:
+        self.launch = launch
+        self._asked_to_stop = None
+        self._is_waiting = False
+        self._channel.send({"launch": _message(launch)})
+
+    def stop(self, ended_by: str, stopped_by: str) -> None:
+        self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by)
+        self._channel.send({"stop": [ended_by, stopped_by]})
+
+    def waiting(self, waiting: bool) -> None:
+        self._is_waiting = waiting
+        self._channel.send({"waiting": waiting})
+
+    def take_over(self, other: "ShimLink", launch: Launch) -> None:
+        """Start what another shim did not come to, and tell what that one was told."""
+        self.start(launch)
+        if other._is_waiting:
+            self.waiting(True)
+        if other._asked_to_stop is not None:
+            self.stop(*other._asked_to_stop)
+
+    def flush(self) -> None:
+        self._channel.flush()
+
+    def receive(self) -> tuple[list[Message], bool]:
+        return self._channel.receive()
+
+    def close(self) -> None:
+        """An idle shim ends at this; one that is at work does when its attempt has ended."""
+        self._channel.close()
+
+
+def _message(launch: Launch) -> dict[str, Any]:
+    return {
+        "attempt": launch.attempt_id,
+        "argv": launch.argv,
+        "cwd": launch.cwd,
+        "env": dict(launch.env),
+        "stdin": launch.stdin,
+        "log": launch.log,
+        "exit_path": launch.exit_path,
+        "timeout": launch.timeout,
+        "grace": launch.grace,
+        "log_limit_bytes": launch.log_limit_bytes,
+        "secrets": launch.secrets,
+        "lease_lock": launch.lease_lock,
+        "lease_seconds": launch.lease_seconds,
+    }

@@ -1,0 +1,146 @@
+"""The shims of this server: those at work, those that are idle, and the spawner that forks them."""
+
+import logging
+import select
+import time
+
+from orchestrator.core.model import Stray
+from orchestrator.launchers.plan import Plan
+from orchestrator.launchers.shim_link import ShimLink
+from orchestrator.launchers.spawning import SpawnerProcess
+
+logger = logging.getLogger(__name__)
+
+#: Idle shims beyond these are let go after a while.
+IDLE_SHIMS = 4
+IDLE_SECONDS = 3.0
+
+_READ, _READ_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
+
+
+class ShimPool:
+    """Registers its sockets with an epoll object. Not thread-safe: guarded by the launcher."""
+
+    def __init__(self, epoll: select.epoll, plan: Plan) -> None:
+        self._epoll = epoll
+        self._plan = plan
+        self._spawner: SpawnerProcess | None = None
+        self._links: dict[int, ShimLink] = {}
+        #: The one that was at work latest is last, and the next to work.
+        self._idle: list[ShimLink] = []
+        #: By serial number: shims that have ended at work, until what they left is gone.
+        self._fallen: dict[int, ShimLink] = {}
+        #: Such of a spawner that died before it told that.
+        self._abandoned: list[ShimLink] = []
+
+    @property
+    def spawner(self) -> SpawnerProcess:
+        """Raise OSError when there is none and none can be started."""
+        if self._spawner is None:
+            self._spawner = SpawnerProcess(self._plan)
+            self._epoll.register(self._spawner, _READ)
+        return self._spawner
+
+    def take(self) -> ShimLink:
+        """A shim that is free, or a new one. Raise OSError when there can be none."""
+        return self._idle.pop() if self._idle else self._new_link()
+
+    def _new_link(self) -> ShimLink:
+        try:
+            link = ShimLink(self.spawner)
+        except ConnectionError:
+            # It has just died, and that is still to be noticed.
+            self._replace_spawner()
+            link = ShimLink(self.spawner)
+        self._links[link.fileno()] = link
+        self._epoll.register(link, _READ)
+        return link
+
+    def give_back(self, link: ShimLink) -> None:
+        """Keep a shim for the next attempt, if its remains would still fall to a spawner."""
+        if link.spawner is not self._spawner:
+            self._drop(link)
+            return
+        link.idle_since = time.monotonic()
+        self._idle.append(link)
+
+    def at(self, descriptor: int) -> ShimLink | None:
+        return self._links.get(descriptor)
+
+    def watch(self, link: ShimLink) -> None:
+        """Be told when more can be written, if there is more to write."""
+        self._epoll.modify(link, _READ_WRITE if link.has_unsent else _READ)
+
+    @property
+    def has_surplus(self) -> bool:
+        return len(self._idle) > IDLE_SHIMS
+
+    def let_idle_go(self) -> None:
+        limit = time.monotonic() - IDLE_SECONDS
+        while self.has_surplus and self._idle[0].idle_since <= limit:
+            self._drop(self._idle.pop(0))
+
+    def fell(self, link: ShimLink) -> bool:
+        """A shim's socket has closed. True when nobody will tell that what it left is gone."""
+        self._drop(link)
+        if link in self._idle:
+            self._idle.remove(link)
+        if link.launch is None:
+            return False
+        if link.is_gone or link.spawner is not self._spawner:
+            return True
+        self._fallen[link.serial] = link
+        return False
+
+    def _drop(self, link: ShimLink) -> None:
+        del self._links[link.fileno()]
+        self._epoll.unregister(link)
+        link.close()
+
+    def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
+        """Shims at work that have ended with all that they left, as the spawner tells it."""
+        told, alive = self._spawner.receive() if self._spawner else ([], True)
+        ended = [(self._by_serial(shim.serial), shim.strays) for shim in told]
+        if not alive:
+            self._replace_spawner()
+        abandoned, self._abandoned = self._abandoned, []
+        found = [(link, strays) for link, strays in ended if link is not None]
+        return found + [(link, ()) for link in abandoned]
+
+    @property
+    def has_abandoned(self) -> bool:
+        return bool(self._abandoned)
+
+    def _by_serial(self, serial: int) -> ShimLink | None:
+        """None for one that was let go."""
+        if serial in self._fallen:
+            return self._fallen.pop(serial)
+        for link in self._links.values():
+            if link.serial == serial and link.spawner is self._spawner:
+                link.is_gone = True
+                return link
+        return None
+
+    def _replace_spawner(self) -> None:
+        """Start another spawner; shims that are at work go on without theirs."""
+        old, self._spawner = self._spawner, None
+        if old is not None:
+            logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})
+            self._epoll.unregister(old)
+            old.close()
+        self._abandoned += self._fallen.values()
+        self._fallen.clear()
+        while self._idle:
+            self._drop(self._idle.pop())
+        try:
+            _ = self.spawner
+        except OSError:
+            # The next shim that is needed tries again, and its attempt tells of it.
+            logger.exception("no spawner", extra={"action": "spawner_start"})
+
+    def close(self) -> None:
+        """Idle shims end; those at work go on until their attempt has ended."""
+        for link in list(self._links.values()):
+            self._drop(link)
+        if self._spawner is not None:
+            self._spawner.close()
