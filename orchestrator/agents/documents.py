@@ -1,0 +1,59 @@
+"""What an agent is given to read: task.json for programs, prompt.md for language models."""
+
+import json
+import os
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from orchestrator.core.ports import Assignment
+from orchestrator.security.paths import read_regular
+
+OUTPUT_NAME = "output.md"
+OUTPUT_LIMIT_BYTES = 32 * 1024
+
+
+def task_document(assignment: Assignment) -> str:
+    """The task as JSON, for agents that are programs."""
+    task, job = assignment.task, assignment.job
+    document = {
+        "id": task.id,
+        "title": task.title,
+        "prompt": task.prompt,
+        "files": list(task.files),
+        "context": task.context,
+        "request": job.request,
+        "depth": job.depth,
+        "max_depth": job.config.max_depth,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def output_document(directory: Path) -> str:
+    """What a worker left in ``output.md`` to be reported, cut where it is too long."""
+    path = os.path.join(directory, OUTPUT_NAME)
+    if not os.path.lexists(path):  # one look instead of five openings: most leave none
+        return ""
+    # No step of job_x/depth_0/worker_1/output.md may be a link.
+    workspace = os.fspath(directory).rsplit("/", 3)[0]
+    content = read_regular(path, OUTPUT_LIMIT_BYTES + 1, within=workspace or None)
+    if not content:
+        return ""
+    text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
+    whole = len(content) <= OUTPUT_LIMIT_BYTES
+    return text if whole else f"{text}\n\n(cut here: the whole is in {OUTPUT_NAME})"
+
+
+def prompt_document(assignment: Assignment) -> str:
+    """The task in words, for agents that read a prompt."""
+    source = resources.files(__package__).joinpath("prompt.md.j2").read_text(encoding="utf-8")
+    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(
+        source
+    )
+    return template.render(
+        task=assignment.task,
+        job=assignment.job,
+        findings=assignment.findings,
+        previous_failure=assignment.previous_failure,
+    )

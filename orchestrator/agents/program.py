@@ -1,0 +1,52 @@
+"""Agents that a user adds as data: a command that reads the task and does it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.agents.documents import output_document, prompt_document, task_document
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model import Evidence, Exit, TaskSpec
+from orchestrator.core.ports import Assignment, Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramAgent:
+    """Gives the prompt on standard input and in ``prompt.md``, the task in ``task.json``.
+
+    Exit code 0 alone is no success: it must leave an output or a file.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    description: str = ""
+    pass_env: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    #: What it prints is its output when it leaves no ``output.md``.
+    output_from_log: bool = True
+    #: What one worker is expected to need.
+    memory_bytes: int = 512 * 1024 * 1024
+
+    def check(self, task: TaskSpec) -> None:
+        if task.command:
+            raise InvalidRequest(
+                f"task {task.id!r} has a command and is for agent {self.name!r}; commands are "
+                "for agent 'shell'",
+                kind="command-without-shell",
+            )
+
+    def command(self, assignment: Assignment) -> Command:
+        files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
+        return Command(
+            argv=self.argv,
+            files=files,
+            stdin="prompt.md",
+            pass_env=self.pass_env,
+            env=self.env,
+        )
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit) -> Evidence:
+        printed = log_tail.strip() if self.output_from_log else ""
+        output = output_document(directory) or printed
+        last_line = log_tail.strip().rpartition("\n")[2][:300]
+        return Evidence(output=output, output_required=True, error=last_line)

@@ -1,0 +1,66 @@
+"""The agents that are known by name."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from orchestrator.agents import survey
+from orchestrator.agents.program import ProgramAgent
+from orchestrator.agents.shell import ShellAgent
+from orchestrator.core.errors import UnknownAgent
+from orchestrator.core.model import TaskSpec
+from orchestrator.core.ports import Agent
+
+AUTO = "auto"
+MIB = 1024 * 1024
+UNKNOWN_MEMORY_BYTES = 256 * MIB
+
+
+class AgentRegistry:
+    """Built-in agents and those of the user; a user's agent may take a built-in one's name."""
+
+    def __init__(self, agents: Iterable[Agent], preferred: str = AUTO) -> None:
+        self._agents = {agent.name: agent for agent in agents}
+        self._preferred = preferred
+
+    def get(self, name: str) -> Agent:
+        """Raise UnknownAgent with the names that exist."""
+        try:
+            return self._agents[name]
+        except KeyError:
+            known = ", ".join(sorted(self._agents))
+            raise UnknownAgent(
+                f"unknown agent {name!r}; known: {known}. Add one under agents: in config.yaml"
+            ) from None
+
+    def resolve(self, name: str, task: TaskSpec) -> str:
+        """The agent that carries out a task: ``auto`` is shell for commands, else the default."""
+        if name != AUTO:
+            return self.get(name).name
+        if task.command:
+            return "shell"
+        return self.get("survey" if self._preferred == AUTO else self._preferred).name
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._agents)
+
+    def memory_bytes(self, name: str) -> int:
+        """What a worker of the agent is expected to need; an agent in code need not say it."""
+        return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
+
+
+def survey_agent(home: str) -> ProgramAgent:
+    """The embedded agent for machines without an AI agent: it maps the host project.
+
+    ``home`` is the product's own folder, where the worker finds the package.
+    """
+    return ProgramAgent(
+        name="survey",
+        argv=survey.command(sys.executable),
+        env={"PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1"},
+        description="maps the host project; builds nothing",
+        memory_bytes=64 * MIB,
+    )
+
+
+def built_in(home: str) -> Sequence[Agent]:
+    return [ShellAgent(), survey_agent(home)]

@@ -1,0 +1,36 @@
+"""The agent that runs commands."""
+
+from pathlib import Path
+
+from orchestrator.agents.documents import output_document
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model import Evidence, Exit, TaskSpec
+from orchestrator.core.ports import Assignment, Command
+
+
+class ShellAgent:
+    """Runs a task's ``command``: a string by ``bash -c``, a list as it is.
+
+    Exit code 0 with the log intact is evidence enough; an empty output is fine.
+    """
+
+    name = "shell"
+    description = "runs a command"
+    #: Nobody knows what a command needs; a shell itself needs little.
+    memory_bytes = 16 * 1024 * 1024
+
+    def check(self, task: TaskSpec) -> None:
+        if not task.command:
+            raise InvalidRequest(
+                f"task {task.id!r} is for agent 'shell' and has no command; give it one, for "
+                'example "command": "make test"',
+                kind="no-command",
+            )
+
+    def command(self, assignment: Assignment) -> Command:
+        command = assignment.task.command
+        argv = ("bash", "-c", command) if isinstance(command, str) else tuple(command or ())
+        return Command(argv=argv)
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit) -> Evidence:
+        return Evidence(output=output_document(directory) or log_tail.strip())

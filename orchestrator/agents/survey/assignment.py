@@ -1,0 +1,111 @@
+"""What one survey worker was asked to do: ``task.json`` and the worker's environment."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .errors import SurveyError
+
+#: Written by the engine into the worker's directory.
+TASK_FILE = "task.json"
+#: Directories of root jobs in a workspace begin with this.
+JOB_DIRECTORY_PREFIX = "job_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The parts of ``task.json`` that a survey needs; ``files`` empty means the whole project."""
+
+    title: str = ""
+    prompt: str = ""
+    request: str = ""
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """Where the worker runs and what it may do, from its environment."""
+
+    root: Path
+    directory: Path
+    #: Folders below ``root`` that are ours and are never surveyed.
+    excluded: tuple[Path, ...] = ()
+    depth: int = 0
+    max_depth: int = 0
+    has_server: bool = False
+
+
+def read_task(directory: Path) -> Task:
+    """Read ``task.json`` in ``directory``; raises SurveyError when it is missing or malformed."""
+    path = directory / TASK_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SurveyError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SurveyError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise SurveyError(f"{path} must hold one JSON object")
+    return Task(
+        title=_text(content, "title"),
+        prompt=_text(content, "prompt"),
+        request=_text(content, "request"),
+        files=_files(content),
+    )
+
+
+def _text(content: dict[str, Any], field: str) -> str:
+    value = content.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def _files(content: dict[str, Any]) -> tuple[str, ...]:
+    value = content.get("files") or []
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        raise SurveyError(f"{TASK_FILE}: 'files' must be a list of paths")
+    return tuple(_inside(entry) for entry in value)
+
+
+def _inside(entry: str) -> str:
+    """Return ``entry`` without ``./`` and trailing slashes; refuse what leaves the project."""
+    path = PurePosixPath(entry)
+    if not entry or path.is_absolute() or ".." in path.parts or "\0" in entry:
+        raise SurveyError(f"{TASK_FILE}: files: {entry!r} is not a path inside the project")
+    return str(path)
+
+
+def read_surroundings(environment: Mapping[str, str], directory: Path) -> Surroundings:
+    """Read the worker's environment; without ``ORCHESTRATOR_PROJECT_ROOT`` the root is the cwd."""
+    root = Path(environment.get("ORCHESTRATOR_PROJECT_ROOT") or directory).resolve()
+    if not root.is_dir():
+        raise SurveyError(f"the project root {root} is not a directory")
+    home = environment.get("ORCHESTRATOR_HOME")
+    worker_directory = Path(environment.get("ORCHESTRATOR_WORKER_DIR") or directory).resolve()
+    ours = [_workspace_of(worker_directory)] + ([Path(home).resolve()] if home else [])
+    return Surroundings(
+        root=root,
+        directory=worker_directory,
+        excluded=tuple(path for path in ours if root in path.parents),
+        depth=_number(environment, "ORCHESTRATOR_DEPTH"),
+        max_depth=_number(environment, "ORCHESTRATOR_MAX_DEPTH"),
+        has_server=bool(
+            environment.get("ORCHESTRATOR_API_URL") and environment.get("ORCHESTRATOR_API_KEY")
+        ),
+    )
+
+
+def _workspace_of(worker_directory: Path) -> Path:
+    """Return the workspace that holds ``worker_directory``, or the directory if there is none."""
+    for parent in worker_directory.parents:
+        if parent.name.startswith(JOB_DIRECTORY_PREFIX):
+            return parent.parent
+    return worker_directory
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(name) or "0"
+    if not value.isascii() or not value.isdigit():
+        raise SurveyError(f"{name} must be a number, not {value!r}")
+    return int(value)

@@ -1,0 +1,112 @@
+"""What a request wants: a survey of what exists, or something that has to be built."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+#: Said in the terminal and on top of the report when a request asks for something to be built.
+NOTHING_BUILT = (
+    "Nothing was built: this request asks for something to be made or changed, and no AI agent is"
+    " connected; the parts of the project that it concerns were surveyed instead. To connect an"
+    " agent, put it under `agents:` in config.yaml, for example"
+    " `agents: {claude: {command: [claude, -p, --dangerously-skip-permissions]}}`,"
+    " and run the request again with `--agent claude`."
+)
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z'+#]*")
+_CLAUSE = re.compile(r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE)
+#: What is written about code is no building: "write a report", "make a list of", "build a map".
+_ACCOUNT = re.compile(
+    r"\b(?:write|create|make|generate|produce|prepare|give|provide|add|build|draw|set\s+up)\b"
+    r"(?:\s+(?:me|us|up|an?|the|short|brief|full|detailed|complete|quick))*\s+"
+    r"(?:report|summary|overview|inventory|survey|map|list|description|outline|analysis|review"
+    r"|diagram|picture)\b(?!\s+(?:page|view|component|endpoint|feature|app|api|widget))",
+    re.IGNORECASE,
+)
+#: A product is named among the first words: "A small web app that ...".
+_WORDS_BEFORE_A_PRODUCT = 4
+#: Longer endings first.
+_ENDINGS = (
+    *("isations", "izations", "ications", "isation", "ization", "ication", "ations"),
+    *("ation", "ments", "ment", "ings", "ing", "ers", "ors", "ies", "er", "or", "ed", "es"),
+    *("s", "e", "y"),
+)
+#: What a request wants is said before this many letters.
+MOST_READ_LETTERS = 20_000
+_SHORTEST_STEM = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Vocabulary:
+    building: frozenset[str]
+    looking: frozenset[str]
+    fillers: frozenset[str]
+    products: frozenset[str]
+    stop: frozenset[str]
+    #: Stems of words of a task, with the names that code gives to the subject.
+    families: tuple[tuple[frozenset[str], tuple[str, ...]], ...]
+
+
+@cache
+def _vocabulary() -> _Vocabulary:
+    content = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text("utf-8"))
+    families = tuple(
+        (frozenset(map(stem, family["words"].split())), tuple(family["names"].split()))
+        for family in content.pop("families")
+    )
+    lists = {name: frozenset(words.split()) for name, words in content.items()}
+    return _Vocabulary(families=families, **lists)
+
+
+def asks_to_build(request: str) -> bool:
+    """Tell whether carrying out ``request`` would make or change something.
+
+    Judged clause by clause: by the first verb, or, without one, by a product that is named first.
+    """
+    text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
+    text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
+    return any(_clause_builds(clause) for clause in _CLAUSE.split(text) if clause)
+
+
+def _clause_builds(clause: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(clause)]
+    known = _vocabulary()
+    meaning = [word for word in words if word not in known.fillers]
+    if not meaning or meaning[0] in known.looking:
+        return False
+    if meaning[0] in known.building:
+        return True
+    names_new_thing = words[0] in ("a", "an", "new")
+    return names_new_thing and not known.products.isdisjoint(meaning[:_WORDS_BEFORE_A_PRODUCT])
+
+
+def stem(word: str) -> str:
+    """Cut common English endings, so that ``sessions`` and ``session`` are one word."""
+    lowered = word.lower()
+    for ending in _ENDINGS:
+        if lowered.endswith(ending) and len(lowered) - len(ending) >= _SHORTEST_STEM:
+            return lowered.removesuffix(ending)
+    return lowered
+
+
+def keywords(text: str) -> list[str]:
+    """Return the words that say what ``text`` is about, in order, without verbs of work."""
+    known = _vocabulary()
+    ignored = known.stop | known.building | known.looking | known.fillers
+    words = (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]+", text))
+    return list(dict.fromkeys(word for word in words if word not in ignored))
+
+
+def related(words: Iterable[str]) -> dict[str, str]:
+    """Return the stems to look for, each with the word of the request that it stands for."""
+    stems: dict[str, str] = {}
+    for word in words:
+        stems.setdefault(stem(word), word)
+    for root, word in list(stems.items()):
+        for triggers, names in _vocabulary().families:
+            if root in triggers:
+                stems |= {stem(name): stems.get(stem(name), word) for name in names}
+    return stems

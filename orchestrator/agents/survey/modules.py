@@ -1,0 +1,95 @@
+"""Names of modules, and which file an import stands for."""
+
+import os
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+_SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".d.ts", ".vue")
+
+
+def python_module(root: Path, path: str) -> str:
+    """Return the dotted name of the Python file at ``path``, by the ``__init__.py`` above it."""
+    directory, name = os.path.split(path)
+    stem = name.rpartition(".")[0]
+    names = [] if stem == "__init__" else [stem]
+    levels = directory.split("/") if directory else []
+    return ".".join(levels[_outermost_package(root, levels) :] + names)
+
+
+def _outermost_package(root: Path, levels: list[str]) -> int:
+    """Return how many of ``levels`` lie above the package; all of them when there is none.
+
+    A directory without ``__init__.py`` inside a package is a namespace of that package.
+    """
+    for number in range(len(levels)):
+        if _is_package(root, "/".join(levels[: number + 1])):
+            return number
+    return len(levels)
+
+
+@cache
+def _is_package(root: Path, directory: str) -> bool:
+    return os.path.lexists(root / directory / "__init__.py")
+
+
+class ModuleIndex:
+    """Finds the surveyed file that an import means; unknown imports belong to other projects."""
+
+    def __init__(self, modules: Iterable[Mapping[str, str]]) -> None:
+        self._paths: set[str] = set()
+        self._by_name: dict[str, str] = {}
+        self._by_ending: dict[str, list[str]] = {}
+        for module in modules:
+            self._add(module["path"], module["language"], module.get("name", ""))
+
+    def _add(self, path: str, language: str, name: str) -> None:
+        self._paths.add(path)
+        if language == "Python" and name:
+            self._by_name.setdefault(name, path)
+        self._by_ending.setdefault(os.path.basename(path), []).append(path)
+        if language == "Go":
+            self._by_name.setdefault(f"go:{os.path.dirname(path)}", os.path.dirname(path))
+
+    def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
+        """Return the paths that ``importer`` takes from when it imports ``module``."""
+        if language == "Python":
+            return self._python_targets(module, names)
+        if language in ("JavaScript", "TypeScript", "TSX"):
+            return self._script_targets(importer, module)
+        if language in ("C", "C++", "C/C++ header"):
+            return self._included(importer, module)
+        if language == "Java":
+            return self._ending(module.replace(".", "/") + ".java")
+        return self._go_targets(module) if language == "Go" else set()
+
+    def _python_targets(self, module: str, names: Iterable[str]) -> set[str]:
+        wanted = list(names)
+        submodules = {self._by_name.get(f"{module}.{name}", "") for name in wanted} - {""}
+        takes_more = len(submodules) < len(wanted) or not wanted
+        own = {self._by_name[module]} if takes_more and module in self._by_name else set()
+        return submodules | own
+
+    def _script_targets(self, importer: str, module: str) -> set[str]:
+        if not module.startswith("."):
+            return set()
+        base = os.path.normpath(os.path.join(os.path.dirname(importer), module))
+        stem = os.path.splitext(base)[0]
+        guesses = [base, *(f"{base}{ending}" for ending in _SCRIPT_ENDINGS)]
+        guesses += [f"{stem}{ending}" for ending in _SCRIPT_ENDINGS]
+        guesses += [f"{base}/index{ending}" for ending in _SCRIPT_ENDINGS]
+        return {guess for guess in guesses if guess in self._paths and guess != importer}
+
+    def _included(self, importer: str, module: str) -> set[str]:
+        near = os.path.normpath(os.path.join(os.path.dirname(importer), module))
+        return {near} if near in self._paths else self._ending(module)
+
+    def _ending(self, ending: str) -> set[str]:
+        named = self._by_ending.get(os.path.basename(ending), [])
+        return {path for path in named if path == ending or path.endswith("/" + ending)}
+
+    def _go_targets(self, module: str) -> set[str]:
+        parts = module.split("/")
+        tails = ("/".join(parts[start:]) for start in range(1, len(parts)))
+        found = (self._by_name.get(f"go:{tail}") for tail in tails)
+        return {next((path for path in found if path is not None), "")} - {""}

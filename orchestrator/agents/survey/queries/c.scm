@@ -1,0 +1,10 @@
+(comment) @comment
+(preproc_include path: (_) @import)
+(function_definition declarator: (function_declarator declarator: (identifier) @function))
+(function_definition declarator: (pointer_declarator declarator: (function_declarator declarator: (identifier) @function)))
+(struct_specifier name: (type_identifier) @struct body: (_))
+(union_specifier name: (type_identifier) @struct body: (_))
+(enum_specifier name: (type_identifier) @enum body: (_))
+(type_definition declarator: (type_identifier) @type)
+(preproc_function_def name: (identifier) @macro)
+(function_definition declarator: (function_declarator declarator: (identifier) @main (#eq? @main "main")))

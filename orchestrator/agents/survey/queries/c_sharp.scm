@@ -1,0 +1,11 @@
+(comment) @comment
+(using_directive [(qualified_name) (identifier)] @import)
+(class_declaration (modifier "public") name: (identifier) @class)
+(interface_declaration (modifier "public") name: (identifier) @interface)
+(struct_declaration (modifier "public") name: (identifier) @struct)
+(record_declaration (modifier "public") name: (identifier) @record)
+(enum_declaration (modifier "public") name: (identifier) @enum)
+(delegate_declaration (modifier "public") name: (identifier) @delegate)
+(method_declaration (modifier "public") name: (identifier) @method)
+(method_declaration (modifier "static") name: (identifier) @main (#eq? @main "Main"))
+(attribute name: (identifier) @test (#any-of? @test "Fact" "Theory" "Test" "TestCase" "TestMethod"))

@@ -1,0 +1,12 @@
+[(line_comment) (block_comment)] @comment
+(import_declaration [(scoped_identifier) (identifier)] @import)
+(class_declaration (modifiers "public") name: (identifier) @class)
+(interface_declaration (modifiers "public") name: (identifier) @interface)
+(enum_declaration (modifiers "public") name: (identifier) @enum)
+(record_declaration (modifiers "public") name: (identifier) @record)
+(annotation_type_declaration (modifiers "public") name: (identifier) @annotation)
+(method_declaration (modifiers "public") name: (identifier) @method)
+(interface_body (method_declaration !body name: (identifier) @method))
+(method_declaration (modifiers "public" "static") name: (identifier) @main (#eq? @main "main"))
+(marker_annotation name: (identifier) @test (#any-of? @test "Test" "ParameterizedTest" "RepeatedTest"))
+(annotation name: (identifier) @test (#any-of? @test "Test" "RepeatedTest"))

@@ -1,0 +1,13 @@
+(comment) @comment
+(namespace_use_clause [(qualified_name) (name)] @import)
+(require_once_expression (_) @import)
+(require_expression (_) @import)
+(include_expression (_) @import)
+(include_once_expression (_) @import)
+(class_declaration name: (name) @class)
+(interface_declaration name: (name) @interface)
+(trait_declaration name: (name) @trait)
+(enum_declaration name: (name) @enum)
+(function_definition name: (name) @function)
+(method_declaration (visibility_modifier) @_visibility name: (name) @method (#eq? @_visibility "public"))
+(method_declaration name: (name) @test (#match? @test "^test"))

@@ -1,0 +1,13 @@
+[(line_comment) (block_comment)] @comment
+(use_declaration argument: (_) @import)
+(extern_crate_declaration name: (_) @import)
+(function_item (visibility_modifier) name: (identifier) @function)
+(struct_item (visibility_modifier) name: (_) @struct)
+(enum_item (visibility_modifier) name: (_) @enum)
+(union_item (visibility_modifier) name: (_) @struct)
+(trait_item (visibility_modifier) name: (_) @trait)
+(type_item (visibility_modifier) name: (_) @type)
+(const_item (visibility_modifier) name: (_) @constant)
+(macro_definition name: (_) @macro)
+(source_file (function_item name: (identifier) @main (#eq? @main "main")))
+(attribute_item (attribute (_) @test (#match? @test "^((tokio|async_std|actix_rt)::)?test$")))

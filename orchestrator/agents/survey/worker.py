@@ -1,0 +1,126 @@
+"""One survey worker, start to finish: task in, ``output.md`` and ``result.json`` out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .assignment import Surroundings, Task
+from .children import ChildJobs, run_child_jobs
+from .headlines import summary
+from .intent import NOTHING_BUILT, asks_to_build
+from .mapping import map_files
+from .markdown import code, count
+from .matching import find_matches
+from .parts import Division, divide
+from .report import OUTPUT_FILE, write_report
+from .result import PartRow, SurveyResult
+from .result_file import RESULT_FILE, write_result
+from .source_files import Listing, list_files, shown, within
+
+#: More paths than this are not named in a line of progress.
+_MOST_NAMED = 3
+
+
+def survey(task: Task, surroundings: Surroundings) -> list[PartRow]:
+    """Carry out ``task`` and return the parts that are missing; raises SurveyError."""
+    for name in (OUTPUT_FILE, RESULT_FILE):
+        # What an earlier attempt left must not be taken for this one's.
+        (surroundings.directory / name).unlink(missing_ok=True)
+    listing = list_files(surroundings, task.files)
+    say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
+    if not task.files and asks_to_build(task.request or task.prompt):
+        return _survey_for_building(task, surroundings, listing)
+    result, missing = _map(task, surroundings, listing)
+    write_result(result, surroundings.directory)
+    write_report(result, surroundings.directory, _title(task, surroundings.root))
+    say(summary(result))
+    return missing
+
+
+def say(line: str) -> None:
+    """Print one line of progress at once."""
+    print(printable(line), flush=True)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, with control and undecodable characters as escapes."""
+    letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(letters)
+
+
+def _survey_for_building(task: Task, around: Surroundings, listing: Listing) -> list[PartRow]:
+    say(NOTHING_BUILT)
+    words = f"{task.title} {task.prompt}".strip() or task.request
+    result = map_files(around.root, listing, [], say, with_history=False)
+    result.mode = "build request"
+    result.matches = find_matches(result, words)
+    write_result(result, around.directory)
+    title = _title(task, around.root)
+    write_report(result, around.directory, title, task.title or task.prompt or task.request)
+    say(f"{count(len(result.matches), 'file')} concern this task")
+    say(summary(result))
+    return []
+
+
+def _map(task: Task, around: Surroundings, listing: Listing) -> tuple[SurveyResult, list[PartRow]]:
+    divisions = _divisions(around, listing, task.files)
+    own = _without(listing, divisions)
+    result = map_files(around.root, own, list(task.files), say)
+    jobs = _child_jobs(divisions, around)
+    for division, reason in jobs.refused:
+        say(f"{_named(division.directory)} is surveyed here, without child job: {reason}")
+        result.absorb(_map_here(division, listing, around))
+    for child in jobs.results:
+        result.absorb(child)
+    result.parts = jobs.parts
+    result.sort()
+    return result, jobs.missing
+
+
+def _divisions(around: Surroundings, listing: Listing, paths: Sequence[str]) -> list[Division]:
+    divisions = divide(listing.files, paths)
+    if not divisions or (around.has_server and around.depth < around.max_depth):
+        return divisions
+    reason = "no server in the environment"
+    if around.has_server:
+        reason = f"depth {around.depth} of {around.max_depth} is reached"
+    say(f"surveying all parts here, without child jobs: {reason}")
+    return []
+
+
+def _child_jobs(divisions: list[Division], around: Surroundings) -> ChildJobs:
+    for division in divisions:
+        parts = count(len(division.parts), "part")
+        say(f"{_named(division.directory)} has {parts}: starting a child job")
+    return run_child_jobs(divisions, around.directory)
+
+
+def _without(listing: Listing, divisions: list[Division]) -> Listing:
+    """Return ``listing`` without what the parts hold."""
+    given = within([path for division in divisions for path in _paths(division)])
+    return listing.select(lambda path: not given(path))
+
+
+def _map_here(division: Division, listing: Listing, around: Surroundings) -> SurveyResult:
+    paths = _paths(division)
+    return map_files(around.root, listing.select(within(paths)), paths, say)
+
+
+def _paths(division: Division) -> list[str]:
+    return [path for part in division.parts for path in part.files]
+
+
+def _named(directory: str) -> str:
+    return "the project" if directory == "." else shown(directory)
+
+
+def _place(task: Task) -> str:
+    named = ", ".join(map(shown, task.files[:_MOST_NAMED]))
+    more = len(task.files) - _MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named or "the project"
+
+
+def _title(task: Task, root: Path) -> str:
+    if not task.files:
+        return code(shown(root.name) or "/")
+    more = f" and {len(task.files) - 1} more" if len(task.files) > 1 else ""
+    return code(shown(task.files[0])) + more
