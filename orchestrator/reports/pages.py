@@ -1,0 +1,143 @@
+"""The Markdown reports: which one shows what, and how much of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.core.model import Job
+from orchestrator.core.states import WorkerStatus
+from orchestrator.reports.analytics import analytics_of
+from orchestrator.reports.family import Family
+from orchestrator.reports.templates import Templates
+from orchestrator.reports.text_tree import text_tree
+from orchestrator.reports.timeline import timeline
+from orchestrator.reports.views import (
+    JobView,
+    Room,
+    WorkerView,
+    job_line,
+    job_view,
+    made_files,
+    worker_output,
+)
+
+#: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
+FINAL_ROOM = (8_000, 120_000)
+LEVEL_ROOM = (20_000, 300_000)
+FAILURE_ROOM = (2_000, 60_000)
+
+#: Entries of one kind that FINAL_RESULT.md lists; the rest is counted, and is in other reports.
+FINAL_ENTRIES = 40
+FINAL_FILES = 200
+FINAL_TREE_LINES = 60
+LEVEL_FILES = 1_000
+
+_WENT_WRONG = {WorkerStatus.FAILED, WorkerStatus.TIMEOUT}
+
+
+class Pages:
+    """The reports of one job and everything below it.
+
+    ``directory`` is the root job's own, absolute.
+    """
+
+    def __init__(self, templates: Templates, family: Family, job: Job, directory: Path) -> None:
+        self._templates = templates
+        self._family = family
+        self._job = job
+        self._directory = directory
+        self.figures = analytics_of(family, job)
+        self._of_worker = {each.worker_id: each for each in self.figures.workers}
+
+    def final_result(self, notice: str) -> str:
+        view = self._view(self._job, Room(*FINAL_ROOM))
+        unsuccessful = self._unsuccessful()
+        missed = [worker for worker in unsuccessful if not worker.replaced]
+        tree = list(islice(text_tree(self._family, self._job), FINAL_TREE_LINES + 1))
+        return self._fill(
+            "FINAL_RESULT.md.j2",
+            up="",
+            job=view,
+            notice=notice,
+            figures=self.figures,
+            failures=self._failures(missed),
+            not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
+            replaced=[worker for worker in unsuccessful if worker.replaced],
+            successes=[_without(notice, worker) for worker in view.workers if worker.succeeded],
+            files=made_files(self.figures.workers),
+            entry_limit=FINAL_ENTRIES,
+            file_limit=FINAL_FILES,
+            tree="\n".join(tree[:FINAL_TREE_LINES]),
+            tree_is_cut=len(tree) > FINAL_TREE_LINES,
+        )
+
+    def level(self, depth: int) -> str:
+        room = Room(*LEVEL_ROOM)
+        jobs = [self._view(job, room) for job in self._family.tree.jobs if job.depth == depth]
+        return self._fill(
+            "LEVEL_REPORT.md.j2",
+            up="../",
+            depth=depth,
+            deepest=self.figures.depths[-1].depth,
+            jobs=jobs,
+            figures=next(each for each in self.figures.depths if each.depth == depth),
+            files=made_files(each for each in self.figures.workers if each.depth == depth),
+            file_limit=LEVEL_FILES,
+        )
+
+    def job(self, job: Job) -> str:
+        """The report of one child job."""
+        view = self._view(job, Room(*LEVEL_ROOM))
+        return self._fill(
+            "job.md.j2",
+            up="../",
+            job=view,
+            ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
+            figures=self.figures if job is self._job else analytics_of(self._family, job),
+            files=made_files(self._of_worker[worker.id] for worker in view.workers),
+            file_limit=LEVEL_FILES,
+        )
+
+    def timeline(self) -> str:
+        return self._fill(
+            "timeline.md.j2",
+            job=job_line(self._family, self._job),
+            figures=self.figures,
+            timeline=timeline(self._family, self._job, self.figures),
+        )
+
+    def _fill(self, template: str, **context: object) -> str:
+        """With the paths of the report's directory: ``up`` leads from it to the root job's."""
+        return self._templates.fill(template, {"directory": str(self._directory), **context})
+
+    def _view(self, job: Job, room: Room) -> JobView:
+        return job_view(self._family, job, self._of_worker, room)
+
+    def _unsuccessful(self) -> Sequence[WorkerView]:
+        """Those of all levels, highest first, without their output."""
+        no_room = Room(0, 0)
+        return [
+            worker
+            for each in self.figures.jobs
+            if any(not w.status.succeeded for w in self._family.workers(each.job_id))
+            for worker in self._view(self._family.job(each.job_id), no_room).workers
+            if not worker.succeeded
+        ]
+
+    def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
+        """With the start of their output."""
+        room = Room(*FAILURE_ROOM)
+        return [
+            replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
+            for worker in missed
+            if worker.status in _WENT_WRONG
+        ]
+
+
+def _without(notice: str, worker: WorkerView) -> WorkerView:
+    """What stands on top of the report is not said again by each worker."""
+    said = f"**{notice}**\n\n"
+    if not notice or said not in worker.output:
+        return worker
+    return replace(worker, output=worker.output.replace(said, "", 1))

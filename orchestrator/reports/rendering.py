@@ -1,0 +1,59 @@
+"""Renders the reports of a job whose workers have all ended."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.core.model import Job
+from orchestrator.core.ports import Tree
+from orchestrator.reports.analytics import as_json
+from orchestrator.reports.family import Family
+from orchestrator.reports.pages import Pages
+from orchestrator.reports.templates import Templates
+from orchestrator.reports.text_tree import text_tree
+from orchestrator.reports.writing import write_report
+
+
+class Reports:
+    """Files for people, made from a tree.
+
+    ``template_dir`` may hold templates of a user's own: one with the name of a shipped template
+    (see ``templates/``) is used in its place.
+    """
+
+    def __init__(self, *, template_dir: Path | None = None) -> None:
+        self._templates = Templates(template_dir)
+
+    def prepare(self) -> None:
+        """Do what only the first report would wait for."""
+        self._templates.prepare()
+
+    def render(self, tree: Tree, job_id: str, directory: Path, *, notice: str = "") -> list[Path]:
+        """Write the reports of a job into ``directory``, the root job's own, which must exist.
+
+        A child job has one report; the root job has all the others, and its child jobs' again,
+        which are complete by then. ``notice`` is Markdown for the top of FINAL_RESULT.md. Return
+        what was written. Idempotent: reports that are there are replaced. Raise KeyError for a
+        job that is not in the tree and ReportError for a directory that cannot be written.
+        """
+        family = Family(tree)
+        job = family.job(job_id)
+        pages = Pages(self._templates, family, job, directory.absolute())
+        reports = _of_root(pages, family, notice) if job.is_root else _of_child(pages, job)
+        return [write_report(directory, name, text) for name, text in reports]
+
+
+def _of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:
+    yield f"reports/job_{job.id}.md", pages.job(job)
+
+
+def _of_root(pages: Pages, family: Family, notice: str) -> Iterator[tuple[str, str]]:
+    for job in family.tree.jobs:
+        if not job.is_root:
+            yield from _of_child(pages, job)
+    for each in pages.figures.depths:
+        yield f"depth_{each.depth}/LEVEL_{each.depth}_REPORT.md", pages.level(each.depth)
+    yield "reports/tree.txt", "\n".join(text_tree(family, family.tree.root)) + "\n"
+    yield "reports/timeline.md", pages.timeline()
+    yield "reports/analytics.json", as_json(pages.figures)
+    # Last, so that all it points to is there.
+    yield "FINAL_RESULT.md", pages.final_result(notice)

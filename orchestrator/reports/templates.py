@@ -1,0 +1,107 @@
+"""Jinja templates: the shipped ones, and a user's own of the same name before them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from orchestrator.reports import markdown, wording
+from orchestrator.reports.document import document
+from orchestrator.reports.timeline import bar_name
+
+_FILTERS: Mapping[str, Callable[..., str]] = {
+    # Text of users and workers.
+    "cell": markdown.cell,
+    "code": markdown.code,
+    "document": document,
+    "fence": markdown.fence,
+    "href": markdown.href,
+    "inline": markdown.inline,
+    # Numbers, times and states.
+    "dollars": wording.dollars,
+    "bar_name": bar_name,
+    "duration": wording.duration,
+    "lower_first": wording.lower_first,
+    "moment": wording.moment,
+    "number": wording.number,
+    "of_those_that_know": wording.of_those_that_know,
+    "percent": wording.percent,
+    "plural": wording.plural,
+    "size": wording.size,
+}
+
+
+class Templates:
+    """Fills templates in. Text is not escaped by itself: templates name a filter for each."""
+
+    def __init__(self, template_dir: Path | None) -> None:
+        shipped = FileSystemLoader(str(resources.files("orchestrator.reports") / "templates"))
+        self._shipped = _environment(shipped)
+        self._template_dir = template_dir
+        self._own = (
+            None
+            if template_dir is None
+            else _environment(ChoiceLoader([FileSystemLoader(template_dir), shipped]))
+        )
+
+    def prepare(self) -> None:
+        """Compile the shipped templates now, not while the first job waits for its report."""
+        for name in self._shipped.list_templates():
+            self._shipped.get_template(name)
+
+    def fill(self, name: str, context: Mapping[str, object]) -> str:
+        """The page; by the shipped template, with a note on top, when the user's has an error."""
+        own = self._own_path(name)
+        if self._own is None or own is None:
+            return _filled(self._shipped, name, context)
+        try:
+            return _filled(self._own, name, context)
+        # Whatever a user's template does wrong, a job's report must not depend on it.
+        except Exception as error:
+            return _note(own, error) + "\n\n" + _filled(self._shipped, name, context)
+
+    def _own_path(self, name: str) -> Path | None:
+        path = self._template_dir / name if self._template_dir else None
+        return path if path is not None and path.exists() else None
+
+
+def _filled(environment: Environment, name: str, context: Mapping[str, object]) -> str:
+    return environment.get_template(name).render(context).strip("\n") + "\n"
+
+
+def _note(path: Path, error: Exception) -> str:
+    line = getattr(error, "lineno", None)
+    place = f"{path}:{line}" if line else str(path)
+    reason = markdown.inline(f"{type(error).__name__}: {error}")
+    return (
+        f"> **Your template {markdown.code(place)} could not be used:** {reason}\n"
+        "> This report was made with the template that comes with the product."
+    )
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        # The values given to templates are frozen and our own; the full check of every attribute
+        # took half of the time of a large report.
+        if is_dataclass(obj):
+            return not attr.startswith("_")
+        return super().is_safe_attribute(obj, attr, value)
+
+
+def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
+    environment = _Sandbox(
+        loader=loader,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Markdown is not HTML: the filters above do what escaping would not.
+        autoescape=False,
+    )
+    environment.filters.update(_FILTERS)
+    environment.globals.update(headline=wording.headline, shell=markdown.shell)
+    return environment

@@ -1,0 +1,101 @@
+"""The bars of the Mermaid gantt: one for each attempt, the most telling ones of a large job."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orchestrator.core.model import Attempt, Job, Worker
+from orchestrator.reports.analytics import Analytics
+from orchestrator.reports.family import Family, attempt_ended
+from orchestrator.reports.plain import one_line
+
+#: GitHub draws no diagram with more than 50,000 characters; and nobody reads more bars than this.
+BAR_LIMIT = 120
+
+#: Characters that end a name or a line in Mermaid, or that it may take for markup, are left out.
+_NOT_PLAIN = re.compile(r"[^\w .()/+-]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bar:
+    """``start`` and ``end`` are as the diagram's ``dateFormat`` says."""
+
+    name: str
+    kind: str
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    name: str
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeline:
+    sections: Sequence[Section]
+    bars: int
+    left_out: int
+    #: For d3: how moments are written at the axis.
+    axis_format: str
+
+
+def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
+    """Sections are jobs, parents first. On the critical path first, then the longest are kept."""
+    critical = {step.worker_id for step in figures.critical_path.steps}
+    attempts = [
+        attempt
+        for each in family.descendants(job)
+        for worker in family.workers(each.id)
+        for attempt in family.attempts(worker)
+    ]
+    ranked = sorted(attempts, key=lambda a: (a.worker_id not in critical, -_seconds(a)))
+    kept = {(a.worker_id, a.number) for a in ranked[:BAR_LIMIT]}
+    sections = [_section(family, each, kept) for each in family.descendants(job)]
+    return Timeline(
+        sections=[section for section in sections if section.bars],
+        bars=len(kept),
+        left_out=len(attempts) - len(kept),
+        axis_format="%M:%S.%L" if figures.wall_seconds < 10 else "%H:%M:%S",
+    )
+
+
+def _section(family: Family, job: Job, kept: set[tuple[str, int]]) -> Section:
+    place = "root" if job.is_root else f"started by {job.parent_worker_id}"
+    bars = [
+        _bar(family, worker, attempt)
+        for worker in family.workers(job.id)
+        for attempt in family.attempts(worker)
+        if (attempt.worker_id, attempt.number) in kept
+    ]
+    return Section(name=f"job {bar_name(job.id)} ({bar_name(place)})", bars=bars)
+
+
+def _bar(family: Family, worker: Worker, attempt: Attempt) -> Bar:
+    again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
+    title = family.label(worker)
+    was_last = attempt.number == worker.attempt
+    good = was_last and worker.status.succeeded
+    return Bar(
+        name=f"{bar_name(worker.id)} {bar_name(title)}".rstrip() + again,
+        kind="done" if good else "crit",
+        start=_moment(attempt.started_at),
+        # A bar without length is not drawn.
+        end=_moment(max(attempt_ended(attempt), attempt.started_at + 0.001)),
+    )
+
+
+def _seconds(attempt: Attempt) -> float:
+    return attempt_ended(attempt) - attempt.started_at
+
+
+def bar_name(text: str) -> str:
+    """Text that is nothing but a name to Mermaid."""
+    return one_line(_NOT_PLAIN.sub(" ", one_line(text, 200)), 40)
+
+
+def _moment(at: float) -> str:
+    """Mermaid reads and shows this as local time, so what is shown is UTC everywhere."""
+    return datetime.fromtimestamp(at, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")

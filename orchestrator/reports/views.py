@@ -1,0 +1,225 @@
+"""What templates are given of workers and jobs: frozen values, text still as the worker left it.
+
+Everything but ids, states and numbers may hold text from users and workers, so a template puts it
+through a filter (see ``markdown.py`` and ``document.py``).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.outcome_of_job import tasks_succeeded
+from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.reports.family import Family
+from orchestrator.reports.plain import bounded
+from orchestrator.reports.worker_figures import WorkerFigures
+
+#: Attempts that a report tells of, beside a worker's last one.
+EARLIER_ATTEMPTS = 5
+
+REQUEST_CHARACTERS = 4_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobLine:
+    """A job as it is mentioned in another one's report."""
+
+    id: str
+    depth: int
+    status: JobStatus
+    seconds: float
+    request: str
+    parent_worker_id: str | None
+    #: Its report, seen from the root job's directory.
+    report: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedAttempt:
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerView:
+    id: str
+    job_id: str
+    depth: int
+    task_id: str
+    title: str
+    agent: str
+    status: WorkerStatus
+    succeeded: bool
+    started: bool
+    #: Another candidate succeeded at the same task, so this failure did no harm.
+    replaced: bool
+    reason: str
+    attempts: int
+    #: The latest of those that another attempt followed.
+    earlier_attempts: Sequence[FailedAttempt]
+    #: Of all attempts, waiting for child jobs included; None when it was never started.
+    seconds: float | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    #: As much of the output as the report has room for, and its whole length in characters.
+    output: str
+    output_length: int
+    files_created: Sequence[str]
+    log_truncated: bool
+    refused_child_jobs: int
+    strays: Sequence[str]
+    child_jobs: Sequence[JobLine]
+    #: Seen from the root job's directory.
+    directory: str
+    log: str
+
+    @property
+    def shortened(self) -> bool:
+        return len(self.output) < self.output_length
+
+    @property
+    def worth_telling(self) -> bool:
+        """There is more to say than a line in a table can."""
+        why_not = self.reason and not self.succeeded
+        return bool(
+            self.output
+            or why_not
+            or self.earlier_attempts
+            or self.strays
+            or self.log_truncated
+            or self.refused_child_jobs
+        )
+
+    @property
+    def left_out(self) -> bool:
+        return self.output_length > 0 and not self.output
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobView:
+    """A job with all its workers."""
+
+    line: JobLine
+    #: As much of it as a report shows, and its whole length in characters.
+    request: str
+    request_length: int
+    reason: str
+    cancelled_by: str | None
+    workers: Sequence[WorkerView]
+    tasks: int
+    tasks_succeeded: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Maker:
+    """A worker as the one who made a file."""
+
+    id: str
+    directory: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadeFile:
+    path: str
+    workers: Sequence[Maker]
+
+
+class Room:
+    """How much worker output a report may still take."""
+
+    def __init__(self, per_worker: int, total: int) -> None:
+        self._per_worker = per_worker
+        self._left = total
+
+    def take(self, text: str) -> str:
+        shown = bounded(text, min(self._per_worker, self._left))
+        self._left -= len(shown)
+        return shown
+
+
+def job_line(family: Family, job: Job) -> JobLine:
+    return JobLine(
+        id=job.id,
+        depth=job.depth,
+        status=family.status(job),
+        seconds=family.ended(job) - family.began(job),
+        request=job.request,
+        parent_worker_id=job.parent_worker_id,
+        report="FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md",
+    )
+
+
+def job_view(family: Family, job: Job, figures: Mapping[str, WorkerFigures], room: Room) -> JobView:
+    workers = family.workers(job.id)
+    succeeded = tasks_succeeded(workers)
+    return JobView(
+        line=job_line(family, job),
+        request=bounded(job.request, REQUEST_CHARACTERS),
+        request_length=len(job.request),
+        reason=job.reason,
+        cancelled_by=job.cancelled_by,
+        workers=[
+            worker_view(family, worker, figures[worker.id], room, succeeded[worker.task_id])
+            for worker in workers
+        ],
+        tasks=len(succeeded),
+        tasks_succeeded=sum(succeeded.values()),
+    )
+
+
+def worker_view(
+    family: Family, worker: Worker, figures: WorkerFigures, room: Room, task_succeeded: bool
+) -> WorkerView:
+    result = worker.result
+    output = worker_output(worker)
+    return WorkerView(
+        id=worker.id,
+        job_id=worker.job_id,
+        depth=worker.depth,
+        task_id=worker.task_id,
+        title=family.label(worker),
+        agent=worker.agent,
+        status=worker.status,
+        succeeded=worker.status.succeeded,
+        started=figures.attempts > 0,
+        replaced=task_succeeded and not worker.status.succeeded,
+        reason=worker.reason,
+        attempts=figures.attempts,
+        earlier_attempts=[
+            FailedAttempt(number=attempt.number, reason=attempt.reason)
+            for attempt in family.attempts(worker)[:-1][-EARLIER_ATTEMPTS:]
+        ],
+        seconds=figures.work_seconds + figures.waited_seconds if figures.attempts else None,
+        cpu_seconds=figures.cpu_seconds,
+        peak_memory_bytes=figures.peak_memory_bytes,
+        output=room.take(output),
+        output_length=len(output),
+        files_created=figures.files_created,
+        log_truncated=bool(result and result.log_truncated),
+        refused_child_jobs=figures.refused_child_jobs,
+        strays=_stray_commands(family, worker),
+        child_jobs=[job_line(family, child) for child in family.child_jobs(worker)],
+        directory=f"depth_{worker.depth}/{worker.id}",
+        log=f"logs/depth_{worker.depth}_{worker.id}.log",
+    )
+
+
+def worker_output(worker: Worker) -> str:
+    return worker.result.output.strip() if worker.result else ""
+
+
+def made_files(workers: Iterable[WorkerFigures]) -> Sequence[MadeFile]:
+    """Every file that was made, once, with all workers that made it."""
+    makers: dict[str, list[Maker]] = {}
+    for worker in workers:
+        for path in worker.files_created:
+            maker = Maker(id=worker.worker_id, directory=f"depth_{worker.depth}/{worker.worker_id}")
+            makers.setdefault(path, []).append(maker)
+    return [MadeFile(path=path, workers=makers[path]) for path in sorted(makers)]
+
+
+def _stray_commands(family: Family, worker: Worker) -> Sequence[str]:
+    exits = [attempt.exit for attempt in family.attempts(worker) if attempt.exit]
+    if exits:
+        return [stray.command for each in exits for stray in each.strays]
+    return [stray.command for stray in worker.result.strays] if worker.result else []

@@ -1,0 +1,106 @@
+"""Numbers, times and states for people."""
+
+from datetime import UTC, datetime
+
+from orchestrator.core.states import JobStatus
+from orchestrator.reports.analytics import Total
+
+UNKNOWN = "not known"
+
+JOB_WORDS = {
+    JobStatus.COMPLETED: "Completed",
+    JobStatus.PARTIAL: "Partly done",
+    JobStatus.FAILED: "Failed",
+    JobStatus.CANCELLED: "Cancelled",
+}
+
+
+def duration(seconds: float | None) -> str:
+    """``0.04 s``, ``1.2 s``, ``3 min 04 s``, ``2 h 03 min 04 s``."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0.005:
+        return "0 s"
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02d} min {rest:02d} s"
+    return f"{minutes} min {rest:02d} s"
+
+
+def size(count: float | None) -> str:
+    """Decimal units: ``512 B``, ``12.3 MB``."""
+    if count is None:
+        return UNKNOWN
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:,.1f} TB"
+
+
+def number(count: float | None) -> str:
+    return UNKNOWN if count is None else f"{count:,.0f}"
+
+
+def dollars(amount: float | None) -> str:
+    if amount is None:
+        return UNKNOWN
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+
+
+def percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{share * 100:.0f} %"
+
+
+def moment(at: float | None) -> str:
+    """ISO 8601 in UTC, to the second."""
+    if at is None:
+        return UNKNOWN
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plural(count: int, word: str) -> str:
+    """``1 worker``, ``1,234 workers``, ``2 processes``."""
+    ending = "es" if word.endswith("s") else "s"
+    return f"{count:,} {word}{'' if count == 1 else ending}"
+
+
+def of_those_that_know(total: Total, shown: str) -> str:
+    """A sum in words, saying when it does not cover everyone."""
+    if total.value is None or not total.unknown:
+        return shown
+    started = total.known + total.unknown
+    return f"at least {shown} (known for {total.known:,} of {plural(started, 'worker')})"
+
+
+def job_word(status: JobStatus) -> str:
+    return JOB_WORDS.get(status, status.value.capitalize())
+
+
+def headline(status: JobStatus, succeeded: int, tasks: int, nothing_built: bool = False) -> str:
+    """How a job went, in one line: ``Partly done: 2 of 3 tasks succeeded``."""
+    word = job_word(status)
+    if nothing_built and status is JobStatus.COMPLETED:
+        # "Completed" would be read as "built".
+        word = "Surveyed; nothing was built"
+    if tasks == 0:
+        return f"{word}: there was nothing to run"
+    if succeeded == tasks:
+        told = "its one task succeeded" if tasks == 1 else f"all {tasks:,} tasks succeeded"
+    elif tasks == 1:
+        told = "its one task did not succeed"
+    else:
+        count = f"{succeeded:,}" if succeeded else "none"
+        told = f"{count} of {plural(tasks, 'task')} succeeded"
+    return f"{word}: {told}"
+
+
+def lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,109 @@
+"""The figures of one worker over all its attempts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.model import Exit, Usage, Worker
+from orchestrator.core.states import WorkerStatus
+from orchestrator.reports.critical_path import own_seconds
+from orchestrator.reports.family import Family, overlap_seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerFigures:
+    """Durations are seconds, memory is bytes; None is "not known"."""
+
+    worker_id: str
+    job_id: str
+    task_id: str
+    agent: str
+    depth: int
+    status: WorkerStatus
+    started_at: float | None
+    ended_at: float | None
+    attempts: int
+    retries: int
+    #: From being able to start (its job was there, its dependencies had ended) until started.
+    queued_seconds: float | None
+    #: Own work of all attempts: without the time in which its child jobs were unfinished.
+    work_seconds: float
+    #: Time of its attempts in which its child jobs were unfinished.
+    waited_seconds: float
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    steps: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    strays: int
+    refused_child_jobs: int
+    child_job_ids: tuple[str, ...]
+    files_created: tuple[str, ...]
+
+
+def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
+    attempts = max(worker.attempt, len(family.attempts(worker)))
+    usage = worker.result.usage if worker.result else Usage()
+    exits = [attempt.exit for attempt in family.attempts(worker) if attempt.exit]
+    return WorkerFigures(
+        worker_id=worker.id,
+        job_id=worker.job_id,
+        task_id=worker.task_id,
+        agent=worker.agent,
+        depth=worker.depth,
+        status=worker.status,
+        started_at=_first_start(family, worker),
+        ended_at=worker.ended_at,
+        attempts=attempts,
+        retries=max(0, attempts - 1),
+        queued_seconds=_queued_seconds(family, worker),
+        work_seconds=own_seconds(family, worker),
+        waited_seconds=overlap_seconds(family.runs(worker), family.lent(worker)),
+        cpu_seconds=_cpu_seconds(worker, exits),
+        peak_memory_bytes=_peak_memory_bytes(worker, exits),
+        steps=usage.steps,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=usage.cost_usd,
+        strays=_strays(worker, exits),
+        refused_child_jobs=worker.result.refused_child_jobs if worker.result else 0,
+        child_job_ids=tuple(job.id for job in family.child_jobs(worker)),
+        files_created=worker.result.files_created if worker.result else (),
+    )
+
+
+def _first_start(family: Family, worker: Worker) -> float | None:
+    starts = [start for start, _ in family.runs(worker)]
+    return min(starts, default=worker.started_at)
+
+
+def _queued_seconds(family: Family, worker: Worker) -> float | None:
+    start = _first_start(family, worker)
+    if start is None:
+        return None
+    submitted = family.job(worker.job_id).created_at
+    needed = family.task(worker).depends_on
+    ends = [family.task_ended(worker.job_id, task_id) for task_id in needed]
+    ready = max([submitted, *(end for end in ends if end is not None)])
+    return max(0.0, start - ready)
+
+
+def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
+    if _peak_memory_bytes(worker, exits) is None:
+        return None
+    from_exits = sum(each.cpu_seconds for each in exits)
+    return worker.result.cpu_seconds if worker.result else from_exits
+
+
+def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
+    """Zero is not known: no process does without memory, but not everything can be measured."""
+    measured = [each.peak_memory_bytes for each in exits]
+    if worker.result is not None:
+        measured.append(worker.result.peak_memory_bytes)
+    return max(measured, default=0) or None
+
+
+def _strays(worker: Worker, exits: Sequence[Exit]) -> int:
+    if exits:
+        return sum(len(each.strays) for each in exits)
+    return len(worker.result.strays) if worker.result else 0
