@@ -1,0 +1,1 @@
+"""The job manager: use cases, the one loop that owns state, planning."""

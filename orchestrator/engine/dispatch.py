@@ -1,0 +1,187 @@
+"""Everything an attempt needs before it starts, and what it left once it is over."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from orchestrator.core.launching import Launch
+from orchestrator.core.model import EndedBy, Evidence, Exit, TaskSpec, Worker
+from orchestrator.core.ports import Agents, Assignment, Command, Workspace
+from orchestrator.security.environment import secrets_in, worker_environment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What is the same for every worker of this server. Paths are absolute."""
+
+    #: The product's own folder.
+    home: Path
+    project_root: Path
+    #: Holds the ``orchestrator`` command.
+    bin: Path
+    environment: Mapping[str, str]
+    grace_seconds: float
+    log_limit_bytes: int
+    #: A file that is locked for as long as a server is there, and seconds that a worker may go
+    #: on without one; 0: for ever.
+    lease_lock: Path = Path()
+    lease_seconds: float = 0.0
+    #: Workers have no network: they cannot reach this server.
+    offline: bool = False
+    #: The server's own secrets: never in a log.
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """An attempt that was started, and what its directory held before."""
+
+    worker: Worker
+    before: Mapping[str, tuple[int, int]]
+    #: What must not come back in its output: its key, and whatever else it was given.
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+def attempt_id(worker: Worker) -> str:
+    return f"{worker.root_id}/{worker.id}/{worker.attempt}"
+
+
+#: Takes secrets out of a text, in whatever encoding they are.
+Mask = Callable[[Sequence[str], str], str]
+
+
+class Dispatch:
+    def __init__(
+        self, agents: Agents, workspace: Workspace, around: Surroundings, mask: Mask
+    ) -> None:
+        self._agents = agents
+        self._workspace = workspace
+        self._around = around
+        self._mask = mask
+        #: What every worker gets of the server's own environment.
+        self._base = worker_environment(around.environment)
+        self._bin, self._home = str(around.bin), str(around.home)
+        self._project = str(around.project_root)
+        self._lease_lock = str(around.lease_lock)
+        #: Where workers find the server; known once it listens.
+        self.api_url = ""
+
+    def prepare(self, assignment: Assignment, token: str) -> tuple[Launch, InFlight]:
+        """Make the directory, the files and the environment. Raise OSError."""
+        worker, task = assignment.worker, assignment.task
+        agent = self._agents.get(worker.agent)
+        command = agent.command(assignment)
+        directory = self._workspace.prepare_worker(worker, _files(command, assignment))
+        before: Mapping[str, tuple[int, int]] = {}
+        if worker.attempt > 1:
+            self._workspace.mark_attempt(worker, worker.attempt)
+            before = self._workspace.snapshot(worker)
+        environment = self._environment(assignment, command, directory, token)
+        launch = Launch(
+            attempt_id=attempt_id(worker),
+            argv=command.argv,
+            cwd=directory,
+            env=environment,
+            stdin=f"{directory}/{command.stdin}" if command.stdin else None,
+            log=self._workspace.log(worker),
+            exit_path=self._workspace.exit_record(worker, worker.attempt),
+            timeout=task.timeout or assignment.job.config.default_timeout,
+            grace=self._around.grace_seconds,
+            log_limit_bytes=self._around.log_limit_bytes,
+            lease_lock=self._lease_lock,
+            lease_seconds=self._around.lease_seconds,
+            secrets=(*self._around.secrets, *secrets_in(environment)),
+        )
+        return launch, InFlight(worker, before, launch.secrets)
+
+    def found(self, worker: Worker, task: TaskSpec) -> InFlight:
+        """For an attempt that was started by a server before this one.
+
+        Its key is not known any more; it dies with the attempt.
+        """
+        around = self._around
+        passed = {**around.environment, **task.env}
+        return InFlight(worker, {}, (*around.secrets, *secrets_in(passed)))
+
+    def evidence(self, flight: InFlight, exit: Exit) -> Evidence:
+        """What the attempt left behind. Reads files, never writes. Raise UnknownAgent.
+
+        An agent can be gone from config.yaml when an earlier server started the attempt.
+        """
+        worker = flight.worker
+        directory = Path(self._workspace.worker_directory(worker))
+        # Most commands that succeed print nothing: no need to look.
+        silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
+        printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
+        evidence = self._agents.get(worker.agent).evidence(directory, printed, exit)
+        after = self._workspace.snapshot(worker)
+        if after or flight.before:
+            changed = after != flight.before
+            evidence = replace(evidence, files_created=tuple(after), files_changed=changed)
+        return self._without_secrets(evidence, flight, printed)
+
+    def _without_secrets(self, evidence: Evidence, flight: InFlight, printed: str) -> Evidence:
+        """What it left goes into events, reports and other workers' prompts.
+
+        What it printed has been masked on its way into the log.
+        """
+
+        def clean(text: str) -> str:
+            return text if text in printed else self._mask(flight.secrets, text)
+
+        if not evidence.files_created and evidence.output in printed and evidence.error in printed:
+            return evidence
+        return replace(
+            evidence,
+            output=clean(evidence.output),
+            error=clean(evidence.error),
+            files_created=tuple(_clean_name(each, flight) for each in evidence.files_created),
+        )
+
+    def _environment(
+        self, assignment: Assignment, command: Command, directory: str, token: str
+    ) -> dict[str, str]:
+        worker, job = assignment.worker, assignment.job
+        own = {
+            "ORCHESTRATOR_API_URL": self.api_url,
+            "ORCHESTRATOR_API_KEY": token,
+            "ORCHESTRATOR_JOB_ID": job.id,
+            "ORCHESTRATOR_WORKER_ID": worker.id,
+            "ORCHESTRATOR_DEPTH": str(job.depth),
+            "ORCHESTRATOR_MAX_DEPTH": str(job.config.max_depth),
+            "ORCHESTRATOR_WORKER_DIR": directory,
+            "ORCHESTRATOR_PROJECT_ROOT": self._project,
+            "ORCHESTRATOR_HOME": self._home,
+        }
+        if self._around.offline:
+            own["ORCHESTRATOR_OFFLINE"] = "1"
+        server = self._around.environment
+        passed = {name: server[name] for name in command.pass_env if name in server}
+        environment = {**self._base, **passed, **command.env, **assignment.task.env, **own}
+        # Whatever the search path is, the worker finds the command that starts child jobs.
+        path = environment.get("PATH") or os.defpath
+        environment["PATH"] = f"{self._bin}{os.pathsep}{path}"
+        return environment
+
+
+def _clean_name(name: str, flight: InFlight) -> str:
+    # As they are written is enough: nobody encodes a key to name a file.
+    return "***" if any(secret in name for secret in flight.secrets) else name
+
+
+def _files(command: Command, assignment: Assignment) -> dict[str, str]:
+    files = dict(command.files)
+    if assignment.findings:
+        found = {
+            task_id: {
+                "worker_id": finding.worker_id,
+                "directory": finding.directory,
+                "output": finding.output,
+                "files_created": list(finding.files_created),
+            }
+            for task_id, finding in assignment.findings.items()
+        }
+        files["dependencies.json"] = json.dumps(found, ensure_ascii=False, indent=1)
+    return files

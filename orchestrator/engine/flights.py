@@ -1,0 +1,101 @@
+"""Attempts under way: what the scheduler wants of them is done, what becomes of them is told."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.core import failpoints
+from orchestrator.core.commands import SetWaiting, Start, Stop
+from orchestrator.core.launching import Launcher
+from orchestrator.core.model import Attempt, EndedBy, Evidence, Exit, Worker, WorkerKey
+from orchestrator.core.ports import Workspace
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine.assigning import assignment_for
+from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt is over."""
+
+    key: WorkerKey
+    attempt: int
+    exit: Exit
+    evidence: Evidence
+
+
+class Flights:
+    """Commands come from the supervisor's thread, events from the launcher's."""
+
+    def __init__(
+        self, scheduler: Scheduler, launcher: Launcher, dispatch: Dispatch, workspace: Workspace
+    ) -> None:
+        self._scheduler = scheduler
+        self._launcher = launcher
+        self._dispatch = dispatch
+        self._workspace = workspace
+        self._under_way: dict[str, InFlight] = {}
+        #: Told of every end, from whatever thread it comes.
+        self.on_end: Callable[[Ended], None] = lambda ended: None
+
+    def start(self, command: Start, token: str) -> None:
+        """Prepare and launch; what cannot be started has ended."""
+        worker = self._scheduler.ledger.workers[command.key]
+        try:
+            assignment = assignment_for(self._scheduler, worker, self._workspace)
+            launch, flight = self._dispatch.prepare(assignment, token)
+        except Exception as error:
+            logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
+            exit = Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"it cannot be started: {error}")
+            self.on_end(Ended(worker.key, worker.attempt, exit, Evidence()))
+        else:
+            failpoints.reached("launch: prepared")
+            self._under_way[launch.attempt_id] = flight
+            self._launcher.start(launch)
+            failpoints.reached("launch: sent")
+
+    def stop(self, command: Stop) -> None:
+        attempt = _id(command.key, command.attempt)
+        self._launcher.stop(attempt, command.ended_by, command.stopped_by)
+
+    def set_waiting(self, command: SetWaiting) -> None:
+        self._launcher.waiting(_id(command.key, command.attempt), command.waiting)
+        worker = self._scheduler.ledger.workers[command.key]
+        try:
+            self._workspace.link_recursive(worker)
+        except OSError:
+            logger.warning("no _recursive link", extra={"worker": worker.id}, exc_info=True)
+
+    def adopt(self, worker: Worker) -> None:
+        """Expect the end of an attempt that was started by a server before this one."""
+        task = self._scheduler.forest.task_of(worker)
+        self._under_way[attempt_id(worker)] = self._dispatch.found(worker, task)
+
+    # -- what the launcher reports --------------------------------------------------------------
+
+    def started(self, attempt_id: str, pid: int) -> None:
+        """Nothing follows from it: a start was recorded before it was attempted."""
+
+    def ended(self, attempt_id: str, exit: Exit) -> None:
+        flight = self._under_way.pop(attempt_id, None)
+        if flight is not None:
+            failpoints.reached("attempt: its end is known")
+            evidence = self._evidence(flight, exit)
+            self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))
+
+    def _evidence(self, flight: InFlight, exit: Exit) -> Evidence:
+        try:
+            return self._dispatch.evidence(flight, exit)
+        except Exception as error:
+            logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
+            return Evidence(claimed_success=False, error=f"its result is unreadable: {error}")
+
+
+def _id(key: WorkerKey, attempt: int) -> str:
+    return f"{key.root_id}/{key.worker_id}/{attempt}"
+
+
+def running_attempt_id(attempt: Attempt) -> str:
+    return _id(attempt.key, attempt.number)

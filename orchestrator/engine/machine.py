@@ -1,0 +1,41 @@
+"""What the machine has left, as the kernel tells it."""
+
+import os
+from pathlib import Path
+
+_MEMINFO = Path("/proc/meminfo")
+_PRESSURE = Path("/proc/pressure/memory")
+
+
+def available_memory_bytes() -> int | None:
+    """What can be used without swapping; None where the kernel does not say."""
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def memory_pressure_percent() -> float | None:
+    """The share of the last ten seconds in which something waited for memory (Linux PSI).
+
+    None where the kernel does not say.
+    """
+    try:
+        some = _PRESSURE.read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return None
+    figures = dict(part.split("=", 1) for part in some.split()[1:])
+    return float(figures["avg10"])
+
+
+def free_disk_bytes(directory: Path) -> int | None:
+    """What an ordinary user may still write there; None when that cannot be told."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,32 @@
+"""How much has ended in the last minute."""
+
+import time
+from collections import deque
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.ports import Change
+
+WINDOW_SECONDS = 60.0
+_COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_ended"}
+
+
+class Rates:
+    """An observer; ``per_minute`` may be asked from any thread."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, deque[float]] = {name: deque() for name in _COUNTED.values()}
+
+    def __call__(self, change: Change) -> None:
+        for event in change.events:
+            if event.kind in _COUNTED:
+                self._ends[_COUNTED[event.kind]].append(event.at)
+        self._forget(time.time())
+
+    def per_minute(self) -> dict[str, int]:
+        since = time.time() - WINDOW_SECONDS
+        return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
+
+    def _forget(self, now: float) -> None:
+        for ends in self._ends.values():
+            while ends and ends[0] < now - WINDOW_SECONDS:
+                ends.popleft()

@@ -1,0 +1,179 @@
+"""The use cases that change nothing."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.core.errors import NotFound
+from orchestrator.core.events import Event
+from orchestrator.core.model import Attempt, Job, Worker
+from orchestrator.core.ports import Page, Store, Tree, Workspace
+from orchestrator.core.submission import Caller
+from orchestrator.core.views import Detail
+from orchestrator.engine.access import Access
+from orchestrator.engine.publisher import Publisher
+from orchestrator.engine.submitting import Submitting
+from orchestrator.engine.supervisor import Supervisor
+
+#: How long an answer waits for files that observers write.
+CATCH_UP_SECONDS = 5.0
+
+
+class Reads:
+    """Every method with a caller raises NotFound for what is not the caller's."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        workspace: Workspace,
+        publisher: Publisher,
+        access: Access,
+        submitting: Submitting,
+    ) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._workspace = workspace
+        self._publisher = publisher
+        self._access = access
+        self._submitting = submitting
+
+    def job(self, caller: Caller, job_id: str) -> Job:
+        return self._access.job(caller, job_id)
+
+    def jobs(
+        self,
+        caller: Caller,
+        *,
+        status: str | None,
+        parent: str | None,
+        depth: int | None,
+        page: int,
+        page_size: int,
+    ) -> Page:
+        """Newest first, of those that the caller may see."""
+        offset = (page - 1) * page_size
+        if caller.attempt is None:
+            return self._store.list_jobs(
+                status=status,
+                parent=parent,
+                root=None,
+                depth=depth,
+                submitted_by=None if caller.sees_all else caller.name,
+                offset=offset,
+                limit=page_size,
+            )
+        mine = [job for job in self._access.jobs_below(caller) if status in (None, job.status)]
+        mine = [job for job in mine if parent in (None, job.parent_job_id)]
+        mine = [job for job in mine if depth in (None, job.depth)]
+        mine.sort(key=lambda job: (job.created_at, job.id), reverse=True)
+        return Page(jobs=mine[offset : offset + page_size], total=len(mine))
+
+    def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+        job = self.job(caller, job_id)
+        return Detail(
+            job=job,
+            tasks=self._store.tasks(job_id) if with_tasks else (),
+            workers=self._store.workers(job_id),
+            left=self._submitting.left_of(job, self._supervisor.size_of(job.root_id), time.time()),
+        )
+
+    def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
+        """Of the job's whole root tree; for a worker, of what is below it."""
+        job = self.job(caller, job_id)
+        workers = self._store.workers_in_tree(job.root_id)
+        if caller.worker_key is None:
+            return workers
+        return [each for each in workers if each.id.startswith(f"{caller.worker_key.worker_id}_")]
+
+    def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
+        job = self.job(caller, job_id)
+        tree = self._store.tree(job.root_id, [job_id])
+        return tree.attempts if tree else []
+
+    def tree(self, caller: Caller, job_id: str) -> Tree:
+        """This job, first, and its descendants."""
+        job = self.job(caller, job_id)
+        whole = self._store.tree(job.root_id)
+        if whole is None:
+            raise NotFound(f"there is no job {job_id!r}")
+        return whole if job.is_root else _branch(whole, job_id)
+
+    def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        """Of the job and its descendants, in order."""
+        job = self.job(caller, job_id)
+        events = self._store.events(job.root_id, after, limit)
+        if job.is_root:
+            return events
+        inside = self.subtree(caller, job_id)
+        while events:
+            mine = [event for event in events if event.job_id in inside]
+            if mine:
+                return mine
+            events = self._store.events(job.root_id, events[-1].seq, limit)
+        return []
+
+    def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
+        job = self.job(caller, job_id)
+        return frozenset(each.id for each in _below(self._access.jobs_of(job.root_id), job_id))
+
+    def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
+        return Path(self._workspace.log(self._access.worker(caller, job_id, worker_id)))
+
+    def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
+        """Raise NotFound while it has not been written."""
+        job = self.job(caller, job_id)
+        path = self._workspace.report(job, name)
+        if path is None or path.is_symlink() or not path.is_file():
+            raise NotFound(
+                f"job {job_id} has no report {name!r}; reports are written when a job ends"
+            )
+        if caller.attempt is not None and path != self._workspace.final_report(job):
+            raise NotFound(f"there is no report {name!r} for this worker")
+        return path
+
+    def workspace(self, job: Job) -> Path:
+        return self._workspace.job_directory(job.root_id)
+
+    def final_report(self, job: Job) -> Path:
+        return self._workspace.final_report(job)
+
+    def worker_directory(self, worker: Worker) -> Path:
+        return Path(self._workspace.worker_directory(worker))
+
+    def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
+        """The job when a ``wait`` for it may be answered now, else None.
+
+        A worker that lent its slot is answered when it has it again.
+        """
+        job = self.job(caller, job_id)
+        key = caller.worker_key
+        if not job.status.ended:
+            return None
+        # Whoever is answered finds status.json and the log complete.
+        self._publisher.catch_up(CATCH_UP_SECONDS)
+        return None if key is not None and self._supervisor.waits_for_slot(key) else job
+
+
+def _below(jobs: Sequence[Job], job_id: str) -> list[Job]:
+    """The job and its descendants."""
+    children: dict[str | None, list[Job]] = {}
+    for job in jobs:
+        children.setdefault(job.parent_job_id, []).append(job)
+    found = [job for job in jobs if job.id == job_id]
+    for job in found:
+        found.extend(children.get(job.id, ()))
+    return found
+
+
+def _branch(tree: Tree, job_id: str) -> Tree:
+    jobs = _below(tree.jobs, job_id)
+    ids = {job.id for job in jobs}
+    return Tree(
+        jobs=jobs,
+        tasks={each: tree.tasks[each] for each in ids},
+        workers=[worker for worker in tree.workers if worker.job_id in ids],
+        attempts=[attempt for attempt in tree.attempts if attempt.job_id in ids],
+        last_seq=tree.last_seq,
+    )

@@ -1,0 +1,84 @@
+"""After a restart: every attempt whose end is not known is taken up, its end read, or given up."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator.core import failpoints
+from orchestrator.core.launching import Launcher
+from orchestrator.core.model import NEVER_BEGAN, Attempt, EndedBy, Exit, Worker, WorkerKey
+from orchestrator.core.ports import Store, Tree, Workspace
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine.flights import Flights, running_attempt_id
+
+logger = logging.getLogger(__name__)
+
+#: How stops are signed that nobody asked for: by a launcher that closes, and by a shim whose
+#: server has been gone for too long.
+SHUTDOWN, ORPHAN_LEASE = "shutdown", "orphan_lease"
+_WITH_THE_SERVER = {
+    SHUTDOWN: "the server was stopped while it ran",
+    ORPHAN_LEASE: "its server was gone for longer than workers.orphan_lease",
+}
+
+
+def recover(
+    scheduler: Scheduler,
+    flights: Flights,
+    store: Store,
+    launcher: Launcher,
+    workspace: Workspace,
+    on_tree: Callable[[Tree], None],
+    now: float,
+) -> Sequence[Attempt]:
+    """Restore all unfinished trees before the supervisor starts; the attempts found are returned.
+
+    Running ones go on under their shims and are reported when they end; the ends of the others
+    are reported at once.
+    """
+    taken_up: list[Attempt] = []
+    for root_id in store.unfinished():
+        tree = store.tree(root_id)
+        if tree is None:
+            continue
+        on_tree(tree)
+        for attempt in scheduler.restore(tree, now):
+            _take_up(scheduler, flights, launcher, workspace, attempt)
+            taken_up.append(attempt)
+    return taken_up
+
+
+def _take_up(
+    scheduler: Scheduler,
+    flights: Flights,
+    launcher: Launcher,
+    workspace: Workspace,
+    attempt: Attempt,
+) -> None:
+    worker = scheduler.ledger.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
+    name, record = running_attempt_id(attempt), workspace.exit_record(worker, attempt.number)
+    flights.adopt(worker)
+    lives = launcher.adopt(name, record)
+    if not lives:
+        exit = launcher.settle(name, record)
+        if _was_shut_down(exit) or exit.error == NEVER_BEGAN:
+            _give_back(scheduler, worker)
+        flights.ended(name, _as_lost(exit))
+    failpoints.reached("recovery: attempt taken up")
+    logger.info("attempt found", extra={"attempt": name, "lives": lives})
+
+
+def _as_lost(exit: Exit) -> Exit:
+    """A worker that was stopped with its server did not come to its end: it runs again."""
+    if not _was_shut_down(exit):
+        return exit
+    return replace(exit, ended_by=EndedBy.LOST, error=_WITH_THE_SERVER[exit.stopped_by])
+
+
+def _was_shut_down(exit: Exit) -> bool:
+    return exit.ended_by is EndedBy.CANCEL and exit.stopped_by in _WITH_THE_SERVER
+
+
+def _give_back(scheduler: Scheduler, worker: Worker) -> None:
+    """What ended with its server, however often, costs a worker none of its retries."""
+    scheduler.ledger.update_worker(worker.key, budget_from=worker.budget_from + 1, failure="")

@@ -1,0 +1,59 @@
+"""Has reports written, in a thread of its own, so that no job waits for another's reports."""
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from orchestrator.core import failpoints
+from orchestrator.core.commands import Render
+from orchestrator.core.ports import Reporter, Store, Tree, Workspace
+
+logger = logging.getLogger(__name__)
+
+
+class Reporting:
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter,
+        workspace: Workspace,
+        notice: Callable[[Tree], str],
+    ) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._workspace = workspace
+        #: What the reader of a tree's reports must know first; empty for nothing.
+        self._notice = notice
+        self._queue: SimpleQueue[Render | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
+        self.on_rendered: Callable[[str], None] = lambda job_id: None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def ask(self, render: Render) -> None:
+        self._queue.put(render)
+
+    def _run(self) -> None:
+        self._reporter.prepare()
+        while (render := self._queue.get()) is not None:
+            try:
+                self._render(render)
+            except Exception:
+                # Reports only observe: the job ends without them.
+                logger.exception("a report failed", extra={"job_id": render.job_id})
+            failpoints.reached("reports: written")
+            self.on_rendered(render.job_id)
+
+    def _render(self, render: Render) -> None:
+        whole = render.job_id == render.root_id
+        tree = self._store.tree(render.root_id, None if whole else render.family)
+        if tree is not None:
+            directory = self._workspace.job_directory(render.root_id)
+            self._reporter.render(tree, render.job_id, directory, notice=self._notice(tree))

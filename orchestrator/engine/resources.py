@@ -1,0 +1,144 @@
+"""Whether the machine has room for one more worker."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.core.room import Room
+from orchestrator.engine import machine
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for which a reading is good enough.
+FRESH_SECONDS = 0.5
+#: Seconds after which a worker's memory is seen in what the kernel says is available.
+SETTLE_SECONDS = 5.0
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """Below or above these no further worker starts."""
+
+    least_memory_bytes: int
+    least_disk_bytes: int
+    #: Percent of the time in which something waits for memory.
+    most_pressure: float = 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """Where the figures come from; None where there is none."""
+
+    memory: Callable[[], int | None] = machine.available_memory_bytes
+    pressure: Callable[[], float | None] = machine.memory_pressure_percent
+    disk: Callable[[Path], int | None] = machine.free_disk_bytes
+    clock: Callable[[], float] = time.monotonic
+
+
+class Reserve(Protocol):
+    """Disk space that is kept free for the last state."""
+
+    def hold(self) -> None: ...
+
+    def release(self) -> bool:
+        """Whether there was something to give."""
+
+
+class Resources:
+    """Read at most twice a second. For one thread; ``paused`` may be read by any.
+
+    A worker that has just started has not taken its memory yet: what it is expected to need
+    counts as taken for some seconds.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        bounds: Bounds,
+        forecast: Callable[[str], int],
+        reserve: Reserve,
+        readings: Readings | None = None,
+    ) -> None:
+        self._directory = directory
+        self._bounds = bounds
+        self._forecast = forecast
+        self._reserve = reserve
+        self._from = readings or Readings()
+        self._read_at = float("-inf")
+        self._memory: int | None = None
+        self._pressure: float | None = None
+        #: (until when it counts, bytes) of workers that have started lately.
+        self._expected: deque[tuple[float, int]] = deque()
+        #: Their sum: hundreds start in a second.
+        self._expected_bytes = 0
+        self.paused = ""
+        #: Somebody was refused in the latest turn: it is worth looking again soon.
+        self.held_back = False
+
+    def room(self) -> Room:
+        """For one turn of the scheduler."""
+        self._refresh()
+        self.held_back = bool(self.paused)
+        return Room(paused=self.paused, lack=self._lack)
+
+    def store_failed(self) -> None:
+        """The state cannot be stored, perhaps because the disk is full: make what room there is."""
+        self._reserve.release()
+
+    def _refresh(self) -> None:
+        now = self._from.clock()
+        if now - self._read_at < FRESH_SECONDS:
+            return
+        self._read_at = now
+        self._memory, self._pressure = self._from.memory(), self._from.pressure()
+        while self._expected and self._expected[0][0] <= now:
+            self._expected_bytes -= self._expected.popleft()[1]
+        self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        free, least = self._from.disk(self._directory), self._bounds.least_disk_bytes
+        paused = ""
+        if free is not None and free < least:
+            paused = (
+                f"waits for disk space: {free // MIB} MiB free under {self._directory}, "
+                f"{least // MIB} MiB needed (workers.min_free_disk_bytes)"
+            )
+        if bool(paused) != bool(self.paused):
+            logger.warning(paused or "there is disk space again: workers start")
+        if not paused:
+            self._reserve.hold()
+        self.paused = paused
+
+    def _lack(self, agent: str) -> str:
+        needed, lack = self._forecast(agent), self._too_much_pressure()
+        if not lack and self._memory is not None:
+            lack = self._too_little_memory(self._memory, needed)
+        if lack:
+            self.held_back = True
+        else:
+            self._expected.append((self._from.clock() + SETTLE_SECONDS, needed))
+            self._expected_bytes += needed
+        return lack
+
+    def _too_much_pressure(self) -> str:
+        if self._pressure is None or self._pressure <= self._bounds.most_pressure:
+            return ""
+        return (
+            "waits for memory: processes wait for it "
+            f"{self._pressure:.0f} % of the time (workers.max_memory_pressure)"
+        )
+
+    def _too_little_memory(self, available: int, needed: int) -> str:
+        left = available - self._expected_bytes - needed
+        if left >= self._bounds.least_memory_bytes:
+            return ""
+        return (
+            f"waits for memory: {available // MIB} MiB available, {needed // MIB} MiB expected "
+            f"for it, {self._bounds.least_memory_bytes // MIB} MiB to be left "
+            "(workers.min_available_memory_bytes)"
+        )

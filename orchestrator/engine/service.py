@@ -1,0 +1,205 @@
+"""The use cases. The API and the command line call nothing else of the engine."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from orchestrator.core import admission
+from orchestrator.core.errors import Conflict, InvalidRequest, StoreError
+from orchestrator.core.events import Event
+from orchestrator.core.launching import Launcher
+from orchestrator.core.model import Job
+from orchestrator.core.ports import Change, Planner, Store, Workspace
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.views import Health
+from orchestrator.engine.access import Access
+from orchestrator.engine.publisher import Publisher
+from orchestrator.engine.rates import Rates
+from orchestrator.engine.reads import Reads
+from orchestrator.engine.submitting import Asked, Submitting, check_tasks
+from orchestrator.engine.supervisor import Supervisor
+
+Listener = Callable[[Sequence[Event]], None]
+
+
+class Service(Reads):
+    """Every method with a caller raises NotFound for what is not the caller's."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        workspace: Workspace,
+        publisher: Publisher,
+        access: Access,
+        launcher: Launcher,
+        planner: Planner,
+        submitting: Submitting,
+        new_job_id: Callable[[], str],
+        version: str,
+    ) -> None:
+        super().__init__(
+            supervisor=supervisor,
+            store=store,
+            workspace=workspace,
+            publisher=publisher,
+            access=access,
+            submitting=submitting,
+        )
+        self._launcher = launcher
+        self._rates = Rates()
+        publisher.add(self._rates)
+        self._planner = planner
+        self._new_job_id = new_job_id
+        self._version = version
+
+    def authenticate(self, key: str | None) -> Caller:
+        """Raise Unauthorized."""
+        return self._access.authenticate(key)
+
+    def check_change(self, caller: Caller) -> None:
+        """Raise Forbidden when there is nothing that this caller may change."""
+        self._access.check_change(caller)
+
+    def submit(self, caller: Caller, submission: Submission) -> Accepted:
+        """Store a job. Idempotent for the same Idempotency-Key.
+
+        Raise Forbidden, InvalidRequest, Refused, Conflict or Unavailable; nothing is stored then.
+        """
+        self._access.check_change(caller)
+        again = self._submitted_before(caller, submission)
+        if again is not None:
+            return again
+        tasks = submission.tasks or tuple(self._planner.plan(submission.request))
+        check_tasks(tasks)
+        asked = Asked(
+            submission=submission,
+            caller=caller,
+            job_id=self._free_job_id(),
+            tasks=tasks,
+            plan_source="given" if submission.tasks else "rules",
+            digest=admission.digest(submission.request, submission.tasks),
+        )
+        return self._supervisor.call(lambda scheduler, now: self._submit(scheduler, asked, now))
+
+    def _submit(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
+        # Once more, now that nothing else can come between: two calls may race.
+        key, name = asked.submission.idempotency_key, asked.caller.full_name
+        if key is not None:
+            for job in scheduler.ledger.jobs.values():
+                if job.idempotency_key == key and job.submitted_by == name:
+                    return _same_submission(job, asked.digest)
+            again = self._submitted_before(asked.caller, asked.submission)
+            if again is not None:
+                return again
+        return self._submitting.submit(scheduler, asked, now)
+
+    def _submitted_before(self, caller: Caller, submission: Submission) -> Accepted | None:
+        if submission.idempotency_key is None:
+            return None
+        job = self._store.find_idempotent(caller.full_name, submission.idempotency_key)
+        if job is None or not self._access.sees(caller, job):
+            return None
+        return _same_submission(job, admission.digest(submission.request, submission.tasks))
+
+    def cancel(self, caller: Caller, job_id: str) -> Job:
+        """Stop a job and all its descendants. Idempotent; a job that has ended is left as it is."""
+        self._access.changeable(caller, job_id)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            if job_id in scheduler.ledger.jobs:
+                scheduler.cancel(job_id, caller.signature, now)
+
+        self._supervisor.call(action)
+        return self.job(caller, job_id)
+
+    def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
+        """Run again what did not succeed. Raise Conflict where there is nothing to run again."""
+        job = self._access.changeable(caller, job_id)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            self._bring_back(scheduler, job, now)
+            known = scheduler.ledger.jobs[job_id]
+            changed = self._submitting.retry_config(known.config, config)
+            scheduler.ledger.update_job(job_id, config=changed)
+            scheduler.retry(job_id, caller.name, now)
+
+        self._supervisor.call(action)
+        return self.job(caller, job_id)
+
+    def _bring_back(self, scheduler: Scheduler, job: Job, now: float) -> None:
+        """Have a job in memory that can be run again. Raise Conflict, and leave all as it was."""
+        # Read here and nowhere earlier: another retry may have run meanwhile.
+        tree = None if job.root_id in scheduler.forest else self._store.tree(job.root_id)
+        if tree is not None:
+            scheduler.restore(tree, now)
+        try:
+            _check_retry(scheduler, scheduler.ledger.jobs[job.id])
+        except Conflict:
+            if tree is not None:
+                scheduler.forest.forget(job.root_id)
+            raise
+
+    def stats(self, caller: Caller) -> Mapping[str, object]:
+        self._access.check_statistics(caller)
+        stored = self._store.stats()
+        return {
+            "jobs": dict(stored.jobs),
+            "workers": dict(stored.workers),
+            "attempts": stored.attempts,
+            "per_minute": self._rates.per_minute(),
+            # No agent of this release says what it costs: not known is not zero.
+            "cost_usd": None,
+            "slots": dict(self._supervisor.slots),
+            "containment": self._launcher.containment,
+        }
+
+    def health(self) -> Health:
+        checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}
+        try:
+            self._store.events("", 0, 1)  # not one of those that are answered from memory
+            checks["store"] = "ok"
+        except StoreError as error:
+            checks["store"] = error.message
+        return Health(
+            ready=all(word == "ok" for word in checks.values()),
+            checks=checks,
+            paused=self._supervisor.paused,
+            containment=self._launcher.containment,
+            version=self._version,
+        )
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell ``listener`` of stored events, in order, from the publisher's thread."""
+
+        def observer(change: Change) -> None:
+            if change.events:
+                listener(change.events)
+
+        return self._publisher.add(observer)
+
+    def _free_job_id(self) -> str:
+        while True:
+            job_id = self._new_job_id()
+            if self._store.job(job_id) is None:
+                return job_id
+
+
+def _same_submission(job: Job, digest: str) -> Accepted:
+    if job.digest != digest:
+        raise InvalidRequest(
+            f"this Idempotency-Key was used for job {job.id}, which asked for something else; "
+            "use a new key",
+            kind="idempotency-mismatch",
+        )
+    return Accepted(job=job, duplicate=True)
+
+
+def _check_retry(scheduler: Scheduler, job: Job) -> None:
+    if not job.status.ended:
+        raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
+    workers = scheduler.forest.workers_of(job.id)
+    if all(worker.status.succeeded for worker in workers):
+        raise Conflict(f"every task of job {job.id} succeeded; there is nothing to run again")
+    if job.parent_key is not None and job.parent_key not in scheduler.forest.nodes:
+        raise Conflict(f"the worker that started job {job.id} has ended; retry job {job.root_id}")

@@ -1,0 +1,199 @@
+"""From a submission to a stored job. Runs inside the supervisor's loop, on its state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.core import admission, allowance, dag
+from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
+from orchestrator.core.forest import TreeSize
+from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.ports import Agents
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.states import JobStatus
+from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
+
+_STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A submission with what could be found out before its turn came."""
+
+    submission: Submission
+    caller: Caller
+    job_id: str
+    #: The tasks to carry out, given or planned.
+    tasks: tuple[TaskSpec, ...]
+    plan_source: str
+    digest: str
+
+
+class Submitting:
+    def __init__(
+        self, agents: Agents, defaults: admission.Defaults, ceilings: allowance.Ceilings
+    ) -> None:
+        self._agents = agents
+        self._defaults = defaults
+        self._ceilings = ceilings
+
+    def submit(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
+        """Take in a job. Raise InvalidRequest or Refused, and change nothing then.
+
+        Only that a child job was refused is told, on the job of the worker that asked.
+        """
+        admission.check_supported(asked.submission.config, self._defaults)
+        if asked.caller.worker_key is None:
+            return self._submit_root(scheduler, asked, now)
+        try:
+            return self._submit_child(scheduler, asked, asked.caller.worker_key, now)
+        except Refused as error:
+            scheduler.refused(asked.caller.worker_key, asked.submission.request, error, now)
+            raise
+
+    def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
+        """A job's settings for its retry. Raise InvalidRequest or Refused."""
+        return admission.retry_config(config, asked, self._ceilings)
+
+    def _submit_root(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
+        config = admission.root_config(asked.submission.config, self._defaults, self._ceilings)
+        job = _job(asked, config, now)
+        workers = self._workers(job, asked.tasks, "worker", 1)
+        admission.check_size(asked.tasks, len(workers), self._ceilings)
+        admission.check_total(config, 0, len(workers))
+        scheduler.submit(job, asked.tasks, workers, now)
+        return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job.id), now))
+
+    def _submit_child(
+        self, scheduler: Scheduler, asked: Asked, key: WorkerKey, now: float
+    ) -> Accepted:
+        _check_attempt(scheduler, asked.caller)
+        line = _ancestry(scheduler, key, now)
+        if line.parent_job.cancelled_by is not None:
+            raise Conflict("the job of this worker is being cancelled; it can start nothing more")
+        again = _same_child(scheduler, line.parent, asked.digest)
+        if again is not None:
+            scheduler.attach(key, again.id, now)
+            return self._accepted_child(scheduler, again, line, duplicate=True)
+        admission.check_child(asked.submission.config, line, self._ceilings)
+        prompt = None if asked.submission.tasks else asked.digest
+        admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
+        config = admission.child_config(asked.submission.config, line)
+        job = replace(
+            _job(asked, config, now),
+            root_id=key.root_id,
+            depth=line.parent_job.depth + 1,
+            parent_worker_id=key.worker_id,
+            parent_job_id=line.parent_job.id,
+        )
+        workers = self._workers(job, asked.tasks, key.worker_id, line.parent.child_workers + 1)
+        admission.check_size(asked.tasks, len(workers), self._ceilings)
+        admission.check_total(config, line.workers_in_root, len(workers))
+        scheduler.submit(job, asked.tasks, workers, now)
+        return self._accepted_child(scheduler, job, _ancestry(scheduler, key, now))
+
+    def _accepted_child(
+        self, scheduler: Scheduler, job: Job, line: allowance.Ancestry, duplicate: bool = False
+    ) -> Accepted:
+        return Accepted(
+            job=job,
+            duplicate=duplicate,
+            left=self.left_of(job, scheduler.forest.size_of(job.root_id), line.now),
+            caller_left=self._left_for(line),
+        )
+
+    def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
+        """What a worker of the job that has started nothing may still start."""
+        return allowance.left_of(
+            job,
+            self._ceilings,
+            child_jobs_in_root=tree.child_jobs,
+            workers_in_root=tree.workers,
+            now=now,
+        )
+
+    def _left_for(self, line: allowance.Ancestry) -> dict[str, object]:
+        return allowance.what_is_left(line, self._ceilings)
+
+    def _workers(
+        self, job: Job, tasks: Sequence[TaskSpec], prefix: str, first: int
+    ) -> list[Worker]:
+        """One worker for each candidate of each task, in that order."""
+        pairs = [(task, name) for task in tasks for name in self._candidates(job, task)]
+        return [
+            Worker(
+                id=f"{prefix}_{first + index}",
+                job_id=job.id,
+                root_id=job.root_id,
+                task_id=task.id,
+                index=index,
+                depth=job.depth,
+                agent=name,
+            )
+            for index, (task, name) in enumerate(pairs)
+        ]
+
+    def _candidates(self, job: Job, task: TaskSpec) -> list[str]:
+        names = [self._agents.resolve(name, task) for name in task.agents or (job.config.agent,)]
+        for name in names:
+            self._agents.get(name).check(task)
+        return names
+
+
+def check_tasks(tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest when the tasks make no graph that can be carried out."""
+    if not tasks:
+        raise InvalidRequest("there is nothing to do: no task")
+    dag.check(tasks)
+
+
+def _job(asked: Asked, config: JobConfig, now: float) -> Job:
+    return Job(
+        id=asked.job_id,
+        root_id=asked.job_id,
+        depth=0,
+        request=asked.submission.request,
+        config=config,
+        digest=asked.digest,
+        submitted_by=asked.caller.full_name,
+        idempotency_key=asked.submission.idempotency_key,
+        plan_source=asked.plan_source,
+        created_at=now,
+    )
+
+
+def _check_attempt(scheduler: Scheduler, caller: Caller) -> None:
+    """Its end may have come between the look at its key and its turn. Raise Unauthorized."""
+    asking = caller.attempt
+    current = asking and scheduler.ledger.attempts.get(asking.key)
+    if asking is None or current is None or current.number != asking.number:
+        raise Unauthorized("this key opens nothing; a worker's key dies with the worker")
+
+
+def _ancestry(scheduler: Scheduler, key: WorkerKey, now: float) -> allowance.Ancestry:
+    forest = scheduler.forest
+    parent = scheduler.ledger.workers[key]
+    parent_job = forest.job_of(parent)
+    ancestors = [parent_job, *forest.ancestors(parent_job)]
+    above = [scheduler.ledger.workers[job.parent_key] for job in ancestors if job.parent_key]
+    told = [forest.task_of(worker) for worker in (parent, *above)]
+    size = forest.size_of(key.root_id)
+    return allowance.Ancestry(
+        parent_job=parent_job,
+        parent=parent,
+        ancestors=ancestors,
+        worker_digests=frozenset(
+            admission.digest(text, ()) for task in told for text in (task.prompt, task.title)
+        ),
+        child_jobs_in_root=size.child_jobs,
+        workers_in_root=size.workers,
+        now=now,
+    )
+
+
+def _same_child(scheduler: Scheduler, parent: Worker, digest: str) -> Job | None:
+    """The worker's own child job for the same question, unless that one came to nothing."""
+    for job_id in reversed(parent.child_job_ids):
+        job = scheduler.ledger.jobs[job_id]
+        if job.digest == digest and job.status not in _STARTED_AGAIN and not job.cancelled_by:
+            return job
+    return None

@@ -1,0 +1,252 @@
+"""The one loop that owns state: takes what happened, decides, stores, then acts and tells."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from orchestrator.core import failpoints
+from orchestrator.core.commands import Command, Render, SetWaiting, Start, Stop
+from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
+from orchestrator.core.forest import TreeSize
+from orchestrator.core.model import WorkerKey
+from orchestrator.core.ports import Change, Store
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine.flights import Ended, Flights
+from orchestrator.engine.publisher import Publisher
+from orchestrator.engine.reporting import Reporting
+from orchestrator.engine.resources import Resources
+from orchestrator.security.keys import hash_key, new_key
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: How long a caller waits for the loop, in seconds, before it is told to try again.
+CALL_TIMEOUT_SECONDS = 30.0
+#: How soon the loop looks again while memory or the store holds it up.
+RETRY_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Something that a caller wants done; answered once it is stored."""
+
+    action: Callable[[Scheduler, float], Any]
+    answer: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    job_id: str
+
+
+class _End:
+    """Ends the loop."""
+
+
+Item = Call | Ended | Rendered | _End
+
+
+class Supervisor:
+    """Other threads hand it work with ``call``; nobody else writes."""
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        store: Store,
+        flights: Flights,
+        reporting: Reporting,
+        publisher: Publisher,
+        resources: Resources,
+    ) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        self._flights = flights
+        self._reporting = reporting
+        self._publisher = publisher
+        self._resources = resources
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        flights.on_end = self._queue.put
+        reporting.on_rendered = lambda job_id: self._queue.put(Rendered(job_id))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the turn that is under way, then end. Attempts go on."""
+        self._stopping.set()
+        self._queue.put(_End())
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def paused(self) -> str:
+        """Why no worker starts, whatever it is; empty when workers start."""
+        return self._resources.paused
+
+    @property
+    def slots(self) -> Mapping[str, int]:
+        """How many workers run, live, and may run."""
+        return self._scheduler.slots.snapshot()
+
+    def waits_for_slot(self, key: WorkerKey) -> bool:
+        """Whether a worker whose child jobs have ended has not got its slot back yet."""
+        return self._scheduler.waits_for_slot(key)
+
+    def size_of(self, root_id: str) -> TreeSize:
+        """How large an unfinished tree is."""
+        return self._scheduler.forest.size_of(root_id)
+
+    def call(self, action: Callable[[Scheduler, float], T]) -> T:
+        """Run ``action`` on the state; its answer is given once its changes are stored.
+
+        Raises what ``action`` raises, and Unavailable when the store does not take changes.
+        """
+        if self._stopping.is_set():
+            raise _stopping()
+        answer: Future[T] = Future()
+        self._queue.put(Call(action, answer))
+        try:
+            return answer.result(timeout=CALL_TIMEOUT_SECONDS)
+        except TimeoutError:
+            raise Unavailable(
+                "the job manager cannot store anything now (is the disk full?); try again later"
+            ) from None
+
+    def _run(self) -> None:
+        # The first turn waits for nothing: a restart may have decided what nobody will tell of.
+        items: list[Item] = []
+        while True:
+            try:
+                self._turn(items)
+            except Exception:
+                # A bug must not end the loop: every other job depends on it.
+                logger.exception("a turn failed")
+                _refuse(items)
+            if self._stopping.is_set():
+                break
+            items = self._wait()
+        _refuse(self._rest())
+
+    def _wait(self) -> list[Item]:
+        """Everything that has happened; waits until something has, or is due."""
+        items: list[Item] = []
+        try:
+            items.append(self._queue.get(timeout=self._idle_seconds()))
+        except Empty:
+            return items
+        return items + self._rest()
+
+    def _rest(self) -> list[Item]:
+        items: list[Item] = []
+        try:
+            while True:
+                items.append(self._queue.get_nowait())
+        except Empty:
+            return items
+
+    def _idle_seconds(self) -> float | None:
+        due = self._scheduler.forest.next_time()
+        seconds = None if due is None else max(0.0, due - time.time())
+        if self._resources.held_back:
+            seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
+        return seconds
+
+    def _turn(self, items: Sequence[Item]) -> None:
+        now = time.time()
+        answers = [self._apply(item, now) for item in items]
+        commands = self._scheduler.turn(now, room=self._resources.room())
+        starts = [command for command in commands if isinstance(command, Start)]
+        tokens = {start.key: self._issue(start) for start in starts}
+        change = self._scheduler.ledger.take()
+        self._save(change)
+        for command in commands:
+            self._try(command, tokens)
+        failpoints.reached("turn: commands carried out")
+        for answer in answers:
+            answer()
+        self._publisher.publish(change)
+        self._scheduler.forget_ended()
+
+    def _apply(self, item: Item, now: float) -> Callable[[], None]:
+        """Tell the scheduler; what is answered comes back, to be called once it is stored."""
+        match item:
+            case Ended():
+                self._scheduler.exited(item.key, item.attempt, item.exit, item.evidence, now)
+            case Rendered():
+                self._scheduler.rendered(item.job_id, now)
+            case Call():
+                return self._carry_out(item, now)
+        return lambda: None
+
+    def _carry_out(self, call: Call, now: float) -> Callable[[], None]:
+        try:
+            result = call.action(self._scheduler, now)
+        except OrchestratorError as error:
+            failure: Exception = error
+        except Exception as error:
+            logger.exception("a call failed")
+            failure = error
+        else:
+            return lambda: call.answer.set_result(result)
+        return lambda: call.answer.set_exception(failure)
+
+    def _issue(self, start: Start) -> str:
+        """A key that opens the attempt's subtree and dies with it; only its hash is kept."""
+        token = new_key()
+        self._scheduler.ledger.update_attempt(start.key, token_hash=hash_key(token))
+        return token
+
+    def _save(self, change: Change) -> None:
+        """Nothing is acted on before it is stored: while that fails, everything waits."""
+        self._publisher.announce()
+        while True:
+            try:
+                self._store.save(change)
+                return
+            except StoreError:
+                logger.exception("the state cannot be stored; nothing starts until it can")
+                self._resources.store_failed()
+                if self._stopping.wait(RETRY_SECONDS):
+                    self._publisher.withdraw()
+                    raise
+
+    def _try(self, command: Command, tokens: dict[WorkerKey, str]) -> None:
+        try:
+            self._act(command, tokens)
+        except Exception:
+            # The other commands belong to other workers.
+            logger.exception("a command failed", extra={"command": repr(command)})
+
+    def _act(self, command: Command, tokens: dict[WorkerKey, str]) -> None:
+        match command:
+            case Start():
+                self._flights.start(command, tokens[command.key])
+            case Stop():
+                self._flights.stop(command)
+            case SetWaiting():
+                self._flights.set_waiting(command)
+            case Render():
+                self._reporting.ask(command)
+
+
+def _refuse(items: Sequence[Item]) -> None:
+    """Answer the calls that come to nothing, so that nobody waits for them."""
+    for item in items:
+        if isinstance(item, Call) and not item.answer.done():
+            item.answer.set_exception(_stopping())
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the job manager is stopping or has failed; ask again in a moment")
