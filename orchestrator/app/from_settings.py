@@ -1,0 +1,144 @@
+"""What the parts of the product are told of the settings."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from orchestrator.agents.program import ProgramAgent
+from orchestrator.agents.registry import AgentRegistry, built_in
+from orchestrator.config import Settings, project_root
+from orchestrator.config.settings import AgentOutput, Containment
+from orchestrator.core import admission, allowance
+from orchestrator.core.slots import LIVE_PER_RUNNING
+from orchestrator.engine.dispatch import Surroundings
+from orchestrator.engine.resources import Bounds, Resources
+from orchestrator.launchers.masking import Masker
+from orchestrator.launchers.plan import Limits, Mode, Plan, Sandbox
+from orchestrator.launchers.probing import choose
+from orchestrator.security.keys import ApiKeys, Holder, hash_key
+from orchestrator.workspace import (
+    LOCK_NAME,
+    DiskReserve,
+    Workspace,
+)
+
+
+def registry(folder: Path, settings: Settings) -> AgentRegistry:
+    """Built-in agents and those of config.yaml."""
+    added = [
+        ProgramAgent(
+            name=name,
+            argv=tuple(agent.command),
+            description=agent.description,
+            pass_env=tuple(agent.env),
+            output_from_log=agent.output is AgentOutput.LOG,
+            memory_bytes=agent.memory_bytes,
+        )
+        for name, agent in settings.agents.items()
+    ]
+    return AgentRegistry([*built_in(str(folder)), *added], settings.workers.agent)
+
+
+def limits(settings: Settings) -> tuple[admission.Defaults, allowance.Ceilings]:
+    workers, recursion, ceilings = settings.workers, settings.recursion, settings.limits
+    defaults = admission.Defaults(
+        max_workers=workers.max_workers,
+        default_timeout=workers.default_timeout,
+        max_retries=workers.max_retries,
+        execution_mode=settings.orchestrator.execution_mode,
+        enable_recursion=recursion.enable and not _offline(settings),
+        max_depth=min(recursion.max_depth, ceilings.max_depth),
+        agent=workers.agent,
+    )
+    return defaults, allowance.Ceilings(
+        max_depth=ceilings.max_depth,
+        max_workers=ceilings.max_workers,
+        max_child_jobs_per_worker=ceilings.max_child_jobs_per_worker,
+        max_child_jobs_per_root=ceilings.max_child_jobs_per_root,
+        max_tasks_per_job=ceilings.max_tasks_per_job,
+        max_wall_seconds=ceilings.max_wall_seconds,
+    )
+
+
+def live_workers(settings: Settings) -> int | None:
+    """A bound that nobody chose grows with what jobs are allowed."""
+    live, workers = settings.workers.max_live_workers, settings.workers.max_workers
+    return None if live == LIVE_PER_RUNNING * workers else live
+
+
+def resources(settings: Settings, agents: AgentRegistry, workspace: Workspace) -> Resources:
+    workers = settings.workers
+    bounds = Bounds(
+        least_memory_bytes=workers.min_available_memory_bytes,
+        least_disk_bytes=workers.min_free_disk_bytes,
+        most_pressure=workers.max_memory_pressure,
+    )
+    return Resources(
+        workspace.root, bounds, agents.memory_bytes, reserve=DiskReserve(workspace.root)
+    )
+
+
+def api_keys(settings: Settings) -> ApiKeys:
+    """Everybody who may call, by the hash of their keys."""
+    holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
+    for each in settings.api.keys:
+        found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")
+        holders.setdefault(found, Holder(each.name, frozenset(each.scopes)))
+    return ApiKeys(holders)
+
+
+def own_secrets(settings: Settings) -> tuple[str, ...]:
+    """What the server knows and nobody else may read in a log or a report."""
+    keys = [settings.api.api_key, *(each.key for each in settings.api.keys)]
+    found = [key.get_secret_value() for key in keys if key is not None]
+    if settings.store.url is not None:
+        found.append(unquote(urlsplit(settings.store.url.get_secret_value()).password or ""))
+    return tuple(filter(None, found))
+
+
+def masked(secrets: Sequence[str], text: str) -> str:
+    return Masker(secrets).text(text)
+
+
+def surroundings(folder: Path, settings: Settings) -> Surroundings:
+    return Surroundings(
+        home=folder,
+        project_root=project_root(settings, folder),
+        bin=folder / "bin",
+        environment=dict(os.environ),
+        grace_seconds=settings.workers.grace_seconds,
+        log_limit_bytes=settings.workers.log_limit_bytes,
+        lease_lock=settings.orchestrator.workspace_root / LOCK_NAME,
+        lease_seconds=settings.workers.orphan_lease,
+        offline=_offline(settings),
+        secrets=own_secrets(settings),
+    )
+
+
+def containment(folder: Path, settings: Settings) -> Plan:
+    """What workers are to be held by, as the settings ask for it."""
+    workers = settings.workers
+    return Plan(
+        mode=Mode(workers.containment),
+        limits=Limits(**dict(workers.limits)),
+        sandbox=Sandbox(
+            network=workers.sandbox.network,
+            hide=_absolute(folder, workers.sandbox.hide),
+            writable=_absolute(folder, workers.sandbox.writable),
+        ),
+    )
+
+
+def _offline(settings: Settings) -> bool:
+    workers = settings.workers
+    return workers.containment is Containment.SANDBOX and not workers.sandbox.network
+
+
+def _absolute(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(os.path.abspath(folder / path) for path in paths)
+
+
+def containment_in_force(folder: Path, settings: Settings) -> Plan:
+    """Try what the settings ask for. Raise ContainmentUnavailable."""
+    return choose(containment(folder, settings))

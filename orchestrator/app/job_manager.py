@@ -1,0 +1,108 @@
+"""The parts of the product at work: opened, started and stopped in order."""
+
+import time
+from dataclasses import dataclass
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import StoreError
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine.dispatch import Dispatch
+from orchestrator.engine.flights import Flights
+from orchestrator.engine.publisher import Publisher
+from orchestrator.engine.recovery import recover
+from orchestrator.engine.reporting import Reporting
+from orchestrator.engine.service import Service
+from orchestrator.engine.supervisor import Supervisor
+from orchestrator.launchers.local import LocalLauncher
+from orchestrator.store import SqlStore
+from orchestrator.workspace import (
+    JobLog,
+    StatusFiles,
+    Workspace,
+    WorkspaceLock,
+)
+
+DATABASE_NAME = "orchestrator.db"
+
+
+@dataclass(frozen=True, slots=True)
+class JobManager:
+    """Everything between the store and the API. Start once, stop once."""
+
+    service: Service
+    supervisor: Supervisor
+    flights: Flights
+    scheduler: Scheduler
+    store: SqlStore
+    launcher: LocalLauncher
+    dispatch: Dispatch
+    workspace: Workspace
+    publisher: Publisher
+    reporting: Reporting
+    job_log: JobLog
+    status_files: StatusFiles
+    lock: WorkspaceLock
+    #: Running workers are left to the next server.
+    leaves_workers: bool
+
+    def open(self) -> None:
+        """Take the workspace. Raise WorkspaceBusy or StoreError; nothing runs yet."""
+        self.lock.acquire()
+        try:
+            _check_database(self.workspace)
+            self.store.open()
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def start(self, api_url: str) -> None:
+        """Take up what an earlier server left, then begin. ``api_url`` is for the workers."""
+        self.dispatch.api_url = api_url
+        for observer in (self.job_log, self.status_files):
+            self.publisher.add(observer)
+        self.publisher.start()
+        self.status_files.start()
+        self.reporting.start()
+        self.launcher.open(self.flights)
+        recover(
+            self.scheduler,
+            self.flights,
+            self.store,
+            self.launcher,
+            self.workspace,
+            self.status_files.load,
+            time.time(),
+        )
+        failpoints.reached("recovery: done")
+        self.supervisor.start()
+
+    def stop_workers(self) -> None:
+        """Stop what runs, to run again after a restart, or leave it. Idempotent.
+
+        While the API still answers: a worker must not fail because its server is gone.
+        """
+        self.supervisor.stop()
+        self.launcher.close(stop=not self.leaves_workers)
+
+    def stop(self) -> None:
+        """Stop or leave what runs and write the last state. Idempotent."""
+        self.stop_workers()
+        self.reporting.stop()
+        self.publisher.stop()
+        self.status_files.stop()
+        self.job_log.close()
+        self.close()
+
+    def close(self) -> None:
+        self.store.close()
+        self.lock.release()
+
+
+def _check_database(workspace: Workspace) -> None:
+    """Raise StoreError for an empty file where there are jobs: their state was lost."""
+    path = workspace.root / DATABASE_NAME
+    if path.exists() and not path.stat().st_size and workspace.holds_jobs():
+        raise StoreError(
+            f"{path} is empty, but there are jobs beside it: put a copy of it back, or move it "
+            "aside to begin without what it held"
+        )
