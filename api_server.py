@@ -1,0 +1,23 @@
+"""Serves the REST API, the docs and the dashboard: ``python api_server.py``, with any Python 3."""
+
+import os
+import sys
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+PYTHON = os.path.join(FOLDER, ".venv", "bin", "python")
+
+
+def main() -> None:
+    if os.path.abspath(sys.executable) != PYTHON:
+        if not os.access(PYTHON, os.X_OK):
+            sys.exit("api_server.py: no .venv (of Python 3.11+) yet; run ./install.sh in " + FOLDER)
+        os.execv(PYTHON, [PYTHON, os.path.abspath(__file__), *sys.argv[1:]])
+    if sys.version_info < (3, 11):  # noqa: UP036 - a .venv made by hand may hold any
+        sys.exit("api_server.py: .venv holds a Python below 3.11; remove it and run ./install.sh")
+    from orchestrator.cli.server import main as main_server
+
+    main_server()
+
+
+if __name__ == "__main__":
+    main()

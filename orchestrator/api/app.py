@@ -1,0 +1,67 @@
+"""The Flask application: calls, error handlers, guard and hub put together."""
+
+from functools import cache
+from pathlib import Path
+
+from flask import Flask
+
+from orchestrator.api import problems
+from orchestrator.api.audit import Audit, AuditLog
+from orchestrator.api.auth import RateLimits
+from orchestrator.api.guard import Guard
+from orchestrator.api.handoff import Threads
+from orchestrator.api.hub import Hub
+from orchestrator.api.metrics import Metrics
+from orchestrator.api.openapi.document import document
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.parking import Parking
+from orchestrator.api.service_port import Service
+from orchestrator.api.views import jobs, numbers, pages, reports, submissions, watching
+from orchestrator.launchers.masking import Masker
+
+BLUEPRINTS = (
+    submissions.blueprint,
+    jobs.blueprint,
+    watching.blueprint,
+    reports.blueprint,
+    numbers.blueprint,
+    pages.blueprint,
+)
+
+
+def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
+    """The API of one service. Nothing runs before the first request; see ``close_app``."""
+    options = options or ApiOptions()
+    app = Flask("orchestrator.api", static_folder=Path(__file__).parent / "static")
+    app.config["MAX_CONTENT_LENGTH"] = options.max_request_bytes
+    app.url_map.strict_slashes = False
+    # A redirect would repeat the caller's Host and lose the body of a POST.
+    app.url_map.merge_slashes = False
+    hub = Hub(service.subscribe, options)
+    metrics = Metrics(lambda: hub.parked)
+    app.extensions["orchestrator.service"] = service
+    app.extensions["orchestrator.parking"] = Parking(
+        hub=hub, threads=Threads(options.threaded_limit)
+    )
+    app.extensions["orchestrator.metrics"] = metrics
+    app.extensions["orchestrator.limits"] = RateLimits.of(options)
+    app.extensions["orchestrator.openapi"] = cache(document)
+    metrics.observe(app)
+    problems.register(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]
+    if options.audit_directory is not None:
+        log = AuditLog(options.audit_directory, Masker(options.secrets).text)
+        app.extensions["orchestrator.audit"] = log
+        app.wsgi_app = Audit(app.wsgi_app, log)  # type: ignore[method-assign]
+    return app
+
+
+def close_app(app: Flask) -> None:
+    """End all streams and waits of an application. Idempotent."""
+    parking: Parking = app.extensions["orchestrator.parking"]
+    parking.hub.close()
+    log: AuditLog | None = app.extensions.get("orchestrator.audit")
+    if log is not None:
+        log.close()

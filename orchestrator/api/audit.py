@@ -1,0 +1,80 @@
+"""The audit log: who has changed what, and who was refused. One line of JSON each."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from orchestrator.security.private_log import PrivateLog
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "audit.jsonl"
+#: Where the name of the caller stands while a request is answered.
+CALLER = "orchestrator.caller"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+REFUSALS = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    }
+)
+#: Longer paths and methods are cut: nothing that is longer means anything here.
+LONGEST_TARGET = 300
+LONGEST_METHOD = 20
+
+
+class AuditLog:
+    """``mask`` takes the server's secrets out of a text."""
+
+    def __init__(self, directory: Path, mask: Callable[[str], str]) -> None:
+        self._file = PrivateLog(directory / FILE_NAME, complaints=logger)
+        self._mask = mask
+
+    def write(self, environ: WSGIEnvironment, status: int) -> None:
+        """Never raises: calls are answered although nobody can note them."""
+        entry = {
+            "at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
+            "key": environ.get(CALLER),
+            "method": environ.get("REQUEST_METHOD", "")[:LONGEST_METHOD],
+            "target": self._target(environ),
+            "status": status,
+            "remote": environ.get("REMOTE_ADDR"),
+        }
+        self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
+
+    def _target(self, environ: WSGIEnvironment) -> str:
+        """The path alone: a query has no business in a log. Keys in it are masked."""
+        path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
+        for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
+            for word in environ.get(name, "").split():
+                if len(word) >= 8:  # shorter ones are words such as "Bearer"
+                    path = path.replace(word, "***")
+        return self._mask(path)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Audit:
+    """WSGI middleware around everything else, so that refusals at the door are noted too."""
+
+    def __init__(self, application: WSGIApplication, log: AuditLog) -> None:
+        self._application = application
+        self._log = log
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
+            code = int(status.split(" ", 1)[0])
+            if environ.get("REQUEST_METHOD") not in READING or code in REFUSALS:
+                self._log.write(environ, code)
+            # What it answers is waitress' own method: the hub finds the connection through it.
+            return start_response(status, headers, exc_info)
+
+        return self._application(environ, start)

@@ -1,0 +1,125 @@
+"""Who calls: the key in ``X-API-Key`` or as a bearer token."""
+
+import shlex
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import ceil
+
+from flask import Request, current_app, g, request
+
+from orchestrator.api.audit import CALLER, READING
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.problems import ProblemError
+from orchestrator.api.rate_limit import RateLimit
+from orchestrator.api.service_port import Service
+from orchestrator.core.errors import Unauthorized
+from orchestrator.core.submission import Caller
+
+KEY_HEADER = "X-API-Key"
+LONGEST_SHOWN_BODY = 1000
+#: The calls that make work.
+SUBMISSIONS = frozenset({"submissions.orchestrate", "submissions.retry_job"})
+CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What each key may do in a minute."""
+
+    submissions: RateLimit
+    reads: RateLimit
+
+    @classmethod
+    def of(cls, options: ApiOptions) -> "RateLimits":
+        return cls(RateLimit(options.submissions_per_minute), RateLimit(options.reads_per_minute))
+
+
+def service() -> Service:
+    """The service of the present application."""
+    found: Service = current_app.extensions["orchestrator.service"]
+    return found
+
+
+def caller() -> Caller:
+    """Who makes the present request; ``authenticate`` has run."""
+    known: Caller = g.caller
+    return known
+
+
+def authenticate() -> None:
+    """Find out who calls, before anything else of the request is looked at.
+
+    Raise a 401, a 403 for a key that may not change anything at all, or a 429.
+    """
+    if request.method == "OPTIONS":
+        return  # says which methods there are, no more
+    key = given_key(request)
+    try:
+        g.caller = service().authenticate(key)
+    except Unauthorized as error:
+        raise _unauthorized(error, key) from None
+    request.environ[CALLER] = g.caller.full_name
+    if request.method not in READING:
+        service().check_change(g.caller)
+    _check_rate(g.caller.full_name)
+
+
+def _check_rate(name: str) -> None:
+    """Raise a 429 for a key that makes more calls than it may. Cancelling is never limited."""
+    limits: RateLimits = current_app.extensions["orchestrator.limits"]
+    if request.endpoint in SUBMISSIONS:
+        _take(limits.submissions, name, "submits more jobs", "limits.submissions_per_minute")
+    elif request.method in READING:
+        _take(limits.reads, name, "reads more often", "limits.reads_per_minute")
+
+
+def _take(limit: RateLimit, name: str, what: str, setting: str) -> None:
+    if seconds := ceil(limit.take(name)):
+        raise ProblemError(
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            type="rate-limit",
+            detail=f"the key {name!r} {what} than {setting} allows; go on in {seconds} s",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+def given_key(given: Request) -> str | None:
+    key = given.headers.get(KEY_HEADER)
+    if key is not None:
+        return key.strip() or None
+    scheme, _, token = given.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
+    said = "this key opens nothing" if key else f"the header {KEY_HEADER} is missing"
+    example = same_call_with_key(request)
+    return ProblemError(
+        status=HTTPStatus.UNAUTHORIZED,
+        type=error.kind,
+        detail=(
+            f"{said}; the key is api.api_key in config.yaml (in a worker: "
+            f"$ORCHESTRATOR_API_KEY). The same call with it: {example}"
+        ),
+        headers={"WWW-Authenticate": CHALLENGE},
+        more={"example": example},
+    )
+
+
+def same_call_with_key(given: Request) -> str:
+    """The present request as a curl line with the header it lacks."""
+    words = ["curl"]
+    if given.method not in ("GET", "HEAD"):
+        words += ["-X", given.method]
+    words += ["-H", f"{KEY_HEADER}: YOUR_KEY"]
+    if body := _shown_body(given):
+        words += ["-H", "Content-Type: application/json", "--data", body]
+    return shlex.join([*words, given.url])
+
+
+def _shown_body(given: Request) -> str:
+    if given.method not in ("POST", "PUT", "PATCH") or not given.content_length:
+        return ""
+    if given.content_length > LONGEST_SHOWN_BODY:
+        return "@request.json"
+    return given.get_data(as_text=True)

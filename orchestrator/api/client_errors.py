@@ -1,0 +1,127 @@
+"""What can go wrong when the server is asked.
+
+ClientError
+├── ApiError             the server refused; carries its problem object
+│   ├── AuthError        401, 403: the key is missing or opens nothing
+│   ├── NotFoundError    404: no such thing, or not the caller's
+│   ├── ConflictError    409: the thing is not in a state that allows this
+│   └── InvalidError     413, 415, 422 ...: the request cannot be carried out as written
+│       └── RefusedError     a limit was hit; ``left`` says what may still be done
+└── ServerUnreachable    no answer, however often it was tried
+    └── NoServer         nothing says where a server is
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.core.errors import OrchestratorError
+
+#: Types of a 422 that mean "a limit was hit"; all others mean "the request is wrong".
+LIMIT_KINDS = frozenset({"limit", "cycle", "recursion-disabled"})
+
+
+class ClientError(OrchestratorError):
+    """The server could not be asked, or refused."""
+
+    kind = "client"
+
+
+class ServerUnreachable(ClientError):
+    """The server does not answer."""
+
+    kind = "server-unreachable"
+
+
+class NoServer(ServerUnreachable):
+    """No server is running here."""
+
+    kind = "no-server"
+
+
+class ApiError(ClientError):
+    """The server answered with an error; ``problem`` is its RFC 9457 object."""
+
+    kind = "api-error"
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        self.problem = dict(problem)
+        super().__init__(self.detail or self.title or f"HTTP {self.status}")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return int(self.problem.get("status") or 0)
+
+    @property
+    def type(self) -> str:
+        """The problem's ``type`` as the server wrote it."""
+        return str(self.problem.get("type") or "about:blank")
+
+    @property
+    def slug(self) -> str:
+        """The stable last part of ``type``, such as ``limit-depth``."""
+        return self.type.replace("#", "/").replace(":", "/").rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def title(self) -> str:
+        return str(self.problem.get("title") or "")
+
+    @property
+    def detail(self) -> str:
+        """What is wrong and what to do about it."""
+        return str(self.problem.get("detail") or "")
+
+
+class AuthError(ApiError):
+    """The key is missing or opens nothing."""
+
+    kind = "unauthorized"
+
+
+class NotFoundError(ApiError):
+    """There is no such thing."""
+
+    kind = "not-found"
+
+
+class ConflictError(ApiError):
+    """The thing is not in a state that allows this."""
+
+    kind = "conflict"
+
+
+class InvalidError(ApiError):
+    """The request cannot be carried out as it is written."""
+
+    kind = "invalid-request"
+
+
+class RefusedError(InvalidError):
+    """A limit was hit."""
+
+    kind = "limit"
+
+    @property
+    def left(self) -> dict[str, Any]:
+        """What may still be done: depth, child_jobs, workers, wall_seconds, ..."""
+        return dict(self.problem.get("left") or {})
+
+
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    401: AuthError,
+    403: AuthError,
+    404: NotFoundError,
+    409: ConflictError,
+}
+
+
+def error_of(problem: Mapping[str, Any]) -> ApiError:
+    """The typed error for a problem object that holds a ``status``."""
+    plain = ApiError(problem)
+    known = _BY_STATUS.get(plain.status)
+    if known is not None:
+        return known(problem)
+    if plain.status == 429 or not 400 <= plain.status < 500:
+        return plain
+    limit = plain.slug in LIMIT_KINDS or plain.slug.startswith("limit-")
+    return (RefusedError if limit else InvalidError)(problem)

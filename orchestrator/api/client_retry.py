@@ -1,0 +1,45 @@
+"""When a call is tried again, and after how long."""
+
+import time
+from email.utils import parsedate_to_datetime
+
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 5.0
+
+
+class Retry:
+    """One call's tries: back-off that doubles, until ``window`` seconds have gone without success.
+
+    A ``Retry-After`` of the server is kept to; one that reaches past the window ends the tries.
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self.succeeded()
+
+    def succeeded(self) -> None:
+        """Start the window anew: the server answered."""
+        self._deadline = time.monotonic() + self._window
+        self._delay = FIRST_DELAY_SECONDS
+
+    def pause(self, retry_after: str | None = None) -> bool:
+        """Sleep until the next try; False, at once, when there is no time for one."""
+        asked = seconds_until(retry_after)
+        delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
+        if time.monotonic() + delay > self._deadline:
+            return False
+        time.sleep(delay)
+        self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
+        return True
+
+
+def seconds_until(retry_after: str | None) -> float | None:
+    """A ``Retry-After`` header, which is seconds or a date, as seconds; None when unreadable."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,244 @@
+"""The hub: one thread that serves every parked connection (event streams, logs, waits)."""
+
+import contextlib
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, TypeVar
+
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.service_port import Listener
+from orchestrator.core.errors import Unavailable
+from orchestrator.core.events import Event
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Threads that read the store for the hub, so that a slow read delays no other stream.
+READER_THREADS = 2
+CLOSE_SECONDS = 5.0
+
+
+class Parked(Protocol):
+    """Something that waits for events on behalf of a connection; called in the hub's thread."""
+
+    @property
+    def root_id(self) -> str:
+        """Its events are those of this root job."""
+
+    def opened(self) -> None:
+        """It is registered now: no event published from here on is missed."""
+
+    def published(self, events: Sequence[Event]) -> None: ...
+
+    def closed(self) -> None:
+        """Its connection is gone: release everything. Idempotent."""
+
+    def stopped(self) -> None:
+        """The server stops: say so if need be and end."""
+
+
+class Watched(Protocol):
+    """A socket that the hub watches."""
+
+    @property
+    def socket(self) -> socket.socket: ...
+
+    def ready(self, mask: int) -> None: ...
+
+
+class Hub:
+    """Starts with the first thing that is parked. All callbacks run in its one thread."""
+
+    def __init__(
+        self, subscribe: Callable[[Listener], Callable[[], None]], options: ApiOptions
+    ) -> None:
+        self.options = options
+        self._subscribe = subscribe
+        self._parked: set[Parked] = set()
+        self._by_root: dict[str, set[Parked]] = {}
+        self._calls: deque[tuple[Callable[[], None], Parked | None]] = deque()
+        self._published: deque[Sequence[Event]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None], Parked]] = []
+        self._order = itertools.count()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @property
+    def parked(self) -> int:
+        return len(self._parked)
+
+    def check_room(self) -> None:
+        """Raise Unavailable when nothing more can be parked."""
+        if self._closing:
+            raise Unavailable("the server is stopping; ask again in a moment")
+        if len(self._parked) >= self.options.parked_limit:
+            raise Unavailable(
+                f"{self.options.parked_limit} streams and waits are open, which is the limit; "
+                "close some, or try again later"
+            )
+
+    def park(self, parked: Parked) -> None:
+        """Take over something. Called from any thread."""
+        self._start()
+        self.call_soon(partial(self._open, parked))
+
+    def leave(self, parked: Parked) -> None:
+        """Forget something; it is told that it is closed. Idempotent."""
+        if parked not in self._parked:
+            return
+        self._parked.discard(parked)
+        siblings = self._by_root.get(parked.root_id, set())
+        siblings.discard(parked)
+        if not siblings:
+            self._by_root.pop(parked.root_id, None)
+        parked.closed()
+
+    def call_soon(self, call: Callable[[], None], owner: Parked | None = None) -> None:
+        """Run ``call`` in the hub's thread, for ``owner``. Called from any thread."""
+        self._calls.append((call, owner))
+        self._wake()
+
+    def call_after(
+        self, seconds: float, call: Callable[[], None], owner: Parked, align: float = 0.0
+    ) -> None:
+        """Run ``call`` later; with ``align``, together with others on the next such tick."""
+        when = time.monotonic() + seconds
+        if align:
+            when += -when % align
+        heapq.heappush(self._timers, (when, next(self._order), call, owner))
+
+    def read(
+        self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: Parked
+    ) -> None:
+        """Run ``read`` in a reader thread, then ``arrived`` in the hub's."""
+        future = self._readers.submit(read)
+        future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
+
+    def watch(self, watched: Watched, *, writing: bool = False) -> None:
+        """Tell ``watched`` when its socket can be read (or, with ``writing``, written)."""
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        if watched.socket in self._selector.get_map():
+            self._selector.modify(watched.socket, mask, watched)
+        else:
+            self._selector.register(watched.socket, mask, watched)
+
+    def forget(self, watched: Watched) -> None:
+        if watched.socket.fileno() >= 0 and watched.socket in self._selector.get_map():
+            self._selector.unregister(watched.socket)
+
+    def close(self) -> None:
+        """End everything that is parked. Idempotent; called from any other thread."""
+        with self._lock:
+            self._closing = True
+            thread = self._thread
+        if thread is not None and thread.is_alive():
+            self._wake()
+            thread.join(CLOSE_SECONDS)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._closing:
+                raise Unavailable("the server is stopping; ask again in a moment")
+            if self._thread is not None:
+                return
+            self._selector = selectors.DefaultSelector()
+            self._woken, self._waker = socket.socketpair()
+            self._woken.setblocking(False)
+            self._waker.setblocking(False)
+            self._selector.register(self._woken, selectors.EVENT_READ)
+            self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="hub-reader")
+            self._unsubscribe = self._subscribe(self._publish)
+            self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+            self._thread.start()
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        if self._by_root:
+            self._published.append(events)
+            self._wake()
+
+    def _wake(self) -> None:
+        # Its buffer is full: the hub wakes anyway; or it is closed.
+        with contextlib.suppress(OSError):
+            self._waker.send(b"\0")
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._turn()
+        finally:
+            self._release()
+
+    def _turn(self) -> None:
+        for key, mask in self._selector.select(self._next_timer_seconds()):
+            if key.data is None:
+                self._drain_waker()
+            else:
+                self._guarded(partial(key.data.ready, mask))
+        self._run_calls()
+        self._spread()
+        self._run_timers()
+
+    def _next_timer_seconds(self) -> float | None:
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+
+    def _drain_waker(self) -> None:
+        try:
+            while len(self._woken.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def _run_calls(self) -> None:
+        for _ in range(len(self._calls)):
+            self._guarded(*self._calls.popleft())
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            _, _, call, owner = heapq.heappop(self._timers)
+            self._guarded(call, owner)
+
+    def _spread(self) -> None:
+        """Hand everything published since the last turn to those who wait for it, at once."""
+        by_root: dict[str, list[Event]] = defaultdict(list)
+        for _ in range(len(self._published)):
+            for event in self._published.popleft():
+                by_root[event.root_id].append(event)
+        for root_id, events in by_root.items():
+            for parked in tuple(self._by_root.get(root_id, ())):
+                self._guarded(partial(parked.published, events), parked)
+
+    def _open(self, parked: Parked) -> None:
+        self._parked.add(parked)
+        self._by_root.setdefault(parked.root_id, set()).add(parked)
+        self._guarded(parked.opened, parked)
+
+    def _guarded(self, call: Callable[[], None], parked: Parked | None = None) -> None:
+        """One connection's failure must not end the others'."""
+        try:
+            call()
+        except Exception:
+            logger.exception("a parked connection failed")
+            if parked is not None:
+                self.leave(parked)
+
+    def _release(self) -> None:
+        self._unsubscribe()
+        for parked in tuple(self._parked):
+            self._guarded(parked.stopped)
+            self._guarded(partial(self.leave, parked))
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()

@@ -1,0 +1,235 @@
+"""Every call in one table; a test compares it with the application's routes."""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from pydantic import BaseModel
+
+from orchestrator.schemas import answers, job_answers, queries, requests
+
+JSON = "application/json"
+TEXT = "text/plain"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """One call. ``path`` is OpenAPI's: parameters in braces."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    description: str = ""
+    query: type[queries.Query] = queries.NoQuery
+    body: type[requests.Wire] | None = None
+    body_required: bool = False
+    #: By status: the answer's shape, or media types of an answer that is no JSON object.
+    answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]
+    #: Beyond those that every call has.
+    errors: tuple[HTTPStatus, ...] = ()
+    #: Request headers with their meaning.
+    headers: dict[str, str] = field(default_factory=dict)
+    needs_key: bool = True
+    #: The answer carries an ETag, and 304 is possible.
+    tagged: bool = False
+    #: The answer leads to a job by its job_id.
+    leads_to_job: bool = False
+
+
+OK, ACCEPTED = HTTPStatus.OK, HTTPStatus.ACCEPTED
+CONFLICT = HTTPStatus.CONFLICT
+JOB = "/api/v1/jobs/{job_id}"
+
+OPERATIONS = (
+    Operation(
+        method="post",
+        path="/api/v1/orchestrate",
+        id="orchestrate",
+        tag="jobs",
+        summary="Submit a job",
+        description=(
+            "Once it is answered, the job is stored and will be carried out. A worker that calls "
+            "with its own key starts a child job. A limit that is hit is a 422 whose left says "
+            "what may still be done."
+        ),
+        body=requests.OrchestrateRequest,
+        body_required=True,
+        answers={ACCEPTED: answers.AcceptedAnswer},
+        errors=(CONFLICT,),
+        headers={"Idempotency-Key": "The same key never makes a second job (1 to 200 characters)."},
+        leads_to_job=True,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/jobs",
+        id="listJobs",
+        tag="jobs",
+        summary="List jobs, newest first",
+        query=queries.JobsQuery,
+        answers={OK: answers.JobsAnswer},
+    ),
+    Operation(
+        method="get",
+        path=JOB,
+        id="getJob",
+        tag="jobs",
+        summary="Everything about one job",
+        answers={OK: job_answers.JobAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="delete",
+        path=JOB,
+        id="deleteJob",
+        tag="jobs",
+        summary="Cancel a job, as POST cancel does",
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: answers.CancelAnswer, OK: answers.CancelAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/status",
+        id="getStatus",
+        tag="jobs",
+        summary="The short form of a job",
+        answers={OK: answers.StatusAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/results",
+        id="getResults",
+        tag="jobs",
+        summary="What the workers came back with",
+        description="409 while no worker has finished.",
+        answers={OK: answers.Results},
+        errors=(CONFLICT,),
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/tree",
+        id="getTree",
+        tag="jobs",
+        summary="The whole tree of child jobs and workers",
+        answers={OK: job_answers.TreeAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/events",
+        id="streamEvents",
+        tag="watching",
+        summary="Server-Sent Events from the first event on, then live",
+        description=(
+            "The id of each is its seq, the event its kind, the data an EventAnswer. Ends after "
+            "the job's last event. A reader that is too slow is dropped and can resume."
+        ),
+        query=queries.EventsQuery,
+        answers={OK: ("text/event-stream",)},
+        headers={"Last-Event-ID": "Only events after this one."},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/logs/{{worker_id}}",
+        id="getLog",
+        tag="watching",
+        summary="A worker's log, as text or streamed",
+        query=queries.LogQuery,
+        answers={OK: (TEXT,)},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/reports/{{name}}",
+        id="getReport",
+        tag="reports",
+        summary="A rendered report",
+        description="FINAL_RESULT.md, LEVEL_<n>_REPORT.md, or the name of a file under reports/.",
+        answers={OK: ("text/markdown", JSON, TEXT)},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/wait",
+        id="waitForJob",
+        tag="watching",
+        summary="Answer when the job has ended or the timeout is over",
+        query=queries.WaitQuery,
+        answers={OK: answers.WaitAnswer},
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/cancel",
+        id="cancelJob",
+        tag="jobs",
+        summary="Stop a job and all its descendants, processes included",
+        description="202 when it is being stopped, 200 when it had ended already.",
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: answers.CancelAnswer, OK: answers.CancelAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/retry",
+        id="retryJob",
+        tag="jobs",
+        summary="Run again what did not succeed",
+        body=requests.RetryRequest,
+        answers={ACCEPTED: answers.AcceptedAnswer},
+        errors=(CONFLICT,),
+        leads_to_job=True,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/stats",
+        id="getStats",
+        tag="server",
+        summary="Counts, rates, cost",
+        answers={OK: answers.StatsAnswer},
+    ),
+    Operation(
+        method="get",
+        path="/metrics",
+        id="getMetrics",
+        tag="server",
+        summary="The same and more for Prometheus",
+        answers={OK: (TEXT,)},
+    ),
+    Operation(
+        method="get",
+        path="/health",
+        id="getHealth",
+        tag="server",
+        summary="Whether the server is alive and ready",
+        answers={OK: answers.HealthAnswer, HTTPStatus.SERVICE_UNAVAILABLE: answers.HealthAnswer},
+        needs_key=False,
+    ),
+    Operation(
+        method="get",
+        path="/",
+        id="getPage",
+        tag="pages",
+        summary="A page that lists jobs",
+        answers={OK: ("text/html",)},
+        needs_key=False,
+    ),
+    Operation(
+        method="get",
+        path="/docs",
+        id="getDocs",
+        tag="pages",
+        summary="This document to try out",
+        answers={OK: ("text/html",)},
+        needs_key=False,
+    ),
+    Operation(
+        method="get",
+        path="/openapi.json",
+        id="getOpenapi",
+        tag="pages",
+        summary="This document",
+        answers={OK: (JSON,)},
+        needs_key=False,
+    ),
+)

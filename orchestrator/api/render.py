@@ -1,0 +1,169 @@
+"""Values of the domain as wire shapes."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.api.service_port import Service
+from orchestrator.core.events import Event
+from orchestrator.core.model import Job, JobConfig, TaskSpec, Usage, Worker, WorkerResult
+from orchestrator.core.submission import Accepted
+from orchestrator.schemas.answers import (
+    AcceptedAnswer,
+    CancelAnswer,
+    JobSummary,
+    Links,
+)
+from orchestrator.schemas.job_answers import ConfigAnswer, TaskAnswer, UsageAnswer
+
+SUMMARY_CHARACTERS = 300
+
+#: Deeper than this, child_results and child_jobs are left empty: readers have limits of their own.
+DEEPEST_NESTING = 50
+
+_NOTHING = WorkerResult()
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def moment_or_none(seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)
+
+
+def duration(started_at: float | None, ended_at: float | None) -> float | None:
+    """Seconds between two times; None while one is missing."""
+    if started_at is None or ended_at is None:
+        return None
+    return round(max(0.0, ended_at - started_at), 6)
+
+
+def result_of(worker: Worker) -> WorkerResult:
+    return worker.result or _NOTHING
+
+
+def job_path(job_id: str) -> str:
+    return f"/api/v1/jobs/{job_id}"
+
+
+def links(job_id: str) -> Links:
+    """Where to go from a job."""
+    path = job_path(job_id)
+    names = ("status", "results", "tree", "events", "wait", "cancel", "retry")
+    return {"self": path, **{name: f"{path}/{name}" for name in names}}
+
+
+def log_file(service: Service, job: Job, worker: Worker) -> str:
+    """The log's place in the workspace (CONTRACT section 2), without asking for each worker."""
+    return f"{service.workspace(job)}/logs/depth_{worker.depth}_{worker.id}.log"
+
+
+def counts(workers: Iterable[Worker]) -> dict[str, int]:
+    return dict(Counter(str(worker.status) for worker in workers))
+
+
+def accepted_answer(accepted: Accepted) -> AcceptedAnswer:
+    return AcceptedAnswer(
+        job_id=accepted.job.id,
+        status=accepted.job.status,
+        links=links(accepted.job.id),
+        duplicate=accepted.duplicate,
+        left=dict(accepted.left),
+        caller_left=dict(accepted.caller_left),
+    )
+
+
+def cancel_answer(job: Job) -> CancelAnswer:
+    return CancelAnswer(job_id=job.id, status=job.status, reason=job.reason, links=links(job.id))
+
+
+def job_summary(job: Job) -> JobSummary:
+    return JobSummary(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        request=job.request[:SUMMARY_CHARACTERS],
+        depth=job.depth,
+        root_job_id=job.root_id,
+        parent_job_id=job.parent_job_id,
+        parent_worker_id=job.parent_worker_id,
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=duration(job.started_at, job.ended_at),
+        labels=dict(job.config.labels),
+        links=links(job.id),
+    )
+
+
+def task_answer(task: TaskSpec) -> TaskAnswer:
+    return TaskAnswer(
+        id=task.id,
+        title=task.title,
+        prompt=task.prompt,
+        command=list(task.command) if isinstance(task.command, tuple) else task.command,
+        agents=list(task.agents),
+        depends_on=list(task.depends_on),
+        timeout=task.timeout,
+        retries=task.retries,
+        role=task.role,
+        model=task.model,
+        files=list(task.files),
+        context=task.context,
+        # A value may be a secret.
+        env=sorted(task.env),
+        max_steps=task.max_steps,
+        max_tokens=task.max_tokens,
+        max_cost_usd=task.max_cost_usd,
+    )
+
+
+def config_answer(config: JobConfig) -> ConfigAnswer:
+    return ConfigAnswer(
+        max_workers=config.max_workers,
+        default_timeout=config.default_timeout,
+        max_retries=config.max_retries,
+        execution_mode=config.execution_mode,
+        enable_recursion=config.enable_recursion,
+        max_recursion_depth=config.max_depth,
+        agent=config.agent,
+        max_wall_seconds=config.max_wall_seconds,
+        max_total_workers=config.max_total_workers,
+        max_steps=config.max_steps,
+        max_tokens=config.max_tokens,
+        max_cost_usd=config.max_cost_usd,
+        merge_strategy=config.merge_strategy,
+        git=config.git,
+        planner=config.planner,
+        labels=dict(config.labels),
+    )
+
+
+def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
+    """The sum of what is known; what no worker knows is left out."""
+    return UsageAnswer(
+        steps=_sum(usage.steps for usage in usages),
+        input_tokens=_sum(usage.input_tokens for usage in usages),
+        output_tokens=_sum(usage.output_tokens for usage in usages),
+        cost_usd=_sum(usage.cost_usd for usage in usages),
+    )
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def event_values(event: Event) -> Mapping[str, object]:
+    """The JSON object of an event, in the shape of EventAnswer."""
+    values: dict[str, object] = {
+        "seq": event.seq,
+        "kind": event.kind,
+        "at": moment(event.at).isoformat().replace("+00:00", "Z"),
+        "job_id": event.job_id,
+    }
+    if event.worker_id is not None:
+        values["worker_id"] = event.worker_id
+    return {**values, "data": dict(event.data)}

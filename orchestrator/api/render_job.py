@@ -1,0 +1,269 @@
+"""A job's answers that are made of many values: status, results, everything, tree."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from orchestrator.api.render import (
+    DEEPEST_NESTING,
+    SUMMARY_CHARACTERS,
+    config_answer,
+    counts,
+    duration,
+    links,
+    log_file,
+    moment,
+    moment_or_none,
+    result_of,
+    task_answer,
+    usage_answer,
+)
+from orchestrator.api.service_port import Service
+from orchestrator.core.model import Attempt, Job, Worker
+from orchestrator.core.outcome_of_job import wall_seconds
+from orchestrator.core.ports import Tree
+from orchestrator.core.submission import Caller
+from orchestrator.core.views import Detail
+from orchestrator.schemas.answers import Results, StatusAnswer, TaskResult, WaitAnswer
+from orchestrator.schemas.job_answers import (
+    AttemptAnswer,
+    JobAnswer,
+    StrayAnswer,
+    TreeAnswer,
+    TreeWorker,
+    WorkerAnswer,
+)
+
+WorkersByJob = Mapping[str, Sequence[Worker]]
+
+
+def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer:
+    detail = service.detail(caller, job_id, with_tasks=False)
+    job = detail.job
+    by_job = _workers_by_job(service, caller, detail)
+    return StatusAnswer(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        request=job.request[:SUMMARY_CHARACTERS],
+        results=_results(service, detail, by_job),
+        workers=counts(detail.workers),
+        counts=counts(_with_all_below(job.id, by_job)),
+        left=dict(detail.left),
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=wall_seconds(job, detail.workers),
+        links=links(job.id),
+    )
+
+
+def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
+    status = status_answer(service, caller, job_id)
+    return WaitAnswer.model_construct(**dict(status), timed_out=not status.status.ended)
+
+
+def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
+    """None until a worker has finished."""
+    return _results(service, detail, _workers_by_job(service, caller, detail))
+
+
+def _results(service: Service, detail: Detail, by_job: WorkersByJob) -> Results | None:
+    if not any(worker.status.ended for worker in detail.workers):
+        return None
+    job = detail.job
+    return Results(
+        tasks=_task_results(service, job, by_job),
+        workspace=str(service.workspace(job)),
+        final_report=str(service.final_report(job)),
+    )
+
+
+def _workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
+    """Also those of child jobs, which are read only if there are any."""
+    if not any(worker.child_job_ids for worker in detail.workers):
+        return {detail.job.id: detail.workers}
+    tree = by_job(service.workers_in_tree(caller, detail.job.id))
+    # The job's own as they were when its status was read.
+    return {**tree, detail.job.id: detail.workers}
+
+
+def by_job(workers: Sequence[Worker]) -> WorkersByJob:
+    grouped: dict[str, list[Worker]] = defaultdict(list)
+    for worker in workers:
+        grouped[worker.job_id].append(worker)
+    return {job_id: sorted(own, key=lambda one: one.index) for job_id, own in grouped.items()}
+
+
+def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
+    jobs = [job_id]
+    for each in jobs:
+        for worker in workers.get(each, ()):
+            yield worker
+            jobs += worker.child_job_ids
+
+
+def _task_results(service: Service, job: Job, workers: WorkersByJob) -> list[TaskResult]:
+    def of_job(job_id: str, depth: int) -> list[TaskResult]:
+        if depth > DEEPEST_NESTING:
+            return []
+        own = workers.get(job_id, ())
+        if not any(worker.status.ended for worker in own):
+            return []
+        return [one(worker, depth) for worker in own]
+
+    def one(worker: Worker, depth: int) -> TaskResult:
+        children = worker.child_job_ids
+        below = of_job(children[-1], depth + 1) if children else []
+        return _task_result(service, job, worker, below)
+
+    return of_job(job.id, 0)
+
+
+def _task_result(
+    service: Service, job: Job, worker: Worker, child_results: list[TaskResult]
+) -> TaskResult:
+    result = result_of(worker)
+    children = worker.child_job_ids
+    return TaskResult.model_construct(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        status=worker.status,
+        output=result.output,
+        files_created=list(result.files_created),
+        agent=worker.agent,
+        reason=worker.reason,
+        attempts=worker.attempt,
+        seconds=duration(worker.started_at, worker.ended_at),
+        exit_code=result.exit_code,
+        workspace=str(service.worker_directory(worker)),
+        log=log_file(service, job, worker),
+        child_job_id=children[-1] if children else None,
+        child_job_ids=list(children),
+        child_results=child_results,
+    )
+
+
+def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
+    detail = service.detail(caller, job_id)
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in service.attempts(caller, job_id):
+        attempts[attempt.worker_id].append(attempt)
+    job = detail.job
+    return JobAnswer(
+        job_id=job.id,
+        root_job_id=job.root_id,
+        depth=job.depth,
+        parent_job_id=job.parent_job_id,
+        parent_worker_id=job.parent_worker_id,
+        request=job.request,
+        status=job.status,
+        reason=job.reason,
+        submitted_by=job.submitted_by,
+        cancelled_by=job.cancelled_by,
+        plan_source=job.plan_source,
+        config=config_answer(job.config),
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=wall_seconds(job, detail.workers),
+        tasks=[task_answer(task) for task in detail.tasks],
+        workers=[_worker(service, job, one, attempts[one.id]) for one in detail.workers],
+        child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
+        usage=usage_answer([result_of(worker).usage for worker in detail.workers]),
+        left=dict(detail.left),
+        workspace=str(service.workspace(job)),
+        final_report=str(service.final_report(job)),
+        links=links(job.id),
+    )
+
+
+def _worker(
+    service: Service, job: Job, worker: Worker, attempts: Sequence[Attempt]
+) -> WorkerAnswer:
+    result = result_of(worker)
+    ran = worker.result is not None
+    return WorkerAnswer(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        index=worker.index,
+        depth=worker.depth,
+        agent=worker.agent,
+        status=worker.status,
+        reason=worker.reason,
+        started_at=moment_or_none(worker.started_at),
+        ended_at=moment_or_none(worker.ended_at),
+        seconds=duration(worker.started_at, worker.ended_at),
+        work_seconds=result.work_seconds if ran else None,
+        cpu_seconds=result.cpu_seconds if ran else None,
+        peak_memory_bytes=result.peak_memory_bytes if ran else None,
+        exit_code=result.exit_code,
+        signal=result.signal,
+        output=result.output,
+        files_created=list(result.files_created),
+        usage=usage_answer([result.usage]),
+        log_truncated=result.log_truncated,
+        refused_child_jobs=result.refused_child_jobs,
+        strays=[StrayAnswer(pid=one.pid, command=one.command) for one in result.strays],
+        attempts=[_attempt(one) for one in attempts],
+        child_job_ids=list(worker.child_job_ids),
+        workspace=str(service.worker_directory(worker)),
+        log=log_file(service, job, worker),
+    )
+
+
+def _attempt(attempt: Attempt) -> AttemptAnswer:
+    exit = attempt.exit
+    return AttemptAnswer(
+        number=attempt.number,
+        started_at=moment(attempt.started_at),
+        ended_at=moment_or_none(attempt.ended_at),
+        seconds=duration(attempt.started_at, attempt.ended_at),
+        reason=attempt.reason,
+        ended_by=exit.ended_by if exit else None,
+        exit_code=exit.code if exit else None,
+        signal=exit.signal if exit else None,
+        stopped_by=exit.stopped_by or None if exit else None,
+        cpu_seconds=exit.cpu_seconds if exit else None,
+        peak_memory_bytes=exit.peak_memory_bytes if exit else None,
+    )
+
+
+def tree_answer(tree: Tree) -> TreeAnswer:
+    jobs = {job.id: job for job in tree.jobs}
+    workers = by_job(tree.workers)
+
+    def of_job(job: Job, depth: int) -> TreeAnswer:
+        own = workers.get(job.id, ()) if depth <= DEEPEST_NESTING else ()
+        return _tree_job(job, [of_worker(worker, depth) for worker in own])
+
+    def of_worker(worker: Worker, depth: int) -> TreeWorker:
+        children = [jobs[child] for child in worker.child_job_ids if child in jobs]
+        return _tree_worker(worker, [of_job(child, depth + 1) for child in children])
+
+    return of_job(tree.jobs[0], 0)
+
+
+def _tree_job(job: Job, workers: list[TreeWorker]) -> TreeAnswer:
+    return TreeAnswer.model_construct(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        depth=job.depth,
+        request=job.request[:SUMMARY_CHARACTERS],
+        created_at=moment(job.created_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=duration(job.started_at, job.ended_at),
+        workers=workers,
+    )
+
+
+def _tree_worker(worker: Worker, child_jobs: list[TreeAnswer]) -> TreeWorker:
+    return TreeWorker.model_construct(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        agent=worker.agent,
+        status=worker.status,
+        reason=worker.reason,
+        seconds=duration(worker.started_at, worker.ended_at),
+        child_jobs=child_jobs,
+    )

@@ -1,0 +1,88 @@
+"""The use cases that the API offers, as the engine's Service carries them out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.core.events import Event
+from orchestrator.core.model import Attempt, Job, Worker
+from orchestrator.core.ports import Page, Tree
+from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.views import Detail, Health
+
+Listener = Callable[[Sequence[Event]], None]
+
+
+class Service(Protocol):
+    """Every method with a caller raises NotFound for what the caller may not see.
+
+    Those that change something raise Forbidden for what it sees and may not change.
+    """
+
+    def authenticate(self, key: str | None) -> Caller:
+        """Raise Unauthorized."""
+
+    def check_change(self, caller: Caller) -> None:
+        """Raise Forbidden when there is nothing that this caller may change."""
+
+    def submit(self, caller: Caller, submission: Submission) -> Accepted:
+        """Store a job. Raise InvalidRequest, Refused, NotFound, Conflict or Unavailable."""
+
+    def job(self, caller: Caller, job_id: str) -> Job: ...
+
+    def jobs(
+        self,
+        caller: Caller,
+        *,
+        status: str | None,
+        parent: str | None,
+        depth: int | None,
+        page: int,
+        page_size: int,
+    ) -> Page: ...
+
+    def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+        """``tasks`` is empty unless they are asked for."""
+
+    def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
+        """Of the job's whole root tree, as far as the caller may see them."""
+
+    def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
+        """Of the job's workers."""
+
+    def tree(self, caller: Caller, job_id: str) -> Tree:
+        """This job (``jobs[0]``) and its descendants."""
+
+    def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        """Of the job and its descendants, in order, those with ``seq`` > ``after``."""
+
+    def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
+        """Ids of the job and its present descendants."""
+
+    def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path: ...
+
+    def report_path(self, caller: Caller, job_id: str, name: str) -> Path: ...
+
+    def workspace(self, job: Job) -> Path:
+        """The directory of the job's root."""
+
+    def final_report(self, job: Job) -> Path: ...
+
+    def worker_directory(self, worker: Worker) -> Path: ...
+
+    def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
+        """The job when a ``wait`` for it may be answered now, else None."""
+
+    def cancel(self, caller: Caller, job_id: str) -> Job: ...
+
+    def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job: ...
+
+    def stats(self, caller: Caller) -> Mapping[str, object]: ...
+
+    def health(self) -> Health: ...
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` after every commit, in order, from the publisher's thread.
+
+        Answers what ends the subscription.
+        """

@@ -1,0 +1,64 @@
+"""Calls that read a job."""
+
+from flask import Blueprint, Response
+
+from orchestrator.api import reading
+from orchestrator.api.answering import json_answer, tagged_answer
+from orchestrator.api.auth import authenticate, caller, service
+from orchestrator.api.render import job_summary
+from orchestrator.api.render_job import job_answer, results, status_answer, tree_answer
+from orchestrator.api.views.names import checked_job_id
+from orchestrator.core.errors import Conflict
+from orchestrator.schemas.answers import JobsAnswer
+from orchestrator.schemas.queries import JobsQuery, NoQuery
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("")
+def list_jobs() -> Response:
+    query = reading.query(JobsQuery)
+    page = service().jobs(
+        caller(),
+        status=query.status,
+        parent=query.parent and checked_job_id(query.parent),
+        depth=query.depth,
+        page=query.page,
+        page_size=query.page_size,
+    )
+    jobs = [job_summary(job) for job in page.jobs]
+    return json_answer(
+        JobsAnswer(jobs=jobs, total=page.total, page=query.page, page_size=query.page_size)
+    )
+
+
+@blueprint.get("/<job_id>")
+def get_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return tagged_answer(job_answer(service(), caller(), checked_job_id(job_id)))
+
+
+@blueprint.get("/<job_id>/status")
+def get_status(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return tagged_answer(status_answer(service(), caller(), checked_job_id(job_id)))
+
+
+@blueprint.get("/<job_id>/results")
+def get_results(job_id: str) -> Response:
+    reading.query(NoQuery)
+    detail = service().detail(caller(), checked_job_id(job_id), with_tasks=False)
+    found = results(service(), caller(), detail)
+    if found is None:
+        raise Conflict(
+            f"no worker of job {job_id} has finished yet; "
+            f"GET /api/v1/jobs/{job_id}/wait answers when the job has ended"
+        )
+    return tagged_answer(found)
+
+
+@blueprint.get("/<job_id>/tree")
+def get_tree(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return tagged_answer(tree_answer(service().tree(caller(), checked_job_id(job_id))))

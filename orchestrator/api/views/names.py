@@ -1,0 +1,33 @@
+"""Names in paths: what cannot be one is not found, and reaches nothing below."""
+
+import re
+
+from orchestrator.core.errors import NotFound
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+WORKER_ID = re.compile(r"worker(_[0-9]{1,9}){1,1000}")
+REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
+LONGEST_REPORT_NAME = 128
+
+
+def checked_job_id(name: str) -> str:
+    if not JOB_ID.fullmatch(name):
+        raise NotFound("there is no job with this id; GET /api/v1/jobs lists those there are")
+    return name
+
+
+def checked_worker_id(name: str) -> str:
+    if not WORKER_ID.fullmatch(name):
+        raise NotFound("there is no worker with this id; they are called worker_1, worker_2_1, ...")
+    return name
+
+
+def checked_report_name(name: str) -> str:
+    """A file's plain name; those under ``reports/`` may be called so."""
+    plain = name.removeprefix("reports/")
+    if len(plain) > LONGEST_REPORT_NAME or not REPORT_NAME.fullmatch(plain):
+        raise NotFound(
+            "there is no report of this name; try FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt "
+            "or analytics.json"
+        )
+    return plain

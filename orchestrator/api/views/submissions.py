@@ -1,0 +1,59 @@
+"""Calls that change something: submit, cancel, retry."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api import reading
+from orchestrator.api.answering import json_answer
+from orchestrator.api.auth import authenticate, caller, service
+from orchestrator.api.render import accepted_answer, cancel_answer, job_path
+from orchestrator.api.views.names import checked_job_id
+from orchestrator.core.submission import Accepted
+from orchestrator.schemas.queries import NoQuery
+from orchestrator.schemas.requests import EmptyRequest, OrchestrateRequest, RetryRequest
+
+blueprint = Blueprint("submissions", __name__, url_prefix="/api/v1")
+blueprint.before_request(authenticate)
+
+
+@blueprint.post("/orchestrate")
+def orchestrate() -> Response:
+    reading.query(NoQuery)
+    request = reading.body(OrchestrateRequest)
+    submission = request.to_submission(reading.idempotency_key())
+    return _accepted(service().submit(caller(), submission))
+
+
+@blueprint.post("/jobs/<job_id>/retry")
+def retry_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    request = reading.body(RetryRequest, optional=True)
+    job = service().retry(caller(), checked_job_id(job_id), request.config.to_config())
+    left = service().detail(caller(), job.id, with_tasks=False).left
+    return _accepted(Accepted(job=job, left=left))
+
+
+@blueprint.post("/jobs/<job_id>/cancel")
+def cancel_job(job_id: str) -> Response:
+    return _cancelled(job_id)
+
+
+@blueprint.delete("/jobs/<job_id>")
+def delete_job(job_id: str) -> Response:
+    return _cancelled(job_id)
+
+
+def _cancelled(job_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    before = service().job(caller(), checked_job_id(job_id))
+    job = service().cancel(caller(), job_id)
+    if before.status.ended:
+        return json_answer(cancel_answer(before))
+    return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
+
+
+def _accepted(accepted: Accepted) -> Response:
+    location = f"{job_path(accepted.job.id)}/status"
+    return json_answer(accepted_answer(accepted), HTTPStatus.ACCEPTED, location)
