@@ -1,0 +1,108 @@
+"""The command line: ``orchestrator <command>``."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from io import TextIOWrapper
+from typing import NoReturn
+
+import click
+
+from orchestrator import __version__
+from orchestrator.cli import exit_codes
+from orchestrator.cli.errors import report_error
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.terminal import no_color
+from orchestrator.core.errors import OrchestratorError
+
+#: Command name: the module of this package that has it, as an attribute of the same name.
+COMMANDS = {
+    "run": "run",
+    "serve": "serve",
+    "submit": "submit",
+    "status": "status",
+    "logs": "logs",
+    "wait": "steering",
+    "cancel": "steering",
+    "retry": "steering",
+    "jobs": "jobs",
+    "report": "report",
+    "spawn": "spawning",
+    "plan": "plan",
+    "config": "configuration",
+    "keys": "keys",
+    "doctor": "doctor",
+    "clean": "clean",
+}
+
+EPILOG = f"""\b
+Exit codes:
+{exit_codes.table()}
+
+\b
+Completion for bash: eval "$(_ORCHESTRATOR_COMPLETE=bash_source orchestrator)"
+(zsh_source and fish_source for the others)
+"""
+
+
+class Commands(click.Group):
+    """Loads the module of a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"orchestrator.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(
+    cls=Commands,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="orchestrator")
+def commands() -> None:
+    """Run one request as a tree of worker processes.
+
+    Results go to standard output, everything else to standard error.
+    """
+
+
+def execute(arguments: Sequence[str] | None, surroundings: Surroundings) -> int:
+    """Carry out one command line; return the exit code. Errors are reported, not raised."""
+    try:
+        result = commands.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="orchestrator",
+            standalone_mode=False,
+            obj=surroundings,
+            color=False if no_color(surroundings.environ) else None,
+        )
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except OrchestratorError as error:
+        return report_error(error, surroundings.as_json)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("orchestrator"):
+            raise
+        click.echo(f"Error: the package {error.name} is missing; run ./install.sh", err=True)
+        return ExitCode.FAILED
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def main() -> NoReturn:
+    """The program ``orchestrator``."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding than UTF-8 gets question marks, not a crash.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    sys.exit(execute(None, Surroundings(environ=os.environ)))

@@ -1,0 +1,82 @@
+"""What a user asks for on the command line: the options shared by ``run`` and ``submit``."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.cli.plan_file import read_plan
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PLAN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class RequestCommand(click.Command):
+    """Takes a bulleted list for the text it is, though it begins with a dash."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        texts = [] if "--" in args else [arg for arg in args if re.match(r"-+\s", arg)]
+        if texts:
+            args = [*(arg for arg in args if arg not in texts), "--", *texts]
+        return super().parse_args(ctx, args)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A job as asked for: flags win over the plan file."""
+
+    request: str
+    tasks: tuple[Mapping[str, Any], ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
+        """None to have the request split."""
+        return self.tasks or None
+
+
+def request_options(command: Command) -> Command:
+    """``[REQUEST] --plan FILE`` and the settings of a job."""
+    decorators = [
+        click.argument("request", required=False),
+        click.option("--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file."),
+        click.option("--agent", metavar="NAME", help="Agent for tasks that name none."),
+        click.option(
+            "--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once."
+        ),
+        click.option(
+            "--timeout",
+            "default_timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="S",
+            help="Seconds that one worker may take.",
+        ),
+        click.option(
+            "--max-depth",
+            "max_recursion_depth",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Depth of the deepest child job.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def asked(request: str | None, plan_path: Path | None, **flags: Any) -> Asked:
+    """Raises click.UsageError when nothing is asked for, InvalidRequest for a wrong plan."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if request is not None and not request.strip():
+        raise click.UsageError("the request is empty; say what to do")
+    if plan_path:
+        plan = read_plan(plan_path, request)
+        words = request or plan.request
+        return Asked(request=words, tasks=plan.tasks, config={**plan.config, **given})
+    if request is None:
+        raise click.UsageError('say what to do: "..." or --plan FILE')
+    return Asked(request=request, config=given)

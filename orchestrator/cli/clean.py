@@ -1,0 +1,112 @@
+"""``orchestrator clean``: remove jobs that ended long ago."""
+
+import os
+import re
+import shutil
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.local_jobs import root_jobs
+from orchestrator.cli.running_server import running_server
+from orchestrator.cli.surroundings import Surroundings, pass_surroundings
+from orchestrator.cli.terminal import local_time, moment, one_line, size, table
+from orchestrator.core.errors import Conflict
+from orchestrator.core.states import ENDED_JOB
+
+_AGE = re.compile(r"(\d+)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+#: A directory gets this name before its files go, so that a half removed job is none.
+DOOMED_PREFIX = ".removing-"
+
+
+def _age(_: click.Context, __: click.Parameter, value: str) -> int:
+    found = _AGE.fullmatch(value.strip())
+    if found is None:
+        raise click.BadParameter("should be like 7d (s, m, h, d, w)")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+@click.command("clean")
+@click.option(
+    "--older-than", callback=_age, required=True, metavar="AGE", help="Like 7d: ended before that."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_surroundings
+def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> None:
+    """Remove ended jobs, from disk and database; unfinished jobs are never touched.
+
+    The server must not be running.
+    """
+    workspace = surroundings.workspace
+    if record := running_server(workspace):
+        raise Conflict(f"the server (process {record.pid}) is running; stop it first")
+    _remove_doomed(workspace)
+    old = ended_before(workspace, time.time() - older_than)
+    if not old:
+        click.echo("nothing to remove", err=True)
+        return
+    click.echo(table(_row(workspace, job) for job in old), err=True)
+    if not yes and not _confirmed(len(old)):
+        raise Conflict("nothing was removed; say --yes to remove without being asked")
+    from orchestrator.app import forget
+
+    ids = [str(job["job_id"]) for job in old]
+    for job_id in forget(surroundings.folder, surroundings.environ, ids):
+        remove(workspace / f"job_{job_id}")
+        click.echo(job_id)
+
+
+def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
+    """Root jobs that had ended by then; a job that does not say when stays."""
+    return [
+        job
+        for job in root_jobs(workspace)
+        if job["status"] in ENDED_JOB and (moment(job.get("ended_at")) or at) < at
+    ]
+
+
+def _confirmed(count: int) -> bool:
+    return sys.stdin.isatty() and click.confirm(f"Remove these {count} jobs?", err=True)
+
+
+def _row(workspace: Path, job: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    directory = workspace / f"job_{job['job_id']}"
+    request = one_line(job.get("request"), 50)
+    ended = local_time(job.get("ended_at"))
+    return str(job["job_id"]), str(job["status"]), ended, size(_size(directory)), request
+
+
+def _size(directory: Path) -> int:
+    return sum(
+        os.lstat(os.path.join(parent, name)).st_size
+        for parent, _, names in os.walk(directory)
+        for name in names
+    )
+
+
+def remove(directory: Path) -> None:
+    """Remove a job's directory; what its links point to stays."""
+    doomed = directory.with_name(DOOMED_PREFIX + directory.name)
+    directory.rename(doomed)
+    _remove_tree(doomed)
+
+
+def _remove_doomed(workspace: Path) -> None:
+    for doomed in workspace.glob(f"{DOOMED_PREFIX}job_*"):
+        _remove_tree(doomed)
+
+
+def _remove_tree(directory: Path) -> None:
+    """Also when a worker has left directories that nobody may write to."""
+    os.chmod(directory, stat.S_IRWXU)
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
+    shutil.rmtree(directory)

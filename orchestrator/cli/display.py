@@ -1,0 +1,97 @@
+"""Showing progress: lines only, or on a terminal also a few lines that change in place."""
+
+import sys
+import time
+from typing import Protocol
+
+from orchestrator.cli.progress import Event, Progress, indent
+from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.terminal import cut, duration, is_plain, printable, terminal_width
+
+SHOWN_WORKERS = 8
+UP_AND_CLEAR = "\x1b[{}F\x1b[J"
+
+
+class Display(Protocol):
+    def say(self, message: str) -> None:
+        """A line that stays."""
+
+    def event(self, event: Event) -> None: ...
+
+    def tick(self) -> None:
+        """Called a few times a second."""
+
+    def close(self) -> None:
+        """Leave the terminal as lines that stay."""
+
+
+class PlainDisplay:
+    """One line for each piece of news, with the time since the first."""
+
+    def __init__(self) -> None:
+        self._progress = Progress()
+        self._began = 0.0
+
+    def say(self, message: str) -> None:
+        print(printable(message), file=sys.stderr, flush=True)
+
+    def event(self, event: Event) -> None:
+        line = self._progress.take(event)
+        self._began = self._began or time.monotonic()
+        if line is not None:
+            self.say(f"{time.monotonic() - self._began:7.1f}s  {line}")
+
+    def tick(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class LiveDisplay:
+    """Ended workers as lines that stay; running ones and counters below them, in place."""
+
+    def __init__(self) -> None:
+        self._progress = Progress()
+        self._began = time.monotonic()
+        self._lines = 0
+
+    def say(self, message: str) -> None:
+        self._draw([printable(message)], self._footer() if self._lines else [])
+
+    def event(self, event: Event) -> None:
+        line = self._progress.take(event)
+        stays = event["kind"] not in ("worker_started", "worker_waiting", "worker_resumed")
+        self._draw([printable(line)] if line and stays else [], self._footer())
+
+    def tick(self) -> None:
+        self._draw([], self._footer())
+
+    def close(self) -> None:
+        self._draw([], [])
+
+    def _footer(self) -> list[str]:
+        running = list(self._progress.running())
+        now = time.time()
+        lines = [
+            f"{indent(worker)}{worker} {self._progress.agents.get(worker, '')} {duration(now - at)}"
+            for worker, at in running[:SHOWN_WORKERS]
+        ]
+        if len(running) > SHOWN_WORKERS:
+            lines.append(f"... and {len(running) - SHOWN_WORKERS} more")
+        elapsed = duration(time.monotonic() - self._began)
+        return [*lines, f"[{elapsed}] {self._progress.counters()}"]
+
+    def _draw(self, staying: list[str], footer: list[str]) -> None:
+        """Replace the changing lines; a line that wraps would spoil the count of them."""
+        width = terminal_width() - 1
+        back = UP_AND_CLEAR.format(self._lines) if self._lines else ""
+        text = "".join(f"{line}\n" for line in [*staying, *(cut(x, width) for x in footer)])
+        sys.stderr.write(back + text)
+        sys.stderr.flush()
+        self._lines = len(footer)
+
+
+def display_for(surroundings: Surroundings) -> Display:
+    plain = is_plain(surroundings.environ, sys.stderr.isatty())
+    return PlainDisplay() if plain else LiveDisplay()

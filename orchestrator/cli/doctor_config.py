@@ -1,0 +1,54 @@
+"""Doctor's look at the configuration: valid, private, with a key."""
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.health_check import Check
+from orchestrator.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+
+def config_checks(
+    folder: Path, environ: Mapping[str, str]
+) -> Iterator[tuple[Check, "Settings | None"]]:
+    """Checks, and the settings as soon as they are known to be valid."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        message = f"{path} is missing; the defaults hold"
+        yield Check(name="config", ok=None, message=message), None
+    settings = None
+    try:
+        from orchestrator.config import load
+
+        settings = load(folder, environ=environ, require_key=False).settings
+    except ConfigError as error:
+        fix = "mend these lines; all settings are in config.template.yaml"
+        yield Check(name="config", ok=False, message=error.message, fix=fix), None
+    except ImportError as error:
+        fix = f"run {folder / 'install.sh'}"
+        yield Check(name="config", ok=False, message=str(error), fix=fix), None
+    else:
+        yield Check(name="config", ok=True, message=f"{path} is valid"), settings
+    if path.exists():
+        yield _mode(path), None
+    if settings is not None:
+        yield _key(settings, folder), None
+
+
+def _mode(path: Path) -> Check:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        message = f"others can read {path.name} (mode {mode:o}), which holds the API key"
+        return Check(name="config mode", ok=False, message=message, fix=f"chmod 600 '{path}'")
+    return Check(name="config mode", ok=True, message=f"{mode:o}")
+
+
+def _key(settings: "Settings", folder: Path) -> Check:
+    if settings.api.api_key.get_secret_value():
+        return Check(name="api key", ok=True, message="present")
+    fix = f"run {folder / 'install.sh'}, which makes one"
+    return Check(name="api key", ok=False, message="api.api_key is not set", fix=fix)

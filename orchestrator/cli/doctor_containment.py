@@ -1,0 +1,27 @@
+"""Doctor's look at how workers would be held together, by really trying it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.health_check import Check
+from orchestrator.core.errors import ContainmentUnavailable
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+
+def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[Check]:
+    """The mode that would be in force, and what it does not hold of what the settings ask."""
+    from orchestrator.app import containment_in_force  # heavy, and no help text needs them
+    from orchestrator.config import Settings
+
+    try:
+        plan = containment_in_force(folder, settings or Settings())
+    except ContainmentUnavailable as error:
+        message, *fix = error.message.split("; ")
+        yield Check(name="containment", ok=False, message=message, fix="; ".join(fix))
+        return
+    yield Check(name="containment", ok=True, message=plan.mode)
+    for soft_spot in plan.soft_spots():
+        yield Check(name="containment", ok=None, message=soft_spot)

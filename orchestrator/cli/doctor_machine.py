@@ -1,0 +1,116 @@
+"""Doctor's look at the machine: workspace, disk, git, processes, limits, clock."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.cli.health_check import Check
+from orchestrator.cli.terminal import size
+
+MIN_FREE_BYTES = 1 << 30
+MIN_OPEN_FILES = 1024
+OLDEST_GIT = (2, 38)
+#: A clock before this was never set; certificates and times in reports would be wrong.
+EARLIEST_CLOCK = 1_735_689_600.0  # 2025-01-01
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs", "gpfs"}
+)
+
+
+def machine_checks(workspace: Path) -> Iterator[Check]:
+    yield _writable(workspace)
+    yield _free_space(workspace)
+    yield _file_system(workspace)
+    yield _git()
+    yield _open_files()
+    yield _clock()
+
+
+def _existing(path: Path) -> Path:
+    """The path itself or the nearest directory above it that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _writable(workspace: Path) -> Check:
+    try:
+        with tempfile.TemporaryFile(dir=_existing(workspace)):
+            pass
+    except OSError as error:
+        message = f"{workspace} cannot be written: {error.strerror}"
+        fix = f"make it yours: chown -R $(id -un) '{workspace}', or set orchestrator.workspace_root"
+        return Check(name="workspace", ok=False, message=message, fix=fix)
+    return Check(name="workspace", ok=True, message=f"{workspace} is writable")
+
+
+def _free_space(workspace: Path) -> Check:
+    free = shutil.disk_usage(_existing(workspace)).free
+    if free < MIN_FREE_BYTES:
+        fix = "free some space (orchestrator clean --older-than 7d), or set workspace_root"
+        return Check(name="disk", ok=False, message=f"only {size(free)} are free", fix=fix)
+    return Check(name="disk", ok=True, message=f"{size(free)} free")
+
+
+def _file_system(workspace: Path) -> Check:
+    kind = file_system_of(_existing(workspace))
+    if kind in NETWORK_FILE_SYSTEMS:
+        message = f"{workspace} is on {kind}, where SQLite's locks cannot be trusted"
+        fix = "set orchestrator.workspace_root to a directory on a local disk"
+        return Check(name="file system", ok=False, message=message, fix=fix)
+    return Check(name="file system", ok=True, message=kind or "local")
+
+
+def file_system_of(path: Path) -> str | None:
+    """The type of the file system that ``path`` is on; None where that cannot be told."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    best = ("", "")
+    for line in mounts:
+        left, _, right = line.partition(" - ")
+        place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
+        # Of two mounts on one place the later one is seen.
+        if path.resolve().is_relative_to(place) and len(place) >= len(best[0]):
+            best = (place, right.split()[0])
+    return best[1] or None
+
+
+def _git() -> Check:
+    program = shutil.which("git")
+    if program is None:
+        message = "not found; surveys come without history, and nothing is merged"
+        return Check(name="git", ok=None, message=message)
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"(\d+)\.(\d+)", answer.stdout)
+    if found is None:
+        message, fix = f"{program} does not work: {answer.stderr.strip()}", "install git again"
+        return Check(name="git", ok=False, message=message, fix=fix)
+    if (int(found[1]), int(found[2])) < OLDEST_GIT:
+        message = f"{found[0]} is older than 2.38; merging will not work"
+        return Check(name="git", ok=None, message=message)
+    return Check(name="git", ok=True, message=answer.stdout.strip())
+
+
+def _open_files() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    shown = "unlimited" if soft == unlimited else str(soft)
+    if soft != unlimited and soft < MIN_OPEN_FILES:
+        fix = f"ulimit -n {4096 if hard == unlimited else min(4096, hard)}"
+        return Check(name="open files", ok=False, message=f"ulimit -n is {shown}", fix=fix)
+    return Check(name="open files", ok=True, message=shown)
+
+
+def _clock() -> Check:
+    now = time.time()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
+    if now < EARLIEST_CLOCK:
+        fix = "set the clock: timedatectl set-ntp true"
+        return Check(name="clock", ok=False, message=f"{shown} is long past", fix=fix)
+    return Check(name="clock", ok=True, message=f"{shown}, {os.cpu_count()} processors")

@@ -1,0 +1,44 @@
+"""Errors on the terminal: what is wrong, what to type next, and the exit code."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.exit_codes import ExitCode, of_error
+from orchestrator.cli.terminal import printable
+from orchestrator.core.errors import OrchestratorError
+
+_NEXT_STEP = {
+    "no-server": "start it: orchestrator serve (or run one request: orchestrator run '...')",
+    "server-unreachable": "is it running? orchestrator doctor tells",
+    "unauthorized": "the key is api.api_key in config.yaml; orchestrator config show --origin "
+    "tells where it comes from",
+    "not-found": "list the jobs: orchestrator jobs",
+    "workspace-busy": "use the server that is running: orchestrator submit '...'",
+    "config": "all settings are in config.template.yaml; check again: orchestrator config check",
+    "limit": "ask for less, or raise the limit in config.yaml (limits, recursion)",
+}
+
+
+def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
+    """Say it on standard error; return the code to exit with."""
+    code = of_error(error)
+    if as_json:
+        click.echo(json.dumps(problem_of(error)), err=True)
+        return code
+    click.echo(f"Error: {printable(error.message)}", err=True)
+    for name, value in (getattr(error, "left", None) or {}).items():
+        click.echo(f"  left: {name} {value}", err=True)
+    if error.kind in _NEXT_STEP:
+        click.echo(_NEXT_STEP[error.kind], err=True)
+    return code
+
+
+def problem_of(error: OrchestratorError) -> dict[str, Any]:
+    """The server's problem object, or one of the same shape for an error of our own."""
+    given = getattr(error, "problem", None)
+    if given is not None:
+        return dict(given)
+    title = (type(error).__doc__ or "").strip().splitlines()[0]
+    return {"type": error.kind, "title": title, "detail": error.message}

@@ -1,0 +1,66 @@
+"""The exit codes of the command line, in one table."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+from orchestrator.core.errors import OrchestratorError
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    KEY_REFUSED = 4
+    UNREACHABLE = 5
+    PARTIAL = 6
+    LIMIT = 7
+    TIMED_OUT = 124
+    INTERRUPTED = 130
+
+
+MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.OK: "done, and it went well",
+    ExitCode.FAILED: "the job failed or was cancelled, or the command could not do its work",
+    ExitCode.USAGE: "wrong arguments, a wrong plan or a wrong configuration",
+    ExitCode.NOT_FOUND: "no such job, worker or report",
+    ExitCode.KEY_REFUSED: "the server refused the key",
+    ExitCode.UNREACHABLE: "no server answers",
+    ExitCode.PARTIAL: "some tasks of the job succeeded, some did not",
+    ExitCode.LIMIT: "refused by a limit (depth, workers, child jobs, money, time)",
+    ExitCode.TIMED_OUT: "the given time was over before the job ended",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
+}
+
+_BY_JOB_STATUS = {
+    "completed": ExitCode.OK,
+    "partial": ExitCode.PARTIAL,
+    "failed": ExitCode.FAILED,
+    "cancelled": ExitCode.FAILED,
+}
+
+_BY_ERROR_KIND: Mapping[str, ExitCode] = {
+    "config": ExitCode.USAGE,
+    "invalid-request": ExitCode.USAGE,
+    "not-found": ExitCode.NOT_FOUND,
+    "unauthorized": ExitCode.KEY_REFUSED,
+    "server-unreachable": ExitCode.UNREACHABLE,
+    "no-server": ExitCode.UNREACHABLE,
+    "limit": ExitCode.LIMIT,
+}
+
+
+def of_job(status: str) -> ExitCode:
+    """The code for an ended job; a job that has not ended is TIMED_OUT."""
+    return _BY_JOB_STATUS.get(status, ExitCode.TIMED_OUT)
+
+
+def of_error(error: OrchestratorError) -> ExitCode:
+    """The code for an error: that of its class, or of the nearest one above which has one."""
+    kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
+    return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)
+
+
+def table() -> str:
+    """The table as text, one code a line."""
+    return "\n".join(f"{code.value:>5}  {meaning}" for code, meaning in MEANINGS.items())

@@ -1,0 +1,112 @@
+"""Following a job to its end: a thread listens, the main thread shows and takes Ctrl-C."""
+
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from orchestrator.api.client import ClientError, OrchestratorClient
+from orchestrator.cli.display import Display
+from orchestrator.cli.surroundings import Surroundings
+
+TICK_SECONDS = 0.25
+
+
+class Left(KeyboardInterrupt):
+    """The user left before the job had ended."""
+
+
+class Ended:
+    """The last thing a listener says."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.answer = answer
+
+
+News = dict[str, Any] | Ended | Exception
+
+
+def follow(
+    surroundings: Surroundings, client: OrchestratorClient, job_id: str, display: Display
+) -> tuple[dict[str, Any], bool]:
+    """Show a job until it has ended; its last status, and whether it was interrupted.
+
+    The first Ctrl-C asks the job to stop, the second raises Left.
+    """
+    news = Listener(surroundings.client_at(client.api_url), job_id)
+    interrupted = False
+    while True:
+        try:
+            for item in news:
+                if isinstance(item, Ended):
+                    return item.answer, interrupted
+                _show(item, display)
+        except KeyboardInterrupt:
+            if interrupted:
+                raise Left from None
+            interrupted = True
+            _ask_to_stop(client, job_id, display)
+
+
+def _show(item: dict[str, Any] | None, display: Display) -> None:
+    if item is None:
+        display.tick()
+    else:
+        display.event(item)
+
+
+def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
+    display.say(f"asking job {job_id} to stop; press Ctrl-C again to leave without waiting")
+    try:
+        client.cancel(job_id)
+    except KeyboardInterrupt:
+        raise Left from None
+    except ClientError as error:
+        display.say(f"the job could not be asked to stop: {error.message}")
+
+
+class Listener:
+    """Iterates over a job's events; None when there is none for a moment; at last Ended."""
+
+    def __init__(self, client: OrchestratorClient, job_id: str) -> None:
+        self._news: queue.Queue[News] = queue.Queue()
+        # A daemon: whoever leaves early does not wait for the server.
+        threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
+
+    def _listen(self, client: OrchestratorClient, job_id: str) -> None:
+        try:
+            for event in client.events(job_id):
+                self._news.put(event)
+            self._news.put(Ended(client.wait(job_id)))
+        except Exception as error:
+            self._news.put(error)
+
+    def __iter__(self) -> "Listener":
+        return self
+
+    def __next__(self) -> dict[str, Any] | Ended | None:
+        try:
+            item = self._news.get(timeout=TICK_SECONDS)
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+@contextmanager
+def stop_signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and Ctrl-C also in background jobs of a shell."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

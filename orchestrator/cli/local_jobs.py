@@ -1,0 +1,134 @@
+"""Jobs as their files tell them, for when no server runs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.summary import all_tasks, tasks_of
+from orchestrator.cli.terminal import moment
+from orchestrator.core.errors import NotFound
+from orchestrator.core.states import ENDED_WORKER, SUCCEEDED_WORKER
+from orchestrator.security.paths import read_regular
+
+Answer = dict[str, Any]
+
+#: More than any status file has.
+STATUS_BYTES = 1024**3
+
+
+def root_jobs(workspace: Path) -> list[Answer]:
+    """The status of every root job, newest first."""
+    jobs = [job for path in workspace.glob("job_*") if (job := _status(path)) is not None]
+    return _newest_first(jobs)
+
+
+def _newest_first(jobs: list[Answer]) -> list[Answer]:
+    return sorted(jobs, key=lambda job: moment(job.get("created_at")) or 0, reverse=True)
+
+
+def all_jobs(workspace: Path) -> list[Answer]:
+    """Root jobs and their child jobs, newest first."""
+    roots = root_jobs(workspace)
+    jobs = [job for root in roots for job in (root, *root.get("child_jobs", ()))]
+    return _newest_first(jobs)
+
+
+def find_job(workspace: Path, job_id: str) -> Answer:
+    """The status of a root job or of a child job, as the server tells it. Raises NotFound."""
+    job = _found(workspace, job_id)
+    results = dict(job.get("results") or {})
+    results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
+    return {**job, "results": results}
+
+
+def _found(workspace: Path, job_id: str) -> Answer:
+    """As the file has it: ``child_results`` holds the workers of all child jobs of a worker."""
+    root = _status(workspace / f"job_{job_id}")
+    if root is not None:
+        return root
+    directory = directory_of(workspace, job_id)
+    root = _status(directory) or {}
+    parent = next(_parents(root, job_id), Answer())
+    tasks = [task for task in parent.get("child_results") or [] if task.get("job_id") == job_id]
+    record: Answer = next(
+        (job for job in root.get("child_jobs", ()) if job["job_id"] == job_id), {}
+    )
+    return _child(directory, job_id, tasks, record)
+
+
+def _of_last_child_jobs(task: Answer) -> Answer:
+    below = task.get("child_results") or []
+    last = [each for each in below if each.get("job_id") == task.get("child_job_id")]
+    return {**task, "child_results": [_of_last_child_jobs(each) for each in last]} if last else task
+
+
+def directory_of(workspace: Path, job_id: str) -> Path:
+    """The directory of the job, or of the root job that a child job belongs to.
+
+    Raises NotFound.
+    """
+    own = workspace / f"job_{job_id}"
+    if _status(own) is not None:
+        return own
+    for job in root_jobs(workspace):
+        if any(_parents(job, job_id)):
+            return workspace / f"job_{job['job_id']}"
+    raise NotFound(f"there is no job {job_id} in {workspace}")
+
+
+def workers_of(workspace: Path, job_id: str) -> set[str] | None:
+    """The workers of a child job and all below; None for a root job: all in its directory."""
+    job = _found(workspace, job_id)
+    if "root_job_id" not in job:
+        return None
+    return {str(task.get("worker_id")) for task in all_tasks(tasks_of(job))}
+
+
+def _status(directory: Path) -> Answer | None:
+    path = directory / "status.json"
+    content = read_regular(path, STATUS_BYTES)
+    if content is None:
+        return None
+    try:
+        status = json.loads(content)
+    except ValueError as error:
+        click.echo(f"{path} is damaged, its job is left out: {error}", err=True)
+        return None
+    return status if isinstance(status, dict) and "job_id" in status else None
+
+
+def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
+    """The workers of ``job`` that started the child job."""
+    for task in all_tasks(tasks_of(job)):
+        if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
+            yield dict(task)
+
+
+def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
+    """A child job, put together from what its parent worker's entry says of it."""
+    report = str(_report(directory, job_id))
+    return {
+        "job_id": job_id,
+        "root_job_id": directory.name.removeprefix("job_"),
+        "status": _outcome(tasks),
+        **record,
+        "results": {"tasks": tasks, "workspace": str(directory), "final_report": report},
+    }
+
+
+def _report(directory: Path, job_id: str) -> Path:
+    return directory / "reports" / f"job_{job_id}.md"
+
+
+def _outcome(tasks: list[Answer]) -> str:
+    """How a child job went, or how far it is, from its workers."""
+    statuses = [task.get("status") for task in tasks]
+    if not all(status in ENDED_WORKER for status in statuses):
+        return "running"
+    good = sum(status in SUCCEEDED_WORKER for status in statuses)
+    if good == len(statuses):
+        return "completed"
+    return "partial" if good else "failed"

@@ -1,0 +1,169 @@
+"""The server of this folder: whether it runs, starting it in the background, stopping it."""
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.api.client_discovery import ServerRecord, read_record
+from orchestrator.cli.local_jobs import root_jobs
+from orchestrator.cli.running_server import running_server
+from orchestrator.cli.surroundings import OWN_FOLDER, Surroundings
+from orchestrator.core.errors import ConfigError, Unavailable
+from orchestrator.core.states import ENDED_JOB
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
+POLL_SECONDS = 0.05
+SHOWN_LOG_LINES = 15
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str]:
+    """The URL of the server that runs for the folder; starts one when there is none.
+
+    One that was started here is stopped at the end, unless ``keep``, or other jobs need it.
+    """
+    if record := running_server(surroundings.workspace):
+        yield record.url
+        return
+    process, log = _start(surroundings, say)
+    try:
+        started = _ready(process, surroundings.workspace, log)
+        say(f"started the server at {started.url}")
+        yield started.url
+    except KeyboardInterrupt:
+        _leave(process, surroundings.workspace)
+        raise
+    except BaseException:
+        _stop(process, say, _unfinished(surroundings))
+        raise
+    if keep:
+        say(f"the server goes on at {started.url} (process {process.pid})")
+    else:
+        _stop(process, say, _unfinished(surroundings))
+
+
+#: Nobody but the owner reads what a server says.
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+def _start(surroundings: Surroundings, say: Say) -> tuple[subprocess.Popen[bytes], Path]:
+    from orchestrator.config import load
+
+    settings = load(surroundings.folder, environ=surroundings.environ).settings
+    port = _port(settings, read_record(surroundings.workspace), say)
+    log = settings.logging.log_dir / "server.log"
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = os.fdopen(os.open(log, _APPENDING, 0o600), "ab")
+    except OSError as error:
+        raise ConfigError(f"{log} cannot be written: {error.strerror}") from error
+    with output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", str(port)],
+            cwd=OWN_FOLDER,
+            env={**surroundings.environ, "PYTHONPATH": str(OWN_FOLDER)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for this program; it asks the server itself.
+            start_new_session=True,
+        )
+    return process, log
+
+
+def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
+    """The port a server that crashed here had, else the configured one, else any free one."""
+    configured = settings.api.port
+    had = previous.url.rstrip("/").rpartition(":")[2] if previous else ""
+    if had.isdigit() and is_free(settings.api.host, int(had)):
+        return int(had)
+    if is_free(settings.api.host, configured):
+        return configured
+    say(f"port {configured} is taken by something else; using a free one")
+    return 0
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens there; what else may be wrong with it is for the server to say."""
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return True
+    return not any(_is_taken(family, place) for family, *_, place in places)
+
+
+def _is_taken(family: int, place: tuple[object, ...]) -> bool:
+    try:
+        socket.create_server(place, family=family).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _ready(process: subprocess.Popen[bytes], workspace: Path, log: Path) -> ServerRecord:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None
+        # Asked after the poll: when another start was faster, its server is as good.
+        if record := running_server(workspace):
+            return record
+        if ended:
+            raise Unavailable(f"the server did not start; its log, {log}, ends with:\n{_end(log)}")
+        time.sleep(POLL_SECONDS)
+    raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log}")
+
+
+def _end(log: Path) -> str:
+    try:
+        lines = log.read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(f"  {line}" for line in lines[-SHOWN_LOG_LINES:])
+
+
+def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
+    """Let the server stop, without a word with it: it may hang, and somebody is in a hurry.
+
+    One unfinished job is the one that is being left.
+    """
+    unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
+    if len(unfinished) <= 1:
+        process.terminate()
+
+
+def _unfinished(surroundings: Surroundings) -> int:
+    """How many root jobs the server still works on."""
+    from orchestrator.api.client import ClientError
+
+    try:
+        with surroundings.client() as client:
+            pages = [client.jobs(status=s, page_size=100) for s in ("pending", "running")]
+    except ClientError:
+        return 0
+    return sum(not job.get("depth") for page in pages for job in page["jobs"])
+
+
+def _stop(process: subprocess.Popen[bytes], say: Say, unfinished: int) -> None:
+    if process.poll() is not None:
+        return
+    if unfinished:
+        say(f"{unfinished} other jobs run, so the server goes on; to stop it: kill {process.pid}")
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        say(f"the server (process {process.pid}) is still stopping")

@@ -1,0 +1,102 @@
+"""Log files of workers: their last lines, and following many of them at once."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.security.paths import open_plain
+
+POLL_SECONDS = 0.1
+BLOCK_BYTES = 65536
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogFile:
+    worker_id: str
+    path: Path
+
+    @classmethod
+    def of(cls, path: Path) -> "LogFile":
+        """The worker of ``depth_1_worker_2_1.log`` is ``worker_2_1``."""
+        return cls(worker_id=path.stem.split("_", 2)[2], path=path)
+
+
+def tail_lines(path: Path, count: int | None) -> list[str]:
+    """The last ``count`` lines of a file, or all of it; none of a file that is not there."""
+    try:
+        with open_plain(path) as file:
+            file.seek(tail_offset(path, count))
+            return file.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def tail_offset(path: Path, count: int | None) -> int:
+    """Where the last ``count`` lines of a file begin."""
+    if count is None:
+        return 0
+    with open_plain(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        start, tail = end, b""
+        # A line end at the very end begins no further line.
+        while start > 0 and tail.removesuffix(b"\n").count(b"\n") < count:
+            start = max(0, start - BLOCK_BYTES)
+            file.seek(start)
+            tail = file.read(end - start)
+    lines = tail.splitlines(keepends=True)
+    return end - sum(len(line) for line in lines[len(lines) - min(count, len(lines)) :])
+
+
+class _Follower:
+    """One growing file; gives whole lines only, until it is asked for the rest."""
+
+    def __init__(self, file: LogFile, tail: int | None) -> None:
+        self._worker_id = file.worker_id
+        self._file = open_plain(file.path)
+        self._file.seek(tail_offset(file.path, tail))
+        self._rest = b""
+
+    def news(self) -> Iterator[tuple[str, str]]:
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        yield from ((self._worker_id, self._text(line)) for line in lines)
+
+    def rest(self) -> Iterator[tuple[str, str]]:
+        if self._rest:
+            yield self._worker_id, self._text(self._rest)
+
+    def close(self) -> None:
+        self._file.close()
+
+    @staticmethod
+    def _text(line: bytes) -> str:
+        return line.decode("utf-8", errors="replace").removesuffix("\r")
+
+
+def follow_files(
+    find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
+) -> Iterator[tuple[str, str]]:
+    """(worker, line) as they are written, new files included, until ``ended``.
+
+    ``tail`` counts for the files that are there at the beginning.
+    """
+    followed: dict[Path, _Follower] = {}
+    try:
+        while True:
+            # Asked before the files are read, so that nothing written before the end is missed.
+            last = ended()
+            for file in find():
+                if file.path not in followed:
+                    followed[file.path] = _Follower(file, tail)
+            for follower in followed.values():
+                yield from follower.news()
+            if last:
+                break
+            tail = None
+            time.sleep(POLL_SECONDS)
+        for follower in followed.values():
+            yield from follower.rest()
+    finally:
+        for follower in followed.values():
+            follower.close()

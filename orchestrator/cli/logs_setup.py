@@ -1,0 +1,62 @@
+"""The server's own log: JSON, one object a line, or plain text."""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from orchestrator.config import Settings
+from orchestrator.launchers.masking import Masker
+from orchestrator.security.private_log import PrivateLog
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+#: All but tab and newline: a terminal would obey them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class JsonLines(logging.Formatter):
+    """The message with everything that was passed as ``extra``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+class Inert(logging.Formatter):
+    """Another formatter's text without secrets and control characters."""
+
+    def __init__(self, form: logging.Formatter, mask: Callable[[str], str]) -> None:
+        super().__init__()
+        self._form = form
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _CONTROL.sub(_escaped, self._mask(self._form.format(record)))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\x{ord(found.group()):02x}"
+
+
+def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
+    """Log to ``logging.log_dir``/orchestrator.log, rotated by size, and warnings to stderr."""
+    chosen = settings.logging
+    mask = Masker(secrets).text
+    file = PrivateLog(chosen.log_dir / "orchestrator.log")
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    file.setFormatter(Inert(JsonLines() if chosen.enable_structured else plain, mask))
+    console = logging.StreamHandler()
+    console.setLevel(logging.WARNING)
+    console.setFormatter(Inert(plain, mask))
+    logging.basicConfig(level=chosen.level.value, handlers=[file, console], force=True)
+    # It warns of every full task queue; the API measures that itself.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -1,0 +1,118 @@
+"""A job's progress, as told by its events; how it is shown is not known here."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.cli.terminal import duration, moment, one_line
+from orchestrator.core.states import ENDED_WORKER, SUCCEEDED_WORKER
+
+REASON_CHARACTERS = 160
+_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+_ENDED = {str(status) for status in ENDED_WORKER}
+
+Event = Mapping[str, Any]
+
+
+@dataclass
+class Progress:
+    """Takes events one by one; every event gives at most one line of news."""
+
+    #: By worker: its status.
+    workers: dict[str, str] = field(default_factory=dict)
+    #: By running worker: when it started, in seconds since the epoch.
+    started_at: dict[str, float] = field(default_factory=dict)
+    agents: dict[str, str] = field(default_factory=dict)
+    child_jobs: int = 0
+
+    def take(self, event: Event) -> str | None:
+        """Note what happened; the line that tells it, or None when it is no news."""
+        kind = str(event["kind"])
+        worker = event.get("worker_id")
+        facts = event.get("data") or {}
+        if kind == "child_job_refused":
+            said = one_line(facts.get("detail"), REASON_CHARACTERS)
+            return f"{indent(str(worker))}{worker} was refused a child job: {said}"
+        if kind.startswith("worker_") and worker:
+            at = moment(event.get("at")) or time.time()
+            return indent(str(worker)) + self._worker(kind, str(worker), facts, at)
+        return self._job(kind, str(event["job_id"]), facts)
+
+    def _worker(self, kind: str, worker: str, facts: Mapping[str, Any], at: float) -> str:
+        if kind == "worker_started":
+            return self._started(worker, facts, at)
+        if kind == "worker_waiting":
+            self.workers[worker] = "waiting"
+            jobs = ", ".join(map(str, facts.get("child_job_ids") or ()))
+            return f"{worker} waits for child job {jobs}".rstrip()
+        if kind == "worker_resumed":
+            self.workers[worker] = "running"
+            return f"{worker} goes on"
+        if kind == "worker_retrying":
+            self.workers[worker] = "pending"
+            delay = duration(float(facts.get("delay_seconds") or 0))
+            return f"{worker} is tried again in {delay}{because(facts)}"
+        return self._ended(worker, facts, at)
+
+    def _started(self, worker: str, facts: Mapping[str, Any], at: float) -> str:
+        self.workers[worker] = "running"
+        self.started_at[worker] = at
+        self.agents[worker] = str(facts.get("agent") or "")
+        attempt = int(facts.get("attempt") or 1)
+        again = f", attempt {attempt}" if attempt > 1 else ""
+        return f"{worker} started ({self.agents[worker]}{again})"
+
+    def _ended(self, worker: str, facts: Mapping[str, Any], at: float) -> str:
+        status = str(facts.get("status") or "ended")
+        self.workers[worker] = status
+        began = self.started_at.pop(worker, None)
+        took = f" after {duration(at - began)}" if began is not None else ""
+        return f"{worker} {status.replace('_', ' ')}{took}{because(facts)}"
+
+    def _job(self, kind: str, job: str, facts: Mapping[str, Any]) -> str | None:
+        if kind == "job_submitted":
+            worker = facts.get("parent_worker_id")
+            if not worker:
+                return None
+            self.child_jobs += 1
+            request = one_line(facts.get("request"), 80)
+            return f"{indent(str(worker))}{worker} started child job {job}: {request}"
+        if kind == "job_cancel_requested":
+            return f"job {job} is being stopped"
+        if kind == "job_retried":
+            return f"job {job} runs again what did not succeed"
+        return None
+
+    def counts(self) -> Counter[str]:
+        return Counter(self.workers.values())
+
+    def running(self) -> Iterator[tuple[str, float]]:
+        """Workers whose process runs, with the time they started, oldest first."""
+        for worker, at in self.started_at.items():
+            if self.workers[worker] == "running":
+                yield worker, at
+
+    def counters(self) -> str:
+        """Such as ``3 done, 1 failed, 2 running, 1 waiting``."""
+        counts = self.counts()
+        done = sum(counts[status] for status in _SUCCEEDED)
+        lost = sum(counts[status] for status in _ENDED - _SUCCEEDED)
+        parts = [
+            (done, "done"),
+            (lost, "failed"),
+            (counts["running"], "running"),
+            (counts["waiting"], "waiting"),
+        ]
+        return ", ".join(f"{n} {word}" for n, word in parts if n or word in ("done", "running"))
+
+
+def indent(worker_id: str) -> str:
+    """Two blanks for each depth: ``worker_2_1`` is one below ``worker_2``."""
+    return "  " * max(0, worker_id.count("_") - 1)
+
+
+def because(facts: Mapping[str, Any]) -> str:
+    reason = one_line(facts.get("reason"), REASON_CHARACTERS)
+    return f": {reason}" if reason else ""

@@ -1,0 +1,84 @@
+"""``orchestrator run``: one request from start to end."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from orchestrator.cli.asking import Asked, RequestCommand, asked, request_options
+from orchestrator.cli.exit_codes import ExitCode, of_job
+from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
+from orchestrator.cli.terminal import terminal_width
+
+
+@click.command("run", cls=RequestCommand)
+@request_options
+@click.option("--plan-only", is_flag=True, help="Show the tasks and run nothing.")
+@click.option("--keep-server", is_flag=True, help="Leave a server that was started running.")
+@json_option
+@pass_surroundings
+def run_command(
+    surroundings: Surroundings, /, plan_only: bool, keep_server: bool, **options: Any
+) -> int:
+    """Run REQUEST to its end, with live progress.
+
+    Uses the server that runs for this folder, else starts one and stops it afterwards. The first
+    Ctrl-C asks the job to stop, the second leaves at once.
+    """
+    job = asked(**options)
+    if plan_only:
+        from orchestrator.cli.plan import show_plan
+
+        return show_plan(surroundings, job, as_yaml=False)
+    from orchestrator.cli.following import Left, stop_signals_interrupt
+
+    with stop_signals_interrupt():
+        try:
+            return _run(surroundings, job, keep_server)
+        except Left:
+            click.echo("left before the job had ended; see: orchestrator status", err=True)
+            return ExitCode.INTERRUPTED
+
+
+def _run(surroundings: Surroundings, job: Asked, keep_server: bool) -> int:
+    from orchestrator.cli.display import display_for
+
+    display = display_for(surroundings)
+    url = surroundings.environ.get("ORCHESTRATOR_API_URL")
+    if url:
+        return _run_at(url, surroundings, job, display)
+    from orchestrator.cli.local_server import server_for
+
+    with server_for(surroundings, display.say, keep_server) as url:
+        return _run_at(url, surroundings, job, display)
+
+
+def _run_at(url: str, surroundings: Surroundings, job: Asked, display: Any) -> int:
+    from orchestrator.cli.following import follow
+
+    with surroundings.client_at(url) as client:
+        accepted = client.orchestrate(job.request, job.given_tasks, **job.config)
+        job_id = str(accepted["job_id"])
+        display.say(f"job {job_id} accepted")
+        try:
+            answer, interrupted = follow(surroundings, client, job_id, display)
+        finally:
+            display.close()
+    _show(answer, surroundings)
+    if interrupted and answer["status"] == "cancelled":
+        return ExitCode.INTERRUPTED
+    return of_job(str(answer["status"]))
+
+
+def _show(answer: dict[str, Any], surroundings: Surroundings) -> None:
+    from orchestrator.cli.summary import nothing_built, summary_lines
+
+    answer.pop("timed_out", None)
+    if not surroundings.as_json:
+        click.echo("\n".join(summary_lines(answer, terminal_width())))
+        return
+    if notice := nothing_built(answer):
+        click.echo(notice, err=True)
+    json.dump(answer, sys.stdout, indent=2)
+    click.echo()

@@ -1,0 +1,27 @@
+"""Whether a server runs for a workspace."""
+
+from pathlib import Path
+
+from orchestrator.api.client_discovery import ServerRecord, read_record
+from orchestrator.cli.processes import is_same_process
+
+
+def running_server(workspace: Path) -> ServerRecord | None:
+    """The server of ``workspace``, if its process lives and answers."""
+    record = read_record(workspace)
+    if record is None or not is_same_process(record.pid, record.started_at):
+        return None
+    return record if _answers(record.url) else None
+
+
+def _answers(url: str) -> bool:
+    from orchestrator.api.client import ApiError, ClientError, OrchestratorClient
+
+    try:
+        with OrchestratorClient(url, retry_seconds=0) as client:
+            client.health()
+    except ApiError:
+        return True  # alive, though not ready
+    except (ClientError, ValueError):
+        return False
+    return True

@@ -1,0 +1,22 @@
+"""``orchestrator serve``: the server of this folder, until it is stopped."""
+
+import click
+
+from orchestrator.cli.surroundings import Surroundings, pass_surroundings
+
+
+@click.command("serve")
+@click.option("--host", metavar="NAME", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="0: any free port.")
+@pass_surroundings
+def serve_command(surroundings: Surroundings, host: str | None, port: int | None) -> int:
+    """Serve the REST API until SIGTERM or Ctrl-C."""
+    from orchestrator.cli.server import serve
+
+    given = {"api.host": host, "api.port": None if port is None else str(port)}
+    flags = {name: value for name, value in given.items() if value is not None}
+    return serve(surroundings.folder, flags=flags, on_ready=_tell)
+
+
+def _tell(url: str) -> None:
+    click.echo(f"serving at {url} (Ctrl-C stops it)", err=True)

@@ -1,0 +1,170 @@
+"""The server's process: job manager and API together, from start to signal."""
+
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+from wsgiref.types import WSGIApplication
+
+from orchestrator import __version__
+from orchestrator.api.app import close_app, create_app
+from orchestrator.api.client_discovery import RECORD_NAME, read_record
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.server import PortTaken, Server
+from orchestrator.api.server import serve as serve_app
+from orchestrator.app import JobManager, build, own_secrets
+from orchestrator.cli.logs_setup import set_up_logging
+from orchestrator.config import Settings, load
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.launchers import crashing
+from orchestrator.security.paths import write_private
+
+logger = logging.getLogger(__name__)
+
+#: What requests that are being answered get when the server stops.
+SHUTDOWN_SECONDS = 10.0
+SWITCH_SECONDS = 0.0003
+SIGNAL_SECONDS = 0.5
+
+
+def serve(
+    folder: Path,
+    *,
+    flags: Mapping[str, str] | None = None,
+    on_ready: Callable[[str], None] = lambda url: None,
+) -> int:
+    """Serve until SIGTERM or SIGINT; ``on_ready`` is told the URL. Raise OrchestratorError."""
+    crashing.arm_from(os.environ)
+    settings = load(folder, environ=os.environ, flags=flags).settings
+    # Nothing that it writes, nor any worker, is for other users of this machine.
+    os.umask(0o077)
+    set_up_logging(settings, own_secrets(settings))
+    # Short turns at the interpreter: a call must not wait while a large report is written.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    stop = _on_signals()
+    manager = build(folder, settings)
+    manager.open()
+    try:
+        _serve(manager, settings, "api.port" in (flags or {}), stop, on_ready)
+    finally:
+        manager.close()
+    return 0
+
+
+def _serve(
+    manager: JobManager,
+    settings: Settings,
+    port_given: bool,
+    stop: threading.Event,
+    on_ready: Callable[[str], None],
+) -> None:
+    api = settings.api
+    options = api_options(settings)
+    app = create_app(manager.service, options)
+    ports = [api.port] if port_given and api.port else _ports(manager.workspace.root, api.port)
+    server = _bind(app, settings, ports)
+    record = manager.workspace.root / RECORD_NAME
+    try:
+        manager.start(server.url)
+        server.start()
+        _write_record(record, server.url)
+        on_ready(server.url)
+        # What is loaded by now stays: looking it over again and again is a third of the time that
+        # reports take.
+        gc.collect()
+        gc.freeze()
+        # A signal may reach any thread (one that comes while the process is stopped does); its
+        # handler runs in this one, which therefore has to wake up by itself.
+        while not stop.wait(SIGNAL_SECONDS):
+            pass
+    finally:
+        manager.stop_workers()
+        close_app(app)
+        server.close()
+        server.wait(SHUTDOWN_SECONDS)
+        manager.stop()
+        # Workers that go on call this address: the next server takes it again.
+        if not manager.leaves_workers:
+            record.unlink(missing_ok=True)
+
+
+def api_options(settings: Settings) -> ApiOptions:
+    limits = settings.limits
+    return ApiOptions(
+        host=settings.api.host,
+        max_request_bytes=limits.max_request_bytes,
+        submissions_per_minute=limits.submissions_per_minute,
+        reads_per_minute=limits.reads_per_minute,
+        audit_directory=settings.logging.log_dir,
+        secrets=own_secrets(settings),
+    )
+
+
+def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Server:
+    """Listen on the first port that is free. Raise PortTaken for the last one."""
+    api = settings.api
+    for port in ports:
+        try:
+            return serve_app(
+                app,
+                host=api.host,
+                port=port,
+                threads=api.threads,
+                connection_limit=api.connection_limit,
+                max_request_bytes=settings.limits.max_request_bytes,
+            )
+        except PortTaken as error:
+            if port == ports[-1]:
+                raise
+            logger.warning("the port of the server before this one is taken: %s", error.message)
+    raise AssertionError("unreachable")
+
+
+def _ports(workspace: Path, configured: int) -> Sequence[int]:
+    """A server that was killed comes back on its old port: its workers know no other."""
+    previous = read_record(workspace)
+    if previous is None and (workspace / RECORD_NAME).exists():
+        path = workspace / RECORD_NAME
+        logger.warning("%s cannot be read: the port of the server before this one is lost", path)
+    had = urlsplit(previous.url).port if previous else None
+    return list(dict.fromkeys([had or configured, configured]))
+
+
+def _write_record(path: Path, url: str) -> None:
+    record = {
+        "url": url,
+        "pid": os.getpid(),
+        "started_at": time.time(),
+        "version": __version__,
+    }
+    write_private(path, json.dumps(record).encode())
+
+
+def _on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _stop_or_leave(stop))
+    return stop
+
+
+def _stop_or_leave(stop: threading.Event) -> None:
+    """The first signal ends in good order, the second one at once."""
+    if stop.is_set():
+        os._exit(130)
+    stop.set()
+
+
+def main() -> None:
+    """``python api_server.py``."""
+    folder = Path(__file__).absolute().parents[2]
+    try:
+        sys.exit(serve(folder, on_ready=lambda url: print(f"serving at {url}", file=sys.stderr)))
+    except OrchestratorError as error:
+        sys.exit(f"api_server.py: {error.message}")

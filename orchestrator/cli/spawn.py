@@ -1,0 +1,306 @@
+"""``orchestrator spawn``: start a child job from a worker written in any language.
+
+Standard library only, and nothing of this package is imported: it runs as
+``python -S -E spawn.py`` and has to start in a fraction of the time that the other commands take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+import time
+
+# http.client, urllib and typing would double the time that a start takes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Answer = dict[str, Any]
+
+# The table in cli/exit_codes.py; a test compares the two.
+OK, FAILED, USAGE, NOT_FOUND, KEY_REFUSED, UNREACHABLE, PARTIAL, LIMIT = range(8)
+INTERRUPTED = 130
+EXIT_BY_JOB_STATUS = {"completed": OK, "partial": PARTIAL, "failed": FAILED, "cancelled": FAILED}
+EXIT_BY_HTTP_STATUS = {401: KEY_REFUSED, 403: KEY_REFUSED, 404: NOT_FOUND, 413: USAGE, 422: USAGE}
+LIMIT_TYPES, BUSY = ("cycle", "recursion-disabled"), (429, 502, 503, 504)
+
+ANSWER_TIMEOUT_SECONDS = 30
+#: One call of the server's bounded wait.
+WAIT_SECONDS = 100
+#: A server that restarts is back well within this.
+PATIENCE_SECONDS = 300
+LONGEST_DELAY_SECONDS = 5.0
+SHOWN_LINES, SHOWN_CHARACTERS = 12, 1500
+
+
+class Stop(Exception):
+    """Ends the program with a code, after a message on standard error."""
+
+    def __init__(self, code: int, message: str, problem: Answer | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.problem = problem or {"type": "about:blank", "title": message, "detail": message}
+
+
+class Server:
+    """The server of this worker; every call is tried again while the server restarts."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url, key
+        self._address, self._prefix = split(url)
+
+    def submit(self, body: Answer, idempotency_key: str) -> Answer:
+        return self._call("POST", "/api/v1/orchestrate", body, idempotency_key)
+
+    def wait(self, job_id: str) -> Answer:
+        """The status of the job once it has ended."""
+        while True:
+            answer = self._call("GET", f"/api/v1/jobs/{job_id}/wait?timeout={WAIT_SECONDS}")
+            if answer.get("status") in EXIT_BY_JOB_STATUS:
+                return answer
+
+    def _call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        delay, told = 0.1, False
+        while True:
+            try:
+                status, retry_after, answer = self._once(method, path, body, key)
+            except OSError as error:
+                status, retry_after, answer = 0, None, {"detail": str(error)}
+            if 200 <= status < 300:
+                return answer
+            if status not in (0, *BUSY):
+                raise refusal(status, answer)
+            delay = retry_after or delay
+            if time.monotonic() + delay > deadline:
+                why = answer.get("detail") or "busy"
+                raise Stop(UNREACHABLE, f"no answer from the server at {self._url}: {why}")
+            if not told and delay > 1:
+                tell(f"the server does not answer; trying for {PATIENCE_SECONDS} s")
+                told = True
+            time.sleep(delay)
+            delay = min(delay * 2, LONGEST_DELAY_SECONDS)
+
+    def _once(
+        self, method: str, path: str, body: Answer | None, key: str
+    ) -> tuple[int, float | None, Answer]:
+        """HTTP status, seconds of ``Retry-After``, and the answer. Raises OSError."""
+        timeout = ANSWER_TIMEOUT_SECONDS + (WAIT_SECONDS if method == "GET" else 0)
+        with socket.create_connection(self._address, timeout) as connection:
+            connection.sendall(self._message(method, path, body, key))
+            with connection.makefile("rb") as stream:
+                return understood(stream.read())
+
+    def _message(self, method: str, path: str, body: Answer | None, key: str) -> bytes:
+        """An HTTP/1.0 request: its answer comes in one piece and ends with the connection."""
+        content = b"" if body is None else json.dumps(body).encode()
+        host, port = self._address
+        head = (
+            f"{method} {self._prefix}{path} HTTP/1.0\r\n"
+            f"Host: {f'[{host}]' if ':' in host else host}:{port}\r\n"
+            f"X-API-Key: {self._key}\r\nConnection: close\r\n"
+        )
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+            head += f"Idempotency-Key: {key}\r\n"
+        return f"{head}\r\n".encode("latin-1") + content
+
+
+def split(url: str) -> tuple[tuple[str, int], str]:
+    """Host and port, and what comes before each path. The server speaks HTTP without TLS."""
+    scheme, _, rest = url.partition("://")
+    place, _, prefix = rest.rstrip("/").partition("/")
+    host, colon, port = place.rpartition(":")
+    if not colon or place.endswith("]"):
+        host, port = place, "80"
+    if scheme != "http" or not host or not port.isdigit():
+        raise Stop(USAGE, f"ORCHESTRATOR_API_URL is no address: {url!r}")
+    return (host.strip("[]"), int(port)), f"/{prefix}" if prefix else ""
+
+
+def understood(message: bytes) -> tuple[int, float | None, Answer]:
+    """The parts of a whole HTTP answer; raises OSError for one that broke off."""
+    head, blank, content = message.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    status = first.split(" ")[1:2]
+    if not blank or not status or not status[0].isdigit():
+        raise OSError("the connection broke off")
+    fields = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    length, after = fields.get("content-length", ""), fields.get("retry-after", "")
+    if length.isdigit() and len(content) < int(length):
+        raise OSError("the connection broke off")
+    return int(status[0]), float(after) if after.isdigit() else None, parsed(content)
+
+
+def parsed(content: bytes) -> Answer:
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    return {"detail": content[:200].decode("utf-8", "replace")}
+
+
+def refusal(status: int, problem: Answer) -> Stop:
+    """The end for an error answer: its detail, and what the caller may still do."""
+    slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
+    limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
+    detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+    left = problem.get("left")
+    if isinstance(left, dict) and left:
+        detail += "\nleft: " + ", ".join(f"{name} {value}" for name, value in left.items())
+    code = LIMIT if limit else EXIT_BY_HTTP_STATUS.get(status, FAILED)
+    return Stop(code, detail, {**problem, "status": status})
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="orchestrator spawn",
+        description="Start a child job from inside a worker. Prints its id, or, with --wait, "
+        "its results.",
+        epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 usage, 3 not found, 4 key refused, "
+        "5 server unreachable, 6 partial, 7 refused by a limit, 130 interrupted.",
+        # Asking for the terminal's width at each start would load another module.
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
+    )
+    add = made.add_argument
+    add("request", nargs="?", help="what to do, in words")
+    add("--tasks", metavar="FILE", help="explicit tasks as JSON: a file, or - for standard input")
+    add("--command", metavar="CMD", help="run this one shell command instead of splitting the text")
+    add("--max-workers", type=int, metavar="N", help="workers that run at the same time")
+    add("--timeout", type=float, metavar="S", help="seconds each task may take")
+    add("--agent", metavar="NAME", help="the agent for tasks that name none")
+    add("--wait", action="store_true", help="wait until the job has ended")
+    add("--json", action="store_true", help="print the server's answer as JSON")
+    add("--idempotency-key", metavar="K", help="the same key never starts a second job")
+    return made
+
+
+def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
+    """The request to post; raises Stop for what cannot be one."""
+    tasks = tasks_of(options)
+    request = options.request or options.command
+    if not request:
+        raise Stop(USAGE, 'say what to do: orchestrator spawn "..."; all options: -h')
+    config = {
+        "max_workers": options.max_workers,
+        "default_timeout": options.timeout,
+        "agent": options.agent,
+        "current_depth": int(depth) + 1 if depth and depth.isdigit() else None,
+    }
+    given = {name: value for name, value in config.items() if value is not None}
+    return {"request": request, "config": given, **({"tasks": tasks} if tasks else {})}
+
+
+def tasks_of(options: argparse.Namespace) -> list[Any]:
+    if options.command is not None:
+        if options.tasks:
+            raise Stop(USAGE, "give either --command or --tasks, not both")
+        return [{"agent": "shell", "command": options.command}]
+    return read_tasks(options.tasks) if options.tasks else []
+
+
+def read_tasks(name: str) -> list[Any]:
+    try:
+        with open(0 if name == "-" else name, encoding="utf-8") as file:
+            tasks = json.load(file)
+    except (OSError, ValueError) as error:
+        raise Stop(USAGE, f"--tasks {name} cannot be read as JSON: {error}") from error
+    tasks = tasks.get("tasks") if isinstance(tasks, dict) else tasks
+    if not isinstance(tasks, list) or not tasks:
+        raise Stop(USAGE, f"--tasks {name} should hold a list of tasks, like [{{...}}, {{...}}]")
+    return tasks
+
+
+def connect() -> Server:
+    if os.environ.get("ORCHESTRATOR_OFFLINE"):
+        raise Stop(
+            UNREACHABLE,
+            "this worker has no network (workers.sandbox.network is false), "
+            "so it cannot start child jobs",
+        )
+    url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
+    if not url or not key:
+        raise Stop(
+            USAGE,
+            "this is no worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
+            'outside of workers, use: orchestrator submit "..."',
+        )
+    return Server(url, key)
+
+
+def summary(answer: Answer) -> str:
+    """The results of an ended job for a reader: a line on each task, then its output, cut."""
+    results = answer.get("results") or {}
+    tasks = results.get("tasks") or []
+    good = sum(task.get("status") in ("success", "recursive_success") for task in tasks)
+    lines = [f"job {answer['job_id']}: {answer['status']}, {good} of {len(tasks)} tasks succeeded"]
+    if answer.get("reason"):
+        lines.append(str(answer["reason"]))
+    for task in tasks:
+        lines += task_lines(task)
+    if results.get("final_report"):
+        lines.append(f"report: {results['final_report']}")
+    return "\n".join(lines)
+
+
+def task_lines(task: Answer) -> list[str]:
+    reason = f": {task['reason']}" if task.get("reason") else ""
+    output = printable(str(task.get("output") or "")).strip()
+    lines = output[:SHOWN_CHARACTERS].splitlines()[:SHOWN_LINES]
+    shown = "\n".join(lines)
+    if len(shown) < len(output):
+        lines.append("... (cut; all of it with --json)")
+    return [f"[{task.get('worker_id')}] {task.get('status')}{reason}", *("  " + t for t in lines)]
+
+
+def printable(text: str) -> str:
+    """Without the control characters that would steer a terminal."""
+    return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
+
+
+def tell(message: str) -> None:
+    print(f"orchestrator spawn: {message}", file=sys.stderr, flush=True)
+
+
+def spawn(options: argparse.Namespace) -> int:
+    server = connect()
+    body = body_of(options, os.environ.get("ORCHESTRATOR_DEPTH"))
+    key = options.idempotency_key or os.urandom(16).hex()
+    if not (key.isascii() and key.isprintable()):
+        raise Stop(USAGE, "--idempotency-key should be plain ASCII characters")
+    accepted = server.submit(body, key)
+    if accepted.get("duplicate"):
+        tell(f"job {accepted['job_id']} was started before for the same request")
+    if not options.wait:
+        print(json.dumps(accepted) if options.json else accepted["job_id"])
+        return OK
+    ended = server.wait(str(accepted["job_id"]))
+    print(json.dumps(ended) if options.json else printable(summary(ended)))
+    return EXIT_BY_JOB_STATUS[ended["status"]]
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    options = parser().parse_args(arguments)
+    try:
+        code = spawn(options)
+        sys.stdout.flush()
+    except Stop as stop:
+        said = f"orchestrator spawn: {printable(str(stop))}"
+        print(json.dumps(stop.problem) if options.json else said, file=sys.stderr)
+        code = stop.code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; a second complaint at exit helps nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = FAILED
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""``orchestrator status``: one job as a tree, or all jobs; with the server up or down."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.jobs import show_jobs
+from orchestrator.cli.summary import headline, nothing_built, tasks_of
+from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
+from orchestrator.cli.terminal import one_line, paint, terminal_width
+from orchestrator.core.states import ENDED_JOB
+
+WATCH_SECONDS = 1.0
+LISTED_JOBS = 20
+MAX_LINES = 200
+STATUS_WIDTH = len("recursive_success")
+
+
+def _bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return value.rstrip("/").rpartition("/")[2].removeprefix("job_") if value else None
+
+
+@click.command("status")
+@click.argument("job_id", metavar="[JOB]", required=False, callback=_bare)
+@click.option("--watch", is_flag=True, help="Show it again every second until it has ended.")
+@json_option
+@pass_surroundings
+def status_command(surroundings: Surroundings, job_id: str | None, watch: bool) -> int:
+    """Show JOB, or all jobs."""
+    if job_id is None:
+        if watch:
+            raise click.UsageError("--watch needs a JOB; list them: orchestrator jobs")
+        show_jobs(surroundings, None, LISTED_JOBS)
+        return ExitCode.OK
+    while True:
+        answer = find_status(surroundings, job_id)
+        _show(surroundings, answer, clear=watch)
+        if not watch or answer["status"] in ENDED_JOB:
+            return ExitCode.OK
+        time.sleep(WATCH_SECONDS)
+
+
+def find_status(surroundings: Surroundings, job_id: str) -> dict[str, Any]:
+    """From the server; from the job's files when none runs. Raises NotFound."""
+    client = surroundings.client_if_running()
+    if client is not None:
+        from orchestrator.cli.status_rows import status_with_all_workers
+
+        with client:
+            return status_with_all_workers(client, job_id)
+    from orchestrator.cli.local_jobs import find_job
+
+    answer = find_job(surroundings.workspace, job_id)
+    if answer["status"] not in ENDED_JOB:
+        click.echo("no server is running; this is how things stood when it stopped", err=True)
+    return answer
+
+
+def _show(surroundings: Surroundings, answer: dict[str, Any], clear: bool) -> None:
+    if surroundings.as_json:
+        click.echo(json.dumps(answer, indent=None if clear else 2))
+        return
+    if clear:
+        click.clear()
+    click.echo("\n".join(status_lines(answer, terminal_width())))
+
+
+def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
+    lines = [headline(answer)]
+    if answer.get("request"):
+        lines.append(f"  {one_line(answer['request'], width - 2)}")
+    if answer.get("reason"):
+        lines.append(f"  {one_line(answer['reason'], width - 2)}")
+    tree = list(_tree(tasks_of(answer), 1, width))
+    lines += tree[:MAX_LINES]
+    if len(tree) > MAX_LINES:
+        lines.append(f"  ... and {len(tree) - MAX_LINES} more; all of them: --json")
+    if notice := nothing_built(answer):
+        lines += ["", notice]
+    results = answer.get("results") or {}
+    if answer["status"] in ENDED_JOB and results.get("final_report"):
+        lines.append(f"Result: {results['final_report']}")
+    elif results.get("workspace"):
+        lines.append(f"Logs:   {results['workspace']}/logs")
+    return lines
+
+
+def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
+    for task in tasks:
+        name = "  " * depth + str(task.get("worker_id") or "")
+        says = task.get("reason") or task.get("output") or task.get("title")
+        said = one_line(says, max(20, width - 25 - STATUS_WIDTH))
+        yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+        yield from _tree(task.get("child_results") or [], depth + 1, width)

@@ -1,0 +1,75 @@
+"""``orchestrator wait``, ``cancel`` and ``retry``."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.exit_codes import ExitCode, of_job
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    job_argument,
+    json_option,
+    pass_surroundings,
+)
+
+SECONDS = click.FloatRange(min=0)
+
+
+@click.command("wait")
+@job_argument
+@click.option("--timeout", type=SECONDS, metavar="S", help="Give up after so many seconds (124).")
+@json_option
+@pass_surroundings
+def wait_command(surroundings: Surroundings, job_id: str, timeout: float | None) -> int:
+    """Wait until JOB has ended; exit like the job."""
+    answer = _ended_on_disk(surroundings, job_id)
+    if answer is None:
+        with surroundings.client() as client:
+            answer = client.wait(job_id, timeout)
+    if answer.pop("timed_out", False):
+        click.echo(f"job {job_id} is still {answer['status']}", err=True)
+    _print(surroundings, answer)
+    return of_job(str(answer["status"]))
+
+
+def _ended_on_disk(surroundings: Surroundings, job_id: str) -> dict[str, Any] | None:
+    """The status of an ended job when no server runs; there is nothing to wait for then."""
+    from orchestrator.cli.local_jobs import find_job
+    from orchestrator.core.errors import NotFound
+
+    if surroundings.client_if_running() is not None:
+        return None
+    try:
+        answer = find_job(surroundings.workspace, job_id)
+    except NotFound:
+        return None
+    return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
+
+
+@click.command("cancel")
+@job_argument
+@json_option
+@pass_surroundings
+def cancel_command(surroundings: Surroundings, job_id: str) -> None:
+    """Stop JOB and all its child jobs, processes included."""
+    with surroundings.client() as client:
+        _print(surroundings, client.cancel(job_id))
+
+
+@click.command("retry")
+@job_argument
+@click.option("--timeout", "default_timeout", type=SECONDS, metavar="S", help="Seconds a worker.")
+@click.option("--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once.")
+@click.option("--max-retries", type=click.IntRange(min=0), metavar="N", help="Tries after a fail.")
+@json_option
+@pass_surroundings
+def retry_command(surroundings: Surroundings, /, job_id: str, **options: Any) -> None:
+    """Run again what did not succeed in JOB."""
+    config = {name: value for name, value in options.items() if value is not None}
+    with surroundings.client() as client:
+        _print(surroundings, client.retry(job_id, **config))
+
+
+def _print(surroundings: Surroundings, answer: dict[str, Any]) -> None:
+    click.echo(json.dumps(answer) if surroundings.as_json else answer["status"])

@@ -1,0 +1,24 @@
+"""``orchestrator submit``: start a job and return at once."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.asking import RequestCommand, asked, request_options
+from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
+
+
+@click.command("submit", cls=RequestCommand)
+@request_options
+@click.option("--idempotency-key", metavar="KEY", help="The same key never makes a second job.")
+@json_option
+@pass_surroundings
+def submit_command(
+    surroundings: Surroundings, /, idempotency_key: str | None, **options: Any
+) -> None:
+    """Submit REQUEST to the running server and print the job's id."""
+    job = asked(**options)
+    with surroundings.client() as client:
+        answer = client.orchestrate(job.request, job.given_tasks, idempotency_key, **job.config)
+    click.echo(json.dumps(answer) if surroundings.as_json else answer["job_id"])

@@ -1,0 +1,111 @@
+"""The end of a job in a few lines: how it went, what each worker says, where the report is."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.cli.terminal import duration, moment, one_line, paint, printable
+from orchestrator.core.states import SUCCEEDED_WORKER
+
+NOTHING_BUILT = "Nothing was built"
+NOTICE_LINES = 5
+SHOWN_TASKS = 30
+STATUS_WIDTH = len("recursive_success")
+_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+
+Answer = Mapping[str, Any]
+
+
+def summary_lines(answer: Answer, width: int) -> list[str]:
+    """For an ended or running job; ``answer`` is the status form."""
+    tasks = tasks_of(answer)
+    lines = [headline(answer)]
+    if answer.get("reason"):
+        lines.append(one_line(answer["reason"], width))
+    lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
+    if len(tasks) > SHOWN_TASKS:
+        lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
+    if notice := nothing_built(answer):
+        lines += ["", notice]
+    return lines + _places(answer)
+
+
+def headline(answer: Answer) -> str:
+    counts = counts_of(answer)
+    good = sum(counts[status] for status in _SUCCEEDED)
+    total = sum(counts.values())
+    parts = [f"{total} worker{'s' * (total != 1)}", f"{good} succeeded"]
+    parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in _SUCCEEDED]
+    took = seconds_taken(answer)
+    after = f" after {duration(took)}" if took is not None else ""
+    # "completed" alone would be read as "built".
+    built = ", but nothing was built" if nothing_built(answer) else ""
+    status = paint(str(answer["status"]))
+    return f"job {answer['job_id']}: {status}{after}{built}; {', '.join(parts)}"
+
+
+def _task_line(task: Answer, width: int) -> str:
+    says = task.get("reason") or task.get("output") or task.get("title")
+    used = 2 + 12 + 1 + STATUS_WIDTH + 1
+    said = one_line(says, max(20, width - used))
+    worker = str(task.get("worker_id") or "")
+    return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+
+
+def _places(answer: Answer) -> list[str]:
+    results = answer.get("results") or {}
+    lines = []
+    if results.get("workspace"):
+        lines.append(f"Workspace: {results['workspace']}")
+    if results.get("final_report"):
+        lines.append(f"Result:    {results['final_report']}")
+    return lines
+
+
+def tasks_of(answer: Answer) -> list[Answer]:
+    return list((answer.get("results") or {}).get("tasks") or [])
+
+
+def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
+    """The tasks and all below them, whatever the depth."""
+    rest = list(reversed(tasks))
+    while rest:
+        task = rest.pop()
+        yield task
+        rest.extend(reversed(task.get("child_results") or []))
+
+
+def counts_of(answer: Answer) -> Counter[str]:
+    """How many workers are in which state, child jobs included."""
+    seen = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
+    given = answer.get("counts") or (None if seen else answer.get("workers"))
+    if isinstance(given, dict):
+        return Counter({str(status): int(n) for status, n in given.items() if n})
+    return seen
+
+
+def seconds_taken(answer: Answer) -> float | None:
+    """What the reports say of an ended job; of another one, since its start; None: not known."""
+    if isinstance(said := answer.get("seconds"), int | float):
+        return said
+    began = moment(answer.get("started_at") or answer.get("created_at"))
+    if began is None:
+        return None
+    ended = moment(answer.get("ended_at"))
+    return max(0.0, (time.time() if ended is None else ended) - began)
+
+
+def nothing_built(answer: Answer) -> str | None:
+    """The paragraph in which a worker says that nothing was built; None when none does."""
+    for task in all_tasks(tasks_of(answer)):
+        lines = printable(str(task.get("output") or "")).strip().splitlines()
+        for number, line in enumerate(lines[:NOTICE_LINES]):
+            if NOTHING_BUILT in line:
+                return _paragraph(lines[number:])
+    return None
+
+
+def _paragraph(lines: list[str]) -> str:
+    end = next((number for number, line in enumerate(lines) if not line.strip()), len(lines))
+    return "\n".join(line.strip("> *_").rstrip() for line in lines[:end])

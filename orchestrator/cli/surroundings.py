@@ -1,0 +1,91 @@
+"""What every command works with: the folder, the environment, and how to print an error."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
+
+#: The folder that this package lies in.
+OWN_FOLDER = Path(__file__).absolute().parents[2]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(kw_only=True)
+class Surroundings:
+    """One call of the command line."""
+
+    folder: Path = OWN_FOLDER
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    #: ``--json`` was given: results and errors are JSON objects.
+    as_json: bool = False
+
+    @property
+    def workspace(self) -> Path:
+        from orchestrator.api.client_discovery import workspace_of
+
+        return workspace_of(self.folder, self.environ)
+
+    def client(self) -> "OrchestratorClient":
+        """The client of the server that the environment names or that runs for the folder.
+
+        Raises NoServer when there is none.
+        """
+        client = self.client_if_running()
+        if client is None:
+            from orchestrator.api.client_errors import NoServer
+
+            raise NoServer(f"no server is running for {self.folder}")
+        return client
+
+    def client_if_running(self) -> "OrchestratorClient | None":
+        """Like ``client``; None when no server runs for the folder."""
+        from orchestrator.cli.running_server import running_server
+
+        if url := self.environ.get("ORCHESTRATOR_API_URL"):
+            return self.client_at(url)
+        record = running_server(self.workspace)
+        return self.client_at(record.url) if record else None
+
+    def client_at(self, url: str) -> "OrchestratorClient":
+        """The client of the server at ``url``, with the key of this folder or worker."""
+        from orchestrator.api.client import OrchestratorClient
+
+        environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
+        return OrchestratorClient.from_env(self.folder, environ=environ)
+
+
+pass_surroundings = click.make_pass_decorator(Surroundings, ensure=True)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``: results on standard output, errors on standard error, both as JSON objects."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
+        context.ensure_object(Surroundings).as_json = value
+        return value
+
+    option = click.option(
+        "--json", is_flag=True, callback=remember, expose_value=False, help="Print JSON."
+    )
+    return option(command)
+
+
+def job_argument(command: Command) -> Command:
+    """``JOB``: an id, or the name or path of a job's directory."""
+
+    def bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
+        if not name or name in (".", ".."):
+            raise click.BadParameter("should be a job's id, such as abc123")
+        return name
+
+    return click.argument("job_id", metavar="JOB", callback=bare)(command)
