@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Shows one job, or all, with the server up or down.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: ./check-status.sh [job_id] [options]
+
+Shows one job, or all of them. Reads the workspace when no server is running.
+
+  --json           print JSON
+  -h, --help       show this text
+
+Further options: bin/orchestrator status --help
+USAGE
+}
+
+folder=$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then
+  usage
+  exit 0
+fi
+if [ -x "$folder/.venv/bin/python" ]; then
+  exec bash "$folder/bin/orchestrator" status "$@"
+fi
+
+# Not installed, or no longer: each job's status.json is always whole, and enough.
+job='' json=no
+for argument in "$@"; do
+  case $argument in
+    --json) json=yes ;;
+    -*) ;;
+    *) job=${argument#job_} ;;
+  esac
+done
+shopt -s nullglob
+files=("$folder"/workspace/job_*/status.json)
+if [ -n "$job" ]; then
+  files=("$folder/workspace/job_$job/status.json")
+  if [ ! -f "${files[0]}" ]; then
+    printf 'check-status.sh: there is no job %s in %s\n' "$job" "$folder/workspace" >&2
+    exit 3
+  fi
+fi
+if [ "$json" = yes ]; then
+  if [ -n "$job" ]; then cat -- "${files[0]}"; else
+    separator='['
+    for file in ${files[@]+"${files[@]}"}; do printf '%s' "$separator" && cat -- "$file" && separator=,; done
+    [ "$separator" = , ] || printf '['
+    printf ']\n'
+  fi
+  exit 0
+fi
+printf 'No .venv here, so no server; from the files in %s:\n' "$folder/workspace" >&2
+if [ ${#files[@]} -eq 0 ]; then
+  printf 'No jobs yet. Try: ./quick-start.sh "Survey this repository"\n'
+elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then
+  python3 -I - ${job:+--tasks} "${files[@]}" <<'PYTHON'
+import json, re, sys
+
+def plain(text):
+    return re.sub("[\x00-\x1f\x7f-\x9f]", " ", str(text)).encode("ascii", "replace").decode()
+
+def show(path, with_tasks):
+    try:
+        with open(path, encoding="utf-8") as file:
+            job = json.load(file)
+        tasks = (job.get("results") or {}).get("tasks") or []
+    except (ValueError, OSError, AttributeError) as error:
+        print("%s cannot be read: %s" % (plain(path), plain(error)))
+        return
+    ended = ("success", "recursive_success")
+    done = sum(1 for task in tasks if task.get("status") in ended)
+    print("%s  %-9s  %d of %d tasks succeeded" % (plain(job.get("job_id")), plain(job.get("status")), done, len(tasks)))
+    for task in tasks if with_tasks else []:
+        print("  %-16s %s  %s" % (plain(task.get("worker_id")), plain(task.get("status")), plain(task.get("reason") or "")))
+
+with_tasks = sys.argv[1] == "--tasks"
+for path in sys.argv[1 + with_tasks:]:
+    show(path, with_tasks)
+PYTHON
+else
+  for file in "${files[@]}"; do
+    name=${file%/status.json}
+    # The job's own status stands before those of its workers.
+    status=$(awk -F'"' '{ for (i = 1; i < NF; i++) if ($i == "status") { print $(i + 2); exit } }' "$file")
+    printf '%s  %s\n' "${name##*/job_}" "${status:-unknown}"
+  done
+fi

@@ -1,0 +1,217 @@
+#!/usr/bin/env bash
+# Sets up .venv and config.yaml in this folder. Safe to run again: what is in place is kept.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: ./install.sh [options]
+
+Puts the packages into .venv in this folder, writes config.yaml with a fresh API key, and
+makes the workspace directory. Touches nothing outside this folder; running it again is quick.
+
+  --dev            also what ./run-tests.sh needs
+  --offline DIR    take packages from DIR and nowhere else; fill DIR on another machine with
+                     python3 -m pip download -r requirements.txt -d DIR
+                   (requirements-dev.txt for --dev)
+  --python PATH    the Python to use, 3.11 or newer
+  --pip            use venv and pip even if uv is there
+  -q, --quiet      say something only when there is something to do
+  -h, --help       show this text
+USAGE
+}
+
+say() { if [ "$quiet" = no ]; then printf '%s\n' "$*"; fi; }
+working() { printf '%s\n' "$*" >&2; }
+fail() {
+  printf 'install.sh: %s\n' "$1" >&2
+  shift
+  if [ $# -gt 0 ]; then printf '  %s\n' "$@" >&2; fi
+  exit 1
+}
+usage_error() {
+  printf 'install.sh: %s; see ./install.sh --help\n' "$1" >&2
+  exit 2
+}
+
+dev=no offline='' python='' use_uv=yes quiet=no
+while [ $# -gt 0 ]; do
+  case $1 in
+    --dev) dev=yes ;;
+    --offline | --python)
+      [ $# -ge 2 ] || usage_error "$1 needs a value"
+      if [ "$1" = --offline ]; then offline=$2; else python=$2; fi
+      shift
+      ;;
+    --pip) use_uv=no ;;
+    -q | --quiet) quiet=yes ;;
+    -h | --help) usage && exit 0 ;;
+    *) usage_error "unknown option '$1'" ;;
+  esac
+  shift
+done
+if [ -n "$offline" ]; then
+  [ -d "$offline" ] || fail "--offline: there is no directory '$offline'"
+  offline=$(CDPATH='' cd -- "$offline" && pwd)
+fi
+case $python in */*) python=$(CDPATH='' cd -- "$(dirname -- "$python")" && pwd)/${python##*/} ;; esac
+
+CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
+folder=$PWD
+venv_python=$folder/.venv/bin/python
+log=$folder/.install.log
+requirements=requirements.txt
+[ "$dev" = no ] || requirements='requirements-dev.txt'
+# These would send packages elsewhere, change their versions, or send Python to another library.
+unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT
+unset UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_TARGET UV_PREFIX
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+
+# What .venv holds is known by a copy of the list it was filled from, under the path it was made at:
+# the scripts of a .venv name their own path and break when the folder is moved.
+stamp_text() { printf '%s\n' "$folder" && cat "$1"; }
+stamp_of() { printf '%s' "$folder/.venv/.installed-${1%.txt}"; }
+stamped() { [ -f "$(stamp_of "$1")" ] && stamp_text "$1" | cmp -s - "$(stamp_of "$1")"; }
+packages_are_in() { [ -x "$venv_python" ] && stamped "$requirements"; }
+has_key() { grep -Eqs "^[^#]*api_key: *[\"']?[^\"' #]{16,}" config.yaml; }
+is_complete() { packages_are_in && has_key && [ -d workspace ]; }
+
+lock() {
+  if command -v flock >/dev/null; then
+    exec 9>.install.lock
+    flock -n 9 || { working 'Another install.sh is at work here; waiting for it.' && flock 9; }
+    return
+  fi
+  # Without flock: a link that names the owner's process id; it is made in one step, or not at all.
+  until ln -s $$ .install.lock.pid 2>/dev/null; do
+    if kill -0 "$(readlink .install.lock.pid)" 2>/dev/null; then sleep 1; else rm -f .install.lock.pid; fi
+  done
+  trap 'rm -f "$folder/.install.lock.pid"' EXIT
+}
+
+version_of() { "$1" -I -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
+is_supported() { "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+  local candidate version found='' candidates=(python3.13 python3.12 python3.11 python3 python)
+  [ -z "$python" ] || candidates=("$python")
+  for candidate in "${candidates[@]}"; do
+    version=$(version_of "$candidate") || continue
+    found="$found $candidate is $version;"
+    is_supported "$candidate" || continue
+    python=$candidate
+    return
+  done
+  [ -z "$python" ] || fail "'$python' is not Python 3.11 or newer (${found:-it does not run})"
+  if [ "$use_uv" = yes ]; then
+    python=3.13 # uv fetches it
+    return
+  fi
+  fail "no Python 3.11 or newer on PATH (found:${found:- no Python at all})" \
+    'Install one, for example: sudo apt install python3 python3-venv' \
+    'or install uv, which brings its own Python, or name one: ./install.sh --python PATH'
+}
+
+logged() { "$@" >>"$log" 2>&1 </dev/null; }
+
+fail_with_log() {
+  tail -n 12 "$log" >&2 || true
+  fail "$1 (the whole log: $log)" \
+    'Without a network? See ./install.sh --help on --offline. Behind a proxy: set HTTPS_PROXY.' \
+    'A full disk or a read-only folder shows in the lines above.'
+}
+
+venv_is_good() {
+  is_supported "$venv_python" || return 1
+  local stamp
+  for stamp in .venv/.installed-*; do
+    if [ -f "$stamp" ]; then
+      [ "$(head -n 1 "$stamp")" = "$folder" ]
+      return
+    fi
+  done
+  grep -Fqs -- "$folder/.venv" .venv/bin/activate
+}
+
+make_venv() {
+  find_python
+  rm -rf .venv
+  if [ "$use_uv" = yes ]; then
+    logged uv venv --no-project --python "$python" "$folder/.venv" || fail_with_log 'uv could not make .venv'
+  elif "$python" -I -c 'import ensurepip' 2>/dev/null; then
+    logged "$python" -I -m venv "$folder/.venv" || fail_with_log 'Python could not make .venv'
+  else
+    # Debian without python3-venv: Python comes without the pip that it would put into .venv.
+    logged "$python" -I -m venv --without-pip "$folder/.venv" || fail_with_log 'Python could not make .venv'
+  fi
+}
+
+# Sets installer to the words that install into .venv.
+choose_installer() {
+  if [ "$use_uv" = yes ]; then
+    installer=(uv pip install --python "$venv_python")
+    return
+  fi
+  if "$venv_python" -I -c 'import pip' 2>/dev/null; then
+    installer=("$venv_python" -I -m pip install)
+    return
+  fi
+  local candidate
+  for candidate in ${python:+"$python"} python3.13 python3.12 python3.11 python3; do
+    # --python is known from pip 22.3 on.
+    if "$candidate" -I -m pip --python "$venv_python" --version >/dev/null 2>&1; then
+      installer=("$candidate" -I -m pip --python "$venv_python" install)
+      return
+    fi
+  done
+  local minor
+  minor=$(version_of "$venv_python" | cut -d. -f1,2)
+  fail "Python $minor has no pip to put into .venv." \
+    "On Debian and Ubuntu type: sudo apt install python$minor-venv" \
+    'or install uv; then remove .venv and run ./install.sh again.'
+}
+
+install_packages() {
+  choose_installer
+  local source=()
+  [ -z "$offline" ] || source=(--no-index --find-links "$offline")
+  logged "${installer[@]}" --require-hashes ${source[@]+"${source[@]}"} -r "$requirements" ||
+    fail_with_log 'the packages could not be installed'
+  # A list for development holds the other one.
+  stamp_text requirements.txt >"$(stamp_of requirements.txt)"
+  stamp_text "$requirements" >"$(stamp_of "$requirements")"
+}
+
+set_up_packages() {
+  if packages_are_in && venv_is_good; then return; fi
+  working "Installing packages into .venv (the first time takes up to a minute) ..."
+  : >"$log"
+  if [ "$use_uv" = yes ] && ! command -v uv >/dev/null; then use_uv=no; fi
+  venv_is_good || make_venv
+  install_packages
+}
+
+set_up_key() {
+  has_key && return
+  PYTHONPATH=$folder "$venv_python" -P -m orchestrator.config.api_key "$folder" >&2 ||
+    fail 'config.yaml has no usable API key (see above)'
+}
+
+if is_complete && venv_is_good; then
+  say 'Everything is in place.'
+  exit 0
+fi
+case $folder in
+  *:*) fail "the path of this folder contains ':', which Python does not allow: $folder" 'Move the folder.' ;;
+esac
+for file in requirements.txt config.template.yaml orchestrator; do
+  [ -e "$file" ] || fail "$folder/$file is missing; copy the whole folder again"
+done
+if ! [ -w . ] || ! (: >>.install.lock) 2>/dev/null; then
+  fail "cannot write to $folder" 'Copy the folder to a place that is yours, or change its owner.'
+fi
+lock
+set_up_packages
+set_up_key
+mkdir -p workspace || fail "cannot make $folder/workspace"
+rm -f "$log"
+say 'Ready. Try: ./quick-start.sh "Survey this repository"'

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs one request from start to end: installs if need be, then `orchestrator run`.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: ./quick-start.sh "request" [options]
+
+Runs the request with live progress and prints where the result is. Installs what is missing
+first, uses the server that runs for this folder, else starts one and stops it at the end.
+
+  --plan FILE      take the tasks from a YAML file
+  --plan-only      show the plan and stop
+  --agent NAME     the agent for tasks that name none
+  --keep-server    leave the server running
+  --json           print the result as JSON
+  -h, --help       show this text
+
+Further options: bin/orchestrator run --help
+Ends with 0 if the job completed, 1 if it failed, 6 if some of its tasks failed.
+Example: ./quick-start.sh "Survey this repository"
+USAGE
+}
+
+if [ $# -eq 0 ]; then
+  usage >&2
+  exit 2
+fi
+for argument in "$@"; do
+  case $argument in
+    -h | --help) usage && exit 0 ;;
+    --) break ;;
+  esac
+done
+
+folder=$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+bash "$folder/install.sh" --quiet >&2
+exec bash "$folder/bin/orchestrator" run "$@"

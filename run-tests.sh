@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs them all: style, types, scripts, then the suite.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: ./run-tests.sh [--quick] [pytest options]
+
+Checks style (ruff), types (mypy) and scripts (shellcheck), then runs the tests.
+
+  --quick          the everyday part: without servers, crashes and other slow tests
+  -h, --help       show this text
+
+Everything else goes to pytest, for example: ./run-tests.sh tests/unit -k config
+USAGE
+}
+
+pytest_options=() selection=()
+for argument in "$@"; do
+  case $argument in
+    --quick) selection=(-m 'not slow') ;;
+    -h | --help) usage && exit 0 ;;
+    *) pytest_options+=("$argument") ;;
+  esac
+done
+
+CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
+started=$SECONDS
+bash ./install.sh --dev --quiet
+python=$PWD/.venv/bin/python
+export PYTHONPATH=$PWD
+
+summary='' failed=0
+step() {
+  local name=$1 begun=$SECONDS status=0 word=ok
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" </dev/null || status=$?
+  if [ "$status" -ne 0 ]; then word=FAILED failed=1; fi
+  summary+=$(printf '%-12s %-8s %4d s' "$name" "$word" $((SECONDS - begun)))$'\n'
+}
+
+# have COMMAND PACKAGE: whether it is there, perhaps because it could be installed.
+have() {
+  command -v "$1" >/dev/null && return
+  [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 1
+  echo "Installing $2 ..."
+  export DEBIAN_FRONTEND=noninteractive
+  (apt-get install -y "$2" || { apt-get update && apt-get install -y "$2"; }) >/dev/null 2>&1
+}
+
+# shellcheck disable=SC2317  # called through step
+check_scripts() {
+  if ! have shellcheck shellcheck; then
+    echo 'shellcheck is not installed (Debian: sudo apt install shellcheck); the scripts are not checked'
+    [ "${CI-}" != true ]
+    return
+  fi
+  find . \( -name .venv -o -name .git -o -path ./workspace \) -prune -o \
+    -type f \( -name '*.sh' -o -path ./bin/orchestrator -o -path ./.ci/run \) -print0 |
+    xargs -0 shellcheck --
+}
+
+have bwrap bubblewrap || echo 'bubblewrap is not installed; the tests of the sandbox are skipped'
+step style "$python" -m ruff check .
+step format "$python" -m ruff format --check .
+step types "$python" -m mypy
+step scripts check_scripts
+# Many processors do not help tests that start servers; eight at most.
+step tests "$python" -m pytest -n auto --maxprocesses 8 \
+  ${selection[@]+"${selection[@]}"} ${pytest_options[@]+"${pytest_options[@]}"}
+
+printf '\n%s' "$summary"
+printf '%-12s %-8s %4d s\n' total "$([ "$failed" -eq 0 ] && echo ok || echo FAILED)" $((SECONDS - started))
+exit "$failed"
