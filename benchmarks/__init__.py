@@ -1,0 +1,1 @@
+"""What the product costs, measured against named peers in the same run."""

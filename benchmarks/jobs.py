@@ -1,0 +1,90 @@
+"""Jobs of shell workers, and when they ended."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.server import Client
+
+ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRun:
+    """A job that completed; seconds count from just before it was submitted."""
+
+    job_id: str
+    workers: int
+    #: Until it was accepted and stored.
+    submit_seconds: float
+    #: Until the end of the last worker was stored.
+    work_seconds: float
+    #: Until all its reports were written.
+    end_seconds: float
+
+    @property
+    def render_seconds(self) -> float:
+        return self.end_seconds - self.work_seconds
+
+
+def body_of(command: Sequence[str], count: int, slots: int) -> bytes:
+    """A request with ``count`` equal tasks on ``slots`` slots."""
+    task = {"agent": "shell", "command": list(command)}
+    config = {"max_workers": slots}
+    request = {
+        "request": f"{count} x {' '.join(command)}",
+        "config": config,
+        "tasks": [task] * count,
+    }
+    return json.dumps(request).encode()
+
+
+def run_job(
+    client: Client,
+    command: Sequence[str],
+    count: int,
+    slots: int,
+    on_end: Callable[[], None] = lambda: None,
+) -> JobRun:
+    """Submit a job and wait for its end. Raise RuntimeError if a worker did not succeed.
+
+    ``on_end`` is called before the server is asked what each worker did, which costs it time.
+    """
+    body = body_of(command, count, slots)
+    began = time.time()
+    job_id = client.submit(body)
+    submitted = time.time()
+    wait_for_end(client, job_id)
+    on_end()
+    job = client.get(f"/jobs/{job_id}")
+    check(job, count)
+    return JobRun(
+        job_id=job_id,
+        workers=count,
+        submit_seconds=submitted - began,
+        work_seconds=max(_moment(worker["ended_at"]) for worker in job["workers"]) - began,
+        end_seconds=_moment(job["ended_at"]) - began,
+    )
+
+
+def wait_for_end(client: Client, job_id: str) -> None:
+    while client.get(f"/jobs/{job_id}/wait?timeout=60")["status"] not in ENDED:
+        pass
+
+
+def check(job: Any, count: int) -> None:
+    """A figure counts only when every worker succeeded, with its log, and the report is there."""
+    succeeded = [worker for worker in job["workers"] if worker["status"] == "success"]
+    if job["status"] != "completed" or len(succeeded) != count:
+        raise RuntimeError(f"job {job['job_id']} is {job['status']}: {job['reason']}")
+    missing = [worker["log"] for worker in succeeded if not Path(worker["log"]).is_file()]
+    if missing or not Path(job["final_report"]).is_file():
+        raise RuntimeError(f"job {job['job_id']} lacks {[*missing, job['final_report']][0]}")
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,33 @@
+"""How much is measured, and where."""
+
+import atexit
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: Tmpfs, where there is one.
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    quick: bool
+    rounds: int
+
+    def pick(self, full: T, quick: T) -> T:
+        """A size: the one to measure with, or the one that only shows that everything works."""
+        return quick if self.quick else full
+
+
+def place(parent: Path | None = None) -> Path:
+    """An empty directory. It is removed when this process ends.
+
+    Not earlier: ext4 creates files far slower for some seconds after removals.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="orchestrator-bench-", dir=parent))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory

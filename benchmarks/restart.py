@@ -1,0 +1,64 @@
+"""How soon a killed server is there again, with many finished and many running workers."""
+
+import json
+import time
+
+from benchmarks.figures import Figure, Findings
+from benchmarks.options import Options
+from benchmarks.processes import cpu_seconds
+from benchmarks.server import Client, Server, running_server, until
+
+#: Seconds from the start of the process until it answers and has taken up what runs.
+MOST_SECONDS = 2.0
+
+
+def measure(options: Options) -> Findings:
+    finished, running = options.pick((1_000, 200), (20, 4))
+    with running_server(running) as server:
+        client = server.client()
+        job_id = client.submit(_body(finished, running))
+        until(lambda: _finished(client) == finished, "the short ones have ended", 300)
+        until(lambda: _running(client) == running, "the long ones run", 60)
+        client.close()
+        restarts = [_restart(server) for _ in range(options.pick(5, 1))]
+        client = server.client()
+        adopted = _running(client)
+        client.cancel(job_id)
+    seconds, cpu = zip(*restarts, strict=True)
+    return Findings(
+        figures=[
+            Figure(what="ready: median", value=sorted(seconds)[len(seconds) // 2], unit="s"),
+            Figure(what="ready: slowest", value=max(seconds), unit="s", at_most=MOST_SECONDS),
+            Figure(what="CPU until ready: most", value=max(cpu), unit="s"),
+            Figure(what="workers adopted", value=adopted, at_least=running),
+        ],
+        notes=[f"{finished:,} workers of the job had ended and {running:,} ran at each kill -9"],
+    )
+
+
+def _body(finished: int, running: int) -> bytes:
+    commands = [["/bin/true"]] * finished + [["/bin/sleep", "600"]] * running
+    tasks = [{"agent": "shell", "command": command} for command in commands]
+    config = {"max_workers": running, "max_retries": 0}
+    return json.dumps({"request": "restart", "tasks": tasks, "config": config}).encode()
+
+
+def _finished(client: Client) -> int:
+    return int(client.get("/stats")["workers"].get("success", 0))
+
+
+def _running(client: Client) -> int:
+    return int(client.get("/stats")["slots"]["running"])
+
+
+def _restart(server: Server) -> tuple[float, float]:
+    """Wall and CPU seconds until a new server is ready after a kill -9 of the old one."""
+    server.kill()
+    began = time.perf_counter()
+    server.restart()
+    server.wait_until_ready()
+    client = server.client()
+    client.call("GET", "/health")
+    seconds = time.perf_counter() - began
+    client.close()
+    return seconds, cpu_seconds(server.pid)

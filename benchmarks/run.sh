@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Measures the product against named peers in the same run.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+Usage: benchmarks/run.sh [options] [names...]
+
+Prints tables in Markdown and writes benchmarks/results.json. Without names everything runs:
+  dispatch latency streams efficiency memory growth restart launcher store
+
+  --quick          small sizes: shows that everything works, the figures mean nothing
+  --rounds N       rounds of dispatch and launcher (5)
+  --output FILE    where the JSON goes
+  --no-install     leave out peers that are not installed
+  -h, --help       show this text
+USAGE
+}
+
+install=yes dispatch=no names=0 output='' arguments=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --no-install) install=no ;;
+    -h | --help) usage && exit 0 ;;
+    --rounds | --output)
+      [ $# -ge 2 ] || { printf 'run.sh: %s needs a value\n' "$1" >&2 && exit 2; }
+      # A path is meant as seen from where the caller is.
+      case $1,$2 in
+        --rounds,* | --output,/*) arguments+=("$1" "$2") ;;
+        *) arguments+=("$1" "$PWD/$2") ;;
+      esac
+      [ "$1" = --rounds ] || output=given
+      shift
+      ;;
+    -*) arguments+=("$1") ;;
+    *)
+      names=$((names + 1))
+      if [ "$1" = dispatch ]; then dispatch=yes; fi
+      arguments+=("$1")
+      ;;
+  esac
+  shift
+done
+
+CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+[ -x .venv/bin/python ] || bash ./install.sh --quiet
+python=$PWD/.venv/bin/python
+peers=$PWD/benchmarks/.venv
+[ -n "$output" ] || arguments+=(--output "$PWD/benchmarks/results.json")
+
+say() { printf '%s\n' "$*" >&2; }
+
+have_huey() { "$peers/bin/python" -c 'import huey' >/dev/null 2>&1; }
+
+install_huey() {
+  local pins
+  mapfile -t pins < <("$python" -c '
+import tomllib
+with open("pyproject.toml", "rb") as file:
+    print(*tomllib.load(file)["dependency-groups"]["bench"], sep="\n")')
+  if command -v uv >/dev/null; then
+    uv venv --quiet --no-project --clear --python "$python" "$peers" &&
+      uv pip install --quiet --python "$peers/bin/python" "${pins[@]}"
+  else
+    "$python" -m venv --clear "$peers" && "$peers/bin/python" -m pip install --quiet "${pins[@]}"
+  fi
+}
+
+# moreutils has another program of this name.
+have_parallel() { parallel --version 2>/dev/null | grep -q '^GNU parallel'; }
+
+install_parallel() {
+  [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 1
+  export DEBIAN_FRONTEND=noninteractive
+  (apt-get install -y parallel || { apt-get update && apt-get install -y parallel; }) >/dev/null 2>&1
+}
+
+set_up_peer() {
+  local name=$1 have=$2 set_up=$3
+  if "$have"; then return; fi
+  if [ "$install" = yes ]; then
+    say "Installing $name ..."
+    "$set_up" >&2 || true
+  fi
+  "$have" || say "$name is not installed and could not be: it is left out"
+}
+
+if [ "$dispatch" = yes ] || [ "$names" -eq 0 ]; then
+  set_up_peer Huey have_huey install_huey
+  set_up_peer 'GNU parallel' have_parallel install_parallel
+fi
+
+export PYTHONPATH=$PWD
+exec "$python" -P -m benchmarks ${arguments[@]+"${arguments[@]}"}

@@ -1,0 +1,154 @@
+"""The product's server process with a workspace of its own, and a client that costs little."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.options import place
+
+FOLDER = Path(__file__).resolve().parents[1]
+KEY = "key-of-the-benchmarks"
+READY_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+
+class Client:
+    """One connection that is kept alive; not for several threads."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+
+    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """The answer's body. Raise RuntimeError for an error's."""
+        headers = {"X-API-Key": KEY}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        self._connection.request(method, path, body, headers)
+        response = self._connection.getresponse()
+        answer = response.read()
+        if response.status >= 400:
+            raise RuntimeError(f"{method} {path}: {response.status} {answer[:500]!r}")
+        return answer
+
+    def get(self, path: str) -> Any:
+        return json.loads(self.call("GET", f"/api/v1{path}"))
+
+    def submit(self, body: bytes) -> str:
+        """The id of the accepted job."""
+        return str(json.loads(self.call("POST", "/api/v1/orchestrate", body))["job_id"])
+
+    def cancel(self, job_id: str) -> None:
+        self.call("POST", f"/api/v1/jobs/{job_id}/cancel")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Server:
+    """A running server; ``directory`` holds all that it writes."""
+
+    def __init__(self, directory: Path, slots: int) -> None:
+        self._directory = directory
+        self._slots = slots
+        (directory / "project").mkdir()
+        self.url = ""
+        self.restart()
+
+    def restart(self) -> None:
+        """Start the process; ``wait_until_ready`` follows."""
+        directory = self._directory
+        with (directory / "server.out").open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", "0"],
+                cwd=directory,
+                env=_environment(directory, self._slots),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def client(self) -> Client:
+        return Client(self.url)
+
+    def wait_until_ready(self) -> None:
+        """Raise RuntimeError when the server ends, or is not ready in time."""
+        until(self._ready, "the server is ready", READY_SECONDS)
+
+    def _ready(self) -> bool:
+        if self._process.poll() is not None:
+            said = (self._directory / "server.out").read_text("utf-8", "replace")
+            raise RuntimeError(f"the server has ended: {said}")
+        try:
+            record = json.loads((self._directory / "workspace" / "server.json").read_text())
+        except (OSError, ValueError):
+            return False
+        self.url = record["url"]
+        # One that was killed leaves its record.
+        return bool(record["pid"] == self.pid)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Stop in good order, else by force. Idempotent."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def running_server(slots: int, parent: Path | None = None) -> Iterator[Server]:
+    """A server with ``slots`` slots in an empty directory under ``parent``."""
+    server = Server(place(parent), slots)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
+def _environment(directory: Path, slots: int) -> Mapping[str, str]:
+    """Every setting that counts is given, so that the config.yaml of the folder does not."""
+    kept = {name: value for name, value in os.environ.items() if "ORCHESTRATOR_" not in name}
+    settings = {
+        "ORCHESTRATOR__WORKSPACE_ROOT": str(directory / "workspace"),
+        "ORCHESTRATOR__PROJECT_ROOT": str(directory / "project"),
+        "LOGGING__LOG_DIR": str(directory / "logs"),
+        "LOGGING__LEVEL": "INFO",
+        "API__HOST": "127.0.0.1",
+        "API__API_KEY": KEY,
+        "WORKERS__MAX_WORKERS": str(slots),
+        "WORKERS__DEFAULT_TIMEOUT": "3600",
+        "WORKERS__MAX_RETRIES": "0",
+        "LIMITS__SUBMISSIONS_PER_MINUTE": "null",
+        "LIMITS__MAX_WORKERS": str(max(100, slots)),
+    }
+    given = {f"ORCHESTRATOR_{name}": value for name, value in settings.items()}
+    return {**kept, **given, "PYTHONPATH": str(FOLDER)}
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Wait for a condition. Raise RuntimeError when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)

@@ -1,0 +1,125 @@
+"""From an event to the clients that watch its job's event stream."""
+
+import re
+import selectors
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from urllib.parse import urlsplit
+
+from benchmarks.figures import Figure, Findings, quantile
+from benchmarks.jobs import body_of
+from benchmarks.options import Options
+from benchmarks.server import KEY, Server, running_server
+
+P99_MS = 25.0
+#: Two slots with workers of 0.4 s, and two events for each worker: ten events a second.
+SLOTS = 2
+WORKER_SECONDS = 0.4
+EVENTS_PER_SECOND = 10
+STALL_SECONDS = 60.0
+FRAME = re.compile(rb'id: (\d+)\nevent: [a-z_]+\ndata: [^\n]*?"at":"([^"]+)"[^\n]*\n\n')
+
+
+@dataclass
+class Watcher:
+    """One event stream. HTTP/1.0, so that nothing stands between the frames."""
+
+    connection: socket.socket
+    unread: bytes = b""
+    #: When each event arrived, in the clock of its ``at``.
+    arrivals: dict[int, float] = field(default_factory=dict)
+    moments: dict[int, bytes] = field(default_factory=dict)
+
+    def read(self) -> bool:
+        """Take what has arrived; whether more may come."""
+        piece = self.connection.recv(1 << 20)
+        now = time.time()
+        self.unread += piece
+        end = 0
+        for found in FRAME.finditer(self.unread):
+            number, end = int(found[1]), found.end()
+            self.arrivals[number], self.moments[number] = now, found[2]
+        self.unread = self.unread[end:]
+        return bool(piece)
+
+    def delays_after(self, began: float) -> dict[int, float]:
+        """Milliseconds from each event to its arrival, for events since ``began``."""
+        return {
+            number: (self.arrivals[number] - moment(text)) * 1000
+            for number, text in self.moments.items()
+            if moment(text) >= began
+        }
+
+
+@cache
+def moment(text: bytes) -> float:
+    return datetime.fromisoformat(text.decode()).timestamp()
+
+
+def measure(options: Options) -> Findings:
+    seconds, count = options.pick((30, 40), (2, 4))
+    workers = round(seconds * EVENTS_PER_SECOND / 2)
+    with running_server(SLOTS) as server, ExitStack() as closing:
+        job_id = server.client().submit(
+            body_of(["/bin/sleep", f"{WORKER_SECONDS}"], workers, SLOTS)
+        )
+        watchers = [watch(server, job_id) for _ in range(count)]
+        for watcher in watchers:
+            closing.enter_context(watcher.connection)
+        began = time.time()
+        read_to_end(watchers)
+    return findings([watcher.delays_after(began) for watcher in watchers])
+
+
+def watch(server: Server, job_id: str) -> Watcher:
+    """Open a stream and read up to its first event."""
+    address = urlsplit(server.url)
+    connection = socket.create_connection((address.hostname, address.port), STALL_SECONDS)
+    request = (
+        f"GET /api/v1/jobs/{job_id}/events HTTP/1.0\r\nHost: {address.netloc}\r\n"
+        f"X-API-Key: {KEY}\r\nAccept: text/event-stream\r\n\r\n"
+    )
+    connection.sendall(request.encode())
+    watcher = Watcher(connection)
+    while not watcher.arrivals:
+        if not watcher.read():
+            raise RuntimeError(f"no event stream: {watcher.unread[:500]!r}")
+    return watcher
+
+
+def read_to_end(watchers: Sequence[Watcher]) -> None:
+    """Read all streams until the server has ended them."""
+    with selectors.DefaultSelector() as selector:
+        for watcher in watchers:
+            selector.register(watcher.connection, selectors.EVENT_READ, watcher)
+        while selector.get_map():
+            ready = selector.select(STALL_SECONDS)
+            if not ready:
+                raise RuntimeError(f"no event for {STALL_SECONDS:g} s")
+            for key, _ in ready:
+                if not key.data.read():
+                    selector.unregister(key.fileobj)
+
+
+def findings(delays: Sequence[dict[int, float]]) -> Findings:
+    everything = [value for of_watcher in delays for value in of_watcher.values()]
+    events = set().union(*delays)
+    missed = sum(len(events - of_watcher.keys()) for of_watcher in delays)
+    return Findings(
+        figures=[
+            Figure(what="event to client, p50", value=quantile(everything, 0.5), unit="ms"),
+            Figure(
+                what="event to client, p99",
+                value=quantile(everything, 0.99),
+                unit="ms",
+                at_most=P99_MS,
+            ),
+            Figure(what="events that a watcher missed", value=missed, at_most=0),
+        ],
+        notes=[f"{len(delays)} watchers of one job; {len(events)} events."],
+    )
