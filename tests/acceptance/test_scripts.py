@@ -1,0 +1,504 @@
+"""The scripts of the folder, run as users run them: any path, any directory, any text."""
+
+import json
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+PRODUCT = Path(__file__).resolve().parents[2]
+SCRIPTS = ["install.sh", "quick-start.sh", "check-status.sh", "run-tests.sh", "bin/orchestrator"]
+COPIED = [*SCRIPTS, "orchestrator", "api_server.py", "config.template.yaml", "pyproject.toml"]
+NASTY = "request with \"quotes\", $(touch pwned), `touch pwned`, 'single',\nnewlines, \\ and 🚀 "
+
+PRINT_CALL = """\
+import json, os, sys
+call = {"argv": sys.argv[1:], "cwd": os.getcwd(), "path": os.environ.get("PYTHONPATH")}
+print(json.dumps(call))
+sys.exit(int(any(word in sys.argv for word in os.environ.get("FAILING", "-").split())))
+"""
+
+
+def environment(**extra: str) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "ORCHESTRATOR_", "VIRTUAL_ENV")) and name != "CI"
+    }
+    return {**kept, **extra}
+
+
+def run(
+    *command: str | Path, cwd: Path = Path("/"), **extra: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment(**extra),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def programs(directory: Path, *names: str, **texts: str) -> str:
+    """A PATH that holds the named programs of this machine, and scripts with the given texts."""
+    directory.mkdir()
+    for name in names:
+        found = shutil.which(name)
+        assert found, name
+        (directory / name).symlink_to(found)
+    for name, text in texts.items():
+        write_program(directory / name, text)
+    return str(directory)
+
+
+# fmt: off
+TOOLS = [
+    "awk", "bash", "cat", "chmod", "cmp", "cut", "dirname", "env", "find", "flock", "grep",
+    "head", "id", "ls", "mkdir", "mv", "readlink", "rm", "sed", "sleep", "sort", "tail",
+    "touch", "tr", "xargs",
+]
+# fmt: on
+
+
+def write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the product, not installed, below a path with a space, a quote and an accent."""
+    copy = tmp_path.resolve() / "my 'projét" / "the orchestrator"
+    (copy / "bin").mkdir(parents=True)
+    for name in [*COPIED, "requirements.txt", "requirements-dev.txt"]:
+        source = PRODUCT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+    return copy
+
+
+@pytest.fixture
+def installed(folder: Path) -> Path:
+    """A copy that counts as installed, whose Python prints how it was called."""
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    program = folder / ".venv" / "print_call.py"
+    program.write_text(PRINT_CALL)
+    words = shlex.join([sys.executable, "-I", str(program)])
+    write_program(binaries / "python", f'#!/bin/sh\nexec {words} "$@"\n')
+    for name in ("requirements", "requirements-dev"):
+        stamp = f"{folder}\n{(folder / f'{name}.txt').read_text()}"
+        (folder / ".venv" / f".installed-{name}").write_text(stamp)
+    (folder / "config.yaml").write_text("api:\n  api_key: 0123456789abcdef\n")
+    (folder / "workspace").mkdir()
+    return folder
+
+
+def last_call(result: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    assert result.returncode == 0, result.stderr
+    call: dict[str, object] = json.loads(result.stdout.splitlines()[-1])
+    return call
+
+
+def key_of(folder: Path) -> str:
+    return str(yaml.safe_load((folder / "config.yaml").read_text())["api"]["api_key"])
+
+
+# -- bin/orchestrator --------------------------------------------------------------------------
+
+
+def test_arguments_reach_the_tool_as_they_were_typed(installed: Path, tmp_path: Path) -> None:
+    call = last_call(run(installed / "bin/orchestrator", "run", NASTY, "", "--x=*", cwd=tmp_path))
+    assert call["argv"] == ["-P", "-m", "orchestrator", "run", NASTY, "", "--x=*"]
+    assert call["path"] == str(installed)
+    assert call["cwd"] == str(tmp_path.resolve())
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_the_tool_works_through_links(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(installed / "bin/orchestrator")
+    (tmp_path / "two").symlink_to("one")
+    assert last_call(run(tmp_path / "two", "jobs"))["path"] == str(installed)
+
+
+def test_spawn_skips_everything_that_is_slow(installed: Path) -> None:
+    call = last_call(run(installed / "bin/orchestrator", "spawn", NASTY, "--wait"))
+    spawn = str(installed / "orchestrator/cli/spawn.py")
+    assert call["argv"] == ["-S", "-E", spawn, NASTY, "--wait"]
+
+
+def test_a_users_python_path_does_not_reach_the_tool(installed: Path) -> None:
+    call = last_call(run(installed / "bin/orchestrator", "jobs", PYTHONPATH="/elsewhere"))
+    assert call["path"] == str(installed)
+
+
+def test_without_venv_the_tool_says_what_to_run(folder: Path) -> None:
+    result = run(folder / "bin/orchestrator", "jobs")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "install.sh" in result.stderr
+
+
+# -- quick-start.sh ----------------------------------------------------------------------------
+
+
+def test_quick_start_hands_everything_to_run(installed: Path, tmp_path: Path) -> None:
+    words = [NASTY, "--plan", "a b.yaml", "--keep-server", "--json", "--agent", "shell"]
+    call = last_call(run(installed / "quick-start.sh", *words, cwd=tmp_path))
+    assert call["argv"] == ["-P", "-m", "orchestrator", "run", *words]
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_quick_start_prints_nothing_of_its_own_when_all_is_in_place(installed: Path) -> None:
+    result = run(installed / "quick-start.sh", "x")
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_quick_start_without_a_request_shows_how_to_use_it(folder: Path) -> None:
+    result = run(folder / "quick-start.sh")
+    assert result.returncode == 2
+    assert result.stderr.startswith("Usage: ./quick-start.sh")
+    assert not (folder / ".venv").exists()
+
+
+def test_quick_start_ends_like_the_job(installed: Path) -> None:
+    assert run(installed / "quick-start.sh", "x", FAILING="run").returncode == 1
+
+
+def test_quick_start_stops_when_it_cannot_install(folder: Path, tmp_path: Path) -> None:
+    result = run(folder / "quick-start.sh", "x", PATH=programs(tmp_path / "bin", *TOOLS))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert "no Python 3.11 or newer" in result.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS[:4])
+def test_help_is_printed_without_installing(folder: Path, script: str) -> None:
+    for option in ("-h", "--help"):
+        result = run(folder / script, option)
+        assert result.returncode == 0
+        assert result.stdout.startswith(f"Usage: ./{script}")
+        assert result.stderr == ""
+    assert not (folder / ".venv").exists()
+
+
+# -- check-status.sh ---------------------------------------------------------------------------
+
+
+def leave_job(folder: Path, job_id: str, status: str, *tasks: Mapping[str, str]) -> None:
+    directory = folder / "workspace" / f"job_{job_id}"
+    directory.mkdir(parents=True)
+    state = {"job_id": job_id, "status": status, "results": {"tasks": list(tasks)}}
+    (directory / "status.json").write_text(json.dumps(state))
+
+
+def test_check_status_asks_the_tool_when_it_is_installed(installed: Path) -> None:
+    call = last_call(run(installed / "check-status.sh", "abc123", "--json"))
+    assert call["argv"] == ["-P", "-m", "orchestrator", "status", "abc123", "--json"]
+
+
+def test_check_status_reads_the_files_when_nothing_is_installed(folder: Path) -> None:
+    leave_job(folder, "abc123", "completed", {"worker_id": "worker_1", "status": "success"})
+    leave_job(folder, "def456", "partial", {"worker_id": "worker_1", "status": "timeout"})
+    result = run(folder / "check-status.sh")
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        "abc123  completed  1 of 1 tasks succeeded",
+        "def456  partial    0 of 1 tasks succeeded",
+    ]
+
+
+def test_check_status_shows_the_workers_of_one_job(folder: Path) -> None:
+    worker = {"worker_id": "worker_1", "status": "failed", "reason": "no\x1b[2J disk"}
+    leave_job(folder, "abc123", "failed", worker)
+    for name in ("abc123", "job_abc123"):
+        lines = run(folder / "check-status.sh", name).stdout.splitlines()
+        assert lines[1].split() == ["worker_1", "failed", "no", "[2J", "disk"]
+
+
+def test_check_status_works_without_any_python(folder: Path, tmp_path: Path) -> None:
+    leave_job(folder, "abc123", "partial", {"worker_id": "worker_1", "status": "failed"})
+    path = programs(tmp_path / "bin", *TOOLS)
+    assert run(folder / "check-status.sh", PATH=path).stdout == "abc123  partial\n"
+
+
+def test_check_status_gives_json_without_an_installation(folder: Path) -> None:
+    assert json.loads(run(folder / "check-status.sh", "--json").stdout) == []
+    leave_job(folder, "abc123", "completed")
+    leave_job(folder, "def456", "failed")
+    jobs = json.loads(run(folder / "check-status.sh", "--json").stdout)
+    assert [job["job_id"] for job in jobs] == ["abc123", "def456"]
+    assert json.loads(run(folder / "check-status.sh", "def456", "--json").stdout) == jobs[1]
+
+
+def test_check_status_of_an_unknown_job_is_an_error(folder: Path) -> None:
+    result = run(folder / "check-status.sh", "nope")
+    assert result.returncode == 3
+    assert "there is no job nope" in result.stderr
+
+
+def test_check_status_before_the_first_job_says_so(folder: Path) -> None:
+    assert run(folder / "check-status.sh").stdout.startswith("No jobs yet.")
+
+
+# -- api_server.py -----------------------------------------------------------------------------
+
+
+def test_the_server_goes_on_with_the_python_of_venv(installed: Path, tmp_path: Path) -> None:
+    call = last_call(run(sys.executable, installed / "api_server.py", "--port", "0", cwd=tmp_path))
+    assert call["argv"] == [str(installed / "api_server.py"), "--port", "0"]
+
+
+def test_the_server_without_venv_says_what_to_run(folder: Path) -> None:
+    result = run(sys.executable, folder / "api_server.py")
+    assert result.returncode == 1
+    assert "run ./install.sh" in result.stderr
+
+
+# -- run-tests.sh ------------------------------------------------------------------------------
+
+
+def test_every_check_runs_and_arguments_reach_pytest(installed: Path, tmp_path: Path) -> None:
+    path = programs(tmp_path / "bin", *TOOLS, shellcheck="#!/bin/sh\nexit 0\n")
+    words = ["--quick", "tests/unit", "-k", "a b"]
+    result = run(installed / "run-tests.sh", *words, PATH=path, FAILING="mypy")
+    assert result.returncode == 1
+    calls = [json.loads(line)["argv"] for line in result.stdout.splitlines() if line[:1] == "{"]
+    assert [call[1] for call in calls] == ["ruff", "ruff", "mypy", "pytest"]
+    assert calls[3][-5:] == ["-m", "not slow", "tests/unit", "-k", "a b"]
+    words_of_summary = [line.split()[:2] for line in result.stdout.splitlines()[-6:]]
+    assert words_of_summary == [
+        ["style", "ok"],
+        ["format", "ok"],
+        ["types", "FAILED"],
+        ["scripts", "ok"],
+        ["tests", "ok"],
+        ["total", "FAILED"],
+    ]
+
+
+def test_all_checks_passing_is_success(installed: Path, tmp_path: Path) -> None:
+    path = programs(tmp_path / "bin", *TOOLS, shellcheck="#!/bin/sh\nexit 0\n")
+    assert run(installed / "run-tests.sh", PATH=path).returncode == 0
+
+
+def test_a_missing_shellcheck_is_skipped_here_and_fails_on_the_build_server(
+    installed: Path, tmp_path: Path
+) -> None:
+    path = programs(tmp_path / "bin", *TOOLS)
+    assert run(installed / "run-tests.sh", PATH=path).returncode == 0
+    result = run(installed / "run-tests.sh", PATH=path, CI="true")
+    assert result.returncode == 1
+    assert "shellcheck is not installed" in result.stdout
+
+
+# -- install.sh: what needs no packages --------------------------------------------------------
+
+
+def test_installing_again_is_instant_and_changes_nothing(installed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in installed.rglob("*")}
+    result = run(installed / "install.sh")
+    assert result.stdout.splitlines()[-1] == "Everything is in place."
+    assert {path: path.stat().st_mtime_ns for path in installed.rglob("*")} == before
+
+
+@pytest.mark.parametrize("option", ["--bogus", "--offline", "--python"])
+def test_a_wrong_option_is_a_usage_error(folder: Path, option: str) -> None:
+    result = run(folder / "install.sh", option)
+    assert result.returncode == 2
+    assert option in result.stderr
+
+
+def test_an_old_python_is_named_in_the_error(folder: Path, tmp_path: Path) -> None:
+    old = '#!/bin/sh\ncase "$*" in *print*) echo 3.8.10 ;; *) exit 1 ;; esac\n'
+    path = programs(tmp_path / "bin", *TOOLS, python3=old)
+    result = run(folder / "install.sh", PATH=path)
+    assert result.returncode == 1
+    assert "no Python 3.11 or newer on PATH (found: python3 is 3.8.10;)" in result.stderr
+    result = run(folder / "install.sh", "--python", "/nowhere/python", PATH=path)
+    assert result.returncode == 1
+    assert "/nowhere" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_explained(folder: Path) -> None:
+    # The first thing that is written; a directory in its place stops even root.
+    (folder / ".install.lock").mkdir()
+    result = run(folder / "install.sh")
+    assert result.returncode == 1
+    assert f"cannot write to {folder}" in result.stderr
+
+
+def test_a_colon_in_the_path_is_explained(folder: Path) -> None:
+    moved = folder.rename(folder.with_name("a:b"))
+    result = run(moved / "install.sh")
+    assert result.returncode == 1
+    assert "contains ':'" in result.stderr
+
+
+def test_an_incomplete_copy_is_explained(folder: Path) -> None:
+    (folder / "config.template.yaml").unlink()
+    result = run(folder / "install.sh")
+    assert result.returncode == 1
+    assert "config.template.yaml is missing" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_the_lists_of_packages_are_hashed_and_name_no_registry(name: str) -> None:
+    text = (PRODUCT / name).read_text()
+    assert "://" not in text
+    entries = text.replace("\\\n", " ").splitlines()
+    packages = [entry for entry in entries if entry[:1].isalnum()]
+    assert len(packages) > 30
+    assert all(" --hash=sha256:" in entry for entry in packages)
+
+
+def test_the_lists_of_packages_follow_pyproject() -> None:
+    project = tomllib.loads((PRODUCT / "pyproject.toml").read_text())
+    wanted = set(project["project"]["dependencies"])
+    assert wanted <= pins("requirements.txt")
+    tests = {pin.lower() for pin in project["dependency-groups"]["test"]}
+    assert wanted | tests <= pins("requirements-dev.txt")
+    assert pins("requirements.txt") <= pins("requirements-dev.txt")
+
+
+def pins(name: str) -> set[str]:
+    lines = (PRODUCT / name).read_text().splitlines()
+    return {line.split()[0] for line in lines if line[:1].isalnum()}
+
+
+# -- install.sh: with packages -----------------------------------------------------------------
+
+
+def modules_import(folder: Path) -> bool:
+    python = folder / ".venv/bin/python"
+    return run(python, "-I", "-c", "import flask, pydantic, sqlalchemy, yaml").returncode == 0
+
+
+def failing_python(real: str, refused: str) -> str:
+    """A Python that lacks the named module, as Debian's does without its extra packages."""
+    return f'#!/bin/sh\ncase "$*" in *"{refused}"*) exit 1 ;; esac\nexec {shlex.quote(real)} "$@"\n'
+
+
+def base_python() -> str:
+    return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+
+
+needs_uv = pytest.mark.skipif(not shutil.which("uv"), reason="uv is not on PATH")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_install_with_pip_alone_and_then_from_a_directory(folder: Path, tmp_path: Path) -> None:
+    # Given a machine without uv, when installing
+    result = run(folder / "install.sh", "--pip", "--python", base_python())
+    # Then packages, workspace and a private configuration are there
+    assert result.returncode == 0, result.stderr
+    assert modules_import(folder)
+    assert (folder / "workspace").is_dir()
+    assert stat.S_IMODE((folder / "config.yaml").stat().st_mode) == 0o600
+    assert len(key_of(folder)) == 64
+    assert not (folder / ".install.log").exists()
+
+    # Given the packages in a directory and a Python without ensurepip, when installing again
+    wheels = tmp_path / "wheels"
+    python = folder / ".venv/bin/python"
+    command = ["-m", "pip", "download", "-q", "-r", str(folder / "requirements.txt")]
+    assert run(python, *command, "-d", wheels).returncode == 0
+    before = (folder / "config.yaml").read_text()
+    shutil.rmtree(folder / ".venv")
+    lacking = tmp_path / "bin" / "python3.11"
+    lacking.parent.mkdir()
+    write_program(lacking, failing_python(base_python(), "import ensurepip"))
+    options = ["--pip", "--offline", wheels, "--python", lacking]
+    result = run(folder / "install.sh", *options, HTTPS_PROXY="http://127.0.0.1:9")
+    # Then it works without network, and the configuration is kept
+    assert result.returncode == 0, result.stderr
+    assert modules_import(folder)
+    assert (folder / "config.yaml").read_text() == before
+
+
+@pytest.mark.slow
+def test_a_python_without_any_pip_is_explained(folder: Path, tmp_path: Path) -> None:
+    refusing = failing_python(base_python(), "ensurepip*|*-m pip")
+    refusing = refusing.replace('*"ensurepip*|*-m pip"*', '*ensurepip*|*"-m pip"*')
+    path = programs(tmp_path / "bin", *TOOLS, **{"python3.11": refusing})
+    result = run(folder / "install.sh", PATH=path)
+    assert result.returncode == 1
+    assert "sudo apt install python3." in result.stderr
+
+
+@pytest.mark.slow
+def test_packages_that_cannot_be_had_leave_a_log_and_a_hint(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    options = ["--offline", tmp_path / "empty", "--python", base_python()]
+    result = run(folder / "install.sh", *options, PIP_FIND_LINKS="", UV_FIND_LINKS="")
+    assert result.returncode == 1
+    assert "the packages could not be installed" in result.stderr
+    assert "--offline" in result.stderr
+    assert (folder / ".install.log").read_text()
+    assert not (folder / "config.yaml").exists()
+
+
+@needs_uv
+@pytest.mark.slow
+def test_a_moved_folder_gets_a_new_venv_and_keeps_its_key(folder: Path) -> None:
+    assert run(folder / "install.sh").returncode == 0
+    key = key_of(folder)
+    moved = folder.rename(folder.with_name("moved here"))
+    assert run(moved / "install.sh").returncode == 0
+    assert key_of(moved) == key
+    assert run(moved / ".venv/bin/flask", "--version").returncode == 0
+    assert modules_import(moved)
+
+
+@needs_uv
+@pytest.mark.slow
+def test_two_installs_at_once_do_not_break_each_other(folder: Path) -> None:
+    both = [
+        subprocess.Popen([folder / "install.sh"], env=environment(), stdin=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [process.wait(timeout=240) for process in both] == [0, 0]
+    assert modules_import(folder)
+    assert len(key_of(folder)) == 64
+
+
+@needs_uv
+@pytest.mark.slow
+def test_each_copy_has_a_key_of_its_own_and_a_broken_venv_is_mended(folder: Path) -> None:
+    assert run(folder / "install.sh").returncode == 0
+    first = key_of(folder)
+    (folder / "config.yaml").write_text('api:\n  port: 9 # mine\n  api_key: ""\n')
+    (folder / ".venv/bin/python").unlink()
+    assert run(folder / "install.sh").returncode == 0
+    assert modules_import(folder)
+    assert len(key_of(folder)) == 64
+    assert key_of(folder) != first
+    assert "port: 9 # mine" in (folder / "config.yaml").read_text()
+    assert stat.S_IMODE((folder / "config.yaml").stat().st_mode) == 0o600
+
+
+@needs_uv
+@pytest.mark.slow
+def test_changed_requirements_are_installed_into_the_same_venv(folder: Path) -> None:
+    assert run(folder / "install.sh").returncode == 0
+    marker = folder / ".venv" / "mine"
+    marker.touch()
+    with (folder / "requirements.txt").open("a") as file:
+        file.write("# changed\n")
+    result = run(folder / "install.sh", "--quiet")
+    assert "Installing packages" in result.stderr
+    assert marker.exists()
+    assert run(folder / "install.sh", "--quiet").stderr == ""

@@ -1,0 +1,191 @@
+"""Strategies for every value that the store keeps, with every field."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model import (
+    Attempt,
+    EndedBy,
+    Exit,
+    Job,
+    JobConfig,
+    Stray,
+    TaskSpec,
+    Usage,
+    Worker,
+    WorkerResult,
+)
+from orchestrator.core.states import JobStatus, WorkerStatus
+from tests.contract.store_values import HARD_TEXT
+
+texts = st.one_of(st.text(st.characters(exclude_categories=())), st.just(HARD_TEXT))
+counts = st.integers(0, 2**31 - 1)
+large_counts = st.integers(0, 2**63 - 1)
+times = st.floats(allow_nan=False, allow_infinity=False)
+several = st.lists(texts, max_size=3).map(tuple)
+labels = st.dictionaries(texts, texts, max_size=3)
+
+
+def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | strategy
+
+
+strays = st.lists(st.builds(Stray, pid=counts, command=texts), max_size=2).map(tuple)
+usages = st.builds(
+    Usage,
+    steps=maybe(counts),
+    input_tokens=maybe(large_counts),
+    output_tokens=maybe(large_counts),
+    cost_usd=maybe(times),
+)
+exits = st.builds(
+    Exit,
+    ended_by=st.sampled_from(EndedBy),
+    code=maybe(st.integers(-255, 255)),
+    signal=maybe(counts),
+    error=texts,
+    stopped_by=texts,
+    started_at=times,
+    ended_at=times,
+    cpu_seconds=times,
+    peak_memory_bytes=large_counts,
+    log_bytes=large_counts,
+    log_truncated=st.booleans(),
+    log_lost=st.booleans(),
+    strays=strays,
+)
+results = st.builds(
+    WorkerResult,
+    output=texts,
+    files_created=several,
+    usage=usages,
+    exit_code=maybe(st.integers(-255, 255)),
+    signal=maybe(counts),
+    work_seconds=times,
+    cpu_seconds=times,
+    peak_memory_bytes=large_counts,
+    log_truncated=st.booleans(),
+    strays=strays,
+)
+configs = st.builds(
+    JobConfig,
+    max_workers=counts,
+    default_timeout=times,
+    max_retries=counts,
+    retries_asked=st.booleans(),
+    execution_mode=texts,
+    enable_recursion=st.booleans(),
+    max_depth=counts,
+    agent=texts,
+    max_wall_seconds=times,
+    max_total_workers=maybe(counts),
+    max_steps=maybe(counts),
+    max_tokens=maybe(large_counts),
+    max_cost_usd=maybe(times),
+    merge_strategy=texts,
+    git=texts,
+    planner=texts,
+    labels=labels,
+)
+tasks = st.builds(
+    TaskSpec,
+    id=texts,
+    title=texts,
+    prompt=texts,
+    command=maybe(texts | several),
+    agents=several,
+    depends_on=several,
+    timeout=maybe(times),
+    retries=maybe(counts),
+    role=maybe(texts),
+    model=maybe(texts),
+    files=several,
+    context=texts,
+    env=labels,
+    max_steps=maybe(counts),
+    max_tokens=maybe(large_counts),
+    max_cost_usd=maybe(times),
+)
+
+
+def jobs(id: str) -> st.SearchStrategy[Job]:
+    return st.builds(
+        Job,
+        id=st.just(id),
+        root_id=st.just(id),
+        depth=counts,
+        request=texts,
+        config=configs,
+        status=st.sampled_from(JobStatus),
+        reason=texts,
+        parent_worker_id=maybe(texts),
+        digest=texts,
+        submitted_by=texts,
+        idempotency_key=maybe(texts),
+        plan_source=texts,
+        created_at=times,
+        started_at=maybe(times),
+        ended_at=maybe(times),
+        cancelled_by=maybe(texts),
+    )
+
+
+def workers(job: Job) -> st.SearchStrategy[Worker]:
+    return st.builds(
+        Worker,
+        id=texts,
+        job_id=st.just(job.id),
+        root_id=st.just(job.root_id),
+        task_id=texts,
+        index=counts,
+        depth=counts,
+        agent=texts,
+        status=st.sampled_from(WorkerStatus),
+        reason=texts,
+        attempt=counts,
+        budget_from=counts,
+        failure=texts,
+        not_before=times,
+        child_job_ids=several,
+        child_workers=counts,
+        started_at=maybe(times),
+        ended_at=maybe(times),
+        result=maybe(results),
+    )
+
+
+def attempts(worker: Worker) -> st.SearchStrategy[Attempt]:
+    return st.builds(
+        Attempt,
+        root_id=st.just(worker.root_id),
+        worker_id=st.just(worker.id),
+        number=counts,
+        job_id=st.just(worker.job_id),
+        started_at=times,
+        token_hash=texts,
+        ended_at=maybe(times),
+        exit=maybe(exits),
+        reason=texts,
+    )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | times | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def events(job: Job) -> st.SearchStrategy[Event]:
+    return st.builds(
+        Event,
+        root_id=st.just(job.root_id),
+        seq=st.integers(1, 2**63 - 1),
+        job_id=texts,
+        kind=st.sampled_from(EventKind),
+        at=times,
+        worker_id=maybe(texts),
+        data=st.dictionaries(texts, json_values, max_size=3),
+    )

@@ -1,0 +1,244 @@
+"""A server that is meant to crash, the job that it runs meanwhile, and what must hold after it."""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from orchestrator.launchers.crashing import LINE_BYTES, VARIABLE
+from tests.faults.zygote import Forked, Zygote
+from tests.integration.engine.site import KEY, Answer, ServerProcess, marked, shell
+
+ENDED = ("completed", "partial", "failed", "cancelled")
+#: More starts than any schedule of crashes needs.
+MOST_STARTS = 12
+WITHIN = 40.0
+
+#: What every worker does first and last. A descriptor that all its processes inherit holds the
+#: lock: whoever cannot have it runs beside an earlier attempt of the same worker.
+BEGIN = (
+    'exec 9>>"$EFFECTS.$ORCHESTRATOR_JOB_ID.$ORCHESTRATOR_WORKER_ID"; '
+    'flock -n 9 || echo "overlap $ORCHESTRATOR_WORKER" >> "$EFFECTS"; '
+    'echo "start $ORCHESTRATOR_WORKER" >> "$EFFECTS"; '
+)
+END = 'echo "end $ORCHESTRATOR_WORKER" >> "$EFFECTS"'
+
+
+class FaultSite(ServerProcess):
+    def __init__(
+        self,
+        folder: Path,
+        zygote: Zygote,
+        crashes: tuple[int | str, ...] = (),
+        **changes: Mapping[str, Any],
+    ) -> None:
+        # A root job of its own for each server, or one would find another's processes.
+        changes.setdefault("workers", {"max_retries": 6, "retry_backoff_seconds": 0.01})
+        super().__init__(folder, changes, folder)
+        self._zygote = zygote
+        self.trace = folder / "trace"
+        self.effects = folder / "effects"
+        self.effects.touch()
+        self.crashes = ",".join(str(number) for number in crashes)
+        #: Kinds of the events that were read from streams, by number.
+        self.kinds: dict[int, str] = {}
+        self.starts, self.most_starts = 0, MOST_STARTS
+
+    def environment(self) -> dict[str, str]:
+        armed = {VARIABLE: f"{self.trace}|{self.crashes}"} if self.crashes else {}
+        return {**super().environment(), **armed}
+
+    def popen(self, *arguments: str) -> Any:
+        return self._zygote.fork(
+            ["serve", *arguments], self.environment(), self.folder, self.folder / "server.out"
+        )
+
+    def ensure(self) -> None:
+        """Have a server that is ready; start another one as often as one dies."""
+        while not self._is_ready():
+            if self.process is None or self.process.poll() is not None:
+                assert self.starts < self.most_starts, self.said()
+                self.begin()
+            time.sleep(0.01)
+
+    def begin(self) -> None:
+        """Start a server, and do not wait for it."""
+        self.starts += 1
+        self.process = self.popen("--port", "0")
+
+    def _is_ready(self) -> bool:
+        if self.process is None or self.process.poll() is not None:
+            return False
+        try:
+            record = json.loads(self.record.read_text())
+        except (OSError, ValueError):
+            return False
+        self.url = record["url"]
+        return bool(record["pid"] == self.process.pid)
+
+    def insist(self, ask: Callable[[], requests.Response]) -> Answer:
+        """The answer to a call that is made again, to another server if need be, until there is
+        one."""
+        deadline = time.monotonic() + WITHIN
+        while True:
+            assert time.monotonic() < deadline, f"no answer; {self.said()}"
+            self.ensure()
+            try:
+                response = ask()
+            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+                # Not there, or gone in the middle of its answer.
+                continue
+            if response.status_code in (429, 503):
+                continue
+            assert response.ok, response.text
+            found: Answer = response.json()
+            return found
+
+    def submit_once(self, tasks: list[Answer], name: str = "the-only-one") -> str:
+        body = {"request": name, "tasks": tasks}
+        headers = {"Idempotency-Key": name}
+        return str(
+            self.insist(lambda: self.call("POST", "/orchestrate", body, headers=headers))["job_id"]
+        )
+
+    def wait_through(self, job_id: str) -> Answer:
+        """The end of a job, however many servers it takes."""
+        deadline = time.monotonic() + WITHIN
+        while True:
+            answer = self.insist(lambda: self.call("GET", f"/jobs/{job_id}/wait?timeout=2"))
+            if answer["status"] in ENDED:
+                return answer
+            assert time.monotonic() < deadline, f"{job_id} is {answer['status']}; {self.said()}"
+
+    def events_of(self, job_id: str) -> list[Answer]:
+        """All events of an ended job, as a stream gives them from the first on."""
+        text = requests.get(
+            f"{self.url}/api/v1/jobs/{job_id}/events", headers={"X-API-Key": KEY}, timeout=30
+        ).text
+        return [json.loads(data) for data in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
+
+    def read_stream(self, job_id: str, after: int, most: int) -> list[int]:
+        """Numbers of the next events, as ids of the stream; fewer than ``most`` at its end."""
+        headers = {"X-API-Key": KEY, "Last-Event-ID": str(after)}
+        url = f"{self.url}/api/v1/jobs/{job_id}/events"
+        numbers: list[int] = []
+        with requests.get(url, headers=headers, timeout=30, stream=True) as response:
+            for line in response.iter_lines(chunk_size=1):
+                field, _, value = line.decode().partition(": ")
+                if field == "id":
+                    numbers.append(int(value))
+                elif field == "data":
+                    self.kinds[numbers[-1]] = json.loads(value)["kind"]
+                    if len(numbers) == most:
+                        break
+        return numbers
+
+    def reached(self) -> list[str]:
+        """The failpoints so far, in order: "<pid> <name>"."""
+        if not self.trace.exists():
+            return []
+        content = self.trace.read_bytes()
+        assert len(content) % LINE_BYTES == 0
+        return [line.strip() for line in content.decode().splitlines()]
+
+    def crashed_at(self) -> list[str]:
+        names = self.reached()
+        numbers = [int(each) for each in self.crashes.split(",") if each.isdecimal()]
+        return [names[number - 1] for number in numbers if number <= len(names)]
+
+    def said(self) -> str:
+        output = self.folder / "server.out"
+        said = output.read_text()[-3000:] if output.exists() else ""
+        return f"crashed at {self.crashed_at() if self.crashes else '-'}; the server said: {said}"
+
+    def end(self) -> None:
+        """End the server, whatever became of it: an orderly stop would only take longer."""
+        if isinstance(self.process, Forked):
+            self.process.kill()
+            self.process.wait(10)
+
+
+def the_job(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
+    """A dependency, a retry, and a worker that waits for a child job.
+
+    ``pause`` is a shell command, with its semicolon, that takes its time in each worker.
+    """
+    common = {"env": {"EFFECTS": str(site.effects)}, "retries": retries}
+    children = site.folder / "children.json"
+    # Whole at any moment: workers of earlier jobs may be reading it.
+    temporary = children.with_suffix(".new")
+    temporary.write_text(json.dumps([shell(BEGIN + pause + END, **common)]))
+    temporary.replace(children)
+    spawn = f"orchestrator spawn child --tasks '{children}' --wait >/dev/null && "
+    again = "[ -e tried ] || { touch tried; exit 1; }; "
+    return [
+        shell(BEGIN + pause + END, id="first", **common),
+        shell(BEGIN + spawn + END, id="parent", **common),
+        shell(BEGIN + again + END, id="again", **common),
+        shell(BEGIN + END, id="last", depends_on=["first", "again"], **common),
+    ]
+
+
+def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> None:
+    """What must hold at the end of ``the_job``, whatever crashed meanwhile.
+
+    A worker whose shim died runs again: nobody knows how it ended.
+    """
+    said = site.said()
+    assert answer["status"] == "completed", (answer, said)
+    rows = answer["results"]["tasks"]
+    statuses = [row["status"] for row in rows]
+    assert statuses == ["success", "recursive_success", "success", "success"], said
+    lines = [line for line in site.effects.read_text().splitlines() if f" {job_id}/" in line]
+    check_effects(lines, said, shim_died=shim_died)
+    check_links(site, job_id, rows[1], shim_died=shim_died)
+    check_events(site.events_of(job_id), said)
+    assert not marked(job_id), said
+    directory = site.directory(job_id)
+    assert (directory / "FINAL_RESULT.md").exists()
+    assert not list((directory / "attempts").glob("*.run")), said
+
+
+def check_effects(lines: list[str], said: str, *, shim_died: bool) -> None:
+    counts = Counter(lines)
+    assert not [line for line in lines if line.startswith("overlap")], (lines, said)
+    assert max(counts.values()) == 1, f"an attempt ran twice: {lines}; {said}"
+    ended = Counter(attempt_of(line)[0] for line in lines if line.startswith("end"))
+    if not shim_died:
+        assert max(ended.values()) == 1, f"what had finished ran again: {lines}; {said}"
+        # Only the one that fails once was started twice.
+        starts = Counter(attempt_of(line)[0] for line in lines if line.startswith("start"))
+        again = [worker for worker, times in starts.items() if times > 1]
+        assert again == ["worker_3"] and starts["worker_3"] == 2, (lines, said)
+
+
+def attempt_of(line: str) -> tuple[str, int]:
+    _, worker, number = line.split(" ")[1].split("/")
+    return worker, int(number)
+
+
+def check_links(site: FaultSite, job_id: str, parent: Answer, *, shim_died: bool) -> None:
+    children = parent["child_job_ids"]
+    assert shim_died or len(children) == 1, (children, site.said())
+    assert os.readlink(site.directory(job_id) / "depth_0" / "worker_2_recursive") == "worker_2"
+    child = site.get(f"/jobs/{children[-1]}")
+    assert (child["status"], child["parent_worker_id"]) == ("completed", "worker_2"), child
+    assert [row["status"] for row in parent["child_results"]] == ["success"]
+    listed = site.get(f"/jobs?parent={job_id}")["jobs"]
+    assert sorted(each["job_id"] for each in listed) == sorted(children)
+
+
+def check_events(events: list[Answer], said: str) -> None:
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1)), said
+    assert [event["kind"] for event in events].count("job_submitted") >= 2, said
+    assert events[-1]["kind"] == "job_ended", (events[-1], said)
+    ends = Counter(
+        (e["job_id"], e.get("worker_id")) for e in events if e["kind"].endswith("_ended")
+    )
+    assert max(ends.values()) == 1, (ends, said)

@@ -1,0 +1,74 @@
+"""A crash at the n-th failpoint, for n = 1, 2, ... until none is left to crash at.
+
+Failpoints stand around every commit and rename, in the server, its spawner and its shims.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import FaultSite, check, the_job
+from tests.faults.zygote import Zygote
+
+#: Tests that share the work, and runs that one of them has going at the same time.
+GROUPS, AT_ONCE = 4, 3
+#: How many failpoints a crash during recovery is sought after the first one.
+RECOVERY = 9
+SHIM_POINTS = ("claim:", "exit record:", "worker:")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def run(zygote: Zygote, folder: Path, crashes: tuple[int, ...]) -> int:
+    """How many failpoints the job came by; the job ends as it does without a crash."""
+    site = FaultSite(folder, zygote, crashes)
+    try:
+        job_id = site.submit_once(the_job(site))
+        answer = site.wait_through(job_id)
+        check(site, job_id, answer, shim_died=shim_died(site))
+        children = answer["results"]["tasks"][1]["child_job_ids"]
+        assert site.get("/jobs")["total"] == 1 + len(children)
+    finally:
+        site.end()
+    return len(site.reached())
+
+
+def shim_died(site: FaultSite) -> bool:
+    return any(each.partition(" ")[2].startswith(SHIM_POINTS) for each in site.crashed_at())
+
+
+def sweep(
+    zygote: Zygote, tmp_path: Path, schedules: Iterator[tuple[int, ...]]
+) -> Sequence[tuple[int, ...]]:
+    """Run one schedule after another until a crash comes after the last failpoint; all that ran."""
+    done: list[tuple[int, ...]] = []
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            batch = [next(schedules) for _ in range(AT_ONCE)]
+            folders = [tmp_path / "-".join(map(str, crashes)) for crashes in batch]
+            reached = pool.map(run, [zygote] * AT_ONCE, folders, batch)
+            done += batch
+            if any(crashes[-1] > most for crashes, most in zip(batch, reached, strict=True)):
+                return done
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_a_crash_at_any_failpoint_changes_nothing(
+    zygote: Zygote, tmp_path: Path, group: int, spawning: None
+) -> None:
+    done = sweep(zygote, tmp_path, ((number,) for number in count(1 + group, GROUPS)))
+
+    assert len(done) > 100 / GROUPS
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_another_crash_during_recovery_changes_nothing(
+    zygote: Zygote, tmp_path: Path, group: int, spawning: None
+) -> None:
+    firsts = count(1 + 6 * group, 6 * GROUPS)
+    done = sweep(zygote, tmp_path, ((n, n + 1 + n // 6 % RECOVERY) for n in firsts))
+
+    assert len(done) > 15 / GROUPS

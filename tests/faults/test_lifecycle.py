@@ -1,0 +1,128 @@
+"""A server that is stopped, or does not come back, and the workers that it leaves."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.site import ServerProcess, marked, shell, until
+
+MakeServer = Callable[..., ServerProcess]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def make_server(tmp_path: Path, bytecode: Path, zygote: Zygote) -> Iterator[MakeServer]:
+    """Makes processes whose end can be seen; the zygote has compiled all that they import."""
+    made: list[ServerProcess] = []
+
+    def make(**workers: Any) -> ServerProcess:
+        common = {"max_workers": 8, "default_timeout": 60, "grace_seconds": 1, "max_retries": 0}
+        changes = {"workers": {**common, **workers}}
+        made.append(ServerProcess(tmp_path / f"server_{len(made)}", changes, bytecode))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+def held(effects: Path, release: Path) -> str:
+    """A command that notes its start and its end; it goes on when ``release`` is there."""
+    return (
+        f"echo start >> {effects}; until [ -e {release} ]; do sleep 0.02; done; "
+        f"echo end >> {effects}; echo done"
+    )
+
+
+def test_workers_that_are_left_go_on_and_are_adopted(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server(on_shutdown="leave", max_workers=1)
+    effects, release = tmp_path / "effects", tmp_path / "release"
+    job = server.submit("x", [shell(held(effects, release)), shell(held(effects, release))])
+    until(effects.exists, "the first runs")
+    before, url = marked(job), server.url
+
+    assert server.terminate() == 0
+    assert set(marked(job)) & set(before), "its shell; what that starts comes and goes"
+    release.touch()
+    until(lambda: "end" in effects.read_text(), "it goes on to its end")
+    # Nothing starts while there is no server.
+    assert effects.read_text() == "start\nend\n"
+    server.start()
+
+    assert server.url == url
+    ended = server.wait(job)
+    assert [row["output"] for row in ended["results"]["tasks"]] == ["done", "done"]
+    assert effects.read_text() == "start\nend\n" * 2
+
+
+def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server(grace_seconds=30)
+    ready = tmp_path / "ready"
+    job = server.submit("x", [shell(f"trap '' TERM; touch {ready}; while :; do sleep 1; done")])
+    until(ready.exists, "it runs")
+    assert server.process is not None
+
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: _shutting_down(server), "the first one is taken")
+    assert server.process.poll() is None
+    server.process.send_signal(signal.SIGTERM)
+
+    assert server.process.wait(5) == 130
+    server.start()
+    assert server.status(job)["status"] == "running"
+    server.call("POST", f"/jobs/{job}/cancel")
+
+
+def _shutting_down(server: ServerProcess) -> bool:
+    """New work is refused, and nothing else is."""
+    return server.post("y", [shell("true")]).status_code == 503
+
+
+def test_workers_of_a_server_that_does_not_come_back_end(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server(orphan_lease=1.0)
+    effects, release = tmp_path / "effects", tmp_path / "release"
+    job = server.submit("x", [shell(held(effects, release))])
+    until(effects.exists, "it runs")
+
+    server.kill()
+    until(lambda: not marked(job), "it is stopped")
+    record = server.directory(job) / "attempts" / "worker_1.1.exit.json"
+    until(record.exists, "that is written down")
+    assert json.loads(record.read_text())["stopped_by"] == "orphan_lease"
+    release.touch()
+    server.start()
+
+    # Nobody asked for its end: it runs again, and that uses none of its retries.
+    ended = server.wait(job)
+    assert [(row["status"], row["attempts"]) for row in ended["results"]["tasks"]] == [
+        ("success", 2)
+    ]
+
+
+def test_a_server_that_comes_back_renews_the_lease(zygote: Zygote, tmp_path: Path) -> None:
+    server = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 8, "orphan_lease": 5.0})
+    server.start()
+    effects, release = tmp_path / "effects", tmp_path / "release"
+    job = server.submit("x", [shell(held(effects, release))])
+    until(effects.exists, "it runs")
+    server.kill()
+    server.start()
+    # Well beyond the lease, and with time for another worker of its length.
+    assert server.run("y", [shell("sleep 7")])["status"] == "completed"
+    release.touch()
+    ended = server.wait(job)
+    server.end()
+
+    assert [row["attempts"] for row in ended["results"]["tasks"]] == [1]
+    assert effects.read_text() == "start\nend\n"

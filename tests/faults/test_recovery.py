@@ -1,0 +1,128 @@
+"""Those who wait and those who watch, while the server is killed and started again."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from orchestrator.api.client import OrchestratorClient
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.site import KEY, shell, until
+
+MakeFaultSite = Callable[..., FaultSite]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def make(zygote: Zygote, tmp_path: Path) -> Iterator[MakeFaultSite]:
+    made: list[FaultSite] = []
+
+    def make(*crashes: str, **changes: Any) -> FaultSite:
+        made.append(FaultSite(tmp_path / f"site_{len(made)}", zygote, crashes, **changes))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.end()
+
+
+def steps(folder: Path, times: int) -> str:
+    """A command that goes one step on with each file step-1, step-2, ..."""
+    waits = f"until [ -e {folder}/step-$n ]; do sleep 0.02; done; echo $n"
+    return f"for n in $(seq {times}); do {waits}; done"
+
+
+#: The tenth failpoint of a new workspace is the commit that takes the first job in.
+@pytest.mark.parametrize("place", ["10", "launch: prepared"])
+def test_what_was_accepted_starts_after_a_restart(make: MakeFaultSite, place: str) -> None:
+    site = make(place)
+    site.ensure()
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        site.submit("x", [shell("echo here")], max_retries=0)
+    assert site.process is not None
+    site.process.wait(10)
+    site.crashes = ""
+    site.ensure()
+
+    (job,) = site.get("/jobs")["jobs"]
+    ended = site.wait_through(job["job_id"])
+
+    assert [row["output"] for row in ended["results"]["tasks"]] == ["here"]
+
+
+def test_a_parent_waits_on_while_its_server_is_killed_again_and_again(
+    make: MakeFaultSite, tmp_path: Path, spawning: None
+) -> None:
+    site = make()
+    (tmp_path / "child.json").write_text(json.dumps([shell(steps(tmp_path, 3))]))
+    spawn = f"orchestrator spawn child --tasks {tmp_path}/child.json --wait"
+    job = site.submit_once([shell(spawn, id="parent", retries=0)])
+    for number in range(1, 4):
+        until(lambda: site.get(f"/jobs/{job}")["workers"][0]["status"] == "waiting", "it waits")
+        port = site.url
+        site.kill()
+        (tmp_path / f"step-{number}").touch()
+        site.ensure()
+        assert site.url == port
+
+    row = site.wait_through(job)["results"]["tasks"][0]
+
+    assert (row["status"], row["attempts"]) == ("recursive_success", 1)
+    assert [child["output"] for child in row["child_results"]] == ["1\n2\n3"]
+
+
+def test_the_client_waits_and_follows_on_while_the_server_is_killed(
+    make: MakeFaultSite, tmp_path: Path
+) -> None:
+    site = make()
+    job = site.submit_once([shell(steps(tmp_path, 2), id=f"t{n}") for n in range(3)])
+    ended: dict[str, Any] = {}
+    seen: list[dict[str, Any]] = []
+
+    def wait() -> None:
+        with OrchestratorClient(api_url=site.url, api_key=KEY) as client:
+            ended.update(client.wait(job))
+
+    def follow() -> None:
+        with OrchestratorClient(api_url=site.url, api_key=KEY) as client:
+            seen.extend(client.events(job))
+
+    waiting = [threading.Thread(target=each, daemon=True) for each in (wait, follow)]
+    for thread in waiting:
+        thread.start()
+    for number in (1, 2):
+        until(lambda: site.status(job)["status"] == "running", "it runs")
+        site.kill()
+        (tmp_path / f"step-{number}").touch()
+        site.ensure()
+    for thread in waiting:
+        thread.join(40)
+
+    assert ended["status"] == "completed"
+    assert [event["seq"] for event in seen] == [event["seq"] for event in site.events_of(job)]
+    assert seen[-1]["kind"] == "job_ended"
+
+
+def test_a_stream_goes_on_after_a_kill_without_a_gap_or_a_repeat(
+    make: MakeFaultSite, tmp_path: Path
+) -> None:
+    site = make(workers={"max_workers": 1, "retry_backoff_seconds": 0.01})
+    job = site.submit_once([shell(steps(tmp_path, 1), id=f"t{number}") for number in range(40)])
+    (tmp_path / "step-1").touch()
+    numbers: list[int] = []
+    while not numbers or site.kinds.get(numbers[-1]) != "job_ended":
+        some = site.read_stream(job, after=numbers[-1] if numbers else 0, most=11)
+        numbers += some
+        site.kill()
+        site.ensure()
+    # Nothing that a stream gave was lost, or given another number, by a kill.
+    stored = site.events_of(job)
+
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [event["seq"] for event in stored] == numbers
+    assert {event["seq"]: event["kind"] for event in stored} == site.kinds

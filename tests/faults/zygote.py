@@ -1,0 +1,126 @@
+"""Servers by the hundred: a process that has imported everything forks each of them.
+
+Importing takes longer than most of what is tested here. What is forked runs what
+``python -m orchestrator`` runs, from its arguments on.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).absolute().parents[2]
+
+
+class Forked:
+    """A process that the zygote forked; has what tests use of ``subprocess.Popen``."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._pidfd = -1
+
+    def poll(self) -> int | None:
+        return self._wait(0)
+
+    def wait(self, timeout: float) -> int:
+        status = self._wait(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired("orchestrator serve", timeout)
+        return status
+
+    def _wait(self, seconds: float) -> int | None:
+        """Its status is the zygote's to know: 0 stands for any."""
+        if self._pidfd >= 0:
+            if not select.select([self._pidfd], [], [], seconds)[0]:
+                return None
+            os.close(self._pidfd)
+            self._pidfd = -1
+        return 0
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Zygote:
+    """Any thread may fork."""
+
+    def __init__(self, bytecode: Path) -> None:
+        kept = {name: value for name, value in os.environ.items() if "ORCHESTRATOR" not in name}
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.faults.zygote"],
+            env={**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONPYCACHEPREFIX": str(bytecode)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None and self._process.stdout.readline() == "ready\n"
+
+    def fork(
+        self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path
+    ) -> Forked:
+        asked = {
+            "arguments": list(arguments),
+            "env": dict(env),
+            "cwd": str(cwd),
+            "output": str(output),
+        }
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+            return Forked(int(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(10)
+
+
+def main() -> None:
+    for name in ("orchestrator.cli.serve", "orchestrator.cli.server", "sqlalchemy.dialects.sqlite"):
+        import_module(name)
+    from orchestrator.cli import main as orchestrator_main
+
+    print("ready", flush=True)
+    # What is forked is nobody's to wait for.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while line := sys.stdin.readline():
+        asked = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _become(asked)
+            orchestrator_main()
+        print(pid, flush=True)
+
+
+def _become(asked: dict[str, Any]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    os.chdir(asked["cwd"])
+    output = os.open(asked["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((empty, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+    sys.argv = ["orchestrator", *asked["arguments"]]
+
+
+if __name__ == "__main__":
+    main()

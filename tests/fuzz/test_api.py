@@ -1,0 +1,100 @@
+"""Every call with generated data, alone and one after the other, against a live server."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.generation import GenerationMode
+
+from orchestrator.api.openapi.operations import OPERATIONS, Operation
+from orchestrator.core.launching import Launch
+from orchestrator.core.ports import Assignment
+from orchestrator.engine.dispatch import Dispatch, InFlight
+from tests.integration.engine.site import KEY, InProcess
+
+pytestmark = pytest.mark.slow
+
+HEADERS = {"X-API-Key": KEY}
+NAMES = {"worker_id": "worker_1", "name": "FINAL_RESULT.md"}
+CHECKS = {
+    # What no schema can say: which agents there are, that a name is taken twice, a limit.
+    "positive_data_acceptance": {
+        "expected-statuses": ["2xx", "3xx", "401", "403", "404", "409", "422", "429"]
+    },
+    # DELETE cancels a job; what is cancelled can still be read.
+    "use_after_free": {"enabled": False},
+}
+BOUNDED = settings(
+    max_examples=10,
+    stateful_step_count=6,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """Workers print one line, whatever they are asked to run."""
+    prepare = Dispatch.prepare
+
+    def harmless(self: Dispatch, assignment: Assignment, token: str) -> tuple[Launch, InFlight]:
+        launch, flight = prepare(self, assignment, token)
+        return replace(launch, argv=("/bin/echo", "done")), flight
+
+    quick = {"agents": {"quick": {"command": ["/bin/echo", "done"]}}, "workers": {"agent": "quick"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dispatch, "prepare", harmless)
+        site = InProcess(tmp_path_factory.mktemp("fuzz") / "site", quick)
+        try:
+            yield site
+        finally:
+            site.stop()
+
+
+@pytest.fixture(scope="module")
+def api(site: InProcess) -> schemathesis.BaseSchema:
+    return schemathesis.openapi.from_url(
+        f"{site.url}/openapi.json", config=schemathesis.Config.from_dict({"checks": CHECKS})
+    )
+
+
+@pytest.fixture(scope="module")
+def job(site: InProcess) -> str:
+    """A job that has ended, for calls that need one."""
+    job = site.submit("fuzz")
+    site.wait(job)
+    return job
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize("call", OPERATIONS, ids=lambda operation: operation.id)
+def test_every_call_answers_as_documented(
+    api: schemathesis.BaseSchema, job: str, call: Operation, mode: GenerationMode
+) -> None:
+    if mode is GenerationMode.NEGATIVE and not (call.body or "{" in call.path):
+        pytest.skip("has nothing that could be wrong")
+    operation = api.find_operation_by_id(call.id)
+    names = re.findall(r"{(\w+)}", call.path) if mode is GenerationMode.POSITIVE else ()
+    known = {name: {"job_id": job, **NAMES}[name] for name in names}
+
+    @BOUNDED
+    @given(operation.as_strategy(generation_mode=mode, path_parameters=known))
+    def check(case: schemathesis.Case) -> None:
+        case.call_and_validate(headers=HEADERS, timeout=30)
+
+    check()
+
+
+def test_calls_that_follow_each_other_answer_as_documented(
+    api: schemathesis.BaseSchema,
+) -> None:
+    class Calls(api.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, object]:
+            return {"headers": HEADERS, "timeout": 30}
+
+    Calls.run(settings=BOUNDED)

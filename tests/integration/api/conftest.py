@@ -1,0 +1,54 @@
+"""A real server on a free port over the fake service."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from orchestrator.api.app import close_app, create_app
+from orchestrator.api.hub import Hub
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.parking import Parking
+from orchestrator.api.server import Server, serve
+from tests.unit.api.fake_service import FakeService
+
+DEADLINE_SECONDS = 30.0
+THREADS = 8
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition; fail when it does not come true."""
+    until = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < until, f"not within {DEADLINE_SECONDS} s: {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> FakeService:
+    return FakeService(tmp_path)
+
+
+@pytest.fixture
+def app(service: FakeService) -> Iterator[Flask]:
+    app = create_app(service, ApiOptions(heartbeat_seconds=0.5, log_poll_seconds=0.02))
+    yield app
+    close_app(app)
+
+
+@pytest.fixture
+def hub(app: Flask) -> Hub:
+    parking: Parking = app.extensions["orchestrator.parking"]
+    return parking.hub
+
+
+@pytest.fixture
+def server(app: Flask) -> Iterator[Server]:
+    server = serve(app, host="127.0.0.1", port=0, threads=THREADS)
+    server.start()
+    yield server
+    close_app(app)
+    server.close()
+    assert server.wait(DEADLINE_SECONDS)

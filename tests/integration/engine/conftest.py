@@ -1,0 +1,67 @@
+"""Job managers with real workers, real stores and real HTTP servers."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.site import REPOSITORY, InProcess, ServerProcess
+
+MakeSite = Callable[..., InProcess]
+MakeServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[MakeSite]:
+    """Makes job managers in this process; sections of settings are given as dicts."""
+    made: list[InProcess] = []
+
+    def make(**changes: dict[str, Any]) -> InProcess:
+        made.append(InProcess(tmp_path / f"site_{len(made)}", changes))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.stop()
+
+
+@pytest.fixture
+def site(make_site: MakeSite) -> InProcess:
+    return make_site()
+
+
+@pytest.fixture
+def make_server(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer]:
+    """Makes server processes, started; what still runs in the end is stopped by its pid."""
+    made: list[ServerProcess] = []
+    base = tmp_path_factory.getbasetemp()
+    # The directory of all runs; with xdist there is one more in between.
+    bytecode = (base.parent.parent if "gw" in base.name else base.parent) / "bytecode"
+
+    def make(**changes: dict[str, Any]) -> ServerProcess:
+        made.append(ServerProcess(tmp_path / f"server_{len(made)}", changes, bytecode))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def spawning() -> None:
+    """For tests whose workers call ``orchestrator spawn``."""
+    if (REPOSITORY / ".venv" / "bin" / "python").exists():
+        return
+    said = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
+    pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
+
+
+@pytest.fixture
+def effects(tmp_path: Path) -> Path:
+    """A file that workers append to: what happened, in order."""
+    path = tmp_path / "effects"
+    path.touch()
+    return path

@@ -1,0 +1,289 @@
+"""A job manager at work behind its HTTP server: in this process, or as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from orchestrator.api.app import close_app, create_app
+from orchestrator.api.server import serve
+from orchestrator.app import build
+from orchestrator.cli.server import api_options
+from orchestrator.config import load
+
+REPOSITORY = Path(__file__).absolute().parents[3]
+KEY = "the-key-of-the-engine-tests"
+Answer = dict[str, Any]
+
+#: What tests need that must not take minutes.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "orchestrator": {"workspace_root": "./workspace", "project_root": "./project"},
+    "workers": {
+        "max_workers": 8,
+        "default_timeout": 60,
+        "max_retries": 0,
+        "grace_seconds": 1,
+        "retry_backoff_seconds": 0.05,
+        "min_available_memory_bytes": 0,
+    },
+    "api": {"port": 0, "api_key": KEY},
+    "logging": {"log_dir": "./logs"},
+}
+
+
+def until(condition: Callable[[], Any], what: str, within: float = 20.0) -> Any:
+    """What the condition comes to as soon as it is true; fails when that takes too long."""
+    deadline = time.monotonic() + within
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
+        time.sleep(0.01)
+    return found
+
+
+def shell(command: str, **more: Any) -> Answer:
+    return {"agent": "shell", "command": command, **more}
+
+
+def marked(root_id: str) -> list[int]:
+    """Living processes that carry the marker of a worker of this root job."""
+    wanted = f"ORCHESTRATOR_WORKER={root_id}/".encode()
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (directory / "environ").read_bytes():
+                found.append(int(directory.name))
+        except OSError:
+            continue
+    return found
+
+
+class Site:
+    """What both kinds have in common: the HTTP side of it."""
+
+    url: str
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workspace = folder / "workspace"
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        key: str = KEY,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        return requests.request(
+            method,
+            f"{self.url}/api/v1{path}",
+            json=body,
+            headers={"X-API-Key": key, **(headers or {})},
+            timeout=60,
+        )
+
+    def get(self, path: str, key: str = KEY) -> Answer:
+        response = self.call("GET", path, key=key)
+        assert response.status_code == 200, response.text
+        found: Answer = response.json()
+        return found
+
+    def post(
+        self, request: str, tasks: Sequence[Answer] = (), key: str = KEY, **config: Any
+    ) -> requests.Response:
+        body: Answer = {"request": request, "config": config}
+        if tasks:
+            body["tasks"] = list(tasks)
+        return self.call("POST", "/orchestrate", body, key=key)
+
+    def submit(self, request: str, tasks: Sequence[Answer] = (), **config: Any) -> str:
+        response = self.post(request, tasks, **config)
+        assert response.status_code == 202, response.text
+        return str(response.json()["job_id"])
+
+    def wait(self, job_id: str, within: float = 60.0) -> Answer:
+        deadline = time.monotonic() + within
+        while True:
+            answer = self.get(f"/jobs/{job_id}/wait?timeout=20")
+            if answer["status"] in ("completed", "partial", "failed", "cancelled"):
+                return answer
+            assert time.monotonic() < deadline, f"job {job_id} is still {answer['status']}"
+
+    def run(self, request: str, tasks: Sequence[Answer] = (), **config: Any) -> Answer:
+        return self.wait(self.submit(request, tasks, **config))
+
+    def status(self, job_id: str) -> Answer:
+        return self.get(f"/jobs/{job_id}/status")
+
+    def directory(self, job_id: str) -> Path:
+        return self.workspace / f"job_{job_id}"
+
+    def log(self, job_id: str, worker: str, depth: int = 0) -> str:
+        path = self.directory(job_id) / "logs" / f"depth_{depth}_{worker}.log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def status_file(self, job_id: str) -> Answer:
+        found: Answer = json.loads((self.directory(job_id) / "status.json").read_text())
+        return found
+
+    def key_of(self, job_id: str, worker: str = "worker_1", depth: int = 0) -> str:
+        """The key of a worker that has written it to a file named key."""
+        path = self.directory(job_id) / f"depth_{depth}" / worker / "key"
+        return str(until(lambda: path.exists() and path.read_text().strip(), f"{path} is there"))
+
+
+#: A task that leaves its key for the test to use, and goes on for as long as the test wants.
+HOLD = (
+    'printenv ORCHESTRATOR_API_KEY > .k && mv .k key; until [ -e "$RELEASE" ]; do sleep 0.02; done'
+)
+
+
+def make_folder(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
+    """A folder like an installed one: a configuration of its own, the real bin."""
+    settings = {
+        name: {**SETTINGS.get(name, {}), **changes.get(name, {})}
+        for name in {**SETTINGS, **changes}
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "project").mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    if not (folder / "bin").is_symlink():
+        (folder / "bin").symlink_to(REPOSITORY / "bin")
+    return folder
+
+
+class InProcess(Site):
+    """The job manager of app.py in this process, with real workers and a real HTTP server."""
+
+    def __init__(self, folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__(make_folder(folder, changes))
+        settings = load(folder, environ={}).settings
+        self.manager = build(folder, settings)
+        self.manager.open()
+        self._app = create_app(self.manager.service, api_options(settings))
+        self._server = serve(self._app, host="127.0.0.1", port=0, threads=8)
+        self.url = self._server.url
+        self.manager.start(self.url)
+        self._server.start()
+
+    def stop(self) -> None:
+        self.manager.stop_workers()
+        close_app(self._app)
+        self._server.close()
+        assert self._server.wait(15)
+        self.manager.stop()
+
+
+class ServerProcess(Site):
+    """``python -m orchestrator serve`` with its own folder; stopped by its pid, always."""
+
+    def __init__(
+        self, folder: Path, changes: Mapping[str, Mapping[str, Any]], bytecode: Path
+    ) -> None:
+        super().__init__(make_folder(folder, changes))
+        #: Compiled modules, kept for the next server: compiling them takes longer than a test.
+        self._bytecode = bytecode
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The settings by environment, so that the checkout's own config.yaml does not count."""
+        settings = yaml.safe_load((self.folder / "config.yaml").read_text())
+        given = {
+            f"ORCHESTRATOR_{section}__{name}".upper(): json.dumps(value)
+            if not isinstance(value, str)
+            else str(self.folder / value)
+            if value.startswith("./")
+            else value
+            for section, values in settings.items()
+            for name, value in values.items()
+        }
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if "ORCHESTRATOR" not in name and name != "PYTHONDONTWRITEBYTECODE"
+        }
+        python = {"PYTHONPATH": str(REPOSITORY), "PYTHONPYCACHEPREFIX": str(self._bytecode)}
+        return {**kept, **given, **python}
+
+    def popen(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "server.out").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "orchestrator", "serve", *arguments],
+                env=self.environment(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def record(self) -> Path:
+        return self.workspace / "server.json"
+
+    def output(self) -> str:
+        return (self.folder / "server.out").read_text()
+
+    def start(self) -> None:
+        self.process = process = self.popen("--port", "0")
+
+        def ready() -> bool:
+            assert process.poll() is None, self.output()
+            try:
+                said = json.loads(self.record.read_text())
+            except (OSError, ValueError):
+                return False
+            return bool(said["pid"] == process.pid)
+
+        until(ready, "the server is ready", 30)
+        self.url = json.loads(self.record.read_text())["url"]
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def terminate(self) -> int:
+        """An orderly stop."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.terminate()
+
+
+class Watcher:
+    """Calls something again and again in a thread, and keeps what goes wrong."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._enough = threading.Event()
+        self.looks = 0
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Watcher":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        try:
+            while not self._enough.is_set():
+                self._look()
+                self.looks += 1
+        except BaseException as error:
+            self.error = error

@@ -1,0 +1,90 @@
+"""A full disk pauses, it never corrupts: a real one, small and in memory."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import InProcess, shell, until
+
+pytestmark = pytest.mark.slow
+
+DISK_MIB = 40
+LEAST_FREE_MIB = 12
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system of its own, which only root can make."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a file system can be mounted by root only")
+    yield directory
+    # Lazily: a failed test may have left a process with a file open there.
+    subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+@pytest.fixture
+def site(disk: Path, make_site: MakeSite) -> InProcess:
+    # In this order: it is stopped before its disk is taken away.
+    site = make_site(
+        orchestrator={"workspace_root": str(disk / "workspace")},
+        workers={"min_free_disk_bytes": LEAST_FREE_MIB * 2**20},
+    )
+    site.workspace = disk / "workspace"
+    return site
+
+
+def fill(disk: Path, leave_mib: int = 0) -> Path:
+    """Take the disk's space but for so much; deleting the file gives it back."""
+    filler = disk / "filler"
+    chunk = bytes(2**18)
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > leave_mib * 2**20:
+            file.write(chunk)
+    return filler
+
+
+def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_itself(
+    site: InProcess, disk: Path
+) -> None:
+    filler = fill(disk, leave_mib=LEAST_FREE_MIB - 4)
+
+    def noticed() -> str:
+        site.submit("a look at the disk, at most twice a second", [shell("true")])
+        return site.manager.service.health().paused
+
+    until(noticed, "it is noticed")
+    job_id = site.submit("one", [shell("echo done")])
+    reason = until(
+        lambda: site.get(f"/jobs/{job_id}")["workers"][0]["reason"], "the worker says why it waits"
+    )
+    filler.unlink()
+
+    assert reason.startswith("waits for disk space: ")
+    assert site.wait(job_id)["status"] == "completed"
+    assert site.manager.service.health().paused == ""
+
+
+def test_what_runs_on_a_full_disk_ends_with_its_end_stored(site: InProcess, disk: Path) -> None:
+    go = disk / "go"
+    job_id = site.submit("one", [shell(f"until [ -e {go} ]; do sleep 0.02; done")])
+    until(lambda: site.status(job_id)["workers"].get("running"), "it runs")
+    go_later = disk / "go-later"
+    go_later.touch()
+    filler = fill(disk)
+
+    go_later.rename(go)
+    until(lambda: site.status(job_id)["workers"].get("success"), "its end is stored")
+    filler.unlink()
+
+    assert site.wait(job_id)["status"] == "completed"
+    assert site.run("another", [shell("echo fine")])["status"] == "completed"
+    reserve = site.workspace / ".disk-reserve"
+    until(reserve.exists, "space is set aside again")

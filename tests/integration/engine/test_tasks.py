@@ -1,0 +1,204 @@
+"""Tasks, their dependencies, the agents that carry them out, and how attempts end."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess, shell
+
+AGENT = """
+import os, pathlib, sys
+prompt = sys.stdin.read()
+assert prompt == pathlib.Path("prompt.md").read_text()
+if sys.argv[1] == "writes":
+    pathlib.Path("output.md").write_text("# Done\\n" + prompt)
+    pathlib.Path("made.txt").write_text("x")
+elif sys.argv[1] == "prints":
+    print("printed")
+elif sys.argv[1] == "fails":
+    sys.exit("it did not work")
+"""
+
+
+@pytest.fixture
+def agents(make_site: MakeSite, tmp_path: Path) -> InProcess:
+    """A job manager with agents of the user."""
+    script = tmp_path / "agent.py"
+    script.write_text(AGENT)
+    command = [sys.executable, str(script)]
+    return make_site(
+        agents={
+            "writer": {"command": [*command, "writes"], "output": "file"},
+            "printer": {"command": [*command, "prints"]},
+            "silent": {"command": [*command, "silent"]},
+            "failing": {"command": [*command, "fails"]},
+            "missing": {"command": ["no-such-program-anywhere"]},
+        }
+    )
+
+
+def rows(ended: Answer) -> list[Answer]:
+    found: list[Answer] = ended["results"]["tasks"]
+    return found
+
+
+def test_a_users_agent_reads_the_prompt_and_leaves_its_output(agents: InProcess) -> None:
+    task = {
+        "prompt": "Write the parser",
+        "agent": "writer",
+        "context": "It is for JSON.",
+        "files": ["src/parser.py"],
+    }
+
+    ended = agents.run("Build a compiler", [task])
+
+    [row] = rows(ended)
+    directory = agents.directory(ended["job_id"]) / "depth_0" / "worker_1"
+    prompt = (directory / "prompt.md").read_text()
+    assert row["status"] == "success"
+    assert row["output"].startswith("# Done\n")
+    assert row["files_created"] == ["made.txt"]
+    for said in ("Build a compiler", "Write the parser", "It is for JSON.", "src/parser.py"):
+        assert said in prompt
+    assert "orchestrator spawn" in prompt
+    given = json.loads((directory / "task.json").read_text())
+    assert (given["prompt"], given["request"]) == ("Write the parser", "Build a compiler")
+
+
+def test_the_prompt_says_when_no_child_jobs_can_be_started(agents: InProcess) -> None:
+    ended = agents.run("x", [{"prompt": "y", "agent": "printer"}], max_recursion_depth=0)
+
+    prompt = agents.directory(ended["job_id"]) / "depth_0" / "worker_1" / "prompt.md"
+    assert "orchestrator spawn" not in prompt.read_text()
+    assert rows(ended)[0]["output"] == "printed"
+
+
+def test_exit_code_0_with_nothing_to_show_is_a_failure(agents: InProcess) -> None:
+    ended = agents.run("x", [{"prompt": "y", "agent": "silent"}])
+
+    assert ended["status"] == "failed"
+    assert rows(ended)[0]["reason"] == "exit code 0, but no output and no file was left"
+
+
+def test_one_of_several_candidates_is_enough(agents: InProcess) -> None:
+    tasks: list[Answer] = [
+        {"id": "a", "prompt": "try", "agent": ["failing", "printer"]},
+        {"id": "b", "prompt": "then", "agent": "writer", "depends_on": ["a"]},
+    ]
+
+    ended = agents.run("x", tasks)
+
+    first, second, third = rows(ended)
+    assert ended["status"] == "completed"
+    assert (first["task_id"], second["task_id"]) == ("a", "a")
+    assert (first["status"], second["status"], third["status"]) == ("failed", "success", "success")
+    assert "it did not work" in first["reason"]
+    directory = agents.directory(ended["job_id"]) / "depth_0" / "worker_3"
+    assert json.loads((directory / "dependencies.json").read_text())["a"]["worker_id"] == "worker_2"
+    assert "printed" in (directory / "prompt.md").read_text()
+
+
+def test_a_program_that_is_not_there_fails_with_its_name(agents: InProcess) -> None:
+    ended = agents.run("x", [{"prompt": "y", "agent": "missing", "retries": 3}])
+
+    [row] = rows(ended)
+    assert "no-such-program-anywhere" in row["reason"]
+    assert row["attempts"] == 1
+
+
+def test_results_are_handed_on_to_the_tasks_that_need_them(site: InProcess) -> None:
+    tasks = [
+        shell("echo from a; touch a.txt", id="a"),
+        shell("echo from b", id="b"),
+        shell("cat dependencies.json", id="c", depends_on=["a", "b"]),
+    ]
+
+    ended = site.run("chain", tasks)
+
+    given = json.loads(rows(ended)[2]["output"])
+    assert {name: each["output"] for name, each in given.items()} == {"a": "from a", "b": "from b"}
+    assert given["a"]["files_created"] == ["a.txt"]
+    assert (Path(given["a"]["directory"]) / "a.txt").is_file()
+
+
+def test_a_failure_skips_all_that_needs_it_and_says_why(site: InProcess) -> None:
+    tasks = [
+        shell("exit 7", id="a"),
+        shell("true", id="b", depends_on=["a"]),
+        shell("true", id="c", depends_on=["b"]),
+        shell("true", id="d"),
+    ]
+
+    ended = site.run("chain", tasks)
+
+    assert ended["status"] == "partial"
+    assert [row["status"] for row in rows(ended)] == ["failed", "skipped", "skipped", "success"]
+    assert [row["reason"] for row in rows(ended)[:3]] == [
+        "exit code 7",
+        "task 'a', which it needs, did not succeed",
+        "task 'b', which it needs, did not succeed",
+    ]
+
+
+def test_a_retry_follows_after_a_pause_that_doubles(make_site: MakeSite, effects: Path) -> None:
+    site = make_site(workers={"retry_backoff_seconds": 0.2})
+    note = f"date +%s.%N >> {effects}; echo $RANDOM; exit 1"
+
+    [row] = rows(site.run("x", [shell(note, retries=2)]))
+
+    times = [float(line) for line in effects.read_text().split()]
+    assert (row["attempts"], row["status"]) == (3, "failed")
+    assert times[1] - times[0] >= 0.2
+    assert times[2] - times[1] >= 0.4
+
+
+def test_an_attempt_is_told_why_the_one_before_failed(make_site: MakeSite, tmp_path: Path) -> None:
+    script = tmp_path / "agent.py"
+    script.write_text(
+        "import os, sys\n"
+        "if not os.path.exists('x'): open('x', 'w').close(); sys.exit('too slow')\n"
+        "print('ok')"
+    )
+    site = make_site(agents={"second": {"command": [sys.executable, str(script)]}})
+
+    ended = site.run("x", [{"prompt": "y", "agent": "second", "retries": 1}])
+
+    prompt = (site.directory(ended["job_id"]) / "depth_0" / "worker_1" / "prompt.md").read_text()
+    assert rows(ended)[0]["output"] == "ok"
+    assert "The attempt before this one failed" in prompt
+    assert "exit code 1" in prompt
+    assert "too slow" in prompt
+
+
+def test_the_same_failure_twice_is_not_tried_a_third_time(make_site: MakeSite) -> None:
+    site = make_site(workers={"max_retries": 5})
+
+    [row] = rows(site.run("x", [shell("echo no; exit 1")]))
+
+    assert row["attempts"] == 2
+    assert "the same failure twice" in row["reason"]
+
+
+def test_an_attempt_has_no_more_time_than_it_was_given(site: InProcess) -> None:
+    ended = site.run("x", [shell("echo begun; sleep 60", timeout=0.5)])
+
+    [row] = rows(ended)
+    assert (ended["status"], row["status"], row["output"]) == ("failed", "timeout", "begun")
+
+
+def test_a_signal_is_named(site: InProcess) -> None:
+    [row] = rows(site.run("x", [shell("kill -SEGV $$")]))
+
+    assert row["reason"] == "killed by signal 11"
+
+
+def test_text_of_a_request_is_never_run(site: InProcess) -> None:
+    request = "say $(touch /tmp/never) `id` 'quotes' \"double\" \n line \U0001f600"
+
+    ended = site.run(request, [shell(["printf", "%s", request])])
+
+    assert rows(ended)[0]["output"] == request.strip()
+    assert site.get(f"/jobs/{ended['job_id']}")["request"].split() == request.split()

@@ -1,0 +1,165 @@
+"""A launcher with real processes, and the means to wait for what it does."""
+
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.launching import Launch
+from orchestrator.core.model import Exit
+from orchestrator.launchers import processes
+from orchestrator.launchers.local import LocalLauncher
+from orchestrator.launchers.plan import Plan
+
+
+@dataclass
+class Reports:
+    """What a launcher has reported."""
+
+    pids: dict[str, int] = field(default_factory=dict)
+    exits: dict[str, list[Exit]] = field(default_factory=dict)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def started(self, attempt_id: str, pid: int) -> None:
+        with self.changed:
+            self.pids[_name(attempt_id)] = pid
+            self.changed.notify_all()
+
+    def ended(self, attempt_id: str, exit: Exit) -> None:
+        with self.changed:
+            self.exits.setdefault(_name(attempt_id), []).append(exit)
+            self.changed.notify_all()
+
+    def pid(self, name: str, within: float = 10.0) -> int:
+        with self.changed:
+            assert self.changed.wait_for(lambda: name in self.pids, within), "never started"
+            return self.pids[name]
+
+    def exit(self, name: str, within: float = 20.0) -> Exit:
+        with self.changed:
+            assert self.changed.wait_for(lambda: name in self.exits, within), "never ended"
+            assert len(self.exits[name]) == 1, "an end is reported once"
+            return self.exits[name][0]
+
+
+def _name(attempt_id: str) -> str:
+    return attempt_id.rpartition("/")[2]
+
+
+ESCAPEES = Path(__file__).with_name("escapees.py")
+
+
+class Stage:
+    """A launcher at work in a directory of its own."""
+
+    def __init__(self, directory: Path, plan: Plan | None = None) -> None:
+        """Raise ContainmentUnavailable."""
+        directory.mkdir(exist_ok=True)
+        self.directory = directory
+        self._job = uuid.uuid4().hex
+        self.reports = Reports()
+        self.plan = plan
+        self.launcher = LocalLauncher(plan)
+        self.launcher.open(self.reports)
+
+    def id(self, name: str) -> str:
+        """Attempts are told apart on the whole machine by their ids."""
+        return f"{self._job}/{name}"
+
+    def launch(self, name: str, *argv: str, **changes: object) -> Launch:
+        settings: dict[str, object] = {
+            "attempt_id": self.id(name),
+            "argv": argv,
+            "cwd": str(self.directory),
+            "env": {"PATH": os.environ["PATH"]},
+            "log": str(self.directory / f"{name}.log"),
+            "exit_path": str(self.directory / f"{name}.json"),
+        }
+        return Launch(**{**settings, **changes})  # type: ignore[arg-type]
+
+    def start(self, name: str, *argv: str, **changes: object) -> Launch:
+        launch = self.launch(name, *argv, **changes)
+        self.launcher.start(launch)
+        return launch
+
+    def stop(self, name: str, ended_by: str, stopped_by: str) -> None:
+        self.launcher.stop(self.id(name), ended_by, stopped_by)
+
+    def waiting(self, name: str, waiting: bool) -> None:
+        self.launcher.waiting(self.id(name), waiting)
+
+    def adopt(self, name: str) -> bool:
+        return self.launcher.adopt(self.id(name), str(self.directory / f"{name}.json"))
+
+    def run(self, name: str, *argv: str, **changes: object) -> Exit:
+        self.start(name, *argv, **changes)
+        return self.reports.exit(name)
+
+    def shell(self, name: str, script: str, **changes: object) -> Exit:
+        return self.run(name, "sh", "-c", script, **changes)
+
+    def log(self, name: str) -> bytes:
+        return (self.directory / f"{name}.log").read_bytes()
+
+    def is_ready(self, name: str) -> bool:
+        """The worker has said so."""
+        log = self.directory / f"{name}.log"
+        return log.exists() and log.read_bytes().startswith(b"ready\n")
+
+    def shim_of(self, name: str) -> int:
+        """The pid of the shim above a running worker."""
+        worker = processes.look_up(self.reports.pid(name))
+        assert worker is not None
+        return worker.parent
+
+    def shim(self) -> int:
+        """The pid of the only shim."""
+        [shim] = processes.children(self.launcher.spawner_pid)
+        return shim
+
+    def reopen(self, stop: bool = False) -> None:
+        """Another server takes over: the first one's launcher goes, its shims stay."""
+        self.launcher.close(stop=stop)
+        self.reports = Reports()
+        self.launcher = LocalLauncher(self.plan)
+        self.launcher.open(self.reports)
+
+
+def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> None:
+    argv = (sys.executable, "-S", "-E", str(ESCAPEES), str(stage.directory), *options)
+    stage.start("a", *argv, grace=0.2)
+    until(lambda: len(list(stage.directory.glob("beat-*"))) == 6, within=20.0)
+
+
+def alive_escapees(directory: Path) -> list[str]:
+    """The escapees that still write to their heartbeat files."""
+    sizes = {path.name: path.stat().st_size for path in directory.glob("beat-*")}
+    time.sleep(0.3)
+    return [
+        path.name for path in directory.glob("beat-*") if path.stat().st_size > sizes[path.name]
+    ]
+
+
+def wait_until(condition: Callable[[], object], within: float = 10.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    return wait_until
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.launcher.close(stop=True)

@@ -1,0 +1,38 @@
+"""A server to be killed: starts one attempt, says the pid of its spawner, and stays."""
+
+import os
+import sys
+import time
+
+sys.path.insert(0, os.getcwd())
+
+from orchestrator.core.launching import Launch
+from orchestrator.core.model import Exit
+from orchestrator.launchers.local import LocalLauncher
+
+
+class Ears:
+    def __init__(self, launcher: LocalLauncher) -> None:
+        self._launcher = launcher
+
+    def started(self, attempt_id: str, pid: int) -> None:
+        print(self._launcher.spawner_pid, flush=True)
+
+    def ended(self, attempt_id: str, exit: Exit) -> None:
+        pass
+
+
+launcher = LocalLauncher()
+launcher.open(Ears(launcher))
+attempt_id, directory, *argv = sys.argv[1:]
+launcher.start(
+    Launch(
+        attempt_id=attempt_id,
+        argv=tuple(argv),
+        cwd=directory,
+        env={"PATH": os.environ["PATH"]},
+        log=f"{directory}/a.log",
+        exit_path=f"{directory}/a.json",
+    )
+)
+time.sleep(3600)

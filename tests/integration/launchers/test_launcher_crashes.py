@@ -1,0 +1,171 @@
+"""kill -9 of shims, of the spawner and of the server, and what is known afterwards."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.model import EndedBy
+from orchestrator.launchers import processes, record
+
+SERVER = Path(__file__).with_name("server.py")
+GATE = "echo ready; while [ ! -e gate ]; do sleep 0.02; done; echo done; exit 5"
+
+
+def test_a_killed_shim_is_a_lost_attempt_with_a_tombstone(stage: Any) -> None:
+    stage.start("a", "sleep", "60")
+    worker = stage.reports.pid("a")
+    os.kill(stage.shim_of("a"), 9)
+    ended = stage.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST and ended.code is None
+    assert processes.start_ticks(worker) is None
+    assert [stray.command for stray in ended.strays] in (["sleep"], ["sleep 60"])
+    assert record.inspect(str(stage.directory / "a.json")) == record.Finished(exit=ended)
+
+
+def test_a_killed_idle_shim_is_replaced(stage: Any) -> None:
+    stage.start("a", "sh", "-c", "sleep 0.3")
+    shim = stage.shim_of("a")
+    stage.reports.exit("a")
+    os.kill(shim, 9)
+    for name in "bcd":
+        ended = stage.shell(name, "exit 4")
+        if ended.ended_by is EndedBy.EXIT:
+            assert ended.code == 4
+
+
+def test_shims_outlive_the_spawner_and_a_new_one_serves(
+    stage: Any, until: Callable[..., None]
+) -> None:
+    stage.start("a", "sh", "-c", GATE)
+    stage.reports.pid("a")
+    old = stage.launcher.spawner_pid
+    os.kill(old, 9)
+    until(lambda: stage.launcher.spawner_pid != old)
+    assert stage.shell("b", "exit 3").code == 3
+    (stage.directory / "gate").touch()
+    assert stage.reports.exit("a").code == 5
+
+
+def test_what_a_killed_spawner_was_asked_for_is_started_by_the_next(stage: Any) -> None:
+    spawner = stage.launcher.spawner_pid
+    os.kill(spawner, signal.SIGSTOP)
+    for name in "abc":
+        stage.start(name, "sh", "-c", "echo once >> ran; exit 6")
+    stage.start("d", "sleep", "60")
+    stage.stop("d", "cancel", "user")
+    os.kill(spawner, signal.SIGKILL)
+    assert [stage.reports.exit(name).code for name in "abc"] == [6, 6, 6]
+    assert stage.reports.exit("d").stopped_by == "user"
+    assert (stage.directory / "ran").read_text() == "once\n" * 3
+
+
+def test_a_start_in_the_moment_of_the_spawner_s_death_succeeds(stage: Any) -> None:
+    for number in range(5):
+        os.kill(stage.launcher.spawner_pid, signal.SIGKILL)
+        names = [f"{number}{letter}" for letter in "ab"]
+        for name in names:
+            stage.start(name, "sh", "-c", "exit 6")
+        assert [stage.reports.exit(name).code for name in names] == [6, 6]
+
+
+def test_a_shim_that_dies_after_its_spawner_leaves_nothing_marked(
+    stage: Any, until: Callable[..., None]
+) -> None:
+    stage.start("a", "sh", "-c", "setsid sleep 60 & sleep 60")
+    shim = stage.shim_of("a")
+    until(lambda: len(processes.marked(stage.id("a"))) == 3)
+    old = stage.launcher.spawner_pid
+    os.kill(old, 9)
+    until(lambda: stage.launcher.spawner_pid != old)
+    os.kill(shim, 9)
+    ended = stage.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST and len(ended.strays) == 3
+    assert processes.marked(stage.id("a")) == []
+
+
+def test_a_running_attempt_is_adopted_and_its_end_is_reported(stage: Any) -> None:
+    launch = stage.start("a", "sh", "-c", GATE)
+    stage.reports.pid("a")
+    stage.reopen()
+    assert isinstance(record.inspect(launch.exit_path), record.Running)
+    assert stage.adopt("a")
+    (stage.directory / "gate").touch()
+    ended = stage.reports.exit("a")
+    assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 5)
+    assert stage.log("a") == b"ready\ndone\n"
+
+
+def test_an_adopted_attempt_can_be_stopped(stage: Any, until: Callable[..., None]) -> None:
+    stage.start("a", "sh", "-c", "trap '' TERM; echo ready; sleep 60; sleep 60", grace=0.2)
+    stage.reports.pid("a")
+    until(lambda: stage.is_ready("a"))
+    stage.reopen()
+    assert stage.adopt("a")
+    stage.stop("a", "timeout", "max_wall_seconds")
+    ended = stage.reports.exit("a")
+    assert (ended.ended_by, ended.stopped_by) == (EndedBy.TIMEOUT, "max_wall_seconds")
+    assert ended.signal == 9
+
+
+def test_the_clock_of_an_adopted_attempt_can_stand(stage: Any) -> None:
+    stage.start("a", "sleep", "60", timeout=1.0)
+    stage.reports.pid("a")
+    stage.reopen()
+    assert stage.adopt("a")
+    stage.waiting("a", True)
+    time.sleep(1.5)
+    assert "a" not in stage.reports.exits
+    stage.waiting("a", False)
+    assert stage.reports.exit("a").ended_by is EndedBy.TIMEOUT
+
+
+def test_an_adopted_attempt_whose_shim_is_killed_is_lost(stage: Any) -> None:
+    stage.start("a", "sh", "-c", "setsid sleep 60 & sleep 60")
+    stage.reports.pid("a")
+    shim = stage.shim_of("a")
+    stage.reopen()
+    assert stage.adopt("a")
+    os.kill(shim, 9)
+    assert stage.reports.exit("a").ended_by is EndedBy.LOST
+    assert processes.marked(stage.id("a")) == []
+    assert not stage.adopt("a")
+
+
+def test_what_has_ended_or_never_began_is_not_adopted(stage: Any) -> None:
+    stage.shell("a", "true")
+    assert not stage.adopt("a")
+    assert not stage.adopt("b")
+
+
+def test_work_survives_a_killed_server(stage: Any, until: Callable[..., None]) -> None:
+    server = subprocess.Popen(
+        [sys.executable, str(SERVER), stage.id("a"), str(stage.directory), "sh", "-c", GATE],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+    )
+    assert server.stdout is not None
+    spawner = int(server.stdout.readline())
+    server.kill()
+    server.wait()
+    server.stdout.close()
+    until(lambda: processes.start_ticks(spawner) is None)
+    exit_path = str(stage.directory / "a.json")
+    state = record.inspect(exit_path)
+    assert isinstance(state, record.Running)
+    assert stage.adopt("a")
+    (stage.directory / "gate").touch()
+    assert stage.reports.exit("a").code == 5
+    until(lambda: processes.start_ticks(state.shim_pid) is None)
+
+
+def test_idle_shims_end_with_their_server(stage: Any, until: Callable[..., None]) -> None:
+    stage.start("a", "sh", "-c", "sleep 0.2")
+    shim = stage.shim_of("a")
+    stage.reports.exit("a")
+    stage.launcher.close(stop=False)
+    until(lambda: processes.start_ticks(shim) is None)

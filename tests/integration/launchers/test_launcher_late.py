@@ -1,0 +1,52 @@
+"""An attempt that is started although it was started before: what came of it is found out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.model import EndedBy
+from orchestrator.launchers import processes, record
+
+SHIM = Path(__file__).parents[2] / "fixtures" / "old_shim.py"
+ENDED = {"attempt": "a", "ended_by": "exit", "code": 7}
+
+
+def test_a_result_that_is_there_already_is_taken(stage: Any) -> None:
+    (stage.directory / "a.json").write_text(json.dumps(ENDED) + "\n")
+
+    ended = stage.run("a", "touch", "again")
+
+    assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 7)
+    assert not (stage.directory / "again").exists()
+
+
+def test_one_that_runs_is_adopted_and_its_result_taken(stage: Any) -> None:
+    gate = stage.directory / "gate"
+    path = str(stage.directory / "a.json")
+    with subprocess.Popen(
+        [sys.executable, SHIM, path, stage.id("a"), gate, "known"], stdout=subprocess.PIPE
+    ) as shim:
+        assert shim.stdout is not None and shim.stdout.readline() == b"ready\n"
+        stage.start("a", "touch", "again")
+        # This one ends after the other was refused: they are served in turn, by one thread.
+        assert stage.shell("b", "exit 3").code == 3
+        gate.touch()
+        ended = stage.reports.exit("a")
+
+    assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 0)
+    assert not (stage.directory / "again").exists()
+
+
+def test_the_holder_of_a_lock_is_known_to_the_kernel(stage: Any) -> None:
+    gate = stage.directory / "gate"
+    path = str(stage.directory / "a.json")
+    assert processes.lock_holder(path) is None
+    with subprocess.Popen(
+        [sys.executable, SHIM, path, stage.id("a"), gate, "unknown"], stdout=subprocess.PIPE
+    ) as shim:
+        assert shim.stdout is not None and shim.stdout.readline() == b"ready\n"
+        ticks = processes.start_ticks(shim.pid)
+        assert record.inspect(path) == record.Running(shim_pid=shim.pid, start_ticks=ticks or 0)
+        gate.touch()

@@ -1,0 +1,132 @@
+"""What a restarted server reads of attempts, and how it gives them up for good."""
+
+import fcntl
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.model import EndedBy, Exit, Stray
+from orchestrator.launchers import processes, record
+from orchestrator.launchers.claim import Claim, Refused, run_path
+
+ENDED = {"attempt": "a", "ended_by": "exit", "code": 7, "strays": [{"pid": 3, "command": "x"}]}
+
+
+@pytest.fixture
+def exit_path(tmp_path: Path) -> str:
+    return str(tmp_path / "1.exit.json")
+
+
+def test_what_nobody_started_can_still_be_started_until_it_is_buried(exit_path: str) -> None:
+    assert record.inspect(exit_path) is record.Unfinished.NEVER
+    ended = record.tombstone(exit_path, "given up")
+    assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
+    with pytest.raises(Refused, match="has ended"):
+        Claim.take(exit_path)
+    assert not os.path.exists(run_path(exit_path))
+
+
+def test_a_tombstone_may_be_asked_for_twice(exit_path: str) -> None:
+    first = record.tombstone(exit_path, "given up", (Stray(pid=1, command="x"),))
+    assert record.tombstone(exit_path, "another word") == first
+    assert record.inspect(exit_path) == record.Finished(exit=first or Exit(ended_by=EndedBy.EXIT))
+
+
+def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
+    claim = Claim.take(exit_path)
+    claim.write_holder("a")
+    claim.add_worker(12345)
+    ticks = processes.start_ticks(os.getpid())
+    assert record.inspect(exit_path) == record.Running(shim_pid=os.getpid(), start_ticks=ticks or 0)
+    assert record.tombstone(exit_path, "given up") is None
+    claim.drop()
+    assert record.inspect(exit_path) is record.Unfinished.DEAD
+
+
+def test_a_record_that_was_written_but_not_renamed_counts(exit_path: str) -> None:
+    # Shorter than the line of the holder before it, of which something is left behind.
+    Path(run_path(exit_path)).write_text(json.dumps(ENDED) + '\nboot_id": "x"}\n{"worker": 5}\n')
+    state = record.inspect(exit_path)
+    assert isinstance(state, record.Finished)
+    assert (state.exit.code, state.exit.strays) == (7, (Stray(pid=3, command="x"),))
+    assert json.loads(Path(exit_path).read_text()) == ENDED
+    assert not os.path.exists(run_path(exit_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\0", b'{"ended_by": "ex', b'{"shim": 1}\n', b"[]"])
+def test_a_half_written_record_is_a_dead_attempt(exit_path: str, content: bytes) -> None:
+    Path(run_path(exit_path)).write_bytes(content)
+    assert record.inspect(exit_path) is record.Unfinished.DEAD
+    ended = record.tombstone(exit_path, "lost")
+    assert ended is not None and ended.ended_by is EndedBy.LOST
+    assert record.read_exit(exit_path) == ended
+
+
+def test_a_record_that_is_garbage_is_told_with_its_path(exit_path: str) -> None:
+    Path(exit_path).write_bytes(b"garbage")
+    state = record.inspect(exit_path)
+    assert isinstance(state, record.Finished)
+    assert state.exit.ended_by is EndedBy.LOST and exit_path in state.exit.error
+    assert Path(exit_path).read_bytes() == b"garbage"
+
+
+def test_a_lock_without_a_name_in_it_is_not_taken_for_dead(exit_path: str) -> None:
+    descriptor = os.open(run_path(exit_path), os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    named = threading.Timer(0.3, Claim(os.dup(descriptor), exit_path).write_holder, ("a",))
+    named.start()
+    assert isinstance(record.inspect(exit_path), record.Running)
+    named.join()
+    os.close(descriptor)
+
+
+def test_a_claim_that_was_buried_before_it_had_the_lock_is_refused(exit_path: str) -> None:
+    late = os.open(run_path(exit_path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    record.tombstone(exit_path, "given up")
+    with pytest.raises(Refused, match="given up"):
+        Claim._locked(late, exit_path)
+
+
+def test_of_many_who_start_or_bury_an_attempt_one_wins(tmp_path: Path) -> None:
+    for number in range(50):
+        path = str(tmp_path / f"{number}.json")
+        outcomes = _race(path, 2)
+        winners = [outcome for outcome in outcomes if outcome != "refused"]
+        assert "started" not in winners or winners.count("buried") == 0, (number, outcomes)
+        assert winners.count("started") <= 1, (number, outcomes)
+
+
+def _race(path: str, each: int) -> list[str]:
+    outcomes: list[str] = []
+    gate = threading.Barrier(each * 2)
+
+    def start() -> None:
+        gate.wait()
+        try:
+            Claim.take(path).write_holder("a")
+            outcomes.append("started")
+        except Refused:
+            outcomes.append("refused")
+
+    def bury() -> None:
+        gate.wait()
+        outcomes.append("buried" if record.tombstone(path, "x") else "refused")
+
+    threads = [threading.Thread(target=act) for act in (start, bury) for _ in range(each)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+def test_a_shim_that_comes_late_finds_the_tombstone(stage: Any) -> None:
+    launch = stage.launch("a", "touch", "ran")
+    record.tombstone(launch.exit_path, "given up")
+    stage.launcher.start(launch)
+    assert stage.reports.exit("a").ended_by is EndedBy.LOST
+    assert not (stage.directory / "ran").exists()

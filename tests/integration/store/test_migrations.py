@@ -1,0 +1,105 @@
+"""Migrations, on every database."""
+
+import sqlite3
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
+
+from orchestrator.core.errors import StoreError
+from orchestrator.core.ports import Change
+from orchestrator.store import SqlStore, migrate, sqlite_url
+from orchestrator.store.tables import metadata
+from tests.contract.store_adapters import ADAPTERS, database
+from tests.contract.store_values import a_job
+
+
+@pytest.fixture(params=ADAPTERS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[Connection]:
+    """To a database that a store has set up and closed."""
+    store = SqlStore(url)
+    store.open()
+    store.save(Change(new_jobs=[a_job()]))
+    store.close()
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(connection: Connection) -> None:
+    context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+
+    assert compare_metadata(context, metadata) == []
+    assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+
+def test_opening_again_changes_neither_schema_nor_data(url: str, connection: Connection) -> None:
+    connection.rollback()
+    for _ in range(2):
+        store = SqlStore(url)
+        store.open()
+        assert store.job("a") == a_job()
+        store.close()
+
+    assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
+
+
+def test_a_newer_schema_is_refused_and_left_alone(url: str, connection: Connection) -> None:
+    connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    connection.commit()
+    store = SqlStore(url)
+
+    with pytest.raises(StoreError, match="made by a newer release"):
+        store.open()
+    with pytest.raises(StoreError, match="not open"):
+        store.job("a")
+
+    version = text("SELECT version_num FROM alembic_version")
+    assert connection.execute(version).scalar_one() == "9999"
+
+
+def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        # Somebody else's table, which the last step of the migration runs into.
+        connection.execute(text("CREATE TABLE attempts (other INTEGER)"))
+
+    with pytest.raises(StoreError, match="attempts"):
+        SqlStore(url).open()
+
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == ["attempts"]
+
+
+def test_the_migrations_are_part_of_the_package() -> None:
+    package = resources.files("orchestrator.store")
+
+    assert (package / "migrations" / "env.py").is_file()
+    assert [file.name for file in (package / "migrations" / "versions").iterdir() if file.is_file()]
+
+
+def test_the_package_may_lie_under_any_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path / "100% of a b" / "migrations"
+    moved.parent.mkdir()
+    moved.symlink_to(migrate.MIGRATIONS)
+    monkeypatch.setattr(migrate, "MIGRATIONS", moved)
+
+    store = SqlStore(sqlite_url(tmp_path / "orchestrator.db"))
+    store.open()
+    store.close()
+
+    with sqlite3.connect(tmp_path / "orchestrator.db") as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    connection.close()

@@ -1,0 +1,121 @@
+"""The benchmarks run with one command, and their results can be read by people and programs."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS
+from benchmarks.figures import Figure, Findings, quantile
+
+FOLDER = Path(__file__).resolve().parents[2]
+RUN = FOLDER / "benchmarks" / "run.sh"
+FIGURE_KEYS = {"what", "value", "unit", "at_least", "at_most", "verdict"}
+
+
+@pytest.fixture
+def installed() -> None:
+    """For tests that start run.sh, which works with the packages of the checkout."""
+    if (FOLDER / ".venv" / "bin" / "python").exists():
+        return
+    said = "benchmarks/run.sh needs .venv in the checkout: run ./install.sh"
+    pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(RUN), *arguments], cwd=cwd, capture_output=True, text=True, timeout=110
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+def test_one_command_prints_tables_and_keeps_their_figures_as_json(tmp_path: Path) -> None:
+    names = ("dispatch", "efficiency")
+
+    ended = run("--quick", "--no-install", "--output", "found.json", *names, cwd=tmp_path)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["quick"] is True
+    assert len(found["load_average"]) == 3
+    assert [benchmark["name"] for benchmark in found["benchmarks"]] == list(names)
+    for benchmark in found["benchmarks"]:
+        assert f"## {benchmark['title']}\n" in ended.stdout
+        check_figures(benchmark["figures"], ended.stdout)
+
+
+def check_figures(figures: list[dict[str, Any]], printed: str) -> None:
+    assert figures
+    for figure in figures:
+        assert figure.keys() == FIGURE_KEYS
+        assert figure["value"] > 0
+        assert f"| {figure['what']} | " in printed
+    judged = [figure for figure in figures if figure["verdict"]]
+    assert judged
+    assert {figure["verdict"] for figure in judged} <= {"OK", "MISSED"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("installed")
+def test_an_unknown_benchmark_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:
+    ended = run("dispach", "--no-install", cwd=tmp_path)
+
+    assert ended.returncode == 2
+    assert "unknown 'dispach'; known: dispatch, latency" in ended.stderr
+
+
+def test_the_help_names_every_benchmark(tmp_path: Path) -> None:
+    assert " ".join(BENCHMARKS) in run("--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("at_least", "at_most", "verdict"),
+    [
+        (None, None, ""),
+        (0.6, None, "OK"),
+        (0.61, None, "MISSED"),
+        (None, 0.6, "OK"),
+        (None, 0.59, "MISSED"),
+    ],
+)
+def test_a_target_is_met_at_its_bound_and_missed_beyond_it(
+    at_least: float | None, at_most: float | None, verdict: str
+) -> None:
+    figure = Figure(what="share", value=0.6, at_least=at_least, at_most=at_most)
+
+    assert figure.verdict == verdict
+
+
+def test_a_quantile_is_a_value_that_was_measured() -> None:
+    values = [float(value) for value in range(200, 0, -1)]
+
+    assert [quantile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1, 100, 198, 200]
+    assert quantile([7.0], 0.99) == 7
+
+
+def test_no_quantile_is_made_up_when_nothing_was_measured() -> None:
+    with pytest.raises(ValueError, match="nothing was measured"):
+        quantile([], 0.5)
+
+
+def test_findings_are_a_table_with_target_and_verdict_then_the_notes() -> None:
+    findings = Findings(
+        figures=[
+            Figure(what="submit, p99", value=31.25, unit="ms", at_most=25),
+            Figure(what="workers", value=12_345),
+        ],
+        notes=["Huey is left out."],
+    )
+
+    assert findings.to_markdown() == (
+        "| what | measured | target | |\n"
+        "| --- | --- | --- | --- |\n"
+        "| submit, p99 | 31.2 ms | at most 25 | MISSED |\n"
+        "| workers | 12,345 |  |  |\n"
+        "\n"
+        "- Huey is left out."
+    )

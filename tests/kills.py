@@ -1,0 +1,170 @@
+"""``python -m tests.kills --minutes N --seed S``: jobs that run while their processes are killed.
+
+Server, spawner and shims are killed with SIGKILL, one or two of them at a time, at instants that
+the seed decides; a server that starts again may be killed once more before it is ready. What must
+hold is checked for every job at its end (``tests.faults.site.check``).
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from orchestrator.launchers import processes
+from tests.faults.site import FaultSite, check, the_job
+from tests.faults.zygote import Zygote
+
+#: Jobs in flight at the same time.
+AT_ONCE = 3
+#: Seconds between two kills.
+PAUSES = (0.1, 1.2)
+#: Of a worker, so that there is something to kill.
+WORK = "sleep 0.$((RANDOM % 4)); "
+
+
+class Victim(StrEnum):
+    SERVER = "server"
+    SPAWNER = "spawner"
+    SHIM = "shim"
+
+
+@dataclass
+class Figures:
+    kills: Counter[str] = field(default_factory=Counter)
+    jobs: int = 0
+    lost: int = 0
+    doubled: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} {times}" for kind, times in sorted(self.kills.items()))
+        return (
+            f"kills survived {self.kills.total()} ({kinds}); jobs run {self.jobs}, "
+            f"lost {self.lost}, doubled {self.doubled}, otherwise wrong {len(self.wrong)}"
+        )
+
+
+class Kills:
+    def __init__(self, folder: Path, zygote: Zygote, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._site = FaultSite(folder, zygote)
+        self._site.most_starts = sys.maxsize
+        self.figures = Figures()
+        #: Jobs in flight, and those of them during which a shim was killed.
+        self._jobs: list[str] = []
+        self._touched: set[str] = set()
+        self._submitted = 0
+
+    def run(self, seconds: float) -> Figures:
+        self._site.ensure()
+        ends = time.monotonic() + seconds
+        try:
+            while time.monotonic() < ends:
+                self._fill()
+                time.sleep(self._random.uniform(*PAUSES))
+                self._kill()
+                self._collect()
+            while self._jobs:
+                self._collect()
+                time.sleep(0.05)
+        finally:
+            self._site.end()
+        return self.figures
+
+    def _fill(self) -> None:
+        while len(self._jobs) < AT_ONCE:
+            self._submitted += 1
+            tasks = the_job(self._site, retries=50, pause=WORK)
+            self._jobs.append(self._site.submit_once(tasks, f"job {self._submitted}"))
+
+    def _kill(self) -> None:
+        kinds = self._random.sample(list(Victim), self._random.choice((1, 1, 2)))
+        found = {kind: pid for kind in kinds if (pid := self._find(kind))}
+        # All at once: what dies first must not be noticed by what dies with it.
+        for kind, pid in found.items():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.figures.kills[kind] += 1
+        if Victim.SHIM in found:
+            self._touched |= set(self._jobs)
+        if Victim.SERVER in found and self._random.random() < 0.5:
+            self._kill_at_start()
+
+    def _kill_at_start(self) -> None:
+        """Once more, before the server that follows is ready."""
+        self._site.begin()
+        time.sleep(self._random.uniform(0.0, 0.5))
+        assert self._site.process is not None
+        self._site.process.kill()
+        self.figures.kills[Victim.SERVER] += 1
+
+    def _find(self, kind: Victim) -> int | None:
+        process = self._site.process
+        if kind is Victim.SHIM:
+            return self._random.choice(self._shims() or [0]) or None
+        if process is None or process.poll() is not None:
+            return None
+        children = processes.children(process.pid) if kind is Victim.SPAWNER else [process.pid]
+        return children[0] if children else None
+
+    def _shims(self) -> list[int]:
+        """Those at work, as they say it themselves."""
+        found = []
+        for job in self._jobs:
+            for run in (self._site.directory(job) / "attempts").glob("*.run"):
+                with suppress(OSError, ValueError, KeyError):
+                    holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
+                    if processes.start_ticks(holder["shim"]) == holder["shim_start"]:
+                        found.append(int(holder["shim"]))
+        return sorted(found)
+
+    def _collect(self) -> None:
+        self._site.ensure()
+        for job in list(self._jobs):
+            answer = self._site.insist(
+                lambda job=job: self._site.call("GET", f"/jobs/{job}/status")
+            )
+            if answer["status"] in ("completed", "partial", "failed", "cancelled"):
+                self._jobs.remove(job)
+                self.figures.jobs += 1
+                self._judge(job)
+
+    def _judge(self, job: str) -> None:
+        answer = self._site.insist(lambda: self._site.call("GET", f"/jobs/{job}/status"))
+        try:
+            check(self._site, job, answer, shim_died=job in self._touched)
+        except AssertionError as error:
+            said = f"{job}: {error}"
+            self.figures.lost += answer["status"] != "completed"
+            self.figures.doubled += "twice" in said or "overlap" in said or "ran again" in said
+            self.figures.wrong.append(said)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        zygote = Zygote(Path(place) / "bytecode")
+        try:
+            figures = Kills(Path(place) / "site", zygote, given.seed).run(given.minutes * 60)
+        finally:
+            zygote.close()
+    print(f"seed {given.seed}: {figures}")
+    for said in figures.wrong:
+        print(said, file=sys.stderr)
+    return 1 if figures.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,348 @@
+"""The engine's service in memory: same rules, no processes."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.core.errors import Conflict, Forbidden, NotFound, Unauthorized
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model import (
+    Attempt,
+    EndedBy,
+    Exit,
+    Job,
+    JobConfig,
+    TaskSpec,
+    Worker,
+    WorkerKey,
+    WorkerResult,
+)
+from orchestrator.core.ports import Page, Tree
+from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Scope, Submission
+from orchestrator.core.views import Detail, Health
+
+KEY = "a-key-for-tests-only"
+READ_KEY = "a-key-that-only-reads"
+LEFT = {"depth": 3, "child_jobs": 20}
+
+
+class FakeService:
+    """Jobs move only when a test says so: ``finish``, ``spawn``, ``publish``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ready = True
+        self.left: dict[str, object] = {**LEFT}
+        self.failure: Exception | None = None
+        self.submissions: list[Submission] = []
+        self._jobs: dict[str, Job] = {}
+        self._tasks: dict[str, tuple[TaskSpec, ...]] = {}
+        self._workers: dict[WorkerKey, Worker] = {}
+        self._attempts: dict[WorkerKey, list[Attempt]] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._keys: dict[str, Caller] = {
+            KEY: Caller(name="main", scopes=frozenset({Scope.ADMIN})),
+            READ_KEY: Caller(name="watcher", scopes=frozenset({Scope.READ})),
+        }
+        self._idempotent: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+        self._listeners: list[Callable[[Sequence[Event]], None]] = []
+        self._lock = threading.RLock()
+
+    # What the API calls.
+
+    def authenticate(self, key: str | None) -> Caller:
+        if key not in self._keys:
+            raise Unauthorized()
+        return self._keys[key]
+
+    def check_change(self, caller: Caller) -> None:
+        if not caller.may_change:
+            raise Forbidden(f"the key {caller.name!r} is for reading only")
+
+    def submit(self, caller: Caller, submission: Submission) -> Accepted:
+        if self.failure is not None:
+            raise self.failure
+        with self._lock:
+            known = self._idempotent.get(submission.idempotency_key or "")
+            if known:
+                return Accepted(job=self._jobs[known], duplicate=True, left=LEFT)
+            self.submissions.append(submission)
+            job = self._new_job(caller, submission)
+            if submission.idempotency_key:
+                self._idempotent[submission.idempotency_key] = job.id
+        self.publish(job, EventKind.JOB_SUBMITTED, data={"request": job.request})
+        return Accepted(job=job, left=LEFT)
+
+    def job(self, caller: Caller, job_id: str) -> Job:
+        job = self._jobs.get(job_id)
+        if job is None or not self._may_see(caller, job):
+            raise NotFound(f"there is no job {job_id}")
+        return job
+
+    def jobs(
+        self,
+        caller: Caller,
+        *,
+        status: str | None,
+        parent: str | None,
+        depth: int | None,
+        page: int,
+        page_size: int,
+    ) -> Page:
+        found = [
+            job
+            for job in reversed(self._jobs.values())
+            if self._may_see(caller, job)
+            and status in (None, job.status)
+            and parent in (None, job.parent_job_id)
+            and depth in (None, job.depth)
+        ]
+        start = (page - 1) * page_size
+        return Page(jobs=found[start : start + page_size], total=len(found))
+
+    def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+        job = self.job(caller, job_id)
+        tasks = self._tasks[job.id] if with_tasks else []
+        return Detail(job=job, tasks=tasks, workers=self.workers(job), left=self.left)
+
+    def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
+        return self.tree(caller, job_id).workers
+
+    def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
+        workers = self.workers(self.job(caller, job_id))
+        return [one for worker in workers for one in self._attempts.get(worker.key, ())]
+
+    def tree(self, caller: Caller, job_id: str) -> Tree:
+        jobs = [self._jobs[one] for one in self._below(self.job(caller, job_id))]
+        return Tree(
+            jobs=jobs,
+            tasks={job.id: self._tasks[job.id] for job in jobs},
+            workers=[worker for job in jobs for worker in self.workers(job)],
+        )
+
+    def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        job = self.job(caller, job_id)
+        members = self.subtree(caller, job_id)
+        with self._lock:
+            stored = self._events[job.root_id][after:]
+        for start in range(0, len(stored), limit):
+            # As much as one page of the root job's events has: seldom a full page.
+            page = [event for event in stored[start : start + limit] if event.job_id in members]
+            if page:
+                return page
+        return []
+
+    def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
+        return frozenset(self._below(self.job(caller, job_id)))
+
+    def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
+        job = self.job(caller, job_id)
+        for worker in self.workers(job):
+            if worker.id == worker_id:
+                name = f"depth_{worker.depth}_{worker.id}.log"
+                return self.workspace(job) / "logs" / name
+        raise NotFound(f"job {job_id} has no worker {worker_id}")
+
+    def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
+        job = self.job(caller, job_id)
+        if name == "FINAL_RESULT.md":
+            return self.final_report(job)
+        return self.workspace(job) / "reports" / name
+
+    def workspace(self, job: Job) -> Path:
+        return self.folder / f"job_{job.root_id}"
+
+    def final_report(self, job: Job) -> Path:
+        name = "FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md"
+        return self.workspace(job) / name
+
+    def worker_directory(self, worker: Worker) -> Path:
+        return self.folder / f"job_{worker.root_id}" / f"depth_{worker.depth}" / worker.id
+
+    def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
+        job = self.job(caller, job_id)
+        waiting = caller.worker_key and (
+            self._workers[caller.worker_key].status is WorkerStatus.WAITING
+        )
+        return job if job.status.ended and not waiting else None
+
+    def cancel(self, caller: Caller, job_id: str) -> Job:
+        job = self.job(caller, job_id)
+        if job.status.ended:
+            return job
+        self._jobs[job.id] = replace(job, cancelled_by=caller.name, reason="cancel asked for")
+        self.publish(job, EventKind.JOB_CANCEL_REQUESTED)
+        return self._jobs[job.id]
+
+    def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
+        job = self.job(caller, job_id)
+        if not job.status.ended:
+            raise Conflict(f"job {job_id} has not ended")
+        if job.status is JobStatus.COMPLETED:
+            raise Conflict(f"everything in job {job_id} succeeded; there is nothing to retry")
+        timeout = config.default_timeout or job.config.default_timeout
+        settings = replace(job.config, default_timeout=timeout)
+        self._jobs[job.id] = replace(job, status=JobStatus.RUNNING, ended_at=None, config=settings)
+        self.publish(job, EventKind.JOB_RETRIED)
+        return self._jobs[job.id]
+
+    def stats(self, caller: Caller) -> Mapping[str, object]:
+        jobs: dict[str, int] = {}
+        for job in self._jobs.values():
+            jobs[job.status] = jobs.get(job.status, 0) + 1
+        return {"jobs": jobs, "workers": {"pending": len(self._workers)}, "attempts": 0}
+
+    def health(self) -> Health:
+        checks = {"store": "ok" if self.ready else "cannot be written"}
+        return Health(ready=self.ready, checks=checks, containment="none", version="test")
+
+    def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # What tests call.
+
+    @property
+    def listeners(self) -> int:
+        return len(self._listeners)
+
+    def workers(self, job: Job) -> Sequence[Worker]:
+        return [worker for worker in self._workers.values() if worker.job_id == job.id]
+
+    def worker_key(self, worker: Worker) -> str:
+        """The key of the worker's running attempt."""
+        attempt = Attempt(
+            root_id=worker.root_id,
+            worker_id=worker.id,
+            number=1,
+            job_id=worker.job_id,
+            started_at=time.time(),
+        )
+        self._attempts.setdefault(worker.key, []).append(attempt)
+        key = f"key-of-{worker.root_id}-{worker.id}"
+        self._keys[key] = Caller(name=worker.id, attempt=attempt)
+        return key
+
+    def move(self, worker: Worker, status: WorkerStatus) -> None:
+        self._workers[worker.key] = replace(self._workers[worker.key], status=status)
+        kinds = {
+            WorkerStatus.WAITING: EventKind.WORKER_WAITING,
+            WorkerStatus.RUNNING: EventKind.WORKER_RESUMED,
+        }
+        self.publish(self._jobs[worker.job_id], kinds[status], worker)
+
+    def finish(
+        self,
+        worker: Worker,
+        output: str = "done",
+        status: WorkerStatus = WorkerStatus.SUCCESS,
+        files: tuple[str, ...] = (),
+    ) -> None:
+        now = time.time()
+        result = WorkerResult(output=output, files_created=files, exit_code=0)
+        exit = Exit(ended_by=EndedBy.EXIT, code=0, started_at=now, ended_at=now)
+        for attempt in self._attempts.get(worker.key, []):
+            ended = replace(attempt, ended_at=now, exit=exit)
+            self._attempts[worker.key] = [ended]
+        self._workers[worker.key] = replace(
+            self._workers[worker.key],
+            status=status,
+            result=result,
+            attempt=1,
+            started_at=now,
+            ended_at=now,
+        )
+        self.publish(self._jobs[worker.job_id], EventKind.WORKER_ENDED, worker)
+
+    def end(self, job: Job, status: JobStatus = JobStatus.COMPLETED) -> None:
+        now = time.time()
+        self._jobs[job.id] = replace(self._jobs[job.id], status=status, ended_at=now)
+        self.publish(job, EventKind.JOB_ENDED, data={"status": status})
+
+    def publish(
+        self,
+        job: Job,
+        kind: EventKind,
+        worker: Worker | None = None,
+        data: Mapping[str, object] | None = None,
+    ) -> None:
+        with self._lock:
+            stored = self._events.setdefault(job.root_id, [])
+            event = Event(
+                root_id=job.root_id,
+                seq=len(stored) + 1,
+                job_id=job.id,
+                kind=kind,
+                at=time.time(),
+                worker_id=worker.id if worker else None,
+                data=data or {},
+            )
+            stored.append(event)
+            for listener in tuple(self._listeners):
+                listener([event])
+
+    def _new_job(self, caller: Caller, submission: Submission) -> Job:
+        parent = caller.worker_key and self._workers[caller.worker_key]
+        job_id = f"job{next(self._numbers)}"
+        job = Job(
+            id=job_id,
+            root_id=parent.root_id if parent else job_id,
+            depth=parent.depth + 1 if parent else 0,
+            request=submission.request,
+            config=JobConfig(
+                max_workers=5,
+                default_timeout=300,
+                max_retries=2,
+                max_depth=3,
+                max_wall_seconds=86400,
+                labels=submission.config.labels,
+            ),
+            parent_worker_id=parent.id if parent else None,
+            parent_job_id=parent.job_id if parent else None,
+            submitted_by=caller.name,
+            created_at=time.time(),
+        )
+        self._jobs[job.id] = job
+        tasks = submission.tasks or (TaskSpec(id="task_1", title=submission.request),)
+        self._tasks[job.id] = tasks
+        self._add_workers(job, tasks, parent)
+        if parent:
+            children = (*parent.child_job_ids, job.id)
+            self._workers[parent.key] = replace(parent, child_job_ids=children)
+        return job
+
+    def _add_workers(self, job: Job, tasks: Sequence[TaskSpec], parent: Worker | None) -> None:
+        prefix = parent.id if parent else "worker"
+        offset = 0
+        if parent:
+            jobs = (self._jobs[one] for one in parent.child_job_ids)
+            offset = sum(len(self.workers(one)) for one in jobs)
+        for index, task in enumerate(tasks):
+            worker = Worker(
+                id=f"{prefix}_{offset + index + 1}",
+                job_id=job.id,
+                root_id=job.root_id,
+                task_id=task.id,
+                index=index,
+                depth=job.depth,
+                agent="shell",
+            )
+            self._workers[worker.key] = worker
+
+    def _below(self, job: Job) -> list[str]:
+        found = [job.id]
+        for job_id in found:
+            found += [one.id for one in self._jobs.values() if one.parent_job_id == job_id]
+        return found
+
+    def _may_see(self, caller: Caller, job: Job) -> bool:
+        """A worker sees its own job and what it started."""
+        if caller.attempt is None:
+            return True
+        own = self._jobs[caller.attempt.job_id]
+        return job.id in self._below(own)

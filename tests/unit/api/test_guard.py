@@ -1,0 +1,124 @@
+"""Host and Origin checks, and the headers on every answer."""
+
+from http import HTTPStatus
+
+import pytest
+from flask.testing import FlaskClient
+
+from orchestrator.api.app import create_app
+from orchestrator.api.guard import Guard, host_name
+from orchestrator.api.options import ApiOptions
+from tests.unit.api.fake_service import FakeService
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]", "[::1]:8000", "localhost."]
+)
+def test_names_of_this_machine_are_answered(anonymous: FlaskClient, host: str) -> None:
+    assert anonymous.get("/health", headers={"Host": host}).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "evil.localhost", "[::2]",
+     "127.0.0.1.nip.io", "0.0.0.0", "localhost@evil.example", "[::1", "192.168.0.1"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/api/v1/jobs", "/nothing"])
+def test_other_names_are_refused_everywhere(client: FlaskClient, host: str, path: str) -> None:
+    response = client.get(path, headers={"Host": host})
+    assert response.status_code == HTTPStatus.FORBIDDEN
+    assert response.content_type == "application/problem+json"
+    assert '"forbidden-host"' in response.text
+
+
+def test_a_request_without_a_host_is_refused_unless_it_is_old() -> None:
+    def application(environ, start_response):  # type: ignore[no-untyped-def]
+        start_response("200 OK", [])
+        return [b"in"]
+
+    guard = Guard(application, ApiOptions())
+    statuses: list[str] = []
+    environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"}
+    environ |= {"SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.input": None}
+    for version in ("HTTP/1.0", "HTTP/1.1"):
+        given = {**environ, "SERVER_PROTOCOL": version}
+        b"".join(guard(given, lambda status, *_: statuses.append(status)))  # type: ignore[arg-type,func-returns-value]
+    assert [status[:3] for status in statuses] == ["200", "403"]
+
+
+@pytest.mark.parametrize(
+    ("options", "host", "known"),
+    [
+        (ApiOptions(host="192.168.0.7"), "192.168.0.7:80", True),
+        (ApiOptions(host="192.168.0.7"), "192.168.0.8", False),
+        (ApiOptions(host="fe80::1"), "[fe80::1]:80", True),
+        (ApiOptions(host="0.0.0.0"), "10.0.0.1:80", True),
+        (ApiOptions(host="::"), "[2001:db8::1]", True),
+        (ApiOptions(host="0.0.0.0"), "evil.example", False),
+        (ApiOptions(allowed_hosts=("Build.Example",)), "build.example:8000", True),
+    ],
+)
+def test_names_come_from_where_it_listens(options: ApiOptions, host: str, known: bool) -> None:
+    assert Guard(lambda *_: [], options).knows(host) is known
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_calls_from_other_sites_are_refused(client: FlaskClient, headers: dict[str, str]) -> None:
+    for method, path in (
+        ("POST", "/api/v1/orchestrate"),
+        ("OPTIONS", "/api/v1/orchestrate"),
+        ("GET", "/api/v1/jobs"),
+        ("GET", "/health"),
+        ("POST", "/"),
+    ):
+        response = client.open(path, method=method, headers=headers)
+        assert response.status_code == HTTPStatus.FORBIDDEN
+        assert '"forbidden-origin"' in response.text
+    for path in ("/", "/docs", "/static/page.js"):
+        assert client.get(path, headers=headers).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://localhost:8000", "Host": "localhost:8000"},
+        {"Origin": "https://localhost", "Host": "localhost"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+def test_calls_from_its_own_pages_are_answered(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    response = client.post("/api/v1/orchestrate", json={"request": "x"}, headers=headers)
+    assert response.status_code == HTTPStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/api/v1/jobs", "/nothing", "/static/page.js"])
+def test_every_answer_has_the_security_headers(anonymous: FlaskClient, path: str) -> None:
+    headers = anonymous.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_port_belongs_to_no_name() -> None:
+    assert host_name("[::1]:80") == "[::1]"
+    assert host_name("Localhost:80") == "localhost"
+
+
+def test_two_applications_do_not_share_their_counts(service: FakeService) -> None:
+    # The registry of metrics is private: a second application must not fail on it.
+    assert create_app(service) is not create_app(service)

@@ -1,0 +1,53 @@
+"""A fake server, and command lines that know only of it."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
+from tests.unit.cli.fake_api import KEY, FakeApi, running
+
+#: Runs one command line in this process; gives the exit code.
+Orchestrator = Callable[..., int]
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with running(FakeApi()) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of the product with a key and no server."""
+    folder = tmp_path / "the product"
+    (folder / "workspace").mkdir(parents=True)
+    (folder / "config.yaml").write_text(f"api:\n  api_key: {KEY}\n")
+    (folder / "config.yaml").chmod(0o600)
+    return folder
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    """The environment without what would lead to another server."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
+
+
+@pytest.fixture
+def orchestrator(folder: Path, environ: dict[str, str]) -> Orchestrator:
+    def run(*arguments: str, **variables: str) -> int:
+        where = Surroundings(folder=folder, environ={**environ, **variables})
+        return execute(arguments, where)
+
+    return run
+
+
+@pytest.fixture
+def served(folder: Path, api: FakeApi) -> FakeApi:
+    """The fake server as the one that runs for the folder."""
+    record = f'{{"url": "{api.url}", "pid": {os.getpid()}, "started_at": 9999999999}}'
+    (folder / "workspace" / "server.json").write_text(record)
+    return api

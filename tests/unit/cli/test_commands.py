@@ -1,0 +1,402 @@
+"""Commands against a server, and their exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from orchestrator import __version__
+from orchestrator.cli import COMMANDS, exit_codes
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.surroundings import OWN_FOLDER
+from tests.unit.cli.conftest import Orchestrator
+from tests.unit.cli.fake_api import FakeApi
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_submit_prints_the_id_and_nothing_else(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    nasty = "a \"b\" 'c' $(d) `e`\nf 🚀"
+
+    assert orchestrator("submit", nasty, "--max-workers", "2", "--agent", "shell") == ExitCode.OK
+
+    out, err = capsys.readouterr()
+    assert (out, err) == ("j1\n", "")
+    body = served.jobs["j1"].body
+    assert body == {"request": nasty, "config": {"max_workers": 2, "agent": "shell"}}
+
+
+def test_a_request_may_look_like_an_option_after_two_dashes(
+    served: FakeApi, orchestrator: Orchestrator
+) -> None:
+    assert orchestrator("submit", "--", "--help") == ExitCode.OK
+    assert served.jobs["j1"].body["request"] == "--help"
+
+
+def test_submit_takes_a_plan_file_and_flags_win_over_it(
+    served: FakeApi, orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    plan = tmp_path / "my plan.yaml"
+    plan.write_text(
+        "request: Build\nconfig: {max_workers: 9, max_retries: 1}\n"
+        "tasks:\n- {id: a, agent: shell, command: 'true'}\n"
+    )
+
+    assert orchestrator("submit", "--plan", str(plan), "--max-workers", "2") == ExitCode.OK
+
+    body = served.jobs["j1"].body
+    assert body["request"] == "Build"
+    assert body["config"] == {"max_workers": 2, "max_retries": 1}
+    assert body["tasks"] == [{"id": "a", "agent": ["shell"], "command": "true"}]
+
+
+def test_a_plan_without_a_request_takes_the_one_given(
+    served: FakeApi, orchestrator: Orchestrator, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("tasks:\n- {agent: shell, command: 'true'}")
+
+    orchestrator("submit", "Say: #this", "--plan", str(plan))
+    orchestrator("submit", "--plan", str(plan))
+
+    requests = [job.body["request"] for job in served.jobs.values()]
+    assert requests == ["Say: #this", "The tasks of plan.yaml"]
+
+
+def test_a_wrong_plan_is_told_with_its_line_and_nothing_is_submitted(
+    served: FakeApi, orchestrator: Orchestrator, tmp_path: Path, capsys: Capture
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("request: x\ntasks:\n- agent: shell\n  comand: 'true'\n")
+
+    assert orchestrator("submit", "--plan", str(plan)) == ExitCode.USAGE
+
+    assert "plan.yaml:4" in capsys.readouterr().err
+    assert not served.jobs
+
+
+@pytest.mark.parametrize("command", ["run", "submit", "plan"])
+@pytest.mark.parametrize("request_words", [[], [""], ["  \n"]])
+def test_an_empty_request_is_a_usage_error(
+    orchestrator: Orchestrator, command: str, request_words: list[str]
+) -> None:
+    assert orchestrator(command, *request_words) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1), ("partial", 6)]
+)
+def test_wait_exits_like_the_job(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, status: str, code: int
+) -> None:
+    served.outcome = status
+    orchestrator("submit", "x")
+    capsys.readouterr()
+
+    assert orchestrator("wait", "j1") == code
+    assert capsys.readouterr().out == f"{status}\n"
+
+
+def test_wait_that_runs_out_of_time_exits_124(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+
+    assert orchestrator("wait", "j1", "--timeout", "0.2") == ExitCode.TIMED_OUT
+    assert "j1 is still running" in capsys.readouterr().err
+
+
+def test_wait_goes_on_until_the_job_has_ended(served: FakeApi, orchestrator: Orchestrator) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    threading.Timer(0.2, served.jobs["j1"].end).start()
+
+    assert orchestrator("wait", "j1") == ExitCode.OK
+
+
+def test_cancel_and_retry_print_the_status(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+
+    assert orchestrator("cancel", "j1") == ExitCode.OK
+    assert orchestrator("retry", "j1", "--timeout", "9", "--max-retries", "0") == ExitCode.OK
+
+    assert capsys.readouterr().out == "j1\ncancelled\nrunning\n"
+    body = served.calls_of("POST", "retry")[0].body
+    assert body == {"config": {"default_timeout": 9.0, "max_retries": 0}}
+
+
+@pytest.mark.parametrize("name", ["j1", "job_j1", "/some/where/workspace/job_j1/"])
+def test_a_job_can_be_named_by_its_directory(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, name: str
+) -> None:
+    orchestrator("submit", "x")
+
+    assert orchestrator("status", name, "--json") == ExitCode.OK
+    assert '"job_id": "j1"' in capsys.readouterr().out
+
+
+def test_status_shows_workers_and_where_the_result_is(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    served.output = "# Heading\n\nwhat it found \x1b[31m"
+    orchestrator("submit", "x")
+    capsys.readouterr()
+
+    orchestrator("status", "j1")
+
+    out = capsys.readouterr().out
+    assert "job j1: completed after 0.0 s; 1 worker, 1 succeeded" in out
+    assert "worker_1             success           Heading" in out
+    assert "Result: /w/job_j1/FINAL_RESULT.md" in out
+    assert "\x1b" not in out
+
+
+def test_jobs_lists_what_the_server_has(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    orchestrator("submit", "x")
+    capsys.readouterr()
+
+    assert orchestrator("jobs", "--json", "--status", "completed") == ExitCode.OK
+    assert [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]] == ["j1"]
+    assert orchestrator("jobs", "--status", "bogus") == ExitCode.USAGE
+
+
+def test_a_report_goes_to_standard_output(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    orchestrator("submit", "x")
+    capsys.readouterr()
+
+    orchestrator("report", "j1", "tree.txt")
+    assert capsys.readouterr().out == "# tree.txt\n"
+
+
+def test_logs_of_a_job_elsewhere_come_from_the_server(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    orchestrator("submit", "x")
+    capsys.readouterr()
+
+    assert orchestrator("logs", "j1", "worker_1", "-n", "2") == ExitCode.OK
+    assert capsys.readouterr().out == "line 0\nline 1\n"
+
+
+@pytest.mark.parametrize("command", ["status", "wait", "cancel", "retry", "report", "logs"])
+def test_an_unknown_job_exits_3_and_says_what_to_type_next(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str
+) -> None:
+    assert orchestrator(command, "nope") == ExitCode.NOT_FOUND
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "nope" in err and "orchestrator jobs" in err
+
+
+@pytest.mark.parametrize("arguments", [["submit", "x"], ["cancel", "j1"], ["retry", "j1"]])
+def test_without_a_server_it_exits_5_and_says_how_to_start_one(
+    orchestrator: Orchestrator, capsys: Capture, arguments: list[str]
+) -> None:
+    assert orchestrator(*arguments) == ExitCode.UNREACHABLE
+    assert "orchestrator serve" in capsys.readouterr().err
+
+
+def test_a_record_of_a_dead_server_is_no_server(
+    served: FakeApi, folder: Path, orchestrator: Orchestrator
+) -> None:
+    record = folder / "workspace" / "server.json"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    record.write_text(json.dumps({"url": served.url, "pid": ended.pid, "started_at": 9e9}))
+
+    assert orchestrator("submit", "x") == ExitCode.UNREACHABLE
+    assert not served.jobs
+
+
+def test_a_process_that_began_after_the_record_is_another_one(
+    served: FakeApi, folder: Path, orchestrator: Orchestrator
+) -> None:
+    record = folder / "workspace" / "server.json"
+    record.write_text(json.dumps({"url": served.url, "pid": os.getpid(), "started_at": 1e9}))
+
+    assert orchestrator("submit", "x") == ExitCode.UNREACHABLE
+
+
+def test_a_wrong_key_exits_4(served: FakeApi, orchestrator: Orchestrator, capsys: Capture) -> None:
+    code = orchestrator("submit", "x", ORCHESTRATOR_API_KEY="wrong")
+
+    assert code == ExitCode.KEY_REFUSED
+    assert "send X-API-Key" in capsys.readouterr().err
+
+
+def test_a_limit_exits_7_with_what_is_left(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    problem = {"type": "limit-workers", "detail": "too many", "left": {"workers": 3}}
+    served.faults.append((422, problem, {}))
+
+    assert orchestrator("submit", "x") == ExitCode.LIMIT
+    err = capsys.readouterr().err
+    assert "too many" in err and "left: workers 3" in err
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [((422, {"type": "limit-workers"}, {}), "limit-workers"), (None, "no-server")],
+)
+def test_with_json_an_error_is_a_problem_object(
+    api: FakeApi,
+    orchestrator: Orchestrator,
+    capsys: Capture,
+    request: pytest.FixtureRequest,
+    fault: tuple[int, dict[str, str], dict[str, str]] | None,
+    kind: str,
+) -> None:
+    if fault:
+        request.getfixturevalue("served").faults.append(fault)
+
+    orchestrator("submit", "x", "--json")
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err)["type"] == kind
+
+
+def test_in_a_worker_its_own_server_is_used(api: FakeApi, orchestrator: Orchestrator) -> None:
+    assert orchestrator("submit", "x", ORCHESTRATOR_API_URL=api.url) == ExitCode.OK
+    assert api.jobs
+
+
+def test_a_closed_pipe_is_no_crash(served: FakeApi, orchestrator: Orchestrator) -> None:
+    shown = run_program("--help", pipe="head -1")
+
+    assert shown.stderr == ""
+
+
+def run_program(*arguments: str, pipe: str = "cat") -> subprocess.CompletedProcess[str]:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
+    return subprocess.run(
+        ["bash", "-c", f'"$@" | {pipe}', "-", sys.executable, "-m", "orchestrator", *arguments],
+        env={**environ, "PYTHONPATH": str(OWN_FOLDER)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_names_every_command_and_every_exit_code(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert orchestrator("--help") == ExitCode.OK
+
+    out = capsys.readouterr().out
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert exit_codes.table().replace(" ", "") in out.replace(" ", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(orchestrator: Orchestrator, capsys: Capture, name: str) -> None:
+    if name == "spawn":
+        with pytest.raises(SystemExit):
+            orchestrator(name, "-h")
+    else:
+        assert orchestrator(name, "-h") == ExitCode.OK
+    assert f"orchestrator {name}" in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(orchestrator: Orchestrator, capsys: Capture) -> None:
+    orchestrator("--version")
+    assert capsys.readouterr().out == f"orchestrator, version {__version__}\n"
+
+
+def test_the_help_of_spawn_loads_the_standard_library_alone() -> None:
+    program = OWN_FOLDER / "orchestrator" / "cli" / "spawn.py"
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['spawn', '--help']\n"
+        f"try: runpy.run_path({str(program)!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'click', 'requests', 'yaml', 'pydantic', 'flask', 'sqlalchemy', 'jinja2'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--wait" in done.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom orchestrator.cli import execute\n"
+        "from orchestrator.cli.surroundings import Surroundings\n"
+        "execute(['--help'], Surroundings())\n"
+        "heavy = {'requests', 'yaml', 'pydantic', 'flask', 'sqlalchemy', 'jinja2'}\n"
+        "heavy.add('importlib.metadata')\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(OWN_FOLDER)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_completion_knows_the_commands() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator"],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(OWN_FOLDER),
+            "_ORCHESTRATOR_COMPLETE": "bash_complete",
+            "COMP_WORDS": "orchestrator sub",
+            "COMP_CWORD": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.stdout == "plain,submit\n"
+
+
+def test_a_request_that_is_a_bulleted_list_is_text_and_no_option(
+    orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert orchestrator("plan", "- first thing\n- second thing", "--json") == ExitCode.OK
+
+    tasks = json.loads(capsys.readouterr().out)["tasks"]
+    assert [task["title"] for task in tasks] == ["first thing", "second thing"]
+
+
+def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    orchestrator("submit", "root")
+    orchestrator("submit", "child")
+    served.jobs["j2"].depth = 1
+    capsys.readouterr()
+
+    def listed(*options: str, **variables: str) -> list[str]:
+        orchestrator("jobs", "--json", *options, **variables)
+        return [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]]
+
+    assert listed() == ["j1"]
+    assert listed("--all") == ["j1", "j2"]
+    # All jobs that a worker sees are child jobs.
+    assert listed(ORCHESTRATOR_WORKER_ID="worker_1") == ["j1", "j2"]

@@ -1,0 +1,44 @@
+"""``orchestrator keys new``: what it prints lets its key in."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.config import load
+from orchestrator.security.keys import hash_key
+from tests.unit.cli.conftest import Orchestrator
+
+
+def test_a_new_key_comes_with_the_lines_that_let_it_in(
+    orchestrator: Orchestrator, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert orchestrator("keys", "new", "ci", "--scope", "submit", "--scope", "read") == 0
+    key, _, lines = capsys.readouterr().out.partition("\n")
+
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    settings["api"] |= yaml.safe_load(lines)["api"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    [entry] = load(folder, environ={}).settings.api.keys
+
+    assert entry.name == "ci"
+    assert entry.key_hash == hash_key(key)
+    assert entry.scopes == ("submit", "read")
+    assert len(key) >= 43
+    assert key not in lines
+
+
+def test_a_new_key_reads_only_unless_more_is_asked_for(
+    orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert orchestrator("keys", "new", "eve", "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+
+    assert made["scopes"] == ["read"]
+    assert made["key_hash"] == hash_key(made["key"])
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a/b", "a b", "1st", "x" * 65, "é"])
+def test_a_name_that_could_be_mistaken_is_refused(orchestrator: Orchestrator, name: str) -> None:
+    assert orchestrator("keys", "new", "--", name) == 2

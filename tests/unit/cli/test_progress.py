@@ -1,0 +1,145 @@
+"""What events are told as."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.display import LiveDisplay
+from orchestrator.cli.progress import Progress
+from orchestrator.cli.summary import counts_of, nothing_built
+from orchestrator.cli.terminal import duration, moment, one_line, printable, size, table
+
+
+def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) -> dict[str, Any]:
+    return {"kind": kind, "job_id": "j1", "worker_id": worker, "at": at, "data": data}
+
+
+def test_a_worker_is_told_from_start_to_end() -> None:
+    progress = Progress()
+
+    lines = [
+        progress.take(event("job_submitted", request="all", depth=0)),
+        progress.take(event("worker_started", "worker_2", attempt=1, agent="survey")),
+        progress.take(
+            event("job_submitted", request="child", parent_worker_id="worker_2", depth=1)
+        ),
+        progress.take(event("worker_waiting", "worker_2", child_job_ids=["c1"])),
+        progress.take(event("worker_started", "worker_2_1", at=101, attempt=2, agent="shell")),
+        progress.take(event("worker_retrying", "worker_2_1", delay_seconds=2, reason="exit 3")),
+        progress.take(event("worker_started", "worker_2_1", at=104, attempt=3, agent="shell")),
+        progress.take(event("worker_ended", "worker_2_1", at=105.5, status="failed", reason="no")),
+        progress.take(event("worker_resumed", "worker_2")),
+        progress.take(event("worker_ended", "worker_2", at=120, status="recursive_success")),
+        progress.take(event("job_ended", status="partial")),
+    ]
+
+    assert lines == [
+        None,
+        "worker_2 started (survey)",
+        "worker_2 started child job j1: child",
+        "worker_2 waits for child job c1",
+        "  worker_2_1 started (shell, attempt 2)",
+        "  worker_2_1 is tried again in 2.0 s: exit 3",
+        "  worker_2_1 started (shell, attempt 3)",
+        "  worker_2_1 failed after 1.5 s: no",
+        "worker_2 goes on",
+        "worker_2 recursive success after 20 s",
+        None,
+    ]
+
+
+def test_counters_follow_the_workers() -> None:
+    progress = Progress()
+    for worker in ("worker_1", "worker_2", "worker_3"):
+        progress.take(event("worker_started", worker, agent="shell"))
+    progress.take(event("worker_ended", "worker_1", status="success"))
+    progress.take(event("worker_ended", "worker_3", status="timeout"))
+    progress.take(event("worker_waiting", "worker_2", child_job_ids=["c"]))
+
+    assert progress.counters() == "1 done, 1 failed, 0 running, 1 waiting"
+    assert list(progress.running()) == []
+
+
+def test_text_of_workers_cannot_steer_the_terminal() -> None:
+    hostile = event("worker_ended", "worker_1", status="failed", reason="\x1b[2J\x9b1m\u202eevil\n")
+
+    assert Progress().take(hostile) == "worker_1 failed: [2J1mevil"
+
+
+def test_no_line_of_the_changing_part_wraps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    display = LiveDisplay()
+
+    display.event(event("worker_started", "worker_" + "1_" * 40 + "1", agent="survey"))
+    display.event(event("worker_started", "worker_2", agent="survey"))
+
+    out = capsys.readouterr().err
+    assert max(len(line) for line in out.split("\n") if "\x1b" not in line) < 30
+    assert "\x1b[2F\x1b[J" in out
+
+
+def test_many_running_workers_are_shown_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    display = LiveDisplay()
+    for number in range(50):
+        display.event(event("worker_started", f"worker_{number}", agent="shell"))
+    capsys.readouterr()
+
+    display.tick()
+
+    out = capsys.readouterr().err
+    assert "... and 42 more" in out and out.count("\n") == 10
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (185, "3 min 05 s"), (7805, "2 h 10 min")],
+)
+def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_times_come_as_text_or_as_seconds() -> None:
+    assert moment("1970-01-01T00:01:00+00:00") == moment("1970-01-01T00:01:00Z") == moment(60)
+    assert moment(None) is None and moment("soon") is None
+
+
+def test_tables_align_and_keep_rows_on_one_line() -> None:
+    assert table([("A", "B"), ("long one", "x\ny")]) == "A         B\nlong one  x y"
+
+
+def test_the_first_line_that_says_something_is_shown() -> None:
+    assert one_line("\n\n# Title\nmore", 80) == "Title"
+    assert one_line("x" * 90, 10) == "xxxxxxx..."
+    assert printable("a\ud800b\r") == "ab"
+    assert size(1536) == "1.5 KiB"
+
+
+def test_counts_are_the_servers_or_those_of_the_results() -> None:
+    child = {"status": "failed"}
+    tasks = [{"status": "success"}, {"status": "failed", "child_results": [child]}]
+
+    assert counts_of({"results": {"tasks": tasks}}) == {"success": 1, "failed": 2}
+    assert counts_of({"counts": {"success": 9, "failed": 0}, "results": {}}) == {"success": 9}
+    assert counts_of({"workers": {"running": 2}}) == {"running": 2}
+
+
+def test_that_nothing_was_built_is_found_at_any_depth() -> None:
+    deep = {"output": "# Map\n\n> **Nothing was built:** no agent.\n> Connect one.\n\nrest"}
+    answer = {"results": {"tasks": [{"output": "fine", "child_results": [deep]}]}}
+
+    assert nothing_built(answer) == "Nothing was built:** no agent.\nConnect one."
+    assert nothing_built({"results": {"tasks": [{"output": "all built"}]}}) is None
+
+
+def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
+    progress = Progress()
+    started = {"kind": "worker_started", "job_id": "a", "worker_id": "worker_1", "at": 1.0}
+    refused = {"kind": "child_job_refused", "job_id": "a", "worker_id": "worker_1", "at": 2.0}
+    progress.take({**started, "data": {"agent": "shell", "attempt": 1}})
+
+    line = progress.take({**refused, "data": {"limit": "limit-depth", "detail": "too deep"}})
+
+    assert line == "worker_1 was refused a child job: too deep"
+    assert [worker for worker, _ in progress.running()] == ["worker_1"]

@@ -1,0 +1,287 @@
+"""``orchestrator spawn``, run as workers run it."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orchestrator.cli.spawn as spawn_module
+from orchestrator.cli import exit_codes
+from orchestrator.cli.exit_codes import ExitCode
+from tests.unit.cli.fake_api import KEY, FakeApi, running
+
+SPAWN = Path(spawn_module.__file__)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-S", "-E", str(SPAWN), *arguments]
+
+
+def worker(api: FakeApi, **extra: str) -> dict[str, str]:
+    known = {"ORCHESTRATOR_API_URL": api.url, "ORCHESTRATOR_API_KEY": KEY}
+    return {"PATH": os.environ["PATH"], **known, "ORCHESTRATOR_DEPTH": "1", **extra}
+
+
+def spawn(
+    arguments: Sequence[str], environ: dict[str, str], **options: Any
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **({"stdin": subprocess.DEVNULL} | options),
+    )
+
+
+def test_it_prints_the_id_of_the_child_job(api: FakeApi) -> None:
+    done = spawn(["Do $(this) \"and\" that 'too'\n🚀"], worker(api))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "j1\n", "")
+    assert api.jobs["j1"].body["request"] == "Do $(this) \"and\" that 'too'\n🚀"
+
+
+def test_the_depth_of_the_child_is_one_below_the_workers(api: FakeApi) -> None:
+    spawn(["x", "--max-workers", "3", "--timeout", "7.5", "--agent", "shell"], worker(api))
+
+    assert api.jobs["j1"].body["config"] == {
+        "max_workers": 3,
+        "default_timeout": 7.5,
+        "agent": "shell",
+        "current_depth": 2,
+    }
+
+
+def test_waiting_prints_a_summary_and_exits_like_the_job(api: FakeApi) -> None:
+    api.outcome, api.output = "partial", "first line\n\x1b[2Jsecond"
+
+    done = spawn(["x", "--wait"], worker(api))
+
+    assert done.returncode == ExitCode.PARTIAL
+    assert "job j1: partial, 1 of 1 tasks succeeded" in done.stdout
+    assert "[worker_1] success\n  first line\n  [2Jsecond\n" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_long_outputs_are_cut_in_the_summary_only(api: FakeApi) -> None:
+    api.output = "a line\n" * 1000
+
+    shown = spawn(["x", "--wait"], worker(api))
+    whole = spawn(["x", "--wait", "--json"], worker(api))
+
+    assert len(shown.stdout.splitlines()) < 20
+    assert json.loads(whole.stdout)["results"]["tasks"][0]["output"] == api.output
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1), ("partial", 6)]
+)
+def test_the_exit_code_tells_how_the_job_ended(api: FakeApi, outcome: str, code: int) -> None:
+    api.outcome = outcome
+
+    assert spawn(["x", "--wait"], worker(api)).returncode == code
+
+
+def test_a_command_is_a_single_shell_task(api: FakeApi) -> None:
+    spawn(["--command", "echo $HOME"], worker(api))
+
+    assert api.jobs["j1"].body["tasks"] == [{"agent": "shell", "command": "echo $HOME"}]
+    assert api.jobs["j1"].body["request"] == "echo $HOME"
+
+
+@pytest.mark.parametrize("form", ["list", "object"])
+def test_tasks_come_from_standard_input_or_a_file(api: FakeApi, tmp_path: Path, form: str) -> None:
+    tasks = [{"id": "a", "command": "true"}]
+    file = tmp_path / "my tasks.json"
+    file.write_text(json.dumps(tasks if form == "list" else {"tasks": tasks}))
+
+    spawn(["x", "--tasks", str(file)], worker(api))
+    spawn(["y", "--tasks", "-"], worker(api), stdin=None, input=file.read_text())
+
+    assert [job.body["tasks"] for job in api.jobs.values()] == [tasks, tasks]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["x", "--tasks", "/does/not/exist"],
+        ["x", "--tasks", "-"],
+        ["x", "--tasks", "-", "--command", "true"],
+        ["x", "--idempotency-key", "a\r\nX-API-Key: b"],
+        ["x", "--bogus"],
+        [""],
+        [],
+    ],
+)
+def test_wrong_arguments_are_told_and_nothing_is_submitted(
+    api: FakeApi, arguments: list[str]
+) -> None:
+    done = spawn(arguments, worker(api))
+
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr and not done.stdout
+    assert not api.jobs
+
+
+def test_outside_of_a_worker_it_says_what_to_use_instead() -> None:
+    done = spawn(["x"], {"PATH": os.environ["PATH"]})
+
+    assert done.returncode == ExitCode.USAGE
+    assert "orchestrator submit" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (422, "/problems/limit-depth", ExitCode.LIMIT),
+        (422, "cycle", ExitCode.LIMIT),
+        (422, "recursion-disabled", ExitCode.LIMIT),
+        (422, "invalid-request", ExitCode.USAGE),
+        (401, "unauthorized", ExitCode.KEY_REFUSED),
+        (404, "not-found", ExitCode.NOT_FOUND),
+        (500, "error", ExitCode.FAILED),
+    ],
+)
+def test_a_refusal_is_told_with_what_is_left(
+    api: FakeApi, status: int, kind: str, code: ExitCode
+) -> None:
+    problem = {"type": kind, "detail": "deepest level reached", "left": {"depth": 0}}
+    api.faults.append((status, problem, {}))
+
+    done = spawn(["x"], worker(api))
+
+    assert done.returncode == code
+    assert "deepest level reached\nleft: depth 0" in done.stderr
+
+
+def test_errors_are_the_problem_object_with_json(api: FakeApi) -> None:
+    api.faults.append((422, {"type": "limit-depth", "detail": "too deep"}, {}))
+
+    done = spawn(["x", "--json"], worker(api))
+
+    assert json.loads(done.stderr)["type"] == "limit-depth"
+
+
+def test_a_lost_answer_never_makes_a_second_job(api: FakeApi) -> None:
+    api.faults += [(0, {}, {}), (503, {"detail": "busy"}, {"Retry-After": "1"})]
+
+    done = spawn(["x", "--wait"], worker(api))
+
+    assert done.returncode == 0
+    keys = {call.headers["Idempotency-Key"] for call in api.calls_of("POST", "orchestrate")}
+    assert len(keys) == 1 and len(api.jobs) == 1
+
+
+def test_the_idempotency_key_can_be_given(api: FakeApi) -> None:
+    for _ in range(2):
+        assert spawn(["x", "--idempotency-key", "k"], worker(api)).stdout == "j1\n"
+
+
+def test_waiting_goes_on_through_a_restart_of_the_server() -> None:
+    first = FakeApi()
+    first.end_at_once = False
+    port = first.server_address[1]
+    with running(first):
+        process = subprocess.Popen(
+            command("x", "--wait"), env=worker(first), stdout=subprocess.PIPE, text=True
+        )
+        wait_until(lambda: first.calls_of("GET", "wait"))
+        job = first.jobs["j1"]
+    second = FakeApi(port)
+    second.jobs["j1"] = job
+    with running(second):
+        wait_until(lambda: second.calls_of("GET", "wait"))
+        job.end()
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert "job j1: completed" in output
+
+
+def test_closed_standard_input_is_fine(api: FakeApi) -> None:
+    done = subprocess.run(
+        ["bash", "-c", 'exec "$@" <&-', "-", *command("x")],
+        env=worker(api),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "j1\n")
+
+
+def test_a_job_that_is_slow_to_end_is_waited_for(api: FakeApi) -> None:
+    api.end_at_once = False
+    threading.Thread(target=end_when_waited_for, args=(api,), daemon=True).start()
+
+    done = spawn(["x", "--wait"], worker(api))
+
+    assert done.returncode == 0
+
+
+def end_when_waited_for(api: FakeApi) -> None:
+    wait_until(lambda: api.calls_of("GET", "wait"))
+    api.jobs["j1"].end()
+
+
+def test_it_starts_in_a_fraction_of_a_second() -> None:
+    def seconds() -> float:
+        """Of processor time: what else the machine does is not its fault."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spawn(["-h"], {"PATH": os.environ["PATH"]})
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(5)) < 0.1
+
+
+def test_its_codes_are_those_of_the_table() -> None:
+    for name in ("OK", "FAILED", "USAGE", "NOT_FOUND", "KEY_REFUSED", "UNREACHABLE", "PARTIAL"):
+        assert getattr(spawn_module, name) == ExitCode[name]
+    assert spawn_module.LIMIT == ExitCode.LIMIT
+    assert spawn_module.INTERRUPTED == ExitCode.INTERRUPTED
+    for status, code in spawn_module.EXIT_BY_JOB_STATUS.items():
+        assert exit_codes.of_job(status) == code
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://localhost:8000", (("localhost", 8000), "")),
+        ("http://[::1]:8123/", (("::1", 8123), "")),
+        ("http://[::1]", (("::1", 80), "")),
+        ("http://host/base/", (("host", 80), "/base")),
+    ],
+)
+def test_addresses_are_taken_apart(url: str, expected: object) -> None:
+    assert spawn_module.split(url) == expected
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "https://x", "http://", "http://h:port"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(spawn_module.Stop, match="no address"):
+        spawn_module.split(url)
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"]
+)
+def test_an_answer_that_broke_off_is_a_lost_connection(message: bytes) -> None:
+    with pytest.raises(OSError, match="broke off"):
+        spawn_module.understood(message)
+
+
+def wait_until(condition: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.01)

@@ -1,0 +1,120 @@
+"""Valid values of the model; a test states only what matters to it."""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from orchestrator.core.allowance import Ancestry
+from orchestrator.core.model import (
+    EndedBy,
+    Evidence,
+    Exit,
+    Job,
+    JobConfig,
+    TaskSpec,
+    Worker,
+    WorkerKey,
+)
+
+#: When stories begin; any time but zero.
+START = 1_000.0
+DAY = 86_400.0
+
+EXIT_0 = Exit(ended_by=EndedBy.EXIT, code=0)
+EXIT_1 = Exit(ended_by=EndedBy.EXIT, code=1)
+TIMED_OUT = Exit(ended_by=EndedBy.TIMEOUT, signal=15, stopped_by="timeout")
+CANCELLED = Exit(ended_by=EndedBy.CANCEL, signal=15, stopped_by="user")
+LOST = Exit(ended_by=EndedBy.LOST)
+DONE = Evidence(output="done")
+
+_numbers = count(1)
+
+
+def a_config(**changes: Any) -> JobConfig:
+    given = {
+        "max_workers": 1,
+        "default_timeout": 300.0,
+        "max_retries": 0,
+        "max_depth": 10,
+        "max_wall_seconds": DAY,
+    }
+    return JobConfig(**{**given, **changes})
+
+
+def a_job(**changes: Any) -> Job:
+    number = next(_numbers)
+    given = {
+        "id": f"job{number}",
+        "depth": 0,
+        "request": f"request {number}",
+        "digest": f"digest {number}",
+        "config": changes.pop("config", None) or a_config(),
+        "created_at": START,
+    }
+    values = {**given, **changes}
+    return Job(**{"root_id": values["id"], **values})
+
+
+def a_child_job(parent_job: Job, parent: Worker, **changes: Any) -> Job:
+    given = {
+        "root_id": parent.root_id,
+        "depth": parent.depth + 1,
+        "parent_job_id": parent_job.id,
+        "parent_worker_id": parent.id,
+    }
+    return a_job(**{**given, **changes})
+
+
+def a_task(id: str = "a", *needs: str, **changes: Any) -> TaskSpec:
+    return TaskSpec(**{"id": id, "depends_on": needs, **changes})
+
+
+def a_worker(**changes: Any) -> Worker:
+    given = {
+        "id": "worker_1",
+        "job_id": "job",
+        "root_id": "job",
+        "task_id": "a",
+        "index": 0,
+        "depth": 0,
+        "agent": "shell",
+    }
+    return Worker(**{**given, **changes})
+
+
+def a_key(worker_id: str = "worker_1", root_id: str = "job") -> WorkerKey:
+    return WorkerKey(root_id, worker_id)
+
+
+def workers_for(
+    job: Job, tasks: Sequence[TaskSpec], prefix: str = "worker", first: int = 1
+) -> Sequence[Worker]:
+    """A worker for every candidate of every task, named in order."""
+    wanted = [(task, agent) for task in tasks for agent in task.agents or ("shell",)]
+    return [
+        a_worker(
+            id=f"{prefix}_{first + index}",
+            job_id=job.id,
+            root_id=job.root_id,
+            task_id=task.id,
+            index=index,
+            depth=job.depth,
+            agent=agent,
+        )
+        for index, (task, agent) in enumerate(wanted)
+    ]
+
+
+def an_ancestry(**changes: Any) -> Ancestry:
+    """A worker of a root job asks, unless told otherwise."""
+    parent_job = changes.pop("parent_job", None) or a_job()
+    given = {
+        "parent_job": parent_job,
+        "parent": a_worker(job_id=parent_job.id, root_id=parent_job.root_id),
+        "ancestors": (parent_job,),
+        "worker_digests": frozenset[str](),
+        "child_jobs_in_root": 0,
+        "workers_in_root": 1,
+        "now": START,
+    }
+    return Ancestry(**{**given, **changes})

@@ -1,0 +1,76 @@
+"""What a store would hold: built from nothing but the changes that turns hand over."""
+
+from orchestrator.core.events import Event
+from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.ports import Change, Tree
+
+
+class Kept:
+    """Refuses rows that a store would refuse: new ones that exist, changed ones that do not."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.tasks: dict[str, list[TaskSpec]] = {}
+        self.workers: dict[WorkerKey, Worker] = {}
+        self.attempts: dict[tuple[WorkerKey, int], Attempt] = {}
+        self.events: dict[str, list[Event]] = {}
+
+    def save(self, change: Change) -> None:
+        self._save_jobs(change)
+        self._save_workers(change)
+        self._save_attempts(change)
+        for event in change.events:
+            self._append(event)
+
+    def _save_jobs(self, change: Change) -> None:
+        for job in change.new_jobs:
+            assert job.id not in self.jobs
+            self.jobs[job.id] = job
+            self.tasks[job.id] = []
+        for job in change.jobs:
+            assert job.id in self.jobs
+            self.jobs[job.id] = job
+        for job_id, index, task in change.new_tasks:
+            assert index == len(self.tasks[job_id])
+            self.tasks[job_id].append(task)
+
+    def _save_workers(self, change: Change) -> None:
+        for worker in change.new_workers:
+            assert worker.key not in self.workers
+            self.workers[worker.key] = worker
+        for worker in change.workers:
+            assert worker.key in self.workers
+            self.workers[worker.key] = worker
+
+    def _save_attempts(self, change: Change) -> None:
+        for attempt in change.new_attempts:
+            assert attempt.number == 1 or (attempt.key, attempt.number - 1) in self.attempts
+            assert (attempt.key, attempt.number) not in self.attempts
+            self.attempts[attempt.key, attempt.number] = attempt
+        for attempt in change.attempts:
+            assert (attempt.key, attempt.number) in self.attempts
+            self.attempts[attempt.key, attempt.number] = attempt
+
+    def _append(self, event: Event) -> None:
+        events = self.events.setdefault(event.root_id, [])
+        assert event.seq == len(events) + 1, "seq counts from 1 without gaps"
+        events.append(event)
+
+    @property
+    def running(self) -> list[Attempt]:
+        """Attempts that were recorded and whose end was not."""
+        return [attempt for attempt in self.attempts.values() if attempt.ended_at is None]
+
+    @property
+    def unfinished(self) -> list[str]:
+        return [job.id for job in self.jobs.values() if job.is_root and not job.status.ended]
+
+    def tree(self, root_id: str) -> Tree:
+        jobs = [job for job in self.jobs.values() if job.root_id == root_id]
+        return Tree(
+            jobs=jobs,
+            tasks={job.id: self.tasks[job.id] for job in jobs},
+            workers=[worker for worker in self.workers.values() if worker.root_id == root_id],
+            attempts=[each for key, each in sorted(self.attempts.items()) if key[0][0] == root_id],
+            last_seq=len(self.events.get(root_id, ())),
+        )

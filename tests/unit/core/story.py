@@ -1,0 +1,209 @@
+"""A scheduler with a clock, a store and processes that tests move by hand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.core.commands import Command, Render, Start, Stop
+from orchestrator.core.events import EventKind
+from orchestrator.core.model import (
+    Attempt,
+    Evidence,
+    Exit,
+    Job,
+    JobConfig,
+    TaskSpec,
+    Worker,
+    WorkerKey,
+)
+from orchestrator.core.room import Room
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+from .factories import (
+    DONE,
+    EXIT_0,
+    EXIT_1,
+    START,
+    a_child_job,
+    a_config,
+    a_job,
+    a_task,
+    workers_for,
+)
+from .kept import Kept
+
+#: More than any story needs to end.
+MOST_STEPS = 5_000
+NO_MEMORY = "waits for memory"
+
+
+class Story:
+    """Every step ends with a turn that is stored, as the supervisor does it."""
+
+    def __init__(self, **limits: Any) -> None:
+        self._limits = {"max_workers": 10, "max_live_workers": 1_000, **limits}
+        self.now = START
+        #: While False, memory forbids one more process.
+        self.admit = True
+        #: While set, nothing starts.
+        self.paused = ""
+        #: While False, reports take for ever to write; ``to_render`` are those that are asked for.
+        self.writes_reports = True
+        self.to_render: list[str] = []
+        self.kept = Kept()
+        self.scheduler = Scheduler(**self._limits)
+        #: All commands so far, in order.
+        self.commands: list[Command] = []
+
+    # What happens
+
+    def root(self, *tasks: TaskSpec, **config: Any) -> Job:
+        job = a_job(config=self._config(config), created_at=self.now)
+        tasks = tasks or (a_task(),)
+        self.scheduler.submit(job, tasks, workers_for(job, tasks), self.now)
+        self.turn()
+        return job
+
+    def child(
+        self, parent: WorkerKey, *tasks: TaskSpec, digest: str | None = None, **config: Any
+    ) -> Job:
+        worker = self.worker(parent)
+        above = self.job(worker.job_id)
+        asked = {"digest": digest} if digest else {}
+        config = {"max_workers": above.config.max_workers, **config}
+        job = a_child_job(above, worker, config=a_config(**config), created_at=self.now, **asked)
+        tasks = tasks or (a_task(),)
+        workers = workers_for(job, tasks, parent.worker_id, worker.child_workers + 1)
+        self.scheduler.submit(job, tasks, workers, self.now)
+        self.turn()
+        return job
+
+    def ends(self, key: WorkerKey, exit: Exit = EXIT_0, evidence: Evidence = DONE) -> None:
+        self.scheduler.exited(key, self.worker(key).attempt, exit, evidence, self.now)
+        self.turn()
+
+    def fails(self, key: WorkerKey, output: str = "") -> None:
+        self.ends(key, EXIT_1, Evidence(output=output))
+
+    def cancel(self, job: Job, by: str = "user") -> None:
+        self.scheduler.cancel(job.id, by, self.now)
+        self.turn()
+
+    def rendered(self, job_id: str) -> None:
+        self.to_render.remove(job_id)
+        self.scheduler.rendered(job_id, self.now)
+        self.turn()
+
+    def retry(self, job: Job) -> int:
+        if job.root_id not in self.scheduler.forest:
+            self.scheduler.restore(self.kept.tree(job.root_id), self.now)
+        count = self.scheduler.retry(job.id, "user", self.now)
+        self.turn()
+        return count
+
+    def later(self, seconds: float) -> None:
+        self.now += seconds
+        self.turn()
+
+    def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
+        """Lose all but what was stored; the attempts whose end is not known are returned."""
+        self.scheduler = Scheduler(**self._limits)
+        self.to_render = []
+        unknown: list[Attempt] = []
+        for root_id in self.kept.unfinished:
+            unknown += self.scheduler.restore(self.kept.tree(root_id), self.now)
+        if turn:
+            self.turn()
+        return unknown
+
+    def turn(self) -> None:
+        self._one_turn()
+        while self.writes_reports and self.to_render:
+            self.scheduler.rendered(self.to_render.pop(0), self.now)
+            self._one_turn()
+
+    def _one_turn(self) -> None:
+        room = Room(self.paused, lambda agent: "" if self.admit else NO_MEMORY)
+        commands = self.scheduler.turn(self.now, room=room)
+        change = self.scheduler.ledger.take()
+        recorded = {(attempt.key, attempt.number) for attempt in change.new_attempts}
+        started = {(each.key, each.attempt) for each in commands if isinstance(each, Start)}
+        assert started == recorded, "what starts is recorded in the same turn, and nothing else"
+        self.kept.save(change)
+        self.commands += commands
+        self.to_render += [each.job_id for each in commands if isinstance(each, Render)]
+        self.scheduler.forget_ended()
+
+    def left_alone(self) -> None:
+        """Everything exits with success when it holds a slot; time goes on; reports get written."""
+        self.writes_reports = True
+        self.turn()
+        for _ in range(MOST_STEPS):
+            if not self.kept.unfinished:
+                return
+            busy = [each.key for each in self.kept.running if not self._waits(each.key)]
+            if busy:
+                self.ends(busy[0])
+            else:
+                due = self.scheduler.forest.next_time()
+                assert due is not None, f"stuck: {self.statuses()}"
+                self.now = max(self.now, due)
+                self.turn()
+        raise AssertionError(f"it never ends: {self.statuses()}")
+
+    def _waits(self, key: WorkerKey) -> bool:
+        node = self.scheduler.forest.nodes[key]
+        return not node.has_slot and not node.stopping
+
+    def _config(self, config: Mapping[str, Any]) -> JobConfig:
+        return a_config(**{"max_workers": self._limits["max_workers"], **config})
+
+    # What can be seen, all of it from the store
+
+    def key(self, job: Job, number: int = 1) -> WorkerKey:
+        """The number-th worker of a job."""
+        workers = [worker for worker in self.kept.workers.values() if worker.job_id == job.id]
+        return workers[number - 1].key
+
+    def keys(self, job: Job) -> list[WorkerKey]:
+        return [worker.key for worker in self.kept.workers.values() if worker.job_id == job.id]
+
+    def job(self, job_id: str) -> Job:
+        return self.kept.jobs[job_id]
+
+    def job_status(self, job: Job) -> JobStatus:
+        return self.kept.jobs[job.id].status
+
+    def worker(self, key: WorkerKey) -> Worker:
+        return self.kept.workers[key]
+
+    def status(self, key: WorkerKey) -> WorkerStatus:
+        return self.kept.workers[key].status
+
+    def statuses(self) -> dict[str, str]:
+        return {worker.id: str(worker.status) for worker in self.kept.workers.values()}
+
+    @property
+    def running(self) -> list[WorkerKey]:
+        """Workers that hold a slot."""
+        workers = self.kept.workers.values()
+        return [worker.key for worker in workers if worker.status is WorkerStatus.RUNNING]
+
+    @property
+    def starts(self) -> list[WorkerKey]:
+        return [each.key for each in self.commands if isinstance(each, Start)]
+
+    def events(self, job: Job) -> list[EventKind]:
+        return [event.kind for event in self.kept.events[job.root_id] if event.job_id == job.id]
+
+
+def a_family(**config: object) -> tuple[Story, Job, WorkerKey, Job, WorkerKey]:
+    """A root job whose one worker started a child job with one worker."""
+    story = Story()
+    root = story.root(**config)
+    child = story.child(story.key(root))
+    return story, root, story.key(root), child, story.key(child)
+
+
+def stops(story: Story) -> list[WorkerKey]:
+    return [command.key for command in story.commands if isinstance(command, Stop)]

@@ -1,0 +1,50 @@
+import pytest
+
+from orchestrator.core.dag import check, dependents
+from orchestrator.core.errors import InvalidRequest, PlanCycle
+
+from .factories import a_task
+
+
+def test_tasks_may_name_tasks_that_come_later() -> None:
+    check([a_task("b", "a"), a_task("a")])
+
+
+def test_no_tasks_are_a_valid_graph() -> None:
+    check([])
+
+
+def test_two_tasks_with_one_id_are_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest, match="two tasks have the id 'a'"):
+        check([a_task("a"), a_task("a")])
+
+
+def test_an_unknown_dependency_is_refused_with_the_ids_that_exist() -> None:
+    with pytest.raises(InvalidRequest, match=r"'b' depends on 'z'.*known: a, b") as refused:
+        check([a_task("a"), a_task("b", "z")])
+    assert refused.value.kind == "unknown-dependency"
+
+
+def test_a_circle_is_refused_with_its_members() -> None:
+    with pytest.raises(PlanCycle) as refused:
+        check([a_task("a", "c"), a_task("b", "a"), a_task("c", "b"), a_task("d")])
+    circle = refused.value.message.split(": ")[1].split(";")[0].split(" -> ")
+    assert circle[0] == circle[-1]
+    assert set(circle) == {"a", "b", "c"}
+    assert refused.value.kind == "plan-cycle"
+
+
+def test_a_task_that_waits_for_itself_is_a_circle() -> None:
+    with pytest.raises(PlanCycle, match="a -> a"):
+        check([a_task("a", "a")])
+
+
+def test_a_chain_of_ten_thousand_tasks_is_checked_without_recursion() -> None:
+    tasks = [a_task("0")] + [a_task(str(n), str(n - 1)) for n in range(1, 10_000)]
+    check(tasks)
+    check(tasks[::-1])
+
+
+def test_dependents_are_in_task_order_and_named_once() -> None:
+    tasks = [a_task("a"), a_task("c", "a", "a"), a_task("b", "a", "c")]
+    assert dependents(tasks) == {"a": ("c", "b"), "c": ("b",)}

@@ -1,0 +1,160 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.core.model import EndedBy, Evidence, Exit, Worker
+from orchestrator.core.outcome import TABLE, judge
+from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_worker
+
+#: Row, exit, evidence, status, part of the reason, retry. Each example would fit lower rows too.
+EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
+    ("cancelled", CANCELLED, DONE, "cancelled", "cancelled by user", False),
+    ("timeout", TIMED_OUT, DONE, "timeout", "its time limit (timeout) after", False),
+    (
+        "limit",
+        Exit(ended_by=EndedBy.LIMIT, signal=9, error="killed: used more than 512 MiB of memory"),
+        DONE,
+        "failed",
+        "killed: used more than 512 MiB of memory",
+        False,
+    ),
+    (
+        "not started",
+        Exit(ended_by=EndedBy.SPAWN_FAILED, error="no such file: claude"),
+        DONE,
+        "failed",
+        "no such file: claude",
+        False,
+    ),
+    ("lost", LOST, DONE, "failed", "supervisor was killed", True),
+    ("signal", Exit(ended_by=EndedBy.EXIT, signal=9), DONE, "failed", "killed by signal 9", True),
+    (
+        "exit code",
+        replace(EXIT_1, log_lost=True),
+        Evidence(output="x", error="no credit"),
+        "failed",
+        "exit code 1: no credit",
+        True,
+    ),
+    ("log lost", replace(EXIT_0, log_lost=True), DONE, "failed", "log could not be written", True),
+    (
+        "said it failed",
+        EXIT_0,
+        Evidence(claimed_success=False, output_required=True),
+        "failed",
+        "the agent says that it did not succeed",
+        True,
+    ),
+    (
+        "nothing to show",
+        EXIT_0,
+        Evidence(output=" \n", output_required=True),
+        "failed",
+        "no output and no file",
+        True,
+    ),
+    ("success", EXIT_0, DONE, "success", "", False),
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example[0])
+def test_each_row_of_the_table_decides_its_example(
+    example: tuple[str, Exit, Evidence, str, str, bool],
+) -> None:
+    name, exit, evidence, status, reason, retry = example
+    fitting = [row.name for row in TABLE if row.fits(exit, evidence)]
+    verdict = judge(exit, evidence)
+    assert fitting[0] == name
+    assert verdict.status == status
+    assert reason in verdict.reason
+    assert verdict.retry is retry
+    assert verdict.succeeded is (name == "success")
+
+
+def test_every_row_of_the_table_has_an_example() -> None:
+    assert [row.name for row in TABLE] == [example[0] for example in EXAMPLES]
+
+
+def test_every_failure_has_a_reason_in_words() -> None:
+    for _, exit, evidence, *_ in EXAMPLES[:-1]:
+        assert judge(exit, evidence).reason
+
+
+def test_an_exit_without_a_code_is_no_success() -> None:
+    assert not judge(Exit(ended_by=EndedBy.EXIT), DONE).succeeded
+
+
+def test_an_empty_output_is_success_where_none_is_required() -> None:
+    assert judge(EXIT_0, Evidence()).succeeded
+
+
+def test_a_changed_file_is_something_to_show() -> None:
+    assert judge(EXIT_0, Evidence(output_required=True, files_changed=True)).succeeded
+
+
+def test_the_agents_own_word_cannot_make_a_failure_a_success() -> None:
+    assert not judge(EXIT_1, Evidence(output="fine", claimed_success=True)).succeeded
+    assert not judge(EXIT_0, Evidence(claimed_success=True, output_required=True)).succeeded
+
+
+def test_the_agents_own_error_is_the_reason() -> None:
+    evidence = Evidence(claimed_success=False, error="quota used up")
+    assert judge(EXIT_0, evidence).reason == "quota used up"
+
+
+def test_two_failures_are_the_same_when_nothing_that_can_be_seen_differs() -> None:
+    failure = judge(EXIT_1, Evidence(output="x")).failure
+    assert failure
+    assert judge(replace(EXIT_1, cpu_seconds=3.0), Evidence(output="x")).failure == failure
+    assert judge(EXIT_1, Evidence(output="y")).failure != failure
+    assert judge(replace(EXIT_1, code=2), Evidence(output="x")).failure != failure
+    assert judge(replace(EXIT_1, signal=9), Evidence(output="x")).failure != failure
+
+
+def test_a_failure_that_changed_files_equals_no_other() -> None:
+    assert judge(EXIT_1, Evidence(output="x", files_changed=True)).failure == ""
+
+
+def test_success_has_no_failure_to_compare() -> None:
+    assert judge(EXIT_0, DONE).failure == ""
+
+
+def test_output_that_is_not_valid_text_can_be_compared() -> None:
+    assert judge(EXIT_1, Evidence(output="\udcff")).failure
+
+
+def workers(*tasks: tuple[str, str]) -> list[Worker]:
+    return [a_worker(task_id=task, status=WorkerStatus(status)) for task, status in tasks]
+
+
+@pytest.mark.parametrize(
+    ("ended", "cancelled", "status"),
+    [
+        ([("a", "success"), ("b", "recursive_success")], False, "completed"),
+        ([("a", "success"), ("b", "failed")], False, "partial"),
+        ([("a", "success"), ("b", "skipped")], False, "partial"),
+        ([("a", "timeout"), ("b", "skipped")], False, "failed"),
+        ([("a", "cancelled")], False, "failed"),
+        ([("a", "success"), ("b", "cancelled")], True, "cancelled"),
+        ([("a", "cancelled"), ("b", "skipped")], True, "cancelled"),
+        ([("a", "success"), ("b", "success")], True, "completed"),
+        ([("a", "failed"), ("a", "success")], False, "completed"),
+        ([("a", "failed"), ("a", "timeout")], False, "failed"),
+        ([], False, "failed"),
+        ([], True, "cancelled"),
+    ],
+)
+def test_a_job_ends_as_its_tasks_did(
+    ended: list[tuple[str, str]], cancelled: bool, status: str
+) -> None:
+    assert job_outcome(workers(*ended), cancelled) is JobStatus(status)
+
+
+def test_a_task_succeeds_with_one_of_its_candidates_whatever_their_order() -> None:
+    ended = workers(("b", "success"), ("a", "failed"), ("b", "failed"), ("a", "success"))
+    assert tasks_succeeded(ended) == {"b": True, "a": True}
+    assert list(tasks_succeeded(ended)) == ["b", "a"]

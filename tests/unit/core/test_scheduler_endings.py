@@ -1,0 +1,156 @@
+"""Parents and their children; ends that are of no concern: told as stories."""
+
+import pytest
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model import WorkerKey
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+from .factories import CANCELLED, DONE, EXIT_0, a_task
+from .story import Story, a_family, stops
+
+# Parents and children
+
+
+def test_a_parent_that_exits_while_children_run_waits_without_a_process() -> None:
+    story, root, parent, _, worker = a_family()
+    story.ends(parent)
+    assert story.status(parent) is WorkerStatus.WAITING
+    assert story.worker(parent).reason.startswith("its process has ended (exit code 0)")
+    assert story.scheduler.slots.live == 1
+    assert story.job_status(root) is JobStatus.RUNNING
+    story.ends(worker)
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_a_parent_never_succeeds_when_a_child_job_failed() -> None:
+    story, root, parent, child, worker = a_family()
+    story.fails(worker)
+    story.ends(parent)
+    assert story.status(parent) is WorkerStatus.FAILED
+    assert story.worker(parent).reason == f"child job {child.id} ended failed"
+    assert story.job_status(root) is JobStatus.FAILED
+
+
+def test_a_parent_that_exited_early_fails_with_its_child_job() -> None:
+    story, _, parent, _, worker = a_family()
+    story.ends(parent)
+    story.fails(worker)
+    assert story.status(parent) is WorkerStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("digest", "status"),
+    [("the same", WorkerStatus.RECURSIVE_SUCCESS), ("another", WorkerStatus.FAILED)],
+)
+def test_a_later_child_job_makes_up_for_a_failed_one_when_it_was_asked_the_same(
+    digest: str, status: WorkerStatus
+) -> None:
+    story = Story()
+    parent = story.key(story.root())
+    story.fails(story.key(story.child(parent, digest="the same")))
+    story.ends(story.key(story.child(parent, digest=digest)))
+    story.ends(parent)
+    assert story.status(parent) is status
+
+
+def test_a_parent_may_take_a_child_job_back() -> None:
+    story, _, parent, child, worker = a_family()
+    story.cancel(child, by=parent.worker_id)
+    story.ends(worker, CANCELLED)
+    story.ends(parent)
+    assert story.job_status(child) is JobStatus.CANCELLED
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+
+
+def test_a_child_job_cancelled_by_somebody_else_is_a_failed_one() -> None:
+    story, _, parent, child, worker = a_family()
+    story.cancel(child)
+    story.ends(worker, CANCELLED)
+    story.ends(parent)
+    assert story.status(parent) is WorkerStatus.FAILED
+
+
+def test_a_failed_parent_stops_its_child_jobs_and_ends_after_them() -> None:
+    story, root, parent, child, worker = a_family()
+    story.fails(parent)
+    assert stops(story) == [worker]
+    assert story.status(parent) is WorkerStatus.WAITING
+    story.ends(worker, CANCELLED)
+    assert story.job_status(child) is JobStatus.CANCELLED
+    assert story.status(parent) is WorkerStatus.FAILED
+    assert story.worker(parent).reason == "exit code 1"
+    assert story.job_status(root) is JobStatus.FAILED
+
+
+def test_a_parent_that_is_tried_again_leaves_its_child_jobs_running() -> None:
+    story, root, parent, _, worker = a_family(max_retries=1)
+    story.fails(parent)
+    assert not stops(story)
+    story.ends(worker)
+    story.later(1)
+    story.ends(parent)
+    assert story.worker(parent).attempt == 2
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_a_parent_does_not_resume_before_its_child_jobs_reports_are_written() -> None:
+    story, _, parent, child, worker = a_family()
+    story.writes_reports = False
+    story.ends(worker)
+    assert story.status(parent) is WorkerStatus.WAITING
+    assert story.to_render == [child.id]
+    story.rendered(child.id)
+    assert story.status(parent) is WorkerStatus.RUNNING
+
+
+# Ends that are of no concern
+
+
+def test_the_end_of_an_older_attempt_is_ignored() -> None:
+    story = Story()
+    root = story.root(a_task("a", retries=1))
+    key = story.key(root)
+    story.fails(key)
+    story.later(1)
+    before = story.worker(key)
+    story.scheduler.exited(key, 1, EXIT_0, DONE, story.now)
+    story.turn()
+    assert story.worker(key) == before
+    assert story.scheduler.slots.live == 1
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_the_end_of_an_attempt_that_was_never_started_is_ignored(number: int) -> None:
+    story = Story()
+    root = story.root()
+    story.scheduler.exited(story.key(root), number, EXIT_0, DONE, story.now)
+    story.turn()
+    assert story.status(story.key(root)) is WorkerStatus.RUNNING
+
+
+def test_an_end_that_is_told_twice_counts_once() -> None:
+    story = Story()
+    root = story.root(a_task("a"), a_task("b"))
+    for _ in range(2):
+        story.scheduler.exited(story.key(root), 1, EXIT_0, DONE, story.now)
+    story.turn()
+    assert story.scheduler.slots.snapshot() == {"running": 1, "live": 1, "slots": 10}
+    assert story.job_status(root) is JobStatus.RUNNING
+
+
+def test_the_end_of_an_unknown_worker_is_ignored() -> None:
+    story = Story()
+    story.scheduler.exited(WorkerKey("nowhere", "worker_1"), 1, EXIT_0, DONE, story.now)
+    story.turn()
+    assert not story.commands
+
+
+def test_reports_that_are_written_twice_end_a_job_once() -> None:
+    story = Story()
+    root = story.root()
+    story.ends(story.key(root))
+    story.scheduler.rendered(root.id, story.now)
+    story.turn()
+    assert story.events(root).count(EventKind.JOB_ENDED) == 1

@@ -1,0 +1,166 @@
+"""Nothing but what was stored is needed to go on; nothing is left of what has ended."""
+
+import pytest
+
+from orchestrator.core.commands import Render, Stop
+from orchestrator.core.model import EndedBy, Evidence
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+from .factories import CANCELLED, EXIT_0, LOST, TIMED_OUT, a_task
+from .remains import memory_of, state_of
+from .story import Story
+
+
+def test_running_attempts_are_given_back_and_still_hold_their_slots() -> None:
+    story = Story(max_workers=1)
+    root = story.root(a_task("a"), a_task("b"))
+    before = state_of(story.scheduler)
+    unknown = story.crash()
+    assert [attempt.key for attempt in unknown] == [story.key(root)]
+    assert state_of(story.scheduler) == before
+    story.left_alone()
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_a_lost_attempt_is_followed_by_another() -> None:
+    story = Story()
+    root = story.root(max_retries=1)
+    for attempt in story.crash():
+        story.ends(attempt.key, LOST)
+    story.later(1)
+    assert story.worker(story.key(root)).attempt == 2
+
+
+def test_a_parent_that_waits_goes_on_waiting() -> None:
+    story = Story(max_workers=1)
+    parent = story.key(story.root())
+    child = story.child(parent)
+    story.crash()
+    assert story.status(parent) is WorkerStatus.WAITING
+    assert story.scheduler.slots.snapshot() == {"running": 1, "live": 2, "slots": 1}
+    story.ends(story.key(child))
+    assert story.running == [parent]
+
+
+def test_a_parent_that_waited_for_its_slot_gets_it() -> None:
+    story = Story(max_workers=1)
+    root = story.root(a_task("a"), a_task("b"))
+    child = story.child(story.key(root))
+    story.writes_reports = False
+    story.ends(story.key(child))
+    story.rendered(child.id)
+    assert story.scheduler.waits_for_slot(story.key(root))
+    story.crash()
+    story.ends(story.key(root, 2))
+    assert story.running == [story.key(root)]
+
+
+@pytest.mark.parametrize("exit", [EXIT_0, TIMED_OUT, CANCELLED], ids=lambda exit: exit.ended_by)
+def test_a_worker_without_a_process_comes_to_what_was_decided(exit: object) -> None:
+    ended = []
+    for restart in (False, True):
+        story = Story()
+        parent = story.key(story.root(max_retries=3))
+        child = story.child(parent)
+        story.ends(parent, exit)  # type: ignore[arg-type]
+        if restart:
+            story.crash()
+        story.ends(story.key(child))
+        ended.append((story.status(parent), story.worker(parent).reason))
+    assert ended[0] == ended[1]
+
+
+def test_a_failure_that_only_its_evidence_showed_is_still_a_failure() -> None:
+    story = Story()
+    parent = story.key(story.root())
+    child = story.child(parent)
+    story.ends(parent, EXIT_0, Evidence(claimed_success=False))
+    story.crash()
+    story.ends(story.key(child))
+    assert story.status(parent) is WorkerStatus.FAILED
+    assert "the agent says that it did not succeed" in story.worker(parent).reason
+
+
+def test_the_pause_between_two_attempts_is_kept() -> None:
+    story = Story(backoff_seconds=8.0)
+    root = story.root(max_retries=1)
+    story.fails(story.key(root))
+    story.now += 5
+    story.crash()
+    assert story.status(story.key(root)) is WorkerStatus.PENDING
+    story.later(3)
+    assert story.status(story.key(root)) is WorkerStatus.RUNNING
+
+
+def test_a_cancel_reaches_all_descendants_whatever_order_the_store_gives_jobs_in() -> None:
+    story = Story()
+    root = story.root()
+    child = story.child(story.key(root))
+    grandchild = story.child(story.key(child))
+    story.kept.jobs = dict(reversed(story.kept.jobs.items()))
+    story.crash()
+    story.commands.clear()
+    story.cancel(root)
+    stopped = [command.key for command in story.commands if isinstance(command, Stop)]
+    assert stopped == [story.key(job) for job in (grandchild, child, root)]
+
+
+def test_the_wall_time_goes_on() -> None:
+    story = Story()
+    root = story.root(max_wall_seconds=100.0)
+    story.now += 60
+    story.crash()
+    story.later(40)
+    assert story.commands[-1] == Stop(
+        story.key(root), 1, EndedBy.TIMEOUT, "max_wall_seconds (100 s)"
+    )
+
+
+def test_a_stop_is_said_again() -> None:
+    story = Story()
+    root = story.root()
+    story.cancel(root)
+    story.commands.clear()
+    story.crash()
+    assert story.commands == [Stop(story.key(root), 1, EndedBy.CANCEL, "user")]
+
+
+def test_reports_are_asked_for_again() -> None:
+    story = Story()
+    story.writes_reports = False
+    root = story.root()
+    story.ends(story.key(root))
+    story.commands.clear()
+    story.crash()
+    asked = [command.job_id for command in story.commands if isinstance(command, Render)]
+    assert asked == [root.id]
+
+
+def test_a_job_that_has_ended_leaves_no_memory() -> None:
+    story = Story()
+    root = story.root(a_task("a"), a_task("b", "a", retries=1), a_task("c", "b"))
+    child = story.child(story.key(root))
+    story.fails(story.key(child))
+    story.ends(story.key(root))
+    story.retry(root)
+    story.left_alone()
+    assert not memory_of(story.scheduler)
+
+
+def test_a_cancelled_retry_leaves_no_memory_and_does_not_come_back() -> None:
+    story = Story()
+    root = story.root(a_task("a", retries=1))
+    story.fails(story.key(root))
+    story.cancel(root)
+    assert story.job_status(root) is JobStatus.CANCELLED
+    assert not memory_of(story.scheduler)
+    story.later(60)
+    assert story.worker(story.key(root)).attempt == 1
+
+
+def test_only_what_has_ended_is_forgotten() -> None:
+    story = Story()
+    ended, running = story.root(), story.root()
+    story.ends(story.key(ended))
+    assert list(story.scheduler.ledger.jobs) == [running.id]
+    assert list(story.scheduler.forest.nodes) == [story.key(running)]

@@ -1,0 +1,148 @@
+"""Whether the machine has room for one more worker."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine.machine import (
+    available_memory_bytes,
+    free_disk_bytes,
+    memory_pressure_percent,
+)
+from orchestrator.engine.resources import (
+    FRESH_SECONDS,
+    MIB,
+    SETTLE_SECONDS,
+    Bounds,
+    Readings,
+    Resources,
+)
+from orchestrator.workspace.reserve import DiskReserve
+
+BOUNDS = Bounds(least_memory_bytes=100 * MIB, least_disk_bytes=10 * MIB, most_pressure=40.0)
+
+
+class FakeMachine:
+    def __init__(self) -> None:
+        self.memory: int | None = 1000 * MIB
+        self.pressure: float | None = 0.0
+        self.disk: int | None = 1000 * MIB
+        self.now = 0.0
+
+    def resources(self, directory: Path) -> Resources:
+        readings = Readings(
+            memory=lambda: self.memory,
+            pressure=lambda: self.pressure,
+            disk=lambda _: self.disk,
+            clock=lambda: self.now,
+        )
+        reserve = DiskReserve(directory, size=8192)
+        return Resources(directory, BOUNDS, lambda agent: 300 * MIB, reserve, readings)
+
+
+@pytest.fixture
+def machine() -> FakeMachine:
+    return FakeMachine()
+
+
+@pytest.fixture
+def resources(machine: FakeMachine, tmp_path: Path) -> Resources:
+    return machine.resources(tmp_path)
+
+
+def test_workers_that_have_just_started_count_with_what_they_are_expected_to_need(
+    machine: FakeMachine, resources: Resources
+) -> None:
+    room = resources.room()
+
+    assert [room.lack("a") == "" for _ in range(4)] == [True, True, True, False]
+    assert resources.held_back
+    machine.now += SETTLE_SECONDS
+    assert resources.room().lack("a") == ""
+    assert not resources.held_back
+
+
+def test_what_is_missing_is_told_with_its_setting(
+    machine: FakeMachine, resources: Resources
+) -> None:
+    machine.memory = 399 * MIB
+
+    assert resources.room().lack("a") == (
+        "waits for memory: 399 MiB available, 300 MiB expected for it, 100 MiB to be left "
+        "(workers.min_available_memory_bytes)"
+    )
+
+
+def test_nothing_starts_while_processes_wait_for_memory(
+    machine: FakeMachine, resources: Resources
+) -> None:
+    machine.pressure = 41.0
+
+    assert "41 % of the time" in resources.room().lack("a")
+
+
+def test_a_machine_that_tells_nothing_holds_nothing_back(
+    machine: FakeMachine, resources: Resources
+) -> None:
+    machine.memory = machine.pressure = machine.disk = None
+
+    room = resources.room()
+
+    assert (room.paused, room.lack("a")) == ("", "")
+
+
+def test_a_reading_is_good_for_a_while(machine: FakeMachine, resources: Resources) -> None:
+    resources.room()
+    machine.disk = 0
+
+    assert resources.room().paused == ""
+    machine.now += FRESH_SECONDS
+    assert resources.room().paused.startswith("waits for disk space: 0 MiB free under ")
+
+
+def test_a_full_disk_pauses_and_room_on_it_resumes(
+    machine: FakeMachine, resources: Resources, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.disk = 9 * MIB
+    assert "10 MiB needed (workers.min_free_disk_bytes)" in resources.room().paused
+    assert resources.paused and resources.held_back
+
+    machine.disk, machine.now = 10 * MIB, FRESH_SECONDS
+    assert resources.room().paused == ""
+    assert [record.message for record in caplog.records][-1].startswith("there is disk space again")
+
+
+def test_space_is_kept_for_the_last_state_and_given_up_for_it(
+    machine: FakeMachine, resources: Resources, tmp_path: Path
+) -> None:
+    reserve = tmp_path / ".disk-reserve"
+    resources.room()
+    assert reserve.stat().st_size == 8192
+
+    resources.store_failed()
+    assert not reserve.exists()
+
+    machine.disk, machine.now = 0, FRESH_SECONDS
+    resources.room()
+    assert not reserve.exists()
+    machine.disk, machine.now = 1000 * MIB, 2 * FRESH_SECONDS
+    resources.room()
+    assert reserve.stat().st_blocks * 512 >= 8192
+
+
+def test_a_reserve_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
+    reserve = DiskReserve(tmp_path / "nowhere")
+
+    reserve.hold()
+
+    assert not reserve.release()
+
+
+def test_the_kernel_says_how_much_there_is(tmp_path: Path) -> None:
+    available, pressure = available_memory_bytes(), memory_pressure_percent()
+
+    assert available is not None
+    assert 2**20 < available < 2**50
+    assert pressure is None or 0.0 <= pressure <= 100.0
+    assert free_disk_bytes(tmp_path)
+    assert free_disk_bytes(tmp_path / "missing") is None

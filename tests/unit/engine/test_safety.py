@@ -1,0 +1,194 @@
+"""Keys, the environment of workers, and paths that a worker may have tampered with."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.security.environment import secrets_in, worker_environment
+from orchestrator.security.keys import DEFAULT, ApiKeys, hash_key, new_key
+from orchestrator.security.paths import is_inside, read_regular, read_tail, write_private
+
+
+def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
+    server = {
+        "PATH": "/bin",
+        "HOME": "/home/x",
+        "LC_ALL": "C",
+        "https_proxy": "http://proxy",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "ORCHESTRATOR_API__API_KEY": "s",
+        "PYTHONPATH": "/x",
+        "LD_PRELOAD": "/x.so",
+    }
+
+    assert set(worker_environment(server)) == {"PATH", "HOME", "LC_ALL", "https_proxy"}
+
+
+def test_secrets_are_known_by_the_names_of_their_variables() -> None:
+    environment = {
+        "ORCHESTRATOR_API_KEY": "key-value",
+        "my_password": "pass-value",
+        "GITHUB_TOKEN": "token-value",
+        "SHORT_KEY": "abc",
+        "LANG": "C.UTF-8",
+    }
+
+    assert set(secrets_in(environment)) == {"key-value", "pass-value", "token-value"}
+
+
+def test_a_key_is_known_by_its_hash_alone() -> None:
+    key = new_key()
+    keys = ApiKeys.single(key)
+
+    assert keys.holder_of(key) == DEFAULT
+    assert keys.holder_of(key + "x") is None
+    assert keys.holder_of("") is None
+    assert keys.holder_of("\udc80 not text") is None
+    assert key not in repr(keys)
+    assert hash_key(key) in keys.holders
+
+
+def test_keys_are_long_and_never_the_same() -> None:
+    keys = {new_key() for _ in range(100)}
+
+    assert len(keys) == 100
+    assert min(map(len, keys)) >= 43
+
+
+def test_a_plain_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "output.md"
+    path.write_bytes(b"0123456789")
+
+    assert read_regular(path, 4) == b"0123"
+    assert read_tail(path, 4) == b"6789"
+    assert read_tail(path, 100) == b"0123456789"
+
+
+@pytest.mark.parametrize("kind", ["missing", "link", "hard link", "fifo", "directory"])
+def test_what_is_no_plain_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "output.md"
+    secret.write_text("secret")
+    {
+        "missing": lambda: None,
+        "link": lambda: path.symlink_to(secret),
+        "hard link": lambda: path.hardlink_to(secret),
+        "fifo": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+    }[kind]()
+
+    assert read_regular(path, 100) is None
+    assert read_tail(path, 100) == b""
+
+
+@pytest.mark.parametrize("step", ["job_x", "depth_0", "worker_1"])
+def test_a_directory_that_became_a_link_is_not_gone_through(tmp_path: Path, step: str) -> None:
+    elsewhere, workspace = tmp_path / "elsewhere", tmp_path / "workspace"
+    path = workspace / "job_x" / "depth_0" / "worker_1" / "output.md"
+    path.parent.mkdir(parents=True)
+    path.write_text("secret")
+    assert read_regular(path, 100, within=workspace) == b"secret"
+    directory = next(each for each in path.parents if each.name == step)
+    directory.rename(elsewhere)
+    directory.symlink_to(elsewhere)
+
+    assert path.read_text() == "secret"
+    assert read_regular(path, 100, within=workspace) is None
+    assert read_tail(path, 100, within=workspace) == b""
+
+
+def test_a_workspace_that_is_a_link_itself_is_the_users_choice(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "log").write_text("text")
+    (tmp_path / "workspace").symlink_to(tmp_path / "disk")
+
+    assert read_regular(tmp_path / "workspace" / "log", 100, tmp_path / "workspace") == b"text"
+
+
+def test_a_device_is_not_read() -> None:
+    assert read_regular(Path("/dev/zero"), 100) is None
+
+
+def test_no_path_leads_upwards(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "a").mkdir()
+    path = tmp_path / "a" / ".." / "secret"
+
+    assert read_regular(path, 100, within=tmp_path / "a") is None
+
+
+def test_a_file_that_is_exchanged_all_the_time_is_never_read_through_a_link(
+    tmp_path: Path,
+) -> None:
+    secret, path, real = tmp_path / "secret", tmp_path / "d" / "output.md", tmp_path / "real"
+    secret.mkdir()
+    (secret / "output.md").write_text("secret")
+    real.mkdir()
+    (real / "output.md").write_text("plain")
+    stop = threading.Event()
+
+    def exchange() -> None:
+        while not stop.is_set():
+            for target in (real, secret):
+                if target is real:
+                    os.rename(real, path.parent)
+                    os.rename(path.parent, real)
+                else:
+                    path.parent.symlink_to(secret)
+                    path.parent.unlink()
+
+    worker = threading.Thread(target=exchange)
+    worker.start()
+    try:
+        found = {read_regular(path, 100, within=tmp_path) for _ in range(3000)}
+    finally:
+        stop.set()
+        worker.join()
+    assert found <= {None, b"plain"}
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b", "link", "fifo", "secret", "", "\0"])))
+def test_no_spelling_of_a_path_reads_outside(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str]
+) -> None:
+    base = tmp_path_factory.getbasetemp() / "spelled"
+    inside = base / "inside"
+    if not base.exists():
+        (inside / "a" / "b").mkdir(parents=True)
+        (base / "secret").write_text("secret")
+        (inside / "link").symlink_to(base)
+        (inside / "a" / "link").symlink_to(base / "secret")
+        os.mkfifo(inside / "fifo")
+    try:
+        found = read_regular(Path(f"{inside}/{'/'.join(parts)}"), 100, within=inside)
+    except ValueError as error:  # a NUL is in no path
+        assert "null" in str(error)
+        return
+    assert found is None
+
+
+def test_a_file_is_replaced_as_a_whole_and_for_its_owner_only(tmp_path: Path) -> None:
+    path, elsewhere = tmp_path / "status.json", tmp_path / "elsewhere"
+    elsewhere.write_text("untouched")
+    path.symlink_to(elsewhere)
+
+    write_private(path, b"new")
+
+    assert path.read_bytes() == b"new"
+    assert not path.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert elsewhere.read_text() == "untouched"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["elsewhere", "status.json"]
+
+
+def test_a_link_to_the_outside_is_outside(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path)
+
+    assert is_inside(tmp_path / "in" / "a", tmp_path / "in")
+    assert not is_inside(tmp_path / "in" / "link" / "a", tmp_path / "in")
+    assert not is_inside(tmp_path / "in" / ".." / "a", tmp_path / "in")

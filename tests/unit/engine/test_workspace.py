@@ -1,0 +1,194 @@
+"""The files of a workspace: the job's log, status.json, the lock."""
+
+import fcntl
+import json
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import WorkspaceBusy
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model import Job, JobConfig, Worker
+from orchestrator.core.ports import Change, Tree
+from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.workspace import JobLog, StatusFiles, Workspace, WorkspaceLock
+from orchestrator.workspace.job_log import line_of
+
+CONFIG = JobConfig(
+    max_workers=2, default_timeout=10, max_retries=0, max_depth=3, max_wall_seconds=99
+)
+JOB = Job(id="abc", root_id="abc", depth=0, request="x", config=CONFIG, created_at=1.0)
+WORKER = Worker(
+    id="worker_1", job_id="abc", root_id="abc", task_id="a", index=0, depth=0, agent="shell"
+)
+
+
+def event(**data: Any) -> Event:
+    return Event(root_id="abc", seq=1, job_id="abc", kind=EventKind.JOB_ENDED, at=0.0, data=data)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", "plain"),
+        ("with-dash_and.dot", "with-dash_and.dot"),
+        ("two words", '"two words"'),
+        ('say "x"', '"say \\"x\\""'),
+        ("a\nb", '"a\\nb"'),
+        ("\x1b[31mred", '"\\u001b[31mred"'),
+        ("a\u2028b\x85", '"a\\u2028b\\u0085"'),
+        ("x=1 y=2", '"x=1 y=2"'),
+        (3, "3"),
+        (["a\nb"], '["a\\nb"]'),
+    ],
+)
+def test_what_others_wrote_is_quoted_in_the_log(value: object, shown: str) -> None:
+    line = line_of(event(said=value))
+
+    assert line == f"1970-01-01T00:00:00.000Z job_ended job=abc said={shown}\n"
+
+
+def test_a_long_text_is_cut_in_the_log() -> None:
+    assert len(line_of(event(request="x y" * 100_000))) < 400
+
+
+def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path) -> None:
+    log = JobLog(Workspace(tmp_path))
+
+    for reason in ("one", "two"):
+        log(Change(events=[event(reason=reason)]))
+
+    text = (tmp_path / "job_abc" / "logs" / "orchestrator.log").read_text()
+    assert [line.rpartition("=")[2] for line in text.splitlines()] == ["one", "two"]
+
+
+def test_the_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    logs = tmp_path / "job_abc" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "orchestrator.log").symlink_to(elsewhere)
+
+    with pytest.raises(OSError, match="symbolic"):
+        JobLog(Workspace(tmp_path))(Change(events=[event()]))
+
+    assert elsewhere.read_text() == ""
+
+
+class Stored:
+    """What the store says of a tree that had ended."""
+
+    def __init__(self) -> None:
+        self.tree: Tree | None = None
+
+    def __call__(self, root_id: str) -> Tree | None:
+        return self.tree
+
+
+@pytest.fixture
+def stored() -> Stored:
+    return Stored()
+
+
+@pytest.fixture
+def files(tmp_path: Path, stored: Stored) -> StatusFiles:
+    return StatusFiles(Workspace(tmp_path), stored)
+
+
+def written(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "job_abc" / "status.json").read_text())
+    return found
+
+
+def test_what_has_changed_is_written_before_the_files_stop(
+    files: StatusFiles, tmp_path: Path
+) -> None:
+    files.start()
+    for status in (WorkerStatus.PENDING, WorkerStatus.RUNNING):
+        files(Change(new_jobs=[JOB], new_workers=[replace(WORKER, status=status)]))
+
+    files.stop()
+
+    assert written(tmp_path)["results"]["tasks"][0]["status"] == "running"
+
+
+def test_the_last_word_on_a_job_is_written_at_once(files: StatusFiles, tmp_path: Path) -> None:
+    files(Change(new_jobs=[JOB], new_workers=[WORKER]))
+    done = replace(WORKER, status=WorkerStatus.SUCCESS)
+
+    files(Change(jobs=[replace(JOB, status=JobStatus.COMPLETED)], workers=[done]))
+
+    assert written(tmp_path)["status"] == "completed"
+    assert written(tmp_path)["counts"] == {"success": 1}
+
+
+def test_a_job_that_runs_again_is_written_with_all_its_workers(
+    files: StatusFiles, stored: Stored, tmp_path: Path
+) -> None:
+    other = replace(WORKER, id="worker_2", index=1, status=WorkerStatus.FAILED)
+    failed = replace(JOB, status=JobStatus.PARTIAL)
+    done = replace(WORKER, status=WorkerStatus.SUCCESS)
+    stored.tree = Tree(jobs=[failed], tasks={}, workers=[done, other])
+    files(Change(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
+
+    files(
+        Change(
+            jobs=[replace(JOB, status=JobStatus.COMPLETED)],
+            workers=[replace(other, status=WorkerStatus.SUCCESS)],
+        )
+    )
+
+    assert written(tmp_path)["counts"] == {"success": 2}
+
+
+def test_a_write_that_fails_does_not_end_the_writing(files: StatusFiles, tmp_path: Path) -> None:
+    directory = tmp_path / "job_abc"
+    directory.write_text("in the way")
+    files.start()
+    files(Change(new_jobs=[JOB]))
+    failing = threading.Event()
+    assert not failing.wait(0.3)
+    directory.unlink()
+
+    files(Change(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
+    files.stop()
+
+    assert written(tmp_path)["status"] == "running"
+
+
+def test_one_process_holds_a_workspace_at_a_time(tmp_path: Path) -> None:
+    first, second = WorkspaceLock(tmp_path), WorkspaceLock(tmp_path)
+    first.acquire()
+
+    with pytest.raises(WorkspaceBusy, match=f"process {os.getpid()} already serves"):
+        second.acquire()
+
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_a_lock_without_a_name_in_it_is_respected(tmp_path: Path) -> None:
+    handle = os.open(tmp_path / "server.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+    with pytest.raises(WorkspaceBusy, match="process unknown"):
+        WorkspaceLock(tmp_path).acquire()
+
+    os.close(handle)
+
+
+def test_a_report_is_looked_for_where_reports_are(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    reports = tmp_path / "job_abc" / "reports"
+
+    assert workspace.report(JOB, "tree.txt") == reports / "tree.txt"
+    assert workspace.report(JOB, "LEVEL_2_REPORT.md") == (
+        tmp_path / "job_abc" / "depth_2" / "LEVEL_2_REPORT.md"
+    )
+    for name in ("", "..", ".hidden", "a/b", "../config.yaml", "LEVEL_x_REPORT.md"):
+        assert workspace.report(JOB, name) is None

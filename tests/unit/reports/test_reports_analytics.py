@@ -1,0 +1,171 @@
+"""The figures, against trees whose figures are known, and against each other."""
+
+import json
+
+import pytest
+import trees
+from hypothesis import given
+from hypothesis import strategies as st
+from trees import Planted
+
+from orchestrator.core.model import TaskSpec, Usage
+from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.reports.analytics import SCHEMA, Total, analytics, as_json
+
+
+def test_work_wall_and_efficiency_of_two_levels() -> None:
+    figures = analytics(trees.two_levels(), trees.ROOT)
+    assert figures.wall_seconds == 20
+    # 3 of worker_1, 20 of worker_2 without the 13 of its child job, 7 and 13 in the child job.
+    assert figures.work_seconds == 3 + 7 + 7 + 13
+    assert figures.busy_slots == pytest.approx(1.5)
+    assert figures.efficiency == pytest.approx(0.5)
+    assert figures.waited_seconds == 13
+
+
+def test_a_parent_contains_the_critical_path_of_its_child_job() -> None:
+    path = analytics(trees.two_levels(), trees.ROOT).critical_path
+    assert path.seconds == 20
+    assert [(step.worker_id, step.seconds) for step in path.steps] == [
+        ("worker_2", 7),
+        ("worker_2_2", 13),
+    ]
+
+
+def test_the_critical_path_follows_dependencies() -> None:
+    planted = Planted()
+    job = planted.job("x")
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 5))
+    planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 8))
+    planted.worker(job, "worker_3", TaskSpec(id="c", depends_on=("a",)), (6, 10))
+    figures = analytics(planted.tree, job.id)
+    assert [step.worker_id for step in figures.critical_path.steps] == ["worker_1", "worker_3"]
+    assert figures.critical_path.seconds == 9
+    assert figures.bottleneck == "worker_1"
+    # worker_3 could have started when a had ended.
+    assert figures.workers[2].queued_seconds == 1
+
+
+def test_child_jobs_one_after_another_both_count_and_side_by_side_the_longest() -> None:
+    planted = Planted()
+    job = planted.job("x")
+    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 30))
+    spans = {"one": (1.0, 5.0), "two": (6.0, 16.0), "three": (7.0, 10.0)}
+    for number, (job_id, span) in enumerate(spans.items(), start=1):
+        child = planted.job(
+            job_id, job_id=job_id, parent=parent, span=span, status=JobStatus.COMPLETED
+        )
+        planted.worker(child, f"worker_1_{number}", TaskSpec(id="t"), span)
+    path = analytics(planted.tree, job.id).critical_path
+    assert [step.worker_id for step in path.steps] == ["worker_1", "worker_1_1", "worker_1_2"]
+    assert path.seconds == (30 - 4 - 10) + 4 + 10
+
+
+def test_a_sum_with_unknown_parts_says_so() -> None:
+    figures = analytics(trees.candidates(), trees.ROOT)
+    assert figures.input_tokens == Total(value=58_200, known=2, unknown=1)
+    assert figures.cost_usd == Total(value=0.0712, known=1, unknown=2)
+    assert figures.steps == Total(value=None, known=0, unknown=3)
+
+
+def test_a_known_zero_is_not_unknown() -> None:
+    planted = Planted()
+    job = planted.job("x")
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), usage=Usage(cost_usd=0.0))
+    assert analytics(planted.tree, job.id).cost_usd == Total(value=0.0, known=1, unknown=0)
+
+
+def test_memory_and_cpu_that_were_not_measured_are_not_known() -> None:
+    planted = Planted()
+    job = planted.job("x")
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), peak_memory_bytes=0, cpu_seconds=0.0)
+    figures = analytics(planted.tree, job.id)
+    assert figures.workers[0].cpu_seconds is None
+    assert figures.peak_memory_bytes is None
+
+
+def test_retries_strays_and_statuses_are_counted() -> None:
+    assert analytics(trees.retries(), trees.ROOT).retries == 2
+    figures = analytics(trees.failure_skip_timeout(), trees.ROOT)
+    assert figures.strays == 1
+    assert figures.workers_by_status == {
+        WorkerStatus.SUCCESS: 1,
+        WorkerStatus.FAILED: 1,
+        WorkerStatus.TIMEOUT: 1,
+        WorkerStatus.SKIPPED: 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "status"),
+    [
+        ("single_success", JobStatus.COMPLETED),
+        ("failure_skip_timeout", JobStatus.PARTIAL),
+        ("candidates", JobStatus.COMPLETED),
+        ("cancelled", JobStatus.CANCELLED),
+    ],
+)
+def test_the_status_follows_from_the_workers_before_it_is_stored(
+    case: str, status: JobStatus
+) -> None:
+    assert analytics(trees.ALL[case](), trees.ROOT).status is status
+
+
+def test_a_child_job_has_figures_of_its_own() -> None:
+    figures = analytics(trees.two_levels(), "d4e5f6")
+    assert figures.wall_seconds == 13
+    assert [worker.worker_id for worker in figures.workers] == ["worker_2_1", "worker_2_2"]
+
+
+def test_a_job_without_workers_has_figures() -> None:
+    planted = Planted()
+    job = planted.job("x")
+    figures = analytics(planted.tree, job.id)
+    assert figures.status is JobStatus.FAILED
+    assert figures.efficiency is None
+    assert figures.bottleneck is None
+
+
+def test_an_attempt_whose_end_was_lost_counts_nothing() -> None:
+    planted = Planted()
+    job = planted.job("x")
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
+    attempt = planted.attempts[0]
+    planted.attempts[0] = type(attempt)(
+        root_id=attempt.root_id,
+        worker_id=attempt.worker_id,
+        number=1,
+        job_id=attempt.job_id,
+        started_at=attempt.started_at,
+    )
+    assert analytics(planted.tree, job.id).work_seconds == 0
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 9)), st.integers(0, 9)), max_size=10))
+def test_no_job_is_faster_than_its_critical_path(plan: list[tuple[set[int], int]]) -> None:
+    planted = Planted(slots=10)
+    job = planted.job("x")
+    ends: list[float] = []
+    for number, (needed, seconds) in enumerate(plan):
+        before = sorted(other for other in needed if other < number)
+        start = max((ends[other] for other in before), default=0.0)
+        ends.append(start + seconds)
+        task = TaskSpec(id=str(number), depends_on=tuple(map(str, before)))
+        planted.worker(job, f"worker_{number + 1}", task, (start, start + seconds))
+    figures = analytics(planted.tree, job.id)
+    # With a slot for everyone nothing waits, so the job takes exactly that long.
+    assert figures.critical_path.seconds == pytest.approx(figures.wall_seconds)
+    assert figures.critical_path.seconds == pytest.approx(
+        sum(step.seconds for step in figures.critical_path.steps)
+    )
+
+
+@pytest.mark.parametrize("case", sorted(trees.ALL))
+def test_the_json_is_json_with_its_schema(case: str) -> None:
+    figures = analytics(trees.ALL[case](), trees.ROOT)
+    loaded = json.loads(as_json(figures))
+    assert loaded["schema"] == SCHEMA == 1
+    assert [worker["worker_id"] for worker in loaded["workers"]] == [
+        worker.worker_id for worker in figures.workers
+    ]
+    assert sum(depth["workers"] for depth in loaded["depths"]) == len(loaded["workers"])

@@ -1,0 +1,248 @@
+"""Which reports a job has, where they are, and how large they may get."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import trees
+from markdown_it import MarkdownIt
+from trees import Planted
+
+from orchestrator.core.model import WALL_TIME, TaskSpec
+from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.reports import Reports
+from orchestrator.reports.document import document
+from orchestrator.reports.timeline import BAR_LIMIT
+
+
+def names(paths: list[Path], directory: Path) -> list[str]:
+    return [str(path.relative_to(directory)) for path in paths]
+
+
+def test_a_root_job_has_all_reports(tmp_path: Path) -> None:
+    written = Reports().render(trees.two_levels(), trees.ROOT, tmp_path)
+    assert sorted(names(written, tmp_path)) == [
+        "FINAL_RESULT.md",
+        "depth_0/LEVEL_0_REPORT.md",
+        "depth_1/LEVEL_1_REPORT.md",
+        "reports/analytics.json",
+        "reports/job_d4e5f6.md",
+        "reports/timeline.md",
+        "reports/tree.txt",
+    ]
+    assert all(path.is_file() for path in written)
+
+
+def test_a_child_job_has_one_report(tmp_path: Path) -> None:
+    written = Reports().render(trees.two_levels(), "d4e5f6", tmp_path)
+    assert names(written, tmp_path) == ["reports/job_d4e5f6.md"]
+
+
+def test_a_child_job_has_its_report_while_its_parent_still_runs(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("x")
+    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 9), status=WorkerStatus.WAITING)
+    child = planted.job("y", job_id="c1", parent=parent, span=(1, 1))
+    planted.worker(child, "worker_1_1", TaskSpec(id="b"), (1, 3))
+    Reports().render(planted.tree, "c1", tmp_path)
+    report = (tmp_path / "reports/job_c1.md").read_text()
+    assert report.startswith("# Completed: its one task succeeded")
+    assert "Took **2.0 s**" in report
+
+
+def test_a_child_job_needs_no_more_of_the_tree_than_its_line(tmp_path: Path) -> None:
+    tree = trees.large(200)
+    line = {trees.ROOT, "c50"}
+    part = replace(
+        tree,
+        jobs=[job for job in tree.jobs if job.id in line],
+        tasks={job_id: tree.tasks[job_id] for job_id in line},
+        workers=[worker for worker in tree.workers if worker.job_id in line],
+        attempts=[attempt for attempt in tree.attempts if attempt.job_id in line],
+    )
+    (report,) = Reports().render(tree, "c50", tmp_path)
+    of_whole = report.read_text()
+    Reports().render(part, "c50", tmp_path)
+    assert report.read_text() == of_whole
+
+
+def test_rendering_again_replaces_the_reports(tmp_path: Path) -> None:
+    first = Reports().render(trees.two_levels(), trees.ROOT, tmp_path)
+    before = {path: path.read_text() for path in first}
+    again = Reports().render(trees.two_levels(), trees.ROOT, tmp_path)
+    assert {path: path.read_text() for path in again} == before
+
+
+def test_a_job_of_another_tree_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        Reports().render(trees.single_success(), "other", tmp_path)
+
+
+@pytest.mark.parametrize("case", sorted(trees.ALL))
+def test_links_lead_to_what_is_there_and_nothing_else_is_active(case: str, tmp_path: Path) -> None:
+    tree = trees.ALL[case]()
+    written = Reports().render(tree, tree.root.id, tmp_path)
+    for worker in tree.workers:
+        (tmp_path / f"depth_{worker.depth}" / worker.id).mkdir(parents=True)
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        (tmp_path / f"logs/depth_{worker.depth}_{worker.id}.log").touch()
+    (tmp_path / "status.json").touch()
+    for report in written:
+        if report.suffix == ".md":
+            for link in links(report.read_text()):
+                assert (report.parent / unquote(link)).exists(), f"{report}: {link}"
+
+
+def links(report: str) -> Iterator[str]:
+    """As a renderer that allows HTML and links bare addresses sees them."""
+    renderer = MarkdownIt("gfm-like", {"html": True})
+    assert renderer.linkify is not None
+    # Else "parser.py" is taken for a host in Paraguay, which GitHub does not do.
+    renderer.linkify.set({"fuzzy_link": False})
+    for block in renderer.parse(report):
+        for token in (block, *(block.children or ())):
+            assert token.type not in {"html_block", "html_inline", "image"}, token.content
+            if token.type == "link_open":
+                yield str(token.attrs["href"])
+
+
+def test_the_command_to_see_a_log_can_be_pasted(tmp_path: Path) -> None:
+    place = tmp_path / "it's a 'place'"
+    place.mkdir()
+    Reports().render(trees.failure_skip_timeout(), trees.ROOT, place)
+    report = (place / "FINAL_RESULT.md").read_text()
+    assert f"tail -n 50 '{tmp_path}/it'\"'\"'s a '\"'\"'place'\"'\"'/logs/" in report
+
+
+def test_what_did_not_succeed_comes_before_what_came_out(tmp_path: Path) -> None:
+    Reports().render(trees.failure_skip_timeout(), trees.ROOT, tmp_path)
+    report = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert report.index("## What did not succeed") < report.index("## What came out")
+
+
+def test_a_notice_stands_at_the_top(tmp_path: Path) -> None:
+    tree = trees.single_success()
+    Reports().render(tree, trees.ROOT, tmp_path, notice="Nothing was built: <b>")
+    lines = (tmp_path / "FINAL_RESULT.md").read_text().splitlines()
+    assert lines[2] == "> Nothing was built: &lt;b>"
+
+
+def test_a_notice_is_said_once_and_the_headline_agrees_with_it(tmp_path: Path) -> None:
+    notice = "Nothing was built: no agent."
+    planted = Planted()
+    job = planted.job("Build a shop")
+    for number in (1, 2):
+        output = f"# What there is\n\n**{notice}**\n\nPart {number}"
+        planted.worker(job, f"worker_{number}", TaskSpec(id=str(number)), (0, 1), output=output)
+
+    Reports().render(planted.tree, trees.ROOT, tmp_path, notice=notice)
+
+    report = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert report.startswith("# Surveyed; nothing was built: all 2 tasks succeeded\n")
+    assert report.count("Nothing was built") == 1
+    assert "Part 1" in report and "Part 2" in report
+
+
+def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("x")
+    parent = planted.worker(
+        job, "worker_1", TaskSpec(id="a"), (0, 9), status=WorkerStatus.FAILED, reason="see below"
+    )
+    child = planted.job("y", job_id="c1", parent=parent, span=(1, 3), status=JobStatus.FAILED)
+    planted.worker(
+        child,
+        "worker_1_1",
+        TaskSpec(id="b"),
+        (1, 3),
+        status=WorkerStatus.FAILED,
+        reason="disk is full",
+    )
+    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    report = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert "Why: disk is full" in report
+    assert "Its child job [c1](reports/job_c1.md): failed." in report
+
+
+def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
+    planted = Planted()
+    planted.job("x")
+    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    assert (
+        (tmp_path / "FINAL_RESULT.md").read_text().startswith("# Failed: there was nothing to run")
+    )
+
+
+def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("x")
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), output="line of text\n" * 100_000)
+    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
+        report = (tmp_path / name).read_text()
+        assert len(report) < 50_000
+        assert "of 1,299,999 characters" in report
+        assert "logs/depth_0_worker_1.log" in report
+
+
+def test_a_long_request_is_cut(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("many words " * 100_000)
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
+    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
+        assert len((tmp_path / name).read_text()) < 10_000
+    assert "of 1,100,000 characters" in (tmp_path / "FINAL_RESULT.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "piece", ["`", "` `` ", "[", "![a](", "- ", "> ", "**a", "\x1b]", "\x1b[", "|"]
+)
+def test_no_text_of_a_worker_makes_rendering_slow(piece: str) -> None:
+    began = time.process_time()
+    document(piece * (20_000 // len(piece)))
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("workers", "seconds"), [(2_000, 4), pytest.param(10_000, 12, marks=pytest.mark.slow)]
+)
+def test_a_large_job_has_its_reports_in_seconds_and_no_report_is_endless(
+    workers: int, seconds: float, tmp_path: Path
+) -> None:
+    tree = trees.large(workers)
+    began = time.process_time()
+    Reports().render(tree, trees.ROOT, tmp_path)
+    # Time of this process alone, and three times what it takes: the machine may be busy.
+    assert time.process_time() - began < seconds
+    assert len((tmp_path / "FINAL_RESULT.md").read_text()) < 200_000
+    lines = (tmp_path / "reports/tree.txt").read_text().splitlines()
+    assert len(lines) == len(tree.jobs) + len(tree.workers)
+    timeline = (tmp_path / "reports/timeline.md").read_text()
+    assert timeline.count(" :done, ") == BAR_LIMIT
+    assert f"**Shown are {BAR_LIMIT} of {len(tree.workers):,} attempts:**" in timeline
+    assert len(timeline) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("cancelled_by", "status", "headline"),
+    [
+        (WALL_TIME, WorkerStatus.TIMEOUT, "# Partly done: 1 of 2 tasks succeeded"),
+        (f"{WALL_TIME} of job up", WorkerStatus.TIMEOUT, "# Partly done: 1 of 2 tasks succeeded"),
+        ("worker_1", WorkerStatus.CANCELLED, "# Cancelled: 1 of 2 tasks succeeded"),
+    ],
+)
+def test_a_job_that_ran_out_of_time_is_not_called_cancelled(
+    tmp_path: Path, cancelled_by: str, status: WorkerStatus, headline: str
+) -> None:
+    planted = Planted()
+    job = planted.job("x", cancelled_by=cancelled_by)
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
+    planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 9), status=status, reason="stopped")
+
+    Reports().render(planted.tree, trees.ROOT, tmp_path)
+
+    assert (tmp_path / "FINAL_RESULT.md").read_text().splitlines()[0] == headline

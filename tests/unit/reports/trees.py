@@ -1,0 +1,409 @@
+"""Trees to render, built like a job manager would have left them. Times count from ``START``."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.core.model import (
+    Attempt,
+    EndedBy,
+    Exit,
+    Job,
+    JobConfig,
+    Stray,
+    TaskSpec,
+    Usage,
+    Worker,
+    WorkerResult,
+)
+from orchestrator.core.ports import Tree
+from orchestrator.core.states import JobStatus, WorkerStatus
+
+#: 2026-03-01T12:00:00Z
+START = 1_772_366_400.0
+
+ROOT = "a1b2c3"
+
+Span = tuple[float, float]
+
+
+@dataclass
+class Planted:
+    """A tree that grows: jobs, then their workers."""
+
+    slots: int = 4
+    jobs: list[Job] = field(default_factory=list)
+    tasks: dict[str, list[TaskSpec]] = field(default_factory=dict)
+    workers: list[Worker] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    sizes: Counter[str] = field(default_factory=Counter)
+
+    def job(
+        self,
+        request: str,
+        *,
+        job_id: str = ROOT,
+        parent: Worker | None = None,
+        span: Span = (0.0, 0.0),
+        status: JobStatus = JobStatus.RUNNING,
+        cancelled_by: str | None = None,
+    ) -> Job:
+        ended = status.ended
+        job = Job(
+            id=job_id,
+            root_id=self.jobs[0].id if self.jobs else job_id,
+            depth=parent.depth + 1 if parent else 0,
+            request=request,
+            config=JobConfig(
+                max_workers=self.slots,
+                default_timeout=300,
+                max_retries=2,
+                max_depth=3,
+                max_wall_seconds=3600,
+            ),
+            status=status,
+            parent_worker_id=parent.id if parent else None,
+            parent_job_id=parent.job_id if parent else None,
+            created_at=START + span[0],
+            started_at=START + span[0],
+            ended_at=START + span[1] if ended else None,
+            cancelled_by=cancelled_by,
+        )
+        self.jobs.append(job)
+        self.tasks[job_id] = []
+        return job
+
+    def worker(
+        self,
+        job: Job,
+        worker_id: str,
+        task: TaskSpec,
+        *runs: Span,
+        status: WorkerStatus = WorkerStatus.SUCCESS,
+        agent: str = "shell",
+        output: str = "",
+        reason: str = "",
+        files: Iterable[str] = (),
+        usage: Usage | None = None,
+        cpu_seconds: float = 0.5,
+        peak_memory_bytes: int = 12_300_000,
+        strays: tuple[Stray, ...] = (),
+        ended_at: float | None = None,
+    ) -> Worker:
+        if not self.tasks[job.id] or self.tasks[job.id][-1] != task:
+            self.tasks[job.id].append(task)
+        end = runs[-1][1] if runs else ended_at
+        worker = Worker(
+            id=worker_id,
+            job_id=job.id,
+            root_id=job.root_id,
+            task_id=task.id,
+            index=self.sizes[job.id],
+            depth=job.depth,
+            agent=agent,
+            status=status,
+            reason=reason,
+            attempt=len(runs),
+            started_at=START + runs[0][0] if runs else None,
+            ended_at=None if end is None else START + end,
+            result=WorkerResult(
+                output=output,
+                files_created=tuple(files),
+                usage=usage or Usage(),
+                exit_code=0 if status.succeeded else 1,
+                work_seconds=sum(end - start for start, end in runs),
+                cpu_seconds=cpu_seconds,
+                peak_memory_bytes=peak_memory_bytes,
+                strays=strays,
+            )
+            if runs
+            else None,
+        )
+        self.sizes[job.id] += 1
+        self.workers.append(worker)
+        self._attempts(worker, runs, strays)
+        return worker
+
+    def _attempts(self, worker: Worker, runs: Sequence[Span], strays: tuple[Stray, ...]) -> None:
+        for number, (start, end) in enumerate(runs, start=1):
+            last = number == len(runs)
+            self.attempts.append(
+                Attempt(
+                    root_id=worker.root_id,
+                    worker_id=worker.id,
+                    number=number,
+                    job_id=worker.job_id,
+                    started_at=START + start,
+                    ended_at=START + end,
+                    reason="" if last else "the command ended with exit code 56",
+                    exit=Exit(
+                        containment="subreaper",
+                        ended_by=EndedBy.EXIT,
+                        code=0 if last and worker.status.succeeded else 1,
+                        peak_memory_bytes=worker.result.peak_memory_bytes if worker.result else 0,
+                        strays=strays if last else (),
+                    ),
+                )
+            )
+
+    def _linked(self, worker: Worker) -> Worker:
+        children = tuple(job.id for job in self.jobs if job.parent_worker_id == worker.id)
+        return replace(worker, child_job_ids=children)
+
+    @property
+    def tree(self) -> Tree:
+        order = {job.id: place for place, job in enumerate(self.jobs)}
+        workers = sorted(map(self._linked, self.workers), key=lambda w: (order[w.job_id], w.index))
+        return Tree(
+            jobs=self.jobs, tasks=self.tasks, workers=workers, attempts=self.attempts, last_seq=9
+        )
+
+
+def single_success() -> Tree:
+    planted = Planted()
+    job = planted.job("Say hello")
+    planted.worker(
+        job,
+        "worker_1",
+        TaskSpec(id="hello", title="Say hello", command="echo hello"),
+        (0.2, 1.4),
+        output="hello",
+        files=["hello.txt"],
+        cpu_seconds=0.04,
+    )
+    return planted.tree
+
+
+def failure_skip_timeout() -> Tree:
+    planted = Planted(slots=2)
+    job = planted.job("Lint, test and deploy the site")
+    planted.worker(
+        job, "worker_1", TaskSpec(id="lint", title="Lint"), (0, 4), output="All files are clean."
+    )
+    planted.worker(
+        job,
+        "worker_2",
+        TaskSpec(id="test", title="Run the tests", depends_on=("lint",)),
+        (4, 16),
+        status=WorkerStatus.FAILED,
+        reason="the command ended with exit code 1",
+        output="FAILED tests/test_cart.py::test_total - assert 3 == 4\n1 failed, 41 passed",
+    )
+    planted.worker(
+        job,
+        "worker_3",
+        TaskSpec(id="crawl", title="Check the links"),
+        (0, 184),
+        status=WorkerStatus.TIMEOUT,
+        reason="it was stopped after 184 s; its limit was 180 s",
+        strays=(Stray(pid=4711, command="python -m http.server"),),
+    )
+    planted.worker(
+        job,
+        "worker_4",
+        TaskSpec(id="deploy", title="Deploy", depends_on=("test",)),
+        status=WorkerStatus.SKIPPED,
+        reason="test did not succeed",
+        ended_at=16,
+    )
+    return planted.tree
+
+
+def two_levels() -> Tree:
+    planted = Planted(slots=3)
+    job = planted.job("Survey this repository")
+    planted.worker(
+        job,
+        "worker_1",
+        TaskSpec(id="docs", title="Survey docs/"),
+        (0, 3),
+        agent="survey",
+        output="# docs\n\nThree files, all of them Markdown.\n\n"
+        "| file | lines |\n| --- | ---: |\n| `index.md` | 120 |\n| `api.md` | 1,301 |\n",
+        files=["docs.json"],
+    )
+    parent = planted.worker(
+        job,
+        "worker_2",
+        TaskSpec(id="src", title="Survey src/"),
+        (0, 20),
+        status=WorkerStatus.RECURSIVE_SUCCESS,
+        agent="survey",
+        output="# src\n\nTwo parts, see the child job.\n\n```python\ndef main() -> None: ...\n```",
+        files=["src.json"],
+    )
+    child = planted.job(
+        "Survey src/: app, lib",
+        job_id="d4e5f6",
+        parent=parent,
+        span=(5, 18),
+        status=JobStatus.COMPLETED,
+    )
+    for number, (part, end) in enumerate([("app", 12), ("lib", 18)], start=1):
+        planted.worker(
+            child,
+            f"worker_2_{number}",
+            TaskSpec(id=part, title=f"Survey src/{part}"),
+            (5, end),
+            agent="survey",
+            output=f"**{part}** has {number * 7} files.",
+            files=[f"{part}.json", "shared.json"],
+        )
+    return planted.tree
+
+
+def candidates() -> Tree:
+    planted = Planted()
+    job = planted.job("Write a parser for the log format")
+    task = TaskSpec(id="parser", title="Write the parser", agents=("claude", "codex", "gemini"))
+    planted.worker(
+        job,
+        "worker_1",
+        task,
+        (0, 62),
+        agent="claude",
+        status=WorkerStatus.FAILED,
+        reason="it ended by asking a question",
+        usage=Usage(input_tokens=18_200, output_tokens=900, cost_usd=0.0712),
+    )
+    planted.worker(
+        job,
+        "worker_2",
+        task,
+        (0, 95),
+        agent="codex",
+        output="The parser is in `parser.py`.",
+        files=["parser.py", "test_parser.py"],
+        usage=Usage(input_tokens=40_000, output_tokens=3_100),
+    )
+    planted.worker(
+        job, "worker_3", task, (0, 80), agent="gemini", output="Done.", files=["parser.py"]
+    )
+    return planted.tree
+
+
+HOSTILE = (
+    "# FINAL RESULT\n\x1b[31mred\x1b[0m \x1b]0;title\x07 <img src=x onerror=alert(1)> "
+    "<script>alert(1)</script>\n![x](https://evil.example/p.png) [click](javascript:alert(1)) "
+    "<https://evil.example> {{ 7*7 }} {% raw %} @everyone $x^2$\n```\n`````\n</details>\n| a | `b|"
+    "<i>` |\n|---|---|\n[ref]: https://evil.example\n[!NOTE]\n---\n````mermaid\ngraph TD\n"
+    "\u202egnp.exe \udcff end \u2028# heading"
+)
+
+
+def hostile() -> Tree:
+    planted = Planted()
+    job = planted.job(HOSTILE, cancelled_by=None)
+    line = HOSTILE.replace("\n", " ")
+    bad = planted.worker(
+        job,
+        "worker_1",
+        TaskSpec(id="x|y<b>", title=HOSTILE),
+        (0, 1),
+        status=WorkerStatus.FAILED,
+        agent="a|b`c",
+        output=HOSTILE,
+        reason=HOSTILE,
+        files=["../../etc/passwd", "a|b\n# c", "<img src=x>", line],
+        strays=(Stray(pid=1, command=HOSTILE),),
+    )
+    child = planted.job(HOSTILE, job_id="ffff", parent=bad, span=(0, 1), status=JobStatus.COMPLETED)
+    planted.worker(child, "worker_1_1", TaskSpec(id="ok", title="```"), (0.1, 0.9), output=HOSTILE)
+    planted.worker(job, "worker_2", TaskSpec(id="```"), (0, 1), output=HOSTILE, files=["ok.txt"])
+    return planted.tree
+
+
+def cancelled() -> Tree:
+    planted = Planted(slots=1)
+    job = planted.job("Rebuild the index", cancelled_by="user")
+    planted.worker(job, "worker_1", TaskSpec(id="fetch", title="Fetch"), (0, 7200), output="ok")
+    planted.worker(
+        job,
+        "worker_2",
+        TaskSpec(id="build", title="Build", depends_on=("fetch",)),
+        (7200, 7384),
+        status=WorkerStatus.CANCELLED,
+        reason="cancelled by user",
+    )
+    planted.worker(
+        job,
+        "worker_3",
+        TaskSpec(id="publish", title="Publish", depends_on=("build",)),
+        status=WorkerStatus.CANCELLED,
+        reason="cancelled by user before it started",
+        ended_at=7384,
+    )
+    return planted.tree
+
+
+def retries() -> Tree:
+    planted = Planted(slots=2)
+    job = planted.job("Download the data")
+    planted.worker(
+        job,
+        "worker_1",
+        TaskSpec(id="download", title="Download"),
+        (0, 2),
+        (3, 5),
+        (9, 30),
+        output="1,234 rows",
+        usage=Usage(steps=12, input_tokens=1_234, output_tokens=567, cost_usd=1.5),
+        peak_memory_bytes=1_234_567_890,
+    )
+    planted.worker(
+        job,
+        "worker_2",
+        TaskSpec(id="check", title="Check", depends_on=("download",)),
+        (30.5, 31),
+        usage=Usage(steps=3, input_tokens=10, output_tokens=5, cost_usd=0.0),
+    )
+    return planted.tree
+
+
+def large(workers: int) -> Tree:
+    """One level of many workers with short outputs, some with child jobs of ten."""
+    planted = Planted(slots=50)
+    job = planted.job("Convert every file")
+    made = 0
+    number = 0
+    while made < workers:
+        number += 1
+        start = float(number % 500)
+        parent = planted.worker(
+            job,
+            f"worker_{number}",
+            TaskSpec(id=f"file-{number}", title=f"Convert file {number}"),
+            (start, start + 30),
+            output=f"Converted **file {number}** in `{start}` s, see https://example.org",
+            files=[f"out/{number}.txt"],
+        )
+        made += 1
+        if number % 50 == 0:
+            child = planted.job(
+                f"Convert the parts of file {number}",
+                job_id=f"c{number}",
+                parent=parent,
+                span=(start + 1, start + 20),
+                status=JobStatus.COMPLETED,
+            )
+            for part in range(1, 11):
+                planted.worker(
+                    child,
+                    f"worker_{number}_{part}",
+                    TaskSpec(id=f"part-{part}"),
+                    (start + 1, start + 10 + part),
+                    output="ok",
+                )
+                made += 1
+    return planted.tree
+
+
+ALL = {
+    "single_success": single_success,
+    "failure_skip_timeout": failure_skip_timeout,
+    "two_levels": two_levels,
+    "candidates": candidates,
+    "hostile": hostile,
+    "cancelled": cancelled,
+    "retries": retries,
+}

@@ -1,0 +1,295 @@
+"""DESIGN section 3, read from the source: who may import whom, and what belongs in one place.
+
+Imports inside functions count like any other. Packages that do not exist yet have no modules to
+be wrong; a package that is not in ``LEVELS`` has no place in the design.
+"""
+
+import ast
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+TOP = "orchestrator"
+SOURCE = Path(__file__).parents[2] / TOP
+
+LEVELS: Mapping[str, int] = {
+    "core": 0,
+    **dict.fromkeys(("config", "security", "schemas"), 1),
+    **dict.fromkeys(("engine", "agents", "launchers", "store", "workspace", "git", "gates"), 2),
+    **dict.fromkeys(("reports", "webhooks"), 2),
+    "app": 3,
+    "api": 4,
+    "cli": 5,
+    "__main__": 6,
+}
+
+#: What reads a clock, a disk, a network or another process. ``pathlib`` is there as a type only.
+INPUT_OUTPUT = frozenset(
+    (
+        *("asyncio", "concurrent", "fcntl", "glob", "http", "io", "logging", "mmap"),
+        *("multiprocessing", "os", "queue", "random", "sched", "select", "selectors", "shutil"),
+        *("signal", "socket", "socketserver", "sqlite3", "ssl", "subprocess", "tempfile"),
+        *("threading", "time", "urllib"),
+    )
+)
+
+#: Foreign module -> the packages that may import it.
+HOMES: Mapping[str, frozenset[str]] = {
+    "sqlalchemy": frozenset({"store"}),
+    "alembic": frozenset({"store"}),
+    "sqlite3": frozenset({"store"}),
+    "flask": frozenset({"api"}),
+    "waitress": frozenset({"api"}),
+    "werkzeug": frozenset({"api"}),
+    "click": frozenset({"cli"}),
+    # app and cli handle the signals that are sent to themselves.
+    "signal": frozenset({"launchers", "app", "cli"}),
+}
+#: Outside of their own package, what must start fast may use these.
+LIGHT = frozenset({f"{TOP}.core", f"{TOP}.core.failpoints"})
+KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
+KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
+
+
+@dataclass(frozen=True)
+class Module:
+    name: str
+    tree: ast.Module
+    is_package: bool
+
+    @property
+    def package(self) -> str:
+        """The part of the design that it belongs to; empty for ``orchestrator`` itself."""
+        return package_of(self.name)
+
+
+@dataclass(frozen=True)
+class Import:
+    module: str
+    imported: str
+    line: int
+
+    @property
+    def foreign(self) -> str:
+        """The top-level name of a module that is not ours; empty for ours."""
+        top = self.imported.split(".")[0]
+        return "" if top == TOP else top
+
+    def __str__(self) -> str:
+        return f"{self.module} (line {self.line}) imports {self.imported}"
+
+
+def package_of(name: str) -> str:
+    return name.split(".")[1] if "." in name else ""
+
+
+@cache
+def modules() -> Mapping[str, Module]:
+    return {module.name: module for module in map(parse, sorted(SOURCE.rglob("*.py")))}
+
+
+def parse(path: Path) -> Module:
+    parts = (TOP, *path.relative_to(SOURCE).with_suffix("").parts)
+    is_package = parts[-1] == "__init__"
+    name = ".".join(parts[:-1] if is_package else parts)
+    return Module(name, ast.parse(path.read_text("utf-8"), str(path)), is_package)
+
+
+def imports_of(module: Module, known: Iterable[str]) -> Iterator[Import]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module.name, alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            source = source_of(module, node)
+            for alias in node.names:
+                inner = f"{source}.{alias.name}"
+                yield Import(module.name, inner if inner in known else source, node.lineno)
+
+
+def source_of(module: Module, node: ast.ImportFrom) -> str:
+    """What stands between ``from`` and ``import``, with leading dots resolved."""
+    if not node.level:
+        return node.module or ""
+    up = node.level - 1 if module.is_package else node.level
+    here = module.name.split(".")
+    base = here[: len(here) - up]
+    return ".".join([*base, node.module] if node.module else base)
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    known = modules()
+    return tuple(each for module in known.values() for each in imports_of(module, known))
+
+
+def wrong(forbidden: Callable[[Import], bool]) -> str:
+    return "\n".join(str(each) for each in imports() if forbidden(each))
+
+
+def too_high(each: Import) -> bool:
+    above, below = package_of(each.module), package_of(each.imported)
+    if each.foreign or above == below:
+        return False
+    if not above or not below:
+        return bool(below)
+    return LEVELS[below] >= LEVELS[above]
+
+
+# The layers
+
+
+def test_every_package_has_its_place_in_the_design() -> None:
+    strange = {module.package for module in modules().values()} - {"", *LEVELS}
+    assert not strange, f"not in DESIGN section 3: {', '.join(sorted(strange))}"
+
+
+def test_a_module_imports_only_lower_layers_and_its_own_package() -> None:
+    found = wrong(too_high)
+    assert not found, f"imports go downward only, never sideways:\n{found}"
+
+
+def test_the_core_imports_only_the_standard_library() -> None:
+    found = wrong(
+        lambda each: (
+            package_of(each.module) == "core"
+            and bool(each.foreign)
+            and each.foreign not in sys.stdlib_module_names
+        )
+    )
+    assert not found, f"core is standard library only:\n{found}"
+
+
+def test_the_core_does_no_input_or_output() -> None:
+    found = wrong(lambda each: package_of(each.module) == "core" and each.foreign in INPUT_OUTPUT)
+    assert not found, f"core reads no clock, file, socket or process:\n{found}"
+
+
+def test_the_core_knows_paths_and_files_as_types_only() -> None:
+    used = [
+        f"{module.name} (line {node.lineno}) calls {called(node)}"
+        for module in modules().values()
+        if module.package == "core"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and called(node).split(".")[0] in {"open", "Path"}
+    ]
+    assert not used, "core opens no files:\n" + "\n".join(used)
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in modules()}
+    for each in imports():
+        if not each.foreign and each.imported != each.module:
+            graph[each.module].add(each.imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
+
+
+# What belongs in one place
+
+
+@pytest.mark.parametrize("name", sorted(HOMES))
+def test_a_library_is_imported_only_where_it_is_at_home(name: str) -> None:
+    found = wrong(lambda each: each.foreign == name and package_of(each.module) not in HOMES[name])
+    assert not found, f"{name} belongs in {', '.join(sorted(HOMES[name]))} only:\n{found}"
+
+
+def test_only_launchers_signal_other_processes() -> None:
+    used = [
+        f"{module.name} (line {node.lineno}) calls {called(node)}"
+        for module in modules().values()
+        if module.package not in KILLING_PACKAGES
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and called(node) in {f"os.{name}" for name in KILLERS}
+    ]
+    assert not used, "process signals belong in launchers/ only:\n" + "\n".join(used)
+
+
+def called(node: ast.Call) -> str:
+    return ast.unparse(node.func)
+
+
+@pytest.mark.parametrize("start", ["launchers.shim", "launchers.spawner", "cli.spawn"])
+def test_what_must_start_fast_imports_only_the_standard_library_and_its_siblings(
+    start: str,
+) -> None:
+    name = f"{TOP}.{start}"
+    if name not in modules():
+        pytest.skip(f"{name} is not written yet")
+    found = "\n".join(str(each) for each in reached_from(name) if not may_start_fast(each))
+    assert not found, f"{name} runs without any package, and starts in no time:\n{found}"
+
+
+def may_start_fast(each: Import) -> bool:
+    if each.foreign:
+        return each.foreign in sys.stdlib_module_names
+    return package_of(each.imported) in {"", package_of(each.module)} or each.imported in LIGHT
+
+
+def reached_from(name: str) -> Iterator[Import]:
+    """The imports of a module, of all that it imports of ours, and of the packages they are in.
+
+    The module's own package counts only where it is imported as a part of it: ``spawn.py`` is run
+    by its path.
+    """
+    seen: set[str] = set()
+    ahead = [name]
+    while ahead:
+        here = ahead.pop()
+        if here in seen or here not in modules():
+            continue
+        seen.add(here)
+        for each in imports():
+            if each.module == here:
+                yield each
+                ahead += [each.imported, each.imported.rpartition(".")[0]]
+
+
+# The test itself
+
+
+def example(name: str, source: str, *, is_package: bool = False) -> list[str]:
+    known = {f"{TOP}.core.model", f"{TOP}.core", f"{TOP}.store.tables"}
+    module = Module(f"{TOP}.{name}", ast.parse(source), is_package)
+    return [each.imported for each in imports_of(module, known)]
+
+
+def test_imports_are_found_wherever_they_hide() -> None:
+    hidden = "def f():\n    if x:\n        import os.path, socket"
+    assert example("core.a", hidden) == ["os.path", "socket"]
+    assert example("core.a", "from . import model") == ["orchestrator.core.model"]
+    assert example("core.a", "from .model import Job") == ["orchestrator.core.model"]
+    assert example("core.a", "from ..store import tables") == ["orchestrator.store.tables"]
+    assert example("core", "from .model import Job", is_package=True) == ["orchestrator.core.model"]
+    assert example("core.a", "from orchestrator.core import model, x") == [
+        "orchestrator.core.model",
+        "orchestrator.core",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "allowed"),
+    [
+        ("engine.supervisor", "core.model", True),
+        ("cli.run", "api.client", True),
+        ("core.dag", "core.model", True),
+        ("core.dag", "config.settings", False),
+        ("engine.supervisor", "store.tables", False),
+        ("config.settings", "schemas.text", False),
+        ("api.views", "cli.run", False),
+    ],
+)
+def test_an_import_goes_down_never_up_or_sideways(above: str, below: str, allowed: bool) -> None:
+    assert too_high(Import(f"{TOP}.{above}", f"{TOP}.{below}", 1)) is not allowed
+
+
+def test_the_package_itself_imports_nothing_of_its_parts() -> None:
+    assert too_high(Import(TOP, f"{TOP}.core.model", 1))
+    assert not too_high(Import(f"{TOP}.core.model", TOP, 1))

@@ -1,0 +1,72 @@
+"""README.md says what the product really has."""
+
+import json
+import re
+from pathlib import Path
+
+from orchestrator.api.openapi.document import document
+from orchestrator.cli import COMMANDS
+from orchestrator.cli.exit_codes import ExitCode
+
+FOLDER = Path(__file__).resolve().parents[2]
+README = (FOLDER / "README.md").read_text("utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_it_names_every_call_of_the_api_and_no_other() -> None:
+    written = set(re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", section("API")))
+
+    offered = {
+        (method.upper(), path)
+        for path, calls in json.loads(document())["paths"].items()
+        for method in calls
+        if method in ("get", "post", "delete")
+    }
+
+    assert written == offered
+
+
+def test_it_names_every_command() -> None:
+    table = section("Command line")
+
+    assert set(COMMANDS) == set(re.findall(r"`([a-z]+)`(?=[,| ])", table)) & set(COMMANDS)
+
+
+def test_it_names_every_exit_code() -> None:
+    codes = re.search(r"Exit codes: (.*?)\.\n", section("Command line"), re.DOTALL)
+
+    assert codes is not None
+    assert {int(number) for number in re.findall(r"\d+", codes[1])} == {int(c) for c in ExitCode}
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    pages = [FOLDER / "README.md", FOLDER / "CONTRIBUTING.md", *(FOLDER / "docs").glob("*.md")]
+    broken = [
+        (page.name, target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+
+    assert broken == []
+
+
+def test_the_promises_are_numbered_one_to_ten() -> None:
+    assert re.findall(r"^(\d+)\. \*\*", section("Promises"), re.MULTILINE) == [
+        str(number) for number in range(1, 11)
+    ]
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    text = (FOLDER / "SECURITY.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", text))
+    existing = {
+        name
+        for path in (FOLDER / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 15
+    assert named <= existing, f"no such test: {named - existing}"
