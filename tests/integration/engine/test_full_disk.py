@@ -73,9 +73,11 @@ def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_it
 
 
 def test_what_runs_on_a_full_disk_ends_with_its_end_stored(site: InProcess, disk: Path) -> None:
-    go = disk / "go"
-    job_id = site.submit("one", [shell(f"until [ -e {go} ]; do sleep 0.02; done")])
-    until(lambda: site.status(job_id)["workers"].get("running"), "it runs")
+    begun, go = disk / "begun", disk / "go"
+    command = f"touch {begun}; until [ -e {go} ]; do sleep 0.02; done"
+    job_id = site.submit("one", [shell(command)])
+    # That it is said to run is not enough: it is stored before the process is there.
+    until(begun.exists, "it runs")
     go_later = disk / "go-later"
     go_later.touch()
     filler = fill(disk)
