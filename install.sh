@@ -148,7 +148,7 @@ make_venv() {
 # Sets installer to the words that install into .venv.
 choose_installer() {
   if [ "$use_uv" = yes ]; then
-    installer=(uv pip install --python "$venv_python")
+    installer=(uv pip install --compile-bytecode --python "$venv_python")
     return
   fi
   if "$venv_python" -I -c 'import pip' 2>/dev/null; then
@@ -190,6 +190,11 @@ set_up_packages() {
   install_packages
 }
 
+# Ahead of time: each start would do it again where PYTHONDONTWRITEBYTECODE is set.
+compile_product() {
+  logged "$venv_python" -I -m compileall -q orchestrator || true
+}
+
 set_up_key() {
   has_key && return
   PYTHONPATH=$folder "$venv_python" -P -m orchestrator.config.api_key "$folder" >&2 ||
@@ -211,6 +216,7 @@ if ! [ -w . ] || ! (: >>.install.lock) 2>/dev/null; then
 fi
 lock
 set_up_packages
+compile_product
 set_up_key
 mkdir -p workspace || fail "cannot make $folder/workspace"
 rm -f "$log"
