@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -12,6 +13,10 @@ from orchestrator.core.ports import Change, Observer
 
 logger = logging.getLogger(__name__)
 
+
+#: Observers are told together of what is stored within so long: a thread that is woken for each
+#: change takes the interpreter from the one that stores the next.
+PAUSE_SECONDS = 0.003
 
 _PARTS = tuple(Change.__dataclass_fields__)
 _parts = attrgetter(*_PARTS)
@@ -76,6 +81,8 @@ class Publisher:
             present = [change for change in changes if change is not None]
             if present:
                 self._tell(merged(present), len(present))
+                if not ended:
+                    time.sleep(PAUSE_SECONDS)
 
     def _rest(self) -> Iterator[Change | None]:
         with suppress(Empty):
