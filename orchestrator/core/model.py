@@ -68,14 +68,48 @@ class Exit:
     containment: str = ""
 
 
+class ErrorClass(StrEnum):
+    """What kind of thing went wrong with an agent; it decides whether trying again helps."""
+
+    NONE = ""
+    #: Its key or login was refused, or is missing.
+    AUTH = "auth"
+    #: Its account may not call the model just now.
+    RATE_LIMIT = "rate_limit"
+    #: The model's service failed, or cannot be reached.
+    API = "api"
+    #: The tool refuses to work as it was called.
+    CONFIG = "config"
+    #: It used as many steps, tokens or as much money as it may.
+    LIMIT = "limit"
+    #: It was not allowed to use a tool that it needed.
+    DENIED = "denied"
+    #: It ended well and said nothing.
+    EMPTY = "empty"
+    #: It was stopped by a signal that nobody here sent.
+    KILLED = "killed"
+    #: It was silent for too long, or did not end after its last word.
+    TIMEOUT = "timeout"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What an agent says it used; None is "not known", never zero."""
+    """What an agent says it used; None is "not known", never zero.
+
+    ``input_tokens`` are those read anew: the ones read from a provider's cache or written to it
+    are counted by themselves.
+    """
 
     steps: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
     cost_usd: float | None = None
+    #: The cost was computed from a price table, not told by the agent.
+    cost_estimated: bool = False
+    #: The agent was stopped before it told all that it used: these are lower bounds.
+    partial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +125,9 @@ class Evidence:
     #: The agent's kind of evidence: an empty output is no failure for a shell command.
     output_required: bool = False
     error: str = ""
+    error_class: ErrorClass = ErrorClass.NONE
+    #: When the agent's account may be used again, as far as its provider says.
+    resets_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

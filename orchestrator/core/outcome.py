@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zlib import crc32
 
-from orchestrator.core.model import WALL_TIME, EndedBy, Evidence, Exit
+from orchestrator.core.model import WALL_TIME, EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.states import WorkerStatus
 
 
@@ -54,6 +54,30 @@ def _out_of_time(exit: Exit) -> str:
 
 _S = WorkerStatus
 
+#: What an agent's own report of a failure means, and whether another attempt may end differently.
+_BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
+    (ErrorClass.AUTH, _S.FAILED, "the agent's key or login was refused", False),
+    (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is limited for now", True),
+    (ErrorClass.API, _S.FAILED, "the model's service failed", True),
+    (ErrorClass.CONFIG, _S.FAILED, "the agent's program refuses to work as it was called", False),
+    (ErrorClass.LIMIT, _S.FAILED, "it used all that it may", False),
+    (ErrorClass.DENIED, _S.FAILED, "it was not allowed to use a tool that it needed", False),
+    (ErrorClass.EMPTY, _S.FAILED, "it ended without an answer", True),
+    (ErrorClass.KILLED, _S.FAILED, "the agent's program was killed", True),
+    (ErrorClass.TIMEOUT, _S.TIMEOUT, "the agent was silent for too long", True),
+)
+
+
+def _of_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -> Row:
+    return Row(
+        f"agent: {kind}",
+        lambda x, e: e.error_class is kind,
+        status,
+        lambda x, e: f"{words}: {e.error}" if e.error else words,
+        retry,
+    )
+
+
 TABLE: tuple[Row, ...] = (
     Row(
         "cancelled",
@@ -86,6 +110,7 @@ TABLE: tuple[Row, ...] = (
         lambda x, e: x.error or "its supervisor was killed; how it ended is not known",
         retry=True,
     ),
+    *(_of_class(*each) for each in _BY_CLASS),
     Row("signal", lambda x, e: x.signal is not None, _S.FAILED, _died, retry=True),
     Row("exit code", lambda x, e: x.code != 0, _S.FAILED, _code, retry=True),
     Row(

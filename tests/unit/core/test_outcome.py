@@ -3,12 +3,25 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.model import EndedBy, Evidence, Exit, Worker
+from orchestrator.core.model import EndedBy, ErrorClass, Evidence, Exit, Worker
 from orchestrator.core.outcome import TABLE, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_worker
+
+#: What an agent says of its failure, and what follows.
+CLASSES = [
+    (ErrorClass.AUTH, "failed", "key or login was refused", False),
+    (ErrorClass.RATE_LIMIT, "failed", "account is limited", True),
+    (ErrorClass.API, "failed", "the model's service failed", True),
+    (ErrorClass.CONFIG, "failed", "refuses to work as it was called", False),
+    (ErrorClass.LIMIT, "failed", "used all that it may", False),
+    (ErrorClass.DENIED, "failed", "not allowed to use a tool", False),
+    (ErrorClass.EMPTY, "failed", "ended without an answer", True),
+    (ErrorClass.KILLED, "failed", "program was killed", True),
+    (ErrorClass.TIMEOUT, "timeout", "silent for too long", True),
+]
 
 #: Row, exit, evidence, status, part of the reason, retry. Each example would fit lower rows too.
 EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
@@ -31,6 +44,10 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         False,
     ),
     ("lost", LOST, DONE, "failed", "supervisor was killed", True),
+    *(
+        (f"agent: {kind}", EXIT_1, Evidence(output="x", error_class=kind), status, words, retry)
+        for kind, status, words, retry in CLASSES
+    ),
     ("signal", Exit(ended_by=EndedBy.EXIT, signal=9), DONE, "failed", "killed by signal 9", True),
     (
         "exit code",
