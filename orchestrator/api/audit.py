@@ -25,6 +25,8 @@ REFUSALS = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
+#: Told once a second by every worker of an AI agent.
+ROUTINE = frozenset({"/api/v1/usage"})
 #: Longer paths and methods are cut: nothing that is longer means anything here.
 LONGEST_TARGET = 300
 LONGEST_METHOD = 20
@@ -72,9 +74,13 @@ class Audit:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
             code = int(status.split(" ", 1)[0])
-            if environ.get("REQUEST_METHOD") not in READING or code in REFUSALS:
+            if code in REFUSALS or not _is_routine(environ):
                 self._log.write(environ, code)
             # What it answers is waitress' own method: the hub finds the connection through it.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)
+
+
+def _is_routine(environ: WSGIEnvironment) -> bool:
+    return environ.get("REQUEST_METHOD") in READING or environ.get("PATH_INFO") in ROUTINE

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 from orchestrator.api.service_port import Service
 from orchestrator.core.events import Event
 from orchestrator.core.model import Job, JobConfig, TaskSpec, Usage, Worker, WorkerResult
+from orchestrator.core.spending import total
 from orchestrator.core.submission import Accepted
 from orchestrator.schemas.answers import (
     AcceptedAnswer,
@@ -143,17 +144,8 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
 
 def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
     """The sum of what is known; what no worker knows is left out."""
-    return UsageAnswer(
-        steps=_sum(usage.steps for usage in usages),
-        input_tokens=_sum(usage.input_tokens for usage in usages),
-        output_tokens=_sum(usage.output_tokens for usage in usages),
-        cost_usd=_sum(usage.cost_usd for usage in usages),
-    )
-
-
-def _sum(values: Iterable[Any]) -> Any:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
+    return UsageAnswer(**known)
 
 
 def event_values(event: Event) -> Mapping[str, object]:

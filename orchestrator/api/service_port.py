@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Job, Worker
+from orchestrator.core.model import Attempt, Job, Usage, Worker
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Detail, Health
@@ -27,6 +27,9 @@ class Service(Protocol):
 
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
         """Store a job. Raise InvalidRequest, Refused, NotFound, Conflict or Unavailable."""
+
+    def used(self, caller: Caller, usage: Usage) -> str:
+        """Why the calling worker must stop; raise Forbidden for a caller that is no worker."""
 
     def job(self, caller: Caller, job_id: str) -> Job: ...
 

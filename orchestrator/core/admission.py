@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from orchestrator.core.allowance import Ancestry, Ceilings, what_is_left
 from orchestrator.core.errors import InvalidRequest, Refused
-from orchestrator.core.model import JobConfig, TaskSpec
+from orchestrator.core.model import BUDGET_LIMITS, JobConfig, TaskSpec
 from orchestrator.core.submission import ConfigRequest
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ RETRY_SETTINGS = (
     "max_retries",
     "max_wall_seconds",
     "max_recursion_depth",
+    *BUDGET_LIMITS,
 )
 
 
@@ -75,7 +76,21 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
         retries_asked=config.retries_asked or asked.max_retries is not None,
         max_wall_seconds=wall,
         max_depth=depth,
+        max_steps=_or(asked.max_steps, config.max_steps),
+        max_tokens=_or(asked.max_tokens, config.max_tokens),
+        max_cost_usd=_or(asked.max_cost_usd, config.max_cost_usd),
     )
+
+
+def check_budget(budget: Mapping[str, float]) -> None:
+    """Raise Refused when a job that is to run again has used up what it may."""
+    for name, amount in budget.items():
+        if amount <= 0:
+            raise Refused(
+                f"{name} of this job is used up; retry it with a larger one",
+                kind=f"limit-{name.removeprefix('max_').split('_')[0]}",
+                left={name.removeprefix("max_"): 0},
+            )
 
 
 def check_supported(asked: ConfigRequest, defaults: Defaults) -> None:
@@ -124,6 +139,12 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
     """The settings of a child job: its parent's, lowered by what it asks for, never raised."""
     above = line.parent_job.config
     wall_left = max(0.0, line.root.wall_end - line.now)
+    limits = {
+        name: _least_known(
+            getattr(asked, name), _least_known(line.budget.get(name), getattr(above, name))
+        )
+        for name in BUDGET_LIMITS
+    }
     depth = above.max_depth
     if asked.max_recursion_depth is not None:
         depth = min(depth, asked.max_recursion_depth)
@@ -138,9 +159,10 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         agent=_or(asked.agent, above.agent),
         max_wall_seconds=_least(asked.max_wall_seconds, wall_left),
         max_total_workers=_least_known(asked.max_total_workers, above.max_total_workers),
-        max_steps=_least_known(asked.max_steps, above.max_steps),
-        max_tokens=_least_known(asked.max_tokens, above.max_tokens),
-        max_cost_usd=_least_known(asked.max_cost_usd, above.max_cost_usd),
+        max_steps=_whole(limits["max_steps"]),
+        max_tokens=_whole(limits["max_tokens"]),
+        max_cost_usd=limits["max_cost_usd"],
+        budget_asked=any(getattr(asked, name) is not None for name in BUDGET_LIMITS),
         merge_strategy=_or(asked.merge_strategy, above.merge_strategy),
         git=above.git,
         planner=_or(asked.planner, above.planner),
@@ -175,6 +197,9 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     _check_count(left["child_jobs"], "child jobs of this worker", "limit-children", left)
     _check_count(left["child_jobs_in_root"], "child jobs of the root", "limit-descendants", left)
     _check_count(left["wall_seconds"], "seconds of the root job", "limit-wall", left)
+    for name, amount in line.budget.items():
+        what = name.removeprefix("max_")
+        _check_count(int(amount > 0), f"{what} of this job", f"limit-{what.split('_')[0]}", left)
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
@@ -245,6 +270,10 @@ def _or(asked: T | None, default: T) -> T:
 
 def _least(asked: N | None, most: N) -> N:
     return most if asked is None else min(asked, most)
+
+
+def _whole(amount: float | None) -> int | None:
+    return None if amount is None else int(amount)
 
 
 def _least_known(asked: N | None, most: N | None) -> N | None:

@@ -1,7 +1,8 @@
 """What a tree may still become: counted from the server's own records."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from orchestrator.core.model import Job, Worker
 
@@ -31,6 +32,8 @@ class Ancestry:
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int
+    #: What the job of the asking worker may still use, by the name of the limit.
+    budget: Mapping[str, float] = field(default_factory=dict)
     now: float
 
     @property
@@ -45,6 +48,7 @@ def what_is_left(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
         ceilings,
         child_jobs_in_root=line.child_jobs_in_root,
         workers_in_root=line.workers_in_root,
+        budget=line.budget,
         now=line.now,
         started=len(line.parent.child_job_ids),
     )
@@ -59,6 +63,7 @@ def left_of(
     workers_in_root: int,
     now: float,
     started: int = 0,
+    budget: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, object]:
     """What a worker of the job that has ``started`` so many child jobs may still start."""
     config = job.config
@@ -74,4 +79,6 @@ def left_of(
     if config.max_total_workers is not None:
         more = max(0, config.max_total_workers - workers_in_root)
         left["workers"] = 0 if job.status.ended else more
+    for name, amount in budget.items():
+        left[name.removeprefix("max_")] = round(amount, 6)
     return left

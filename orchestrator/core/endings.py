@@ -8,6 +8,7 @@ from orchestrator.core.forest import Forest, Node
 from orchestrator.core.model import EndedBy, Job, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
+from orchestrator.core.running import waits_for_account
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 
@@ -19,13 +20,18 @@ class Endings:
         #: Jobs whose workers are all done and whose reports are being written.
         self.rendering: set[str] = set()
 
-    def settle(self, key: WorkerKey, verdict: Verdict, now: float) -> None:
-        """Decide what follows the end of a worker's process."""
+    def settle(
+        self, key: WorkerKey, verdict: Verdict, now: float, limited_until: float | None = None
+    ) -> None:
+        """Decide what follows the end of a worker's process.
+
+        ``limited_until``: it ended because its agent's account may not be used before then.
+        """
         node, worker = self._forest.nodes[key], self._ledger.workers[key]
         if node.open_children:
             # Else a child job could outlive the cancel because its parent succeeded meanwhile.
             verdict = self._stopped_verdict(worker) or verdict
-        if not verdict.succeeded and self._try_again(worker, node, verdict, now):
+        if not verdict.succeeded and self._try_again(worker, node, verdict, now, limited_until):
             return
         if not verdict.succeeded:
             for child in sorted(node.open_children):
@@ -78,26 +84,45 @@ class Endings:
         job = self._forest.job_of(worker)
         return None if job.cancelled_by is None else _stopped(_ended_by(job), job.cancelled_by)
 
-    def _try_again(self, worker: Worker, node: Node, verdict: Verdict, now: float) -> bool:
+    def _try_again(
+        self,
+        worker: Worker,
+        node: Node,
+        verdict: Verdict,
+        now: float,
+        limited_until: float | None,
+    ) -> bool:
         task, job = self._forest.task_of(worker), self._forest.job_of(worker)
         if job.cancelled_by is not None or node.stopping:
             return False
+        if limited_until is not None:
+            # A full account costs time, and none of the worker's retries.
+            delay = limited_until - now
+            reason = waits_for_account(worker.agent, delay)
+            self._begin_again(
+                worker, reason, reason, delay, now, budget_from=worker.budget_from + 1
+            )
+            return True
         child_failed = self._failed_child(worker) is not None
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
         delay = retry_delay(worker, self._backoff)
+        reason = f"{verdict.reason}; tried again in {delay:g} s"
+        self._begin_again(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
+        return True
+
+    def _begin_again(
+        self, worker: Worker, reason: str, told: str, delay: float, now: float, **changes: object
+    ) -> None:
+        """Queue another attempt; ``told`` is what the event says of why."""
         again = self._ledger.move_worker(
-            worker.key,
-            WorkerStatus.PENDING,
-            reason=f"{verdict.reason}; tried again in {delay:g} s",
-            failure=verdict.failure,
-            not_before=now + delay,
+            worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )
-        node.verdict = None
-        said = {"attempt": worker.attempt, "reason": verdict.reason, "delay_seconds": delay}
+        self._forest.nodes[worker.key].verdict = None
+        said = {"attempt": worker.attempt, "reason": told, "delay_seconds": delay}
+        job = self._forest.job_of(worker)
         self._ledger.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **said)
         self._forest.queue(again)
-        return True
 
     def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
         node.verdict = verdict
@@ -187,10 +212,13 @@ class Endings:
 
 
 def _ended_by(job: Job) -> EndedBy:
-    return EndedBy.TIMEOUT if job.out_of_time else EndedBy.CANCEL
+    if job.out_of_time:
+        return EndedBy.TIMEOUT
+    return EndedBy.LIMIT if job.over_budget else EndedBy.CANCEL
 
 
 def _stopped(ended_by: EndedBy, by: str) -> Verdict:
     if ended_by is EndedBy.CANCEL:
         return Verdict(status=WorkerStatus.CANCELLED, reason=f"cancelled by {by}")
-    return Verdict(status=WorkerStatus.TIMEOUT, reason=f"stopped by {by}")
+    status = WorkerStatus.TIMEOUT if ended_by is EndedBy.TIMEOUT else WorkerStatus.FAILED
+    return Verdict(status=status, reason=f"stopped by {by}")

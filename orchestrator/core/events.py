@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     WORKER_RESUMED = "worker_resumed"
     #: An attempt failed and another follows. data: attempt, reason, delay_seconds
     WORKER_RETRYING = "worker_retrying"
+    #: What it has used so far, in all. data: steps, input_tokens, output_tokens, cost_usd, ...
+    WORKER_USED = "worker_used"
     #: The worker is done. data: status, reason, files_created
     WORKER_ENDED = "worker_ended"
 

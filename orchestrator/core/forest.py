@@ -1,16 +1,17 @@
 """The unfinished trees: their records, plans and nodes, and who stands where in them."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.core.commands import Command
 from orchestrator.core.ledger import Ledger
-from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import BUDGET_LIMITS, Job, TaskSpec, Usage, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan
 from orchestrator.core.ready import Ready
 from orchestrator.core.slots import Slots
+from orchestrator.core.spending import NOTHING, Spending
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 
@@ -33,6 +34,8 @@ class Node:
 class TreeSize:
     child_jobs: int
     workers: int
+    #: What a job may still use, by the name of the limit; only what is limited.
+    budget: Mapping[str, float] = field(default_factory=dict)
 
 
 class Forest:
@@ -40,6 +43,7 @@ class Forest:
         self.ledger = Ledger()
         self.slots = slots
         self.ready = Ready()
+        self.spending = Spending()
         self.plans: dict[str, Plan] = {}
         self.nodes: dict[WorkerKey, Node] = {}
         self.commands: list[Command] = []
@@ -63,10 +67,43 @@ class Forest:
     def jobs_of(self, root_id: str) -> Sequence[str]:
         return self._trees[root_id]
 
-    def size_of(self, root_id: str) -> TreeSize:
-        """How large an unfinished tree is; nothing for any other. Any thread may ask."""
-        jobs = [self.plans[job_id] for job_id in tuple(self._trees.get(root_id, ()))]
-        return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=sum(each.size for each in jobs))
+    def size_of(self, job: Job) -> TreeSize:
+        """How large a job's unfinished tree is; nothing for any other. Any thread may ask."""
+        jobs = [self.plans[job_id] for job_id in tuple(self._trees.get(job.root_id, ()))]
+        return TreeSize(
+            child_jobs=max(0, len(jobs) - 1),
+            workers=sum(each.size for each in jobs),
+            budget=self._budget_left(job) if jobs else {},
+        )
+
+    def _budget_left(self, job: Job) -> dict[str, float]:
+        """The least that the job and its ancestors have left, without what is kept for others."""
+        left: dict[str, float] = {}
+        line = [job, *self.ancestors(job)]
+        for above in line:
+            for name in BUDGET_LIMITS:
+                limit = getattr(above.config, name)
+                if limit is not None:
+                    taken = self.spending.of(above.id)[name] + self._reserved(above, line, name)
+                    left[name] = max(0, min(left.get(name, limit), limit - taken))
+        return left
+
+    def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
+        """What its open child jobs have asked for and not used yet."""
+        reserved, own = 0.0, {job.id for job in line}
+        for job_id in tuple(self._trees[above.root_id]):
+            child = self.ledger.jobs[job_id]
+            limit = getattr(child.config, name)
+            mine = child.parent_job_id == above.id and job_id not in own
+            if mine and child.config.budget_asked and not child.status.ended and limit is not None:
+                reserved += max(0.0, limit - self.spending.of(job_id)[name])
+        return reserved
+
+    def spend(self, worker: Worker, before: Usage, after: Usage) -> None:
+        """A worker has used ``after`` in all, where it was ``before``."""
+        if before != after:
+            job = self.job_of(worker)
+            self.spending.change((job, *self.ancestors(job)), before, after)
 
     def ancestors(self, job: Job) -> Sequence[Job]:
         """From the job's parent up to its root."""
@@ -87,6 +124,10 @@ class Forest:
     def register(self, job: Job, plan: Plan) -> None:
         """Take in a job whose record and workers are in the ledger."""
         self._trees.setdefault(job.root_id, []).append(job.id)
+        for key in plan.workers:
+            worker = self.ledger.workers[key]
+            if worker.result is not None:
+                self.spend(worker, NOTHING, worker.result.usage)
         self.slots.add_job(job, self.ancestors(job))
         self.watch_wall_time(job)
         self.install(job, plan)
@@ -148,4 +189,5 @@ class Forest:
             self.slots.drop_job(job_id)
             self.ready.drop_job(job_id)
         self.ready.forget_root(root_id)
+        self.spending.forget(job_ids)
         self.ledger.forget(root_id, job_ids, keys)

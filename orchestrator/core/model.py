@@ -12,6 +12,8 @@ from orchestrator.core.states import JobStatus, WorkerStatus
 
 #: How a stop is signed that comes from the limit on wall time.
 WALL_TIME = "max_wall_seconds"
+#: How stops are signed that come from limits on what agents use.
+BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 
 
 class WorkerKey(NamedTuple):
@@ -176,6 +178,8 @@ class JobConfig:
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
+    #: A child job that asked for limits of its own: they are kept free for it.
+    budget_asked: bool = False
     merge_strategy: str = "auto"
     git: str = "auto"
     planner: str = "rules"
@@ -218,6 +222,16 @@ class Job:
         return (self.cancelled_by or "").startswith(WALL_TIME)
 
     @property
+    def over_budget(self) -> bool:
+        """Stopped because a limit on what agents use was reached, here or above."""
+        return (self.cancelled_by or "").startswith(BUDGET_LIMITS)
+
+    @property
+    def cancelled(self) -> bool:
+        """Stopped because somebody asked for it, not by a limit."""
+        return self.cancelled_by is not None and not (self.out_of_time or self.over_budget)
+
+    @property
     def wall_end(self) -> float:
         """When its wall time is over; counted anew from a retry."""
         return (self.started_at or self.created_at) + self.config.max_wall_seconds
@@ -233,7 +247,10 @@ class WorkerResult:
 
     output: str = ""
     files_created: tuple[str, ...] = ()
+    #: In all, the attempt that runs now included.
     usage: Usage = field(default_factory=Usage)
+    #: By the attempts before the present one; None: by none.
+    usage_before: Usage | None = None
     exit_code: int | None = None
     signal: int | None = None
     #: Summed over all attempts.

@@ -19,6 +19,8 @@ class Verdict:
     retry: bool = False
     #: Equal for failures that are the same; empty when it cannot be compared.
     failure: str = ""
+    #: The agent's account was limited: nothing is wrong with the worker.
+    rate_limited: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -50,6 +52,12 @@ def _out_of_time(exit: Exit) -> str:
         return f"stopped by {exit.stopped_by}"
     ran = exit.ended_at - exit.started_at
     return f"ran into its time limit (timeout) after {ran:.1f} s; give it more with a longer one"
+
+
+def _over_limit(exit: Exit) -> str:
+    if exit.stopped_by:
+        return f"stopped by {exit.stopped_by}"
+    return "killed: used more than its limits allow"
 
 
 _S = WorkerStatus
@@ -95,7 +103,7 @@ TABLE: tuple[Row, ...] = (
         "limit",
         lambda x, e: x.ended_by is EndedBy.LIMIT,
         _S.FAILED,
-        lambda x, e: x.error or "killed: used more than its limits allow",
+        lambda x, e: x.error or _over_limit(x),
     ),
     Row(
         "not started",
@@ -136,6 +144,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: ""),
 )
+_RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RATE_LIMIT}")
 
 
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
@@ -143,7 +152,13 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
     row = next(row for row in TABLE if row.fits(exit, evidence))
     reason = row.reason(exit, evidence)
     failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
-    return Verdict(status=row.status, reason=reason, retry=row.retry, failure=failure)
+    return Verdict(
+        status=row.status,
+        reason=reason,
+        retry=row.retry,
+        failure=failure,
+        rate_limited=row is _RATE_LIMITED,
+    )
 
 
 def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:

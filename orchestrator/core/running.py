@@ -6,6 +6,7 @@ from orchestrator.core.forest import Forest, Node
 from orchestrator.core.model import Attempt, Worker, WorkerKey
 from orchestrator.core.room import Room
 from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.throttle import Throttle
 
 
 class Running:
@@ -13,6 +14,7 @@ class Running:
         self._forest = forest
         self._ledger = forest.ledger
         self._slots = forest.slots
+        self.throttle = Throttle()
 
     def start_what_has_room(self, now: float, room: Room) -> None:
         """Resume first, then start."""
@@ -26,8 +28,19 @@ class Running:
             if startable and self._is_held_back(key, room, now):
                 break
             ready.take(job_id)
-            if startable:
+            if startable and not self._is_throttled(key, now):
                 self._start(key, now)
+
+    def _is_throttled(self, key: WorkerKey, now: float) -> bool:
+        """Whether its agent's account is limited; then it is queued for later, and others go on."""
+        worker = self._ledger.workers[key]
+        until = self.throttle.held_until(worker.agent, now)
+        if until is None:
+            return False
+        why = waits_for_account(worker.agent, until - now)
+        later = self._ledger.update_worker(key, not_before=until, reason=why)
+        self._forest.queue(later)
+        return True
 
     def _is_held_back(self, key: WorkerKey, room: Room, now: float) -> bool:
         """Whether the machine has no room for it."""
@@ -59,6 +72,7 @@ class Running:
     def process_gone(self, worker: Worker, node: Node) -> None:
         node.alive = False
         self._slots.process_gone()
+        self.throttle.gone(worker.agent)
         self._forest.ready.drop_resuming(worker.key)
         if node.has_slot:
             self._give_slot(worker, node)
@@ -67,6 +81,7 @@ class Running:
         """After a restart: its process may still be there."""
         node.alive = True
         self._slots.process_added()
+        self.throttle.started(worker.agent)
         if worker.status is WorkerStatus.RUNNING:
             self._take_slot(worker, node)
         elif not node.open_children:
@@ -99,6 +114,7 @@ class Running:
         node = self._forest.nodes[key]
         node.alive, node.stopping, node.verdict = True, False, None
         self._slots.process_added()
+        self.throttle.started(worker.agent)
         self._take_slot(worker, node)
         self._ledger.begin_attempt(_attempt(worker, now))
         started = {"attempt": number, "agent": worker.agent}
@@ -125,6 +141,12 @@ class Running:
     def _give_slot(self, worker: Worker, node: Node) -> None:
         node.has_slot = False
         self._slots.release(worker.job_id)
+
+
+def waits_for_account(agent: str, seconds: float) -> str:
+    return (
+        f"waits for the rate limit of {agent}'s account; tried again in {max(0.0, seconds):.0f} s"
+    )
 
 
 def _attempt(worker: Worker, now: float) -> Attempt:

@@ -7,6 +7,7 @@ given with every event, so that a test can be a story.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.core.accounting import Accounting
 from orchestrator.core.commands import Command
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Refused
@@ -20,6 +21,7 @@ from orchestrator.core.model import (
     Exit,
     Job,
     TaskSpec,
+    Usage,
     Worker,
     WorkerKey,
     WorkerResult,
@@ -31,6 +33,7 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.room import AMPLE, Room
 from orchestrator.core.running import Running
 from orchestrator.core.slots import Slots
+from orchestrator.core.spending import NOTHING, is_known, total
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 #: A worker that does not stop asking must not fill the store with events.
@@ -52,6 +55,7 @@ class Scheduler:
         self.ledger = self.forest.ledger
         self._running = Running(self.forest)
         self._endings = Endings(self.forest, backoff_seconds)
+        self._accounting = Accounting(self.forest, self._endings)
         self._ended_roots: list[str] = []
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
@@ -105,6 +109,10 @@ class Scheduler:
             number=number,
         )
 
+    def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
+        """A running attempt has used so much; why it must stop, empty when it need not."""
+        return self._accounting.used(key, attempt, usage, now)
+
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
@@ -120,8 +128,23 @@ class Scheduler:
         result = _result(worker.result, current, exit, evidence, now)
         refused, node.refused_child_jobs = node.refused_child_jobs, 0
         refused += result.refused_child_jobs
+        had = worker.result.usage if worker.result else NOTHING
+        self.forest.spend(worker, had, result.usage)
         self.ledger.update_worker(key, result=replace(result, refused_child_jobs=refused))
-        self._endings.settle(key, verdict, now)
+        self._endings.settle(key, verdict, now, self._account(worker, verdict, evidence, now))
+        if had != result.usage:
+            self._accounting.check_limits(worker, now)
+
+    def _account(
+        self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
+    ) -> float | None:
+        """When the worker may be tried again if its agent's account was limited."""
+        throttle = self._running.throttle
+        if verdict.rate_limited:
+            return throttle.refused(worker.agent, evidence.resets_at, now)
+        if verdict.succeeded:
+            throttle.succeeded(worker.agent)
+        return None
 
     def cancel(self, job_id: str, by: str, now: float) -> None:
         """Stop a job and all its descendants. Idempotent."""
@@ -133,8 +156,7 @@ class Scheduler:
             return
         self._endings.rendering.discard(job_id)
         job = self.ledger.jobs[job_id]
-        cancelled = job.cancelled_by is not None and not job.out_of_time
-        status = job_outcome(self.forest.workers_of(job_id), cancelled=cancelled)
+        status = job_outcome(self.forest.workers_of(job_id), cancelled=job.cancelled)
         reason = "" if status is JobStatus.COMPLETED else job.reason
         ended = self.ledger.move_job(job_id, status, ended_at=now, reason=reason)
         self.ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
@@ -253,10 +275,14 @@ def _result(
     before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, now: float
 ) -> WorkerResult:
     before = before or WorkerResult()
+    usage = before.usage
+    if is_known(evidence.usage):
+        usage = total(before.usage_before or NOTHING, evidence.usage)
     return WorkerResult(
         output=evidence.output,
         files_created=evidence.files_created,
-        usage=evidence.usage,
+        usage=usage,
+        usage_before=usage if is_known(usage) else None,
         exit_code=exit.code,
         signal=exit.signal,
         work_seconds=before.work_seconds + max(0.0, now - attempt.started_at),

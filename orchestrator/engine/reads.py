@@ -76,7 +76,7 @@ class Reads:
             job=job,
             tasks=self._store.tasks(job_id) if with_tasks else (),
             workers=self._store.workers(job_id),
-            left=self._submitting.left_of(job, self._supervisor.size_of(job.root_id), time.time()),
+            left=self._submitting.left_of(job, self._supervisor.size_of(job), time.time()),
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:

@@ -1,12 +1,13 @@
 """The use cases. The API and the command line call nothing else of the engine."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from orchestrator.core import admission
-from orchestrator.core.errors import Conflict, InvalidRequest, StoreError
+from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, Refused, StoreError
 from orchestrator.core.events import Event
 from orchestrator.core.launching import Launcher
-from orchestrator.core.model import Job
+from orchestrator.core.model import Job, Usage
 from orchestrator.core.ports import Change, Planner, Store, Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
@@ -102,6 +103,20 @@ class Service(Reads):
             return None
         return _same_submission(job, admission.digest(submission.request, submission.tasks))
 
+    def used(self, caller: Caller, usage: Usage) -> str:
+        """A worker tells what its attempt has used so far in all; why it must stop, if it must.
+
+        Idempotent. Raise Forbidden for a caller that is no worker.
+        """
+        attempt = caller.attempt
+        if attempt is None:
+            raise Forbidden("only a worker tells what it has used, with its own key")
+
+        def action(scheduler: Scheduler, now: float) -> str:
+            return scheduler.used(attempt.key, attempt.number, usage, now)
+
+        return self._supervisor.call(action)
+
     def cancel(self, caller: Caller, job_id: str) -> Job:
         """Stop a job and all its descendants. Idempotent; a job that has ended is left as it is."""
         self._access.changeable(caller, job_id)
@@ -118,24 +133,27 @@ class Service(Reads):
         job = self._access.changeable(caller, job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            self._bring_back(scheduler, job, now)
-            known = scheduler.ledger.jobs[job_id]
-            changed = self._submitting.retry_config(known.config, config)
-            scheduler.ledger.update_job(job_id, config=changed)
+            changed = replace(job, config=self._submitting.retry_config(job.config, config))
+            self._bring_back(scheduler, changed, now)
+            scheduler.ledger.update_job(job_id, config=changed.config)
             scheduler.retry(job_id, caller.name, now)
 
         self._supervisor.call(action)
         return self.job(caller, job_id)
 
     def _bring_back(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Have a job in memory that can be run again. Raise Conflict, and leave all as it was."""
+        """Have a job in memory that can be run again, with the settings it is to have then.
+
+        Raise Conflict or Refused, and leave all as it was.
+        """
         # Read here and nowhere earlier: another retry may have run meanwhile.
         tree = None if job.root_id in scheduler.forest else self._store.tree(job.root_id)
         if tree is not None:
             scheduler.restore(tree, now)
         try:
             _check_retry(scheduler, scheduler.ledger.jobs[job.id])
-        except Conflict:
+            admission.check_budget(scheduler.forest.size_of(job).budget)
+        except (Conflict, Refused):
             if tree is not None:
                 scheduler.forest.forget(job.root_id)
             raise

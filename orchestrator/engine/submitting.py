@@ -61,7 +61,7 @@ class Submitting:
         admission.check_size(asked.tasks, len(workers), self._ceilings)
         admission.check_total(config, 0, len(workers))
         scheduler.submit(job, asked.tasks, workers, now)
-        return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job.id), now))
+        return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job), now))
 
     def _submit_child(
         self, scheduler: Scheduler, asked: Asked, key: WorkerKey, now: float
@@ -97,7 +97,7 @@ class Submitting:
         return Accepted(
             job=job,
             duplicate=duplicate,
-            left=self.left_of(job, scheduler.forest.size_of(job.root_id), line.now),
+            left=self.left_of(job, scheduler.forest.size_of(job), line.now),
             caller_left=self._left_for(line),
         )
 
@@ -108,6 +108,7 @@ class Submitting:
             self._ceilings,
             child_jobs_in_root=tree.child_jobs,
             workers_in_root=tree.workers,
+            budget=tree.budget,
             now=now,
         )
 
@@ -176,7 +177,7 @@ def _ancestry(scheduler: Scheduler, key: WorkerKey, now: float) -> allowance.Anc
     ancestors = [parent_job, *forest.ancestors(parent_job)]
     above = [scheduler.ledger.workers[job.parent_key] for job in ancestors if job.parent_key]
     told = [forest.task_of(worker) for worker in (parent, *above)]
-    size = forest.size_of(key.root_id)
+    size = forest.size_of(parent_job)
     return allowance.Ancestry(
         parent_job=parent_job,
         parent=parent,
@@ -186,6 +187,7 @@ def _ancestry(scheduler: Scheduler, key: WorkerKey, now: float) -> allowance.Anc
         ),
         child_jobs_in_root=size.child_jobs,
         workers_in_root=size.workers,
+        budget=size.budget,
         now=now,
     )
 

@@ -13,7 +13,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.commands import Command, Render, SetWaiting, Start, Stop
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.forest import TreeSize
-from orchestrator.core.model import WorkerKey
+from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.flights import Ended, Flights
@@ -104,9 +104,9 @@ class Supervisor:
         """Whether a worker whose child jobs have ended has not got its slot back yet."""
         return self._scheduler.waits_for_slot(key)
 
-    def size_of(self, root_id: str) -> TreeSize:
+    def size_of(self, job: Job) -> TreeSize:
         """How large an unfinished tree is."""
-        return self._scheduler.forest.size_of(root_id)
+        return self._scheduler.forest.size_of(job)
 
     def call(self, action: Callable[[Scheduler, float], T]) -> T:
         """Run ``action`` on the state; its answer is given once its changes are stored.

@@ -97,7 +97,7 @@ class Family:
         workers = self.workers(job.id)
         if job.status.ended or not all(worker.status.ended for worker in workers):
             return job.status
-        return job_outcome(workers, job.cancelled_by is not None and not job.out_of_time)
+        return job_outcome(workers, job.cancelled)
 
     def began(self, job: Job) -> float:
         return job.created_at if job.started_at is None else job.started_at

@@ -32,6 +32,13 @@ class AcceptedAnswer(Answer):
     """The same for the worker that submitted it."""
 
 
+class UsedAnswer(Answer):
+    """What follows from what a worker has used."""
+
+    stop: str
+    """Why the worker must end now; empty when it may go on."""
+
+
 class TaskResult(Answer):
     """What one worker came back with."""
 

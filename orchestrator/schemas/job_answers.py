@@ -14,7 +14,13 @@ class UsageAnswer(Answer):
     steps: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
     cost_usd: float | None = None
+    cost_estimated: bool | None = None
+    """Some of the cost was computed from a price table."""
+    partial: bool | None = None
+    """An agent was stopped before it told all: these are lower bounds."""
 
 
 class StrayAnswer(Answer):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.model import TaskSpec, Usage
 from orchestrator.core.submission import ConfigRequest, Submission
 from orchestrator.schemas.text import (
     MOST_ITEMS,
@@ -18,6 +18,7 @@ from orchestrator.schemas.text import (
     LabelName,
     LabelValue,
     Money,
+    MoneyOrZero,
     RequestText,
     Seconds,
     TaskId,
@@ -199,6 +200,25 @@ class RetryRequest(Wire):
 
     config: ConfigBody = Field(default_factory=ConfigBody)
     """Settings that replace the job's own."""
+
+
+class UsageRequest(Wire):
+    """What the calling worker's present attempt has used so far, in all; null is "not known"."""
+
+    steps: CountOrZero | None = None
+    input_tokens: CountOrZero | None = None
+    """Read anew, neither from a provider's cache nor written to it."""
+    output_tokens: CountOrZero | None = None
+    cache_read_tokens: CountOrZero | None = None
+    cache_write_tokens: CountOrZero | None = None
+    cost_usd: MoneyOrZero | None = None
+    cost_estimated: bool = False
+    """The cost was computed from a price table."""
+    partial: bool = False
+    """There is more that is not known."""
+
+    def to_usage(self) -> Usage:
+        return Usage(**self.model_dump())
 
 
 class EmptyRequest(Wire):

@@ -41,8 +41,9 @@ def read_exit(found: Found) -> Exit:
 def read_result(found: Found) -> WorkerResult:
     if "files_created" in found:
         found["files_created"] = tuple(found["files_created"])
-    if "usage" in found:
-        found["usage"] = Usage(**found["usage"])
+    for name in ("usage", "usage_before"):
+        if found.get(name) is not None:
+            found[name] = Usage(**found[name])
     return WorkerResult(**_with_strays(found))
 
 

@@ -61,6 +61,21 @@ OPERATIONS = (
         leads_to_job=True,
     ),
     Operation(
+        method="post",
+        path="/api/v1/usage",
+        id="tellUsage",
+        tag="jobs",
+        summary="Tell what the calling worker has used so far",
+        description=(
+            "For workers, with their own key: steps, tokens and money of the present attempt in "
+            "all, so that telling it twice changes nothing. The answer says whether a limit of "
+            "the task, the job or a job above it is reached."
+        ),
+        body=requests.UsageRequest,
+        body_required=True,
+        answers={OK: answers.UsedAnswer},
+    ),
+    Operation(
         method="get",
         path="/api/v1/jobs",
         id="listJobs",

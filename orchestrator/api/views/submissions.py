@@ -1,4 +1,4 @@
-"""Calls that change something: submit, cancel, retry."""
+"""Calls that change something: submit, cancel, retry, tell what was used."""
 
 from http import HTTPStatus
 
@@ -10,8 +10,14 @@ from orchestrator.api.auth import authenticate, caller, service
 from orchestrator.api.render import accepted_answer, cancel_answer, job_path
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.core.submission import Accepted
+from orchestrator.schemas.answers import UsedAnswer
 from orchestrator.schemas.queries import NoQuery
-from orchestrator.schemas.requests import EmptyRequest, OrchestrateRequest, RetryRequest
+from orchestrator.schemas.requests import (
+    EmptyRequest,
+    OrchestrateRequest,
+    RetryRequest,
+    UsageRequest,
+)
 
 blueprint = Blueprint("submissions", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
@@ -23,6 +29,13 @@ def orchestrate() -> Response:
     request = reading.body(OrchestrateRequest)
     submission = request.to_submission(reading.idempotency_key())
     return _accepted(service().submit(caller(), submission))
+
+
+@blueprint.post("/usage")
+def tell_usage() -> Response:
+    reading.query(NoQuery)
+    usage = reading.body(UsageRequest).to_usage()
+    return json_answer(UsedAnswer(stop=service().used(caller(), usage)))
 
 
 @blueprint.post("/jobs/<job_id>/retry")
