@@ -19,7 +19,8 @@ LARGEST_READ_BYTES = 2 * 1024 * 1024
 #: A zero byte among the first bytes makes a file binary, unless a byte order mark comes first.
 _SNIFFED_BYTES = 8192
 _ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_TAG = re.compile(r"\b(TODO|FIXME)\b[:\s]*(.*)")
+_TAG = re.compile(r"\b(TODO|FIXME)\b(?P<marked>(?:\([^()]*\))?\s*:)?[:\s]*(?P<text>.*)")
+_WORD = re.compile(r"\w")
 #: Longer texts of TODO notes are cut.
 LONGEST_NOTE = 200
 
@@ -118,9 +119,20 @@ def _todos(text: str, masked: str) -> tuple[Todo, ...]:
     return tuple(note for note in notes if note is not None)
 
 
+def _comment_start(mask: str, position: int) -> int:
+    """Where the comment begins that goes on, spaces included, to the position."""
+    while position and (mask[position - 1] == COMMENT_MARK or mask[position - 1].isspace()):
+        position -= 1
+    return position
+
+
 def _todo(number: int, line: str, mask: str) -> Todo | None:
     found = _TAG.search(line)
-    if found is None or COMMENT_MARK not in mask or _TAG.search(mask):
+    if found is None or mask[found.start() : found.start() + 1] != COMMENT_MARK:
         return None
-    text = found[2].strip().removesuffix("*/").removesuffix("-->").strip()
+    # "See the TODO list" speaks of notes and is none.
+    before = line[_comment_start(mask, found.start()) : found.start()]
+    if not found["marked"] and _WORD.search(before):
+        return None
+    text = found["text"].strip().removesuffix("*/").removesuffix("-->").strip()
     return Todo(line=number, tag=found[1], text=text[:LONGEST_NOTE])

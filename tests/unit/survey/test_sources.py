@@ -209,6 +209,19 @@ def test_todo_notes_are_found_in_comments_only(tmp_path: Path) -> None:
     assert [n.text for n in read_file(tmp_path, FoundFile("b.js", 1)).todos] == ["three"]
 
 
+def test_what_speaks_of_todo_notes_is_none_itself(tmp_path: Path) -> None:
+    lines = [
+        "# See the TODO list, and the FIXME notes.",
+        "x = 1  # remove this; TODO: later",
+        "# (TODO) brackets",
+        "#TODO(ann): named",
+        "'''Documentation that names TODO and FIXME.'''",
+    ]
+    plant(tmp_path, {"a.py": "\n".join(lines) + "\n"})
+    notes = read_file(tmp_path, FoundFile("a.py", 1)).todos
+    assert [(n.line, n.text) for n in notes] == [(2, "later"), (3, ") brackets"), (4, "named")]
+
+
 def test_python_modules_are_named_by_their_packages(tmp_path: Path) -> None:
     plant(tmp_path, {"src/pkg/__init__.py": "", "src/pkg/inner/mod.py": "", "tool.py": ""})
     assert python_module(tmp_path, "src/pkg/__init__.py") == "pkg"
