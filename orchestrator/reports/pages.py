@@ -39,18 +39,22 @@ _WENT_WRONG = {WorkerStatus.FAILED, WorkerStatus.TIMEOUT}
 class Pages:
     """The reports of one job and everything below it.
 
-    ``directory`` is the root job's own, absolute.
+    ``directory`` is the root job's own, absolute. ``notice`` is Markdown for the top of every
+    report of results; what workers say of it in the same words is left out.
     """
 
-    def __init__(self, templates: Templates, family: Family, job: Job, directory: Path) -> None:
+    def __init__(
+        self, templates: Templates, family: Family, job: Job, directory: Path, notice: str = ""
+    ) -> None:
         self._templates = templates
         self._family = family
         self._job = job
         self._directory = directory
+        self._notice = notice
         self.figures = analytics_of(family, job)
         self._of_worker = {each.worker_id: each for each in self.figures.workers}
 
-    def final_result(self, notice: str) -> str:
+    def final_result(self) -> str:
         view = self._view(self._job, Room(*FINAL_ROOM))
         unsuccessful = self._unsuccessful()
         missed = [worker for worker in unsuccessful if not worker.replaced]
@@ -59,12 +63,12 @@ class Pages:
             "FINAL_RESULT.md.j2",
             up="",
             job=view,
-            notice=notice,
+            notice=self._notice,
             figures=self.figures,
             failures=self._failures(missed),
             not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
             replaced=[worker for worker in unsuccessful if worker.replaced],
-            successes=[_without(notice, worker) for worker in view.workers if worker.succeeded],
+            successes=[worker for worker in view.workers if worker.succeeded],
             files=made_files(self.figures.workers),
             entry_limit=FINAL_ENTRIES,
             file_limit=FINAL_FILES,
@@ -81,6 +85,7 @@ class Pages:
             depth=depth,
             deepest=self.figures.depths[-1].depth,
             jobs=jobs,
+            notice=self._notice,
             figures=next(each for each in self.figures.depths if each.depth == depth),
             files=made_files(each for each in self.figures.workers if each.depth == depth),
             file_limit=LEVEL_FILES,
@@ -93,6 +98,7 @@ class Pages:
             "job.md.j2",
             up="../",
             job=view,
+            notice=self._notice,
             ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
             figures=self.figures if job is self._job else analytics_of(self._family, job),
             files=made_files(self._of_worker[worker.id] for worker in view.workers),
@@ -112,7 +118,9 @@ class Pages:
         return self._templates.fill(template, {"directory": str(self._directory), **context})
 
     def _view(self, job: Job, room: Room) -> JobView:
-        return job_view(self._family, job, self._of_worker, room)
+        view = job_view(self._family, job, self._of_worker, room)
+        workers = [_without(self._notice, worker) for worker in view.workers]
+        return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
         """Those of all levels, highest first, without their output."""

@@ -31,14 +31,14 @@ class Reports:
         """Write the reports of a job into ``directory``, the root job's own, which must exist.
 
         A child job has one report; the root job has all the others, and its child jobs' again,
-        which are complete by then. ``notice`` is Markdown for the top of FINAL_RESULT.md. Return
+        which are complete by then. ``notice`` is Markdown for the top of each. Return
         what was written. Idempotent: reports that are there are replaced. Raise KeyError for a
         job that is not in the tree and ReportError for a directory that cannot be written.
         """
         family = Family(tree)
         job = family.job(job_id)
-        pages = Pages(self._templates, family, job, directory.absolute())
-        reports = _of_root(pages, family, notice) if job.is_root else _of_child(pages, job)
+        pages = Pages(self._templates, family, job, directory.absolute(), notice)
+        reports = _of_root(pages, family) if job.is_root else _of_child(pages, job)
         return [write_report(directory, name, text) for name, text in reports]
 
 
@@ -46,7 +46,7 @@ def _of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:
     yield f"reports/job_{job.id}.md", pages.job(job)
 
 
-def _of_root(pages: Pages, family: Family, notice: str) -> Iterator[tuple[str, str]]:
+def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
     for job in family.tree.jobs:
         if not job.is_root:
             yield from _of_child(pages, job)
@@ -56,4 +56,4 @@ def _of_root(pages: Pages, family: Family, notice: str) -> Iterator[tuple[str, s
     yield "reports/timeline.md", pages.timeline()
     yield "reports/analytics.json", as_json(pages.figures)
     # Last, so that all it points to is there.
-    yield "FINAL_RESULT.md", pages.final_result(notice)
+    yield "FINAL_RESULT.md", pages.final_result()
