@@ -56,8 +56,13 @@ def links(job_id: str) -> Links:
     return {"self": path, **{name: f"{path}/{name}" for name in names}}
 
 
-def log_file(service: Service, job: Job, worker: Worker) -> str:
-    """The log's place in the workspace (CONTRACT section 2), without asking for each worker."""
+def log_file(service: Service, job: Job, worker: Worker) -> str | None:
+    """The log's place in the workspace (CONTRACT section 2), without asking for each worker.
+
+    None for a worker that never ran and never will.
+    """
+    if worker.status.ended and not worker.attempt:
+        return None
     return f"{service.workspace(job)}/logs/depth_{worker.depth}_{worker.id}.log"
 
 

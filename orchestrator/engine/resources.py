@@ -48,6 +48,9 @@ class Reserve(Protocol):
     def release(self) -> bool:
         """Whether there was something to give."""
 
+    def drop(self) -> bool:
+        """Take it away because nobody writes any more; whether it was there."""
+
 
 class Resources:
     """Read at most twice a second. For one thread; ``paused`` may be read by any.
@@ -89,6 +92,10 @@ class Resources:
     def store_failed(self) -> None:
         """The state cannot be stored, perhaps because the disk is full: make what room there is."""
         self._reserve.release()
+
+    def close(self) -> None:
+        """Nothing is written any more. Idempotent."""
+        self._reserve.drop()
 
     def _refresh(self) -> None:
         now = self._from.clock()

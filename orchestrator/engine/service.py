@@ -1,5 +1,6 @@
 """The use cases. The API and the command line call nothing else of the engine."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -89,7 +90,7 @@ class Service(Reads):
         if key is not None:
             for job in scheduler.ledger.jobs.values():
                 if job.idempotency_key == key and job.submitted_by == name:
-                    return _same_submission(job, asked.digest)
+                    return self._same_submission(job, asked.digest)
             again = self._submitted_before(asked.caller, asked.submission)
             if again is not None:
                 return again
@@ -101,7 +102,17 @@ class Service(Reads):
         job = self._store.find_idempotent(caller.full_name, submission.idempotency_key)
         if job is None or not self._access.sees(caller, job):
             return None
-        return _same_submission(job, admission.digest(submission.request, submission.tasks))
+        return self._same_submission(job, admission.digest(submission.request, submission.tasks))
+
+    def _same_submission(self, job: Job, digest: str) -> Accepted:
+        if job.digest != digest:
+            raise InvalidRequest(
+                f"this Idempotency-Key was used for job {job.id}, which asked for something else; "
+                "use a new key",
+                kind="idempotency-mismatch",
+            )
+        left = self._submitting.left_of(job, self._supervisor.size_of(job), time.time())
+        return Accepted(job=job, duplicate=True, left=left)
 
     def used(self, caller: Caller, usage: Usage) -> str:
         """A worker tells what its attempt has used so far in all; why it must stop, if it must.
@@ -201,16 +212,6 @@ class Service(Reads):
             job_id = self._new_job_id()
             if self._store.job(job_id) is None:
                 return job_id
-
-
-def _same_submission(job: Job, digest: str) -> Accepted:
-    if job.digest != digest:
-        raise InvalidRequest(
-            f"this Idempotency-Key was used for job {job.id}, which asked for something else; "
-            "use a new key",
-            kind="idempotency-mismatch",
-        )
-    return Accepted(job=job, duplicate=True)
 
 
 def _check_retry(scheduler: Scheduler, job: Job) -> None:

@@ -138,6 +138,7 @@ class Supervisor:
                 break
             items = self._wait()
         _refuse(self._rest())
+        self._resources.close()
 
     def _wait(self) -> list[Item]:
         """Everything that has happened; waits until something has, or is due."""

@@ -56,7 +56,8 @@ class TaskResult(Answer):
     exit_code: int | None = None
     workspace: str
     """The worker's directory."""
-    log: str
+    log: str | None = None
+    """Left out for a worker that never ran."""
     child_job_id: str | None = None
     """The last of its child jobs."""
     child_job_ids: list[str]

@@ -75,7 +75,8 @@ class WorkerAnswer(Answer):
     attempts: list[AttemptAnswer]
     child_job_ids: list[str]
     workspace: str
-    log: str
+    log: str | None = None
+    """Left out for a worker that never ran."""
 
 
 class TaskAnswer(Answer):

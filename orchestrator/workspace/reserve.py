@@ -33,18 +33,24 @@ class DiskReserve:
             _set_aside(handle, self._size)
             self._held = True
         except OSError:
-            self.release()
+            self.drop()
         finally:
             os.close(handle)
 
     def release(self) -> bool:
         """Whether there was something to give."""
+        given = self.drop()
+        if given:
+            logger.warning("the disk is full: %s was given up to write the last state", self._path)
+        return given
+
+    def drop(self) -> bool:
+        """Take it away because nobody writes any more; whether it was there."""
         self._held = False
         try:
             os.unlink(self._path)
         except OSError:
             return False
-        logger.warning("the disk is full: %s was given up to write the last state", self._path)
         return True
 
 

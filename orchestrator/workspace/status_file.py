@@ -223,8 +223,9 @@ def _row(workspace: Workspace, by_job: dict[str, list[Worker]], worker: Worker) 
         "attempts": worker.attempt,
         "started_at": iso(worker.started_at),
         "ended_at": iso(worker.ended_at),
-        "log": workspace.log(worker),
     }
+    if worker.attempt or not worker.status.ended:
+        row["log"] = workspace.log(worker)
     if worker.result is not None:
         row["output"] = worker.result.output[:OUTPUT_LIMIT]
         row["files_created"] = list(worker.result.files_created)

@@ -236,7 +236,10 @@ def test_one_idempotency_key_makes_one_job(site: InProcess) -> None:
     assert sum(not answer.json().get("duplicate") for answer in answers) == 1
     assert site.get("/jobs")["total"] == 1
     site.wait(answers[0].json()["job_id"])
-    assert post(0).json()["duplicate"] is True
+    again = post(0).json()
+    assert again["duplicate"] is True
+    # The job has ended: its workers start nothing more.
+    assert again["left"]["depth"] == again["left"]["wall_seconds"] == 0
     other = site.call(
         "POST", "/orchestrate", {"request": "other"}, headers={"Idempotency-Key": "k-1"}
     )

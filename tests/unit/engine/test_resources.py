@@ -129,6 +129,9 @@ def test_space_is_kept_for_the_last_state_and_given_up_for_it(
     resources.room()
     assert reserve.stat().st_blocks * 512 >= 8192
 
+    resources.close()
+    assert not reserve.exists()
+
 
 def test_a_reserve_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
     reserve = DiskReserve(tmp_path / "nowhere")
