@@ -1,0 +1,126 @@
+"""aider: text for people. It ends with code 0 whatever happened: its words decide."""
+
+import re
+import time
+from collections import deque
+
+from orchestrator.agents.drive.signs import Did, Ending, Outcome, Said, Sign, Troubled
+from orchestrator.agents.readers import loose
+from orchestrator.agents.readers.counts import Known, Meter, priced
+from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
+from orchestrator.agents.readers.failures import classify
+from orchestrator.core.model import ErrorClass, Usage
+
+#: The end of what it said is its answer.
+ANSWER_LINES = 2000
+LINE_CHARS = 10_000
+
+_COUNT = r"([\d.,]+[kM]?)"
+_TOKENS = re.compile(
+    rf"^Tokens: {_COUNT} sent"
+    rf"(?:, {_COUNT} cache write)?(?:, {_COUNT} cache hit)?, {_COUNT} received\."
+    r"(?: ?Cost: \$([\d.]+) message)?"
+)
+_ERROR = re.compile(r"^(?:litellm\.)+(\w+)\b")
+_TOKEN_LIMIT = re.compile(r"has hit a token limit", re.I)
+_AGAIN = re.compile(r"^Retrying in ([\d.]{1,9}) seconds")
+_DID = re.compile(r"^(Applied edit to|Commit [0-9a-f]{7,40}) (.+)")
+#: What it says of itself is not its answer.
+_CHATTER = re.compile(
+    r"^(?:Aider v|(?:Main |Weak |Editor )?[Mm]odel:|Git repo:|Repo-map:|Added .* to the chat"
+    r"|Warning|https://aider\.chat|Use /help|You can skip|Scanning repo|Update git|Can't init"
+    r"|Initial repo scan|Cost estimates|The API provider|.* to \.gitignore)"
+)
+_BY_NAME = {
+    "AuthenticationError": ErrorClass.AUTH,
+    "PermissionDeniedError": ErrorClass.AUTH,
+    "RateLimitError": ErrorClass.RATE_LIMIT,
+    "NotFoundError": ErrorClass.CONFIG,
+    "UnprocessableEntityError": ErrorClass.API,
+    "ContextWindowExceededError": ErrorClass.LIMIT,
+    "BudgetExceededError": ErrorClass.LIMIT,
+    "Timeout": ErrorClass.API,
+}
+
+
+class AiderReader:
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = known or Known()
+        self._meter = Meter()
+        self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
+        self._fault: Fault = FINE
+        self._began = False
+
+    def line(self, text: str) -> list[Sign]:
+        words = loose.text({"": text[:LINE_CHARS]}, "").rstrip()
+        self._began |= bool(words)
+        tokens, again, did = _TOKENS.match(words), _AGAIN.match(words), _DID.match(words)
+        if tokens:
+            return self._answered(tokens)
+        if again:
+            return [self._trying_again(again)]
+        if did:
+            tool = "edit" if did[1].startswith("Applied") else "commit"
+            return [Did(tool, loose.one_line(did[2]))]
+        return self._other(words)
+
+    def outcome(self, ending: Ending) -> Outcome:
+        text = "\n".join(self._lines).strip()
+        stopped = bool(ending.stopped_for or ending.signal)
+        told = Told(
+            text=text,
+            fault=self._fault,
+            usage=self._meter.total,
+            began=self._began,
+            finished=not stopped and not ending.code and not self._fault[0],
+            accounted=not stopped,
+            trace="" if not ending.code else text[-2000:],
+        )
+        return concluded(told, ending, time.time())
+
+    def _answered(self, tokens: re.Match[str]) -> list[Sign]:
+        """An answer of the model: it got over what went wrong before."""
+        if self._fault[0] is not ErrorClass.LIMIT:
+            self._fault = FINE
+        usage = priced(_usage(tokens), self._known.model, self._known.prices)
+        return [*self._meter.add(usage)]
+
+    def _trying_again(self, again: re.Match[str]) -> Troubled:
+        kind, words = self._fault
+        seconds = float(again[1]) if again[1].count(".") < 2 and again[1] != "." else None
+        return Troubled(loose.one_line(words) or again[0], kind or ErrorClass.API, seconds)
+
+    def _other(self, words: str) -> list[Sign]:
+        error = _ERROR.match(words)
+        if error:
+            self._fault = _BY_NAME.get(error[1]) or classify(words), words
+        elif _TOKEN_LIMIT.search(words):
+            self._fault = ErrorClass.LIMIT, words
+        if error or _CHATTER.match(words):
+            return []
+        self._lines.append(words)
+        return [Said(words)] if words.strip() else []
+
+
+def _usage(tokens: re.Match[str]) -> Usage:
+    """What it calls sent includes what came from the cache or went there; it rounds thousands."""
+    sent, written, hit, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
+    cost = _number(tokens[5])
+    return Usage(
+        steps=1,
+        input_tokens=None if sent is None else int(max(0, sent - (written or 0) - (hit or 0))),
+        output_tokens=None if received is None else int(received),
+        cache_read_tokens=None if hit is None else int(hit),
+        cache_write_tokens=None if written is None else int(written),
+        cost_usd=cost,
+    )
+
+
+def _number(words: str | None) -> float | None:
+    digits = (words or "").replace(",", "").rstrip(".")
+    factor = {"k": 1000, "M": 1_000_000}.get(digits[-1:], 1)
+    try:
+        value = float(digits.rstrip("kM")) * factor
+    except ValueError:
+        return None
+    return value if value <= loose.MAX_COUNT else None

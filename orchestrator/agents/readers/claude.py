@@ -1,0 +1,214 @@
+"""Claude Code: ``claude -p --output-format stream-json --verbose`` (or ``json``, one line)."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
+from orchestrator.agents.readers import loose
+from orchestrator.agents.readers.counts import Known, Meter, plus, priced, since
+from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
+from orchestrator.agents.readers.failures import classify
+from orchestrator.agents.readers.loose import Object
+from orchestrator.agents.readers.resets import epoch_seconds
+from orchestrator.core.model import ErrorClass, Usage
+
+#: Messages that the program makes up itself, such as that of an error, have this model.
+SYNTHETIC = "<synthetic>"
+#: They ask a person. Nobody is there, and nothing was left undone for that.
+ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
+REFUSALS = frozenset({"reject", "deny", "denied"})
+
+
+class ClaudeReader:
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = known or Known()
+        self._model = self._known.model
+        self._meter = Meter()
+        self._messages: set[str] = set()
+        self._tools: dict[str, Did] = {}
+        self._denied: dict[str, None] = {}
+        self._session = ""
+        self._said = ""
+        self._answer = ""
+        self._turns = 0
+        self._began = False
+        self._working_on = False
+        self._result: Object | None = None
+        self._resets_at: float | None = None
+
+    def line(self, text: str) -> list[Sign]:
+        event = loose.parsed(text)
+        if event is None:
+            return []
+        self._began = True
+        self._session = loose.text(event, "session_id") or self._session
+        read = self._EVENTS.get(loose.text(event, "type"))
+        return read(self, event) if read else []
+
+    def outcome(self, ending: Ending) -> Outcome:
+        fault = _fault(self._result) if self._result is not None else FINE
+        told = Told(
+            text=(self._answer if not fault[0] else "") or self._said,
+            fault=fault,
+            usage=self._used(),
+            session=self._session,
+            denied=tuple(self._denied),
+            resets_at=self._resets_at,
+            began=self._began,
+            finished=self._result is not None and not fault[0],
+            accounted=self._result is not None,
+        )
+        return concluded(told, ending, time.time())
+
+    def _system(self, event: Object) -> list[Sign]:
+        self._model = loose.text(event, "model") or self._model
+        kind = loose.text(event, "subtype")
+        if kind == "background_tasks_changed":
+            self._working_on = bool(loose.objects(event, "tasks"))
+        return [_retry(event)] if kind == "api_retry" else []
+
+    def _assistant(self, event: Object) -> list[Sign]:
+        message = loose.dig(event, "message")
+        model = loose.text(message, "model")
+        if model == SYNTHETIC:
+            return []
+        signs = self._spent(message, model)
+        for block in loose.objects(message, "content"):
+            signs += self._block(block, loose.text(event, "parent_tool_use_id"))
+        return signs
+
+    def _spent(self, message: object, model: str) -> list[Sign]:
+        """Once per message: every block of it comes as an event with the usage of them all."""
+        name = loose.text(message, "id") or f"#{len(self._messages)}"
+        if name in self._messages:
+            return []
+        self._messages.add(name)
+        used = plus(Usage(steps=1), _tokens(loose.dig(message, "usage"), _SNAKE))
+        return [*self._meter.add(priced(used, model or self._model, self._known.prices))]
+
+    def _block(self, block: Object, parent: str) -> list[Sign]:
+        words = loose.text(block, "text")
+        if loose.text(block, "type") == "tool_use":
+            did = Did(loose.text(block, "name"), loose.summary(loose.dig(block, "input")))
+            self._tools[loose.text(block, "id")] = did
+            return [did]
+        if loose.text(block, "type") != "text" or not words:
+            return []
+        if not parent:
+            # What one of its own helpers says is not its answer.
+            self._said = words
+        return [Said(words)]
+
+    def _user(self, event: Object) -> list[Sign]:
+        for block in loose.objects(event, "message", "content"):
+            self._last_tools(loose.text(block, "tool_use_id"))
+        refused = [
+            self._tools.get(loose.text(meta, "id"), Did("a tool"))
+            for meta in loose.objects(event, "tool_result_meta")
+            if loose.text(meta, "permission_decision", "decision") in REFUSALS
+        ]
+        self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
+        return [Did(did.tool, did.summary, denied=True) for did in refused]
+
+    def _last_tools(self, keep: str, most: int = 100) -> None:
+        """Forget the oldest uses of tools: a run may have any number of them."""
+        for name in list(self._tools)[: max(0, len(self._tools) - most)]:
+            if name != keep:
+                del self._tools[name]
+
+    def _rate_limit(self, event: Object) -> list[Sign]:
+        info = loose.dig(event, "rate_limit_info")
+        when = loose.amount(info, "resetsAt")
+        if loose.text(info, "status") == "rejected" and when is not None:
+            self._resets_at = epoch_seconds(when)
+        return []
+
+    def _end(self, event: Object) -> list[Sign]:
+        """There may be several: work in the background wakes it again. The last one counts."""
+        self._result = event
+        self._turns += loose.count(event, "num_turns") or 0
+        structured = loose.dig(event, "structured_output")
+        answer = loose.text(event, "result") or (loose.dumped(structured) if structured else "")
+        self._answer = answer or self._answer
+        denials = loose.objects(event, "permission_denials")
+        names = (loose.text(each, "tool_name") for each in denials)
+        self._denied |= {name: None for name in names if name and name not in ASKING}
+        last = not self._working_on and not loose.count(event, "queued_turn_count")
+        spent = self._meter.raise_to(self._used())
+        return [*spent, Finished()] if last else [*spent]
+
+    def _used(self) -> Usage:
+        if self._result is None:
+            return self._meter.total
+        total = since(_totals(self._result), self._known.before.get(self._session))
+        # Without a stream nothing tells the calls apart but its own count of turns.
+        turns = self._turns if total.input_tokens or total.output_tokens else 0
+        steps = len(self._messages) or turns
+        return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["ClaudeReader", Object], list[Sign]]]] = {
+        "system": _system,
+        "assistant": _assistant,
+        "user": _user,
+        "rate_limit_event": _rate_limit,
+        "result": _end,
+    }
+
+
+_SNAKE = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
+_CAMEL = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+
+
+def _tokens(value: object, names: tuple[str, str, str, str]) -> Usage:
+    read, written, cached, caching = (loose.count(value, name) for name in names)
+    return Usage(
+        input_tokens=read,
+        output_tokens=written,
+        cache_read_tokens=cached,
+        cache_write_tokens=caching,
+        cost_usd=loose.amount(value, "costUSD"),
+    )
+
+
+def _totals(result: Object) -> Usage:
+    """``modelUsage`` has all calls of the session; ``usage`` lacks some, and is there for none."""
+    total = Usage()
+    for _, each in loose.entries(result, "modelUsage"):
+        total = plus(total, _tokens(each, _CAMEL))
+    if total == Usage():
+        total = _tokens(loose.dig(result, "usage"), _SNAKE)
+    cost = loose.amount(result, "total_cost_usd")
+    return total if total.cost_usd is not None else plus(total, Usage(cost_usd=cost))
+
+
+def _fault(result: Object) -> Fault:
+    """``subtype`` says success for errors of the API too: it decides nothing."""
+    reason = loose.text(result, "terminal_reason")
+    words = loose.text(result, "result") or "; ".join(loose.texts(result, "errors")) or reason
+    if reason in ("max_turns", "budget_exhausted"):
+        return ErrorClass.LIMIT, words
+    if reason.startswith("aborted"):
+        return ErrorClass.KILLED, f"it was interrupted ({reason})"
+    if reason == "api_error" or loose.flag(result, "is_error") is not False:
+        kind = loose.text(result, "api_error_type")
+        status = loose.count(result, "api_error_status")
+        return classify(f"{kind} {words}", status), words or "it says that it failed"
+    return FINE
+
+
+def _retry(event: Object) -> Troubled:
+    status, words = loose.count(event, "error_status"), loose.text(event, "error")
+    attempt, most = loose.count(event, "attempt"), loose.count(event, "max_retries")
+    shown = " ".join(filter(None, (words, str(status or ""))))
+    delay = loose.amount(event, "retry_delay_ms")
+    return Troubled(
+        loose.one_line(f"{shown}; try {attempt} of {most}"),
+        classify(words, status),
+        None if delay is None else delay / 1000,
+    )

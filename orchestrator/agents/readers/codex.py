@@ -1,0 +1,174 @@
+"""Codex: ``codex exec --json``."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
+from orchestrator.agents.readers import loose
+from orchestrator.agents.readers.counts import Known, Meter, Steps, plus, priced, since
+from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
+from orchestrator.agents.readers.failures import classify
+from orchestrator.agents.readers.loose import Object
+from orchestrator.core.model import Usage
+
+#: It tries again by itself after such a line: no failure.
+_AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
+_REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
+#: What the model puts out that is not the use of a tool.
+_WORDS = ("agent_message", "reasoning")
+#: Its list of things to do is no work, and its warnings are items as well.
+_IGNORED = ("todo_list", "error", "")
+
+
+class CodexReader:
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = known or Known()
+        self._meter = Meter()
+        self._steps = Steps()
+        self._open: set[str] = set()
+        self._denied: dict[str, None] = {}
+        self._session = ""
+        self._text = ""
+        self._error = ""
+        self._failed = False
+        self._began = False
+        self._total: Usage | None = None
+
+    def line(self, text: str) -> list[Sign]:
+        event = loose.parsed(text)
+        if event is None:
+            return []
+        self._began = True
+        read = self._EVENTS.get(loose.text(event, "type"))
+        return read(self, event) if read else []
+
+    def outcome(self, ending: Ending) -> Outcome:
+        told = Told(
+            text=self._text,
+            fault=self._fault(ending),
+            usage=self._used(),
+            session=self._session,
+            denied=tuple(self._denied),
+            began=self._began,
+            finished=self._total is not None and not self._failed,
+            accounted=self._total is not None and not self._failed,
+        )
+        return concluded(told, ending, time.time())
+
+    def _fault(self, ending: Ending) -> Fault:
+        """An error that it got over is none: only a failed turn, or an end right after it, is."""
+        died = self._total is None and bool(ending.code) and bool(self._error)
+        if not self._failed and not died:
+            return FINE
+        words = self._error or "its turn failed"
+        return classify(words), words
+
+    def _thread(self, event: Object) -> list[Sign]:
+        self._session = loose.text(event, "thread_id") or self._session
+        return []
+
+    def _turn(self, _: Object) -> list[Sign]:
+        self._total, self._failed = None, False
+        return []
+
+    def _item_started(self, event: Object) -> list[Sign]:
+        kind = loose.text(event, "item", "type")
+        if kind in _IGNORED or kind in _WORDS:
+            return []
+        self._open.add(loose.text(event, "item", "id"))
+        return [*self._step(), _did(event)]
+
+    def _item_completed(self, event: Object) -> list[Sign]:
+        kind = loose.text(event, "item", "type")
+        if kind in _IGNORED:
+            return []
+        if kind in _WORDS:
+            return [*self._step(), *self._words(event, kind)]
+        return self._tool_completed(event)
+
+    def _words(self, event: Object, kind: str) -> list[Sign]:
+        words = loose.text(event, "item", "text")
+        if kind != "agent_message" or not words:
+            return []
+        self._text = words
+        return [Said(words)]
+
+    def _tool_completed(self, event: Object) -> list[Sign]:
+        name = loose.text(event, "item", "id")
+        did = _did(event)
+        begun = name in self._open
+        self._open.discard(name)
+        signs: list[Sign] = [] if begun else self._step()
+        self._steps.answered()
+        if did.denied:
+            self._denied[did.tool] = None
+        return [*signs, did] if did.denied or not begun else signs
+
+    def _step(self) -> list[Sign]:
+        return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]
+
+    def _completed(self, event: Object) -> list[Sign]:
+        self._total = _tokens(event)
+        return [*self._meter.raise_to(self._used()), Finished()]
+
+    def _turn_failed(self, event: Object) -> list[Sign]:
+        self._failed = True
+        self._error = loose.text(event, "error", "message") or self._error
+        return [Finished()]
+
+    def _trouble(self, event: Object) -> list[Sign]:
+        words = loose.text(event, "message")
+        if _AGAIN.match(words):
+            return [Troubled(loose.one_line(words), classify(words))]
+        self._error = words
+        return []
+
+    def _used(self) -> Usage:
+        steps = Usage(steps=self._steps.count if self._began else None)
+        if self._total is None:
+            return steps
+        total = since(self._total, self._known.before.get(self._session))
+        return priced(plus(steps, total), self._known.model, self._known.prices)
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[Sign]]]] = {
+        "thread.started": _thread,
+        "turn.started": _turn,
+        "turn.completed": _completed,
+        "turn.failed": _turn_failed,
+        "item.started": _item_started,
+        "item.completed": _item_completed,
+        "error": _trouble,
+    }
+
+
+def _tokens(event: Object) -> Usage:
+    """Its input counts include what was read from the cache or written to it."""
+    usage = loose.dig(event, "usage")
+    total = loose.count(usage, "input_tokens")
+    cached = loose.count(usage, "cached_input_tokens")
+    written = loose.count(usage, "cache_write_input_tokens")
+    return Usage(
+        input_tokens=None if total is None else max(0, total - (cached or 0) - (written or 0)),
+        output_tokens=loose.count(usage, "output_tokens"),
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
+    )
+
+
+def _did(event: Object) -> Did:
+    item = loose.dig(event, "item")
+    server, tool = loose.text(item, "server"), loose.text(item, "tool")
+    name = f"{server}.{tool}" if tool else loose.text(item, "type")
+    error = loose.text(item, "error", "message")
+    denied = loose.text(item, "status") == "declined" or bool(_REFUSED.search(error[:1000]))
+    return Did(name, _with_what(item), denied)
+
+
+def _with_what(item: object) -> str:
+    changes = [loose.text(each, "path") for each in loose.objects(item, "changes")]
+    if changes:
+        return loose.one_line(", ".join(changes))
+    arguments = loose.dig(item, "arguments")
+    return loose.summary(arguments if arguments is not None else item)

@@ -1,0 +1,145 @@
+"""opencode: ``opencode run --format json``. It has no last event: its last step tells."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign
+from orchestrator.agents.readers import loose
+from orchestrator.agents.readers.counts import Known, Meter, priced
+from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
+from orchestrator.agents.readers.failures import classify
+from orchestrator.agents.readers.loose import Object
+from orchestrator.core.model import ErrorClass, Usage
+
+_REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
+_BY_NAME = {
+    "ProviderAuthError": ErrorClass.AUTH,
+    "MessageAbortedError": ErrorClass.KILLED,
+    "MessageOutputLengthError": ErrorClass.LIMIT,
+}
+
+
+class OpencodeReader:
+    def __init__(self, known: Known | None = None) -> None:
+        self._known = known or Known()
+        self._meter = Meter()
+        self._denied: dict[str, None] = {}
+        self._session = ""
+        self._text = ""
+        self._fresh = True
+        self._reason = ""
+        self._error: Object | None = None
+        self._began = False
+        self._within_step = False
+
+    def line(self, text: str) -> list[Sign]:
+        event = loose.parsed(text)
+        if event is None:
+            return []
+        self._began = True
+        self._session = loose.text(event, "sessionID") or self._session
+        read = self._EVENTS.get(loose.text(event, "type"))
+        return read(self, event) if read else []
+
+    def outcome(self, ending: Ending) -> Outcome:
+        fault = self._fault()
+        told = Told(
+            text=self._text,
+            fault=fault,
+            usage=self._used(),
+            session=self._session,
+            denied=tuple(self._denied),
+            began=self._began,
+            finished=self._reason == "stop" and not fault[0],
+            accounted=not self._within_step and not ending.stopped_for and not ending.signal,
+        )
+        return concluded(told, ending, time.time())
+
+    def _used(self) -> Usage:
+        """A cost of nothing for tokens of something is a price that it does not know."""
+        used = self._meter.total if self._began else Usage()
+        if not used.cost_usd:
+            used = priced(replace(used, cost_usd=None), self._known.model, self._known.prices)
+        return used
+
+    def _fault(self) -> Fault:
+        if self._error is not None:
+            return _fault(self._error)
+        if self._reason == "length":
+            return ErrorClass.LIMIT, "its answer was longer than the model may write at once"
+        return FINE
+
+    def _step_start(self, _: Object) -> list[Sign]:
+        self._within_step, self._reason, self._fresh, self._error = True, "", True, None
+        return [*self._meter.add(Usage(steps=1))]
+
+    def _words(self, event: Object) -> list[Sign]:
+        words = loose.text(event, "part", "text")
+        if not words.strip():
+            return []
+        self._text = words if self._fresh else f"{self._text}\n{words}"
+        self._fresh = False
+        return [Said(words)]
+
+    def _tool(self, event: Object) -> list[Sign]:
+        state = loose.dig(event, "part", "state")
+        name = loose.text(event, "part", "tool")
+        error = loose.text(state, "error")
+        denied = loose.text(state, "status") == "error" and bool(_REFUSED.search(error[:1000]))
+        if denied:
+            self._denied[name] = None
+        return [Did(name, loose.summary(loose.dig(state, "input")), denied)]
+
+    def _step_finish(self, event: Object) -> list[Sign]:
+        self._within_step = False
+        self._reason = loose.text(event, "part", "reason")
+        spent = self._meter.add(_tokens(loose.dig(event, "part")))
+        return [*spent, Finished()] if self._reason == "stop" else [*spent]
+
+    def _failed(self, event: Object) -> list[Sign]:
+        error = loose.dig(event, "error")
+        self._error = error if isinstance(error, dict) else {}
+        self._within_step = False
+        return [Finished()]
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["OpencodeReader", Object], list[Sign]]]] = {
+        "step_start": _step_start,
+        "text": _words,
+        "tool_use": _tool,
+        "step_finish": _step_finish,
+        "error": _failed,
+    }
+
+
+def _tokens(part: object) -> Usage:
+    """What the model thought is written as well; ``total`` says if ``output`` lacks it."""
+    read = loose.count(part, "tokens", "input")
+    cached = loose.count(part, "tokens", "cache", "read")
+    caching = loose.count(part, "tokens", "cache", "write")
+    written = loose.count(part, "tokens", "output")
+    total = loose.count(part, "tokens", "total")
+    if written is not None:
+        thought = loose.count(part, "tokens", "reasoning") or 0
+        rest = (total or 0) - (read or 0) - (cached or 0) - (caching or 0)
+        written += thought if total is None else min(max(rest - written, 0), thought)
+    return Usage(
+        input_tokens=read,
+        output_tokens=written,
+        cache_read_tokens=cached,
+        cache_write_tokens=caching,
+        cost_usd=loose.amount(part, "cost"),
+    )
+
+
+def _fault(error: Object) -> Fault:
+    name, status = loose.text(error, "name"), loose.count(error, "data", "statusCode")
+    message = loose.text(error, "data", "message") or name or "it says that it failed"
+    # Its time of reset is in a header; the words of the body tell an empty purse from a limit.
+    after = loose.text(error, "data", "responseHeaders", "retry-after")
+    body = loose.text(error, "data", "responseBody")
+    kind = _BY_NAME.get(name) or classify(f"{message} {body}", status)
+    words = f"{message} (status {status})" if status else message
+    return kind, f"{words}; retry-after: {after}" if after else words

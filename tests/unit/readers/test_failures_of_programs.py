@@ -1,0 +1,91 @@
+"""What became of a run, for each pair of agent and failure."""
+
+import pytest
+
+from orchestrator.agents.drive.signs import Ending
+from orchestrator.agents.readers import Known
+
+from .cases import (
+    CASES,
+    OK,
+    RATE,
+    TIMEOUT,
+    Case,
+    claude,
+    claude_api,
+    codex_failed,
+    gemini_failed,
+    gemini_stderr,
+    opencode,
+    opencode_failed,
+)
+from .samples import events, read
+
+
+def _id(case: Case) -> str:
+    return f"{case.agent} {case.name}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=_id)
+def test_a_failure_is_of_its_class(case: Case):
+    ending = Ending(code=case.code, signal=case.signal, stderr=case.stderr)
+
+    outcome = read(case.agent, case.lines, ending).outcome
+
+    assert outcome.error_class is case.becomes, outcome.error
+    assert case.text in outcome.text
+    assert case.error in outcome.error
+    assert outcome.denied == case.denied
+    assert bool(outcome.error) == (case.becomes is not OK)
+
+
+@pytest.mark.parametrize("case", CASES, ids=_id)
+@pytest.mark.parametrize("code", [0, 1, 143])
+def test_our_own_stop_wins_over_all_that_it_says(case: Case, code: int):
+    ending = Ending(code=code, stderr=case.stderr, stopped_for=TIMEOUT, stopped_because="silent")
+
+    outcome = read(case.agent, case.lines, ending).outcome
+
+    assert (outcome.error_class, outcome.error) == (TIMEOUT, "silent")
+    assert case.text in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("agent", "lines", "stderr"),
+    [
+        ("claude", claude_api(429, "", "Rate limited. Please try again in 20s."), ""),
+        ("codex", codex_failed("Rate limit reached for gpt-5. Please try again in 20s."), ""),
+        ("gemini", gemini_failed(429, "Please retry in 20.0s."), ""),
+        ("gemini", [], gemini_stderr(429, "Please retry in 20.0s.")),
+        ("opencode", opencode_failed(429, "no", responseHeaders={"retry-after": "20"}), ""),
+        ("aider", ["litellm.RateLimitError: Please try again in 20s."], ""),
+    ],
+)
+def test_a_rate_limit_says_when_it_is_over(
+    agent: str, lines: list[str], stderr: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("time.time", lambda: 1_795_284_000.0)
+    code = 173 if agent == "gemini" else 1
+
+    outcome = read(agent, lines, Ending(code=code, stderr=stderr)).outcome
+
+    assert outcome.error_class is RATE
+    assert outcome.resets_at == pytest.approx(1_795_284_020)
+
+
+def test_a_limit_of_the_plan_says_when_it_is_over():
+    info = {"status": "rejected", "resetsAt": 1_795_300_000, "rateLimitType": "five_hour"}
+    rejected = events({"type": "rate_limit_event", "rate_limit_info": info})
+    failed = claude_api(429, "rate_limit_error", "You've hit your limit")
+
+    assert read("claude", rejected + failed, Ending(code=1)).outcome.resets_at == 1_795_300_000
+    assert read("claude", rejected + claude("", "ok"), Ending(code=0)).outcome.resets_at is None
+
+
+def test_a_cost_of_nothing_for_tokens_is_a_price_that_is_not_known():
+    lines = opencode(cost=0)
+    unknown = read("opencode", lines, Ending(code=0)).outcome.usage
+    known = read("opencode", lines, Ending(code=0), Known(model="gpt-5-codex")).outcome.usage
+
+    assert unknown.cost_usd is None
+    assert known.cost_usd == pytest.approx((100 * 1.25 + 20 * 10) / 1e6) and known.cost_estimated

@@ -1,0 +1,212 @@
+"""What readers tell while a program runs, and what is left of a session that goes on."""
+
+import pytest
+
+from orchestrator.agents.drive.signs import Did, Ending, Finished, Said, Spent, Troubled
+from orchestrator.agents.readers import READERS, Known, reader
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model import ErrorClass, Usage
+
+from .samples import events, read, read_sample
+
+FINE = Ending(code=0)
+
+
+def test_a_reader_is_known_by_its_name():
+    assert {name: type(reader(name)).__name__ for name in READERS} == {
+        "aider": "AiderReader",
+        "claude": "ClaudeReader",
+        "codex": "CodexReader",
+        "gemini": "GeminiReader",
+        "opencode": "OpencodeReader",
+        "plain": "PlainReader",
+    }
+    with pytest.raises(InvalidRequest, match="unknown reader 'x'; known: aider, claude"):
+        reader("x")
+
+
+def test_words_and_tools_are_told_in_order():
+    assert [sign for sign in read_sample("opencode_ok_tools").signs if not _spent(sign)] == [
+        *(Did("write", "hello.txt"), Did("bash", "echo x > y.txt")),
+        *(Said("RESULT done"), Finished()),
+    ]
+    assert [sign for sign in read_sample("codex_mcp").signs if not _spent(sign)] == [
+        *(Did("orch.spawn_child", "t"), Said("done"), Finished()),
+    ]
+    assert [sign for sign in read_sample("gemini_mcp").signs if not _spent(sign)] == [
+        *(Did("mcp_orch_spawn_child", "t"), Said("done"), Finished()),
+    ]
+
+
+def test_a_tool_that_was_refused_is_told_as_refused():
+    assert Did("Bash", "echo x > y.txt", denied=True) in read_sample("gemini_denied_stream").signs
+    refused = [sign for sign in read_sample("opencode_denied").signs if isinstance(sign, Did)]
+    assert [(did.tool, did.denied) for did in refused] == [("write", True)]
+
+
+def test_claude_s_refusals_are_told_while_it_runs():
+    use = {"type": "tool_use", "id": "1", "name": "Bash", "input": {"command": "ls\n-l"}}
+    meta = {"id": "1", "permission_decision": {"decision": "reject"}}
+    run = read(
+        "claude",
+        events(
+            {"type": "assistant", "message": {"id": "m", "content": [use]}},
+            {"type": "user", "tool_result_meta": [meta], "message": {"content": []}},
+        ),
+        Ending(signal=9),
+    )
+    assert [sign for sign in run.signs if isinstance(sign, Did)] == [
+        *(Did("Bash", "ls -l"), Did("Bash", "ls -l", denied=True)),
+    ]
+    assert run.outcome.denied == ("Bash",)
+
+
+def test_trouble_that_a_program_gets_over_is_told_with_its_delay():
+    troubles = [x for x in read_sample("claude_retry_stream").signs if isinstance(x, Troubled)]
+    assert [(each.error_class, each.seconds) for each in troubles] == [
+        *((ErrorClass.RATE_LIMIT, 1.077), (ErrorClass.RATE_LIMIT, 1.084)),
+    ]
+    troubles = [x for x in read_sample("codex_e401").signs if isinstance(x, Troubled)]
+    assert len(troubles) == 5 and {each.error_class for each in troubles} == {ErrorClass.AUTH}
+    lines = ["litellm.RateLimitError: slow down", "Retrying in 0.5 seconds..."]
+    assert read("aider", lines, FINE).signs == (
+        Troubled("litellm.RateLimitError: slow down", ErrorClass.RATE_LIMIT, 0.5),
+    )
+
+
+def test_pieces_of_words_are_told_whole():
+    pieces = [{"type": "message", "role": "assistant", "content": x, "delta": True} for x in "abc"]
+    done = {"type": "result", "status": "success"}
+    run = read("gemini", events(*pieces, done), FINE)
+    assert [sign for sign in run.signs if isinstance(sign, Said)] == [Said("abc")]
+    assert run.outcome.text == "abc"
+
+
+def test_every_block_of_one_message_is_spent_once():
+    message = {"id": "m", "usage": {"input_tokens": 10, "output_tokens": 1}, "content": []}
+    event = {"type": "assistant", "message": message}
+    run = read("claude", events(event, event, event), FINE)
+    assert run.signs == (Spent(Usage(steps=1, input_tokens=10, output_tokens=1)),)
+
+
+def test_messages_that_claude_makes_up_are_no_steps():
+    content = [{"type": "text", "text": "API Error: 401"}]
+    message = {"id": "m", "model": "<synthetic>", "content": content}
+    run = read("claude", events({"type": "assistant", "message": message}), FINE)
+    assert run.signs == () and run.outcome.text == ""
+
+
+def test_the_answer_is_not_what_a_helper_of_the_agent_said():
+    def said(words: str, parent: str | None) -> object:
+        message = {"id": words, "content": [{"type": "text", "text": words}]}
+        return {"type": "assistant", "message": message, "parent_tool_use_id": parent}
+
+    assert read("claude", events(said("a", None), said("b", "t")), FINE).outcome.text == "a"
+
+
+def test_codex_counts_a_step_for_each_call_of_the_model():
+    def item(when: str, kind: str, name: str) -> object:
+        return {"type": f"item.{when}", "item": {"type": kind, "id": name, "text": "x"}}
+
+    run = read(
+        "codex",
+        events(
+            *(item("completed", "reasoning", "1"), item("completed", "agent_message", "2")),
+            *(item("started", "command_execution", "3"), item("started", "mcp_tool_call", "4")),
+            *(item("completed", "command_execution", "3"), item("completed", "mcp_tool_call", "4")),
+            item("completed", "file_change", "5"),
+            item("completed", "agent_message", "6"),
+        ),
+        FINE,
+    )
+    assert run.outcome.usage.steps == 3
+
+
+def claude_totals(read_tokens: int, cost: float, session: str = "s") -> list[str]:
+    usage = {"m": {"inputTokens": read_tokens, "outputTokens": 1, "costUSD": cost}}
+    result = {"type": "result", "is_error": False, "result": "x", "session_id": session}
+    return events({**result, "modelUsage": usage, "num_turns": 1})
+
+
+def test_a_session_that_goes_on_counts_from_where_it_was():
+    before = {"s": Usage(steps=7, input_tokens=100, output_tokens=0, cost_usd=0.0008)}
+    run = read("claude", claude_totals(300, 0.0024), FINE, Known(before=before))
+
+    assert run.outcome.usage == Usage(
+        steps=1, input_tokens=200, output_tokens=1, cost_usd=pytest.approx(0.0016)
+    )
+    assert run.outcome.session == "s"
+    told = [sign.usage.input_tokens for sign in run.signs if isinstance(sign, Spent)]
+    assert told == [200]
+
+
+def test_another_session_or_totals_of_this_run_alone_are_left_as_they_are():
+    before = {"s": Usage(input_tokens=500, cost_usd=1.0)}
+    other = read("claude", claude_totals(300, 0.5, "t"), FINE, Known(before=before))
+    alone = read("claude", claude_totals(300, 0.5), FINE, Known(before=before))
+    assert other.outcome.usage.input_tokens == alone.outcome.usage.input_tokens == 300
+
+
+def test_codex_s_totals_are_of_its_whole_thread_too():
+    usage = {"input_tokens": 200, "cached_input_tokens": 50, "output_tokens": 40}
+    lines = events(
+        {"type": "thread.started", "thread_id": "t"}, {"type": "turn.completed", "usage": usage}
+    )
+    before = {"t": Usage(input_tokens=100, cache_read_tokens=20, output_tokens=10)}
+    used = read("codex", lines, FINE, Known(before=before)).outcome.usage
+    assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (50, 30, 30)
+
+
+def test_gemini_bills_its_thoughts_as_output_and_each_model_at_its_price():
+    models = {
+        "gemini-2.5-pro": {"total_tokens": 1500, "input_tokens": 1000, "output_tokens": 100},
+        "gemini-2.5-flash": {"input_tokens": 1000, "output_tokens": 10, "cached": 400},
+    }
+    done = {"type": "result", "status": "success", "stats": {"models": models}}
+    used = read("gemini", events(done), FINE).outcome.usage
+    assert (used.input_tokens, used.output_tokens, used.cache_read_tokens) == (1600, 510, 400)
+    dear, cheap = 1000 * 1.25 + 500 * 10, 600 * 0.3 + 10 * 2.5 + 400 * 0.03
+    assert used.cost_usd == pytest.approx((dear + cheap) / 1e6) and used.cost_estimated
+
+    models["unknown"] = {"input_tokens": 1, "output_tokens": 1}
+    assert read("gemini", events(done), FINE).outcome.usage.cost_usd is None
+
+
+def test_opencode_s_thoughts_are_output_whether_or_not_it_counts_them_so():
+    def used(**tokens: object) -> int | None:
+        part = {"reason": "stop", "tokens": {"input": 100, "output": 20, **tokens}}
+        return read(
+            "opencode", events({"type": "step_finish", "part": part}), FINE
+        ).outcome.usage.output_tokens
+
+    assert used() == 20
+    assert used(reasoning=5) == 25
+    assert used(reasoning=5, total=120) == 20
+    assert used(reasoning=5, total=125) == 25
+    assert used(reasoning=5, total=135, cache={"read": 10, "write": 0}) == 25
+
+
+def test_aider_s_line_of_tokens_is_read_with_its_cache_and_its_cost():
+    sent = "Tokens: 12k sent, 2.0k cache write, 1.5k cache hit, 1,234 received."
+    line = f"{sent} Cost: $0.05 message, $0.11 session."
+    other = "Tokens: 100 sent, 10 received. Cost: $0.01 message, $0.06 session."
+    used = read("aider", [line, other, "hi"], FINE).outcome.usage
+    assert used == Usage(
+        steps=2,
+        input_tokens=8600,
+        output_tokens=1244,
+        cache_read_tokens=1500,
+        cache_write_tokens=2000,
+        cost_usd=pytest.approx(0.06),
+    )
+
+
+def test_aider_s_answer_is_without_what_it_says_of_itself():
+    lines = ["Aider v0.86.2", "Model: x", "Git repo: .git", "", "All done.", "Applied edit to a.py"]
+    run = read("aider", [*lines, "Commit 1a2b3c4 feat: a"], FINE)
+    assert run.outcome.text == "All done."
+    assert run.signs == (Said("All done."), Did("edit", "a.py"), Did("commit", "feat: a"))
+
+
+def _spent(sign: object) -> bool:
+    return isinstance(sign, Spent)
