@@ -32,6 +32,8 @@ class ClaudeReader:
         self._said = ""
         self._answer = ""
         self._turns = 0
+        #: Calls of the model came after the last result: its totals lack them.
+        self._behind = False
         self._began = False
         self._working_on = False
         self._result: Object | None = None
@@ -57,7 +59,7 @@ class ClaudeReader:
             resets_at=self._resets_at,
             began=self._began,
             finished=self._result is not None and not fault[0],
-            accounted=self._result is not None,
+            accounted=self._result is not None and not self._behind,
         )
         return concluded(told, ending, time.time())
 
@@ -84,6 +86,7 @@ class ClaudeReader:
         if name in self._messages:
             return []
         self._messages.add(name)
+        self._behind = True
         used = plus(Usage(steps=1), _tokens(loose.dig(message, "usage"), _SNAKE))
         return [*self._meter.add(priced(used, model or self._model, self._known.prices))]
 
@@ -126,7 +129,7 @@ class ClaudeReader:
 
     def _end(self, event: Object) -> list[Sign]:
         """There may be several: work in the background wakes it again. The last one counts."""
-        self._result = event
+        self._result, self._behind = event, False
         self._turns += loose.count(event, "num_turns") or 0
         structured = loose.dig(event, "structured_output")
         answer = loose.text(event, "result") or (loose.dumped(structured) if structured else "")
@@ -139,7 +142,7 @@ class ClaudeReader:
         return [*spent, Finished()] if last else [*spent]
 
     def _used(self) -> Usage:
-        if self._result is None:
+        if self._result is None or self._behind:
             return self._meter.total
         total = since(_totals(self._result), self._known.before.get(self._session))
         # Without a stream nothing tells the calls apart but its own count of turns.

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
@@ -128,7 +129,8 @@ class CodexReader:
     def _used(self) -> Usage:
         steps = Usage(steps=self._steps.count if self._began else None)
         if self._total is None:
-            return steps
+            # What turns before this one used was told then.
+            return replace(self._meter.total, steps=steps.steps)
         total = since(self._total, self._known.before.get(self._session))
         return priced(plus(steps, total), self._known.model, self._known.prices)
 

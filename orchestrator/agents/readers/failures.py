@@ -8,50 +8,45 @@ from orchestrator.core.model import ErrorClass
 CLIP = 4000
 
 #: No waiting mends an empty purse, so it is no rate limit, whatever its status is.
-_UNPAID = re.compile(
+_UNPAID = (
     r"credit balance is too low|insufficient_quota|quota exceeded\. check your plan"
-    r"|payment required|billing hard limit",
-    re.I,
+    r"|payment required|billing hard limit"
 )
-_STATUS = re.compile(
-    r"\b(?:status(?: code)?|code|error|rejected|https?)[\"']?\W{0,3}(\d{3})\b", re.I
-)
+_STATUS = r"\b(?:status(?: code)?|code|error|rejected|https?)[\"']?\W{0,3}(\d{3})\b"
 
-#: Tried from the top.
-_WORDS: tuple[tuple[ErrorClass, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(words, re.I))
-    for kind, words in (
-        (
-            ErrorClass.LIMIT,
-            r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit",
-        ),
-        (
-            ErrorClass.RATE_LIMIT,
-            r"rate.?limit|too many requests|resource.?exhausted|overloaded"
-            r"|(?:usage|session|weekly|hour|daily) limit|hit your .{0,20}limit|quota",
-        ),
-        (
-            ErrorClass.AUTH,
-            r"unauthori[sz]ed|unauthenticated|authenticat|forbidden|permission_denied"
-            r"|not logged in|run /login|invalid (?:x-)?(?:api[ -])?key|incorrect api key"
-            r"|api key (?:not valid|is missing|not found|expired|is invalid)"
-            r"|missing environment variable|oauth token|token (?:has )?expired"
-            r"|(?:set|missing|no|without)\b.{0,40}\b(?:api[ _-]keys?|auth\b)",
-        ),
-        (
-            ErrorClass.CONFIG,
-            r"cannot be used with root|not running in a trusted|command not found"
-            r"|unknown (?:option|argument|command|flag)|unexpected argument"
-            r"|unrecognized (?:option|argument)|invalid (?:value|option|configuration)"
-            r"|session id .{0,80}already in use|required option"
-            r"|model\b.{0,60}\b(?:not found|does not exist|not supported)",
-        ),
-        (
-            ErrorClass.API,
-            r"econn|etimedout|enotfound|fetch failed|network|timed? ?out|connection"
-            r"|stream disconnected|high demand|server.?error|bad gateway|unavailable",
-        ),
-    )
+#: Tried from the top; compiled when first needed.
+_WORDS: tuple[tuple[ErrorClass, str], ...] = (
+    (
+        ErrorClass.LIMIT,
+        r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit",
+    ),
+    (
+        ErrorClass.RATE_LIMIT,
+        r"rate.?limit|too many requests|resource.?exhausted|overloaded"
+        r"|(?:usage|session|weekly|hour|daily) limit|hit your .{0,20}limit"
+        r"|(?<!disk )quota exceeded|your (?:current )?quota|quota.?error",
+    ),
+    (
+        ErrorClass.AUTH,
+        r"unauthori[sz]ed|unauthenticated|authenticat|forbidden|permission_denied"
+        r"|not logged in|run /login|invalid (?:x-)?(?:api[ -])?key|incorrect api key"
+        r"|api key (?:not valid|is missing|not found|expired|is invalid)"
+        r"|missing environment variable|oauth token|token (?:has )?expired"
+        r"|(?:set|missing|no|without)\b.{0,40}\b(?:api[ _-]keys?|auth\b)",
+    ),
+    (
+        ErrorClass.CONFIG,
+        r"cannot be used with root|not running in a trusted|command not found"
+        r"|unknown (?:option|argument|command|flag)|unexpected argument"
+        r"|unrecognized (?:option|argument)|invalid (?:value|option|configuration)"
+        r"|session id .{0,80}already in use|required option"
+        r"|model\b.{0,60}\b(?:not found|does not exist|not supported)",
+    ),
+    (
+        ErrorClass.API,
+        r"econn|etimedout|enotfound|fetch failed|network|timed? ?out|connection"
+        r"|stream disconnected|high demand|server.?error|bad gateway|unavailable",
+    ),
 )
 
 
@@ -74,7 +69,7 @@ def classify(
 ) -> ErrorClass:
     """The class of an error that came with these words, and this HTTP status if any."""
     words = clipped(text)
-    if status == 402 or _UNPAID.search(words):
+    if status == 402 or re.search(_UNPAID, words, re.I):
         return ErrorClass.AUTH
     kind = of_status(status or status_in(words))
     return kind if kind is not ErrorClass.NONE else _of_words(words, otherwise)
@@ -82,7 +77,7 @@ def classify(
 
 def status_in(text: str) -> int | None:
     """The last HTTP status of an error that a text speaks of."""
-    found = [int(digits) for digits in _STATUS.findall(clipped(text))]
+    found = [int(digits) for digits in re.findall(_STATUS, clipped(text), re.I)]
     return next((each for each in reversed(found) if 400 <= each < 600), None)
 
 
@@ -91,4 +86,4 @@ def clipped(text: str) -> str:
 
 
 def _of_words(words: str, otherwise: ErrorClass) -> ErrorClass:
-    return next((kind for kind, pattern in _WORDS if pattern.search(words)), otherwise)
+    return next((kind for kind, pattern in _WORDS if re.search(pattern, words, re.I)), otherwise)

@@ -9,29 +9,25 @@ from orchestrator.agents.readers.failures import clipped
 MAX_AHEAD_SECONDS = 400 * 86400
 
 _AGAIN = r"(?:reset(?:s|ting)?|try(?:ing)? again|available again|retry(?:ing)?|wait)"
-_EPOCH = re.compile(r"(?:limit reached\||reset\w*[\"']?\s*[:=]\s*[\"']?)(\d{10}(?:\d{3})?)\b", re.I)
-_STAMP = re.compile(
+#: All are compiled when first needed, which is in few runs.
+_EPOCH = r"(?:limit reached\||reset\w*[\"']?\s*[:=]\s*[\"']?)(\d{10}(?:\d{3})?)\b"
+_STAMP = (
     _AGAIN + r"\W{0,3}(?:at|on|after)?\W{0,3}"
-    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?) ?(Z|UTC|[+-]\d\d:?\d\d)?",
-    re.I,
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?) ?(Z|UTC|[+-]\d\d:?\d\d)?"
 )
-_HTTP_DATE = re.compile(r"retry-after\W{1,4}(\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT)", re.I)
+_HTTP_DATE = r"retry-after\W{1,4}(\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT)"
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
 _SPAN = rf"\d+(?:\.\d+)?\s*{_UNIT}(?![a-z])"
-_DURATION = re.compile(
-    rf"{_AGAIN}\W{{0,3}}(?:in|after|for|delay)?\W{{0,5}}({_SPAN}(?:(?:,| and)?\s*{_SPAN}){{0,4}})",
-    re.I,
+_DURATION = (
+    rf"{_AGAIN}\W{{0,3}}(?:in|after|for|delay)?\W{{0,5}}({_SPAN}(?:(?:,| and)?\s*{_SPAN}){{0,4}})"
 )
-_RETRY_AFTER = re.compile(
-    r"retry[-_ ]?after(?:[-_ ](ms))?\W{1,5}(\d+(?:\.\d+)?)(?![\d:]|\s*\w)", re.I
-)
-_CLOCK = re.compile(
+_RETRY_AFTER = r"retry[-_ ]?after(?:[-_ ](ms))?\W{1,5}(\d+(?:\.\d+)?)(?![\d:]|\s*\w)"
+_CLOCK = (
     _AGAIN + r"\s*(?:at|on)?\s*"
     r"(?:(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w* (\d{1,2})(?:st|nd|rd|th)?"
     r"(?:,? (\d{4}))?,?(?: at)? )?"
     r"(?:(\d{1,2})(?::(\d\d))? ?([ap]m)|(\d{1,2}):(\d\d)|(midnight))"
-    r"(?: ?\(([^()]{2,40})\)| ((?-i:[A-Z]{1,4}\b)|pacific))?",
-    re.I,
+    r"(?: ?\(([^()]{2,40})\)| ((?-i:[A-Z]{1,4}\b)|pacific))?"
 )
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -57,7 +53,7 @@ def resets_at(text: str, now: float) -> float | None:
 
 
 def _epoch(text: str, _: float) -> float | None:
-    found = _EPOCH.search(text)
+    found = re.search(_EPOCH, text, re.I)
     return epoch_seconds(float(found[1])) if found else None
 
 
@@ -67,7 +63,7 @@ def epoch_seconds(value: float) -> float:
 
 
 def _stamp(text: str, _: float) -> float | None:
-    found = _STAMP.search(text)
+    found = re.search(_STAMP, text, re.I)
     if not found:
         return None
     zone = {"Z": "+00:00", "UTC": "+00:00"}.get((found[2] or "").upper(), found[2] or "")
@@ -75,7 +71,7 @@ def _stamp(text: str, _: float) -> float | None:
 
 
 def _http_date(text: str, _: float) -> float | None:
-    found = _HTTP_DATE.search(text)
+    found = re.search(_HTTP_DATE, text, re.I)
     if not found:
         return None
     when = datetime.strptime(found[1], "%a, %d %b %Y %H:%M:%S GMT")
@@ -83,7 +79,7 @@ def _http_date(text: str, _: float) -> float | None:
 
 
 def _duration(text: str, now: float) -> float | None:
-    found = _DURATION.search(text)
+    found = re.search(_DURATION, text, re.I)
     return now + _seconds(found[1]) if found else None
 
 
@@ -94,12 +90,12 @@ def _seconds(spans: str) -> float:
 
 
 def _retry_after(text: str, now: float) -> float | None:
-    found = _RETRY_AFTER.search(text)
+    found = re.search(_RETRY_AFTER, text, re.I)
     return now + float(found[2]) * (0.001 if found[1] else 1) if found else None
 
 
 def _clock(text: str, now: float) -> float | None:
-    found = _CLOCK.search(text)
+    found = re.search(_CLOCK, text, re.I)
     if not found:
         return None
     name = found[10] or found[11] or ""

@@ -147,6 +147,19 @@ def test_another_session_or_totals_of_this_run_alone_are_left_as_they_are():
     assert other.outcome.usage.input_tokens == alone.outcome.usage.input_tokens == 300
 
 
+def test_what_comes_after_a_result_is_counted_when_there_is_no_other_one():
+    message = {"id": "m", "usage": {"input_tokens": 50, "output_tokens": 1}, "content": []}
+    later = events({"type": "assistant", "message": message})
+    run = read("claude", claude_totals(300, 0.5) + later, Ending(signal=9))
+    assert run.outcome.error_class is ErrorClass.KILLED
+    assert (run.outcome.usage.input_tokens, run.outcome.usage.steps) == (350, 2)
+    assert run.outcome.usage.partial
+
+    done = {"type": "turn.completed", "usage": {"input_tokens": 9, "output_tokens": 3}}
+    used = read("codex", events(done, {"type": "turn.started"}), Ending(signal=9)).outcome.usage
+    assert (used.input_tokens, used.output_tokens, used.partial) == (9, 3, True)
+
+
 def test_codex_s_totals_are_of_its_whole_thread_too():
     usage = {"input_tokens": 200, "cached_input_tokens": 50, "output_tokens": 40}
     lines = events(
