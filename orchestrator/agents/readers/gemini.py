@@ -17,7 +17,7 @@ from orchestrator.core.model import ErrorClass, Usage
 _LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
 #: An object over many lines is kept up to here.
 DOCUMENT_CHARS = 4_000_000
-#: Its exit code is the HTTP status modulo 256: no code of its from 128 on is a signal.
+#: Its exit code is the HTTP status modulo 256: 145 is 401, and no signal.
 _STATUS_BY_CODE = {
     status % 256: status
     for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504)
@@ -31,6 +31,9 @@ _BY_CODE = {
     53: ErrorClass.LIMIT,
     55: ErrorClass.CONFIG,
     130: ErrorClass.KILLED,
+    # Of its inner process; no HTTP status gives them.
+    137: ErrorClass.KILLED,
+    143: ErrorClass.KILLED,
 }
 
 

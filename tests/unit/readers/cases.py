@@ -275,6 +275,8 @@ CASES = (
     Case("TERM to its group, json", "gemini", EMPTY, [], 0),
     Case("TERM to its group", "gemini", KILLED, events(GEMINI_INIT, GEMINI_TOOL), 0),
     Case("INT", "gemini", KILLED, [], 130),
+    Case("KILL of its inner process", "gemini", KILLED, [], 137),
+    Case("an odd status", "gemini", KILLED, events(GEMINI_INIT), 150, error="exit code 150"),
     Case("KILL", "gemini", KILLED, events(GEMINI_INIT), None, 9),
     Case("TERM while idle", "opencode", KILLED, events({"type": "step_start"}), None, 15),
     Case("INT", "opencode", KILLED, events({"type": "step_start"}), None, 2),
