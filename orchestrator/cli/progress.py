@@ -35,6 +35,10 @@ class Progress:
         if kind == "child_job_refused":
             said = one_line(facts.get("detail"), REASON_CHARACTERS)
             return f"{indent(str(worker))}{worker} was refused a child job: {said}"
+        if kind == "late_result":
+            kept = "which counts" if facts.get("taken") else "which is kept as salvage"
+            said = one_line(facts.get("ended"), REASON_CHARACTERS)
+            return f"{indent(str(worker))}{worker} had ended with {said}, {kept}"
         if kind.startswith("worker_") and worker:
             at = moment(event.get("at")) or time.time()
             return indent(str(worker)) + self._worker(kind, str(worker), facts, at)

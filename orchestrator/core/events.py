@@ -28,6 +28,8 @@ class EventKind(StrEnum):
     WORKER_RETRYING = "worker_retrying"
     #: What it has used so far, in all. data: steps, input_tokens, output_tokens, cost_usd, ...
     WORKER_USED = "worker_used"
+    #: An attempt that was given up has ended after all. data: attempt, taken, ended, record
+    LATE_RESULT = "late_result"
     #: The worker is done. data: status, reason, files_created
     WORKER_ENDED = "worker_ended"
 

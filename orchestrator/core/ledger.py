@@ -95,6 +95,12 @@ class Ledger:
         self._ended_attempts[key, attempt.number] = attempt
         return attempt
 
+    def amend_attempt(self, attempt: Attempt) -> None:
+        """Store something else of an attempt that has ended."""
+        self._ended_attempts[attempt.key, attempt.number] = attempt
+        if (attempt.key, attempt.number) not in self._pending.new_attempts:
+            self._pending.attempts[attempt.key, attempt.number] = None
+
     def emit(
         self,
         kind: EventKind,

@@ -13,6 +13,7 @@ from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest
+from orchestrator.core.late import LateResults
 from orchestrator.core.model import (
     WALL_TIME,
     Attempt,
@@ -24,16 +25,16 @@ from orchestrator.core.model import (
     Usage,
     Worker,
     WorkerKey,
-    WorkerResult,
 )
 from orchestrator.core.outcome import Verdict, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.plan import Plan
 from orchestrator.core.ports import Tree
+from orchestrator.core.result import result_of
 from orchestrator.core.room import AMPLE, Room
 from orchestrator.core.running import Running
 from orchestrator.core.slots import Slots
-from orchestrator.core.spending import NOTHING, is_known, total
+from orchestrator.core.spending import NOTHING
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 #: A worker that does not stop asking must not fill the store with events.
@@ -56,6 +57,7 @@ class Scheduler:
         self._running = Running(self.forest)
         self._endings = Endings(self.forest, backoff_seconds)
         self._accounting = Accounting(self.forest, self._endings)
+        self.late = LateResults(self.forest, self._endings)
         self._ended_roots: list[str] = []
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
@@ -124,8 +126,9 @@ class Scheduler:
         node = self.forest.nodes[key]
         self._running.process_gone(worker, node)
         verdict = judge(exit, evidence)
-        self.ledger.end_attempt(key, ended_at=now, exit=exit, reason=verdict.reason)
-        result = _result(worker.result, current, exit, evidence, now)
+        ended = self.ledger.end_attempt(key, ended_at=now, exit=exit, reason=verdict.reason)
+        self.late.ended(ended)
+        result = result_of(worker.result, current, exit, evidence, now)
         refused, node.refused_child_jobs = node.refused_child_jobs, 0
         refused += result.refused_child_jobs
         had = worker.result.usage if worker.result else NOTHING
@@ -225,6 +228,8 @@ class Scheduler:
         for worker in tree.workers:
             if not worker.status.ended:
                 self._restore_worker(worker, last.get(worker.key), now)
+        for attempt in tree.attempts:
+            self.late.ended(attempt)
         for job in tree.jobs:
             if not job.status.ended:
                 self._endings.check_job(job.id, now)
@@ -269,26 +274,3 @@ def _verdict_again(exit: Exit, reason: str) -> Verdict:
     if reason and status is WorkerStatus.SUCCESS:
         status = WorkerStatus.FAILED
     return Verdict(status=status, reason=reason)
-
-
-def _result(
-    before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, now: float
-) -> WorkerResult:
-    before = before or WorkerResult()
-    usage = before.usage
-    if is_known(evidence.usage):
-        usage = total(before.usage_before or NOTHING, evidence.usage)
-    return WorkerResult(
-        output=evidence.output,
-        files_created=evidence.files_created,
-        usage=usage,
-        usage_before=usage if is_known(usage) else None,
-        exit_code=exit.code,
-        signal=exit.signal,
-        work_seconds=before.work_seconds + max(0.0, now - attempt.started_at),
-        cpu_seconds=before.cpu_seconds + exit.cpu_seconds,
-        peak_memory_bytes=max(before.peak_memory_bytes, exit.peak_memory_bytes),
-        log_truncated=before.log_truncated or exit.log_truncated,
-        strays=(*before.strays, *exit.strays),
-        refused_child_jobs=before.refused_child_jobs,
-    )

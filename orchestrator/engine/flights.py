@@ -1,8 +1,8 @@
 """Attempts under way: what the scheduler wants of them is done, what becomes of them is told."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import SetWaiting, Start, Stop
@@ -24,6 +24,21 @@ class Ended:
     attempt: int
     exit: Exit
     evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """An attempt was given up, and how it ended is known after all."""
+
+    attempt: Attempt
+    exit: Exit
+    evidence: Evidence
+    #: Where its end is written.
+    record: str
+
+
+#: Ends that say no more than that an attempt was given up or stopped.
+_NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
 class Flights:
@@ -72,6 +87,22 @@ class Flights:
         """Expect the end of an attempt that was started by a server before this one."""
         task = self._scheduler.forest.task_of(worker)
         self._under_way[attempt_id(worker)] = self._dispatch.found(worker, task)
+
+    def late(self, now: float) -> Iterator[Late]:
+        """What has become known of attempts that were given up."""
+        for attempt in self._scheduler.late.sought(now):
+            worker = self._scheduler.ledger.workers[attempt.key]
+            record = self._workspace.exit_record(worker, attempt.number)
+            try:
+                exit = self._launcher.settle(_id(attempt.key, attempt.number), record)
+            except OSError:
+                logger.warning("a late result is unreadable", extra={"path": record}, exc_info=True)
+                continue
+            if exit.ended_by not in _NO_RESULT:
+                task = self._scheduler.forest.task_of(worker)
+                own = replace(worker, attempt=attempt.number)
+                evidence = self._evidence(self._dispatch.found(own, task), exit)
+                yield Late(attempt, exit, evidence, record)
 
     # -- what the launcher reports --------------------------------------------------------------
 

@@ -167,6 +167,8 @@ class Supervisor:
     def _turn(self, items: Sequence[Item]) -> None:
         now = time.time()
         answers = [self._apply(item, now) for item in items]
+        for late in self._flights.late(now):
+            self._scheduler.late.arrived(late.attempt, late.exit, late.evidence, late.record, now)
         commands = self._scheduler.turn(now, room=self._resources.room())
         starts = [command for command in commands if isinstance(command, Start)]
         tokens = {start.key: self._issue(start) for start in starts}

@@ -1,0 +1,136 @@
+"""Results that come after their attempt was given up: taken when nothing newer runs, else kept."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.launchers import processes
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.site import Answer, shell, until
+
+pytestmark = pytest.mark.slow
+LATE = {"ended_by": "exit", "code": 0, "cpu_seconds": 2.5, "log_bytes": 10}
+
+
+@pytest.fixture
+def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
+    # The pause is for the test to act in: it ends as soon as the test wants it to.
+    workers = {"max_retries": 2, "retry_backoff_seconds": 4.0}
+    site = FaultSite(tmp_path / "site", zygote, workers=workers)
+    site.start()
+    yield site
+    site.end()
+
+
+def held(site: FaultSite) -> Answer:
+    """A task that notes its starts, says something and ends when the test lets it."""
+    wait = f"until [ -e {site.folder}/release ]; do sleep 0.02; done"
+    return shell(f"echo start >> {site.effects}; echo 'half done'; {wait}")
+
+
+def starts(site: FaultSite) -> int:
+    return site.effects.read_text().count("start")
+
+
+def lose(site: FaultSite, job: str) -> Path:
+    """Kill the shim of the first attempt; where its end would have been written."""
+    until(lambda: "half done" in site.log(job, "worker_1"), "it runs")
+    record = site.directory(job) / "attempts" / "worker_1.1.exit.json"
+    run = record.with_name("worker_1.1.exit.run")
+    holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
+    assert processes.start_ticks(holder["shim"]) == holder["shim_start"]
+    os.kill(holder["shim"], signal.SIGKILL)
+    until(lambda: "tried again" in worker(site, job)["reason"], "it is given up")
+    return record
+
+
+def arrives(record: Path, **changes: Any) -> None:
+    """The end of an attempt as a shim writes it, in whatever way it came to be there so late."""
+    now = time.time()
+    written = record.with_suffix(".late")
+    written.write_text(json.dumps({**LATE, "started_at": now - 1, "ended_at": now, **changes}))
+    written.replace(record)
+
+
+def worker(site: FaultSite, job: str) -> Answer:
+    found: Answer = site.get(f"/jobs/{job}")["workers"][0]
+    return found
+
+
+def told(site: FaultSite, job: str) -> list[dict[str, Any]]:
+    events = site.events_of(job)
+    return [event["data"] for event in events if event["kind"] == "late_result"]
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["server-stays", "server-is-killed"])
+def test_a_late_result_is_taken_while_nothing_newer_has_started(
+    site: FaultSite, crash: bool
+) -> None:
+    job = site.submit_once([held(site)])
+    record = lose(site, job)
+    if crash:
+        site.kill()
+    arrives(record)
+    site.ensure()
+
+    row = site.wait_through(job)["results"]["tasks"][0]
+
+    assert (row["status"], row["attempts"], row["output"]) == ("success", 1, "half done")
+    assert starts(site) == 1
+    [attempt] = worker(site, job)["attempts"]
+    assert (attempt["exit_code"], attempt["reason"]) == (0, "")
+    [event] = told(site, job)
+    assert (event["attempt"], event["taken"]) == (1, True)
+
+
+def test_a_late_failure_that_may_be_tried_again_changes_nothing_else(site: FaultSite) -> None:
+    job = site.submit_once([held(site)])
+    arrives(lose(site, job), code=3)
+    (site.folder / "release").touch()
+
+    row = site.wait_through(job)["results"]["tasks"][0]
+
+    assert (row["status"], row["attempts"], starts(site)) == ("success", 2, 2)
+    assert worker(site, job)["attempts"][0]["reason"] == "exit code 3"
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["server-stays", "server-is-killed"])
+def test_later_than_the_next_start_it_is_kept_as_salvage_and_named(
+    site: FaultSite, crash: bool
+) -> None:
+    job = site.submit_once([held(site)])
+    record = lose(site, job)
+    until(lambda: starts(site) == 2, "the next attempt runs")
+    arrives(record)
+    if crash:
+        site.kill()
+        site.ensure()
+    (site.folder / "release").touch()
+
+    row = site.wait_through(job)["results"]["tasks"][0]
+
+    assert (row["status"], row["attempts"], starts(site)) == ("success", 2, 2)
+    first, second = worker(site, job)["attempts"]
+    assert first["reason"].endswith(f"(exit code 0) is kept as salvage: {record}")
+    assert (first["exit_code"], second["exit_code"]) == (0, 0)
+    assert json.loads(record.read_text())["cpu_seconds"] == 2.5
+    assert "kept as salvage" in (site.directory(job) / "FINAL_RESULT.md").read_text()
+    [event] = told(site, job)
+    assert (event["attempt"], event["taken"], event["record"]) == (1, False, str(record))
+
+
+def test_a_half_written_late_record_is_no_result(site: FaultSite) -> None:
+    job = site.submit_once([held(site)])
+    lose(site, job).write_text('{"ended_by": "ex')
+    (site.folder / "release").touch()
+
+    row = site.wait_through(job)["results"]["tasks"][0]
+
+    assert (row["status"], row["attempts"], told(site, job)) == ("success", 2, [])
