@@ -79,9 +79,8 @@ class Hub:
         return len(self._parked)
 
     def check_room(self) -> None:
-        """Raise Unavailable when nothing more can be parked."""
-        if self._closing:
-            raise Unavailable("the server is stopping; ask again in a moment")
+        """Raise Unavailable when nothing more can be parked, OSError without descriptors."""
+        self._start()
         if len(self._parked) >= self.options.parked_limit:
             raise Unavailable(
                 f"{self.options.parked_limit} streams and waits are open, which is the limit; "
@@ -152,15 +151,33 @@ class Hub:
                 raise Unavailable("the server is stopping; ask again in a moment")
             if self._thread is not None:
                 return
-            self._selector = selectors.DefaultSelector()
-            self._woken, self._waker = socket.socketpair()
+            thread = threading.Thread(target=self._run, name="hub", daemon=True)
+            self._open_up()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._close_down()
+                raise Unavailable(f"no thread is left for streams: {error}") from error
+            self._thread = thread
+
+    def _open_up(self) -> None:
+        """Everything the thread works with. Raise OSError, having opened nothing."""
+        with contextlib.ExitStack() as undone:
+            self._selector = undone.enter_context(selectors.DefaultSelector())
+            self._woken, self._waker = map(undone.enter_context, socket.socketpair())
             self._woken.setblocking(False)
             self._waker.setblocking(False)
             self._selector.register(self._woken, selectors.EVENT_READ)
-            self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="hub-reader")
-            self._unsubscribe = self._subscribe(self._publish)
-            self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
-            self._thread.start()
+            undone.pop_all()
+        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="hub-reader")
+        self._unsubscribe = self._subscribe(self._publish)
+
+    def _close_down(self) -> None:
+        self._unsubscribe()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
 
     def _publish(self, events: Sequence[Event]) -> None:
         if self._by_root:
@@ -234,11 +251,7 @@ class Hub:
                 self.leave(parked)
 
     def _release(self) -> None:
-        self._unsubscribe()
         for parked in tuple(self._parked):
             self._guarded(parked.stopped)
             self._guarded(partial(self.leave, parked))
-        self._readers.shutdown(wait=False, cancel_futures=True)
-        self._selector.close()
-        self._woken.close()
-        self._waker.close()
+        self._close_down()

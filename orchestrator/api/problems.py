@@ -4,6 +4,7 @@ A problem's ``type`` is the error's slug (``not-found``, ``cycle``, ``limit-dept
 relative URI reference that stays as it is.
 """
 
+import errno
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -49,6 +50,16 @@ STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (LaunchError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ConfigError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+#: Descriptors, of this process or of the machine; threads and processes; memory; disk space.
+_EXHAUSTED = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.ENOSPC,
 )
 
 #: Their messages may name files or statements of the inside: callers get these words instead.
@@ -110,12 +121,22 @@ def problem_of(error: BaseException) -> ProblemError:
         return _of_ours(error)
     if isinstance(error, HTTPException):
         return _of_http(error)
+    if is_exhausted(error):
+        logger.warning("a request was refused: %s", error)
+        return unavailable("the server has no descriptors, threads or memory left; try again later")
     logger.error("a request failed", exc_info=error)
     return ProblemError(
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         type="internal",
         detail="the server failed on this request; its log says why",
     )
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether the machine had nothing left of something that comes back."""
+    if isinstance(error, OSError):
+        return error.errno in _EXHAUSTED
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
 
 
 def _of_ours(error: OrchestratorError) -> ProblemError:

@@ -15,6 +15,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
+from orchestrator.api.door import Door
 from orchestrator.api.guard import secured
 from orchestrator.api.options import MIB
 from orchestrator.api.problems import ProblemError, too_large
@@ -93,8 +94,10 @@ class Server:
             application, map=self._map, sockets=sockets, _dispatcher=self._dispatcher, **how
         )
         self._listeners = [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
-        for listener in self._listeners:
+        self._doors = [Door(listener) for listener in self._listeners]
+        for listener, door in zip(self._listeners, self._doors, strict=True):
             listener.channel_class = _Channel
+            listener.accept = door.accept
 
     @property
     def url(self) -> str:
@@ -142,6 +145,8 @@ class Server:
         for listener in self._listeners:
             # Not close(): its trigger still has to wake the loop for what is being answered.
             wasyncore.dispatcher.close(listener)
+        for door in self._doors:
+            door.close()
         stopping = threading.Thread(
             target=self._dispatcher.shutdown, kwargs={"timeout": FINISH_SECONDS}, daemon=True
         )

@@ -1,9 +1,12 @@
 """What the machine has left, as the kernel tells it."""
 
+import errno
 import os
+import resource
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
+_DESCRIPTORS = Path("/proc/self/fd")
 _PRESSURE = Path("/proc/pressure/memory")
 
 
@@ -30,6 +33,15 @@ def memory_pressure_percent() -> float | None:
         return None
     figures = dict(part.split("=", 1) for part in some.split()[1:])
     return float(figures["avg10"])
+
+
+def free_descriptors() -> int | None:
+    """How many more files and sockets this process may open; None when that cannot be told."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return soft - len(os.listdir(_DESCRIPTORS))
+    except OSError as error:
+        return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else None
 
 
 def free_disk_bytes(directory: Path) -> int | None:

@@ -18,6 +18,8 @@ FRESH_SECONDS = 0.5
 #: Seconds after which a worker's memory is seen in what the kernel says is available.
 SETTLE_SECONDS = 5.0
 MIB = 1024 * 1024
+#: Kept for what is read and written while workers run and end.
+LEAST_DESCRIPTORS = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,7 @@ class Readings:
     memory: Callable[[], int | None] = machine.available_memory_bytes
     pressure: Callable[[], float | None] = machine.memory_pressure_percent
     disk: Callable[[Path], int | None] = machine.free_disk_bytes
+    descriptors: Callable[[], int | None] = machine.free_descriptors
     clock: Callable[[], float] = time.monotonic
 
 
@@ -75,6 +78,8 @@ class Resources:
         self._read_at = float("-inf")
         self._memory: int | None = None
         self._pressure: float | None = None
+        #: Without those of workers that have started since.
+        self._descriptors: int | None = None
         #: (until when it counts, bytes) of workers that have started lately.
         self._expected: deque[tuple[float, int]] = deque()
         #: Their sum: hundreds start in a second.
@@ -103,6 +108,7 @@ class Resources:
             return
         self._read_at = now
         self._memory, self._pressure = self._from.memory(), self._from.pressure()
+        self._descriptors = self._from.descriptors()
         while self._expected and self._expected[0][0] <= now:
             self._expected_bytes -= self._expected.popleft()[1]
         self._look_at_disk()
@@ -122,7 +128,8 @@ class Resources:
         self.paused = paused
 
     def _lack(self, agent: str) -> str:
-        needed, lack = self._forecast(agent), self._too_much_pressure()
+        needed, lack = self._forecast(agent), self._too_few_descriptors()
+        lack = lack or self._too_much_pressure()
         if not lack and self._memory is not None:
             lack = self._too_little_memory(self._memory, needed)
         if lack:
@@ -130,7 +137,14 @@ class Resources:
         else:
             self._expected.append((self._from.clock() + SETTLE_SECONDS, needed))
             self._expected_bytes += needed
+            if self._descriptors is not None:
+                self._descriptors -= 1
         return lack
+
+    def _too_few_descriptors(self) -> str:
+        if self._descriptors is None or self._descriptors > LEAST_DESCRIPTORS:
+            return ""
+        return "waits for file descriptors: the server has few left (see ulimit -n)"
 
     def _too_much_pressure(self) -> str:
         if self._pressure is None or self._pressure <= self._bounds.most_pressure:

@@ -1,0 +1,165 @@
+"""A server that has no descriptor, thread or inode left: it says so, and goes on when it has."""
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from orchestrator.engine.resources import FRESH_SECONDS
+from tests.faults.site import ENDED, FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.site import KEY, Answer, shell, until
+
+pytestmark = pytest.mark.slow
+#: What the server may open beyond what it has open when nobody asks for anything.
+LEFT = 30
+CALL = f"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n".encode()
+
+
+@pytest.fixture
+def server(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
+    site = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 40})
+    site.start()
+    # Everything that is opened at the first use of something is there.
+    assert site.run("x", [shell("true")] * 4)["status"] == "completed"
+    yield site
+    site.end()
+
+
+def pid_of(site: FaultSite) -> int:
+    assert site.process is not None
+    return site.process.pid
+
+
+def descriptors(site: FaultSite) -> int:
+    return len(os.listdir(f"/proc/{pid_of(site)}/fd"))
+
+
+def bound(site: FaultSite, kind: int, soft: int) -> None:
+    """Change a limit of the running server; the hard one stays."""
+    _, hard = resource.prlimit(pid_of(site), kind)
+    resource.prlimit(pid_of(site), kind, (soft, hard))
+
+
+def connect(site: FaultSite) -> socket.socket:
+    host, port = site.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def answer(connection: socket.socket) -> str:
+    """The whole answer to a call on a connection that may have been refused already."""
+    with suppress(ConnectionError):
+        connection.sendall(CALL)
+    said = b""
+    while b"}" not in said:
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        said += piece
+    return said.decode()
+
+
+def seconds_used(site: FaultSite) -> float:
+    fields = Path(f"/proc/{pid_of(site)}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    wait = f"until [ -e {gate} ]; do sleep 0.05; done; echo done"
+    job = server.submit("before", [shell(wait)] * 3)
+    until(lambda: server.status(job)["workers"].get("running") == 3, "they run")
+    before = descriptors(server)
+    bound(server, resource.RLIMIT_NOFILE, before + LEFT)
+    with ExitStack() as opened:
+        held = [opened.enter_context(connect(server)) for _ in range(3 * LEFT)]
+        answers = [answer(each) for each in held]
+        refused = [each for each in answers if each.startswith("HTTP/1.1 503 ")]
+        taken = [each for each in answers if each.startswith("HTTP/1.1 200 ")]
+
+        assert len(refused) + len(taken) == len(held), answers
+        assert len(refused) >= LEFT and len(taken) >= LEFT / 4
+        assert all("Retry-After: " in each for each in refused)
+        assert all("application/problem+json" in each for each in refused)
+        assert '"type": "unavailable"' in refused[0] and "descriptors" in refused[0]
+        # What runs meanwhile ends as it would have.
+        gate.touch()
+        status = server.directory(job) / "status.json"
+        until(lambda: status.exists() and '"completed"' in status.read_text(), "its end is told")
+
+    answered = until(lambda: server.call("GET", f"/jobs/{job}/status"), "it is there again")
+    assert [row["output"] for row in answered.json()["results"]["tasks"]] == ["done"] * 3
+    assert server.run("after", [shell("echo fine")] * 4)["status"] == "completed"
+    until(lambda: descriptors(server) <= before, "all descriptors are back")
+
+
+def test_waiting_for_descriptors_uses_no_processor(server: FaultSite) -> None:
+    bound(server, resource.RLIMIT_NOFILE, descriptors(server))
+    with ExitStack() as opened:
+        for _ in range(20):
+            opened.enter_context(connect(server))
+        began, used = time.monotonic(), seconds_used(server)
+        until(lambda: time.monotonic() - began > 2, "two seconds are over")
+        assert seconds_used(server) - used < 1.0
+    bound(server, resource.RLIMIT_NOFILE, 1024)
+    assert server.run("after", [shell("true")])["status"] == "completed"
+
+
+def test_no_worker_fails_because_descriptors_are_short(server: FaultSite, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    wait = f"until [ -e {gate} ]; do sleep 0.05; done"
+    with requests.Session() as session:
+        # One that has come in is served for as long as it stays.
+        session.headers["X-API-Key"] = KEY
+        jobs = f"{server.url}/api/v1/jobs"
+        assert session.get(jobs).ok
+        bound(server, resource.RLIMIT_NOFILE, descriptors(server) + LEFT)
+        changed = time.monotonic()
+        until(lambda: time.monotonic() > changed + FRESH_SECONDS, "the server looks anew")
+        asked = {"request": "too many", "tasks": [shell(wait, retries=0)] * 30}
+        job = session.post(f"{server.url}/api/v1/orchestrate", json=asked).json()["job_id"]
+
+        def waiting() -> int:
+            rows = session.get(f"{jobs}/{job}").json()["workers"]
+            why = [row["reason"] for row in rows if row["status"] == "pending"]
+            return sum("descriptors" in each for each in why)
+
+        until(waiting, "one says that it waits for descriptors")
+        gate.touch()
+        ended = until(lambda: ended_of(session.get(f"{jobs}/{job}/status").json()), "it ends")
+
+    assert ended["status"] == "completed"
+
+
+def ended_of(answer: Answer) -> Answer | None:
+    return answer if answer["status"] in ENDED else None
+
+
+def test_without_a_thread_a_stream_is_a_503_and_later_it_is_there(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    # The thread for streams starts with the first of them.
+    server = FaultSite(tmp_path / "site", zygote)
+    server.start()
+    job = server.submit("x", [shell(f"until [ -e {tmp_path}/gate ]; do sleep 0.05; done")])
+    status = Path(f"/proc/{pid_of(server)}/status").read_text()
+    virtual = int(status.split("VmSize:")[1].split()[0]) * 1024
+    # Less than the stack of one more thread.
+    bound(server, resource.RLIMIT_AS, virtual + 4 * 2**20)
+
+    refused = server.call("GET", f"/jobs/{job}/events")
+    bound(server, resource.RLIMIT_AS, resource.RLIM_INFINITY)
+    (tmp_path / "gate").touch()
+
+    assert refused.status_code == 503, refused.text
+    assert "Retry-After" in refused.headers
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert server.wait(job)["status"] == "completed"
+    assert server.events_of(job)[-1]["kind"] == "job_ended"
+    server.end()
