@@ -1,11 +1,11 @@
 """The parts of the product at work: opened, started and stopped in order."""
 
-import time
 from dataclasses import dataclass
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine import clock
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
 from orchestrator.engine.publisher import Publisher
@@ -71,7 +71,7 @@ class JobManager:
             self.launcher,
             self.workspace,
             self.status_files.load,
-            time.time(),
+            clock.now(),
         )
         failpoints.reached("recovery: done")
         self.supervisor.start()

@@ -1,6 +1,5 @@
 """The use cases that change nothing."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.ports import Page, Store, Tree, Workspace
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
+from orchestrator.engine import clock
 from orchestrator.engine.access import Access
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.submitting import Submitting
@@ -76,7 +76,7 @@ class Reads:
             job=job,
             tasks=self._store.tasks(job_id) if with_tasks else (),
             workers=self._store.workers(job_id),
-            left=self._submitting.left_of(job, self._supervisor.size_of(job), time.time()),
+            left=self._submitting.left_of(job, self._supervisor.size_of(job), clock.now()),
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from orchestrator.core.forest import TreeSize
 from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine import clock
 from orchestrator.engine.flights import Ended, Flights
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.reporting import Reporting
@@ -159,13 +159,13 @@ class Supervisor:
 
     def _idle_seconds(self) -> float | None:
         due = self._scheduler.forest.next_time()
-        seconds = None if due is None else max(0.0, due - time.time())
+        seconds = None if due is None else max(0.0, due - clock.now())
         if self._resources.held_back:
             seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
         return seconds
 
     def _turn(self, items: Sequence[Item]) -> None:
-        now = time.time()
+        now = clock.now()
         answers = [self._apply(item, now) for item in items]
         for late in self._flights.late(now):
             self._scheduler.late.arrived(late.attempt, late.exit, late.evidence, late.record, now)

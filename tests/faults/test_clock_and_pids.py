@@ -1,0 +1,127 @@
+"""Clocks that jump, process ids that come again, zombies that nobody reaps."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.launchers import processes
+from tests.faults.zygote import REPOSITORY
+from tests.integration.engine.site import ServerProcess, shell, until
+
+pytestmark = pytest.mark.slow
+HOUR = 3600
+
+#: A server whose wall clock is as many seconds off as a file says.
+CLOCK = """
+import sys, time
+path, real = sys.argv.pop(1), time.time
+def jumping():
+    with open(path) as file:
+        return real() + float(file.read())
+time.time = jumping
+from orchestrator.cli import main
+main()
+"""
+
+
+class JumpingServer(ServerProcess):
+    def popen(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        self.offset = self.folder / "offset"
+        self.set(0)
+        with (self.folder / "server.out").open("ab") as output:
+            argv = [sys.executable, "-c", CLOCK, str(self.offset), "serve", *arguments]
+            return subprocess.Popen(
+                argv, env=self.environment(), cwd=self.folder, stdout=output, stderr=output
+            )
+
+    def set(self, seconds: float) -> None:
+        temporary = self.offset.with_suffix(".new")
+        temporary.write_text(str(seconds))
+        temporary.replace(self.offset)
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["ahead", "back"])
+def test_a_clock_that_jumps_ends_nothing_and_holds_nothing_up(
+    tmp_path: Path, bytecode: Path, seconds: float
+) -> None:
+    workers = {"retry_backoff_seconds": 0.5, "default_timeout": 60}
+    server = JumpingServer(tmp_path / "site", {"workers": workers}, bytecode)
+    server.start()
+    try:
+        ready, gate = tmp_path / "ready", tmp_path / "gate"
+        wait = f"touch {ready}; until [ -e {gate} ]; do sleep 0.05; done; echo held"
+        again = "[ -e tried ] || { touch tried; exit 1; }; echo again"
+        tasks = [shell(wait), shell(again, retries=1), shell("echo next", depends_on=["t1"])]
+        tasks[0]["id"] = "t1"
+        job = server.submit("x", tasks, max_wall_seconds=HOUR / 2)
+        until(ready.exists, "it runs")
+        server.set(seconds)
+        other = server.run("begun after it", [shell("echo other")])
+        gate.touch()
+
+        ended = server.wait(job)
+
+        outputs = [row["output"] for row in ended["results"]["tasks"]]
+        assert (ended["status"], outputs) == ("completed", ["held", "again", "next"])
+        assert other["status"] == "completed"
+    finally:
+        server.stop()
+
+
+#: In a PID namespace of its own: the same number is given to two processes, one after the other.
+SAME_PID = """
+import os, signal, subprocess, sys
+from orchestrator.launchers import processes
+def sleeper():
+    return subprocess.Popen(["sleep", "60"])
+first = sleeper()
+found = processes.look_up(first.pid)
+first.kill(); first.wait()
+while processes.look_up(found.pid) is not None: pass
+# Ticks are hundredths of a second: the second process must not start in the same one.
+def uptime(): return float(open("/proc/uptime").read().split()[0])
+began = uptime()
+while uptime() < began + 0.05: pass
+with open("/proc/sys/kernel/ns_last_pid", "w") as file:
+    file.write(str(found.pid - 1))
+second = sleeper()
+assert second.pid == found.pid, (second.pid, found.pid)
+assert processes.start_ticks(second.pid) != found.ticks
+processes.send_signal(found, signal.SIGKILL)
+try:
+    second.wait(0.5)
+    print("killed")
+except subprocess.TimeoutExpired:
+    print("spared")
+second.kill(); second.wait()
+"""
+
+
+def test_a_process_with_the_pid_of_a_dead_one_is_never_signalled() -> None:
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", "--map-root-user"]
+    if subprocess.run([*argv, "true"], capture_output=True).returncode != 0:
+        pytest.skip("there are no user namespaces here")
+    python = [sys.executable, "-c", SAME_PID]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    done = subprocess.run([*argv, *python], env=env, capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout, done.returncode) == ("spared\n", 0), done.stderr
+
+
+def test_a_zombie_that_nobody_reaps_is_dead() -> None:
+    """What this tool runs under does not always reap what falls to it."""
+    pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        found = processes.look_up(pid)
+
+        assert found is not None and found.state == "Z"
+        assert not found.alive and processes.start_ticks(pid) is None
+    finally:
+        os.waitpid(pid, 0)
