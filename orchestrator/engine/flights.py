@@ -113,6 +113,7 @@ class Flights:
         flight = self._under_way.pop(attempt_id, None)
         if flight is not None:
             failpoints.reached("attempt: its end is known")
+            exit = _as_lost_unless_asked(exit)
             evidence = self._evidence(flight, exit)
             self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))
 
@@ -122,6 +123,13 @@ class Flights:
         except Exception as error:
             logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
             return Evidence(claimed_success=False, error=f"its result is unreadable: {error}")
+
+
+def _as_lost_unless_asked(exit: Exit) -> Exit:
+    """A stop that nobody signed comes from outside (the machine shuts down, say): no cancel."""
+    if exit.ended_by is not EndedBy.CANCEL or exit.stopped_by:
+        return exit
+    return replace(exit, ended_by=EndedBy.LOST, error="its shim was told to end from outside")
 
 
 def _id(key: WorkerKey, attempt: int) -> str:

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 SHUTDOWN, ORPHAN_LEASE = "shutdown", "orphan_lease"
 _WITH_THE_SERVER = {
     SHUTDOWN: "the server was stopped while it ran",
+    # A signal, which is how the shims of an earlier server are stopped, cannot say who sent it.
+    "": "its shim was told to end while it ran, and nobody had cancelled its job",
     ORPHAN_LEASE: "its server was gone for longer than workers.orphan_lease",
 }
 
@@ -61,9 +63,11 @@ def _take_up(
     lives = launcher.adopt(name, record)
     if not lives:
         exit = launcher.settle(name, record)
-        if _was_shut_down(exit) or exit.error == NEVER_BEGAN:
-            _give_back(scheduler, worker)
-        flights.ended(name, _as_lost(exit))
+        if scheduler.forest.job_of(worker).cancelled_by is None:
+            if _was_shut_down(exit) or exit.error == NEVER_BEGAN:
+                _give_back(scheduler, worker)
+            exit = _as_lost(exit)
+        flights.ended(name, exit)
     failpoints.reached("recovery: attempt taken up")
     logger.info("attempt found", extra={"attempt": name, "lives": lives})
 
