@@ -46,7 +46,7 @@ class JobManager:
     leaves_workers: bool
 
     def open(self) -> None:
-        """Take the workspace. Raise WorkspaceBusy or StoreError; nothing runs yet."""
+        """Take the workspace. Raise WorkspaceBusy, Unavailable or StoreError; nothing runs yet."""
         self.lock.acquire()
         try:
             _check_database(self.workspace)

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from orchestrator.core.errors import WorkspaceBusy
+from orchestrator.core.errors import Unavailable, WorkspaceBusy
 
 LOCK_NAME = "server.lock"
 #: The shim of a worker without a server looks at the lock by taking it for a moment.
@@ -21,9 +21,14 @@ class WorkspaceLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Raise WorkspaceBusy with the process that holds it."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        """Raise WorkspaceBusy with the process that holds it, Unavailable when it cannot be written."""
+        try:
+            handle = self._open()
+        except OSError as error:
+            raise Unavailable(
+                f"cannot write to the workspace {self._path.parent}: {error.strerror}; make it "
+                "writable, or set orchestrator.workspace_root to another directory"
+            ) from error
         if not _locked(handle):
             holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
@@ -34,6 +39,10 @@ class WorkspaceLock:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
+
+    def _open(self) -> int:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def release(self) -> None:
         if self._handle is not None:

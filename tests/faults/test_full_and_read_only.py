@@ -1,0 +1,163 @@
+"""A workspace without space, without inodes or without leave to write."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.local_jobs import root_jobs
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.site import shell, until
+
+pytestmark = pytest.mark.slow
+MakeDisk = Callable[..., Path]
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
+    """Directories on file systems of their own, which only root can make."""
+    with ExitStack() as made:
+
+        def make(*options: str) -> Path:
+            directory = tmp_path / "disk"
+            directory.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(directory)]
+            if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+                pytest.skip("a file system can be mounted by root only")
+            # Lazily: a failed test may have left a process with a file open there.
+            made.callback(subprocess.run, ["umount", "-l", str(directory)], check=True)
+            return directory
+
+        yield make
+
+
+def remounted(disk: Path, how: str) -> bool:
+    done = subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], capture_output=True)
+    return done.returncode == 0
+
+
+def site_on(disk: Path, folder: Path, zygote: Zygote) -> FaultSite:
+    """Nothing is held back by the mark below which nothing starts."""
+    settings = {"workspace_root": str(disk / "workspace")}
+    workers = {"max_retries": 0, "min_free_disk_bytes": 0}
+    site = FaultSite(folder, zygote, orchestrator=settings, workers=workers)
+    site.workspace = disk / "workspace"
+    return site
+
+
+def fill(disk: Path, name: str = "filler") -> Path:
+    filler = disk / name
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(2**16))
+    return filler
+
+
+def test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read(
+    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+) -> None:
+    disk = make_disk("size=40m")
+    site = site_on(disk, tmp_path / "site", zygote)
+    site.start()
+    job = site.run("x", [shell("echo here")])["job_id"]
+    site.kill()
+    (site.workspace / ".disk-reserve").unlink(missing_ok=True)
+    before = len(site.output())
+    filler = fill(disk)
+
+    process = site.popen("--port", "0")
+    until(lambda: process.poll() is not None or said_of_space(site, before), "it says so", 30)
+    process.kill()
+    process.wait(10)
+    listed = [each["job_id"] for each in root_jobs(site.workspace)]
+    filler.unlink()
+    site.ensure()
+
+    assert said_of_space(site, before), site.output()[before:]
+    assert listed == [job]
+    assert site.status(job)["status"] == "completed"
+    site.end()
+
+
+def said_of_space(site: FaultSite, before: int) -> bool:
+    said = site.output()[before:].lower()
+    return "space" in said or "disk" in said
+
+
+def test_without_inodes_a_job_waits_or_says_why_and_the_server_goes_on(
+    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+) -> None:
+    disk = make_disk("size=40m", "nr_inodes=200")
+    site = site_on(disk, tmp_path / "site", zygote)
+    site.start()
+    assert site.run("x", [shell("echo here")])["status"] == "completed"
+    fillers = []
+    with suppress(OSError):
+        while True:
+            fillers.append(disk / f"filler_{len(fillers)}")
+            fillers[-1].touch()
+
+    job = site.submit("y", [shell("echo there")])
+    ended = site.wait(job)
+    for each in fillers:
+        each.unlink(missing_ok=True)
+
+    [row] = ended["results"]["tasks"]
+    assert row["status"] == "failed" and "No space left" in row["reason"]
+    assert site.call("POST", f"/jobs/{job}/retry", {}).ok
+    assert site.wait(job)["status"] == "completed"
+    site.end()
+
+
+def test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read(
+    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+) -> None:
+    disk = make_disk("size=40m")
+    site = site_on(disk, tmp_path / "site", zygote)
+    site.start()
+    job = site.run("x", [shell("echo here")])["job_id"]
+    site.terminate()
+    before = len(site.output())
+    # Idle shims and the spawner end with their server, but after it.
+    until(lambda: remounted(disk, "ro"), "nothing is open there any more")
+
+    site.popen("--port", "0").wait(30)
+    said = site.output()[before:]
+    listed = [each["job_id"] for each in root_jobs(site.workspace)]
+    assert remounted(disk, "rw")
+    site.ensure()
+
+    assert str(disk) in said and "Traceback" not in said, said
+    assert listed == [job]
+    assert site.run("y", [shell("echo fine")])["status"] == "completed"
+    site.end()
+
+
+def test_a_worker_whose_directory_cannot_be_made_fails_with_the_cause(
+    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+) -> None:
+    disk = make_disk("size=40m")
+    site = site_on(disk, tmp_path / "site", zygote)
+    site.start()
+    gate = tmp_path / "gate"
+    wait = f"touch {gate}.ready; until [ -e {gate} ]; do sleep 0.02; done"
+    job = site.submit("x", [shell(wait, id="a"), shell("true", depends_on=["a"])])
+    until(Path(f"{gate}.ready").exists, "the first runs")
+    place = site.directory(job) / "depth_0"
+    subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
+        gate.touch()
+        ended = site.wait(job)
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+    first, second = ended["results"]["tasks"]
+    assert (first["status"], second["status"]) == ("success", "failed")
+    assert "Read-only file system" in second["reason"]
+    assert site.run("another", [shell("echo fine")])["status"] == "completed"
+    site.end()
