@@ -23,13 +23,19 @@ CALL = f"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\
 
 
 @pytest.fixture
-def server(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
+def fresh(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
+    """The thread for streams starts with the first of them: here there was none."""
     site = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 40})
     site.start()
-    # Everything that is opened at the first use of something is there.
-    assert site.run("x", [shell("true")] * 4)["status"] == "completed"
     yield site
     site.end()
+
+
+@pytest.fixture
+def server(fresh: FaultSite) -> FaultSite:
+    """Everything that is opened at the first use of something is there."""
+    assert fresh.run("x", [shell("true")] * 4)["status"] == "completed"
+    return fresh
 
 
 def pid_of(site: FaultSite) -> int:
@@ -142,11 +148,9 @@ def ended_of(answer: Answer) -> Answer | None:
 
 
 def test_without_a_thread_a_stream_is_a_503_and_later_it_is_there(
-    zygote: Zygote, tmp_path: Path
+    fresh: FaultSite, tmp_path: Path
 ) -> None:
-    # The thread for streams starts with the first of them.
-    server = FaultSite(tmp_path / "site", zygote)
-    server.start()
+    server = fresh
     job = server.submit("x", [shell(f"until [ -e {tmp_path}/gate ]; do sleep 0.05; done")])
     status = Path(f"/proc/{pid_of(server)}/status").read_text()
     virtual = int(status.split("VmSize:")[1].split()[0]) * 1024
@@ -162,4 +166,3 @@ def test_without_a_thread_a_stream_is_a_503_and_later_it_is_there(
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert server.wait(job)["status"] == "completed"
     assert server.events_of(job)[-1]["kind"] == "job_ended"
-    server.end()

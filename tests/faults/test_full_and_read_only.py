@@ -15,6 +15,7 @@ from tests.integration.engine.site import shell, until
 
 pytestmark = pytest.mark.slow
 MakeDisk = Callable[..., Path]
+MakeSite = Callable[..., tuple[FaultSite, Path]]
 
 
 @pytest.fixture
@@ -40,13 +41,23 @@ def remounted(disk: Path, how: str) -> bool:
     return done.returncode == 0
 
 
-def site_on(disk: Path, folder: Path, zygote: Zygote) -> FaultSite:
-    """Nothing is held back by the mark below which nothing starts."""
-    settings = {"workspace_root": str(disk / "workspace")}
-    workers = {"max_retries": 0, "min_free_disk_bytes": 0}
-    site = FaultSite(folder, zygote, orchestrator=settings, workers=workers)
-    site.workspace = disk / "workspace"
-    return site
+@pytest.fixture
+def make_site(make_disk: MakeDisk, tmp_path: Path, zygote: Zygote) -> Iterator[MakeSite]:
+    """A server with its workspace on such a disk; the mark below which nothing starts is 0."""
+    made: list[FaultSite] = []
+
+    def make(*options: str) -> tuple[FaultSite, Path]:
+        disk = make_disk(*options)
+        settings = {"workspace_root": str(disk / "workspace")}
+        workers = {"max_retries": 0, "min_free_disk_bytes": 0}
+        made.append(FaultSite(tmp_path / "site", zygote, orchestrator=settings, workers=workers))
+        made[-1].workspace = disk / "workspace"
+        made[-1].start()
+        return made[-1], disk
+
+    yield make
+    for site in made:
+        site.end()
 
 
 def fill(disk: Path, name: str = "filler") -> Path:
@@ -58,11 +69,9 @@ def fill(disk: Path, name: str = "filler") -> Path:
 
 
 def test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read(
-    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+    make_site: MakeSite, tmp_path: Path
 ) -> None:
-    disk = make_disk("size=40m")
-    site = site_on(disk, tmp_path / "site", zygote)
-    site.start()
+    site, disk = make_site("size=40m")
     job = site.run("x", [shell("echo here")])["job_id"]
     site.kill()
     (site.workspace / ".disk-reserve").unlink(missing_ok=True)
@@ -80,7 +89,6 @@ def test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read(
     assert said_of_space(site, before), site.output()[before:]
     assert listed == [job]
     assert site.status(job)["status"] == "completed"
-    site.end()
 
 
 def said_of_space(site: FaultSite, before: int) -> bool:
@@ -89,11 +97,9 @@ def said_of_space(site: FaultSite, before: int) -> bool:
 
 
 def test_without_inodes_a_job_waits_or_says_why_and_the_server_goes_on(
-    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+    make_site: MakeSite, tmp_path: Path
 ) -> None:
-    disk = make_disk("size=40m", "nr_inodes=200")
-    site = site_on(disk, tmp_path / "site", zygote)
-    site.start()
+    site, disk = make_site("size=40m", "nr_inodes=200")
     assert site.run("x", [shell("echo here")])["status"] == "completed"
     fillers = []
     with suppress(OSError):
@@ -110,15 +116,12 @@ def test_without_inodes_a_job_waits_or_says_why_and_the_server_goes_on(
     assert row["status"] == "failed" and "No space left" in row["reason"]
     assert site.call("POST", f"/jobs/{job}/retry", {}).ok
     assert site.wait(job)["status"] == "completed"
-    site.end()
 
 
 def test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read(
-    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+    make_site: MakeSite, tmp_path: Path
 ) -> None:
-    disk = make_disk("size=40m")
-    site = site_on(disk, tmp_path / "site", zygote)
-    site.start()
+    site, disk = make_site("size=40m")
     job = site.run("x", [shell("echo here")])["job_id"]
     site.terminate()
     before = len(site.output())
@@ -134,15 +137,12 @@ def test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read(
     assert str(disk) in said and "Traceback" not in said, said
     assert listed == [job]
     assert site.run("y", [shell("echo fine")])["status"] == "completed"
-    site.end()
 
 
 def test_a_worker_whose_directory_cannot_be_made_fails_with_the_cause(
-    make_disk: MakeDisk, tmp_path: Path, zygote: Zygote
+    make_site: MakeSite, tmp_path: Path
 ) -> None:
-    disk = make_disk("size=40m")
-    site = site_on(disk, tmp_path / "site", zygote)
-    site.start()
+    site, disk = make_site("size=40m")
     gate = tmp_path / "gate"
     wait = f"touch {gate}.ready; until [ -e {gate} ]; do sleep 0.02; done"
     job = site.submit("x", [shell(wait, id="a"), shell("true", depends_on=["a"])])
@@ -160,4 +160,3 @@ def test_a_worker_whose_directory_cannot_be_made_fails_with_the_cause(
     assert (first["status"], second["status"]) == ("success", "failed")
     assert "Read-only file system" in second["reason"]
     assert site.run("another", [shell("echo fine")])["status"] == "completed"
-    site.end()

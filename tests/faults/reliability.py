@@ -1,0 +1,109 @@
+"""``python -m tests.faults.reliability``: runs the fault table and writes docs/reliability.md.
+
+The page holds what the table says and what came of the tests that ran. It is written also when some
+fail; the exit code says so. ``-k`` and other options of pytest are not for here: a row whose tests
+did not run says that.
+"""
+
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.faults.row import Row
+from tests.faults.table import TABLE, tests_of_the_table
+
+REPOSITORY = Path(__file__).absolute().parents[2]
+PAGE = REPOSITORY / "docs" / "reliability.md"
+Results = Mapping[str, Counter[str]]
+
+HEAD = """# Reliability
+
+Each fault is made to happen, with real processes, files and servers, by the tests that are named:
+they are part of the suite. This page is written by `python -m tests.faults.reliability`, which runs
+them and notes what came of it; an everyday test says when it no longer agrees with the table
+(`tests/faults/table.py`).
+
+"""
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as place:
+        report = Path(place) / "results.xml"
+        code = run(report)
+        results = read_results(report)
+    PAGE.write_text(page(results), "utf-8")
+    print(f"{PAGE} is written; pytest ended with {code}", file=sys.stderr)
+    return code
+
+
+def run(report: Path) -> int:
+    tests = [f"tests/{each}" for each in tests_of_the_table()]
+    options = ["-q", "-n", "2", f"--junitxml={report}"]
+    argv = [sys.executable, "-m", "pytest", *options, *tests]
+    return subprocess.run(argv, cwd=REPOSITORY).returncode
+
+
+def read_results(report: Path) -> Results:
+    """By test, how many of its cases passed, failed and were skipped."""
+    results: dict[str, Counter[str]] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = test_of(case.get("classname", ""), case.get("name", ""))
+        results.setdefault(name, Counter())[outcome_of(case)] += 1
+    return results
+
+
+def test_of(classname: str, name: str) -> str:
+    """As the table names it; all cases of a class are those of the class."""
+    path, _, group = re.sub(r"^tests\.", "", classname).partition(".Test")
+    return f"{path.replace('.', '/')}.py::" + (f"Test{group}" if group else name.partition("[")[0])
+
+
+def outcome_of(case: ElementTree.Element) -> str:
+    kinds = {child.tag for child in case}
+    if kinds & {"failure", "error"}:
+        return "failed"
+    return "skipped" if "skipped" in kinds else "passed"
+
+
+def page(results: Results) -> str:
+    total = sum((results[each] for each in tests_of_the_table() if each in results), Counter())
+    ran = f"{platform.system()}, Python {platform.python_version()}"
+    lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n"]
+    lines += ["| # | fault | how it is injected | promise | result |\n", "| --- " * 5 + "|\n"]
+    lines += [f"{facts(row)} {result(row, results)} |\n" for row in TABLE]
+    lines += ["\n## The tests\n\n"]
+    lines += [f"{row.number}. {named(row)}\n" for row in TABLE]
+    return "".join(lines)
+
+
+def facts(row: Row) -> str:
+    """What the table says, without a result."""
+    texts = (str(row.number), row.fault, row.injection, row.promise)
+    return "".join(f"| {each.replace('|', '&#124;')} " for each in texts) + "|"
+
+
+def result(row: Row, results: Results) -> str:
+    if row.cannot_run:
+        return f"no test: {row.cannot_run}"
+    if any(test not in results for test in row.tests):
+        return "**not run**"
+    return in_words(sum((results[test] for test in row.tests), Counter()))
+
+
+def in_words(counts: Counter[str]) -> str:
+    order = ("failed", "passed", "skipped")
+    return ", ".join(f"{counts[kind]} {kind}" for kind in order if counts[kind]) or "**not run**"
+
+
+def named(row: Row) -> str:
+    return ", ".join(f"`{test}`" for test in row.tests) or "no test"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""The fault table: load, attacks, and what changes around the server."""
+
+from tests.faults.row import Row
+
+ROWS = (
+    Row(
+        number=36,
+        fault="readers of streams that do not read",
+        injection="sockets that are never read, and many of them",
+        promise="they are dropped; others and submissions are not delayed",
+        tests=(
+            "integration/api/test_hub.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
+            "integration/api/test_hub.py::test_streams_beyond_the_threads_leave_posts_answered",
+            "integration/api/test_hub.py::test_descriptors_return_after_many_streams",
+        ),
+    ),
+    Row(
+        number=37,
+        fault="1,000 submissions at once",
+        injection="50 threads, beyond the rate limit",
+        promise="each is accepted or told when to come again; none that was accepted is lost",
+        tests=(
+            "faults/test_keys_and_floods.py::test_of_a_thousand_submissions_at_once_none_is_lost",
+        ),
+    ),
+    Row(
+        number=38,
+        fault="calls from other sites",
+        injection="foreign Host, foreign Origin, text as JSON",
+        promise="refused before everything else",
+        tests=(
+            "unit/api/test_guard.py::test_other_names_are_refused_everywhere",
+            "unit/api/test_guard.py::test_calls_from_other_sites_are_refused",
+            "integration/api/test_hostile_requests.py::test_only_json_in_utf_8_is_taken",
+            "integration/api/test_hostile_requests.py::test_two_keys_or_two_hosts_are_none",
+        ),
+    ),
+    Row(
+        number=39,
+        fault="tricks with the files that a worker leaves",
+        injection="links, hard links, FIFOs, devices, exchanged directories, ..",
+        promise="nothing outside the worker's directory is read, and nothing blocks",
+        tests=(
+            "integration/engine/test_security.py::test_what_a_worker_plants_is_not_read",
+            (
+                "integration/engine/test_security.py::"
+                "test_a_directory_of_a_job_that_became_a_link_gives_nothing_away"
+            ),
+            (
+                "unit/engine/test_safety.py::"
+                "test_a_file_that_is_exchanged_all_the_time_is_never_read_through_a_link"
+            ),
+            "unit/engine/test_safety.py::test_no_spelling_of_a_path_reads_outside",
+        ),
+    ),
+    Row(
+        number=40,
+        fault="templates, HTML, Markdown and control sequences in a worker's words",
+        injection="hostile texts, found and made",
+        promise="inert in reports, pages, terminals and prompts",
+        tests=(
+            "unit/reports/test_reports_filters.py::test_a_workers_markdown_holds_nothing_active",
+            (
+                "unit/reports/test_reports_filters.py::"
+                "test_plain_text_has_no_controls_and_can_be_written"
+            ),
+            "unit/reports/test_reports_templates.py::test_text_of_a_worker_is_never_a_template",
+            "fuzz/test_text.py::test_what_stands_in_a_prompt_is_never_a_template",
+        ),
+    ),
+    Row(
+        number=41,
+        fault="secrets split across writes or encoded",
+        injection="every cut; base64, URL and JSON",
+        promise="never in logs, events, reports or streams",
+        tests=(
+            "unit/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
+            "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
+            (
+                "integration/engine/test_security.py::"
+                "test_a_key_that_a_worker_reports_is_masked_everywhere"
+            ),
+        ),
+    ),
+    Row(
+        number=42,
+        fault="keys that are dead, foreign or made up",
+        injection="each of them on every call there is",
+        promise="401, or 404 for what is not one's own",
+        tests=(
+            (
+                "faults/test_keys_and_floods.py::"
+                "test_keys_that_are_dead_foreign_or_made_up_open_nothing"
+            ),
+            "integration/engine/test_keys.py::test_a_key_dies_with_its_attempt",
+            "integration/engine/test_keys.py::test_a_worker_sees_its_own_subtree_and_nothing_else",
+        ),
+    ),
+    Row(
+        number=43,
+        fault="a webhook that leads into the own network",
+        injection="redirects, mapped addresses, rebinding names",
+        promise="refused",
+        cannot_run="there are no webhooks: the server calls no address",
+    ),
+    Row(
+        number=44,
+        fault="a worker that stands still or says nothing",
+        injection="SIGSTOP of the worker and of what it started",
+        promise="it ends when its time is over, with all that it started",
+        tests=(
+            (
+                "faults/test_odd_workers.py::"
+                "test_a_worker_that_stands_still_ends_when_its_time_is_over"
+            ),
+            "integration/launchers/test_launcher_stops.py::test_a_stopped_process_is_ended_too",
+        ),
+    ),
+    Row(
+        number=45,
+        fault="git: conflicts, dirty trees, locks left behind",
+        injection="scripted repositories",
+        promise=(
+            "rolled back to a checkpoint; other worktrees and the user's checkout are not touched"
+        ),
+        cannot_run="workers have no worktrees yet: nothing here writes to a repository",
+    ),
+    Row(
+        number=46,
+        fault="SIGTERM of the server, twice",
+        injection="signals",
+        promise="the first one ends in good order, the second one at once; both are safe",
+        tests=(
+            "faults/test_lifecycle.py::test_a_second_signal_ends_a_server_at_once",
+            "faults/test_lifecycle.py::test_workers_that_are_left_go_on_and_are_adopted",
+            (
+                "integration/engine/test_crashes.py::"
+                "test_a_stopped_server_stops_its_workers_and_runs_them_again"
+            ),
+        ),
+    ),
+    Row(
+        number=47,
+        fault="an upgrade while workers run",
+        injection="a database and running shims of the release before",
+        promise="they are taken over",
+        tests=(
+            "faults/test_upgrade.py::test_the_next_release_takes_over_what_runs",
+            "faults/test_upgrade.py::test_what_had_ended_is_there_as_it_was",
+            "faults/test_upgrade.py::test_a_running_attempt_without_its_shim_is_run_again",
+        ),
+    ),
+    Row(
+        number=48,
+        fault="PostgreSQL goes away and comes back",
+        injection="connections are cut off in the midst of jobs and commits",
+        promise="no run is lost or doubled",
+        tests=(
+            (
+                "integration/engine/test_postgresql.py::"
+                "test_connections_that_are_cut_off_lose_and_double_nothing"
+            ),
+            (
+                "integration/store/test_postgresql.py::"
+                "test_a_lost_connection_fails_one_save_and_no_read"
+            ),
+            (
+                "integration/store/test_postgresql.py::"
+                "test_a_change_whose_commit_was_not_answered_is_not_stored_twice"
+            ),
+        ),
+    ),
+    Row(
+        number=49,
+        fault="many faults for a long time",
+        injection=(
+            "random jobs with recursion and kills, by seed: seconds here, as long as one "
+            "likes with python -m tests.kills"
+        ),
+        promise="no job lost, none doubled, nothing left running",
+        tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),
+    ),
+)

@@ -1,0 +1,231 @@
+"""The fault table: crashes and processes."""
+
+from tests.faults.row import Row
+
+ROWS = (
+    Row(
+        number=1,
+        fault="kill -9 of the server, at any instant",
+        injection=(
+            "processes are killed at random, by seed; workers count their own starts and ends"
+        ),
+        promise="every accepted job ends as it would have, and none of its attempts runs twice",
+        tests=(
+            "faults/test_kills.py::test_no_kill_loses_or_doubles_work",
+            "integration/engine/test_crashes.py::test_a_killed_server_costs_no_work",
+            "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing",
+        ),
+    ),
+    Row(
+        number=2,
+        fault="kill -9 of the server during its recovery",
+        injection="a second crash so many failpoints after the first, one after the other",
+        promise="the job ends as without a crash",
+        tests=("faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing",),
+    ),
+    Row(
+        number=3,
+        fault="two ends of the server in a row",
+        injection="crash and orderly stop, in all pairs",
+        promise="the job ends as without them; what an orderly stop ended runs again",
+        tests=(
+            "faults/test_ends_in_a_row.py::test_two_ends_in_a_row_change_nothing",
+            (
+                "faults/test_ends_in_a_row.py::"
+                "test_a_shim_that_is_told_to_end_from_outside_is_no_cancel"
+            ),
+        ),
+    ),
+    Row(
+        number=4,
+        fault="kill -9 of a shim",
+        injection="the shim of a running worker is killed, its spawner too",
+        promise=(
+            "nothing of the worker stays alive; it is never a success; it runs again only "
+            "when its processes are dead"
+        ),
+        tests=(
+            (
+                "integration/launchers/test_launcher_crashes.py::"
+                "test_a_killed_shim_is_a_lost_attempt_with_a_tombstone"
+            ),
+            "integration/launchers/test_containment.py::test_nothing_escapes_a_killed_shim",
+            (
+                "integration/launchers/test_containment.py::"
+                "test_nothing_escapes_a_killed_shim_whose_spawner_was_killed"
+            ),
+            (
+                "faults/test_late_results.py::"
+                "test_a_late_result_is_taken_while_nothing_newer_has_started"
+            ),
+            (
+                "faults/test_late_results.py::"
+                "test_later_than_the_next_start_it_is_kept_as_salvage_and_named"
+            ),
+        ),
+    ),
+    Row(
+        number=5,
+        fault="crash between the record of a start and the start",
+        injection="failpoint after the commit",
+        promise="the worker starts once, after the restart",
+        tests=("faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",),
+    ),
+    Row(
+        number=6,
+        fault="crash between a worker's end and its commit",
+        injection="failpoints around the exit record and in the server",
+        promise="the exit code is not lost",
+        tests=(
+            "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing",
+            (
+                "integration/launchers/test_launcher_records.py::"
+                "test_a_record_that_was_written_but_not_renamed_counts"
+            ),
+        ),
+    ),
+    Row(
+        number=7,
+        fault="crash in the midst of a submission",
+        injection="failpoints around the commit; changes that break off",
+        promise="all of a submission is there, or nothing",
+        tests=(
+            "faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",
+            "contract/test_store.py::test_an_event_that_is_there_already_undoes_the_whole_change",
+            "contract/test_store.py::test_changing_what_does_not_exist_undoes_the_whole_change",
+        ),
+    ),
+    Row(
+        number=8,
+        fault="processes that detach themselves from a worker",
+        injection=(
+            "six ways, from a child to a daemon with an empty environment, in each mode of "
+            "containment"
+        ),
+        promise="none survives, and all are named in the report",
+        tests=(
+            "integration/launchers/test_containment.py::test_nothing_escapes_a_stop",
+            (
+                "integration/launchers/test_containment.py::"
+                "test_nothing_escapes_a_normal_end_and_all_are_named"
+            ),
+            (
+                "integration/launchers/test_containment.py::"
+                "test_all_of_this_holds_for_an_ordinary_user_too"
+            ),
+        ),
+    ),
+    Row(
+        number=9,
+        fault="a process that forks itself anew all the time",
+        injection="a program that forks every 100 microseconds",
+        promise="it is dead within seconds",
+        tests=(
+            (
+                "integration/launchers/test_containment.py::"
+                "test_a_process_that_forks_itself_anew_is_caught"
+            ),
+            (
+                "integration/launchers/test_containment.py::"
+                "test_a_killed_shim_leaves_no_process_that_forks_itself_anew"
+            ),
+        ),
+    ),
+    Row(
+        number=10,
+        fault="a worker that ignores SIGTERM",
+        injection="trap '' TERM",
+        promise="it is killed after its grace",
+        tests=(
+            (
+                "integration/launchers/test_launcher_stops.py::"
+                "test_what_ignores_a_stop_is_killed_after_its_grace"
+            ),
+        ),
+    ),
+    Row(
+        number=11,
+        fault="a worker that ends while its background child keeps its output open",
+        injection="sleep in the background",
+        promise="the worker ends at once, the child is stopped and named",
+        tests=(
+            (
+                "integration/launchers/test_launcher_stops.py::"
+                "test_a_background_child_does_not_keep_a_worker_from_ending"
+            ),
+            "integration/launchers/test_launcher_stops.py::test_nothing_escapes_a_normal_end",
+        ),
+    ),
+    Row(
+        number=12,
+        fault="much output that nobody reads",
+        injection="300 kB without a newline",
+        promise="the worker does not block, and the log has all of it",
+        tests=(
+            (
+                "integration/launchers/test_launcher_runs.py::"
+                "test_much_output_without_a_newline_is_kept"
+            ),
+        ),
+    ),
+    Row(
+        number=13,
+        fault="a line of 100 MB, invalid UTF-8, NULs, control sequences",
+        injection="head, tr, printf",
+        promise=(
+            "the log keeps them, answers and reports are valid text, the server's memory "
+            "stays bounded"
+        ),
+        tests=(
+            "faults/test_odd_workers.py::test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown",
+        ),
+    ),
+    Row(
+        number=14,
+        fault="a program that asks on standard input",
+        injection="read, and input() of Python",
+        promise="it ends at once instead of hanging, and its own words are in the result",
+        tests=(
+            (
+                "faults/test_odd_workers.py::"
+                "test_a_program_that_asks_ends_at_once_and_its_words_are_the_reason"
+            ),
+            (
+                "integration/launchers/test_launcher_runs.py::"
+                "test_without_a_file_standard_input_is_empty"
+            ),
+        ),
+    ),
+    Row(
+        number=15,
+        fault="a process id that comes again",
+        injection="ns_last_pid in a PID namespace of its own",
+        promise="a stranger is never signalled",
+        tests=(
+            (
+                "faults/test_clock_and_pids.py::"
+                "test_a_process_with_the_pid_of_a_dead_one_is_never_signalled"
+            ),
+            "integration/launchers/test_containment.py::test_processes_of_others_are_never_touched",
+        ),
+    ),
+    Row(
+        number=16,
+        fault="the clock jumps by an hour, ahead and back",
+        injection="the server's wall clock is shifted while a job runs",
+        promise="no time limit is hit by it, no retry waits for it, no process is mistaken",
+        tests=(
+            (
+                "faults/test_clock_and_pids.py::"
+                "test_a_clock_that_jumps_ends_nothing_and_holds_nothing_up"
+            ),
+        ),
+    ),
+    Row(
+        number=17,
+        fault="zombies that nobody reaps",
+        injection="a dead child whose parent does not wait",
+        promise="a zombie counts as dead",
+        tests=("faults/test_clock_and_pids.py::test_a_zombie_that_nobody_reaps_is_dead",),
+    ),
+)

@@ -1,0 +1,270 @@
+"""The fault table: what runs out, what is damaged, and jobs that go too far."""
+
+from tests.faults.row import Row
+
+ROWS = (
+    Row(
+        number=18,
+        fault="full disk: the state",
+        injection="a small file system in memory is filled while jobs run",
+        promise="nothing starts, everything is served, ends are stored, and it goes on by itself",
+        tests=(
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_itself"
+            ),
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_what_runs_on_a_full_disk_ends_with_its_end_stored"
+            ),
+            "integration/store/test_sqlite.py::test_a_full_disk_is_told_and_leaves_what_was_there",
+        ),
+    ),
+    Row(
+        number=19,
+        fault="full disk: a worker's log",
+        injection="a log on a full file system",
+        promise="exit code 0 with a lost log is no success",
+        tests=(
+            (
+                "integration/launchers/test_launcher_resources.py::"
+                "test_a_full_disk_loses_the_log_but_not_the_worker"
+            ),
+            "unit/core/test_outcome.py::test_each_row_of_the_table_decides_its_example",
+        ),
+    ),
+    Row(
+        number=20,
+        fault="start on a full disk",
+        injection="a full file system in memory",
+        promise=(
+            "it is said, jobs can be read with and without a server, and it goes on when "
+            "there is space"
+        ),
+        tests=(
+            (
+                "faults/test_full_and_read_only.py::"
+                "test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read"
+            ),
+            (
+                "integration/launchers/test_launcher_resources.py::"
+                "test_on_a_full_disk_nothing_starts_and_it_says_so"
+            ),
+        ),
+    ),
+    Row(
+        number=21,
+        fault="a workspace that cannot be written",
+        injection="read-only mounts of the workspace and of a directory of workers",
+        promise=(
+            "the server refuses to start with the path; a worker fails with the cause, others go on"
+        ),
+        tests=(
+            (
+                "faults/test_full_and_read_only.py::"
+                "test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read"
+            ),
+            (
+                "faults/test_full_and_read_only.py::"
+                "test_a_worker_whose_directory_cannot_be_made_fails_with_the_cause"
+            ),
+        ),
+    ),
+    Row(
+        number=22,
+        fault="no inode, descriptor or thread left",
+        injection="a file system with 200 inodes; prlimit on the running server",
+        promise=(
+            "503 with Retry-After, no worker fails for it, it recovers, and no descriptor is lost"
+        ),
+        tests=(
+            "faults/test_exhaustion.py::test_without_descriptors_it_answers_503_and_recovers",
+            "faults/test_exhaustion.py::test_waiting_for_descriptors_uses_no_processor",
+            "faults/test_exhaustion.py::test_no_worker_fails_because_descriptors_are_short",
+            (
+                "faults/test_exhaustion.py::"
+                "test_without_a_thread_a_stream_is_a_503_and_later_it_is_there"
+            ),
+            (
+                "faults/test_full_and_read_only.py::"
+                "test_without_inodes_a_job_waits_or_says_why_and_the_server_goes_on"
+            ),
+        ),
+    ),
+    Row(
+        number=23,
+        fault="a worker that uses too much memory",
+        injection="a program that allocates beyond workers.limits.memory",
+        promise=(
+            "it is ended with all that it started, the reason says so, and it is not tried again"
+        ),
+        tests=(
+            (
+                "integration/launchers/test_limits.py::"
+                "test_too_much_memory_ends_a_worker_with_all_it_started"
+            ),
+            (
+                "integration/engine/test_containment.py::"
+                "test_a_limit_that_was_hit_is_the_reason_and_is_not_tried_again"
+            ),
+            (
+                "integration/launchers/test_limits.py::"
+                "test_what_a_group_counted_says_which_limit_was_hit"
+            ),
+        ),
+    ),
+    Row(
+        number=24,
+        fault="a fork bomb in a worker",
+        injection="a bounded loop of forks",
+        promise="it is ended at workers.limits.processes; others are not affected",
+        tests=("integration/launchers/test_limits.py::test_too_many_processes_end_a_worker",),
+    ),
+    Row(
+        number=25,
+        fault="a log without end",
+        injection="output beyond workers.log_limit_bytes, files beyond workers.limits.file_size",
+        promise="the log is bounded, with its beginning and its end",
+        tests=(
+            (
+                "integration/launchers/test_launcher_runs.py::"
+                "test_beyond_its_limit_a_log_keeps_its_beginning_and_its_end"
+            ),
+            "integration/launchers/test_limits.py::test_too_large_a_file_ends_its_writer",
+        ),
+    ),
+    Row(
+        number=26,
+        fault="kill -9 while the database is written",
+        injection="a writer is killed again and again",
+        promise="no change that was acknowledged is lost, and the database is whole",
+        tests=(
+            "integration/store/test_sqlite.py::test_kill_9_loses_nothing_that_was_acknowledged",
+        ),
+    ),
+    Row(
+        number=27,
+        fault="damaged, empty or half-written files",
+        injection=(
+            "bytes are cut off and overwritten: database, exit records, status, server "
+            "record, lock, settings"
+        ),
+        promise="refused or worked around with the path; never read as empty",
+        tests=(
+            "faults/test_damaged_files.py::test_a_damaged_database_is_refused_and_left_as_it_is",
+            "faults/test_damaged_files.py::test_a_damaged_server_record_is_told_of_and_replaced",
+            (
+                "faults/test_damaged_files.py::"
+                "test_a_damaged_status_file_is_told_of_and_the_others_are_listed"
+            ),
+            "faults/test_damaged_files.py::test_a_half_written_lock_file_holds_no_server_up",
+            (
+                "integration/launchers/test_launcher_records.py::"
+                "test_a_half_written_record_is_a_dead_attempt"
+            ),
+            (
+                "integration/launchers/test_launcher_records.py::"
+                "test_a_record_that_is_garbage_is_told_with_its_path"
+            ),
+        ),
+    ),
+    Row(
+        number=28,
+        fault="a second server on the same workspace",
+        injection="two are started",
+        promise="the second one is refused and names the first",
+        tests=(
+            (
+                "integration/engine/test_crashes.py::"
+                "test_a_second_server_is_refused_and_told_who_holds_the_workspace"
+            ),
+        ),
+    ),
+    Row(
+        number=29,
+        fault="recursion with fewer slots than levels",
+        injection="one slot, five levels; one slot, a wide and deep tree",
+        promise="no deadlock",
+        tests=(
+            "integration/engine/test_recursion.py::test_one_slot_is_enough_for_five_levels",
+            (
+                "unit/core/test_scheduler_stories.py::"
+                "test_one_worker_at_a_time_is_enough_for_a_wide_and_deep_tree"
+            ),
+            "unit/core/test_scheduler_properties.py::TestRandomStories",
+        ),
+    ),
+    Row(
+        number=30,
+        fault="a recursion bomb",
+        injection="every worker starts child jobs until it is refused",
+        promise="it stops at the exact limits with 422, and the root job ends",
+        tests=(
+            "integration/engine/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
+            (
+                "integration/engine/test_limits.py::"
+                "test_a_deeper_bomb_stops_at_the_descendants_of_its_root"
+            ),
+        ),
+    ),
+    Row(
+        number=31,
+        fault="a cycle of child jobs",
+        injection="a descendant asks for what an ancestor was asked",
+        promise="refused",
+        tests=(
+            "integration/engine/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
+            "integration/engine/test_limits.py::test_a_worker_cannot_hand_on_its_own_task_as_it_is",
+        ),
+    ),
+    Row(
+        number=32,
+        fault="a cancel in the midst of a tree",
+        injection="random stories of the scheduler; a real tree of three levels",
+        promise="no descendant runs after its grace, and no new child job is taken in",
+        tests=(
+            (
+                "integration/engine/test_cancel_and_retry.py::"
+                "test_cancelling_a_tree_stops_every_process_of_it"
+            ),
+            (
+                "unit/core/test_scheduler_stopping.py::"
+                "test_a_child_job_that_slips_in_after_the_cancel_is_stopped_with_its_parent"
+            ),
+            "unit/core/test_scheduler_properties.py::TestRandomStories",
+        ),
+    ),
+    Row(
+        number=33,
+        fault="a parent that is killed while it waits for its child job",
+        injection="kill -9 of its process",
+        promise="its child jobs are cancelled, and nothing of them is left",
+        tests=(
+            (
+                "faults/test_odd_workers.py::"
+                "test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled"
+            ),
+            (
+                "unit/core/test_scheduler_endings.py::"
+                "test_a_failed_parent_stops_its_child_jobs_and_ends_after_them"
+            ),
+        ),
+    ),
+    Row(
+        number=34,
+        fault="a large job before a small one",
+        injection="200 tasks, then one",
+        promise="the small one starts within a few slots",
+        tests=(
+            "integration/engine/test_load.py::test_a_small_job_does_not_wait_for_a_big_one",
+            "unit/core/test_scheduler_stories.py::test_two_root_jobs_share_the_slots_fairly",
+        ),
+    ),
+    Row(
+        number=35,
+        fault="the same submission again",
+        injection="one Idempotency-Key, ten times at once",
+        promise="one job",
+        tests=("integration/engine/test_limits.py::test_one_idempotency_key_makes_one_job",),
+    ),
+)

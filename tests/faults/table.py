@@ -1,0 +1,17 @@
+"""The fault table: every fault that is injected, what is promised, and the tests that prove it.
+
+``python -m tests.faults.reliability`` runs them and writes docs/reliability.md.
+"""
+
+from tests.faults import rows_of_attacks, rows_of_crashes, rows_of_resources
+from tests.faults.row import Row
+
+TABLE: tuple[Row, ...] = (*rows_of_crashes.ROWS, *rows_of_resources.ROWS, *rows_of_attacks.ROWS)
+
+#: Rows that may do without a test.
+MOST_WITHOUT_TEST = 4
+
+
+def tests_of_the_table() -> list[str]:
+    """Each once, in the order of the table."""
+    return list(dict.fromkeys(test for row in TABLE for test in row.tests))

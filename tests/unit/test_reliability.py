@@ -1,0 +1,57 @@
+"""The fault table is whole, its tests exist, and docs/reliability.md agrees with it."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.faults.reliability import PAGE, REPOSITORY, facts, named, page
+from tests.faults.row import Row
+from tests.faults.table import MOST_WITHOUT_TEST, TABLE, tests_of_the_table
+
+TESTS = REPOSITORY / "tests"
+PAGE_TEXT = PAGE.read_text("utf-8")
+
+
+@cache
+def defined_in(path: Path) -> frozenset[str]:
+    """Names of the tests, and of what hypothesis makes of its machines."""
+    found = {node.name for node in ast.parse(path.read_text()).body if hasattr(node, "name")}
+    assigned = re.findall(r"^(Test\w+) = ", path.read_text(), re.MULTILINE)
+    return frozenset({*found, *assigned})
+
+
+def test_all_49_rows_are_there() -> None:
+    assert [row.number for row in TABLE] == list(range(1, 50))
+    assert all(row.fault and row.injection and row.promise for row in TABLE)
+
+
+def test_every_row_has_a_test_or_says_why_not() -> None:
+    without = [row.number for row in TABLE if not row.tests]
+
+    assert all(bool(row.tests) != bool(row.cannot_run) for row in TABLE)
+    assert len(without) <= MOST_WITHOUT_TEST
+
+
+@pytest.mark.parametrize("test", tests_of_the_table())
+def test_every_test_of_the_table_exists(test: str) -> None:
+    path, _, name = test.partition("::")
+
+    assert (TESTS / path).is_file() and name in defined_in(TESTS / path)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: str(row.number))
+def test_the_page_says_what_the_table_says(row: Row) -> None:
+    [line] = [line for line in PAGE_TEXT.splitlines() if line.startswith(f"| {row.number} |")]
+    result = line.removeprefix(facts(row)).strip(" |")
+
+    assert line.startswith(facts(row)), "run python -m tests.faults.reliability"
+    assert f"{row.number}. {named(row)}\n" in PAGE_TEXT
+    assert "not run" not in result and "failed" not in result
+    assert row.cannot_run or re.match(r"\d+ passed", result), result
+
+
+def test_a_row_whose_tests_did_not_run_says_so() -> None:
+    assert page({}).count("**not run**") == 1 + sum(bool(row.tests) for row in TABLE)
