@@ -1,10 +1,10 @@
 """How much has ended in the last minute."""
 
-import time
 from collections import deque
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.ports import Change
+from orchestrator.engine import clock
 
 WINDOW_SECONDS = 60.0
 _COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_ended"}
@@ -20,10 +20,10 @@ class Rates:
         for event in change.events:
             if event.kind in _COUNTED:
                 self._ends[_COUNTED[event.kind]].append(event.at)
-        self._forget(time.time())
+        self._forget(clock.now())
 
     def per_minute(self) -> dict[str, int]:
-        since = time.time() - WINDOW_SECONDS
+        since = clock.now() - WINDOW_SECONDS
         return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
 
     def _forget(self, now: float) -> None:

@@ -142,7 +142,7 @@ def test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read(
 def test_a_worker_whose_directory_cannot_be_made_fails_with_the_cause(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
-    site, disk = make_site("size=40m")
+    site, _ = make_site("size=40m")
     gate = tmp_path / "gate"
     wait = f"touch {gate}.ready; until [ -e {gate} ]; do sleep 0.02; done"
     job = site.submit("x", [shell(wait, id="a"), shell("true", depends_on=["a"])])
