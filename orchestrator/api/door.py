@@ -12,7 +12,7 @@ from waitress import wasyncore
 from orchestrator.api.problems import unavailable
 
 #: At most so many are kept, and never more than this share of all.
-MOST_KEPT, KEPT_SHARE = 256, 4
+MOST_KEPT, KEPT_SHARE = 128, 4
 #: While not even one can be refused, the server's loop must not spin.
 PAUSE_SECONDS = 0.05
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)

@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tests.faults.row import Row
-from tests.faults.table import TABLE, tests_of_the_table
+from tests.faults.table import TABLE, all_tests
 
 REPOSITORY = Path(__file__).absolute().parents[2]
 PAGE = REPOSITORY / "docs" / "reliability.md"
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def run(report: Path) -> int:
-    tests = [f"tests/{each}" for each in tests_of_the_table()]
+    tests = [f"tests/{each}" for each in all_tests()]
     options = ["-q", "-n", "2", f"--junitxml={report}"]
     argv = [sys.executable, "-m", "pytest", *options, *tests]
     return subprocess.run(argv, cwd=REPOSITORY).returncode
@@ -72,7 +72,7 @@ def outcome_of(case: ElementTree.Element) -> str:
 
 
 def page(results: Results) -> str:
-    total = sum((results[each] for each in tests_of_the_table() if each in results), Counter())
+    total = sum((results[each] for each in all_tests() if each in results), Counter())
     ran = f"{platform.system()}, Python {platform.python_version()}"
     lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n"]
     lines += ["| # | fault | how it is injected | promise | result |\n", "| --- " * 5 + "|\n"]

@@ -12,6 +12,6 @@ TABLE: tuple[Row, ...] = (*rows_of_crashes.ROWS, *rows_of_resources.ROWS, *rows_
 MOST_WITHOUT_TEST = 4
 
 
-def tests_of_the_table() -> list[str]:
+def all_tests() -> list[str]:
     """Each once, in the order of the table."""
     return list(dict.fromkeys(test for row in TABLE for test in row.tests))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.reliability import PAGE, REPOSITORY, facts, named, page
 from tests.faults.row import Row
-from tests.faults.table import MOST_WITHOUT_TEST, TABLE, tests_of_the_table
+from tests.faults.table import MOST_WITHOUT_TEST, TABLE, all_tests
 
 TESTS = REPOSITORY / "tests"
 PAGE_TEXT = PAGE.read_text("utf-8")
@@ -35,7 +35,7 @@ def test_every_row_has_a_test_or_says_why_not() -> None:
     assert len(without) <= MOST_WITHOUT_TEST
 
 
-@pytest.mark.parametrize("test", tests_of_the_table())
+@pytest.mark.parametrize("test", all_tests())
 def test_every_test_of_the_table_exists(test: str) -> None:
     path, _, name = test.partition("::")
 
