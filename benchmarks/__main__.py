@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dispatch, efficiency, growth, latency, memory, restart, scripts, streams
+from benchmarks import dispatch, efficiency, growth, latency, load, memory, restart, scripts, streams
 from benchmarks.figures import Findings
 from benchmarks.options import Options
 
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "dispatch": ("Dispatch: short workers, durable and logged", dispatch.measure),
     "latency": ("Latency while clients poll", latency.measure),
     "streams": ("Event streams", streams.measure),
+    "load": ("Load: parked connections and a burst of submissions", load.measure),
     "efficiency": ("Parallel efficiency", efficiency.measure),
     "memory": ("Memory", memory.measure),
     "growth": ("Cost of a worker by size of job", growth.measure),

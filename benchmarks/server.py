@@ -56,9 +56,9 @@ class Client:
 class Server:
     """A running server; ``directory`` holds all that it writes."""
 
-    def __init__(self, directory: Path, slots: int) -> None:
+    def __init__(self, directory: Path, slots: int, settings: Mapping[str, str]) -> None:
         self._directory = directory
-        self._slots = slots
+        self._environment = _environment(directory, slots, settings)
         (directory / "project").mkdir()
         self.url = ""
         self.restart()
@@ -70,7 +70,7 @@ class Server:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", "0"],
                 cwd=directory,
-                env=_environment(directory, self._slots),
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -115,9 +115,14 @@ class Server:
 
 
 @contextmanager
-def running_server(slots: int, parent: Path | None = None) -> Iterator[Server]:
-    """A server with ``slots`` slots in an empty directory under ``parent``."""
-    server = Server(place(parent), slots)
+def running_server(
+    slots: int, parent: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A server with ``slots`` slots in an empty directory under ``parent``.
+
+    ``settings`` go before those of all benchmarks; a name is like API__THREADS.
+    """
+    server = Server(place(parent), slots, settings or {})
     try:
         server.wait_until_ready()
         yield server
@@ -125,7 +130,7 @@ def running_server(slots: int, parent: Path | None = None) -> Iterator[Server]:
         server.stop()
 
 
-def _environment(directory: Path, slots: int) -> Mapping[str, str]:
+def _environment(directory: Path, slots: int, changes: Mapping[str, str]) -> Mapping[str, str]:
     """Every setting that counts is given, so that the config.yaml of the folder does not."""
     kept = {name: value for name, value in os.environ.items() if "ORCHESTRATOR_" not in name}
     settings = {
@@ -141,7 +146,7 @@ def _environment(directory: Path, slots: int) -> Mapping[str, str]:
         "LIMITS__SUBMISSIONS_PER_MINUTE": "null",
         "LIMITS__MAX_WORKERS": str(max(100, slots)),
     }
-    given = {f"ORCHESTRATOR_{name}": value for name, value in settings.items()}
+    given = {f"ORCHESTRATOR_{name}": value for name, value in {**settings, **changes}.items()}
     return {**kept, **given, "PYTHONPATH": str(FOLDER)}
 
 
