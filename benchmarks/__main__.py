@@ -12,7 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import dispatch, efficiency, growth, latency, load, memory, restart, scripts, streams
+from benchmarks import (
+    dispatch,
+    efficiency,
+    growth,
+    latency,
+    load,
+    memory,
+    restart,
+    scripts,
+    streams,
+)
 from benchmarks.figures import Findings
 from benchmarks.options import Options
 

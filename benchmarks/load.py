@@ -46,7 +46,7 @@ def _parked(options: Options) -> Findings:
         with_waiting = memory(server.pid).rss
         figures, notes = _watch(server, options)
         growth = (memory(server.pid).rss - at_rest) / MIB
-        lost = waiting - _count_waiting(client, job_id)
+        lost = waiting - _count_waiting(client)
         client.cancel(job_id)
     return Findings(
         figures=[
@@ -69,6 +69,7 @@ def _warm_up(server: Server, client: Client) -> None:
     job_id = _start_waiting(client, 1)
     streams.delays_at(server, 2, 1)
     client.cancel(job_id)
+    until(lambda: _count_waiting(client) == 0, "nobody waits", 60)
 
 
 def _start_waiting(client: Client, count: int) -> str:
@@ -79,13 +80,12 @@ def _start_waiting(client: Client, count: int) -> str:
         'exec orchestrator spawn "of $ORCHESTRATOR_WORKER_ID" --tasks tasks.json --wait'
     )
     job_id = client.submit(body_of(["/bin/bash", "-c", spawn], count, count))
-    until(lambda: _count_waiting(client, job_id) == count, f"{count} workers wait", 180)
+    until(lambda: _count_waiting(client) == count, f"{count} workers wait", 180)
     return job_id
 
 
-def _count_waiting(client: Client, job_id: str) -> int:
-    workers = client.get(f"/jobs/{job_id}")["workers"]
-    return sum(worker["status"] == "waiting" for worker in workers)
+def _count_waiting(client: Client) -> int:
+    return int(client.get("/stats")["workers"].get("waiting", 0))
 
 
 def _watch(server: Server, options: Options) -> tuple[Sequence[Figure], Sequence[str]]:

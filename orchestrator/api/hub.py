@@ -106,7 +106,10 @@ class Hub:
     def call_soon(self, call: Callable[[], None], owner: Parked | None = None) -> None:
         """Run ``call`` in the hub's thread, for ``owner``. Called from any thread."""
         self._calls.append((call, owner))
-        self._wake()
+        # The hub looks by itself before it sleeps: with hundreds of streams each event would cost
+        # as many wake-ups as pieces.
+        if threading.current_thread() is not self._thread:
+            self._wake()
 
     def call_after(
         self, seconds: float, call: Callable[[], None], owner: Parked, align: float = 0.0
@@ -197,7 +200,7 @@ class Hub:
             self._release()
 
     def _turn(self) -> None:
-        for key, mask in self._selector.select(self._next_timer_seconds()):
+        for key, mask in self._selector.select(self._idle_seconds()):
             if key.data is None:
                 self._drain_waker()
             else:
@@ -206,7 +209,9 @@ class Hub:
         self._spread()
         self._run_timers()
 
-    def _next_timer_seconds(self) -> float | None:
+    def _idle_seconds(self) -> float | None:
+        if self._calls:
+            return 0.0
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
 
     def _drain_waker(self) -> None:
