@@ -87,6 +87,9 @@ class Server:
         self._map: dict[int, Any] = {}
         self._running = False
         self._closing = threading.Event()
+        #: Held while the loop is woken: its trigger is a descriptor, which must not be closed and
+        #: be another's by then. Reentrant, for a signal handler.
+        self._waking = threading.RLock()
         self._stopped = threading.Event()
         self._dispatcher = ThreadedTaskDispatcher()
         self._dispatcher.set_thread_count(how["threads"])
@@ -125,10 +128,12 @@ class Server:
         """Stop serving. Idempotent; may be called by a signal handler and from any thread."""
         if self._closing.is_set():
             return
-        self._closing.set()
-        if self._running:
-            self._listeners[0].pull_trigger()
-        else:
+        with self._waking:
+            # The loop may see it by itself, and be done before it is woken.
+            self._closing.set()
+            if self._running and not self._stopped.is_set():
+                self._listeners[0].pull_trigger()
+        if not self._running:
             self._shut_down()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -154,10 +159,11 @@ class Server:
         while stopping.is_alive():
             self._turn(0.05)
         self._flush()
-        wasyncore.close_all(self._map)
-        for listener in self._listeners:
-            listener.trigger.close()
-        self._stopped.set()
+        with self._waking:
+            wasyncore.close_all(self._map)
+            for listener in self._listeners:
+                listener.trigger.close()
+            self._stopped.set()
 
     def _flush(self) -> None:
         """Send what is answered already."""

@@ -107,6 +107,31 @@ def test_no_thread_is_left_after_a_close(service: FakeService) -> None:
     eventually(lambda: not set(threading.enumerate()) - before, "all threads have ended")
 
 
+class _SlowToSet(threading.Event):
+    """Gives the loop the time to see it and to come to its end."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        super().__init__()
+        self._stopped = stopped
+
+    def set(self) -> None:
+        if not self.is_set():
+            super().set()
+            self._stopped.wait(3)
+
+
+def test_a_loop_that_ends_by_itself_is_not_woken_by_a_closed_descriptor(
+    service: FakeService,
+) -> None:
+    server = serve(create_app(service), host="127.0.0.1", port=0, threads=2)
+    server._closing = _SlowToSet(server._stopped)
+    server.start()
+
+    server.close()
+
+    assert server.wait(10)
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status", "kind", "detail"),
     [
