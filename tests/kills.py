@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -53,16 +54,66 @@ class Figures:
         )
 
 
+class Killer:
+    """Kills processes of a site; the one who has it says when, and what."""
+
+    def __init__(self, site: FaultSite, rng: random.Random, jobs: list[str]) -> None:
+        """``jobs`` are those in flight, now and later."""
+        self._site = site
+        self._random = rng
+        self._jobs = jobs
+        self.kills: Counter[str] = Counter()
+
+    def kill(self, kinds: Sequence[Victim]) -> Collection[Victim]:
+        """Those of which there was one. All at once: what dies first must not be noticed by
+        what dies with it."""
+        found = {kind: pid for kind in kinds if (pid := self._find(kind))}
+        for kind, pid in found.items():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.kills[kind] += 1
+        return found.keys()
+
+    def kill_at_start(self) -> None:
+        """Once more, before the server that follows is ready."""
+        self._site.begin()
+        time.sleep(self._random.uniform(0.0, 0.5))
+        assert self._site.process is not None
+        self._site.process.kill()
+        self.kills[Victim.SERVER] += 1
+
+    def _find(self, kind: Victim) -> int | None:
+        process = self._site.process
+        if kind is Victim.SHIM:
+            return self._random.choice(self._shims() or [0]) or None
+        if process is None or process.poll() is not None:
+            return None
+        children = processes.children(process.pid) if kind is Victim.SPAWNER else [process.pid]
+        return children[0] if children else None
+
+    def _shims(self) -> list[int]:
+        """Those at work, as they say it themselves."""
+        found = []
+        for job in self._jobs:
+            for run in (self._site.directory(job) / "attempts").glob("*.run"):
+                with suppress(OSError, ValueError, KeyError):
+                    holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
+                    if processes.start_ticks(holder["shim"]) == holder["shim_start"]:
+                        found.append(int(holder["shim"]))
+        return sorted(found)
+
+
 class Kills:
     def __init__(self, folder: Path, zygote: Zygote, seed: int) -> None:
         self._random = random.Random(seed)
         self._site = FaultSite(folder, zygote)
         self._site.most_starts = sys.maxsize
-        self.figures = Figures()
         #: Jobs in flight, and those of them during which a shim was killed.
         self._jobs: list[str] = []
         self._touched: set[str] = set()
         self._submitted = 0
+        self._killer = Killer(self._site, self._random, self._jobs)
+        self.figures = Figures(self._killer.kills)
 
     def run(self, seconds: float) -> Figures:
         self._site.ensure()
@@ -88,44 +139,11 @@ class Kills:
 
     def _kill(self) -> None:
         kinds = self._random.sample(list(Victim), self._random.choice((1, 1, 2)))
-        found = {kind: pid for kind in kinds if (pid := self._find(kind))}
-        # All at once: what dies first must not be noticed by what dies with it.
-        for kind, pid in found.items():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                self.figures.kills[kind] += 1
-        if Victim.SHIM in found:
+        killed = self._killer.kill(kinds)
+        if Victim.SHIM in killed:
             self._touched |= set(self._jobs)
-        if Victim.SERVER in found and self._random.random() < 0.5:
-            self._kill_at_start()
-
-    def _kill_at_start(self) -> None:
-        """Once more, before the server that follows is ready."""
-        self._site.begin()
-        time.sleep(self._random.uniform(0.0, 0.5))
-        assert self._site.process is not None
-        self._site.process.kill()
-        self.figures.kills[Victim.SERVER] += 1
-
-    def _find(self, kind: Victim) -> int | None:
-        process = self._site.process
-        if kind is Victim.SHIM:
-            return self._random.choice(self._shims() or [0]) or None
-        if process is None or process.poll() is not None:
-            return None
-        children = processes.children(process.pid) if kind is Victim.SPAWNER else [process.pid]
-        return children[0] if children else None
-
-    def _shims(self) -> list[int]:
-        """Those at work, as they say it themselves."""
-        found = []
-        for job in self._jobs:
-            for run in (self._site.directory(job) / "attempts").glob("*.run"):
-                with suppress(OSError, ValueError, KeyError):
-                    holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
-                    if processes.start_ticks(holder["shim"]) == holder["shim_start"]:
-                        found.append(int(holder["shim"]))
-        return sorted(found)
+        if Victim.SERVER in killed and self._random.random() < 0.5:
+            self._killer.kill_at_start()
 
     def _collect(self) -> None:
         self._site.ensure()

@@ -1,0 +1,272 @@
+"""``python tests/soak.py --minutes N --seed S``: everything at once, for as long as you like.
+
+Jobs of all kinds (``tests.soaking.kinds``), hostile ones and ones that are cancelled among them,
+while server, spawner and shims are killed and the disk runs full. Each job is judged at its end;
+every few seconds nothing is submitted until all have ended, and what must hold then is checked
+(``tests.soaking.invariants``). In the second half no server is killed, so that a leak shows.
+The disk is a small one of its own, which only root can mount; without it, it does not run full.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
+
+from orchestrator.launchers import processes
+from tests.faults.site import ENDED, FaultSite, check
+from tests.faults.zygote import Zygote
+from tests.kills import Killer, Victim
+from tests.soaking.invariants import Held, complaints_of_job, complaints_of_store
+from tests.soaking.kinds import KINDS, Kind
+
+#: Root jobs in flight at the same time.
+AT_ONCE = 5
+PAUSES = (0.05, 0.4)
+#: Seconds between two moments at which all is quiet.
+CYCLE_SECONDS = 8.0
+#: Within this each job ends, and what is written after its end is there.
+WITHIN, SETTLED_WITHIN = 120.0, 20.0
+DISK_MIB = 512
+#: What happens after each pause, and how often compared with the others.
+HAPPENINGS = {"nothing": 20, "shim": 4, "spawner": 2, "server": 2, "two of them": 1, "disk": 1}
+
+
+@dataclass
+class Figures:
+    kills: Counter[str] = field(default_factory=Counter)
+    jobs: Counter[str] = field(default_factory=Counter)
+    full_disks: int = 0
+    quiet_moments: int = 0
+    held: list[Held] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        kills = ", ".join(f"{kind} {times}" for kind, times in sorted(self.kills.items()))
+        jobs = ", ".join(f"{kind} {times}" for kind, times in sorted(self.jobs.items()))
+        return (
+            f"jobs {self.jobs.total()} ({jobs}); kills {self.kills.total()} ({kills or 'none'}); "
+            f"full disks {self.full_disks}; quiet moments {self.quiet_moments}; "
+            f"{_growth(self.held)}; wrong {len(self.wrong)}"
+        )
+
+
+def _growth(held: list[Held]) -> str:
+    """Of the server that lived longest, from its first quiet moment to its last."""
+    lives = [[each for each in held if each.pid == pid] for pid in {each.pid for each in held}]
+    if not lives:
+        return "no server was looked at"
+    life = max(lives, key=len)
+    first, last = life[0], life[-1]
+    return (
+        f"the server that lived longest: descriptors {first.descriptors} to {last.descriptors}, "
+        f"threads {first.threads} to {last.threads}, "
+        f"MiB {first.bytes / 2**20:.1f} to {last.bytes / 2**20:.1f}"
+    )
+
+
+@dataclass
+class Flight:
+    """A root job that has not been judged yet."""
+
+    kind: str
+    submitted_at: float
+    cancel_at: float = float("inf")
+
+    @property
+    def rules(self) -> Kind:
+        return KINDS[self.kind]
+
+
+class Soak:
+    def __init__(self, folder: Path, zygote: Zygote, seed: int, disk: Path | None) -> None:
+        self._random = random.Random(seed)
+        self._disk = disk
+        place = {"orchestrator": {"workspace_root": str((disk or folder) / "workspace")}}
+        self._site = FaultSite(
+            folder,
+            zygote,
+            workers={"retry_backoff_seconds": 0.01, "min_free_disk_bytes": 16 * 2**20},
+            **place,
+        )
+        self._site.workspace = (disk or folder) / "workspace"
+        self._site.most_starts = sys.maxsize
+        self._flights: dict[str, Flight] = {}
+        self._in_flight: list[str] = []
+        #: Jobs during which a shim was killed: nobody knows how its attempt ended.
+        self._touched: set[str] = set()
+        self._accepted: set[str] = set()
+        self._first: dict[int, Held] = {}
+        self._killer = Killer(self._site, self._random, self._in_flight)
+        self.figures = Figures(self._killer.kills)
+
+    def run(self, seconds: float) -> Figures:
+        began = time.monotonic()
+        self._site.ensure()
+        try:
+            while (passed := time.monotonic() - began) < seconds:
+                self._cycle(min(CYCLE_SECONDS, seconds - passed), passed < seconds / 2)
+                self._be_quiet()
+        finally:
+            self._site.end()
+        return self.figures
+
+    def _cycle(self, seconds: float, servers_die: bool) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self._fill()
+            time.sleep(self._random.uniform(*PAUSES))
+            self._happen(servers_die)
+            self._collect()
+
+    def _fill(self) -> None:
+        while len(self._flights) < AT_ONCE:
+            kind = self._random.choice(list(KINDS))
+            flight = Flight(kind, time.monotonic())
+            tasks = flight.rules.tasks(self._site, self._random)
+            job = self._site.submit_once(tasks, f"{kind} {len(self._accepted)}")
+            if flight.rules.cancelled:
+                flight.cancel_at = time.monotonic() + self._random.uniform(0, 3)
+            self._accepted.add(job)
+            self._in_flight.append(job)
+            self._flights[job] = flight
+
+    def _happen(self, servers_die: bool) -> None:
+        [what] = self._random.choices(list(HAPPENINGS), list(HAPPENINGS.values()))
+        if what == "disk" and self._disk is not None:
+            self._fill_disk(self._disk, servers_die)
+        elif what == "two of them":
+            self._kill(self._random.sample(list(Victim), 2), servers_die)
+        elif what in tuple(Victim):
+            self._kill([Victim(what)], servers_die)
+
+    def _kill(self, kinds: list[Victim], servers_die: bool) -> None:
+        killed = self._killer.kill([kind for kind in kinds if servers_die or kind != "server"])
+        if Victim.SHIM in killed:
+            self._touched |= set(self._in_flight)
+        if Victim.SERVER in killed and self._random.random() < 0.3:
+            self._killer.kill_at_start()
+
+    def _fill_disk(self, disk: Path, servers_die: bool) -> None:
+        """For a moment; in some of these moments a process is killed as well."""
+        filler = disk / "filler"
+        left = self._random.choice((0, 0, 4096, 2**20))
+        with filler.open("wb") as file, suppress(OSError):
+            while (free := _free_bytes(disk) - left) > 0:
+                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), min(free, 2**24))
+        self.figures.full_disks += 1
+        time.sleep(self._random.uniform(0.2, 2))
+        if self._random.random() < 0.3:
+            self._kill([self._random.choice(list(Victim))], servers_die)
+            time.sleep(self._random.uniform(0, 1))
+        filler.unlink()
+
+    def _collect(self) -> None:
+        self._site.ensure()
+        for job, flight in list(self._flights.items()):
+            now = time.monotonic()
+            if now > flight.cancel_at:
+                flight.cancel_at = float("inf")
+                self._site.insist(lambda job=job: self._site.call("POST", f"/jobs/{job}/cancel"))
+            answer = self._status(job)
+            if answer["status"] in ENDED:
+                self._land(job, answer)
+            elif now - flight.submitted_at > WITHIN:
+                self.figures.wrong.append(f"{job} ({flight.kind}) does not end: {answer}")
+                self._forget(job)
+
+    def _status(self, job: str) -> dict[str, object]:
+        return self._site.insist(lambda: self._site.call("GET", f"/jobs/{job}/status"))
+
+    def _land(self, job: str, answer: dict[str, object]) -> None:
+        flight = self._flights[job]
+        self.figures.jobs[flight.kind] += 1
+        deadline = time.monotonic() + SETTLED_WITHIN
+        while (wrong := self._judge(job, flight, answer)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.figures.wrong += wrong
+        self._forget(job)
+
+    def _judge(self, job: str, flight: Flight, answer: dict[str, object]) -> list[str]:
+        wrong = complaints_of_job(self._site, job)
+        if answer["status"] not in flight.rules.ends:
+            touched = ", a shim was killed" if job in self._touched else ""
+            wrong.append(f"{job} ({flight.kind}{touched}) is {answer['status']}: {answer}")
+        if flight.kind == "family":
+            try:
+                check(self._site, job, answer, shim_died=job in self._touched)
+            except AssertionError as error:
+                wrong.append(f"{job}: {error}")
+        return wrong
+
+    def _forget(self, job: str) -> None:
+        del self._flights[job]
+        self._in_flight.remove(job)
+
+    def _be_quiet(self) -> None:
+        """Let all jobs end, then look at everything."""
+        while self._flights:
+            self._collect()
+            time.sleep(0.05)
+        self.figures.quiet_moments += 1
+        wrong = complaints_of_store(self._site, self._accepted)
+        assert self._site.process is not None
+        server = self._site.process.pid
+        for pid in (server, *processes.children(server)):
+            held = Held.by(pid)
+            wrong += held.grown_since(self._first.setdefault(pid, held))
+            self.figures.held += [held] if pid == server else []
+        self.figures.wrong += wrong
+
+
+def _free_bytes(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize
+
+
+def mounted(directory: Path) -> Path | None:
+    """A small disk in memory at ``directory``; None where it cannot be mounted."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        return None
+    return directory
+
+
+def soak(place: Path, zygote: Zygote, seed: int, seconds: float) -> Figures:
+    """Run it with its own disk, where there can be one, below the empty directory ``place``."""
+    disk = mounted(place / "disk")
+    try:
+        return Soak(place / "site", zygote, seed, disk).run(seconds)
+    finally:
+        if disk is not None:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        zygote = Zygote(Path(place) / "bytecode")
+        try:
+            figures = soak(Path(place), zygote, given.seed, given.minutes * 60)
+        finally:
+            zygote.close()
+    print(f"seed {given.seed}: {figures}")
+    for said in figures.wrong:
+        print(said, file=sys.stderr)
+    return 1 if figures.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

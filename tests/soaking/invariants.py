@@ -1,0 +1,145 @@
+"""What must hold at any moment of a soak, said as complaints: none means that it holds."""
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.site import FaultSite
+from tests.integration.engine.site import Answer
+
+#: How much more a server may hold than at its first quiet moment.
+MORE_DESCRIPTORS, MORE_THREADS, MORE_BYTES = 8, 2, 24 * 2**20
+SUCCEEDED = ("success", "recursive_success")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What a process holds at one moment."""
+
+    pid: int
+    descriptors: int
+    threads: int
+    bytes: int
+
+    @classmethod
+    def by(cls, pid: int) -> "Held":
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return cls(
+            pid=pid,
+            descriptors=len(os.listdir(f"/proc/{pid}/fd")),
+            threads=int(fields["Threads"]),
+            bytes=int(fields["VmRSS"].split()[0]) * 1024,
+        )
+
+    def grown_since(self, first: "Held") -> Iterator[str]:
+        if self.descriptors > first.descriptors + MORE_DESCRIPTORS:
+            yield f"{first.descriptors} descriptors have become {self.descriptors}"
+        if self.threads > first.threads + MORE_THREADS:
+            yield f"{first.threads} threads have become {self.threads}"
+        if self.bytes > first.bytes + MORE_BYTES:
+            yield f"{first.bytes:,} bytes have become {self.bytes:,}"
+
+
+def strays(site: FaultSite, root_id: str) -> list[str]:
+    """Living processes of a root job: by their marker, or by a path of it where they are or in
+    what they were started with. A daemon with an empty environment has only the latter."""
+    directory = str(site.directory(root_id)).encode()
+    wanted = (f"ORCHESTRATOR_WORKER={root_id}/".encode(), directory + b"/")
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            said = b"".join(
+                (process / name).read_bytes() + b"\0" for name in ("environ", "cmdline")
+            )
+            said += os.readlink(bytes(process / "cwd")) + b"/"
+            if any(each in said for each in wanted):
+                found.append(f"{process.name} {(process / 'comm').read_text().strip()}")
+    return found
+
+
+def complaints_of_job(site: FaultSite, root_id: str) -> list[str]:
+    """What does not hold for a root job that has ended."""
+    answer = site.insist(lambda: site.call("GET", f"/jobs/{root_id}"))
+    found = [f"a process is left: {stray}" for stray in strays(site, root_id)]
+    found += _files(site, root_id, answer)
+    found += _events(site.events_of(root_id))
+    return [f"{root_id}: {complaint}" for complaint in found]
+
+
+def _files(site: FaultSite, root_id: str, answer: Answer) -> Iterator[str]:
+    directory = site.directory(root_id)
+    for name in ("FINAL_RESULT.md", "reports/analytics.json", "status.json"):
+        if not (directory / name).is_file():
+            yield f"{name} is not there"
+    left = [path.name for path in (directory / "attempts").glob("*") if path.suffix != ".json"]
+    if left:
+        yield f"attempts have ended and left {left}"
+    with suppress(OSError):
+        written = json.loads((directory / "status.json").read_text())
+        yield from _differences(answer, written)
+    for worker in answer["workers"]:
+        yield from _worker_files(directory, worker)
+
+
+def _differences(answer: Answer, written: Answer) -> Iterator[str]:
+    if answer["status"] != written["status"]:
+        yield f"it is {answer['status']}, and status.json says {written['status']}"
+    stored = {row["worker_id"]: row["status"] for row in answer["workers"]}
+    said = {row["worker_id"]: row["status"] for row in written["results"]["tasks"]}
+    if stored != said:
+        yield f"its workers are {stored}, and status.json says {said}"
+
+
+def _worker_files(directory: Path, worker: Answer) -> Iterator[str]:
+    name = worker["worker_id"]
+    if worker["status"] not in SUCCEEDED:
+        return
+    if not (directory / "logs" / f"depth_0_{name}.log").is_file():
+        yield f"{name} succeeded and has no log"
+    last = worker["attempts"][-1]
+    if last["exit_code"] != 0:
+        yield f"{name} succeeded by {last}"
+    record = directory / "attempts" / f"{name}.{last['number']}.exit.json"
+    with suppress(FileNotFoundError):
+        written = json.loads(record.read_text())
+        if written.get("code") != 0:
+            yield f"{name} succeeded, and {record.name} says {written}"
+
+
+def _events(events: list[Answer]) -> Iterator[str]:
+    numbers = [event["seq"] for event in events]
+    if numbers != list(range(1, len(events) + 1)):
+        yield f"its events are numbered {numbers}"
+    elif events[-1]["kind"] != "job_ended":
+        yield f"its last event is {events[-1]}"
+    ends = Counter(
+        (event["job_id"], event.get("worker_id"))
+        for event in events
+        if event["kind"] in ("worker_ended", "job_ended")
+    )
+    yield from (f"{who} ended {times} times" for who, times in ends.items() if times > 1)
+
+
+def complaints_of_store(site: FaultSite, accepted: set[str]) -> list[str]:
+    """What does not hold for all jobs together, when none of them runs."""
+    database = site.workspace / "orchestrator.db"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        found = [f"the database: {row}" for row in connection.execute("PRAGMA foreign_key_check")]
+        [verdict] = connection.execute("PRAGMA quick_check").fetchone()
+        rows = dict(connection.execute("SELECT id, status FROM jobs WHERE depth = 0"))
+        open_attempts = connection.execute("SELECT count(*) FROM attempts WHERE ended_at IS NULL")
+        [unended] = open_attempts.fetchone()
+    connection.close()
+    directories = {path.name.removeprefix("job_") for path in site.workspace.glob("job_*")}
+    found += [f"the database: {verdict}"] if verdict != "ok" else []
+    found += [f"{unended} attempts have no end"] if unended else []
+    found += [f"lost: {job}" for job in accepted - rows.keys()]
+    found += [f"job {job} has no directory" for job in rows.keys() - directories]
+    found += [f"the directory of {job} belongs to nobody" for job in directories - rows.keys()]
+    return found

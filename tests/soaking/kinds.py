@@ -1,0 +1,94 @@
+"""The kinds of jobs of a soak: what their workers do, and how they may end."""
+
+import random
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from tests.faults.site import ENDED, FaultSite, the_job
+from tests.faults.zygote import REPOSITORY
+from tests.integration.engine.site import Answer, shell
+
+#: More than what kills can cost.
+RETRIES = 50
+COMPLETED = frozenset({"completed"})
+ANYHOW = frozenset(ENDED)
+
+ESCAPEES = REPOSITORY / "tests" / "integration" / "launchers" / "escapees.py"
+DESCEND = """
+n=$1
+if [ "$n" -gt 0 ]; then
+  exec orchestrator spawn "level $n" --command "bash $0 $((n - 1))" --wait
+fi
+sleep 0.$((RANDOM % 5))
+"""
+#: Links, a pipe, a device, names and text that nobody would choose, a directory that is closed.
+LITTER = r"""
+ln -sf /etc/passwd output.md; rm -f result.json; mkfifo result.json; mknod device c 1 3
+ln -s .. up; ln -f /proc/self/status hard; mkdir -p deep/$(printf 'd/%.0s' $(seq 60))
+touch "$(printf 'line\nbreak')" "$(printf '\xff\xfe')" '<script>' '{{ 7 * 7 }}'
+printf '\033]0;title\007\033[2J\000\xff'; head -c 3000000 /dev/zero | tr '\0' 'x'
+mkdir -p closed/within; chmod 0 closed/within closed; echo; true
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    tasks: Callable[[FaultSite, random.Random], list[Answer]]
+    #: How such a job may end.
+    ends: Collection[str] = COMPLETED
+    #: It goes on until it is cancelled.
+    cancelled: bool = False
+    config: Mapping[str, object] = field(default_factory=dict)
+
+
+def _family(site: FaultSite, rng: random.Random) -> list[Answer]:
+    return the_job(site, retries=RETRIES, pause=f"sleep 0.{rng.randrange(4)}; ")
+
+
+def _deep(site: FaultSite, rng: random.Random) -> list[Answer]:
+    script = site.folder / "descend.sh"
+    if not script.exists():
+        script.write_text(DESCEND)
+    return [shell(f"bash {script} {rng.randint(1, 3)}", retries=RETRIES) for _ in range(2)]
+
+
+def _wide(site: FaultSite, rng: random.Random) -> list[Answer]:
+    most = rng.randint(4, 16)
+    good = [shell(f"sleep 0.{rng.randrange(3)}", retries=RETRIES) for _ in range(most)]
+    return [*good, shell("echo broken; exit 3", retries=1)]
+
+
+def _late(site: FaultSite, rng: random.Random) -> list[Answer]:
+    return [shell("trap '' TERM; sleep 300", timeout=rng.uniform(0.5, 2))]
+
+
+def _endless(site: FaultSite, rng: random.Random) -> list[Answer]:
+    child = 'orchestrator spawn "endless" --command "sleep 300" --wait'
+    commands = ["sleep 300", child, "trap '' TERM; sleep 300 & sleep 300"]
+    return [shell(command, retries=RETRIES) for command in commands]
+
+
+def _escape(site: FaultSite, rng: random.Random) -> list[Answer]:
+    program = f"{sys.executable} -S {ESCAPEES}"
+    return [shell(f'mkdir -p beats; {program} "$PWD/beats" leave', retries=RETRIES)]
+
+
+def _murder(site: FaultSite, rng: random.Random) -> list[Answer]:
+    return [shell("setsid sleep 300 & kill -9 $PPID; sleep 300", retries=1)]
+
+
+def _litter(site: FaultSite, rng: random.Random) -> list[Answer]:
+    return [shell(LITTER, retries=1), shell('rm -rf "$PWD"; cd /; echo gone', retries=1)]
+
+
+KINDS: Mapping[str, Kind] = {
+    "family": Kind(tasks=_family),
+    "deep": Kind(tasks=_deep),
+    "wide": Kind(tasks=_wide, ends=frozenset({"partial"})),
+    "late": Kind(tasks=_late, ends=frozenset({"failed"})),
+    "endless": Kind(tasks=_endless, ends=frozenset({"cancelled"}), cancelled=True),
+    "escape": Kind(tasks=_escape),
+    "murder": Kind(tasks=_murder, ends=ANYHOW),
+    "litter": Kind(tasks=_litter, ends=ANYHOW),
+}
