@@ -3,13 +3,17 @@
 import logging
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import Render
+from orchestrator.core.errors import is_shortage
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
 
 logger = logging.getLogger(__name__)
+
+#: How soon reports are tried again that a full disk did not take.
+RETRY_SECONDS = 1.0
 
 
 class Reporting:
@@ -26,6 +30,8 @@ class Reporting:
         #: What the reader of a tree's reports must know first; empty for nothing.
         self._notice = notice
         self._queue: SimpleQueue[Render | None] = SimpleQueue()
+        #: What could not be written yet, by job.
+        self._owed: dict[str, Render] = {}
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
         self.on_rendered: Callable[[str], None] = lambda job_id: None
 
@@ -42,14 +48,39 @@ class Reporting:
 
     def _run(self) -> None:
         self._reporter.prepare()
-        while (render := self._queue.get()) is not None:
+        while True:
             try:
-                self._render(render)
-            except Exception:
-                # Reports only observe: the job ends without them.
-                logger.exception("a report failed", extra={"job_id": render.job_id})
+                render = self._queue.get(timeout=RETRY_SECONDS if self._owed else None)
+            except Empty:
+                self._write_owed()
+                continue
+            if render is None:
+                return
+            self._try(render)
             failpoints.reached("reports: written")
             self.on_rendered(render.job_id)
+
+    def _try(self, render: Render) -> None:
+        """Reports only observe: the job ends without them, and they follow if they can."""
+        try:
+            self._render(render)
+        except Exception as error:
+            if is_shortage(error):
+                self._owe(render, error)
+                return
+            logger.exception("a report failed", extra={"job_id": render.job_id})
+        self._owed.pop(render.job_id, None)
+
+    def _owe(self, render: Render, error: Exception) -> None:
+        if render.job_id not in self._owed:
+            logger.warning("a report follows later: %s", error, extra={"job_id": render.job_id})
+        self._owed[render.job_id] = render
+
+    def _write_owed(self) -> None:
+        for render in list(self._owed.values()):
+            self._try(render)
+            if render.job_id in self._owed:
+                return
 
     def _render(self, render: Render) -> None:
         whole = render.job_id == render.root_id

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.core.errors import is_shortage
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Change, Tree
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two writes of one file, unless the job has ended.
 MIN_INTERVAL_SECONDS = 0.5
+#: How soon a file is tried again that a full disk did not take.
+RETRY_SECONDS = 1.0
 #: A file that takes long to write is written less often: at most this share of the time.
 MAX_SHARE = 0.03
 #: Longer outputs are cut here; the API and the reports have them whole.
@@ -34,6 +37,8 @@ class _Watched:
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
     due: float = 0.0
+    #: The latest state could not be written.
+    owed: bool = False
 
 
 class StatusFiles:
@@ -77,7 +82,7 @@ class StatusFiles:
             finished = [self._watched.pop(root) for root in ended]
             self._changed -= ended
         for watched in finished:
-            self._write(watched)
+            self._try_to_write(watched)
 
     def _take_in(self, change: Change) -> set[str]:
         roots: set[str] = set()
@@ -123,9 +128,35 @@ class StatusFiles:
     def _try_to_write(self, watched: _Watched) -> None:
         try:
             self._write(watched)
-        except Exception:
-            # A full disk, say: the next change is written again.
-            logger.exception("status.json was not written", extra={"job_id": watched.root.id})
+        except Exception as error:
+            if is_shortage(error):
+                self._write_later(watched, error)
+            else:
+                # The next change is written again.
+                logger.exception("no status.json", extra={"job_id": watched.root.id})
+        else:
+            self._let_go(watched)
+
+    def _write_later(self, watched: _Watched, error: Exception) -> None:
+        """No other change may come: the job may have ended."""
+        root_id = watched.root.id
+        with self._lock:
+            if self._watched.setdefault(root_id, watched) is not watched:
+                return  # it runs again, and what it is now is to be written
+            if not watched.owed:
+                logger.warning("status.json follows later: %s", error, extra={"job_id": root_id})
+            watched.owed = True
+            watched.due = time.monotonic() + RETRY_SECONDS
+            self._changed.add(root_id)
+            self._wake.notify()
+
+    def _let_go(self, watched: _Watched) -> None:
+        """A job that has ended was only kept until its last state could be written."""
+        with self._lock:
+            watched.owed = False
+            if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
+                del self._watched[watched.root.id]
+                self._changed.discard(watched.root.id)
 
     def _write(self, watched: _Watched) -> None:
         with self._writing:

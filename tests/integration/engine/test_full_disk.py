@@ -90,3 +90,29 @@ def test_what_runs_on_a_full_disk_ends_with_its_end_stored(site: InProcess, disk
     assert site.run("another", [shell("echo fine")])["status"] == "completed"
     reserve = site.workspace / ".disk-reserve"
     until(reserve.exists, "space is set aside again")
+
+
+def test_a_job_that_ends_on_a_full_disk_has_its_files_once_there_is_space(
+    make_site: MakeSite, disk: Path, tmp_path: Path
+) -> None:
+    # Its end can be stored, elsewhere, and nothing else.
+    site = make_site(
+        orchestrator={"workspace_root": str(disk / "workspace")},
+        store={"url": f"sqlite:///{tmp_path / 'state.db'}"},
+        workers={"min_free_disk_bytes": 0},
+    )
+    site.workspace = disk / "workspace"
+    begun, go = disk / "begun", disk / "go-on"
+    command = f"touch {begun}; until [ -e {go} ]; do sleep 0.02; done"
+    job_id = site.submit("one", [shell(command)])
+    until(begun.exists, "it runs")
+    go_later = disk / "go-later"
+    go_later.touch()
+    filler = fill(disk)
+
+    go_later.rename(go)
+    until(lambda: site.status(job_id)["status"] == "completed", "it has ended")
+    filler.unlink()
+
+    until(lambda: site.status_file(job_id)["status"] == "completed", "status.json says so")
+    until((site.directory(job_id) / "FINAL_RESULT.md").exists, "its report is there")
