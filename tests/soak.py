@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 from orchestrator.launchers import processes
 from tests.faults.site import ENDED, FaultSite, check
 from tests.faults.zygote import Zygote
+from tests.integration.engine.site import Answer
 from tests.kills import Killer, Victim
-from tests.soaking.invariants import Held, complaints_of_job, complaints_of_store
+from tests.soaking.invariants import SUCCEEDED, Held, complaints_of_job, complaints_of_store
 from tests.soaking.kinds import KINDS, Kind
 
 #: Root jobs in flight at the same time.
@@ -183,10 +184,10 @@ class Soak:
                 self.figures.wrong.append(f"{job} ({flight.kind}) does not end: {answer}")
                 self._forget(job)
 
-    def _status(self, job: str) -> dict[str, object]:
+    def _status(self, job: str) -> Answer:
         return self._site.insist(lambda: self._site.call("GET", f"/jobs/{job}/status"))
 
-    def _land(self, job: str, answer: dict[str, object]) -> None:
+    def _land(self, job: str, answer: Answer) -> None:
         flight = self._flights[job]
         self.figures.jobs[flight.kind] += 1
         deadline = time.monotonic() + SETTLED_WITHIN
@@ -195,11 +196,11 @@ class Soak:
         self.figures.wrong += wrong
         self._forget(job)
 
-    def _judge(self, job: str, flight: Flight, answer: dict[str, object]) -> list[str]:
+    def _judge(self, job: str, flight: Flight, answer: Answer) -> list[str]:
         wrong = complaints_of_job(self._site, job)
         if answer["status"] not in flight.rules.ends:
             touched = ", a shim was killed" if job in self._touched else ""
-            wrong.append(f"{job} ({flight.kind}{touched}) is {answer['status']}: {answer}")
+            wrong.append(f"{job} ({flight.kind}{touched}) is {answer['status']}: {_bad(answer)}")
         if flight.kind == "family":
             try:
                 check(self._site, job, answer, shim_died=job in self._touched)
@@ -225,6 +226,16 @@ class Soak:
             wrong += held.grown_since(self._first.setdefault(pid, held))
             self.figures.held += [held] if pid == server else []
         self.figures.wrong += wrong
+
+
+def _bad(answer: Answer) -> list[str]:
+    """What of a job did not succeed."""
+    return [
+        f"{row['worker_id']} {row['status']} after {row['attempts']}: {row['reason']}; "
+        f"{row['output'][-500:]!r}"
+        for row in answer["results"]["tasks"]
+        if row["status"] not in SUCCEEDED
+    ]
 
 
 def _free_bytes(disk: Path) -> int:

@@ -15,8 +15,10 @@ from orchestrator.api.metrics import Metrics
 from orchestrator.api.openapi.document import document
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.parking import Parking
+from orchestrator.api.render import job_path
 from orchestrator.api.service_port import Service
 from orchestrator.api.views import jobs, numbers, pages, reports, submissions, watching
+from orchestrator.core.model import Job
 from orchestrator.launchers.masking import Masker
 
 BLUEPRINTS = (
@@ -56,6 +58,13 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
         app.extensions["orchestrator.audit"] = log
         app.wsgi_app = Audit(app.wsgi_app, log)  # type: ignore[method-assign]
     return app
+
+
+def note_removal(app: Flask, job: Job) -> None:
+    """Put into the audit log that the server has removed a job by itself."""
+    log: AuditLog | None = app.extensions.get("orchestrator.audit")
+    if log is not None:
+        log.note("(retention)", "DELETE", job_path(job.id))
 
 
 def close_app(app: Flask) -> None:

@@ -42,13 +42,20 @@ class AuditLog:
     def write(self, environ: WSGIEnvironment, status: int) -> None:
         """Never raises: calls are answered although nobody can note them."""
         entry = {
-            "at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds"),
+            "at": _now(),
             "key": environ.get(CALLER),
             "method": environ.get("REQUEST_METHOD", "")[:LONGEST_METHOD],
             "target": self._target(environ),
             "status": status,
             "remote": environ.get("REMOTE_ADDR"),
         }
+        self._put(entry)
+
+    def note(self, who: str, method: str, target: str) -> None:
+        """What the server did by itself. Never raises."""
+        self._put({"at": _now(), "key": who, "method": method, "target": target})
+
+    def _put(self, entry: dict[str, object]) -> None:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
 
     def _target(self, environ: WSGIEnvironment) -> str:
@@ -62,6 +69,10 @@ class AuditLog:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
 
 
 class Audit:

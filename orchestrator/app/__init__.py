@@ -1,7 +1,7 @@
 """The composition root: the only place that names concrete classes."""
 
-from orchestrator.app.assembly import build, forget, plan
+from orchestrator.app.assembly import build, plan, remove
 from orchestrator.app.from_settings import containment_in_force, own_secrets
 from orchestrator.app.job_manager import JobManager
 
-__all__ = ["JobManager", "build", "containment_in_force", "forget", "own_secrets", "plan"]
+__all__ = ["JobManager", "build", "containment_in_force", "own_secrets", "plan", "remove"]

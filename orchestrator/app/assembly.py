@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,14 +21,16 @@ from orchestrator.app.from_settings import (
 from orchestrator.app.job_manager import DATABASE_NAME, JobManager
 from orchestrator.config import Settings, load
 from orchestrator.config.settings import OnShutdown
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.model import Job, TaskSpec
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.access import Access
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
+from orchestrator.engine.housekeeping import Housekeeping
 from orchestrator.engine.planner import RulesPlanner
 from orchestrator.engine.publisher import Publisher
+from orchestrator.engine.removal import Removal
 from orchestrator.engine.reporting import Reporting
 from orchestrator.engine.service import Service
 from orchestrator.engine.submitting import Submitting
@@ -37,6 +39,7 @@ from orchestrator.launchers.local import LocalLauncher
 from orchestrator.reports import Reports
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
+    JobFiles,
     JobLog,
     StatusFiles,
     Workspace,
@@ -58,19 +61,26 @@ def notice(tree: Tree) -> str:
     return intent.NOTHING_BUILT if surveyed and intent.asks_to_build(tree.root.request) else ""
 
 
-def forget(folder: Path, environ: Mapping[str, str], root_ids: Collection[str]) -> Collection[str]:
-    """Delete ended root jobs from the store; which of ``root_ids`` may go from the disk, too.
+def remove(folder: Path, environ: Mapping[str, str], root_ids: Collection[str]) -> Iterator[str]:
+    """Remove ended root jobs, and what an earlier removal left; gives each that is gone.
 
     Raise WorkspaceBusy while a server runs.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
+    removal = manager.removal
     try:
+        for root_id in removal.begun():
+            removal.finish(root_id)
+            removal.destroy(root_id)
         unfinished = set(manager.store.unfinished())
-        manager.store.forget(root_ids)
+        for root_id in root_ids:
+            if root_id not in unfinished:
+                removal.begin(root_id)
+                removal.destroy(root_id)
+                yield root_id
     finally:
         manager.close()
-    return [root_id for root_id in root_ids if root_id not in unfinished]
 
 
 def build(folder: Path, settings: Settings) -> JobManager:
@@ -109,6 +119,20 @@ def build(folder: Path, settings: Settings) -> JobManager:
         new_job_id=lambda: secrets.token_hex(4),
         version=__version__,
     )
+    status_files = StatusFiles(workspace, store.tree)
+    removal = Removal(store, JobFiles(workspace.root))
+
+    def mend(job: Job) -> None:
+        reporting.mend(job)
+        status_files.mend(job)
+
+    housekeeping = Housekeeping(
+        store=store,
+        removal=removal,
+        loop=supervisor,
+        keep_seconds=settings.orchestrator.keep_jobs_seconds,
+        mend=mend,
+    )
     return JobManager(
         service=service,
         supervisor=supervisor,
@@ -121,7 +145,9 @@ def build(folder: Path, settings: Settings) -> JobManager:
         publisher=publisher,
         reporting=reporting,
         job_log=JobLog(workspace),
-        status_files=StatusFiles(workspace, store.tree),
+        status_files=status_files,
+        removal=removal,
+        housekeeping=housekeeping,
         lock=WorkspaceLock(workspace.root),
         leaves_workers=settings.workers.on_shutdown is OnShutdown.LEAVE,
     )

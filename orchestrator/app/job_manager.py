@@ -8,8 +8,10 @@ from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine import clock
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
+from orchestrator.engine.housekeeping import Housekeeping
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.recovery import recover
+from orchestrator.engine.removal import Removal
 from orchestrator.engine.reporting import Reporting
 from orchestrator.engine.service import Service
 from orchestrator.engine.supervisor import Supervisor
@@ -41,6 +43,8 @@ class JobManager:
     reporting: Reporting
     job_log: JobLog
     status_files: StatusFiles
+    removal: Removal
+    housekeeping: Housekeeping
     lock: WorkspaceLock
     #: Running workers are left to the next server.
     leaves_workers: bool
@@ -75,12 +79,14 @@ class JobManager:
         )
         failpoints.reached("recovery: done")
         self.supervisor.start()
+        self.housekeeping.start()
 
     def stop_workers(self) -> None:
         """Stop what runs, to run again after a restart, or leave it. Idempotent.
 
         While the API still answers: a worker must not fail because its server is gone.
         """
+        self.housekeeping.stop()
         self.supervisor.stop()
         self.launcher.close(stop=not self.leaves_workers)
 

@@ -2,10 +2,9 @@
 
 import os
 import re
-import shutil
-import stat
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from orchestrator.cli.surroundings import Surroundings, pass_surroundings
 from orchestrator.cli.terminal import local_time, moment, one_line, size, table
 from orchestrator.core.errors import Conflict
 from orchestrator.core.states import ENDED_JOB
+from orchestrator.workspace import JobFiles
 
 _AGE = re.compile(r"(\d+)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-#: A directory gets this name before its files go, so that a half removed job is none.
-DOOMED_PREFIX = ".removing-"
 
 
 def _age(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -45,19 +43,23 @@ def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> Non
     workspace = surroundings.workspace
     if record := running_server(workspace):
         raise Conflict(f"the server (process {record.pid}) is running; stop it first")
-    _remove_doomed(workspace)
     old = ended_before(workspace, time.time() - older_than)
-    if not old:
+    if old:
+        click.echo(table(_row(workspace, job) for job in old), err=True)
+        if not yes and not _confirmed(len(old)):
+            raise Conflict("nothing was removed; say --yes to remove without being asked")
+    else:
         click.echo("nothing to remove", err=True)
-        return
-    click.echo(table(_row(workspace, job) for job in old), err=True)
-    if not yes and not _confirmed(len(old)):
-        raise Conflict("nothing was removed; say --yes to remove without being asked")
-    from orchestrator.app import forget
+    _remove(surroundings, [str(job["job_id"]) for job in old])
 
-    ids = [str(job["job_id"]) for job in old]
-    for job_id in forget(surroundings.folder, surroundings.environ, ids):
-        remove(workspace / f"job_{job_id}")
+
+def _remove(surroundings: Surroundings, job_ids: Sequence[str]) -> None:
+    """Also what an earlier removal began and did not finish."""
+    from orchestrator.app import remove
+
+    if not job_ids and not JobFiles(surroundings.workspace).aside():
+        return  # without a look at the database, which may not be there
+    for job_id in remove(surroundings.folder, surroundings.environ, job_ids):
         click.echo(job_id)
 
 
@@ -87,26 +89,3 @@ def _size(directory: Path) -> int:
         for parent, _, names in os.walk(directory)
         for name in names
     )
-
-
-def remove(directory: Path) -> None:
-    """Remove a job's directory; what its links point to stays."""
-    doomed = directory.with_name(DOOMED_PREFIX + directory.name)
-    directory.rename(doomed)
-    _remove_tree(doomed)
-
-
-def _remove_doomed(workspace: Path) -> None:
-    for doomed in workspace.glob(f"{DOOMED_PREFIX}job_*"):
-        _remove_tree(doomed)
-
-
-def _remove_tree(directory: Path) -> None:
-    """Also when a worker has left directories that nobody may write to."""
-    os.chmod(directory, stat.S_IRWXU)
-    for parent, names, _ in os.walk(directory):
-        for name in names:
-            path = os.path.join(parent, name)
-            if not os.path.islink(path):
-                os.chmod(path, stat.S_IRWXU)
-    shutil.rmtree(directory)

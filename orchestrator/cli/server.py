@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIApplication
 
 from orchestrator import __version__
-from orchestrator.api.app import close_app, create_app
+from orchestrator.api.app import close_app, create_app, note_removal
 from orchestrator.api.client_discovery import RECORD_NAME, read_record
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server import PortTaken, Server
@@ -68,6 +69,7 @@ def _serve(
     api = settings.api
     options = api_options(settings)
     app = create_app(manager.service, options)
+    manager.housekeeping.on_removed = partial(note_removal, app)
     ports = [api.port] if port_given and api.port else _ports(manager.workspace.root, api.port)
     server = _bind(app, settings, ports)
     record = manager.workspace.root / RECORD_NAME

@@ -119,6 +119,8 @@ class Orchestrator(Section):
     """The command that starts Claude Code."""
     project_root: PathText | None = None
     """The project to work on; null: the folder's parent, or the folder if it is a clone alone."""
+    keep_jobs_seconds: Annotated[float, Field(ge=1)] | None = None
+    """Seconds after which an ended job is removed with its files; null: never."""
 
 
 class WorkerLimits(Section):

@@ -91,6 +91,9 @@ class Store(Protocol):
 
     def job(self, job_id: str) -> Job | None: ...
 
+    def ended(self, before: float, limit: int) -> Sequence[Job]:
+        """Root jobs that had ended by then, the latest first."""
+
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None: ...
 
     def list_jobs(
@@ -239,6 +242,21 @@ class Workspace(Protocol):
 
     def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
         """The worker's own files: size and time of change, by relative path."""
+
+
+class JobFiles(Protocol):
+    """Removing a root job's directory in steps."""
+
+    def set_aside(self, root_id: str) -> None:
+        """Take it out of the way, on record. Idempotent. Raise OSError."""
+
+    def aside(self) -> Sequence[str]:
+        """The root jobs whose directories are set aside."""
+
+    def put_back(self, root_id: str) -> None: ...
+
+    def destroy(self, root_id: str) -> None:
+        """Remove what was set aside. Idempotent. Raise OSError."""
 
 
 class Reporter(Protocol):

@@ -3,17 +3,26 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import Render
 from orchestrator.core.errors import is_shortage
+from orchestrator.core.model import Job
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
 
 logger = logging.getLogger(__name__)
 
 #: How soon reports are tried again that a full disk did not take.
 RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """Reports that nobody waits for."""
+
+    render: Render
 
 
 class Reporting:
@@ -29,7 +38,7 @@ class Reporting:
         self._workspace = workspace
         #: What the reader of a tree's reports must know first; empty for nothing.
         self._notice = notice
-        self._queue: SimpleQueue[Render | None] = SimpleQueue()
+        self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: What could not be written yet, by job.
         self._owed: dict[str, Render] = {}
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
@@ -46,6 +55,15 @@ class Reporting:
     def ask(self, render: Render) -> None:
         self._queue.put(render)
 
+    def mend(self, root: Job) -> None:
+        """Have the reports of an ended root job written that were not: its end waits for none.
+
+        A directory that somebody removed is not made again.
+        """
+        missing = not self._workspace.final_report(root).exists()
+        if missing and self._workspace.job_directory(root.id).is_dir():
+            self._queue.put(_Owed(Render(root.id, root.id, ())))
+
     def _run(self) -> None:
         self._reporter.prepare()
         while True:
@@ -56,6 +74,9 @@ class Reporting:
                 continue
             if render is None:
                 return
+            if isinstance(render, _Owed):
+                self._try(render.render)
+                continue
             self._try(render)
             failpoints.reached("reports: written")
             self.on_rendered(render.job_id)

@@ -5,7 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.core import admission
-from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, Refused, StoreError
+from orchestrator.core.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    StoreError,
+)
 from orchestrator.core.events import Event
 from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Job, Usage
@@ -162,6 +169,8 @@ class Service(Reads):
         if tree is not None:
             scheduler.restore(tree, now)
         try:
+            if job.id not in scheduler.ledger.jobs:
+                raise NotFound(f"job {job.id} has been removed")
             _check_retry(scheduler, scheduler.ledger.jobs[job.id])
             admission.check_budget(scheduler.forest.size_of(job).budget)
         except (Conflict, Refused):

@@ -119,6 +119,11 @@ class Connections:
         driver.commit()
         failpoints.reached("store: after the commit")
 
+    def durable_writer(self) -> Connection:
+        """The writer, whose next commit waits until the disk has it."""
+        self._wait_for_disk(self.writer.connection.driver_connection, True)
+        return self.writer
+
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
         """On SQLite only a durable change waits until the disk has it."""
         if self._waits is None or self._waits is durable:

@@ -165,6 +165,17 @@ def page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> 
     )
 
 
+def ended(connection: Connection, before: float, limit: int) -> Sequence[Job]:
+    columns = tables.jobs.c
+    statement = (
+        select(tables.jobs)
+        .where(columns.depth == 0, columns.status.in_(ENDED_JOB), columns.ended_at < before)
+        .order_by(columns.ended_at.desc(), columns.id)
+        .limit(_bounded(limit))
+    )
+    return values(connection, Job, statement)
+
+
 def stats(connection: Connection) -> StoreStats:
     counting = select(func.count()).select_from(tables.attempts)
     return StoreStats(

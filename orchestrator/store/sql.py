@@ -73,14 +73,18 @@ class SqlStore:
 
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
-        with told_as_store_errors(self._where), connections.writer.begin():
+        with told_as_store_errors(self._where), connections.durable_writer().begin():
             removal.forget(connections.writer, root_ids)
+        failpoints.reached("store: forgotten")
         self._forget_reads()
 
     def job(self, job_id: str) -> Job | None:
         return self._jobs.get(
             job_id, lambda: self._read(lambda connection: queries.job(connection, job_id))
         )
+
+    def ended(self, before: float, limit: int) -> Sequence[Job]:
+        return self._read(lambda connection: queries.ended(connection, before, limit))
 
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None:
         return self._read(

@@ -13,7 +13,7 @@ from orchestrator.core.errors import is_shortage
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Change, Tree
-from orchestrator.security.paths import write_private
+from orchestrator.security.paths import read_regular, write_private
 from orchestrator.workspace.clock import iso
 from orchestrator.workspace.layout import Workspace
 
@@ -25,6 +25,8 @@ MIN_INTERVAL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 #: A file that takes long to write is written less often: at most this share of the time.
 MAX_SHARE = 0.03
+#: The status stands in the first lines.
+HEAD_BYTES = 4096
 #: Longer outputs are cut here; the API and the reports have them whole.
 OUTPUT_LIMIT = 2000
 #: So much of a child job's request is shown.
@@ -72,6 +74,20 @@ class StatusFiles:
         """Take over an unfinished tree after a restart."""
         with self._lock:
             self._watched[tree.root.id] = _watched(tree)
+
+    def mend(self, root: Job) -> None:
+        """Write the file of a root job that ended when it could not be written, or was not."""
+        with self._lock:
+            if root.id in self._watched:
+                return
+        directory = self._workspace.job_directory(root.id)
+        head = read_regular(directory / "status.json", HEAD_BYTES) or b""
+        if f'"status": "{root.status}"'.encode() in head or not directory.is_dir():
+            return
+        tree = self._read(root.id)
+        if tree is not None:
+            logger.info("status.json is mended", extra={"job_id": root.id})
+            self._try_to_write(_watched(tree))
 
     def __call__(self, change: Change) -> None:
         with self._lock:

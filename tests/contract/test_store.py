@@ -137,6 +137,18 @@ def test_an_ended_root_job_can_be_forgotten_with_everything_below_it(store: Stor
     assert store.job("z") == other, "it has not ended"
 
 
+def test_ended_root_jobs_are_found_by_their_end_the_latest_first(store: Store) -> None:
+    ended = {"status": JobStatus.FAILED}
+    old, older, late = (
+        a_job(id, ended_at=at, **ended) for id, at in (("x", 5.0), ("y", 4.0), ("z", 9.0))
+    )
+    child = a_child("c", old, ended_at=5.0, **ended)
+    store.save(Change(new_jobs=[old, older, late, child, a_job("runs")]))
+
+    assert store.ended(9.0, 10) == [old, older]
+    assert store.ended(10.0, 1) == [late]
+
+
 def test_a_child_job_may_stand_before_its_root_in_the_tree_it_is_saved_with(store: Store) -> None:
     root = a_job()
 

@@ -25,6 +25,8 @@ class Held:
     descriptors: int
     threads: int
     bytes: int
+    #: What the descriptors are.
+    open: tuple[str, ...]
 
     @classmethod
     def by(cls, pid: int) -> "Held":
@@ -32,18 +34,27 @@ class Held:
         fields = dict(line.split(":", 1) for line in lines)
         return cls(
             pid=pid,
-            descriptors=len(os.listdir(f"/proc/{pid}/fd")),
+            descriptors=len(found := sorted(_open_files(pid))),
+            open=tuple(found),
             threads=int(fields["Threads"]),
             bytes=int(fields["VmRSS"].split()[0]) * 1024,
         )
 
     def grown_since(self, first: "Held") -> Iterator[str]:
         if self.descriptors > first.descriptors + MORE_DESCRIPTORS:
-            yield f"{first.descriptors} descriptors have become {self.descriptors}"
+            more = Counter(self.open) - Counter(first.open)
+            yield f"{first.descriptors} descriptors have become {self.descriptors}: {dict(more)}"
         if self.threads > first.threads + MORE_THREADS:
             yield f"{first.threads} threads have become {self.threads}"
         if self.bytes > first.bytes + MORE_BYTES:
             yield f"{first.bytes:,} bytes have become {self.bytes:,}"
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            # Without the number of a socket or a pipe.
+            yield os.readlink(link).partition(":[")[0]
 
 
 def strays(site: FaultSite, root_id: str) -> list[str]:

@@ -227,6 +227,14 @@ def test_clean_removes_old_ended_jobs_only(
     assert (elsewhere / "file").read_text() == "stays"
 
 
+def test_clean_finishes_what_was_begun(folder: Path, orchestrator: Orchestrator) -> None:
+    half = write_job(folder, "half")
+    half.rename(half.with_name(".removing-job_half"))
+
+    assert orchestrator("clean", "--older-than", "7d", "--yes") == ExitCode.OK
+    assert not list((folder / "workspace").glob(".removing-*"))
+
+
 def test_clean_asks_first(folder: Path, orchestrator: Orchestrator) -> None:
     old = write_job(folder, "old")
 

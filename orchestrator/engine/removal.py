@@ -1,0 +1,49 @@
+"""Removing root jobs that have ended: rows and files, or nothing, whenever it crashes.
+
+First the directory is set aside, which says that the job is to go; then its rows are deleted in
+one transaction; then the directory is destroyed. What was begun is finished by ``finish``.
+"""
+
+from orchestrator.core import failpoints
+from orchestrator.core.ports import JobFiles, Store
+
+
+class Removal:
+    """``begin`` is for the thread that writes to the store, while nothing can run the job again."""
+
+    def __init__(self, store: Store, files: JobFiles) -> None:
+        self._store = store
+        self._files = files
+
+    def begin(self, root_id: str) -> None:
+        """Everything but destroying what was set aside, which may take its time.
+
+        Idempotent; a job that has not ended is left. Raise OSError or StoreError.
+        """
+        job = self._store.job(root_id)
+        if job is not None and not job.status.ended:
+            return
+        self._files.set_aside(root_id)
+        failpoints.reached("removal: set aside")
+        self._store.forget([root_id])
+        failpoints.reached("removal: rows deleted")
+
+    def destroy(self, root_id: str) -> None:
+        self._files.destroy(root_id)
+        failpoints.reached("removal: files destroyed")
+
+    def begun(self) -> tuple[str, ...]:
+        """What an earlier process began, and did not finish."""
+        return tuple(self._files.aside())
+
+    def finish(self, root_id: str) -> None:
+        """Go on where it was left; for the same thread as ``begin``. Raise OSError or StoreError.
+
+        The directory of a job that has not ended after all, in a store of another day, is put
+        back.
+        """
+        job = self._store.job(root_id)
+        if job is not None and not job.status.ended:
+            self._files.put_back(root_id)
+            return
+        self._store.forget([root_id])

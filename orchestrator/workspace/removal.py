@@ -1,0 +1,62 @@
+"""Removing a job's directory in steps, so that a crash between them leaves nothing half.
+
+A directory that is set aside has another name: it is no job's any more, and says that its job's
+rows are to go, too.
+"""
+
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+PREFIX = ".removing-job_"
+
+
+class JobFiles:
+    """The directories of root jobs, which lie in ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def set_aside(self, root_id: str) -> None:
+        """Rename the directory, and wait for the disk. Idempotent. Raise OSError."""
+        aside, directory = self._aside(root_id), self._root / f"job_{root_id}"
+        if directory.is_symlink() or not directory.exists():
+            aside.mkdir(mode=0o700, exist_ok=True)
+        else:
+            self.destroy(root_id)
+            directory.rename(aside)
+        handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def aside(self) -> Sequence[str]:
+        """The root jobs whose directories were set aside, and are not destroyed yet."""
+        found = self._root.glob(f"{PREFIX}*")
+        return sorted(path.name.removeprefix(PREFIX) for path in found)
+
+    def put_back(self, root_id: str) -> None:
+        """Undo ``set_aside``. Raise OSError when there is a new directory."""
+        self._aside(root_id).rename(self._root / f"job_{root_id}")
+
+    def destroy(self, root_id: str) -> None:
+        """Remove what was set aside; what its links point to stays. Idempotent. Raise OSError."""
+        if self._aside(root_id).exists():
+            _remove_tree(self._aside(root_id))
+
+    def _aside(self, root_id: str) -> Path:
+        return self._root / f"{PREFIX}{root_id}"
+
+
+def _remove_tree(directory: Path) -> None:
+    """Also when a worker has left directories that nobody may write to."""
+    os.chmod(directory, stat.S_IRWXU)
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
+    shutil.rmtree(directory)
