@@ -74,11 +74,17 @@ def strays(site: FaultSite, root_id: str) -> list[str]:
     return found
 
 
-def complaints_of_job(site: FaultSite, root_id: str) -> list[str]:
-    """What does not hold for a root job that has ended."""
+def complaints_of_job(site: FaultSite, root_id: str, *, claims_may_stay: bool = False) -> list[str]:
+    """What does not hold for a root job that has ended.
+
+    ``claims_may_stay``: an attempt's claim may be left where the disk did not take its end.
+    """
     answer = site.insist(lambda: site.call("GET", f"/jobs/{root_id}"))
     found = [f"a process is left: {stray}" for stray in strays(site, root_id)]
     found += _files(site, root_id, answer)
+    claims = [path.name for path in (site.directory(root_id) / "attempts").glob("*.run")]
+    if claims and not claims_may_stay:
+        found.append(f"attempts have ended and left {claims}")
     found += _events(site.events_of(root_id))
     return [f"{root_id}: {complaint}" for complaint in found]
 
@@ -88,9 +94,6 @@ def _files(site: FaultSite, root_id: str, answer: Answer) -> Iterator[str]:
     for name in ("FINAL_RESULT.md", "reports/analytics.json", "status.json"):
         if not (directory / name).is_file():
             yield f"{name} is not there"
-    left = [path.name for path in (directory / "attempts").glob("*") if path.suffix != ".json"]
-    if left:
-        yield f"attempts have ended and left {left}"
     with suppress(OSError):
         written = json.loads((directory / "status.json").read_text())
         yield from _differences(answer, written)

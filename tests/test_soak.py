@@ -1,0 +1,34 @@
+"""One minute of ``tests/soak.py``; more of it: ``.venv/bin/python tests/soak.py --minutes 10``."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.zygote import REPOSITORY, Zygote
+from tests.soak import soak
+from tests.soaking.kinds import KINDS
+
+SEED, SECONDS = 1, 60.0
+
+
+@pytest.fixture
+def zygote(tmp_path: Path) -> Iterator[Zygote]:
+    if not (REPOSITORY / ".venv" / "bin" / "python").exists():
+        said = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
+        pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
+    zygote = Zygote(tmp_path / "bytecode")
+    yield zygote
+    zygote.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_minute_of_everything_at_once_breaks_no_promise(zygote: Zygote, tmp_path: Path) -> None:
+    figures = soak(tmp_path, zygote, SEED, SECONDS)
+
+    print(figures)
+    assert not figures.wrong, "\n".join(figures.wrong)
+    assert figures.jobs.keys() == KINDS.keys()
+    assert figures.quiet_moments
