@@ -225,8 +225,10 @@ class Soak:
         wrong = complaints_of_store(self._site, self._accepted)
         assert self._site.process is not None
         server = self._site.process.pid
-        for pid in (server, *processes.children(server)):
-            held = Held.by(pid)
+        spawners = processes.children(server)
+        shims = sum(len(processes.children(spawner)) for spawner in spawners)
+        for pid in (server, *spawners):
+            held = Held.by(pid, shims)
             wrong += held.grown_since(self._first.setdefault(pid, held))
             self.figures.held += [held] if pid == server else []
         self.figures.wrong += wrong

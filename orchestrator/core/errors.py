@@ -17,11 +17,7 @@ OrchestratorError
 └── ContainmentUnavailable  workers cannot be held as the settings ask
 """
 
-import errno
 from collections.abc import Mapping
-
-#: What a machine runs out of and may have again.
-_SHORTAGES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class OrchestratorError(Exception):
@@ -131,12 +127,3 @@ class ContainmentUnavailable(OrchestratorError):
     """Workers cannot be held together as the settings ask."""
 
     kind = "containment"
-
-
-def is_shortage(error: BaseException | None) -> bool:
-    """Whether it comes from a full disk or the like: the same may work later."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _SHORTAGES:
-            return True
-        error = error.__cause__
-    return False

@@ -10,6 +10,7 @@ from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Attempt, EndedBy, Evidence, Exit, Worker, WorkerKey
 from orchestrator.core.ports import Workspace
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.shortage import NO_ROOM, is_shortage
 from orchestrator.engine.assigning import assignment_for
 from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
 
@@ -63,7 +64,7 @@ class Flights:
             launch, flight = self._dispatch.prepare(assignment, token)
         except Exception as error:
             logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
-            exit = Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"it cannot be started: {error}")
+            exit = _never_started(error)
             self.on_end(Ended(worker.key, worker.attempt, exit, Evidence()))
         else:
             failpoints.reached("launch: prepared")
@@ -130,6 +131,12 @@ def _as_lost_unless_asked(exit: Exit) -> Exit:
     if exit.ended_by is not EndedBy.CANCEL or exit.stopped_by:
         return exit
     return replace(exit, ended_by=EndedBy.LOST, error="its shim was told to end from outside")
+
+
+def _never_started(error: Exception) -> Exit:
+    if is_shortage(error):
+        return Exit(ended_by=EndedBy.LOST, error=f"{NO_ROOM}: {error}")
+    return Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"it cannot be started: {error}")
 
 
 def _id(key: WorkerKey, attempt: int) -> str:

@@ -8,9 +8,9 @@ from queue import Empty, SimpleQueue
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import Render
-from orchestrator.core.errors import is_shortage
 from orchestrator.core.model import Job
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
+from orchestrator.core.shortage import is_shortage
 
 logger = logging.getLogger(__name__)
 

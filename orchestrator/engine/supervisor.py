@@ -15,6 +15,7 @@ from orchestrator.core.forest import TreeSize
 from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.shortage import NO_ROOM
 from orchestrator.engine import clock
 from orchestrator.engine.flights import Ended, Flights
 from orchestrator.engine.publisher import Publisher
@@ -186,12 +187,24 @@ class Supervisor:
         """Tell the scheduler; what is answered comes back, to be called once it is stored."""
         match item:
             case Ended():
+                if item.exit.error.startswith(NO_ROOM):
+                    self._give_back(item)
                 self._scheduler.exited(item.key, item.attempt, item.exit, item.evidence, now)
             case Rendered():
                 self._scheduler.rendered(item.job_id, now)
             case Call():
                 return self._carry_out(item, now)
         return lambda: None
+
+    def _give_back(self, item: Ended) -> None:
+        """What a full disk kept from starting, however often, costs a worker none of its retries.
+
+        Starts pause as soon as the disk is looked at again.
+        """
+        worker = self._scheduler.ledger.workers.get(item.key)
+        if worker is not None and worker.attempt == item.attempt and not worker.status.ended:
+            budget_from = worker.budget_from + 1
+            self._scheduler.ledger.update_worker(item.key, budget_from=budget_from, failure="")
 
     def _carry_out(self, call: Call, now: float) -> Callable[[], None]:
         try:

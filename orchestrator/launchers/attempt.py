@@ -15,7 +15,7 @@ from orchestrator.launchers.clock import Clock
 from orchestrator.launchers.containment import Subreaper
 from orchestrator.launchers.limits import Watch, hit_by_end
 from orchestrator.launchers.masking import Masker
-from orchestrator.launchers.starting import SpawnFailed
+from orchestrator.launchers.starting import SpawnFailed, never_started
 from orchestrator.launchers.strays import Strays
 from orchestrator.launchers.worker_log import WorkerLog
 
@@ -95,7 +95,7 @@ class Attempt:
             self.record["refused"] = True
             self._fail("lost", str(error), now)
         except (SpawnFailed, OSError) as error:
-            self._fail("spawn_failed", str(error), now)
+            self._fail(*never_started(error), now)
         self._clock.start(now)
         return self._worker
 

@@ -5,6 +5,8 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
+from orchestrator.core.shortage import DISK_FULL, NO_ROOM
+
 #: Python ignores some signals, and a server under nohup another: a worker starts with none ignored.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 #: The C library keeps these two to itself.
@@ -147,3 +149,10 @@ def _why(error: OSError | ValueError) -> str:
     if error.errno == errno.ENOENT:
         return "no such file, or its interpreter is missing"
     return os.strerror(error.errno or 0)
+
+
+def never_started(error: SpawnFailed | OSError) -> tuple[str, str]:
+    """How an attempt ended that could not be started, and why. A full disk is nobody's failure."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return "lost", f"{NO_ROOM}: {error}"
+    return "spawn_failed", str(error)

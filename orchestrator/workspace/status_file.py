@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.core.errors import is_shortage
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Change, Tree
+from orchestrator.core.shortage import is_shortage
 from orchestrator.security.paths import read_regular, write_private
 from orchestrator.workspace.clock import iso
 from orchestrator.workspace.layout import Workspace

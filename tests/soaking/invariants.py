@@ -22,6 +22,7 @@ class Held:
     """What a process holds at one moment."""
 
     pid: int
+    #: Without one for each shim, of which some wait for the next attempt.
     descriptors: int
     threads: int
     bytes: int
@@ -29,12 +30,13 @@ class Held:
     open: tuple[str, ...]
 
     @classmethod
-    def by(cls, pid: int) -> "Held":
+    def by(cls, pid: int, shims: int) -> "Held":
+        """What the server or its spawner holds, which has so many shims."""
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         return cls(
             pid=pid,
-            descriptors=len(found := sorted(_open_files(pid))),
+            descriptors=len(found := sorted(_open_files(pid))) - shims,
             open=tuple(found),
             threads=int(fields["Threads"]),
             bytes=int(fields["VmRSS"].split()[0]) * 1024,

@@ -51,7 +51,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     "signal": frozenset({"launchers", "app", "cli"}),
 }
 #: Outside of their own package, what must start fast may use these.
-LIGHT = frozenset({f"{TOP}.core", f"{TOP}.core.failpoints"})
+LIGHT = frozenset({f"{TOP}.core", f"{TOP}.core.failpoints", f"{TOP}.core.shortage"})
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
 KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
 

@@ -116,3 +116,23 @@ def test_a_job_that_ends_on_a_full_disk_has_its_files_once_there_is_space(
 
     until(lambda: site.status_file(job_id)["status"] == "completed", "status.json says so")
     until((site.directory(job_id) / "FINAL_RESULT.md").exists, "its report is there")
+
+
+def test_a_full_disk_costs_no_worker_its_attempts(
+    make_site: MakeSite, disk: Path, tmp_path: Path
+) -> None:
+    # Nothing looks at the disk before a start: it is found out by trying.
+    site = make_site(
+        orchestrator={"workspace_root": str(disk / "workspace")},
+        store={"url": f"sqlite:///{tmp_path / 'state.db'}"},
+        workers={"min_free_disk_bytes": 0, "max_retries": 0},
+    )
+    site.workspace = disk / "workspace"
+    filler = fill(disk)
+
+    job_id = site.submit("one", [shell("echo done")])
+    tried = until(lambda: site.get(f"/jobs/{job_id}")["workers"][0]["attempts"][2:], "it is tried")
+    filler.unlink()
+
+    assert tried[0]["reason"].startswith("there was no room to start it")
+    assert site.wait(job_id)["status"] == "completed"

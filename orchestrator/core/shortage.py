@@ -1,0 +1,17 @@
+"""What a machine runs out of, and may have again. Shims import this: it imports next to nothing."""
+
+import errno
+
+#: How the error of an attempt begins that a full disk, or the like, kept from being started.
+NO_ROOM = "there was no room to start it"
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SHORTAGES = DISK_FULL | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether it comes from a full disk or the like: the same may work later."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _SHORTAGES:
+            return True
+        error = error.__cause__
+    return False
