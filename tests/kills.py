@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -64,7 +64,7 @@ class Killer:
         self._jobs = jobs
         self.kills: Counter[str] = Counter()
 
-    def kill(self, kinds: Sequence[Victim]) -> Collection[Victim]:
+    def kill(self, kinds: Sequence[Victim]) -> set[Victim]:
         """Those of which there was one. All at once: what dies first must not be noticed by
         what dies with it."""
         found = {kind: pid for kind in kinds if (pid := self._find(kind))}
@@ -72,7 +72,7 @@ class Killer:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 self.kills[kind] += 1
-        return found.keys()
+        return set(found)
 
     def kill_at_start(self) -> None:
         """Once more, before the server that follows is ready."""

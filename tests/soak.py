@@ -8,14 +8,11 @@ The disk is a small one of its own, which only root can mount; without it, it do
 """
 
 import argparse
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +23,14 @@ from tests.faults.site import ENDED, FaultSite, check
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import Answer
 from tests.kills import Killer, Victim
-from tests.soaking.invariants import SUCCEEDED, Held, complaints_of_job, complaints_of_store
+from tests.soaking.disk import fill, mounted, unmount
+from tests.soaking.invariants import (
+    SUCCEEDED,
+    Held,
+    complaints_of_job,
+    complaints_of_store,
+    end_daemons,
+)
 from tests.soaking.kinds import KINDS, Kind
 
 #: Root jobs in flight at the same time.
@@ -36,7 +40,6 @@ PAUSES = (0.05, 0.4)
 CYCLE_SECONDS = 8.0
 #: Within this each job ends, and what is written after its end is there.
 WITHIN, SETTLED_WITHIN = 120.0, 20.0
-DISK_MIB = 512
 #: What happens after each pause, and how often compared with the others.
 HAPPENINGS = {"nothing": 20, "shim": 4, "spawner": 2, "server": 2, "two of them": 1, "disk": 1}
 
@@ -46,6 +49,8 @@ class Figures:
     kills: Counter[str] = field(default_factory=Counter)
     jobs: Counter[str] = field(default_factory=Counter)
     full_disks: int = 0
+    #: Which docs/containment.md says stay.
+    daemons_left: int = 0
     quiet_moments: int = 0
     held: list[Held] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -55,7 +60,8 @@ class Figures:
         jobs = ", ".join(f"{kind} {times}" for kind, times in sorted(self.jobs.items()))
         return (
             f"jobs {self.jobs.total()} ({jobs}); kills {self.kills.total()} ({kills or 'none'}); "
-            f"full disks {self.full_disks}; quiet moments {self.quiet_moments}; "
+            f"full disks {self.full_disks}; daemons left {self.daemons_left}; "
+            f"quiet moments {self.quiet_moments}; "
             f"{_growth(self.held)}; wrong {len(self.wrong)}"
         )
 
@@ -106,6 +112,8 @@ class Soak:
         self._in_flight: list[str] = []
         #: Jobs during which a shim was killed: nobody knows how its attempt ended.
         self._touched: set[str] = set()
+        #: Jobs during which a spawner was killed, or died with its server.
+        self._orphaned: set[str] = set()
         self._accepted: set[str] = set()
         self._first: dict[int, Held] = {}
         self._killer = Killer(self._site, self._random, self._in_flight)
@@ -155,16 +163,14 @@ class Soak:
         killed = self._killer.kill([kind for kind in kinds if servers_die or kind != "server"])
         if Victim.SHIM in killed:
             self._touched |= set(self._in_flight)
+        if killed - {Victim.SHIM}:
+            self._orphaned |= set(self._in_flight)
         if Victim.SERVER in killed and self._random.random() < 0.3:
             self._killer.kill_at_start()
 
     def _fill_disk(self, disk: Path, servers_die: bool) -> None:
         """For a moment; in some of these moments a process is killed as well."""
-        filler = disk / "filler"
-        left = self._random.choice((0, 0, 4096, 2**20))
-        with filler.open("wb") as file, suppress(OSError):
-            while (free := _free_bytes(disk) - left) > 0:
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), min(free, 2**24))
+        filler = fill(disk, leave_bytes=self._random.choice((0, 0, 4096, 2**20)))
         self.figures.full_disks += 1
         for flight in self._flights.values():
             flight.disk_was_full = True
@@ -194,6 +200,8 @@ class Soak:
     def _land(self, job: str, answer: Answer) -> None:
         flight = self._flights[job]
         self.figures.jobs[flight.kind] += 1
+        if job in self._touched & self._orphaned:
+            self.figures.daemons_left += end_daemons(self._site, job)
         deadline = time.monotonic() + SETTLED_WITHIN
         while (wrong := self._judge(job, flight, answer)) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -244,20 +252,6 @@ def _bad(answer: Answer) -> list[str]:
     ]
 
 
-def _free_bytes(disk: Path) -> int:
-    found = os.statvfs(disk)
-    return found.f_bavail * found.f_frsize
-
-
-def mounted(directory: Path) -> Path | None:
-    """A small disk in memory at ``directory``; None where it cannot be mounted."""
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(directory)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        return None
-    return directory
-
-
 def soak(place: Path, zygote: Zygote, seed: int, seconds: float) -> Figures:
     """Run it with its own disk, where there can be one, below the empty directory ``place``."""
     disk = mounted(place / "disk")
@@ -265,7 +259,7 @@ def soak(place: Path, zygote: Zygote, seed: int, seconds: float) -> Figures:
         return Soak(place / "site", zygote, seed, disk).run(seconds)
     finally:
         if disk is not None:
-            subprocess.run(["umount", "-l", str(disk)], check=True)
+            unmount(disk)
 
 
 def main() -> int:

@@ -1,0 +1,38 @@
+"""A small disk in memory that can be filled, which only root can mount."""
+
+import os
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+SIZE_MIB = 512
+PIECE_BYTES = 2**24
+
+
+def mounted(directory: Path) -> Path | None:
+    """Such a disk at ``directory``, which is made; None where it cannot be mounted."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", str(directory)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        return None
+    return directory
+
+
+def unmount(directory: Path) -> None:
+    """Lazily: something may have a file open there."""
+    subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def fill(disk: Path, leave_bytes: int) -> Path:
+    """Take the disk's space but for so much; deleting the file that is returned gives it back."""
+    filler = disk / "filler"
+    with filler.open("wb") as file, suppress(OSError):
+        while (free := _free_bytes(disk) - leave_bytes) > 0:
+            end = file.seek(0, os.SEEK_END)
+            os.posix_fallocate(file.fileno(), end, min(free, PIECE_BYTES))
+    return filler
+
+
+def _free_bytes(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize
