@@ -91,7 +91,7 @@ class Housekeeping:
         for job in self._store.ended(time.time(), MENDED):
             if self._stopping.is_set():
                 return
-            self._mend(job)
+            self._guarded(partial(self._mend, job))
 
     def _remove_old(self) -> None:
         assert self._keep_seconds is not None
