@@ -82,7 +82,8 @@ class StatusFiles:
                 return
         directory = self._workspace.job_directory(root.id)
         head = read_regular(directory / "status.json", HEAD_BYTES) or b""
-        if f'"status": "{root.status}"'.encode() in head or not directory.is_dir():
+        # At the beginning of a line: its workers and child jobs have a status, too.
+        if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
         tree = self._read(root.id)
         if tree is not None:

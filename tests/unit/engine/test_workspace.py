@@ -145,6 +145,23 @@ def test_a_job_that_runs_again_is_written_with_all_its_workers(
     assert written(tmp_path)["counts"] == {"success": 2}
 
 
+def test_a_stale_file_is_mended_whatever_its_workers_came_to(
+    files: StatusFiles, stored: Stored, tmp_path: Path
+) -> None:
+    worker = replace(WORKER, status=WorkerStatus.CANCELLED)
+    running = replace(JOB, status=JobStatus.RUNNING)
+    files(Change(new_jobs=[running], new_workers=[worker]))
+    files.start()
+    files.stop()
+    assert written(tmp_path)["status"] == "running"
+    ended = replace(JOB, status=JobStatus.CANCELLED)
+    stored.tree = Tree(jobs=[ended], tasks={}, workers=[worker])
+
+    StatusFiles(Workspace(tmp_path), stored).mend(ended)
+
+    assert written(tmp_path)["status"] == "cancelled"
+
+
 def test_a_write_that_fails_does_not_end_the_writing(files: StatusFiles, tmp_path: Path) -> None:
     directory = tmp_path / "job_abc"
     directory.write_text("in the way")
