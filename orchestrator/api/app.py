@@ -17,7 +17,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.parking import Parking
 from orchestrator.api.render import job_path
 from orchestrator.api.service_port import Service
-from orchestrator.api.views import jobs, numbers, pages, reports, submissions, watching
+from orchestrator.api.views import jobs, mcp, numbers, pages, reports, submissions, watching
 from orchestrator.core.model import Job
 from orchestrator.launchers.masking import Masker
 
@@ -27,6 +27,7 @@ BLUEPRINTS = (
     watching.blueprint,
     reports.blueprint,
     numbers.blueprint,
+    mcp.blueprint,
     pages.blueprint,
 )
 

@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "audit.jsonl"
 #: Where the name of the caller stands while a request is answered.
 CALLER = "orchestrator.caller"
+#: A tool that changes something, where the path alone does not tell.
+TOOL = "orchestrator.tool"
+#: Set where a POST only reads.
+READS = "orchestrator.reads"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSALS = frozenset(
     {
@@ -46,6 +50,7 @@ class AuditLog:
             "key": environ.get(CALLER),
             "method": environ.get("REQUEST_METHOD", "")[:LONGEST_METHOD],
             "target": self._target(environ),
+            **({"tool": environ[TOOL]} if TOOL in environ else {}),
             "status": status,
             "remote": environ.get("REMOTE_ADDR"),
         }
@@ -94,4 +99,5 @@ class Audit:
 
 
 def _is_routine(environ: WSGIEnvironment) -> bool:
-    return environ.get("REQUEST_METHOD") in READING or environ.get("PATH_INFO") in ROUTINE
+    reads = environ.get("REQUEST_METHOD") in READING or READS in environ
+    return reads or environ.get("PATH_INFO") in ROUTINE

@@ -53,23 +53,32 @@ def authenticate() -> None:
     """
     if request.method == "OPTIONS":
         return  # says which methods there are, no more
+    identify()
+    reads = request.method in READING
+    if not reads:
+        service().check_change(g.caller)
+    check_rate(reads=reads, submits=request.endpoint in SUBMISSIONS)
+
+
+def identify() -> None:
+    """Find out who calls, and no more. Raise a 401."""
+    if request.method == "OPTIONS":
+        return
     key = given_key(request)
     try:
         g.caller = service().authenticate(key)
     except Unauthorized as error:
         raise _unauthorized(error, key) from None
     request.environ[CALLER] = g.caller.full_name
-    if request.method not in READING:
-        service().check_change(g.caller)
-    _check_rate(g.caller.full_name)
 
 
-def _check_rate(name: str) -> None:
+def check_rate(*, reads: bool, submits: bool) -> None:
     """Raise a 429 for a key that makes more calls than it may. Cancelling is never limited."""
+    name = caller().full_name
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
-    if request.endpoint in SUBMISSIONS:
+    if submits:
         _take(limits.submissions, name, "submits more jobs", "limits.submissions_per_minute")
-    elif request.method in READING:
+    elif reads:
         _take(limits.reads, name, "reads more often", "limits.reads_per_minute")
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "jobs": "jobs",
     "report": "report",
     "spawn": "spawning",
+    "mcp": "mcp",
     "plan": "plan",
     "config": "configuration",
     "keys": "keys",

@@ -134,6 +134,12 @@ def test_the_tool_works_through_links(installed: Path, tmp_path: Path) -> None:
     assert last_call(run(tmp_path / "two", "jobs"))["path"] == str(installed)
 
 
+def test_mcp_needs_no_package(installed: Path) -> None:
+    call = last_call(run(installed / "bin/orchestrator", "mcp", NASTY))
+    assert call["argv"] == ["-S", "-P", "-m", "orchestrator.api.mcp.stdio", NASTY]
+    assert call["path"] == str(installed)
+
+
 def test_spawn_skips_everything_that_is_slow(installed: Path) -> None:
     call = last_call(run(installed / "bin/orchestrator", "spawn", NASTY, "--wait"))
     spawn = str(installed / "orchestrator/cli/spawn.py")

@@ -237,7 +237,7 @@ def _answer(
         content: Schema = {media: {"schema": _free(media)} for media in shape}
     else:
         content = {"application/json": {"schema": _ref(names[shape])}}
-    found: Schema = {"description": status.phrase, "content": content}
+    found: Schema = {"description": status.phrase, **({"content": content} if content else {})}
     headers = _answer_headers(operation, status)
     if headers:
         found["headers"] = headers
@@ -248,14 +248,18 @@ def _answer(
 
 def _free(media: str) -> Schema:
     """The shape of an answer that has no model. A stream is read event by event, or as a text."""
-    shapes: dict[str, Schema] = {"application/json": {"type": "object"}, "text/event-stream": {}}
+    shapes: dict[str, Schema] = {
+        "application/json": {"type": "object"},
+        MEDIA_TYPE: {"type": "object"},
+        "text/event-stream": {},
+    }
     return shapes.get(media, {"type": "string"})
 
 
 def _answer_headers(operation: Operation, status: HTTPStatus) -> Schema:
     if operation.tagged:
         return {"ETag": _header("Changes when the answer does.")}
-    if status is HTTPStatus.ACCEPTED:
+    if status is HTTPStatus.ACCEPTED and operation.answers[status]:
         return {"Location": _header("Where the job's status is.")}
     return {}
 

@@ -5,10 +5,11 @@ from http import HTTPStatus
 
 from pydantic import BaseModel
 
-from orchestrator.schemas import answers, job_answers, queries, requests
+from orchestrator.schemas import answers, job_answers, mcp, queries, requests
 
 JSON = "application/json"
 TEXT = "text/plain"
+PROBLEM = "application/problem+json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +23,7 @@ class Operation:
     summary: str
     description: str = ""
     query: type[queries.Query] = queries.NoQuery
-    body: type[requests.Wire] | None = None
+    body: type[BaseModel] | None = None
     body_required: bool = False
     #: By status: the answer's shape, or media types of an answer that is no JSON object.
     answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]
@@ -210,6 +211,27 @@ OPERATIONS = (
         tag="server",
         summary="The same and more for Prometheus",
         answers={OK: (TEXT,)},
+    ),
+    Operation(
+        method="post",
+        path="/mcp",
+        id="mcp",
+        tag="server",
+        summary="A message of the Model Context Protocol",
+        description=(
+            "The tools orchestrate, status, wait, cancel, result, logs and report for AI clients; "
+            "revisions 2026-07-28 and 2025-11-25. One JSON-RPC message, one JSON answer; 202 for "
+            "what needs none. Errors of the protocol are JSON-RPC errors."
+        ),
+        body=mcp.McpMessage,
+        body_required=True,
+        answers={
+            OK: (JSON,),
+            ACCEPTED: (),
+            HTTPStatus.BAD_REQUEST: (JSON, PROBLEM),
+            HTTPStatus.NOT_FOUND: (JSON, PROBLEM),
+        },
+        headers={"Idempotency-Key": "For orchestrate: the same key never makes a second job."},
     ),
     Operation(
         method="get",

@@ -13,7 +13,7 @@ from orchestrator.api.followed_log import FollowedLog
 from orchestrator.api.guard import secured
 from orchestrator.api.handoff import ParkedReply, ParkedStream, Refusal
 from orchestrator.api.parking import Parking
-from orchestrator.api.pending_wait import PendingWait
+from orchestrator.api.pending_wait import Answering, Checking, PendingWait
 from orchestrator.api.render_job import wait_answer
 from orchestrator.api.service_port import Service
 from orchestrator.api.sinks import Reply
@@ -93,12 +93,14 @@ def wait_for_job(job_id: str) -> Response:
     check = partial(service().answer_wait, caller(), job_id)
     if seconds == 0 or check() is not None or request.method == "HEAD":
         return problems.plain(answer())
-    return _parked_wait(job, seconds, check, answer)
+    stopping = secured_reply(STOPPING.reply(request.path))
+    return parked_wait(job, seconds, check, answer, stopping)
 
 
-def _parked_wait(
-    job: Job, seconds: float, check: partial[Job | None], answer: partial[Reply]
+def parked_wait(
+    job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
+    """Answer when ``check`` finds the job or the time is over. Raise Unavailable without room."""
     parked = parking()
     parked.hub.check_room()
     wait = PendingWait(
@@ -108,7 +110,7 @@ def _parked_wait(
         seconds=seconds,
         check=check,
         answer=answer,
-        stopping=_secured(STOPPING.reply(request.path)),
+        stopping=stopping,
     )
     return ParkedReply(parked.hub, parked.threads, wait, TOO_MANY)
 
@@ -118,12 +120,12 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, path: str) -> Rep
     try:
         body = encoded(wait_answer(service, caller, job_id))
     except Exception as error:
-        return _secured(problems.problem_of(error).reply(path))
+        return secured_reply(problems.problem_of(error).reply(path))
     headers = (("Content-Type", JSON), ("Cache-Control", "no-store"))
-    return _secured(Reply(status=200, headers=headers, body=body))
+    return secured_reply(Reply(status=200, headers=headers, body=body))
 
 
-def _secured(reply: Reply) -> Reply:
+def secured_reply(reply: Reply) -> Reply:
     """The hub writes it past the middleware that adds these headers elsewhere."""
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 

@@ -12,6 +12,7 @@ from orchestrator.api.hub import Hub
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.parking import Parking
 from orchestrator.api.server import Server, serve
+from tests.integration.api.mcp_stdio import Stdio, environment
 from tests.unit.api.fake_service import FakeService
 
 DEADLINE_SECONDS = 30.0
@@ -52,3 +53,21 @@ def server(app: Flask) -> Iterator[Server]:
     close_app(app)
     server.close()
     assert server.wait(DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[dict[str, str]], Stdio]]:
+    started: list[Stdio] = []
+
+    def one(environ: dict[str, str]) -> Stdio:
+        started.append(Stdio(environ))
+        return started[-1]
+
+    yield one
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def stdio(server: Server, start: Callable[[dict[str, str]], Stdio]) -> Stdio:
+    return start(environment(server.url))

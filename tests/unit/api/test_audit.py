@@ -39,6 +39,21 @@ def entries(logs: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (logs / FILE_NAME).read_text().splitlines()]
 
 
+def test_tools_that_change_something_are_noted_by_name(client: FlaskClient, logs: Path) -> None:
+    def call(tool: str, **arguments: Any) -> None:
+        params = {"name": tool, "arguments": arguments}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        assert client.post("/mcp", json=message).status_code == 200
+
+    client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    call("status")
+    call("orchestrate", request="x")
+    call("cancel", job_id="none")
+
+    found = [(one["target"], one["tool"]) for one in entries(logs)]
+    assert found == [("/mcp", "orchestrate"), ("/mcp", "cancel")]
+
+
 def test_changes_and_refusals_are_noted_and_reads_are_not(client: FlaskClient, logs: Path) -> None:
     job = json.loads(client.post(ORCHESTRATE, json={"request": "x"}).text)["job_id"]
     client.get(f"/api/v1/jobs/{job}")

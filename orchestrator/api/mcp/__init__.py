@@ -1,0 +1,1 @@
+"""The Model Context Protocol: the same tools over standard input and over ``POST /mcp``."""

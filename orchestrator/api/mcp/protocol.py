@@ -1,0 +1,219 @@
+"""MCP messages in both current revisions: 2026-07-28 (stateless) and 2025-11-25 (handshake).
+
+Standard library only: ``orchestrator mcp`` has to start fast. Nothing here knows HTTP or tools.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator import __version__
+
+Values = dict[str, Any]
+RequestId = str | int
+
+STATELESS = ("2026-07-28",)
+#: Newest first. The three older ones differ in nothing that these tools use.
+HANDSHAKE = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+VERSIONS = (*STATELESS, *HANDSHAKE)
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
+HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
+
+META_PREFIX = "io.modelcontextprotocol/"
+VERSION_KEY = f"{META_PREFIX}protocolVersion"
+CAPABILITIES_KEY = f"{META_PREFIX}clientCapabilities"
+
+SERVER = {"name": "orchestrator", "version": __version__}
+CAPABILITIES: Values = {"tools": {}}
+#: The tools of a release do not change.
+LIST_TTL_MS = 3_600_000
+
+DEEPEST_JSON = 40
+
+INSTRUCTIONS = """\
+Runs a request as a tree of worker processes and brings their results together in one report.
+Worth it when the work has about five or more parts that do not wait for each other; do smaller work
+yourself. Call orchestrate once (with tasks when you know them), then wait until "retry" is false:
+wait answers within 45 seconds and is called again while the job runs. result has the outputs cut
+short, with the paths of the files that hold all of them."""
+
+
+class RpcError(Exception):
+    """A message that cannot be answered with a result."""
+
+    def __init__(
+        self, code: int, message: str, data: Any = None, request_id: RequestId | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message, self.data = code, message, data
+        self.request_id = request_id
+
+    def reply(self) -> Values:
+        error = {"code": self.code, "message": self.message}
+        more = {} if self.data is None else {"data": self.data}
+        return {"jsonrpc": "2.0", "id": self.request_id, "error": {**error, **more}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A message that wants an answer."""
+
+    id: RequestId
+    method: str
+    params: Mapping[str, Any]
+    #: It speaks the stateless revision.
+    stateless: bool
+
+    def reply(self, result: Mapping[str, Any]) -> Values:
+        more = {"resultType": "complete"} if self.stateless else {}
+        return {"jsonrpc": "2.0", "id": self.id, "result": {**result, **more}}
+
+    def error(self, code: int, message: str, data: Any = None) -> RpcError:
+        return RpcError(code, message, data, self.id)
+
+
+def parsed(raw: bytes) -> Any:
+    """JSON in UTF-8. Raise RpcError -32700 that says where it breaks off."""
+    try:
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
+        _check_depth(value, DEEPEST_JSON)
+    except RecursionError:
+        raise RpcError(PARSE_ERROR, "the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise RpcError(PARSE_ERROR, f"not valid JSON: {str(error)[:200]}") from None
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_depth(value: object, left: int) -> None:
+    """Raise RecursionError. Nothing that is deeper could be a call."""
+    if left < 0:
+        raise RecursionError
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        if isinstance(each, dict | list):
+            _check_depth(each, left - 1)
+
+
+def request_of(message: object) -> Request | None:
+    """The request in a message; None for notifications and answers. Raise RpcError."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise RpcError(
+            INVALID_REQUEST, 'a message is one JSON object with "jsonrpc": "2.0"; no batches'
+        )
+    method, request_id = message.get("method"), message.get("id")
+    if "method" not in message and ("result" in message or "error" in message):
+        return None
+    if not isinstance(method, str):
+        raise RpcError(INVALID_REQUEST, "method must be text", None, _plain_id(request_id))
+    if "id" not in message:
+        return None
+    plain_id = _plain_id(request_id)
+    if plain_id is None:
+        raise RpcError(INVALID_REQUEST, "id must be text or a whole number")
+    params = message.get("params")
+    if params is not None and not isinstance(params, dict):
+        raise RpcError(INVALID_PARAMS, "params must be an object", None, plain_id)
+    stateless = VERSION_KEY in _meta(params or {})
+    request = Request(id=plain_id, method=method, params=params or {}, stateless=stateless)
+    _check_envelope(request)
+    return request
+
+
+def _plain_id(value: object) -> RequestId | None:
+    return value if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta = params.get("_meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def version_of(request: Request) -> str:
+    """The revision that a stateless request says it speaks."""
+    return str(_meta(request.params).get(VERSION_KEY, ""))
+
+
+def _check_envelope(request: Request) -> None:
+    """What every stateless request says about itself. Raise RpcError."""
+    if not request.stateless or request.method == "initialize":
+        return
+    meta = _meta(request.params)
+    if not isinstance(meta[VERSION_KEY], str):
+        raise request.error(INVALID_PARAMS, f"_meta[{VERSION_KEY!r}] must be text")
+    if meta[VERSION_KEY] not in STATELESS:
+        raise unsupported(meta[VERSION_KEY], request.id)
+    if not isinstance(meta.get(CAPABILITIES_KEY), dict):
+        raise request.error(INVALID_PARAMS, f"_meta[{CAPABILITIES_KEY!r}] must be an object")
+
+
+def unsupported(asked: str, request_id: RequestId | None = None) -> RpcError:
+    data = {"supported": list(VERSIONS), "requested": asked[:100]}
+    return RpcError(UNSUPPORTED_VERSION, "unsupported protocol version", data, request_id)
+
+
+def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
+    """The result of everything but ``tools/call``. Raise RpcError -32601 for the rest."""
+    if request.method == "initialize":
+        return _initialized(request)
+    if request.method == "server/discover":
+        return _discovered()
+    if request.method == "ping":
+        return {}
+    if request.method == "tools/list":
+        return {"tools": list(tools), **(_lasting() if request.stateless else {})}
+    raise request.error(METHOD_NOT_FOUND, f"there is no method {request.method[:100]!r} here")
+
+
+def _initialized(request: Request) -> Values:
+    asked = request.params.get("protocolVersion")
+    version = asked if asked in HANDSHAKE else HANDSHAKE[0]
+    return {
+        "protocolVersion": version,
+        "capabilities": CAPABILITIES,
+        "serverInfo": SERVER,
+        "instructions": INSTRUCTIONS,
+    }
+
+
+def _discovered() -> Values:
+    return {
+        "supportedVersions": list(VERSIONS),
+        "capabilities": CAPABILITIES,
+        "instructions": INSTRUCTIONS,
+        "_meta": {f"{META_PREFIX}serverInfo": SERVER},
+        **_lasting(),
+    }
+
+
+def _lasting() -> Values:
+    return {"ttlMs": LIST_TTL_MS, "cacheScope": "public"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A ``tools/call``; whether there is such a tool, and what it takes, is checked elsewhere."""
+
+    tool: str
+    arguments: Any
+
+
+def call_of(request: Request) -> Call:
+    """Raise RpcError -32602 when no tool is named."""
+    name = request.params.get("name")
+    if not isinstance(name, str):
+        raise request.error(INVALID_PARAMS, "tools/call needs params.name, the name of a tool")
+    arguments = request.params.get("arguments")
+    return Call(tool=name, arguments={} if arguments is None else arguments)
+
+
+def said(text: str, *, is_error: bool = False) -> Values:
+    """The result of a tool: one text."""
+    # A file's name may be no valid text at all.
+    plain = text.encode("utf-8", "replace").decode()
+    return {"content": [{"type": "text", "text": plain}], "isError": is_error}

@@ -1,0 +1,137 @@
+"""``orchestrator mcp``: the tools over standard input and output, one JSON message a line.
+
+Standard library only; it starts as fast as ``orchestrator spawn``. Calls of tools go to the server
+by HTTP, each in a thread, so that a wait holds nothing up.
+"""
+
+import argparse
+import json
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from orchestrator.api.client_discovery import OWN_FOLDER
+from orchestrator.api.mcp import protocol
+from orchestrator.api.mcp.definitions import definitions
+from orchestrator.api.mcp.forwarding import Forwarding
+from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
+
+LONGEST_LINE_BYTES = 8 * 1024 * 1024
+MOST_CALLS = 64
+#: Calls that are still open when the input ends are answered, if they come to an end.
+DRAIN_SECONDS = 60.0
+
+DESCRIPTION = """\
+The tools orchestrate, status, wait, cancel, result, logs and report for AI tools that speak the
+Model Context Protocol, over standard input and output. In a worker it uses the worker's own key;
+elsewhere the server that runs for this folder (start one with: orchestrator serve)."""
+
+
+class Session:
+    """One client: reads messages from ``source``, writes answers to ``sink``."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO, forwarding: Forwarding) -> None:
+        self._source, self._sink, self._forwarding = source, sink, forwarding
+        self._lock = threading.Lock()
+        self._open: set[RequestId] = set()
+
+    def run(self) -> None:
+        """Until the input ends. Raise BrokenPipeError when nobody takes the answers."""
+        while line := self._source.readline(LONGEST_LINE_BYTES):
+            if not line.endswith(b"\n") and len(line) == LONGEST_LINE_BYTES:
+                self._skip_line()
+                self._write(RpcError(protocol.INVALID_REQUEST, "the message is too long").reply())
+            elif line.strip():
+                self._take(line)
+        self._drain()
+
+    def _skip_line(self) -> None:
+        while (rest := self._source.readline(LONGEST_LINE_BYTES)) and not rest.endswith(b"\n"):
+            pass
+
+    def _take(self, line: bytes) -> None:
+        try:
+            message = protocol.parsed(line)
+            request = protocol.request_of(message)
+            if request is not None:
+                self._answer(request)
+            elif message.get("method") == "notifications/cancelled":
+                self._forget(message)
+        except RpcError as error:
+            self._write(error.reply())
+
+    def _forget(self, message: Mapping[str, object]) -> None:
+        """A call that the client no longer waits for gets no answer."""
+        params = message.get("params")
+        request_id = params.get("requestId") if isinstance(params, dict) else None
+        if isinstance(request_id, str | int):
+            with self._lock:
+                self._open.discard(request_id)
+
+    def _answer(self, request: Request) -> None:
+        if request.method != "tools/call":
+            self._write(request.reply(protocol.answer(request, definitions())))
+            return
+        call = protocol.call_of(request)
+        with self._lock:
+            crowded = len(self._open) >= MOST_CALLS
+            if not crowded:
+                self._open.add(request.id)
+        if crowded:
+            text = f"{MOST_CALLS} calls are open already; wait for some of them"
+            self._write(request.reply(said(text, is_error=True)))
+            return
+        threading.Thread(target=self._call, args=(request, call), daemon=True).start()
+
+    def _call(self, request: Request, call: protocol.Call) -> None:
+        try:
+            result = self._forwarding.call(call)
+        except Exception as error:  # the client must not wait for ever
+            result = said(f"the call failed: {error!r}", is_error=True)
+        self._finish(request, result)
+
+    def _finish(self, request: Request, result: Values) -> None:
+        with self._lock:
+            wanted = request.id in self._open
+        try:
+            if wanted:
+                self._write(request.reply(result))
+        except OSError:
+            os._exit(0)  # the client is gone, and the reading thread may not notice
+        finally:
+            with self._lock:
+                self._open.discard(request.id)
+
+    def _write(self, message: Values) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        with self._lock:
+            self._sink.write(line)
+            self._sink.flush()
+
+    def _drain(self) -> None:
+        """Wait for open calls as long as somebody may read their answers."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        reader = select.poll()
+        reader.register(self._sink.fileno(), select.POLLERR)
+        while self._open and time.monotonic() < deadline and not reader.poll(50):
+            pass
+
+
+def main(arguments: list[str] | None = None, folder: Path = OWN_FOLDER) -> NoReturn:
+    parser = argparse.ArgumentParser(prog="orchestrator mcp", description=DESCRIPTION)
+    parser.parse_args(arguments)
+    forwarding = Forwarding(folder, os.environ)
+    with suppress(BrokenPipeError, KeyboardInterrupt):
+        Session(sys.stdin.buffer, sys.stdout.buffer, forwarding).run()
+    # Threads of calls that nobody waits for any more must not hold the end up.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

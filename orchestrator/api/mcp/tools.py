@@ -1,0 +1,170 @@
+"""The tools in one table, and how they are told to clients.
+
+After a change, ``python -m orchestrator.api.mcp.tools`` prints what belongs in ``tools.json``: what
+``orchestrator mcp`` shows without loading any of this.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.schemas import mcp
+from orchestrator.schemas.requests import Wire
+
+Schema = dict[str, Any]
+
+#: Arguments that the server knows better, that do nothing, or have a second name; still accepted.
+UNTOLD = frozenset({"current_depth", "gates", "locks", "description", "execution_mode", "labels"})
+
+#: Limits from here on are not worth a caller's tokens.
+FAR_AWAY = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One tool. ``example`` is what a caller with wrong arguments is shown."""
+
+    name: str
+    description: str
+    arguments: type[Wire]
+    example: Mapping[str, Any]
+    reads_only: bool = True
+    #: Of those that change something.
+    destructive: bool = field(default=False)
+
+    def definition(self) -> Schema:
+        return {
+            "name": self.name,
+            "description": self.description,
+            "inputSchema": input_schema(self.arguments),
+            "annotations": {
+                "readOnlyHint": self.reads_only,
+                "destructiveHint": self.destructive,
+                "idempotentHint": self.reads_only or self.destructive,
+                "openWorldHint": not self.reads_only and not self.destructive,
+            },
+        }
+
+
+JOB = {"job_id": "abc123"}
+
+TOOLS = (
+    Tool(
+        name="orchestrate",
+        description=(
+            "Start a job and answer at once with its job_id: the request is split into tasks, each "
+            "done by a worker process of its own, side by side. Inside a worker it becomes a child "
+            "job of that worker. Give tasks when you know the parts (id, prompt or command, "
+            "depends_on); else the request is split for you. Then call wait. The answer says how "
+            "much depth, time and how many workers and child jobs are left."
+        ),
+        arguments=mcp.OrchestrateArguments,
+        example={
+            "request": "Review every module of src",
+            "tasks": [{"prompt": "Review src/a.py"}, {"command": "make test"}],
+        },
+        reads_only=False,
+    ),
+    Tool(
+        name="status",
+        description=(
+            "How a job stands now: its state, its workers by state and by name, what is left. "
+            "Without job_id: the newest jobs. To wait for the end, call wait instead."
+        ),
+        arguments=mcp.StatusArguments,
+        example=JOB,
+    ),
+    Tool(
+        name="wait",
+        description=(
+            'Wait for a job to end, at most 45 seconds. {"retry": true}: it still runs, call wait '
+            'again. {"retry": false}: it has ended, and the answer is that of result.'
+        ),
+        arguments=mcp.WaitArguments,
+        example={**JOB, "timeout_seconds": 40},
+    ),
+    Tool(
+        name="cancel",
+        description="Stop a job and all its child jobs, processes included. What is done is kept.",
+        arguments=mcp.JobArguments,
+        example=JOB,
+        reads_only=False,
+        destructive=True,
+    ),
+    Tool(
+        name="result",
+        description=(
+            "What the workers of a job came back with so far: for each its state, its output (cut "
+            "short), the files it made, and the paths of its directory and log; and the path of "
+            "the final report. Read those files for more."
+        ),
+        arguments=mcp.JobArguments,
+        example=JOB,
+    ),
+    Tool(
+        name="logs",
+        description="The last lines of one worker's log, also while it runs.",
+        arguments=mcp.LogsArguments,
+        example={**JOB, "worker_id": "worker_1", "lines": 50},
+    ),
+    Tool(
+        name="report",
+        description="A report of a job, in Markdown, cut short when long; written at its end.",
+        arguments=mcp.ReportArguments,
+        example={**JOB, "name": "FINAL_RESULT.md"},
+    ),
+)
+
+BY_NAME: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
+
+
+def input_schema(model: type[Wire]) -> Schema:
+    """A JSON Schema without references, titles and nulls, which some models stumble over."""
+    whole = model.model_json_schema()
+    definitions = whole.pop("$defs", {})
+    found: Schema = _plain(whole, definitions)
+    found.pop("description", None)
+    return found
+
+
+def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_plain(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if reference := schema.get("$ref"):
+        # What the field says of itself goes before what its type says.
+        target = definitions[reference.rsplit("/", 1)[1]]
+        return _plain({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
+    kept = {name: value for name, value in _without_null(schema).items() if name != "title"}
+    if properties := kept.pop("properties", None):
+        told = {k: _plain(v, definitions) for k, v in properties.items() if k not in UNTOLD}
+        return {**{k: _plain(v, definitions) for k, v in kept.items()}, "properties": told}
+    return {name: _plain(value, definitions) for name, value in kept.items()}
+
+
+def _without_null(schema: Schema) -> Schema:
+    """Without the choice of null, an empty default, and limits that nobody comes near."""
+    kept = {name: value for name, value in schema.items() if not _says_nothing(name, value)}
+    choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
+    if len(choices) == 1:
+        return {**_without_null(choices[0]), **kept}
+    return {**kept, "anyOf": choices} if choices else kept
+
+
+def _says_nothing(name: str, value: object) -> bool:
+    if name == "default":
+        return value in (None, "", [], {})
+    limit = isinstance(value, int | float) and value >= FAR_AWAY
+    return limit and name in ("maximum", "maxLength", "maxItems")
+
+
+def definitions_text() -> str:
+    """What belongs in ``tools.json``."""
+    return json.dumps([tool.definition() for tool in TOOLS], indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(definitions_text())

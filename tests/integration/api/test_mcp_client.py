@@ -1,0 +1,63 @@
+"""The official client of the Model Context Protocol, over both doors and in both revisions."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from orchestrator.api.server import Server
+from tests.integration.api.mcp_stdio import (
+    COMMAND,
+    environment,
+    finish,
+)
+from tests.unit.api.fake_service import KEY, FakeService
+
+
+async def by_stdio(url: str, mode: str, use: Callable[[Any], Awaitable[None]]) -> None:
+    # A second is what loading this takes; only these tests need it.
+    from mcp import Client, StdioServerParameters, stdio_client
+
+    parameters = StdioServerParameters(
+        command=COMMAND[0], args=COMMAND[1:], env=environment(url), cwd="/"
+    )
+    async with Client(stdio_client(parameters), mode=mode) as client:  # type: ignore[arg-type]
+        await use(client)
+
+
+async def by_http(url: str, mode: str, use: Callable[[Any], Awaitable[None]]) -> None:
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+    from mcp.shared._httpx_utils import create_mcp_http_client
+
+    async with create_mcp_http_client(headers={"X-API-Key": KEY}) as http:
+        transport = streamable_http_client(f"{url}/mcp", http_client=http)
+        async with Client(transport, mode=mode) as client:  # type: ignore[arg-type]
+            await use(client)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("door", [by_stdio, by_http])
+@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+def test_the_official_client_runs_a_job(
+    server: Server, service: FakeService, door: Any, mode: str, version: str
+) -> None:
+    async def use(client: Any) -> None:
+        assert client.protocol_version == version
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        assert names == ["orchestrate", "status", "wait", "cancel", "result", "logs", "report"]
+        accepted = await client.call_tool("orchestrate", {"request": "Do it"})
+        job_id = json.loads(accepted.content[0].text)["job_id"]
+        early = await client.call_tool("wait", {"job_id": job_id, "timeout_seconds": 0.1})
+        assert json.loads(early.content[0].text)["retry"] is True
+        job = service.job(service.authenticate(KEY), job_id)
+        threading.Timer(0.2, lambda: finish(service, job)).start()
+        ended = await client.call_tool("wait", {"job_id": job_id})
+        assert json.loads(ended.content[0].text)["results"][0]["output"] == "all done"
+        wrong = await client.call_tool("wait", {"job": job_id})
+        assert wrong.is_error and "did you mean 'job_id'?" in wrong.content[0].text
+
+    asyncio.run(asyncio.wait_for(door(server.url, mode, use), 90))
