@@ -31,6 +31,7 @@ COMMANDS = {
     "report": "report",
     "spawn": "spawning",
     "mcp": "mcp",
+    "init": "init",
     "plan": "plan",
     "config": "configuration",
     "keys": "keys",
