@@ -16,12 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from orchestrator.api.client_discovery import OWN_FOLDER
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.definitions import definitions
-from orchestrator.api.mcp.forwarding import Forwarding
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
 
+#: The folder that this package lies in.
+OWN_FOLDER = Path(__file__).absolute().parents[3]
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
 MOST_CALLS = 64
 #: Calls that are still open when the input ends are answered, if they come to an end.
@@ -36,8 +36,8 @@ elsewhere the server that runs for this folder (start one with: orchestrator ser
 class Session:
     """One client: reads messages from ``source``, writes answers to ``sink``."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, forwarding: Forwarding) -> None:
-        self._source, self._sink, self._forwarding = source, sink, forwarding
+    def __init__(self, source: BinaryIO, sink: BinaryIO, folder: Path) -> None:
+        self._source, self._sink, self._folder = source, sink, folder
         self._lock = threading.Lock()
         self._open: set[RequestId] = set()
 
@@ -90,8 +90,11 @@ class Session:
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()
 
     def _call(self, request: Request, call: protocol.Call) -> None:
+        # Takes as long to load as all the rest, and the client waits for the first answers.
+        from orchestrator.api.mcp.forwarding import Forwarding
+
         try:
-            result = self._forwarding.call(call)
+            result = Forwarding(self._folder, os.environ).call(call)
         except Exception as error:  # the client must not wait for ever
             result = said(f"the call failed: {error!r}", is_error=True)
         self._finish(request, result)
@@ -126,9 +129,8 @@ class Session:
 def main(arguments: list[str] | None = None, folder: Path = OWN_FOLDER) -> NoReturn:
     parser = argparse.ArgumentParser(prog="orchestrator mcp", description=DESCRIPTION)
     parser.parse_args(arguments)
-    forwarding = Forwarding(folder, os.environ)
     with suppress(BrokenPipeError, KeyboardInterrupt):
-        Session(sys.stdin.buffer, sys.stdout.buffer, forwarding).run()
+        Session(sys.stdin.buffer, sys.stdout.buffer, folder).run()
     # Threads of calls that nobody waits for any more must not hold the end up.
     os._exit(0)
 

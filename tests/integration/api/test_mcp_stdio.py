@@ -50,8 +50,11 @@ def test_a_call_that_was_given_up_gets_no_answer(stdio: Stdio, service: FakeServ
     assert stdio.ask(ping(3))["id"] == 3  # so the notification has been read
 
     finish(service, service.job(service.authenticate(KEY), job_id))
+    assert stdio.process.stdin and stdio.process.stdout
+    stdio.process.stdin.close()
 
-    assert stdio.ask(call("status", 4, job_id=job_id))["id"] == 4
+    # Open calls would be answered before the end.
+    assert stdio.process.stdout.read() == b""
 
 
 HOSTILE = [
@@ -123,6 +126,8 @@ class Gate:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.open, self.refused = False, 0
+        #: So many answers of the server never arrive.
+        self.swallowed = 0
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
@@ -147,6 +152,9 @@ class Gate:
                     piece = one.recv(65536)
                     if not piece:
                         return
+                    if one is server and self.swallowed:
+                        self.swallowed -= 1
+                        return
                     ends[one].sendall(piece)
 
 
@@ -164,6 +172,22 @@ def test_a_call_outlasts_a_restart_of_the_server(
         assert len(service.submissions) == 1
     finally:
         gate.socket.close()
+
+
+def test_a_job_is_started_once_though_its_answer_was_lost(
+    server: Server, service: FakeService, start: Callable[[dict[str, str]], Stdio]
+) -> None:
+    gate = Gate(server.url)
+    gate.open, gate.swallowed = True, 2
+    try:
+        answer = json.loads(
+            text_of(start(environment(gate.url)).ask(call("orchestrate", request="x")))
+        )
+    finally:
+        gate.socket.close()
+
+    assert (answer["duplicate"], gate.swallowed) == (True, 0)
+    assert len(service.submissions) == 1
 
 
 def test_without_a_server_it_says_what_to_type(
