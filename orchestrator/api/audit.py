@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "audit.jsonl"
 #: Where the name of the caller stands while a request is answered.
 CALLER = "orchestrator.caller"
-#: A tool that changes something, where the path alone does not tell.
+#: Name of the tool that is called, where the path alone does not tell.
 TOOL = "orchestrator.tool"
 #: Set where a POST only reads.
 READS = "orchestrator.reads"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.api.render import counts, result_of
+from orchestrator.api.render import counts, result_of, usage_answer
 from orchestrator.api.render_job import results
 from orchestrator.api.service_port import Service
 from orchestrator.core.model import Job, Worker
@@ -56,6 +56,7 @@ def standing(detail: Detail) -> Values:
         **_reason(job.reason),
         "workers": counts(detail.workers),
         **_named(detail.workers),
+        **_used(detail.workers),
         "left": dict(detail.left),
         **({} if job.status.ended else {"retry": True, "next": "call wait again"}),
     }
@@ -94,6 +95,7 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
         **_more(len(detail.workers) - len(tasks)),
         "final_report": str(service.final_report(job)),
         "workspace": str(service.workspace(job)),
+        **_used(detail.workers),
         "left": dict(detail.left),
     }
 
@@ -121,9 +123,16 @@ def _task(task: TaskResult, longest: int) -> Values:
         **({"files_created": files[:MOST_FILES]} if files else {}),
         **({"more_files": len(files) - MOST_FILES} if len(files) > MOST_FILES else {}),
         "directory": task.workspace,
-        "log": task.log,
+        **({"log": task.log} if task.log else {}),
         **({"child_job_ids": task.child_job_ids} if task.child_job_ids else {}),
     }
+
+
+def _used(workers: Sequence[Worker]) -> Values:
+    """What the agents of a job's own workers say they used, if anything is known."""
+    known = usage_answer([result_of(worker).usage for worker in workers])
+    used = known.model_dump(exclude_none=True)
+    return {"used": used} if used else {}
 
 
 def _reason(reason: str) -> Values:

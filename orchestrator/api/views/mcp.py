@@ -88,14 +88,15 @@ def _answered(one: Request) -> Response:
     try:
         return _called(one, asked(call))
     except Exception as error:
+        request.environ.pop(READS, None)  # what is refused is noted, reads too
         return _json(one.reply(refused(error)))
 
 
 def _called(one: Request, call: Asked) -> Response:
+    request.environ[TOOL] = call.tool.name
     if call.tool.reads_only:
         request.environ[READS] = True
     else:
-        request.environ[TOOL] = call.tool.name
         service().check_change(caller())
     check_rate(reads=call.tool.reads_only, submits=call.tool.name == "orchestrate")
     key = reading.idempotency_key()

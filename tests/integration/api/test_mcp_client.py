@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import requests
+from flask import Flask
 
+from orchestrator.api.app import close_app
+from orchestrator.api.hub import Hub
 from orchestrator.api.server import Server
-from tests.integration.api.mcp_stdio import (
-    COMMAND,
-    environment,
-    finish,
-)
+from orchestrator.core.submission import Submission
+from tests.integration.api.conftest import THREADS, eventually
+from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, ping, text_of
 from tests.unit.api.fake_service import KEY, FakeService
 
 
@@ -61,3 +63,51 @@ def test_the_official_client_runs_a_job(
         assert wrong.is_error and "did you mean 'job_id'?" in wrong.content[0].text
 
     asyncio.run(asyncio.wait_for(door(server.url, mode, use), 90))
+
+
+# The server's side of a wait
+
+
+def waiting(server: Server, job_id: str, answers: list[Any]) -> threading.Thread:
+    """A thread that posts a wait and keeps what is answered."""
+    headers = {"X-API-Key": KEY}
+
+    def post() -> None:
+        body = call("wait", job_id=job_id)
+        answers.append(requests.post(f"{server.url}/mcp", json=body, headers=headers, timeout=90))
+
+    thread = threading.Thread(target=post, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_many_waits_hold_no_thread_of_the_server(
+    server: Server, hub: Hub, service: FakeService
+) -> None:
+    job = service.submit(service.authenticate(KEY), Submission(request="x")).job
+    answers: list[Any] = []
+    threads = [waiting(server, job.id, answers) for _ in range(THREADS * 2)]
+    eventually(lambda: hub.parked == len(threads), "all wait")
+
+    quick = requests.post(f"{server.url}/mcp", json=ping(1), headers={"X-API-Key": KEY}, timeout=30)
+    finish(service, job)
+    for thread in threads:
+        thread.join(60)
+
+    assert quick.json()["result"] == {}
+    texts = [json.loads(text_of(answer.json())) for answer in answers]
+    assert [text["retry"] for text in texts] == [False] * len(threads)
+
+
+def test_a_server_that_stops_has_waits_asked_again(
+    server: Server, app: Flask, hub: Hub, service: FakeService
+) -> None:
+    job = service.submit(service.authenticate(KEY), Submission(request="x")).job
+    answers: list[Any] = []
+    thread = waiting(server, job.id, answers)
+    eventually(lambda: hub.parked == 1, "it waits")
+
+    close_app(app)
+    thread.join(60)
+
+    assert json.loads(text_of(answers[0].json()))["retry"] is True

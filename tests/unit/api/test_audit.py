@@ -39,7 +39,9 @@ def entries(logs: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (logs / FILE_NAME).read_text().splitlines()]
 
 
-def test_tools_that_change_something_are_noted_by_name(client: FlaskClient, logs: Path) -> None:
+def test_tools_that_change_or_are_refused_are_noted_by_name(
+    client: FlaskClient, logs: Path
+) -> None:
     def call(tool: str, **arguments: Any) -> None:
         params = {"name": tool, "arguments": arguments}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
@@ -49,9 +51,12 @@ def test_tools_that_change_something_are_noted_by_name(client: FlaskClient, logs
     call("status")
     call("orchestrate", request="x")
     call("cancel", job_id="none")
+    call("status", job_id="none")
+    call("status", job_id=7)
 
-    found = [(one["target"], one["tool"]) for one in entries(logs)]
-    assert found == [("/mcp", "orchestrate"), ("/mcp", "cancel")]
+    found = [(one["target"], one.get("tool")) for one in entries(logs)]
+    tools = ["orchestrate", "cancel", "status", None]
+    assert found == [("/mcp", tool) for tool in tools]
 
 
 def test_changes_and_refusals_are_noted_and_reads_are_not(client: FlaskClient, logs: Path) -> None:

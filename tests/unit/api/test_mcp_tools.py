@@ -1,6 +1,7 @@
 """The tools of ``POST /mcp``: what they answer, and what they say to wrong arguments."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from flask.testing import FlaskClient
 from orchestrator.api.mcp import digest
 from orchestrator.api.mcp.calls import LOG_CHARACTERS, REPORT_CHARACTERS
 from orchestrator.core.errors import Refused
+from orchestrator.core.model import Usage, WorkerResult
 from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.schemas.mcp import WaitArguments
 from tests.unit.api.fake_service import KEY, LEFT, FakeService
 from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values
 
@@ -127,6 +130,11 @@ def test_waiting_is_over_after_its_time(client: FlaskClient, service: FakeServic
         assert (answer["status"], answer["retry"]) == ("pending", True)
 
 
+def test_waiting_takes_no_longer_than_clients_do() -> None:
+    assert WaitArguments(job_id="a").seconds == 40
+    assert WaitArguments(job_id="a", timeout_seconds=1e9).seconds == 45
+
+
 def test_waiting_for_what_has_ended_answers_with_its_results(
     client: FlaskClient, service: FakeService
 ) -> None:
@@ -172,6 +180,18 @@ def test_short_outputs_leave_their_room_to_long_ones() -> None:
     assert digest._share([0, 10**6]) == digest.OUTPUT_CHARACTERS
     assert digest._share([10**6, 10**6]) == digest.OUTPUT_CHARACTERS // 2
     assert digest._share([10**6] * 10_000) >= digest.SHORTEST_OUTPUT
+
+
+def test_what_agents_used_is_told_when_it_is_known(
+    client: FlaskClient, service: FakeService
+) -> None:
+    [worker] = service.workers(submitted(client, service))
+    used = Usage(steps=3, input_tokens=10)
+
+    assert digest._used([worker]) == {}
+    assert digest._used([replace(worker, result=WorkerResult(usage=used))]) == {
+        "used": {"steps": 3, "input_tokens": 10}
+    }
 
 
 def test_cancelling_stops_the_job(client: FlaskClient, service: FakeService) -> None:
