@@ -1,0 +1,1 @@
+"""AI agents: the product against a model API that these tests own."""

@@ -1,0 +1,14 @@
+"""A model API on loopback, for tests: scripted per prompt, and able to fail in each way.
+
+It speaks Anthropic Messages, OpenAI Responses and chat completions, Gemini and Ollama, as JSON and
+as streams. See ``scripts`` for what a script is and ``server`` for how one is served::
+
+    with ModelApi({"hello": Script.of(Turn("hi"))}) as api:
+        ...  # point an agent at api.url and give it a prompt that holds [[script:hello]]
+        assert api.requests[0].script == "hello"
+"""
+
+from tests.agents.model_api.scripts import Call, Fault, Kind, Script, Tokens, Turn
+from tests.agents.model_api.server import ModelApi, Request
+
+__all__ = ["Call", "Fault", "Kind", "ModelApi", "Request", "Script", "Tokens", "Turn"]

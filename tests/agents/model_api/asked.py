@@ -1,0 +1,76 @@
+"""What a request asks for: which script, which of its turns, and with which tools."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MARKER = re.compile(r"\[\[script:([A-Za-z0-9_.-]+)\]\]")
+CALL_ID = re.compile(r"_t(\d+)_\d+$")
+
+
+@dataclass(frozen=True)
+class Said:
+    """One entry of a conversation, whatever API carries it."""
+
+    role: str
+    text: str = ""
+    call_id: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    script: str
+    turn: int
+
+
+def asked(api: str, body: Any) -> Asked:
+    said = list(_conversation(api, body)) if isinstance(body, dict) else []
+    for index in range(len(said) - 1, -1, -1):
+        markers = MARKER.findall(said[index].text) if said[index].role == "user" else []
+        if markers:
+            return Asked(markers[-1], _turns(said[index + 1 :]))
+    return Asked("default", _turns(said))
+
+
+def _turns(said: Sequence[Said]) -> int:
+    """Turns that the model has had since: a call's id says which one it came from."""
+    count = 0
+    for each in said:
+        found = CALL_ID.search(each.call_id)
+        if found:
+            count = max(count, int(found[1]) + 1)
+        elif each.role == "assistant":
+            count += 1
+    return count
+
+
+def _conversation(api: str, body: dict[str, Any]) -> Iterator[Said]:
+    entries = body.get({"responses": "input", "gemini": "contents"}.get(api, "messages"))
+    if isinstance(entries, str):
+        yield Said("user", entries)
+        return
+    for entry in entries or []:
+        if api == "responses":
+            yield from _responses(entry)
+        else:
+            role = {"model": "assistant"}.get(entry.get("role"), entry.get("role"))
+            yield Said(str(role), text_of(entry.get("content", entry.get("parts"))))
+
+
+def _responses(entry: dict[str, Any]) -> Iterator[Said]:
+    """A turn is one item for its words, then one for each call: both give the same count."""
+    if entry.get("type") in ("function_call", "custom_tool_call"):
+        yield Said("call", call_id=str(entry.get("call_id")))
+    elif entry.get("type", "message") == "message":
+        yield Said(str(entry.get("role")), text_of(entry.get("content")))
+
+
+def text_of(content: Any) -> str:
+    """The words of a message; not what tools answered."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(
+        str(part["text"]) for part in parts if isinstance(part, dict) and "text" in part
+    )

@@ -1,0 +1,77 @@
+"""Chat completions, as OpenAI began them and vLLM, llama.cpp and LM Studio serve them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.agents.model_api.reply import Due, event, halves
+
+REASONS = {"end_turn": "stop", "tool_use": "tool_calls", "max_tokens": "length"}
+TYPES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
+
+
+def whole(due: Due) -> Any:
+    message: dict[str, Any] = {"role": "assistant", "content": due.turn.text or None}
+    if due.calls:
+        message["tool_calls"] = _calls(due)
+    choice = {"index": 0, "message": message, "finish_reason": _reason(due)}
+    return {**_head(due, "chat.completion"), "choices": [choice], "usage": usage(due)}
+
+
+def _head(due: Due, kind: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{due.serial}", "object": kind, "created": 1, "model": due.model}
+
+
+def _reason(due: Due) -> str:
+    return REASONS.get(due.turn.stop_reason, due.turn.stop_reason)
+
+
+def _calls(due: Due) -> list[Any]:
+    return [
+        {
+            "index": index,
+            "id": due.call_id(index),
+            "type": "function",
+            "function": {"name": call.name, "arguments": as_text(call.arguments)},
+        }
+        for index, call in enumerate(due.calls)
+    ]
+
+
+def as_text(arguments: Any) -> str:
+    """Text stands as it is: a script may give what is no JSON."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def usage(due: Due) -> Any:
+    """Tokens read from the cache are told as a part of the input."""
+    if due.turn.tokens is None:
+        return None
+    read = due.tokens.input + due.tokens.cache_read
+    return {
+        "prompt_tokens": read,
+        "completion_tokens": due.tokens.output,
+        "total_tokens": read + due.tokens.output,
+        "prompt_tokens_details": {"cached_tokens": due.tokens.cache_read},
+    }
+
+
+def stream(due: Due) -> Iterator[bytes]:
+    yield _chunk(due, {"role": "assistant", "content": ""})
+    for part in halves(due.turn.text):
+        yield _chunk(due, {"content": part})
+    if due.calls:
+        yield _chunk(due, {"tool_calls": _calls(due)})
+    yield _chunk(due, {}, finish=_reason(due))
+    yield event({**_head(due, "chat.completion.chunk"), "choices": [], "usage": usage(due)})
+    yield b"data: [DONE]\n\n"
+
+
+def _chunk(due: Due, delta: Any, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return event({**_head(due, "chat.completion.chunk"), "choices": [choice]})
+
+
+def error(status: int, type: str, message: str) -> Any:
+    word = type or TYPES.get(status, "server_error")
+    return {"error": {"message": message, "type": word, "code": word, "param": None}}

@@ -1,0 +1,102 @@
+"""The tools that an agent offers, and how a neutral call is said in its words."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.agents.model_api.scripts import Call
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A tool that the request names."""
+
+    name: str
+    properties: Mapping[str, Any]
+    #: Codex groups the tools of an MCP server under a name of their own.
+    namespace: str = ""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A call as this agent says it."""
+
+    name: str
+    arguments: Any
+    namespace: str = ""
+
+
+SHELLS = ("Bash", "bash", "exec_command", "shell_command", "shell", "run_shell_command")
+WRITERS = ("Write", "write", "write_file")
+COMMANDS = ("command", "cmd")
+PATHS = ("file_path", "filePath", "path")
+TEXTS = ("content", "text")
+
+
+def offered(body: Any) -> tuple[Offered, ...]:
+    """All tools of a request, in whatever way its API nests them."""
+    return tuple(_tools(body.get("tools") or [])) if isinstance(body, dict) else ()
+
+
+def _tools(tools: Any, namespace: str = "") -> Iterator[Offered]:
+    for tool in tools:
+        if "functionDeclarations" in tool:
+            yield from _tools(tool["functionDeclarations"])
+        elif isinstance(tool.get("tools"), list):
+            yield from _tools(tool["tools"], str(tool.get("name", "")))
+        elif "name" in tool or "function" in tool:
+            yield _one(tool.get("function") or tool, namespace)
+
+
+def _one(tool: Mapping[str, Any], namespace: str) -> Offered:
+    keys = ("input_schema", "parameters", "parametersJsonSchema")
+    schema: Mapping[str, Any] = next((tool[key] for key in keys if tool.get(key)), {})
+    return Offered(tool["name"], schema.get("properties") or {}, namespace)
+
+
+def named(call: Call, tools: tuple[Offered, ...]) -> Named:
+    if call.neutral == "shell":
+        return _shell(call.arguments["command"], tools)
+    if call.neutral == "write":
+        return _write(call, tools)
+    if call.neutral == "mcp":
+        return _mcp(call, tools)
+    return Named(call.tool, call.arguments)
+
+
+def _find(names: tuple[str, ...], tools: tuple[Offered, ...]) -> Offered | None:
+    return next((tool for name in names for tool in tools if tool.name == name), None)
+
+
+def _key(names: tuple[str, ...], tool: Offered) -> str:
+    return next((name for name in names if name in tool.properties), names[0])
+
+
+def _shell(command: str, tools: tuple[Offered, ...]) -> Named:
+    tool = _find(SHELLS, tools) or Offered("bash", {})
+    key = _key(COMMANDS, tool)
+    takes_list = tool.properties.get(key, {}).get("type") == "array"
+    arguments: dict[str, Any] = {key: ["bash", "-lc", command] if takes_list else command}
+    if "description" in tool.properties:
+        arguments["description"] = "run a command"
+    return Named(tool.name, arguments)
+
+
+def _write(call: Call, tools: tuple[Offered, ...]) -> Named:
+    path, text = call.arguments["path"], call.arguments["text"]
+    tool = _find(WRITERS, tools)
+    if tool is None:
+        return _shell(f"printf %s {shlex.quote(text)} > {shlex.quote(path)}", tools)
+    return Named(tool.name, {_key(PATHS, tool): path, _key(TEXTS, tool): text})
+
+
+def _mcp(call: Call, tools: tuple[Offered, ...]) -> Named:
+    """``orchestrate`` is mcp__orchestrator__orchestrate to one and orchestrator_x to another."""
+    fits = [tool for tool in tools if tool.name == call.tool or _ends(tool.name, call.tool)]
+    tool = next(iter(fits), Offered(call.tool, {}))
+    return Named(tool.name, call.arguments, tool.namespace)
+
+
+def _ends(name: str, tool: str) -> bool:
+    return name.endswith(f"_{tool}") or name.endswith(f".{tool}")

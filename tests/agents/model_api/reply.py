@@ -1,0 +1,55 @@
+"""What an API makes of a turn: the whole as one JSON value, or the same as a stream."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tests.agents.model_api.naming import Named
+from tests.agents.model_api.scripts import Tokens, Turn
+
+JSON = "application/json"
+SSE = "text/event-stream"
+NDJSON = "application/x-ndjson"
+
+
+@dataclass(frozen=True)
+class Due:
+    """The turn that a request gets, with its calls in the words of who asked."""
+
+    turn: Turn
+    number: int
+    calls: tuple[Named, ...]
+    model: str
+    #: Different for every answer.
+    serial: int
+
+    def call_id(self, index: int) -> str:
+        """Holds the turn's number: the next request is told apart by it."""
+        return f"call_{self.serial}_t{self.number}_{index}"
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.turn.tokens or Tokens()
+
+
+class Dialect(Protocol):
+    """One API's shapes."""
+
+    def whole(self, due: Due) -> Any: ...
+
+    def stream(self, due: Due) -> Iterable[bytes]: ...
+
+    def error(self, status: int, type: str, message: str) -> Any: ...
+
+
+def event(value: Any, name: str = "") -> bytes:
+    """One server-sent event."""
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(value)}\n\n".encode()
+
+
+def halves(text: str) -> tuple[str, ...]:
+    """Text in two pieces, so that a stream is one."""
+    middle = len(text) // 2
+    return tuple(part for part in (text[:middle], text[middle:]) if part)

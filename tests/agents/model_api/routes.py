@@ -1,0 +1,56 @@
+"""Which API a path belongs to, and what is said to requests that ask no model."""
+
+from typing import Any
+
+from tests.agents.model_api import anthropic, chat, gemini, ollama, responses
+from tests.agents.model_api.reply import NDJSON, SSE, Dialect
+
+DIALECTS: dict[str, Dialect] = {
+    "anthropic": anthropic,
+    "chat": chat,
+    "responses": responses,
+    "gemini": gemini,
+    "ollama": ollama,
+}
+STREAM_TYPES = {"ollama": NDJSON}
+MODEL = "stub-model"
+
+
+def api_of(path: str) -> str:
+    """The API whose model is called by a POST to this path; empty for none."""
+    ends = {
+        "/messages": "anthropic",
+        "/chat/completions": "chat",
+        "/responses": "responses",
+        ":generateContent": "gemini",
+        ":streamGenerateContent": "gemini",
+        "/api/chat": "ollama",
+    }
+    return next((api for end, api in ends.items() if path.endswith(end)), "")
+
+
+def streamed(api: str, path: str, body: Any) -> bool:
+    if api == "gemini":
+        return path.endswith(":streamGenerateContent")
+    return bool(body.get("stream", api == "ollama"))
+
+
+def stream_type(api: str) -> str:
+    return STREAM_TYPES.get(api, SSE)
+
+
+def aside(path: str) -> Any:
+    """The answer to what tools ask beside the model: counts, lists, probes."""
+    if path.endswith("/count_tokens"):
+        return {"input_tokens": 100}
+    if path.endswith(":countTokens"):
+        return {"totalTokens": 100}
+    if path.endswith("/api/tags"):
+        return {"models": [{"name": MODEL, "model": MODEL, "size": 1, "details": {}}]}
+    if path.endswith("/api/version"):
+        return {"version": "0.12.0"}
+    if path.endswith("/api/show"):
+        return {"model_info": {"stub.context_length": 32768}, "capabilities": ["tools"]}
+    if path.endswith("/models"):
+        return {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
+    return {}

@@ -1,0 +1,139 @@
+"""What the model API is to answer: scripts of turns, each perhaps after faults.
+
+A script is chosen by the last ``[[script:NAME]]`` in what the user said; which of its turns is due
+is counted from the conversation that the request carries, so that retries and parallel
+conversations do not disturb each other. Faults are the exception: each is used up once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """The ways in which a call of a model fails."""
+
+    #: Answered with an HTTP status and an error in the API's own shape.
+    STATUS = "status"
+    #: The connection is reset before a byte of an answer.
+    RESET = "reset"
+    #: The request is read and never answered.
+    SILENT = "silent"
+    #: One byte of the answer every now and then, without an end.
+    TRICKLE = "trickle"
+    #: The answer ends in its middle.
+    CUT = "cut"
+    #: Status 200 and a body that is no JSON.
+    MALFORMED = "malformed"
+    #: Status 200 and a body of our own making (``Fault.body``).
+    BODY = "body"
+    #: A body that is larger than any answer.
+    HUGE = "huge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    kind: Kind = Kind.STATUS
+    #: 500, or 200 for a body of our own.
+    status: int | None = None
+    #: The API's word for it; made from the status when empty.
+    type: str = ""
+    message: str = "scripted fault"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    #: How many calls it spoils; 0 is every one.
+    times: int = 1
+
+
+def unauthorized() -> Fault:
+    return Fault(status=401, message="invalid x-api-key", times=0)
+
+
+def rate_limited(*, retry_after: str = "", message: str = "slow down", times: int = 1) -> Fault:
+    headers = {"retry-after": retry_after} if retry_after else {}
+    return Fault(status=429, message=message, headers=headers, times=times)
+
+
+def overloaded(*, times: int = 1) -> Fault:
+    return Fault(status=529, message="Overloaded", times=times)
+
+
+@dataclass(frozen=True)
+class Call:
+    """The model asks for a tool. Names and arguments are put into the words of who is asked.
+
+    ``shell``, ``write`` and ``mcp`` fit any agent; a plain ``Call`` is given as it stands.
+    """
+
+    tool: str
+    arguments: Any = field(default_factory=dict)
+    #: "" as it stands; else "shell", "write" or "mcp": see ``naming``.
+    neutral: str = ""
+
+    @classmethod
+    def shell(cls, command: str) -> "Call":
+        return cls("shell", {"command": command}, "shell")
+
+    @classmethod
+    def write(cls, path: str, text: str) -> "Call":
+        return cls("write", {"path": path, "text": text}, "write")
+
+    @classmethod
+    def mcp(cls, tool: str, **arguments: Any) -> "Call":
+        return cls(tool, arguments, "mcp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """What a turn is said to have used; ``input`` without what was read from a cache."""
+
+    input: int = 100
+    output: int = 30
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One answer of the model."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    tokens: Tokens | None = field(default_factory=Tokens)
+    faults: tuple[Fault, ...] = ()
+    #: Why it stopped, as Anthropic says it; "" is "end_turn" or "tool_use".
+    stop: str = ""
+
+    @property
+    def stop_reason(self) -> str:
+        return self.stop or ("tool_use" if self.calls else "end_turn")
+
+
+@dataclass(frozen=True)
+class Script:
+    turns: tuple[Turn, ...]
+    #: The last turn is given again and again: a model that never comes to an end.
+    endless: bool = False
+
+    @classmethod
+    def of(cls, *turns: Turn, endless: bool = False) -> "Script":
+        return cls(turns, endless)
+
+    @classmethod
+    def failing(cls, *faults: Fault, then: str = "RESULT done") -> "Script":
+        return cls((Turn(then, faults=faults),))
+
+    @classmethod
+    def shell(cls, *commands: str, then: str = "RESULT done") -> "Script":
+        """Run each command in a turn of its own, then say the last word."""
+        turns = [Turn(calls=(Call.shell(command),)) for command in commands]
+        return cls((*turns, Turn(then)))
+
+    def turn(self, number: int) -> Turn:
+        if number < len(self.turns):
+            return self.turns[number]
+        return self.turns[-1] if self.endless else Turn("RESULT done")
+
+
+DEFAULT = Script((Turn("RESULT done"),))
