@@ -47,13 +47,14 @@ HOMES: Mapping[str, frozenset[str]] = {
     "waitress": frozenset({"api"}),
     "werkzeug": frozenset({"api"}),
     "click": frozenset({"cli"}),
-    # app and cli handle the signals that are sent to themselves.
-    "signal": frozenset({"launchers", "app", "cli"}),
+    # app and cli handle the signals that are sent to themselves; agents, inside of a worker, stop
+    # the process groups of tools that they started there.
+    "signal": frozenset({"launchers", "app", "cli", "agents"}),
 }
 #: Outside of their own package, what must start fast may use these.
 LIGHT = frozenset({f"{TOP}.core", f"{TOP}.core.failpoints", f"{TOP}.core.shortage"})
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
-KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
+KILLING_PACKAGES = frozenset({"launchers", "app", "cli", "agents"})
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,9 @@ def test_only_launchers_signal_other_processes() -> None:
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Call) and called(node) in {f"os.{name}" for name in KILLERS}
     ]
-    assert not used, "process signals belong in launchers/ only:\n" + "\n".join(used)
+    assert not used, (
+        "process signals belong in launchers/ and to workers' own tools only:\n" + "\n".join(used)
+    )
 
 
 def called(node: ast.Call) -> str:

@@ -1,0 +1,72 @@
+"""Calls of a model: sent, tried again a few times, and read as JSON."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.agents.drive.signs import Sign, Troubled
+from orchestrator.agents.models import shapes, transport
+from orchestrator.agents.models.failure import Failure, refused
+from orchestrator.agents.models.settings import Settings
+from orchestrator.core.model import ErrorClass
+
+Emit = Callable[[Sign], None]
+
+
+class Caller:
+    """Calls one server. Raise Failure (config, auth) when it can never be called."""
+
+    def __init__(self, settings: Settings, headers: Mapping[str, str], emit: Emit) -> None:
+        self._settings = settings
+        self._to = transport.endpoint(settings.base_url)
+        self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
+        self._headers.update({**headers, **settings.headers})
+        self._emit = emit
+        self._check()
+
+    def _check(self) -> None:
+        to, settings = self._to, self._settings
+        in_the_clear = to.scheme == "http" and not to.loopback and not settings.allow_plain_http
+        if in_the_clear and settings.api_key:
+            words = f"a key is not sent to {to} in the clear; use https or allow_plain_http"
+            raise Failure(ErrorClass.CONFIG, words)
+        if settings.api_key_env and not settings.api_key and not to.loopback:
+            words = f"no key: {settings.api_key_env} is not set"
+            raise Failure(ErrorClass.AUTH, words)
+
+    def call(self, path: str, value: Mapping[str, Any]) -> object:
+        """The answer as JSON; raise Failure when it failed for good."""
+        body = json.dumps(value).encode()
+        for tried in range(self._settings.retries + 1):
+            try:
+                return self._once(path, body)
+            except Failure as failure:
+                pause = self._pause(failure, tried)
+                if pause is None:
+                    raise
+                self._emit(Troubled(failure.message, failure.kind, pause))
+                time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    def _once(self, path: str, body: bytes) -> object:
+        times = self._settings.timeouts
+        whole = self._to.path + path
+        reply = transport.post(
+            self._to, whole, self._headers, body, connect=times.connect, call=times.call
+        )
+        if not 200 <= reply.status < 300:
+            raise refused(reply.status, reply.headers, reply.body, f"{self._to}{whole}")
+        try:
+            return shapes.decoded(reply.body)
+        except ValueError as error:
+            words = f"{self._to}{whole} answered what is no JSON"
+            raise Failure(ErrorClass.API, words, again=True) from error
+
+    def _pause(self, failure: Failure, tried: int) -> float | None:
+        """Seconds until the next try; None when there is none."""
+        times = self._settings.timeouts
+        if not failure.again or tried >= self._settings.retries:
+            return None
+        pause = times.pause * 2.0**tried if failure.pause is None else failure.pause
+        return pause if pause <= times.longest_pause else None

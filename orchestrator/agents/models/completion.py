@@ -1,0 +1,115 @@
+"""One question, one answer that is JSON: for planning."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.agents.drive.signs import Outcome, Sign
+from orchestrator.agents.models import shapes
+from orchestrator.agents.models.calling import Caller
+from orchestrator.agents.models.conversation import ask, failed
+from orchestrator.agents.models.failure import Failure, overflow
+from orchestrator.agents.models.ledger import Ledger
+from orchestrator.agents.models.settings import Settings
+from orchestrator.agents.models.turns import Dialect, Stop, Turn
+from orchestrator.core.model import ErrorClass
+
+#: Places in a text where JSON may begin that are tried.
+_MOST_STARTS = 200
+
+
+def completed(
+    make: Callable[[], tuple[Settings, Dialect]], prompt: str, schema: Mapping[str, Any]
+) -> tuple[object | None, Outcome]:
+    """The JSON value, or None with why there is none. The value is not checked by the schema."""
+    try:
+        settings, dialect = make()
+    except Failure as failure:
+        return None, failed(failure)
+    ledger = Ledger(settings)
+    inside, boxed = wrapped(schema)
+    try:
+        turn = _asked(settings, dialect, ledger, prompt, inside)
+        value = unwrapped(_value(turn)) if boxed else _value(turn)
+    except Failure as failure:
+        return None, failed(failure, ledger)
+    return value, _outcome(turn, value, ledger)
+
+
+def _asked(
+    settings: Settings,
+    dialect: Dialect,
+    ledger: Ledger,
+    prompt: str,
+    schema: Mapping[str, Any],
+) -> Turn:
+    dialect.begin(settings.system, prompt, ())
+    dialect.demand(schema)
+    caller = Caller(settings, dialect.headers, _nobody)
+    return ask(caller, dialect, ledger, _nobody)
+
+
+def _nobody(sign: Sign) -> None:
+    """Nobody follows a single question."""
+
+
+def _value(turn: Turn) -> object | None:
+    if turn.stop is Stop.CUT:
+        raise Failure(ErrorClass.LIMIT, "the answer is longer than max_tokens per call")
+    if turn.stop is Stop.FULL:
+        raise overflow("the model stopped there")
+    if turn.uses:
+        return dict(turn.uses[0].arguments)
+    return json_in(turn.text)
+
+
+def _outcome(turn: Turn, value: object | None, ledger: Ledger) -> Outcome:
+    text = turn.text or json.dumps(value)
+    outcome = Outcome(text=text if value is not None else turn.text, usage=ledger.usage)
+    if value is not None:
+        return outcome
+    if not turn.text.strip():
+        return replace(outcome, error_class=ErrorClass.EMPTY, error="the answer is empty")
+    return replace(outcome, error_class=ErrorClass.API, error="the answer holds no JSON")
+
+
+def json_in(text: str) -> object | None:
+    """The JSON value that a text is, or else the longest object or list in it."""
+    try:
+        whole: object = json.loads(text)
+        return whole
+    except (ValueError, RecursionError):
+        found = max(_values(text), key=lambda each: each[0], default=(0, None))
+        return found[1]
+
+
+def _values(text: str) -> Iterator[tuple[int, object]]:
+    """Length and value of what can be read from each place where an object or list may begin."""
+    decoder = json.JSONDecoder()
+    at = 0
+    for _ in range(_MOST_STARTS):
+        starts = [found for found in (text.find("{", at), text.find("[", at)) if found >= 0]
+        if not starts:
+            return
+        at = min(starts)
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+            continue
+        yield end - at, value
+        at = end
+
+
+def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """APIs take objects only: others are put into one, under ``answer``."""
+    if schema.get("type") == "object":
+        return dict(schema), False
+    inside = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}
+    return {**inside, "additionalProperties": False}, True
+
+
+def unwrapped(value: object) -> object:
+    found = shapes.mapping(value)
+    return found["answer"] if set(found) == {"answer"} else value

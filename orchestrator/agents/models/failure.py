@@ -1,0 +1,105 @@
+"""What goes wrong with a call of a model, and what kind of wrong it is."""
+
+import re
+import time
+from collections.abc import Mapping
+
+from orchestrator.agents.models import resets, shapes
+from orchestrator.core.model import ErrorClass
+
+_LONGEST = 600
+_AUTH = frozenset((401, 402, 403))
+_RATE = frozenset((429, 529))
+_OVERFLOW = re.compile(
+    r"prompt is too long|context[ _](length|window|size)|maximum context|context_length_exceeded"
+    r"|too many (input |total )?tokens|exceeds? the (available |model'?s )?context"
+    r"|input is too long",
+    re.IGNORECASE,
+)
+_UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
+_OVERFLOWS = "the conversation no longer fits into the model's context window"
+
+
+class Failure(Exception):
+    """A call of the model failed; the message is for the user."""
+
+    def __init__(
+        self,
+        kind: ErrorClass,
+        message: str,
+        *,
+        again: bool = False,
+        status: int | None = None,
+        pause: float | None = None,
+        resets_at: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        #: The same call may succeed when it is made again.
+        self.again = again
+        self.status = status
+        #: Seconds to wait before that, as the server says.
+        self.pause = pause
+        #: When the account may be used again: seconds since the epoch.
+        self.resets_at = resets_at
+
+
+def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> Failure:
+    """What an answer with a status other than 2xx means. ``headers``: names in lower case."""
+    said = message(body)
+    words = f"{url} answered {status}: {said}" if said else f"{url} answered {status}"
+    if 300 <= status < 400:
+        where = headers.get("location", "elsewhere")[:200]
+        return Failure(ErrorClass.CONFIG, f"{words}, which points to {where}; set base_url to it")
+    if status in _RATE:
+        return _limited(words, status, headers, said)
+    if _UNPAID.search(said) or status in _AUTH:
+        return Failure(ErrorClass.AUTH, words, status=status)
+    if status == 413 or (status < 500 and _OVERFLOW.search(said)):
+        return Failure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
+    if status in (408, 409, 425) or status >= 500:
+        pause = resets.pause(headers, time.time())
+        return Failure(ErrorClass.API, words, again=True, status=status, pause=pause)
+    return Failure(ErrorClass.CONFIG, words, status=status)
+
+
+def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> Failure:
+    now = time.time()
+    pause = resets.pause(headers, now)
+    until = resets.resets_at(headers, said, now)
+    return Failure(
+        ErrorClass.RATE_LIMIT,
+        words,
+        # Waiting does not fill an account that is empty.
+        again=not _UNPAID.search(said),
+        status=status,
+        pause=pause,
+        resets_at=until if until is not None else (now + pause if pause else None),
+    )
+
+
+def overflow(detail: str) -> Failure:
+    return Failure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({detail})")
+
+
+def message(body: bytes) -> str:
+    """The words of an error, whatever shape it has."""
+    try:
+        value = shapes.decoded(body)
+    except ValueError:
+        return " ".join(body.decode("utf-8", "replace").split())[:_LONGEST]
+    return " ".join(_words(value).split())[:_LONGEST]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list) and value:
+        value = value[0]
+    found = shapes.mapping(value)
+    error = found.get("error", found.get("detail", found.get("message", "")))
+    inner = shapes.mapping(error)
+    if inner:
+        code = shapes.text(inner.get("code") or inner.get("type"))
+        said = shapes.text(inner.get("message"))
+        return f"{said} ({code})" if code and said else said or code
+    return shapes.text(error)

@@ -1,0 +1,130 @@
+"""The loop over Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.agents.drive.signs import Outcome
+from orchestrator.agents.models import instructions, shapes
+from orchestrator.agents.models.calling import Emit
+from orchestrator.agents.models.completion import completed
+from orchestrator.agents.models.conversation import converse
+from orchestrator.agents.models.failure import Failure, overflow
+from orchestrator.agents.models.functions import declared, use_of
+from orchestrator.agents.models.settings import Settings, read
+from orchestrator.agents.models.toolbox.tool import Result, Tool
+from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
+from orchestrator.core.model import ErrorClass, Usage
+
+#: No tokenizer gets more characters into a token over a whole conversation.
+_MOST_CHARACTERS_PER_TOKEN = 5
+
+
+def run(spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
+    """Work on a prompt with tools; raises only what ``emit`` raises."""
+    return converse(lambda: _made(spec), prompt, emit)
+
+
+def complete(
+    spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any]
+) -> tuple[object | None, Outcome]:
+    """Ask once for JSON of a schema; None with the reason when there is none."""
+    return completed(lambda: _made(spec), prompt, schema)
+
+
+def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
+    settings = read(spec, base_url="http://127.0.0.1:11434", api_key_env="")
+    return settings, Chat(settings)
+
+
+class Chat:
+    """A conversation. The context window is asked for: by itself Ollama gives a short one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._messages: list[dict[str, Any]] = []
+        self._tools: list[dict[str, Any]] = []
+        self._format: dict[str, Any] = {}
+        self._serial = 0
+
+    @property
+    def path(self) -> str:
+        return "/api/chat"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        key = self._settings.api_key
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None:
+        self._messages = [{"role": "system", "content": system}] if system else []
+        self._messages.append({"role": "user", "content": prompt})
+        self._tools = declared(tools)
+
+    def request(self, max_tokens: int) -> Mapping[str, Any]:
+        """Raise Failure for what cannot fit: Ollama would drop its start without a word."""
+        window = self._settings.context_tokens
+        if len(json.dumps(self._messages)) > window * _MOST_CHARACTERS_PER_TOKEN:
+            raise overflow(f"context_tokens={window}")
+        value: dict[str, Any] = {
+            "model": self._settings.model,
+            "messages": self._messages,
+            "stream": False,
+            "options": {"num_ctx": window, "num_predict": min(max_tokens, window)},
+            **self._format,
+        }
+        return {**value, "tools": self._tools} if self._tools else value
+
+    def answered(self, answer: object) -> Turn:
+        value = shapes.mapping(answer)
+        said = value.get("message")
+        if not isinstance(said, dict):
+            words = shapes.text(value.get("error")) or "no message in it"
+            raise Failure(ErrorClass.API, f"the answer is none of Ollama's: {words}")
+        text = shapes.text(said.get("content"))
+        uses = tuple(self._use(each) for each in shapes.sequence(said.get("tool_calls")))
+        self._remember(text, uses)
+        usage = _usage(value)
+        return Turn(text=text, uses=uses, usage=usage, stop=self._stop(value, usage))
+
+    def _use(self, call: object) -> Use:
+        self._serial += 1
+        return use_of(call, f"call_{self._serial}")
+
+    def _remember(self, text: str, uses: Sequence[Use]) -> None:
+        said: dict[str, Any] = {"role": "assistant", "content": text}
+        if uses:
+            said["tool_calls"] = [
+                {"function": {"name": use.name, "arguments": dict(use.arguments)}} for use in uses
+            ]
+        if uses or text:
+            self._messages.append(said)
+
+    def _stop(self, value: Mapping[str, Any], usage: Usage) -> Stop:
+        if value.get("done_reason") != "length":
+            return Stop.DONE
+        used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        return Stop.FULL if used >= self._settings.context_tokens else Stop.CUT
+
+    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+        for use, result in results:
+            said = {"role": "tool", "tool_name": use.name, "content": result.text}
+            self._messages.append(said)
+        if words:
+            self._messages.append({"role": "user", "content": words})
+
+    def demand(self, schema: Mapping[str, Any]) -> None:
+        self._messages[-1]["content"] += f"\n\n{instructions.only_json(schema)}"
+        self._format = {"format": dict(schema)}
+
+    def retreat(self, status: int | None, said: str) -> bool:
+        """Older servers know no schema."""
+        had, self._format = self._format, {}
+        return bool(had) and status == 400
+
+
+def _usage(value: Mapping[str, Any]) -> Usage:
+    return Usage(
+        input_tokens=shapes.tokens(value.get("prompt_eval_count")),
+        output_tokens=shapes.tokens(value.get("eval_count")),
+    )

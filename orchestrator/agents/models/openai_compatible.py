@@ -1,0 +1,160 @@
+"""The loop over chat completions, as OpenAI, vLLM, llama.cpp, LM Studio and others serve them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.agents.drive.signs import Outcome
+from orchestrator.agents.models import instructions, shapes
+from orchestrator.agents.models.calling import Emit
+from orchestrator.agents.models.completion import completed
+from orchestrator.agents.models.conversation import converse
+from orchestrator.agents.models.failure import Failure, message
+from orchestrator.agents.models.functions import declared, shown, use_of
+from orchestrator.agents.models.settings import Settings, read
+from orchestrator.agents.models.toolbox.tool import Result, Tool
+from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
+from orchestrator.core.model import ErrorClass, Usage
+
+_STOPS = {"length": Stop.CUT, "content_filter": Stop.REFUSED}
+#: What a server says a request is with that it does not take.
+_NOT_TAKEN = frozenset((400, 422, 500, 501))
+
+
+def run(spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
+    """Work on a prompt with tools; raises only what ``emit`` raises."""
+    return converse(lambda: _made(spec), prompt, emit)
+
+
+def complete(
+    spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any]
+) -> tuple[object | None, Outcome]:
+    """Ask once for JSON of a schema; None with the reason when there is none."""
+    return completed(lambda: _made(spec), prompt, schema)
+
+
+def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
+    settings = read(spec, base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+    return settings, ChatCompletions(settings)
+
+
+class ChatCompletions:
+    """A conversation. Servers find a prompt's stable start in their caches by themselves."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._messages: list[dict[str, Any]] = []
+        self._tools: list[dict[str, Any]] = []
+        self._format: dict[str, Any] = {}
+        # OpenAI's newer models refuse the old name, other servers do not know the new one.
+        self._most = "max_completion_tokens" if self._is_openai else "max_tokens"
+        self._renamed = False
+        self._serial = 0
+
+    @property
+    def _is_openai(self) -> bool:
+        return "://api.openai.com" in self._settings.base_url
+
+    @property
+    def path(self) -> str:
+        return "/chat/completions"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        key = self._settings.api_key
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None:
+        self._messages = [{"role": "system", "content": system}] if system else []
+        self._messages.append({"role": "user", "content": prompt})
+        self._tools = declared(tools)
+
+    def request(self, max_tokens: int) -> Mapping[str, Any]:
+        value: dict[str, Any] = {
+            "model": self._settings.model,
+            "messages": self._messages,
+            self._most: max_tokens,
+            "stream": False,
+            **self._format,
+        }
+        return {**value, "tools": self._tools} if self._tools else value
+
+    def answered(self, answer: object) -> Turn:
+        choices = shapes.sequence(shapes.mapping(answer).get("choices"))
+        if not choices:
+            raise _no_answer(answer)
+        choice = shapes.mapping(choices[0])
+        said = shapes.mapping(choice.get("message"))
+        text = _text(said.get("content"))
+        uses = tuple(self._use(each) for each in shapes.sequence(said.get("tool_calls")))
+        self._remember(text, uses)
+        stop = _STOPS.get(shapes.text(choice.get("finish_reason")), Stop.DONE)
+        refusal = shapes.text(said.get("refusal"))
+        return Turn(
+            text=text or refusal,
+            uses=uses,
+            usage=_usage(shapes.mapping(shapes.mapping(answer).get("usage"))),
+            stop=Stop.REFUSED if refusal and not text else stop,
+        )
+
+    def _use(self, call: object) -> Use:
+        self._serial += 1
+        return use_of(call, f"call_{self._serial}")
+
+    def _remember(self, text: str, uses: Sequence[Use]) -> None:
+        """Only what every server takes: not what an answer had besides."""
+        said: dict[str, Any] = {"role": "assistant", "content": text or None}
+        if uses:
+            said["tool_calls"] = [shown(use) for use in uses]
+        if uses or text:
+            self._messages.append(said)
+
+    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+        for use, result in results:
+            said = {"role": "tool", "tool_call_id": use.id, "content": result.text}
+            self._messages.append(said)
+        if words:
+            self._messages.append({"role": "user", "content": words})
+
+    def demand(self, schema: Mapping[str, Any]) -> None:
+        words = instructions.only_json(schema)
+        self._messages[-1]["content"] += f"\n\n{words}"
+        wanted = {"name": "answer", "schema": dict(schema)}
+        self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
+
+    def retreat(self, status: int | None, said: str) -> bool:
+        """Servers differ in what they know: the name of a limit, and JSON by schema."""
+        if status not in _NOT_TAKEN:
+            return False
+        if not self._renamed and ("max_completion_tokens" in said or "max_tokens" in said):
+            self._renamed = True
+            old = self._most == "max_tokens"
+            self._most = "max_completion_tokens" if old else "max_tokens"
+            return True
+        had, self._format = self._format, {}
+        return bool(had)
+
+
+def _no_answer(answer: object) -> Failure:
+    """Some gateways say what failed with status 200."""
+    said = message(json.dumps(answer).encode())
+    return Failure(ErrorClass.API, f"the answer is no chat completion: {said}".rstrip(": "))
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return shapes.text(content)
+    parts = (shapes.mapping(part).get("text") for part in shapes.sequence(content))
+    return "".join(shapes.text(part) for part in parts)
+
+
+def _usage(told: Mapping[str, Any]) -> Usage:
+    """They count what was read from the cache as input as well."""
+    read_in = shapes.tokens(told.get("prompt_tokens"))
+    details = shapes.mapping(told.get("prompt_tokens_details"))
+    cached = shapes.tokens(details.get("cached_tokens"))
+    return Usage(
+        input_tokens=None if read_in is None else max(0, read_in - (cached or 0)),
+        output_tokens=shapes.tokens(told.get("completion_tokens")),
+        cache_read_tokens=cached,
+    )

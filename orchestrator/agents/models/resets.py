@@ -1,0 +1,94 @@
+"""When an account that is limited may be used again, as its provider says it."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from orchestrator.agents.models import shapes
+
+_EPOCH = ("anthropic-ratelimit-unified-reset",)
+_DATES = (
+    "anthropic-ratelimit-requests-reset",
+    "anthropic-ratelimit-tokens-reset",
+    "anthropic-ratelimit-input-tokens-reset",
+    "anthropic-ratelimit-output-tokens-reset",
+)
+_SPANS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_IN = re.compile(
+    r"(?:try again|retry|resets?) (?:in|after) ((?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d)\w*\s*)+)"
+)
+_AT = re.compile(
+    r"resets? (?:at|on) (\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)"
+)
+_AT_EPOCH = re.compile(r"(?:resets? at|limit reached\|)\s*(\d{10})\b")
+#: A date further away than this is nonsense.
+_FARTHEST = 90 * 86400.0
+
+
+def pause(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait, of ``retry-after`` (seconds or a date) or ``retry-after-ms``."""
+    exact = shapes.number(headers.get("retry-after-ms"))
+    if exact is not None:
+        return exact / 1000
+    told = headers.get("retry-after", "")
+    seconds = shapes.number(told)
+    if seconds is not None:
+        return seconds
+    at = _http_date(told)
+    return None if at is None else max(0.0, at - now)
+
+
+def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None:
+    """Seconds since the epoch. What the error's own words say comes before the headers.
+
+    Of several windows the latest counts that is not over: nothing goes before all are open.
+    """
+    found = _of_words(said, now)
+    if found is not None:
+        return found
+    windows = [*_each(headers, _EPOCH, shapes.number), *_each(headers, _DATES, _iso_date)]
+    windows += [now + span for span in _each(headers, _SPANS, _span)]
+    return max((at for at in windows if now < at < now + _FARTHEST), default=None)
+
+
+def _each(
+    headers: Mapping[str, str], names: tuple[str, ...], read: Callable[[str], float | None]
+) -> list[float]:
+    found = (read(headers[name]) for name in names if name in headers)
+    return [value for value in found if value is not None]
+
+
+def _of_words(said: str, now: float) -> float | None:
+    if match := _AT_EPOCH.search(said):
+        return float(match[1])
+    if match := _AT.search(said):
+        return _iso_date(match[1])
+    if match := _IN.search(said):
+        span = _span(match[1])
+        return None if span is None else now + span
+    return None
+
+
+def _span(text: str) -> float | None:
+    """Seconds of "6m0s", "20s", "250ms"."""
+    found = _SPAN.findall(text)
+    return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None
+
+
+def _iso_date(text: str) -> float | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        at = parsedate_to_datetime(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

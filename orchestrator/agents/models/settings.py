@@ -1,0 +1,101 @@
+"""What a loop is told: the spec as one value, with what is not in it filled in."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.models import shapes
+from orchestrator.agents.models.failure import Failure
+from orchestrator.core.model import ErrorClass
+
+POLICIES = ("full", "edit", "read-only")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """Seconds."""
+
+    #: To reach the server.
+    connect: float = 10.0
+    #: From a request to the end of its answer.
+    call: float = 600.0
+    #: For a command that says nothing else.
+    command: float = 120.0
+    #: The most that a command may ask for.
+    longest_command: float = 600.0
+    #: Before the first retry, when the server says nothing; doubled with each.
+    pause: float = 1.0
+    #: A longer wait than this is not for a worker to sit out.
+    longest_pause: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What the whole run may use; None: no limit."""
+
+    #: Calls of the model. A loop always has an end.
+    max_steps: int = 200
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    model: str
+    base_url: str
+    #: The variable that holds the key; empty where none is needed.
+    api_key_env: str = ""
+    #: Tokens that one answer may have.
+    max_tokens: int = 8192
+    limits: Limits = field(default_factory=Limits)
+    policy: str = "full"
+    cwd: Path = field(default_factory=Path.cwd)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    #: How often a call is made again.
+    retries: int = 2
+    #: Overrides of the price table, in its own form.
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    #: Added to every request.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Said before the prompt, after what the loop says of itself.
+    system: str = ""
+    #: How many characters at the start of the prompt are the same for many workers.
+    shared_length: int = 0
+    #: The model's context window, for servers that must be told it.
+    context_tokens: int = 32768
+    #: A key may go over plain HTTP to another machine.
+    allow_plain_http: bool = False
+
+    @property
+    def api_key(self) -> str:
+        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+
+
+def read(spec: Mapping[str, Any], *, base_url: str, api_key_env: str) -> Settings:
+    """Raise Failure (config) for a spec that no loop can work with."""
+    known = {name: spec[name] for name in Settings.__slots__ if spec.get(name) is not None}
+    known.setdefault("base_url", base_url)
+    known.setdefault("api_key_env", api_key_env)
+    try:
+        known["limits"] = Limits(**_given(spec.get("limits")))
+        known["timeouts"] = Timeouts(**_given(spec.get("timeouts")))
+        known["cwd"] = Path(known.get("cwd") or ".").resolve()
+        return _checked(Settings(**known))
+    except (TypeError, ValueError, OSError) as error:
+        raise Failure(ErrorClass.CONFIG, f"the agent's settings are not usable: {error}") from error
+
+
+def _given(values: object) -> dict[str, Any]:
+    return {name: value for name, value in shapes.mapping(values).items() if value is not None}
+
+
+def _checked(settings: Settings) -> Settings:
+    if not settings.model:
+        raise ValueError("no model is given; set one")
+    if settings.policy not in POLICIES:
+        raise ValueError(f"unknown policy {settings.policy!r}; known: {', '.join(POLICIES)}")
+    if not settings.cwd.is_dir():
+        raise ValueError(f"{settings.cwd} is not a directory")
+    return settings

@@ -1,0 +1,1 @@
+"""The tools of a loop: read, write, edit, list, search, bash, each within the agent's policy."""

@@ -1,0 +1,54 @@
+"""The tools that a policy allows, and how they are used: nothing that a model asks for raises."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.agents.models.settings import Settings
+from orchestrator.agents.models.toolbox import command, files, finding
+from orchestrator.agents.models.toolbox.places import Places
+from orchestrator.agents.models.toolbox.tool import Refused, Result, Tool, Unusable, shortened
+
+#: Names that models give to tools which a policy may not have.
+_KNOWN = frozenset(("read", "write", "edit", "list", "search", "bash"))
+
+
+class Toolbox:
+    """All paths are taken from ``settings.cwd``."""
+
+    def __init__(self, settings: Settings) -> None:
+        where = Places(settings.cwd, confined=settings.policy != "full")
+        tools = [files.reading(where), finding.listing(where), finding.searching(where)]
+        if settings.policy != "read-only":
+            tools += [files.writing(where), files.editing(where)]
+        if settings.policy == "full":
+            hidden = frozenset((settings.api_key_env,))
+            tools.append(command.running(settings.cwd, settings.timeouts, hidden))
+        self._policy = settings.policy
+        self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
+
+    def use(self, name: str, arguments: Mapping[str, Any]) -> Result:
+        tool = self.tools.get(name)
+        if tool is None:
+            return self._missing(name)
+        try:
+            return Result(shortened(tool.use(arguments)))
+        except Refused as refusal:
+            return Result(f"refused: {refusal}", failed=True, denied=True)
+        except Unusable as error:
+            return Result(shortened(str(error)), failed=True)
+        except (OSError, ValueError, OverflowError) as error:
+            return Result(shortened(f"failed: {error}"), failed=True)
+
+    def _missing(self, name: str) -> Result:
+        there = f"there are: {', '.join(self.tools)}"
+        if name in _KNOWN:
+            words = f"refused: the policy {self._policy!r} has no {name}; {there}"
+            return Result(words, failed=True, denied=True)
+        return Result(f"no tool {name[:100]!r}; {there}", failed=True)
+
+    def summary(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """What a tool is used with, in one line for a log."""
+        tool = self.tools.get(name)
+        value = arguments.get(tool.main, "") if tool else ""
+        line = " ".join(str(value).split())
+        return line if len(line) <= 200 else f"{line[:199]}…"

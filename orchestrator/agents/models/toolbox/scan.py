@@ -1,0 +1,73 @@
+"""The search itself, as a program: JSON on standard input, the lines found on standard output.
+
+Run by its path, with nothing but the standard library.
+"""
+
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from itertools import islice
+from pathlib import Path
+
+MAX_LINES = 300
+_MAX_LINE = 300
+_MAX_FILE = 2 * 1024 * 1024
+#: Nobody's own work is in there, and there is a lot of it.
+_SKIPPED = frozenset((".git", "node_modules", ".venv", "__pycache__", ".mypy_cache"))
+
+
+def main() -> int:
+    asked = json.load(sys.stdin)
+    try:
+        pattern = re.compile(asked["pattern"])
+    except re.error as error:
+        sys.stderr.write(f"not a regular expression: {error}")
+        return 2
+    files = _files(Path(asked["place"]), asked["files"])
+    lines = (line for file in files for line in _lines(file, pattern, Path(asked["root"])))
+    found = list(islice(lines, MAX_LINES + 1))
+    more = [f"[more than {MAX_LINES} lines: narrow it down]"] if len(found) > MAX_LINES else []
+    text = "\n".join([*found[:MAX_LINES], *more])
+    sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    return 0
+
+
+def _files(place: Path, names: str) -> Iterator[Path]:
+    """Links are not followed: they may lead out of where one may look."""
+    if place.is_file():
+        yield place
+    for folder, folders, files in os.walk(place):
+        folders[:] = sorted(set(folders) - _SKIPPED)
+        for name in sorted(files):
+            path = Path(folder, name)
+            if fnmatch(name, names) and _is_regular(path):
+                yield path
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_FILE
+
+
+def _lines(path: Path, pattern: re.Pattern[str], root: Path) -> Iterator[str]:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return
+    if b"\0" in content:
+        return
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+        if pattern.search(line):
+            yield f"{shown}:{number}:{line[:_MAX_LINE]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
