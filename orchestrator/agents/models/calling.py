@@ -1,6 +1,7 @@
 """Calls of a model: sent, tried again a few times, and read as JSON."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,9 @@ from orchestrator.core.model import ErrorClass
 
 Emit = Callable[[Sign], None]
 
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
 
 class Caller:
     """Calls one server. Raise Failure (config, auth) when it can never be called."""
@@ -23,9 +27,10 @@ class Caller:
         self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
-        self._check()
+        self._check_key()
+        self._check_headers()
 
-    def _check(self) -> None:
+    def _check_key(self) -> None:
         to, settings = self._to, self._settings
         in_the_clear = to.scheme == "http" and not to.loopback and not settings.allow_plain_http
         if in_the_clear and settings.api_key:
@@ -34,6 +39,12 @@ class Caller:
         if settings.api_key_env and not settings.api_key and not to.loopback:
             words = f"no key: {settings.api_key_env} is not set"
             raise Failure(ErrorClass.AUTH, words)
+
+    def _check_headers(self) -> None:
+        for name, value in self._headers.items():
+            if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+                words = f"the header {name!r}, or the key in it, has characters that HTTP forbids"
+                raise Failure(ErrorClass.CONFIG, words)
 
     def call(self, path: str, value: Mapping[str, Any]) -> object:
         """The answer as JSON; raise Failure when it failed for good."""

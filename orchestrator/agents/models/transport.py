@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ from ipaddress import ip_address
 from orchestrator.agents.models.failure import Failure
 from orchestrator.core.model import ErrorClass
 
+_PATH = re.compile(r"[\x21-\x7e]*")
 #: No answer of a model comes near this.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
@@ -66,7 +68,8 @@ def endpoint(base_url: str) -> Endpoint:
         host, port = url.hostname or "", url.port
     except ValueError:
         host, port = "", None
-    if not host or url.scheme not in ("http", "https"):
+    usable = host and url.scheme in ("http", "https") and _PATH.fullmatch(url.path)
+    if not usable:
         raise Failure(ErrorClass.CONFIG, f"base_url {base_url!r} is no http or https address")
     return Endpoint(scheme=url.scheme, host=host, port=port, path=url.path.rstrip("/"))
 

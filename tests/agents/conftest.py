@@ -1,0 +1,92 @@
+"""A model API for each test, and our own loops pointed at it."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.drive.signs import Outcome, Sign
+from orchestrator.agents.models import LOOPS, loop
+from tests.agents.model_api import ModelApi, Script
+
+
+@pytest.fixture
+def api() -> Iterator[ModelApi]:
+    with ModelApi() as api:
+        yield api
+
+
+class Loop:
+    """Runs one of the loops against the model API, in a directory of its own."""
+
+    def __init__(self, name: str, api: ModelApi, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.signs: list[Sign] = []
+        self._api = api
+
+    def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> Outcome:
+        """``spec`` is laid over what every run has: one retry, after no time."""
+        self._api.scripts["it"] = script
+        given = self.spec(**spec)
+        outcome: Outcome = loop(self.name).run(given, f"{prompt} [[script:it]]", self.signs.append)
+        return outcome
+
+    def complete(
+        self, script: Script, schema: dict[str, Any], **spec: Any
+    ) -> tuple[object | None, Outcome]:
+        self._api.scripts["it"] = script
+        answer: tuple[object | None, Outcome] = loop(self.name).complete(
+            self.spec(**spec), "Plan it. [[script:it]]", schema
+        )
+        return answer
+
+    def spec(self, **more: Any) -> dict[str, Any]:
+        root = "/v1" if self.name == "openai_compatible" else ""
+        timeouts = {"pause": 0.0, "call": 60.0, **more.pop("timeouts", {})}
+        return {
+            "model": "stub-model",
+            "base_url": self._api.url + root,
+            "cwd": str(self.folder),
+            "retries": 1,
+            "timeouts": timeouts,
+            **more,
+        }
+
+    def seen(self, kind: type) -> list[Any]:
+        return [sign for sign in self.signs if isinstance(sign, kind)]
+
+
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)
+
+
+@pytest.fixture(params=LOOPS)
+def each_loop(request: pytest.FixtureRequest, api: ModelApi, tmp_path: Path) -> Loop:
+    return made(request.param, api, tmp_path)
+
+
+def made(name: str, api: ModelApi, tmp_path: Path) -> Loop:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Loop(name, api, folder)
+
+
+@pytest.fixture
+def anthropic(api: ModelApi, tmp_path: Path) -> Loop:
+    return made("anthropic", api, tmp_path)
+
+
+@pytest.fixture
+def chat(api: ModelApi, tmp_path: Path) -> Loop:
+    return made("openai_compatible", api, tmp_path)
+
+
+@pytest.fixture
+def ollama(api: ModelApi, tmp_path: Path) -> Loop:
+    return made("ollama", api, tmp_path)

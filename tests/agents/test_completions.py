@@ -1,0 +1,111 @@
+"""A single question for JSON, as planning asks it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.core.model import ErrorClass
+from tests.agents.conftest import Loop
+from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"tasks": {"type": "array"}},
+    "required": ["tasks"],
+}
+PLAN = {"tasks": [{"id": "a", "title": "one"}]}
+
+
+def said(loop: Loop, value: Any) -> Turn:
+    """The answer as a model gives it to this API when it keeps to the schema."""
+    if loop.name == "anthropic":
+        return Turn(calls=(Call("answer", value),), tokens=Tokens(input=50, output=9))
+    return Turn(json.dumps(value), tokens=Tokens(input=50, output=9))
+
+
+def test_the_answer_is_the_value(each_loop: Loop, api: ModelApi) -> None:
+    value, outcome = each_loop.complete(Script.of(said(each_loop, PLAN)), SCHEMA)
+    assert value == PLAN and outcome.succeeded and json.loads(outcome.text) == PLAN
+    usage = outcome.usage
+    assert (usage.steps, usage.input_tokens, usage.output_tokens) == (1, 50, 9)
+    assert len(api.calls) == 1
+
+
+def test_each_api_is_told_the_schema(each_loop: Loop, api: ModelApi) -> None:
+    each_loop.complete(Script.of(said(each_loop, PLAN)), SCHEMA)
+    body = api.calls[0].body
+    told = {
+        "anthropic": lambda: body["tools"][0]["input_schema"],
+        "openai_compatible": lambda: body["response_format"]["json_schema"]["schema"],
+        "ollama": lambda: body["format"],
+    }
+    assert told[each_loop.name]() == SCHEMA
+
+
+def test_a_list_is_asked_for_inside_of_an_object(each_loop: Loop) -> None:
+    script = Script.of(said(each_loop, {"answer": [1, 2]}))
+    value, outcome = each_loop.complete(script, {"type": "array"})
+    assert value == [1, 2] and outcome.succeeded
+
+
+def test_json_among_words_is_found(each_loop: Loop) -> None:
+    text = f"Here is the plan:\n```json\n{json.dumps(PLAN)}\n```"
+    value, outcome = each_loop.complete(Script.of(Turn(text)), SCHEMA)
+    assert value == PLAN and outcome.succeeded
+
+
+@pytest.mark.parametrize(
+    ("turn", "kind"),
+    [
+        (Turn("I cannot plan that"), ErrorClass.API),
+        (Turn(""), ErrorClass.EMPTY),
+        (Turn('{"tasks": [', stop="max_tokens"), ErrorClass.LIMIT),
+    ],
+)
+def test_no_json_is_no_value(each_loop: Loop, turn: Turn, kind: ErrorClass) -> None:
+    value, outcome = each_loop.complete(Script.of(turn), SCHEMA)
+    assert value is None and outcome.error_class is kind and outcome.error
+    assert outcome.usage.output_tokens == 30
+
+
+@pytest.mark.parametrize("message", ["response_format is not supported", "unknown field"])
+def test_a_server_without_schemas_is_asked_in_words(
+    chat: Loop, api: ModelApi, message: str
+) -> None:
+    turn = Turn(json.dumps(PLAN), faults=(Fault(status=400, message=message),))
+    value, _ = chat.complete(Script.of(turn), SCHEMA)
+    assert value == PLAN
+    assert ["response_format" in call.body for call in api.calls] == [True, False]
+    assert '"tasks"' in api.calls[1].body["messages"][-1]["content"]
+
+
+def test_the_other_name_of_a_limit_is_tried(chat: Loop, api: ModelApi) -> None:
+    message = "'max_tokens' is not supported with this model; use 'max_completion_tokens'"
+    fault = Fault(status=400, message=message)
+    assert chat.run(Script.failing(fault)).succeeded
+    names = ("max_tokens", "max_completion_tokens")
+    assert [[name in call.body for name in names] for call in api.calls] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(status=401, times=0), ErrorClass.AUTH),
+        (Fault(status=400, times=0), ErrorClass.CONFIG),
+        (Fault(status=500, times=0), ErrorClass.API),
+        (Fault(kind=Kind.MALFORMED, times=0), ErrorClass.API),
+        (Fault(kind=Kind.BODY, body=[{}], times=0), ErrorClass.API),
+    ],
+)
+def test_a_failure_has_its_class(each_loop: Loop, fault: Fault, kind: ErrorClass) -> None:
+    value, outcome = each_loop.complete(Script.failing(fault), SCHEMA)
+    assert value is None and outcome.error_class is kind
+
+
+def test_settings_that_cannot_work_are_a_failure(each_loop: Loop) -> None:
+    value, outcome = each_loop.complete(Script.of(Turn("x")), SCHEMA, model="")
+    assert value is None and outcome.error_class is ErrorClass.CONFIG

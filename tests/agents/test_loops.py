@@ -1,0 +1,231 @@
+"""Our own loops over HTTP, each against the model API: work, accounting, limits, policies."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.drive.signs import Did, Finished, Said, Spent, Troubled
+from orchestrator.agents.models import LOOPS
+from orchestrator.core.model import ErrorClass
+from tests.agents.conftest import Loop
+from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
+
+FOREVER = Script.of(Turn(calls=(Call.shell("true"),)), endless=True)
+
+
+def test_a_text_is_the_outcome(each_loop: Loop) -> None:
+    outcome = each_loop.run(Script.of(Turn("All is well")))
+    assert outcome.succeeded and outcome.text == "All is well"
+    assert [type(sign) for sign in each_loop.signs] == [Spent, Said, Finished]
+
+
+def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> None:
+    first = Turn("I look.", (Call.shell("echo one > a.txt"), Call.write("b/c.txt", "two")))
+    second = Turn(calls=(Call("read", {"path": "a.txt"}),))
+    outcome = each_loop.run(Script.of(first, second, Turn("Both written")))
+    assert outcome.succeeded and outcome.text == "Both written"
+    assert (each_loop.folder / "a.txt").read_text() == "one\n"
+    assert (each_loop.folder / "b/c.txt").read_text() == "two"
+    assert [did.tool for did in each_loop.seen(Did)] == ["bash", "write", "read"]
+    assert [request.turn for request in api.calls] == [0, 1, 2]
+    assert "one" in json.dumps(api.calls[2].body["messages"][-1])
+
+
+def test_usage_is_the_sum_of_what_each_call_told(each_loop: Loop) -> None:
+    cached = 0 if each_loop.name == "ollama" else 70
+    turns = (
+        Turn(calls=(Call.shell("true"),), tokens=Tokens(input=100, output=30, cache_read=cached)),
+        Turn("done", tokens=Tokens(input=11, output=5, cache_read=cached)),
+    )
+    usage = each_loop.run(Script.of(*turns)).usage
+    assert (usage.steps, usage.input_tokens, usage.output_tokens) == (2, 111, 35)
+    assert usage.cache_read_tokens == (None if each_loop.name == "ollama" else 140)
+    assert not usage.partial
+    assert [spent.usage.input_tokens for spent in each_loop.seen(Spent)] == [100, 11]
+
+
+def test_usage_that_is_not_told_is_not_known(each_loop: Loop) -> None:
+    usage = each_loop.run(Script.of(Turn("done", tokens=None))).usage
+    assert (usage.steps, usage.input_tokens, usage.output_tokens) == (1, None, None)
+    assert usage.partial
+
+
+def test_a_failed_tool_is_told_to_the_model(each_loop: Loop, api: ModelApi) -> None:
+    turn = Turn(calls=(Call.shell("echo broken; exit 9"), Call("fly", {"to": "moon"})))
+    assert each_loop.run(Script.of(turn, Turn("well"))).succeeded
+    told = json.dumps(api.calls[1].body["messages"])
+    assert "exit code 9" in told and "no tool 'fly'" in told
+
+
+def test_more_tools_at_once_than_allowed_all_get_an_answer(each_loop: Loop, api: ModelApi) -> None:
+    turn = Turn(calls=(Call("list"),) * 70)
+    assert each_loop.run(Script.of(turn, Turn("well"))).succeeded
+    assert len(each_loop.seen(Did)) == 64
+    assert json.dumps(api.calls[1].body["messages"]).count("not run: more than 64") == 6
+
+
+# Limits
+
+
+def test_a_model_that_never_ends_is_ended_by_max_steps(each_loop: Loop, api: ModelApi) -> None:
+    outcome = each_loop.run(FOREVER, limits={"max_steps": 4})
+    assert outcome.error_class is ErrorClass.LIMIT and "max_steps=4" in outcome.error
+    assert outcome.usage.steps == len(api.calls) == 4
+
+
+def test_the_last_step_allowed_may_be_the_last_word(each_loop: Loop) -> None:
+    assert each_loop.run(Script.shell("true"), limits={"max_steps": 2}).succeeded
+
+
+def test_tokens_have_a_limit(each_loop: Loop, api: ModelApi) -> None:
+    outcome = each_loop.run(FOREVER, limits={"max_tokens": 300})
+    assert outcome.error_class is ErrorClass.LIMIT and "max_tokens=300" in outcome.error
+    assert outcome.usage.steps == len(api.calls) == 3
+
+
+def test_tokens_that_are_not_told_are_estimated_for_the_limit(each_loop: Loop) -> None:
+    turn = Turn(calls=(Call.shell("true"),), tokens=None)
+    limits = {"max_tokens": 3000, "max_steps": 50}
+    outcome = each_loop.run(Script.of(turn, endless=True), limits=limits)
+    assert outcome.error_class is ErrorClass.LIMIT and "max_tokens=3000" in outcome.error
+    assert outcome.usage.input_tokens is None
+
+
+def test_an_answer_gets_no_more_tokens_than_are_left(anthropic: Loop, api: ModelApi) -> None:
+    anthropic.run(FOREVER, limits={"max_tokens": 300}, max_tokens=250)
+    assert [call.body["max_tokens"] for call in api.calls] == [250, 170, 40]
+
+
+def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.agents.models.ledger.cost_of", lambda *_: 0.25)
+    outcome = each_loop.run(FOREVER, limits={"max_cost_usd": 0.7})
+    assert outcome.error_class is ErrorClass.LIMIT and "max_cost_usd=0.7" in outcome.error
+    assert outcome.usage.cost_usd == pytest.approx(0.75) and outcome.usage.cost_estimated
+
+
+def test_a_limit_on_money_without_a_price_is_said_not_to_hold(each_loop: Loop) -> None:
+    outcome = each_loop.run(Script.shell("true"), limits={"max_cost_usd": 1.0})
+    assert outcome.succeeded and outcome.usage.cost_usd is None
+    assert ["no price" in sign.text for sign in each_loop.seen(Troubled)] == [True]
+
+
+# Answers that are cut off or empty
+
+
+def test_an_answer_that_is_cut_off_is_gone_on_with(each_loop: Loop, api: ModelApi) -> None:
+    cut = Turn("half a", (Call.shell("touch made"),), stop="max_tokens")
+    assert each_loop.run(Script.of(cut, Turn("whole"))).text == "whole"
+    assert not (each_loop.folder / "made").exists()
+    assert "cut off" in json.dumps(api.calls[1].body["messages"])
+
+
+def test_answers_that_are_always_cut_off_are_a_limit(each_loop: Loop, api: ModelApi) -> None:
+    outcome = each_loop.run(Script.of(Turn("half", stop="max_tokens"), endless=True))
+    assert outcome.error_class is ErrorClass.LIMIT and "per call" in outcome.error
+    assert len(api.calls) == 3
+
+
+def test_an_empty_answer_is_asked_about(each_loop: Loop) -> None:
+    # Nothing of an empty answer is in the next request: the API counts it as the same turn.
+    empty = Fault(kind=Kind.BODY, body=EMPTY[each_loop.name], times=2)
+    outcome = each_loop.run(Script.failing(empty, then="there it is"))
+    assert outcome.succeeded and outcome.text == "there it is"
+
+
+def test_answers_that_stay_empty_are_no_success(each_loop: Loop, api: ModelApi) -> None:
+    outcome = each_loop.run(Script.of(Turn("", tokens=Tokens()), endless=True))
+    assert outcome.error_class is ErrorClass.EMPTY and len(api.calls) == 3
+
+
+EMPTY: dict[str, Any] = {
+    "anthropic": {"content": [], "stop_reason": "end_turn"},
+    "openai_compatible": {"choices": [{"message": {"content": None}, "finish_reason": "stop"}]},
+    "ollama": {"message": {"role": "assistant", "content": ""}, "done": True},
+}
+
+
+# Policies
+
+
+def test_what_a_policy_refuses_is_no_success(each_loop: Loop) -> None:
+    script = Script.of(Turn(calls=(Call("bash", {"command": "touch x"}),)), Turn("I could not"))
+    outcome = each_loop.run(script, policy="edit")
+    assert outcome.error_class is ErrorClass.DENIED and outcome.denied == ("bash",)
+    assert outcome.text == "I could not" and not (each_loop.folder / "x").exists()
+    assert [did.denied for did in each_loop.seen(Did)] == [True]
+
+
+def test_a_tool_that_worked_after_a_refusal_was_not_needed_there(each_loop: Loop) -> None:
+    outside = Turn(calls=(Call("write", {"path": "../x", "content": "x"}),))
+    inside = Turn(calls=(Call("write", {"path": "x", "content": "x"}),))
+    outcome = each_loop.run(Script.of(outside, inside, Turn("done")), policy="edit")
+    assert outcome.succeeded and not outcome.denied
+
+
+@pytest.mark.parametrize(
+    ("policy", "tools"),
+    [
+        ("full", ["bash", "edit", "list", "read", "search", "write"]),
+        ("edit", ["edit", "list", "read", "search", "write"]),
+        ("read-only", ["list", "read", "search"]),
+    ],
+)
+def test_only_tools_of_the_policy_are_offered(
+    chat: Loop, api: ModelApi, policy: str, tools: list[str]
+) -> None:
+    chat.run(Script.of(Turn("done")), policy=policy)
+    assert sorted(tool["function"]["name"] for tool in api.calls[0].body["tools"]) == tools
+
+
+# What is sent
+
+
+def test_keys_are_sent_as_each_api_wants_them(
+    each_loop: Loop, api: ModelApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", "k-1\n")
+    each_loop.run(Script.of(Turn("done")), api_key_env="A_KEY", headers={"x-team": "blue"})
+    headers = api.calls[0].headers
+    name = "x-api-key" if each_loop.name == "anthropic" else "authorization"
+    assert headers[name] == ("k-1" if name == "x-api-key" else "Bearer k-1")
+    assert headers["x-team"] == "blue"
+
+
+def test_the_start_that_workers_share_is_cached_by_itself(anthropic: Loop, api: ModelApi) -> None:
+    shared = "All of this is the same for every worker.\n"
+    prompt = shared + "This is yours."
+    anthropic.run(Script.shell("true"), prompt=prompt, shared_length=len(shared))
+    first, second = (call.body for call in api.calls)
+    mark = {"type": "ephemeral"}
+    assert first["messages"][0]["content"][0] == {
+        "type": "text",
+        "text": shared,
+        "cache_control": mark,
+    }
+    assert first["system"][0]["cache_control"] == mark
+    assert second["messages"][0]["content"][0] == first["messages"][0]["content"][0]
+    assert second["messages"][-1]["content"][-1]["cache_control"] == mark
+    assert json.dumps(second).count("cache_control") == 3
+    assert second["system"] == first["system"] and second["tools"] == first["tools"]
+
+
+def test_ollama_is_asked_for_its_context_window(ollama: Loop, api: ModelApi) -> None:
+    ollama.run(Script.of(Turn("done")), context_tokens=16000, max_tokens=500)
+    assert api.calls[0].body["options"] == {"num_ctx": 16000, "num_predict": 500}
+    assert api.calls[0].body["stream"] is False
+
+
+def test_several_loops_run_side_by_side(api: ModelApi, tmp_path: Path) -> None:
+    script = Script.shell("echo made > own.txt", then="done")
+    loops = [Loop(name, api, tmp_path / f"{name}{n}") for name in LOOPS for n in range(4)]
+
+    def run(each: Loop) -> bool:
+        each.folder.mkdir()
+        return each.run(script).succeeded
+
+    with ThreadPoolExecutor(len(loops)) as pool:
+        assert all(pool.map(run, loops))
+    assert all((each.folder / "own.txt").exists() for each in loops)
