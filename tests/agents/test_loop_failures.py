@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.drive.signs import Troubled
+from orchestrator.agents.drive.signs import Did, Said, Troubled
 from orchestrator.core.model import ErrorClass
 from tests.agents.conftest import Loop, until
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Turn
@@ -217,6 +217,9 @@ STRANGE: tuple[Any, ...] = (
     {"message": {"content": None, "tool_calls": [{"function": {"name": 5, "arguments": [1]}}]}},
     {"message": {"content": "\ud800"}, "prompt_eval_count": 10**40, "eval_count": "many"},
     {"message": "words"},
+    {"content": [{"type": "tool_use", "id": "a", "name": "r", "input": {"path": "\ud800"}}]},
+    {"content": [{"type": "tool_use", "id": "a", "name": "read", "input": {"path": "\ud800"}}]},
+    {"message": {"tool_calls": [{"function": {"name": "\ud800", "arguments": {"path": "x"}}}]}},
 )
 
 
@@ -224,8 +227,11 @@ STRANGE: tuple[Any, ...] = (
 def test_no_answer_raises(each_loop: Loop, body: Any) -> None:
     fault = Fault(kind=Kind.BODY, body=body, times=0)
     outcome = each_loop.run(Script.failing(fault), limits={"max_steps": 4})
-    str(outcome).encode()
-    assert all(str(sign).encode() for sign in each_loop.signs)
+    told = [outcome.text, outcome.error]
+    told += [sign.text for sign in each_loop.seen(Said)]
+    told += [text for did in each_loop.seen(Did) for text in (did.tool, did.summary)]
+    # Half a character in any of them would break the log.
+    assert all(text.encode() is not None for text in told)
 
 
 @pytest.mark.parametrize("status", [400, 429, 500])

@@ -123,6 +123,12 @@ def test_tokens_read_from_the_cache_are_told_as_each_api_does(api: ModelApi) -> 
     assert whole(api, "gemini")["usageMetadata"]["promptTokenCount"] == 9
 
 
+def test_the_model_that_answers_is_the_one_that_was_asked(api: ModelApi) -> None:
+    api.scripts["it"] = Script.of(TURN)
+    assert whole(api, "gemini")["modelVersion"] == "gemini-2.5-flash"
+    assert whole(api, "chat")["model"] == "stub-model"
+
+
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.parametrize("status", [401, 429, 500, 529])
 def test_an_error_has_its_status_and_words(api: ModelApi, name: str, status: int) -> None:

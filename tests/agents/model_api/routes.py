@@ -1,5 +1,6 @@
 """Which API a path belongs to, and what is said to requests that ask no model."""
 
+import re
 from typing import Any
 
 from tests.agents.model_api import anthropic, chat, gemini, ollama, responses
@@ -33,6 +34,12 @@ def streamed(api: str, path: str, body: Any) -> bool:
     if api == "gemini":
         return path.endswith(":streamGenerateContent")
     return bool(body.get("stream", api == "ollama"))
+
+
+def model_of(path: str, body: Any) -> str:
+    """Gemini's is a part of the path."""
+    named = re.search(r"/models/([^/:]+):", path)
+    return named[1] if named else str(body.get("model") or MODEL)
 
 
 def stream_type(api: str) -> str:

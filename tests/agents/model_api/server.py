@@ -88,7 +88,7 @@ class ModelApi:
             # A question beside the work, such as for a title: no turn of the script.
             turn = Turn("A title")
         calls = tuple(naming.named(call, tools) for call in turn.calls)
-        model = str(request.body.get("model") or routes.MODEL)
+        model = routes.model_of(request.path, request.body)
         return Due(turn, request.turn, calls, model, next(self._serials))
 
     def fault(self, request: Request, turn: Turn) -> Fault | None:

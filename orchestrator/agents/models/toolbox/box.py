@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.agents.models import shapes
 from orchestrator.agents.models.settings import Settings
 from orchestrator.agents.models.toolbox import command, files, finding
 from orchestrator.agents.models.toolbox.places import Places
@@ -50,5 +51,5 @@ class Toolbox:
         """What a tool is used with, in one line for a log."""
         tool = self.tools.get(name)
         value = arguments.get(tool.main, "") if tool else ""
-        line = " ".join(str(value).split())
+        line = " ".join(shapes.text(str(value)).split())
         return line if len(line) <= 200 else f"{line[:199]}…"
