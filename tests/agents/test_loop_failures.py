@@ -169,6 +169,15 @@ def test_a_missing_key_is_named(anthropic: Loop, monkeypatch: pytest.MonkeyPatch
     assert outcome.error_class is E.AUTH and "NO_SUCH_KEY is not set" in outcome.error
 
 
+def test_a_server_of_ones_own_may_want_no_key(
+    chat: Loop, api: ModelApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("orchestrator.agents.models.transport.is_loopback", lambda host: False)
+    assert chat.run(Script.of(Turn("x"))).succeeded
+    assert "authorization" not in api.calls[0].headers
+
+
 def test_a_key_does_not_leave_the_machine_in_the_clear(
     each_loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.drive.signs import Did, Finished, Said, Spent, Troubled
-from orchestrator.agents.models import LOOPS
+from orchestrator.agents.models import LOOPS, loop
 from orchestrator.core.model import ErrorClass
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
@@ -67,12 +67,35 @@ def test_more_tools_at_once_than_allowed_all_get_an_answer(each_loop: Loop, api:
     assert json.dumps(api.calls[1].body["messages"]).count("not run: more than 64") == 6
 
 
+def test_little_needs_to_be_said(each_loop: Loop, api: ModelApi) -> None:
+    api.scripts["it"] = Script.of(Turn("done"))
+    spec = {name: each_loop.spec()[name] for name in ("model", "base_url", "cwd")}
+    nothing = {"limits": {"max_steps": None}, "timeouts": None, "retries": None, "prices": {}}
+    for given in (spec, {**spec, **nothing, "agent": "not for a loop"}):
+        assert loop(each_loop.name).run(given, "[[script:it]]", each_loop.signs.append).succeeded
+
+
+def test_the_api_is_found_by_its_variables(
+    anthropic: Loop, api: ModelApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+    monkeypatch.setenv("ANTHROPIC_MODEL", "of-the-environment")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "t-1")
+    shown = Script.shell('echo "[$ANTHROPIC_AUTH_TOKEN]"')
+    assert anthropic.run(shown, base_url="", model="").succeeded
+    first, second = api.calls
+    assert first.headers["authorization"] == "Bearer t-1" and "x-api-key" not in first.headers
+    assert first.body["model"] == "of-the-environment"
+    assert "t-1" not in json.dumps(second.body)
+
+
 # Limits
 
 
 def test_a_model_that_never_ends_is_ended_by_max_steps(each_loop: Loop, api: ModelApi) -> None:
     outcome = each_loop.run(FOREVER, limits={"max_steps": 4})
-    assert outcome.error_class is ErrorClass.LIMIT and "max_steps=4" in outcome.error
+    assert outcome.error_class is ErrorClass.LIMIT and "max_steps (4 steps)" in outcome.error
     assert outcome.usage.steps == len(api.calls) == 4
 
 
@@ -82,7 +105,7 @@ def test_the_last_step_allowed_may_be_the_last_word(each_loop: Loop) -> None:
 
 def test_tokens_have_a_limit(each_loop: Loop, api: ModelApi) -> None:
     outcome = each_loop.run(FOREVER, limits={"max_tokens": 300})
-    assert outcome.error_class is ErrorClass.LIMIT and "max_tokens=300" in outcome.error
+    assert outcome.error_class is ErrorClass.LIMIT and "max_tokens (300 tokens)" in outcome.error
     assert outcome.usage.steps == len(api.calls) == 3
 
 
@@ -90,8 +113,15 @@ def test_tokens_that_are_not_told_are_estimated_for_the_limit(each_loop: Loop) -
     turn = Turn(calls=(Call.shell("true"),), tokens=None)
     limits = {"max_tokens": 3000, "max_steps": 50}
     outcome = each_loop.run(Script.of(turn, endless=True), limits=limits)
-    assert outcome.error_class is ErrorClass.LIMIT and "max_tokens=3000" in outcome.error
+    assert outcome.error_class is ErrorClass.LIMIT and "max_tokens (3000 tokens)" in outcome.error
     assert outcome.usage.input_tokens is None
+
+
+def test_what_is_read_from_a_cache_does_not_count(anthropic: Loop) -> None:
+    tokens = Tokens(input=10, output=5, cache_read=100_000, cache_write=5)
+    turn = Turn(calls=(Call.shell("true"),), tokens=tokens)
+    outcome = anthropic.run(Script.of(turn, turn, Turn("done")), limits={"max_tokens": 200})
+    assert outcome.succeeded and outcome.usage.cache_read_tokens == 200_000
 
 
 def test_an_answer_gets_no_more_tokens_than_are_left(anthropic: Loop, api: ModelApi) -> None:
@@ -102,7 +132,7 @@ def test_an_answer_gets_no_more_tokens_than_are_left(anthropic: Loop, api: Model
 def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.agents.models.ledger.cost_of", lambda *_: 0.25)
     outcome = each_loop.run(FOREVER, limits={"max_cost_usd": 0.7})
-    assert outcome.error_class is ErrorClass.LIMIT and "max_cost_usd=0.7" in outcome.error
+    assert outcome.error_class is ErrorClass.LIMIT and "max_cost_usd (0.7 USD)" in outcome.error
     assert outcome.usage.cost_usd == pytest.approx(0.75) and outcome.usage.cost_estimated
 
 

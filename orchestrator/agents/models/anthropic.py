@@ -9,11 +9,17 @@ from orchestrator.agents.models.calling import Emit
 from orchestrator.agents.models.completion import completed
 from orchestrator.agents.models.conversation import converse
 from orchestrator.agents.models.failure import Failure
-from orchestrator.agents.models.settings import Settings, read
+from orchestrator.agents.models.settings import Service, Settings, read
 from orchestrator.agents.models.toolbox.tool import Result, Tool
 from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
 from orchestrator.core.model import ErrorClass, Usage
 
+SERVICE = Service(
+    base_url="https://api.anthropic.com",
+    base_url_env="ANTHROPIC_BASE_URL",
+    model_env="ANTHROPIC_MODEL",
+    key_envs=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+)
 _VERSION = "2023-06-01"
 _STOPS = {
     "max_tokens": Stop.CUT,
@@ -40,7 +46,7 @@ def complete(
 
 
 def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
-    settings = read(spec, base_url="https://api.anthropic.com", api_key_env="ANTHROPIC_API_KEY")
+    settings = read(spec, SERVICE)
     return settings, Messages(settings)
 
 

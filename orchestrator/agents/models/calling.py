@@ -36,7 +36,7 @@ class Caller:
         if in_the_clear and settings.api_key:
             words = f"a key is not sent to {to} in the clear; use https or allow_plain_http"
             raise Failure(ErrorClass.CONFIG, words)
-        if settings.api_key_env and not settings.api_key and not to.loopback:
+        if settings.key_needed and not settings.api_key and not to.loopback:
             words = f"no key: {settings.api_key_env} is not set"
             raise Failure(ErrorClass.AUTH, words)
 

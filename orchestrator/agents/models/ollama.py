@@ -11,11 +11,12 @@ from orchestrator.agents.models.completion import completed
 from orchestrator.agents.models.conversation import converse
 from orchestrator.agents.models.failure import Failure, overflow
 from orchestrator.agents.models.functions import declared, use_of
-from orchestrator.agents.models.settings import Settings, read
+from orchestrator.agents.models.settings import Service, Settings, read
 from orchestrator.agents.models.toolbox.tool import Result, Tool
 from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
 from orchestrator.core.model import ErrorClass, Usage
 
+SERVICE = Service(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL")
 #: No tokenizer gets more characters into a token over a whole conversation.
 _MOST_CHARACTERS_PER_TOKEN = 5
 
@@ -33,7 +34,7 @@ def complete(
 
 
 def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
-    settings = read(spec, base_url="http://127.0.0.1:11434", api_key_env="")
+    settings = read(spec, SERVICE)
     return settings, Chat(settings)
 
 

@@ -11,11 +11,17 @@ from orchestrator.agents.models.completion import completed
 from orchestrator.agents.models.conversation import converse
 from orchestrator.agents.models.failure import Failure, message
 from orchestrator.agents.models.functions import declared, shown, use_of
-from orchestrator.agents.models.settings import Settings, read
+from orchestrator.agents.models.settings import Service, Settings, read
 from orchestrator.agents.models.toolbox.tool import Result, Tool
 from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
 from orchestrator.core.model import ErrorClass, Usage
 
+SERVICE = Service(
+    base_url="https://api.openai.com/v1",
+    base_url_env="OPENAI_BASE_URL",
+    model_env="OPENAI_MODEL",
+    key_envs=("OPENAI_API_KEY",),
+)
 _STOPS = {"length": Stop.CUT, "content_filter": Stop.REFUSED}
 #: What a server says a request is with that it does not take.
 _NOT_TAKEN = frozenset((400, 422, 500, 501))
@@ -34,7 +40,7 @@ def complete(
 
 
 def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
-    settings = read(spec, base_url="https://api.openai.com/v1", api_key_env="OPENAI_API_KEY")
+    settings = read(spec, SERVICE)
     return settings, ChatCompletions(settings)
 
 

@@ -67,24 +67,52 @@ class Settings:
     context_tokens: int = 32768
     #: A key may go over plain HTTP to another machine.
     allow_plain_http: bool = False
+    #: Without a key the server need not be asked.
+    key_needed: bool = False
+    #: Variables that commands do not get to see.
+    hidden: frozenset[str] = frozenset()
 
     @property
     def api_key(self) -> str:
         return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
 
 
-def read(spec: Mapping[str, Any], *, base_url: str, api_key_env: str) -> Settings:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """An API: where it is and which variables speak of it, where the spec says nothing."""
+
+    base_url: str
+    base_url_env: str = ""
+    model_env: str = ""
+    #: In the order in which they are tried.
+    key_envs: tuple[str, ...] = ()
+
+
+def read(spec: Mapping[str, Any], service: Service) -> Settings:
     """Raise Failure (config) for a spec that no loop can work with."""
-    known = {name: spec[name] for name in Settings.__slots__ if spec.get(name) is not None}
-    known.setdefault("base_url", base_url)
-    known.setdefault("api_key_env", api_key_env)
+    known = {name: spec[name] for name in Settings.__slots__ if spec.get(name) not in (None, "")}
     try:
+        known.update(_of_environment(known, service))
         known["limits"] = Limits(**_given(spec.get("limits")))
         known["timeouts"] = Timeouts(**_given(spec.get("timeouts")))
         known["cwd"] = Path(known.get("cwd") or ".").resolve()
         return _checked(Settings(**known))
     except (TypeError, ValueError, OSError) as error:
         raise Failure(ErrorClass.CONFIG, f"the agent's settings are not usable: {error}") from error
+
+
+def _of_environment(known: Mapping[str, Any], service: Service) -> dict[str, Any]:
+    base_url = known.get("base_url") or os.environ.get(service.base_url_env) or service.base_url
+    given = known.get("api_key_env", "")
+    held = next((name for name in service.key_envs if os.environ.get(name)), "")
+    return {
+        "base_url": base_url,
+        "model": known.get("model") or os.environ.get(service.model_env, ""),
+        "api_key_env": given or held or next(iter(service.key_envs), ""),
+        # A server of one's own may want none.
+        "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
+        "hidden": frozenset((given, *service.key_envs)),
+    }
 
 
 def _given(values: object) -> dict[str, Any]:

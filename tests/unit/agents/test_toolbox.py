@@ -28,7 +28,12 @@ def work(tmp_path: Path) -> Path:
 def use(work: Path, tool: str, policy: str = "full", **arguments: Any) -> Result:
     times = Timeouts(command=20.0, longest_command=30.0)
     settings = Settings(
-        model="m", base_url="http://x", policy=policy, cwd=work, timeouts=times, api_key_env=KEY
+        model="m",
+        base_url="http://x",
+        policy=policy,
+        cwd=work,
+        timeouts=times,
+        hidden=frozenset((KEY,)),
     )
     return Toolbox(settings).use(tool, arguments)
 

@@ -22,8 +22,7 @@ class Toolbox:
         if settings.policy != "read-only":
             tools += [files.writing(where), files.editing(where)]
         if settings.policy == "full":
-            hidden = frozenset((settings.api_key_env,))
-            tools.append(command.running(settings.cwd, settings.timeouts, hidden))
+            tools.append(command.running(settings.cwd, settings.timeouts, settings.hidden))
         self._policy = settings.policy
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
