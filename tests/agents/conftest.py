@@ -25,11 +25,11 @@ class Loop:
         self.name = name
         self.folder = folder
         self.signs: list[Sign] = []
-        self._api = api
+        self.api = api
 
     def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> Outcome:
         """``spec`` is laid over what every run has: one retry, after no time."""
-        self._api.scripts["it"] = script
+        self.api.scripts["it"] = script
         given = self.spec(**spec)
         outcome: Outcome = loop(self.name).run(given, f"{prompt} [[script:it]]", self.signs.append)
         return outcome
@@ -37,7 +37,7 @@ class Loop:
     def complete(
         self, script: Script, schema: dict[str, Any], **spec: Any
     ) -> tuple[object | None, Outcome]:
-        self._api.scripts["it"] = script
+        self.api.scripts["it"] = script
         answer: tuple[object | None, Outcome] = loop(self.name).complete(
             self.spec(**spec), "Plan it. [[script:it]]", schema
         )
@@ -48,7 +48,7 @@ class Loop:
         timeouts = {"pause": 0.0, "call": 60.0, **more.pop("timeouts", {})}
         return {
             "model": "stub-model",
-            "base_url": self._api.url + root,
+            "base_url": self.api.url + root,
             "cwd": str(self.folder),
             "retries": 1,
             "timeouts": timeouts,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.drive.signs import Did, Finished, Said, Spent, Troubled
+from orchestrator.agents.drive.signs import Did, Finished, Said, Sign, Spent, Troubled
 from orchestrator.agents.models import LOOPS, loop
 from orchestrator.core.model import ErrorClass
 from tests.agents.conftest import Loop
@@ -32,6 +32,31 @@ def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> N
     assert [did.tool for did in each_loop.seen(Did)] == ["bash", "write", "read"]
     assert [request.turn for request in api.calls] == [0, 1, 2]
     assert "one" in json.dumps(api.calls[2].body["messages"][-1])
+
+
+def test_a_command_is_told_before_it_runs(each_loop: Loop) -> None:
+    seen: list[bool] = []
+
+    def emit(sign: Sign) -> None:
+        if isinstance(sign, Did):
+            seen.append((each_loop.folder / "a.txt").exists())
+
+    each_loop.api.scripts["it"] = Script.shell("touch a.txt")
+    assert loop(each_loop.name).run(each_loop.spec(), "[[script:it]]", emit).succeeded
+    assert seen == [False] and (each_loop.folder / "a.txt").exists()
+
+
+def test_what_emit_raises_ends_the_loop_and_its_command(each_loop: Loop) -> None:
+    class Stopped(BaseException):
+        """As a driver stops a loop."""
+
+    def emit(sign: Sign) -> None:
+        raise Stopped
+
+    each_loop.api.scripts["it"] = Script.shell("touch a.txt")
+    with pytest.raises(Stopped):
+        loop(each_loop.name).run(each_loop.spec(), "[[script:it]]", emit)
+    assert not (each_loop.folder / "a.txt").exists()
 
 
 def test_usage_is_the_sum_of_what_each_call_told(each_loop: Loop) -> None:

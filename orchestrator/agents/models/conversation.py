@@ -103,13 +103,21 @@ class Conversation:
             raise Failure(kind, words)
 
     def _use(self, use: Use) -> Result:
+        did = Did(use.name[:100], self._toolbox.summary(use.name, use.arguments))
+        # Who follows the log sees what it is at, not only what it was at.
+        ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
+        if ahead:
+            self._emit(did)
+        result = self._used(use)
+        if not ahead:
+            self._emit(replace(did, denied=result.denied))
+        return result
+
+    def _used(self, use: Use) -> Result:
         if use.problem:
-            result = Result(f"{use.name}: {use.problem}", failed=True)
-        else:
-            result = self._toolbox.use(use.name, use.arguments)
+            return Result(f"{use.name}: {use.problem}", failed=True)
+        result = self._toolbox.use(use.name, use.arguments)
         self._remember(use.name, result)
-        summary = self._toolbox.summary(use.name, use.arguments)
-        self._emit(Did(use.name[:100], summary, denied=result.denied))
         return result
 
     def _remember(self, name: str, result: Result) -> None:

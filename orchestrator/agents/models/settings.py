@@ -15,16 +15,16 @@ POLICIES = ("full", "edit", "read-only")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """Seconds."""
+    """Seconds. None is as long as the silence after which a driver takes a loop for hung."""
 
     #: To reach the server.
     connect: float = 10.0
     #: From a request to the end of its answer.
-    call: float = 600.0
+    call: float = 540.0
     #: For a command that says nothing else.
     command: float = 120.0
     #: The most that a command may ask for.
-    longest_command: float = 600.0
+    longest_command: float = 540.0
     #: Before the first retry, when the server says nothing; doubled with each.
     pause: float = 1.0
     #: A longer wait than this is not for a worker to sit out.

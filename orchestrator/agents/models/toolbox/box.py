@@ -46,6 +46,9 @@ class Toolbox:
             return Result(words, failed=True, denied=True)
         return Result(f"no tool {name[:100]!r}; {there}", failed=True)
 
+    def is_slow(self, name: str) -> bool:
+        return name in self.tools and self.tools[name].slow
+
     def summary(self, name: str, arguments: Mapping[str, Any]) -> str:
         """What a tool is used with, in one line for a log."""
         tool = self.tools.get(name)

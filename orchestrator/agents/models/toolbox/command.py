@@ -44,6 +44,7 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
         required=("command",),
         use=use,
         main="command",
+        slow=True,
     )
 
 

@@ -1,7 +1,7 @@
 """What a tool is, and what came of using one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.agents.models import shapes
@@ -35,7 +35,9 @@ class Tool:
     #: Raise Refused, Unusable, OSError or ValueError.
     use: Callable[[Mapping[str, Any]], str]
     #: The argument that says most in a log.
-    main: str = field(default="path")
+    main: str = "path"
+    #: It may take minutes, and is never refused.
+    slow: bool = False
 
     @property
     def schema(self) -> dict[str, Any]:
