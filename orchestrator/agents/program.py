@@ -45,7 +45,7 @@ class ProgramAgent:
             env=self.env,
         )
 
-    def evidence(self, directory: Path, log_tail: str, exit: Exit) -> Evidence:
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         printed = log_tail.strip() if self.output_from_log else ""
         output = output_document(directory) or printed
         last_line = log_tail.strip().rpartition("\n")[2][:300]

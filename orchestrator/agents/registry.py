@@ -1,9 +1,10 @@
 """The agents that are known by name."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from orchestrator.agents import survey
+from orchestrator.agents.availability import Availability
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.shell import ShellAgent
 from orchestrator.core.errors import UnknownAgent
@@ -14,13 +15,23 @@ AUTO = "auto"
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
+#: Asks whether an agent can work here; cheap, because the answer is kept for a while.
+Look = Callable[[], Availability]
+
 
 class AgentRegistry:
     """Built-in agents and those of the user; a user's agent may take a built-in one's name."""
 
-    def __init__(self, agents: Iterable[Agent], preferred: str = AUTO) -> None:
+    def __init__(
+        self,
+        agents: Iterable[Agent],
+        preferred: str = AUTO,
+        looks: Mapping[str, Look] | None = None,
+    ) -> None:
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
+        #: Of the AI agents, best first.
+        self._looks = dict(looks or {})
 
     def get(self, name: str) -> Agent:
         """Raise UnknownAgent with the names that exist."""
@@ -33,15 +44,29 @@ class AgentRegistry:
             ) from None
 
     def resolve(self, name: str, task: TaskSpec) -> str:
-        """The agent that carries out a task: ``auto`` is shell for commands, else the default."""
+        """The agent that carries out a task: ``auto`` is shell for commands, else the default.
+
+        Where the default is ``auto``, too, it is the best AI agent that can work here.
+        """
         if name != AUTO:
             return self.get(name).name
         if task.command:
             return "shell"
-        return self.get("survey" if self._preferred == AUTO else self._preferred).name
+        return self.get(self._best() if self._preferred == AUTO else self._preferred).name
+
+    def _best(self) -> str:
+        return next((name for name, look in self._looks.items() if look().usable), "survey")
 
     def names(self) -> Sequence[str]:
         return sorted(self._agents)
+
+    def available(self) -> Sequence[Availability]:
+        """Every agent: the AI agents, best first, then the others."""
+        others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
+        return [
+            *(look() for look in self._looks.values()),
+            *(Availability(name=each.name, description=each.description) for each in others),
+        ]
 
     def memory_bytes(self, name: str) -> int:
         """What a worker of the agent is expected to need; an agent in code need not say it."""

@@ -32,5 +32,5 @@ class ShellAgent:
         argv = ("bash", "-c", command) if isinstance(command, str) else tuple(command or ())
         return Command(argv=argv)
 
-    def evidence(self, directory: Path, log_tail: str, exit: Exit) -> Evidence:
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         return Evidence(output=output_document(directory) or log_tail.strip())

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.agents.survey import intent
+from orchestrator.app.agents import registry
 from orchestrator.app.from_settings import (
     api_keys,
     containment,
     limits,
     live_workers,
     masked,
-    registry,
     resources,
     surroundings,
 )

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.agents.program import ProgramAgent
-from orchestrator.agents.registry import AgentRegistry, built_in
+from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings, project_root
-from orchestrator.config.settings import AgentOutput, Containment
+from orchestrator.config.settings import Containment
 from orchestrator.core import admission, allowance
 from orchestrator.core.slots import LIVE_PER_RUNNING
 from orchestrator.engine.dispatch import Surroundings
@@ -22,22 +21,6 @@ from orchestrator.workspace import (
     DiskReserve,
     Workspace,
 )
-
-
-def registry(folder: Path, settings: Settings) -> AgentRegistry:
-    """Built-in agents and those of config.yaml."""
-    added = [
-        ProgramAgent(
-            name=name,
-            argv=tuple(agent.command),
-            description=agent.description,
-            pass_env=tuple(agent.env),
-            output_from_log=agent.output is AgentOutput.LOG,
-            memory_bytes=agent.memory_bytes,
-        )
-        for name, agent in settings.agents.items()
-    ]
-    return AgentRegistry([*built_in(str(folder)), *added], settings.workers.agent)
 
 
 def limits(settings: Settings) -> tuple[admission.Defaults, allowance.Ceilings]:

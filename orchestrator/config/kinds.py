@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
@@ -41,11 +41,17 @@ KeyHash = Annotated[
     Field(title="a SHA-256 hash, 64 hexadecimal digits, as orchestrator keys new prints it"),
 ]
 KeyScope = Annotated[Scope, Field(strict=False)]
-VariableName = Annotated[
+Variable = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
-    Field(title="the name of an environment variable"),
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(=[^\x00]*|[A-Za-z0-9_*]*)$"),
+    Field(title="the name of an environment variable, a pattern like MY_*, or NAME=value"),
 ]
+ClassPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"),
+    Field(title="package.module:Class"),
+]
+ReaderName = Literal["claude", "codex", "gemini", "opencode", "aider", "plain"]
 
 
 def checked_path(value: object) -> str:

@@ -76,7 +76,7 @@ def _template_lines(settings: Settings) -> Iterator[str]:
 def _key_lines(section: type[Section], values: Mapping[str, object], indent: str) -> Iterator[str]:
     for key, field in section.model_fields.items():
         yield f"{indent}# {field.description}\n"
-        yield f"{indent}{key}: {_as_yaml(values.get(key, field.default))}\n"
+        yield f"{indent}{field.alias or key}: {_as_yaml(values.get(key, field.default))}\n"
 
 
 def _as_yaml(value: object) -> str:

@@ -16,14 +16,16 @@ from pydantic import (
 
 from orchestrator.config.kinds import (
     AgentName,
+    ClassPath,
     KeyHash,
     KeyName,
     KeyScope,
     Paths,
     PathText,
+    ReaderName,
     Size,
     Text,
-    VariableName,
+    Variable,
     Word,
     Words,
 )
@@ -91,6 +93,17 @@ class AgentOutput(StrEnum):
     LOG = "log"
 
 
+class AgentPolicy(StrEnum):
+    """What an AI agent may do without asking."""
+
+    #: everything that its user may do
+    FULL = "full"
+    #: write files and run commands, as far as its own sandbox allows
+    EDIT = "edit"
+    #: look, and change nothing
+    READ_ONLY = "read-only"
+
+
 class Section(BaseModel):
     """One part of the settings: unknown keys are refused, values cannot be changed."""
 
@@ -117,6 +130,14 @@ class Orchestrator(Section):
     """The directory that holds all jobs."""
     claude_command: Word = "claude"
     """The command that starts Claude Code."""
+    codex_command: Word = "codex"
+    """The command that starts Codex."""
+    gemini_command: Word = "gemini"
+    """The command that starts Gemini CLI."""
+    opencode_command: Word = "opencode"
+    """The command that starts opencode."""
+    aider_command: Word = "aider"
+    """The command that starts aider."""
     project_root: PathText | None = None
     """The project to work on; null: the folder's parent, or the folder if it is a clone alone."""
     keep_jobs_seconds: Annotated[float, Field(ge=1)] | None = None
@@ -162,6 +183,10 @@ class Workers(Section):
     """Workers that exist at all, waiting ones included; null: 4 x max_workers."""
     agent: Word = "auto"
     """The agent for tasks that name none; auto: the best one that is installed."""
+    policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
+    """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
+    stall_seconds: float = Field(default=600, ge=0)
+    """Seconds of silence after which an AI agent is taken for hung (10 min); 0: never."""
     grace_seconds: float = Field(default=5, ge=0, le=600)
     """Seconds between asking a worker to stop and killing it."""
     retry_backoff_seconds: float = Field(default=2, ge=0, le=86400)
@@ -285,19 +310,42 @@ class Reports(Section):
     """A directory with templates that replace the built-in ones; null: built-in only."""
 
 
-class UserAgent(Section):
-    """An agent that you add: a command that reads a prompt on its standard input."""
+class PolicyArguments(Section):
+    """Arguments added to an agent's command for each policy."""
 
-    command: Annotated[Words, Field(min_length=1)]
-    """The program and its arguments, as a list."""
-    env: Annotated[tuple[VariableName, ...], Field(strict=False)] = ()
-    """Names of variables of the server's environment that are passed on to it."""
+    full: Words = ()
+    """For full."""
+    edit: Words = ()
+    """For edit."""
+    read_only: Words = ()
+    """For read-only."""
+
+
+class UserAgent(Section):
+    """An agent that you add, or what you change of a known one of the same name."""
+
+    command: Words = ()
+    """The program and its arguments, as a list; it reads a prompt on its standard input."""
+    env: Annotated[tuple[Variable, ...], Field(strict=False)] = ()
+    """Variables of the server's environment that it gets (MY_* means all such), and NAME=value."""
     output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
     """Where its result is found: log (what it prints) or file (output.md in its directory)."""
+    reader: ReaderName | None = None
+    """Whose events it prints: claude, codex, gemini, opencode, aider, plain; null: no one's."""
+    model: Text = ""
+    """The model for tasks that name none."""
+    model_option: Text = ""
+    """The option that goes before the model on its command line; only with a reader."""
+    policy: Annotated[AgentPolicy, Field(strict=False)] | None = None
+    """What it may do unasked; null: as workers.policy says."""
+    policies: PolicyArguments = PolicyArguments()
+    """Arguments added to its command for each policy; only with a reader."""
+    class_: ClassPath | None = Field(default=None, alias="class")
+    """In place of a command: package.module:Class of an agent in Python."""
     description: Text = ""
     """One line on what it is for."""
-    memory_bytes: int = Field(default=512 * MIB, ge=0)
-    """Memory that one worker is expected to need (512 MiB)."""
+    memory_bytes: int | None = Field(default=None, ge=0)
+    """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
 
 
 class Settings(Section):

@@ -149,9 +149,12 @@ class Command:
     files: Mapping[str, str] = field(default_factory=dict)
     #: Name of one of ``files`` that is given on standard input.
     stdin: str | None = None
-    #: Names of variables that are passed through from the server's environment.
+    #: Names of variables that are passed through from the server's environment, or patterns of
+    #: names like ``OPENAI_*``.
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    #: Written into the attempt's control directory, which lies outside of where it works.
+    control: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,8 +194,11 @@ class Agent(Protocol):
 
     def command(self, assignment: Assignment) -> Command: ...
 
-    def evidence(self, directory: Path, log_tail: str, exit: Exit) -> Evidence:
-        """Read what was left in ``directory``; ``log_tail`` is the end of this attempt's log."""
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        """Read what was left in ``directory``; ``log_tail`` is the end of this attempt's log.
+
+        ``control`` is its control directory, if it was given files there.
+        """
 
 
 class Agents(Protocol):
@@ -225,6 +231,11 @@ class Workspace(Protocol):
     def log(self, worker: Worker) -> str: ...
 
     def exit_record(self, worker: Worker, attempt: int) -> str: ...
+
+    def control(self, worker: Worker, attempt: int) -> str: ...
+
+    def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
+        """Make an attempt's control directory and put ``files`` into it. Raise OSError."""
 
     def final_report(self, job: Job) -> Path: ...
 

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.core.launching import Launch
@@ -79,6 +80,9 @@ class Dispatch:
             self._workspace.mark_attempt(worker, worker.attempt)
             before = self._workspace.snapshot(worker)
         environment = self._environment(assignment, command, directory, token)
+        if command.control:
+            control = self._workspace.prepare_control(worker, worker.attempt, command.control)
+            environment["ORCHESTRATOR_CONTROL_DIR"] = control
         launch = Launch(
             attempt_id=attempt_id(worker),
             argv=command.argv,
@@ -115,7 +119,8 @@ class Dispatch:
         # Most commands that succeed print nothing: no need to look.
         silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
         printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
-        evidence = self._agents.get(worker.agent).evidence(directory, printed, exit)
+        control = Path(self._workspace.control(worker, worker.attempt))
+        evidence = self._agents.get(worker.agent).evidence(directory, printed, exit, control)
         after = self._workspace.snapshot(worker)
         if after or flight.before:
             changed = after != flight.before
@@ -158,12 +163,20 @@ class Dispatch:
         if self._around.offline:
             own["ORCHESTRATOR_OFFLINE"] = "1"
         server = self._around.environment
-        passed = {name: server[name] for name in command.pass_env if name in server}
+        passed = _passed(command.pass_env, server)
         environment = {**self._base, **passed, **command.env, **assignment.task.env, **own}
         # Whatever the search path is, the worker finds the command that starts child jobs.
         path = environment.get("PATH") or os.defpath
         environment["PATH"] = f"{self._bin}{os.pathsep}{path}"
         return environment
+
+
+def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
+    """Variables whose name is given, or matches a pattern; never one of our own."""
+    names = {each for each in patterns if each in server}
+    wild = [each for each in patterns if "*" in each]
+    names |= {name for name in server for each in wild if fnmatchcase(name, each)}
+    return {name: server[name] for name in names if not name.startswith("ORCHESTRATOR_")}
 
 
 def _clean_name(name: str, flight: InFlight) -> str:

@@ -17,8 +17,9 @@ _INIT = (
 _ROOT = str(Path(__file__).resolve().parents[2])
 _DESCRIPTOR = 3
 _PRIVATE = "/tmp"
-_DIRECTORY, _PROJECT, _HOME = (
+_DIRECTORY, _CONTROL, _PROJECT, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",
+    "ORCHESTRATOR_CONTROL_DIR",
     "ORCHESTRATOR_PROJECT_ROOT",
     "ORCHESTRATOR_HOME",
 )
@@ -88,7 +89,8 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     # Without these it could not start, nor its child jobs.
     needed = [*sandbox["needed"], *([f"{env[_HOME]}/bin"] if _HOME in env else [])]
     words += _uncovered(needed, [_PRIVATE, *sandbox["hide"]])
-    own = [cwd, *([env[_DIRECTORY]] if _DIRECTORY in env else []), *sandbox["writable"]]
+    own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL) if name in env)]
+    own += sandbox["writable"]
     return words + list(_writable(own))
 
 

@@ -45,6 +45,10 @@ class Workspace:
     def exit_record(self, worker: Worker, attempt: int) -> str:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
+    def control(self, worker: Worker, attempt: int) -> str:
+        """Of one attempt: what its driver is told and leaves, and its tool's configuration."""
+        return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
+
     def _of_job(self, worker: Worker) -> str:
         return f"{self.root}/job_{worker.root_id}"
 
@@ -81,6 +85,14 @@ class Workspace:
             self.prepare_job(worker.root_id)
             os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
             os.makedirs(directory, 0o700, exist_ok=True)
+        for name, text in files.items():
+            _write_new(Path(directory, name), text)
+        return directory
+
+    def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
+        """The attempt's control directory with the files that it is given."""
+        directory = self.control(worker, attempt)
+        os.makedirs(directory, 0o700, exist_ok=True)
         for name, text in files.items():
             _write_new(Path(directory, name), text)
         return directory

@@ -1,0 +1,149 @@
+"""Which of the known agents can work here, and what would mend the others. Runs no program."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from orchestrator.agents.tools.catalog import Known
+
+#: So long what was found is taken for true.
+FRESH_SECONDS = 60.0
+_ASK_SECONDS = 0.5
+_DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Availability:
+    """What stands for and against an agent on this machine."""
+
+    name: str
+    description: str
+    #: Where its program is; empty for what needs none, and for what is not there.
+    path: str = ""
+    installed: bool = True
+    #: Where a credential was found ("ANTHROPIC_API_KEY", a file); empty: nowhere.
+    credential: str = ""
+    authenticated: bool = True
+    #: Commands that mend what is missing, in order.
+    mend: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        return self.installed and self.authenticated
+
+    @property
+    def hindrance(self) -> str:
+        """Why it cannot work and what to do; empty when it can."""
+        if self.usable:
+            return ""
+        missing = "no credential was found for it" if self.installed else "it is not installed"
+        return f"{missing}; {'; then '.join(self.mend)}" if self.mend else missing
+
+
+def program_argv(command: str) -> tuple[str, ...]:
+    """A command as the settings give it: a program, or a program with arguments."""
+    if shutil.which(command) or not shlex.split(command):
+        return (command,)
+    return tuple(shlex.split(command))
+
+
+def look(known: Known, command: str, environ: Mapping[str, str]) -> Availability:
+    """Whether an agent's program and a credential for it are there."""
+    path = ""
+    if known.program:
+        path = shutil.which(program_argv(command)[0], path=environ.get("PATH")) or ""
+    installed = bool(path) or not known.program
+    credential = _credential(known, environ)
+    mend = [] if installed else [known.install]
+    mend += [] if credential else [known.login]
+    return Availability(
+        name=known.name,
+        description=known.description,
+        path=path,
+        installed=installed,
+        credential=credential,
+        authenticated=bool(credential),
+        mend=tuple(filter(None, mend)),
+    )
+
+
+def _credential(known: Known, environ: Mapping[str, str]) -> str:
+    for name in known.credentials:
+        if environ.get(name):
+            return name
+    for pattern in known.logins:
+        path = login_path(pattern, environ)
+        if _has_content(path):
+            return str(path)
+    if known.local_url:
+        url = local_url(known, environ)
+        return url if local_models(url) else ""
+    return ""
+
+
+def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
+    """Where ``{VARIABLE:default}/file`` is for this user."""
+    home = environ.get("HOME") or "/nonexistent"
+
+    def directory(found: re.Match[str]) -> str:
+        return environ.get(found[1]) or found[2].replace("~", home, 1)
+
+    return Path(_DIRECTORY.sub(directory, pattern))
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 2 and os.access(path, os.R_OK)
+    except OSError:
+        return False
+
+
+def local_url(known: Known, environ: Mapping[str, str]) -> str:
+    """Where a service of this machine listens: OLLAMA_HOST is ``host:port`` or a URL."""
+    given = environ.get(f"{known.name.upper()}_HOST", "")
+    if not given:
+        return known.local_url
+    url = given if "://" in given else f"http://{given}"
+    return url.replace("//0.0.0.0", "//127.0.0.1").rstrip("/")
+
+
+def local_models(url: str) -> Sequence[str]:
+    """The models that it has; none when it does not answer at once."""
+    try:
+        with urlopen(f"{url}/api/tags", timeout=_ASK_SECONDS) as answer:
+            document = json.loads(answer.read(1 << 20))
+        return [str(each["name"]) for each in document["models"]]
+    except (OSError, URLError, ValueError, KeyError, TypeError):
+        return []
+
+
+class Fresh:
+    """Looks at an agent at most once a minute, from whatever thread asks."""
+
+    def __init__(
+        self, look: Callable[[], Availability], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._look = look
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: Availability | None = None
+        self._until = 0.0
+
+    def __call__(self) -> Availability:
+        with self._lock:
+            if self._found is None or self._clock() >= self._until:
+                self._found = self._look()
+                self._until = self._clock() + FRESH_SECONDS
+            return self._found
+
+    def hindrance(self) -> str:
+        return self().hindrance

@@ -1,0 +1,5 @@
+"""``python -m orchestrator.agents.drive``."""
+
+from orchestrator.agents.drive.main import run
+
+run()

@@ -1,0 +1,85 @@
+"""The agent's program as a process: its output, its end, and how it is stopped.
+
+Only its own process group is signalled here; whatever detached itself from that is swept by the
+shim above, which does it for every worker.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+
+_CHUNK = 1 << 16
+#: What is still in the pipes when the program has ended; a process that it left behind could go
+#: on writing for ever.
+_LAST_BYTES = 64 * 1024 * 1024
+
+
+class Child:
+    """A running program. Raise OSError when it cannot be started."""
+
+    def __init__(
+        self, argv: Sequence[str], environ: Mapping[str, str], *, prompt_on_stdin: bool
+    ) -> None:
+        self._process = subprocess.Popen(
+            argv,
+            stdin=None if prompt_on_stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ,
+            process_group=0,
+        )
+        assert self._process.stdout and self._process.stderr
+        self.stdout = self._process.stdout.fileno()
+        self.stderr = self._process.stderr.fileno()
+        for descriptor in (self.stdout, self.stderr):
+            os.set_blocking(descriptor, False)
+        #: Ready when the program has ended; its pipes may be held open by what it left behind.
+        self.end = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else -1
+
+    @property
+    def returncode(self) -> int | None:
+        """Its end as subprocess has it; None while it runs."""
+        return self._process.poll()
+
+    def ask_to_stop(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Until it is waited for, its pid, which is its group's, is nobody else's.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def watch(self, selector: selectors.BaseSelector) -> None:
+        for descriptor in (self.stdout, self.stderr, self.end):
+            if descriptor >= 0:
+                selector.register(descriptor, selectors.EVENT_READ)
+
+    def rest(self, descriptor: int) -> Iterator[bytes]:
+        """What can be read of an ended program without waiting."""
+        left = _LAST_BYTES
+        while left > 0 and (data := read(descriptor)):
+            left -= len(data)
+            yield data
+
+    def close(self) -> None:
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+        if self.end >= 0:
+            os.close(self.end)
+        self._process.wait()
+
+
+def read(descriptor: int) -> bytes | None:
+    """What is there; empty at the end; None when there is nothing now."""
+    try:
+        return os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return None

@@ -1,0 +1,67 @@
+"""The log for people, and the raw stream for those who look closer."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.agents.drive.signs import Did, Said, Sign, Troubled
+
+STREAM_NAME = "stream.jsonl"
+STREAM_LIMIT_BYTES = 64 * 1024 * 1024
+_CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than may be kept"}\n'
+
+
+class Journal:
+    """What is said goes to standard output at once: people follow it."""
+
+    def say(self, text: str) -> None:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+
+    def sign(self, sign: Sign) -> None:
+        text = _in_words(sign)
+        if text:
+            self.say(text)
+
+
+def _in_words(sign: Sign) -> str:
+    match sign:
+        case Said():
+            return sign.text.rstrip()
+        case Did():
+            refused = " (refused)" if sign.denied else ""
+            return f"> {sign.tool}{refused}: {sign.summary}".rstrip(": ")
+        case Troubled():
+            again = f"; again in {sign.seconds:.0f} s" if sign.seconds is not None else ""
+            return f"! {sign.text}{again}"
+        case _:
+            return ""
+
+
+class Stream:
+    """The lines of a program as they came, up to a size. Losing it costs no work."""
+
+    def __init__(self, control: Path) -> None:
+        self._left = STREAM_LIMIT_BYTES
+        self._file: BinaryIO | None = None
+        try:
+            self._file = (control / STREAM_NAME).open("wb", buffering=0)
+        except OSError as error:
+            sys.stderr.write(f"! the stream is not kept: {error}\n")
+
+    def keep(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(data[: self._left])
+            self._left -= len(data)
+            if self._left <= 0:
+                self._file.write(b"\n" + _CUT)
+                self.close()
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,36 @@
+"""Bytes from a pipe to lines, however long or broken they are."""
+
+from collections.abc import Iterator
+
+#: A longer line is cut: no event of any tool is that long, and memory is not endless.
+MOST_BYTES = 8 * 1024 * 1024
+
+
+class Lines:
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._begun: list[bytes] = []
+        self._size = 0
+
+    def add(self, data: bytes) -> Iterator[str]:
+        """The lines that are whole now, without their ends."""
+        *whole, rest = data.split(b"\n")
+        for part in whole:
+            self._take(part)
+            yield self._text()
+        self._take(rest)
+
+    def rest(self) -> str:
+        """What came after the last line's end."""
+        return self._text()
+
+    def _take(self, part: bytes) -> None:
+        part = part[: max(0, self._most - self._size)]
+        if part:
+            self._begun.append(part)
+            self._size += len(part)
+
+    def _text(self) -> str:
+        text = b"".join(self._begun).decode("utf-8", "replace").removesuffix("\r")
+        self._begun, self._size = [], 0
+        return text

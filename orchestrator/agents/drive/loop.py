@@ -1,0 +1,105 @@
+"""Runs a loop over HTTP in this process, and watches it as a program is watched."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import FrameType
+from typing import Any
+
+from orchestrator.agents.drive.signs import Finished, Outcome, Sign
+from orchestrator.agents.drive.spec import Spec
+from orchestrator.agents.drive.watch import Stop, Watch
+from orchestrator.core.model import ErrorClass, Usage
+
+#: A loop: what it is told, the prompt, where its signs go.
+Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], Outcome]
+
+
+class Stopped(BaseException):
+    """The loop is to end now; not caught by what catches ordinary errors."""
+
+    def __init__(self, why: Stop) -> None:
+        super().__init__(why.because)
+        self.why = why
+
+
+class Loop:
+    """Runs in the main thread; a stop reaches it as an exception, wherever it is."""
+
+    def __init__(self, spec: Spec, watch: Watch) -> None:
+        self._spec = spec
+        self._watch = watch
+        self._asked: Stop | None = None
+        self._running = False
+        self._main = signal.pthread_kill, _main_thread()
+
+    def stop(self, why: Stop) -> None:
+        """From a handler or another thread. The first reason counts."""
+        self._asked = self._asked or why
+        kill, thread = self._main
+        kill(thread, signal.SIGALRM)
+
+    def run(self, run: Run, prompt: str) -> Outcome:
+        """Never raises on what the loop does."""
+        signal.signal(signal.SIGALRM, self._interrupt)
+        self._running = True
+        try:
+            self._wind()
+            return run(settings(self._spec), prompt, self._emit)
+        except Stopped as stopped:
+            return self._stopped(stopped.why)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            return Outcome(error_class=ErrorClass.API, error=text, usage=self._watch.usage)
+        finally:
+            self._running = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _emit(self, sign: Sign) -> None:
+        why = self._watch.take(sign)
+        if why is not None and not isinstance(sign, Finished):
+            raise Stopped(why)
+        self._wind()
+
+    def _wind(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._spec.stall_seconds)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if self._running:
+            self._running = False  # one exception is enough
+            silent = f"nothing was heard of it for {self._spec.stall_seconds:g} s"
+            raise Stopped(self._asked or Stop(ErrorClass.TIMEOUT, silent))
+
+    def _stopped(self, why: Stop) -> Outcome:
+        usage: Usage = self._watch.usage
+        return Outcome(error_class=why.reason, error=why.because, usage=usage)
+
+
+def _main_thread() -> int:
+    import threading
+
+    return threading.main_thread().ident or 0
+
+
+def settings(spec: Spec) -> Mapping[str, Any]:
+    """What a loop is told."""
+    limits = {name: getattr(spec.limits, name) for name in type(spec.limits).__slots__}
+    return {
+        "model": spec.model,
+        "policy": spec.policy,
+        "limits": limits,
+        "cwd": os.getcwd(),
+        **spec.more,
+    }
+
+
+def load(tool: str) -> Run:
+    module = import_module(f"orchestrator.agents.models.{tool.replace('-', '_')}")
+    run: Run = module.run
+    return run
+
+
+def prompt() -> str:
+    return sys.stdin.buffer.read().decode("utf-8", "replace")

@@ -1,0 +1,166 @@
+"""From ``spec.json`` to ``agent.json``: one attempt of an agent."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+
+from orchestrator.agents.drive import logins, loop, record, spec
+from orchestrator.agents.drive.journal import Journal, Stream
+from orchestrator.agents.drive.program import Patience, Program
+from orchestrator.agents.drive.signs import Outcome, Reader
+from orchestrator.agents.drive.spec import Spec
+from orchestrator.agents.drive.tally import in_words
+from orchestrator.agents.drive.telling import Telling
+from orchestrator.agents.drive.watch import Price, Stop, Watch, priced
+from orchestrator.agents.tools import call_for
+from orchestrator.agents.tools.call import Ask, Call
+from orchestrator.core.model import ErrorClass, Usage
+
+#: What a shell gives for a program that SIGTERM ended.
+_STOPPED_EXIT = 143
+
+
+def main() -> int:
+    """Carry out what the control directory says; exit code 0 when the agent succeeded."""
+    control = Path(os.environ.pop(spec.VARIABLE))
+    told, journal = spec.read(control), Journal()
+    driver = Driver(control, told, journal)
+    signal.signal(signal.SIGTERM, driver.on_term)
+    outcome = driver.run()
+    record.write(control, outcome)
+    if outcome.error:
+        journal.say(f"! {outcome.error_class}: {outcome.error}")
+    journal.say(f"usage: {in_words(outcome.usage)}")
+    if driver.termed:
+        return _STOPPED_EXIT
+    return 0 if outcome.succeeded else 1
+
+
+class Driver:
+    """One attempt. ``run`` is called once."""
+
+    def __init__(self, control: Path, told: Spec, journal: Journal) -> None:
+        self._control = control
+        self._spec = told
+        self._journal = journal
+        self._price = price_of(told)
+        self._telling = Telling(os.environ, self._limit)
+        self._watch = Watch(told.limits, journal, self._telling, self._price)
+        self._stop: Callable[[Stop], None] = lambda why: None
+        self.termed = False
+
+    def on_term(self, _number: int, _frame: FrameType | None) -> None:
+        self.termed = True
+        self._stop(Stop(ErrorClass.KILLED, "the orchestrator stopped it"))
+
+    def _limit(self, why: str) -> None:
+        self._stop(Stop(ErrorClass.LIMIT, why))
+
+    def run(self) -> Outcome:
+        outcome = self._run_program() if self._spec.command else self._run_loop()
+        usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
+        outcome = replace(outcome, usage=priced(usage, self._price))
+        self._telling.close(outcome.usage)
+        return outcome
+
+    def _run_loop(self) -> Outcome:
+        running = loop.Loop(self._spec, self._watch)
+        self._stop = running.stop
+        return running.run(loop.load(self._spec.tool), loop.prompt())
+
+    def _run_program(self) -> Outcome:
+        call = call_for(self._spec.tool)(ask_for(self._spec, self._control))
+        patience = Patience(
+            stall=self._spec.stall_seconds,
+            finish=self._spec.finish_seconds,
+            stop=self._spec.stop_seconds,
+        )
+        stream = Stream(self._control)
+        program = Program(
+            load_reader(call.reader, self._spec), self._watch, patience, self._journal, stream
+        )
+        self._stop = program.stop
+        if self.termed:
+            program.stop(Stop(ErrorClass.KILLED, "the orchestrator stopped it"))
+        linked = prepared(call)
+        try:
+            return program.run(call, environment(call))
+        finally:
+            logins.bring_back(linked)
+            stream.close()
+
+
+def ask_for(told: Spec, control: Path) -> Ask:
+    environ = dict(os.environ)
+    shared = Path(told.shared) if told.shared and _usable(Path(told.shared)) else control
+    return Ask(
+        command=told.command,
+        policy=told.policy,
+        model=told.model,
+        limits=told.limits,
+        control=control,
+        shared=shared,
+        directory=Path(environ.get("ORCHESTRATOR_WORKER_DIR") or os.getcwd()),
+        home=Path(told.home),
+        recursive=told.recursive,
+        environ=environ,
+        root=os.geteuid() == 0,
+        more=told.more,
+    )
+
+
+def _usable(directory: Path) -> bool:
+    """Whether it is there to be written to; a sandbox may keep it from us."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK)
+
+
+def prepared(call: Call) -> list[logins.Linked]:
+    """Write what the tool reads. Raise OSError."""
+    for path, text in call.files.items():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    return logins.link(call.logins)
+
+
+def environment(call: Call) -> dict[str, str]:
+    environ = {**os.environ, **{name: value for name, value in call.env.items() if value}}
+    for name, value in call.env.items():
+        if value is None:
+            environ.pop(name, None)
+    return environ
+
+
+def load_reader(name: str, told: Spec) -> Reader:
+    """Raise InvalidRequest with the names that exist."""
+    readers = import_module("orchestrator.agents.readers")
+    known = readers.Known(model=told.model, prices=told.more.get("prices") or {})
+    reader: Reader = readers.reader(name, known)
+    return reader
+
+
+def price_of(told: Spec) -> Price:
+    """Money for tokens, by the price table; it is loaded when it is first needed."""
+
+    def price(usage: Usage) -> float | None:
+        if not told.model or usage == Usage():
+            return None
+        module = import_module("orchestrator.agents.prices")
+        found: float | None = module.cost(told.model, usage, told.more.get("prices"))
+        return found
+
+    return price
+
+
+def run() -> None:
+    sys.exit(main())

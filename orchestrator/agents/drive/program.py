@@ -1,0 +1,168 @@
+"""Runs an agent's program to its end: reads it, times it, stops it when it must be stopped."""
+
+import contextlib
+import os
+import selectors
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.agents.drive.child import Child, read
+from orchestrator.agents.drive.journal import Journal, Stream
+from orchestrator.agents.drive.lines import Lines
+from orchestrator.agents.drive.signs import Ending, Outcome, Reader, Sign
+from orchestrator.agents.drive.watch import Stop, Watch
+from orchestrator.agents.tools.call import Call
+from orchestrator.core.model import ErrorClass
+
+#: How often the clocks are looked at; the program's end is noticed at once.
+_LOOK_SECONDS = 0.5
+_STDERR_BYTES = 8 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """Seconds; 0 is for ever."""
+
+    stall: float
+    #: From its last word to its end.
+    finish: float
+    #: From asking it to stop to killing it.
+    stop: float
+
+
+class Program:
+    """One run. ``stop`` may be called from another thread or a signal's handler."""
+
+    def __init__(
+        self, reader: Reader, watch: Watch, patience: Patience, journal: Journal, stream: Stream
+    ) -> None:
+        self._reader = reader
+        self._watch = watch
+        self._patience = patience
+        self._journal = journal
+        self._stream = stream
+        self._out, self._err = Lines(), Lines(_STDERR_BYTES)
+        self._stderr = ""
+        self._asked: Stop | None = None
+        self._stopping: Stop | None = None
+        self._kill_at = 0.0
+        self._heard = time.monotonic()
+        self._finished_at: float | None = None
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+
+    def stop(self, why: Stop) -> None:
+        """Stop it soon. The first reason counts."""
+        self._asked = self._asked or why
+        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
+            os.write(self._wake_write, b"x")
+
+    def run(self, call: Call, environ: Mapping[str, str]) -> Outcome:
+        """Start it, see it end, and say what became of it. Never raises OSError."""
+        try:
+            child = Child(call.argv, environ, prompt_on_stdin=call.prompt_on_stdin)
+        except OSError as error:
+            text = f"{call.argv[0]} cannot be started: {error.strerror or error}"
+            return Outcome(error_class=ErrorClass.CONFIG, error=text)
+        try:
+            self._see(child)
+            self._take_rest(child)
+        finally:
+            child.kill()
+            child.close()
+        return self._reader.outcome(self._ending(child))
+
+    def _see(self, child: Child) -> None:
+        with selectors.DefaultSelector() as selector:
+            child.watch(selector)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            while child.returncode is None:
+                self._turn(child, selector)
+
+    def _turn(self, child: Child, selector: selectors.BaseSelector) -> None:
+        for key, _ in selector.select(_LOOK_SECONDS):
+            if key.fd != child.end:
+                self._take(child, key.fd, selector)
+        self._keep_time(child, time.monotonic())
+
+    def _take(self, child: Child, descriptor: int, selector: selectors.BaseSelector) -> None:
+        data = read(descriptor)
+        if data == b"":
+            selector.unregister(descriptor)
+        elif data and descriptor == child.stdout:
+            self._take_out(data)
+        elif data and descriptor == child.stderr:
+            self._take_err(data)
+
+    # -- what it writes -------------------------------------------------------------------------
+
+    def _take_out(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        self._stream.keep(data)
+        for line in self._out.add(data):
+            self._take_signs(self._reader.line(line))
+
+    def _take_signs(self, signs: Iterable[Sign]) -> None:
+        for sign in signs:
+            why = self._watch.take(sign)
+            if why is not None and self._asked is None:
+                self._asked = why
+        if not self._watch.finished:
+            self._finished_at = None
+        elif self._finished_at is None:
+            self._finished_at = time.monotonic()
+
+    def _take_err(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        self._stderr = (self._stderr + data.decode("utf-8", "replace"))[-_STDERR_BYTES:]
+        for line in self._err.add(data):
+            self._journal.say(line)
+
+    def _take_rest(self, child: Child) -> None:
+        for data in child.rest(child.stdout):
+            self._take_out(data)
+        for data in child.rest(child.stderr):
+            self._take_err(data)
+        last = self._out.rest()
+        if last:
+            self._take_signs(self._reader.line(last))
+        if unended := self._err.rest():
+            self._journal.say(unended)
+
+    # -- how long it may take -------------------------------------------------------------------
+
+    def _keep_time(self, child: Child, now: float) -> None:
+        if self._stopping is not None:
+            if now >= self._kill_at:
+                child.kill()
+            return
+        why = self._asked or self._overdue(now)
+        if why is not None:
+            self._stopping = why
+            self._kill_at = now + self._patience.stop
+            self._journal.say(f"! stopped: {why.because}")
+            child.ask_to_stop()
+
+    def _overdue(self, now: float) -> Stop | None:
+        patience = self._patience
+        if self._finished_at is not None:
+            late = now - self._finished_at > patience.finish > 0
+            # It has done its work: that it does not end is no failure of the work.
+            return Stop(ErrorClass.NONE, "it did not end after its last word") if late else None
+        if now - self._heard > patience.stall > 0:
+            return Stop(ErrorClass.TIMEOUT, f"nothing was heard of it for {patience.stall:g} s")
+        return None
+
+    def _ending(self, child: Child) -> Ending:
+        why = self._stopping or Stop(ErrorClass.NONE, "")
+        # Stopped after its last word: how it took that says nothing of its work.
+        late = self._stopping is not None and why.reason is ErrorClass.NONE
+        code = 0 if late else child.returncode
+        return Ending(
+            code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            stderr=self._stderr,
+            stopped_for=why.reason,
+            stopped_because=why.because,
+        )

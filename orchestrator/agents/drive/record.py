@@ -1,0 +1,59 @@
+"""``agent.json``: what became of an agent's work, kept for the server."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.drive.signs import Outcome
+from orchestrator.core.model import ErrorClass, Usage
+
+NAME = "agent.json"
+VERSION = 1
+
+
+def to_json(outcome: Outcome) -> str:
+    document = {"version": VERSION, **asdict(outcome)}
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def from_json(text: bytes | str) -> Outcome:
+    """Raise ValueError when it is no outcome: a worker can write into its control directory."""
+    try:
+        return _outcome(json.loads(text))
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not an outcome: {error}") from error
+
+
+def _outcome(document: dict[str, Any]) -> Outcome:
+    if document.pop("version") != VERSION:
+        raise ValueError("of another version")
+    document["error_class"] = ErrorClass(document["error_class"])
+    document["usage"] = _usage(document["usage"])
+    document["denied"] = tuple(map(str, document["denied"]))
+    for name in ("text", "error", "session"):
+        document[name] = str(document[name])
+    if document["resets_at"] is not None:
+        document["resets_at"] = float(document["resets_at"])
+    return Outcome(**document)
+
+
+def _usage(document: dict[str, Any]) -> Usage:
+    for name in ("cost_estimated", "partial"):
+        document[name] = bool(document[name])
+    for name, kind in Usage.__annotations__.items():
+        value = document.get(name)
+        if kind is not bool and value is not None and not _is_amount(value):
+            raise ValueError(f"{name} is no amount")
+    return Usage(**document)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < 1e15
+
+
+def write(control: Path, outcome: Outcome) -> None:
+    """Put it there whole. Raise OSError."""
+    temporary = control / f".{NAME}.tmp"
+    temporary.write_text(to_json(outcome), encoding="utf-8", errors="replace")
+    temporary.replace(control / NAME)

@@ -1,0 +1,55 @@
+"""What the driver is told: ``spec.json`` in the control directory, written by the server."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.tools.call import Limits
+
+NAME = "spec.json"
+#: Where the driver finds the attempt's control directory.
+VARIABLE = "ORCHESTRATOR_CONTROL_DIR"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spec:
+    """One attempt of one agent. Holds no secret: those are in the environment."""
+
+    agent: str
+    #: A name of ``tools.CALLS`` or of ``models``.
+    tool: str
+    #: The agent's program with its first arguments; empty for a loop over HTTP.
+    command: tuple[str, ...] = ()
+    policy: str = "full"
+    model: str = ""
+    limits: Limits = field(default_factory=Limits)
+    #: Whether child jobs can be started from here.
+    recursive: bool = False
+    #: The product's own folder.
+    home: str = ""
+    #: A directory that attempts of the same tool share.
+    shared: str = ""
+    #: Seconds of silence after which it is taken for hung; 0: for ever.
+    stall_seconds: float = 600.0
+    #: Seconds that it has to end by itself after its last word.
+    finish_seconds: float = 30.0
+    #: Seconds between asking it to stop and killing it.
+    stop_seconds: float = 3.0
+    #: What only this tool knows: the data of a user's agent, of a loop over HTTP.
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def to_json(spec: Spec) -> str:
+    document = {name: getattr(spec, name) for name in Spec.__slots__}
+    document["limits"] = {name: getattr(spec.limits, name) for name in Limits.__slots__}
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def read(control: Path) -> Spec:
+    """Raise OSError or ValueError when it is not there or not whole."""
+    document = json.loads((control / NAME).read_text(encoding="utf-8"))
+    document["command"] = tuple(document["command"])
+    document["limits"] = Limits(**document["limits"])
+    return Spec(**document)

@@ -1,0 +1,86 @@
+"""Tells the server what the attempt has used, while it runs; the server may say "stop".
+
+Best effort: a server that restarts, or knows no such call, costs the agent nothing.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from orchestrator.core.model import Usage
+
+EVERY_SECONDS = 1.0
+CALL_SECONDS = 5.0
+LAST_CALL_SECONDS = 2.0
+PATH = "/api/v1/usage"
+
+
+class Telling:
+    """Calls from a thread of its own, which starts with the first usage there is."""
+
+    def __init__(self, environ: Mapping[str, str], stop: Callable[[str], None]) -> None:
+        self._url = urlsplit(environ.get("ORCHESTRATOR_API_URL", ""))
+        self._key = environ.get("ORCHESTRATOR_API_KEY", "")
+        self._stop = stop
+        self._latest: Usage | None = None
+        self._changed = threading.Condition()
+        self._done = False
+        self._thread: threading.Thread | None = None
+
+    def tell(self, usage: Usage) -> None:
+        """Soon; the totals that were told last count."""
+        if not self._url.hostname or not self._key:
+            return
+        with self._changed:
+            self._latest = usage
+            self._changed.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def close(self, usage: Usage) -> None:
+        """Tell the final totals, within a few seconds or not at all."""
+        with self._changed:
+            self._done = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(CALL_SECONDS)
+        if self._url.hostname and self._key and usage != Usage():
+            self._call(usage, LAST_CALL_SECONDS)
+
+    def _run(self) -> None:
+        while (usage := self._next()) is not None:
+            why = self._call(usage, CALL_SECONDS)
+            if why:
+                self._stop(why)
+            with self._changed:
+                self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
+
+    def _next(self) -> Usage | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._done or self._latest is not None)
+            usage, self._latest = self._latest, None
+            return None if self._done else usage
+
+    def _call(self, usage: Usage, seconds: float) -> str:
+        """The server's reason to stop; empty when it has none or did not answer."""
+        try:
+            return self._post(json.dumps(asdict(usage)).encode(), seconds)
+        except Exception:  # whatever goes wrong here is no reason to stop an agent
+            return ""
+
+    def _post(self, body: bytes, seconds: float) -> str:
+        from http.client import HTTPConnection, HTTPSConnection  # slow to load; not always needed
+
+        kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
+        connection = kind(self._url.hostname or "", self._url.port, timeout=seconds)
+        headers = {"Content-Type": "application/json", "X-API-Key": self._key}
+        try:
+            connection.request("POST", self._url.path.rstrip("/") + PATH, body, headers)
+            answer = connection.getresponse()
+            document = json.loads(answer.read(1 << 16)) if answer.status == 200 else {}
+        finally:
+            connection.close()
+        return str(document.get("stop") or "")

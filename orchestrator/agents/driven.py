@@ -1,0 +1,153 @@
+"""Agents that the driver runs: the server's side, from a task to a spec and back to evidence."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.agents.documents import output_document, prompt_document, task_document
+from orchestrator.agents.drive import record, spec
+from orchestrator.agents.drive.signs import Outcome
+from orchestrator.agents.tools.call import GIT_IDENTITY, Limits
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model import ErrorClass, Evidence, Exit, TaskSpec
+from orchestrator.core.ports import Assignment, Command
+from orchestrator.security.paths import read_regular
+
+N = TypeVar("N", int, float)
+
+#: -S and -E keep the start short, and what the tool inherits free of ours.
+_PROGRAM = (
+    "import sys; sys.path[0] = sys.argv[1]; from orchestrator.agents.drive.main import run; run()"
+)
+_ROOT = str(Path(__file__).resolve().parents[2])
+_RECORD_LIMIT_BYTES = 4 * 1024 * 1024
+#: Of the time between asking a worker to stop and killing it, what the agent's program gets.
+_STOP_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What the settings say of all agents that are driven. Paths are absolute."""
+
+    #: The product's own folder.
+    home: str
+    #: Where tools keep what their attempts share.
+    shared: str = ""
+    policy: str = "full"
+    stall_seconds: float = 600.0
+    grace_seconds: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrivenAgent:
+    """Runs ``orchestrator.agents.drive`` with a spec; matches ``core.ports.Agent``."""
+
+    name: str
+    tool: str
+    terms: Terms
+    description: str = ""
+    #: The agent's program with its first arguments; empty for a loop over HTTP.
+    argv: tuple[str, ...] = ()
+    model: str = ""
+    #: In place of that of all agents.
+    policy: str = ""
+    pass_env: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int = 512 * 1024 * 1024
+    more: Mapping[str, Any] = field(default_factory=dict)
+    #: What stands in its way, and how to mend that; empty when nothing does.
+    hindrance: Callable[[], str] = lambda: ""
+
+    def check(self, task: TaskSpec) -> None:
+        if task.command:
+            raise InvalidRequest(
+                f"task {task.id!r} has a command and is for agent {self.name!r}; commands are "
+                "for agent 'shell'",
+                kind="command-without-shell",
+            )
+        hindrance = self.hindrance()
+        if hindrance:
+            raise InvalidRequest(
+                f"task {task.id!r} is for agent {self.name!r}, which cannot work here: {hindrance}",
+                kind="agent-not-usable",
+            )
+
+    def command(self, assignment: Assignment) -> Command:
+        files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
+        return Command(
+            argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, _ROOT),
+            files=files,
+            stdin="prompt.md",
+            pass_env=self.pass_env,
+            env={**GIT_IDENTITY, **self.env},
+            control={spec.NAME: spec.to_json(self._spec(assignment))},
+        )
+
+    def _spec(self, assignment: Assignment) -> spec.Spec:
+        task, job, terms = assignment.task, assignment.job, self.terms
+        return spec.Spec(
+            agent=self.name,
+            tool=self.tool,
+            command=self.argv,
+            policy=self.policy or terms.policy,
+            model=task.model or self.model,
+            limits=_limits(assignment),
+            recursive=job.config.enable_recursion and job.depth < job.config.max_depth,
+            home=terms.home,
+            shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
+            stall_seconds=terms.stall_seconds,
+            stop_seconds=terms.grace_seconds * _STOP_SHARE,
+            more=self.more,
+        )
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        outcome = _outcome(control)
+        written = output_document(directory)
+        if outcome is None:  # the driver itself was killed
+            last_line = log_tail.strip().rpartition("\n")[2][:300]
+            return Evidence(output=written, output_required=True, error=last_line)
+        return _evidence(_with_answer(outcome, written), written)
+
+
+def _with_answer(outcome: Outcome, written: str) -> Outcome:
+    """What it wrote into ``output.md`` is an answer, when its last words were none."""
+    if written and outcome.error_class is ErrorClass.EMPTY:
+        return replace(outcome, error_class=ErrorClass.NONE, error="")
+    return outcome
+
+
+def _evidence(outcome: Outcome, written: str) -> Evidence:
+    return Evidence(
+        output=written or outcome.text,
+        output_required=True,
+        claimed_success=outcome.succeeded,
+        usage=outcome.usage,
+        error=outcome.error[:2000],
+        error_class=outcome.error_class,
+        resets_at=outcome.resets_at,
+    )
+
+
+def _outcome(control: Path) -> Outcome | None:
+    # Below job_x/attempts/worker_1.1/, no step of which may be a link.
+    found = read_regular(control / record.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2])
+    try:
+        return record.from_json(found) if found else None
+    except ValueError:
+        return None
+
+
+def _limits(assignment: Assignment) -> Limits:
+    """The task's own; what is left to the job holds as well."""
+    task, config = assignment.task, assignment.job.config
+    return Limits(
+        max_steps=_lower(task.max_steps, config.max_steps),
+        max_tokens=_lower(task.max_tokens, config.max_tokens),
+        max_cost_usd=_lower(task.max_cost_usd, config.max_cost_usd),
+    )
+
+
+def _lower(one: N | None, other: N | None) -> N | None:
+    return min((each for each in (one, other) if each is not None), default=None)

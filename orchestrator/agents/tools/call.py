@@ -1,0 +1,90 @@
+"""From what an attempt asks for to how a program is called: the same shape for every tool."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: What an agent may do without asking: everything; write files and run what its own sandbox
+#: allows; only look.
+POLICIES = ("full", "edit", "read-only")
+
+#: By which an agent's git commits are signed; git refuses to commit without a name.
+GIT_IDENTITY = {
+    "GIT_AUTHOR_NAME": "orchestrator",
+    "GIT_AUTHOR_EMAIL": "orchestrator@localhost",
+    "GIT_COMMITTER_NAME": "orchestrator",
+    "GIT_COMMITTER_EMAIL": "orchestrator@localhost",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What one attempt may use; None: no limit."""
+
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One attempt, as a tool's ``call`` needs it. All paths are absolute."""
+
+    #: The program with its first arguments.
+    command: tuple[str, ...]
+    policy: str = "full"
+    model: str = ""
+    limits: Limits = field(default_factory=Limits)
+    #: For the tool's own configuration; outside of where it works.
+    control: Path
+    #: A directory that attempts of the same tool share.
+    shared: Path
+    #: The worker's directory, which has ``prompt.md``.
+    directory: Path
+    #: The product's own folder.
+    home: Path
+    #: Whether child jobs can be started from here.
+    recursive: bool = False
+    #: What the tool inherits.
+    environ: Mapping[str, str] = field(default_factory=dict)
+    #: Whether it runs as the superuser.
+    root: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def user_home(self) -> Path:
+        return Path(self.environ.get("HOME") or "/nonexistent")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """A file of the user's that holds a login, and where the tool looks for it."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """How to run a program: what to write first, what to start, how to read it."""
+
+    argv: tuple[str, ...]
+    reader: str
+    #: Put over what it inherits; None removes a variable.
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    #: Written before the start; readable by the user only.
+    files: Mapping[Path, str] = field(default_factory=dict)
+    logins: tuple[Login, ...] = ()
+    #: The prompt is its standard input; else that is empty.
+    prompt_on_stdin: bool = True
+
+
+def mcp_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the product's own MCP server needs to speak for the worker."""
+    wanted = ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
+    return {name: value for name, value in environ.items() if name.startswith(wanted)}
+
+
+def mcp_command(ask: Ask) -> tuple[str, list[str]]:
+    return str(ask.home / "bin" / "orchestrator"), ["mcp"]

@@ -1,0 +1,126 @@
+"""OpenAI Codex.
+
+Its settings go into ``config.toml`` of a CODEX_HOME of its own, not on the command line: the key
+of the worker, which our MCP server needs, would be there for everybody to read.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
+from orchestrator.agents.tools.shells import shell_environment, shell_files
+from orchestrator.agents.tools.user_files import kept, toml_table
+
+OPENAI_URL = "https://api.openai.com/v1"
+_OWN_PROVIDER = "orchestrator"
+#: What makes a login, and a choice of model, out of the user's own configuration.
+_ACCOUNT = (
+    *("model", "model_provider", "model_providers", "model_reasoning_effort"),
+    *("cli_auth_credentials_store", "forced_login_method", "chatgpt_base_url"),
+)
+#: Its own default is 4 of the request and 5 of the stream: 30 calls for one that fails.
+_RETRIES = {"request_max_retries": 1, "stream_max_retries": 2}
+_OWN_KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
+
+
+def call(ask: Ask) -> Call:
+    config = ask.control / "codex"
+    own = Path(ask.environ.get("CODEX_HOME") or ask.user_home / ".codex")
+    login = Login(source=own / "auth.json", target=config / "auth.json")
+    argv = [*ask.command, "exec", "--json", "--skip-git-repo-check", *_policy(ask)]
+    if ask.model:
+        argv += ["-m", ask.model]
+    settings = _settings(ask, toml_table(own / "config.toml"), login.source.exists())
+    return Call(
+        argv=(*argv, "-"),
+        reader="codex",
+        env={"CODEX_HOME": str(config), **shell_environment(ask)},
+        files={config / "config.toml": as_toml(settings), **shell_files(ask)},
+        logins=(login,),
+    )
+
+
+def _policy(ask: Ask) -> list[str]:
+    if ask.policy == "full":
+        return ["--dangerously-bypass-approvals-and-sandbox"]
+    return ["-s", "workspace-write" if ask.policy == "edit" else "read-only"]
+
+
+def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        **kept(own, _ACCOUNT),
+        "approval_policy": "never",
+        "check_for_update_on_startup": False,
+        "analytics": {"enabled": False},
+        "history": {"persistence": "none"},
+    }
+    # Without the network its sandbox keeps it from this server, too.
+    if ask.policy == "edit":
+        settings["sandbox_workspace_write"] = {"network_access": True}
+    provider = _provider(ask, logged_in)
+    if provider:
+        settings["model_provider"] = _OWN_PROVIDER
+        settings["model_providers"] = {
+            **settings.get("model_providers", {}),
+            _OWN_PROVIDER: provider,
+        }
+    if ask.recursive:
+        settings["mcp_servers"] = {"orchestrator": _mcp(ask)}
+    return settings
+
+
+def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
+    """Of the user's variables; an address counts before a login, a login before a key alone."""
+    url = ask.environ.get("OPENAI_BASE_URL", "")
+    key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")
+    if not url and (logged_in or not key):
+        return {}
+    provider = {
+        "name": _OWN_PROVIDER,
+        "base_url": url or OPENAI_URL,
+        "wire_api": "responses",
+        **_RETRIES,
+    }
+    return {**provider, "env_key": key} if key else provider
+
+
+def _mcp(ask: Ask) -> dict[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "command": program,
+        "args": arguments,
+        "env": mcp_environment(ask.environ),
+        "tool_timeout_sec": 120,
+    }
+
+
+def as_toml(table: Mapping[str, Any]) -> str:
+    """Plain values and tables of such; a string of JSON is one of TOML, too."""
+    lines: list[str] = []
+    _write_table(table, (), lines)
+    return "\n".join(lines) + "\n"
+
+
+def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    if path and (plain or not table):
+        lines.append(f"[{'.'.join(map(_quoted, path))}]")
+    lines += [f"{_quoted(key)} = {_value(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            _write_table(value, (*path, key), lines)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_quoted(key)} = {_value(each)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return _quoted(value) if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,86 @@
+"""Gemini CLI."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
+from orchestrator.agents.tools.shells import shell_environment, shell_files
+from orchestrator.agents.tools.user_files import json_object
+
+_LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")
+#: It exits with code 0 and says "success" when it ran into its own limit: ours comes first.
+_SPARE_TURNS = 5
+_MODES = {"full": "yolo", "edit": "auto_edit", "read-only": "default"}
+#: Without these it can do nothing but look.
+_CHANGING = ["run_shell_command", "write_file", "replace"]
+
+
+def call(ask: Ask) -> Call:
+    config = ask.control / "gemini"
+    own = Path(ask.environ.get("GEMINI_CLI_HOME") or ask.user_home) / ".gemini"
+    argv = [*ask.command, "-o", "stream-json", "--approval-mode", _MODES[ask.policy]]
+    if ask.model:
+        argv += ["-m", ask.model]
+    settings = json.dumps(_settings(ask, own))
+    return Call(
+        argv=tuple(argv),
+        reader="gemini",
+        env={"GEMINI_CLI_HOME": str(config), **shell_environment(ask)},
+        files={config / ".gemini" / "settings.json": settings, **shell_files(ask)},
+        logins=tuple(
+            Login(source=own / name, target=config / ".gemini" / name) for name in _LOGIN_FILES
+        ),
+    )
+
+
+def _settings(ask: Ask, own: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "security": {"auth": {"selectedType": _auth(ask.environ, own)}},
+        "general": {"disableAutoUpdate": True, "disableUpdateNag": True, "enableAutoUpdate": False},
+        "privacy": {"usageStatisticsEnabled": False},
+        "telemetry": {"enabled": False},
+    }
+    if ask.limits.max_steps is not None:
+        settings["model"] = {"maxSessionTurns": ask.limits.max_steps + _SPARE_TURNS}
+    tools = _tools(ask.policy)
+    if tools:
+        settings["tools"] = tools
+    if ask.recursive:
+        settings["mcpServers"] = {"orchestrator": _mcp(ask)}
+    return settings
+
+
+def _tools(policy: str) -> dict[str, Any]:
+    if policy == "read-only":
+        return {"exclude": _CHANGING}
+    # auto_edit asks before it runs a command, and nobody is there to answer.
+    return {"allowed": ["run_shell_command"]} if policy == "edit" else {}
+
+
+def _auth(environ: Mapping[str, str], own: Path) -> str:
+    """How it logs in: by a key, by Vertex, as the user chose, or with the user's account."""
+    if environ.get("GEMINI_API_KEY"):
+        return "gemini-api-key"
+    if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):
+        return "vertex-ai"
+    settings = json_object(own / "settings.json")
+    chosen: object = settings.get("selectedAuthType")
+    for name in ("security", "auth", "selectedType"):
+        settings = settings.get(name, {}) if isinstance(settings, Mapping) else {}
+    chosen = settings or chosen
+    if isinstance(chosen, str):
+        return chosen
+    return "oauth-personal" if (own / "oauth_creds.json").exists() else "gemini-api-key"
+
+
+def _mcp(ask: Ask) -> dict[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "command": program,
+        "args": arguments,
+        "env": mcp_environment(ask.environ),
+        "trust": True,
+        "timeout": 120_000,
+    }

@@ -1,0 +1,34 @@
+"""Reading the user's own configuration of a tool; what is not there or not whole is nothing."""
+
+import json
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+_LARGEST_BYTES = 32 * 1024 * 1024
+
+
+def json_object(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def toml_table(path: Path) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(_text(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise ValueError(f"{path} is too large")
+    return path.read_text(encoding="utf-8")
+
+
+def kept(found: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: found[name] for name in names if name in found}

@@ -1,0 +1,174 @@
+"""Which agents there are: the known ones, those of config.yaml, those of installed packages."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from orchestrator.agents.availability import Availability, Fresh, local_url, look
+from orchestrator.agents.availability import program_argv as argv_of
+from orchestrator.agents.driven import DrivenAgent, Terms
+from orchestrator.agents.program import ProgramAgent
+from orchestrator.agents.registry import AgentRegistry, Look, built_in
+from orchestrator.agents.tools.catalog import KNOWN, Known, known
+from orchestrator.config import Settings, UserAgent
+from orchestrator.config.settings import AgentOutput
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.ports import Agent
+
+GROUP = "orchestrator.agents"
+_MEMORY_BYTES = 512 * 1024 * 1024
+
+
+def registry(
+    folder: Path, settings: Settings, environ: Mapping[str, str] = os.environ
+) -> AgentRegistry:
+    """All agents. Raise ConfigError for one in Python that cannot be loaded."""
+    terms = _terms(folder, settings)
+    looks: dict[str, Look] = {}
+    agents: dict[str, Agent] = {each.name: each for each in built_in(str(folder))}
+    for each in KNOWN:
+        fresh = Fresh(partial(look, each, _command(settings, each), environ))
+        looks[each.name] = fresh
+        agents[each.name] = _driven(each, settings, terms, fresh, environ)
+    agents.update(_installed())
+    for name, user in settings.agents.items():
+        if not (_is_change(name, user) and isinstance(agents[name], DrivenAgent)):
+            agents[name] = _users(name, user, terms)
+            looks.pop(name, None)
+    return AgentRegistry(agents.values(), settings.workers.agent, looks)
+
+
+def _terms(folder: Path, settings: Settings) -> Terms:
+    workers = settings.workers
+    return Terms(
+        home=str(folder),
+        shared=str(settings.orchestrator.workspace_root / "agents"),
+        policy=workers.policy,
+        stall_seconds=workers.stall_seconds,
+        grace_seconds=workers.grace_seconds,
+    )
+
+
+def _is_change(name: str, user: UserAgent) -> bool:
+    return known(name) is not None and not user.command and user.class_ is None
+
+
+def _command(settings: Settings, each: Known) -> str:
+    return str(getattr(settings.orchestrator, f"{each.name}_command", each.program))
+
+
+def _driven(
+    each: Known, settings: Settings, terms: Terms, fresh: Fresh, environ: Mapping[str, str]
+) -> DrivenAgent:
+    """A known agent, with what the user changed of it."""
+    command = _command(settings, each)
+    agent = DrivenAgent(
+        name=each.name,
+        tool=each.name,
+        terms=terms,
+        description=each.description,
+        argv=argv_of(command) if each.program else (),
+        pass_env=each.pass_env,
+        env=each.env,
+        memory_bytes=each.memory_bytes,
+        more=_more(each, environ),
+        hindrance=fresh.hindrance,
+    )
+    user = settings.agents.get(each.name)
+    return agent if user is None else _changed(agent, user)
+
+
+def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
+    passed, given = _variables(user)
+    return replace(
+        agent,
+        model=user.model,
+        policy=user.policy or "",
+        description=user.description or agent.description,
+        pass_env=(*agent.pass_env, *passed),
+        env={**agent.env, **given},
+        memory_bytes=agent.memory_bytes if user.memory_bytes is None else user.memory_bytes,
+    )
+
+
+def _more(each: Known, environ: Mapping[str, str]) -> dict[str, object]:
+    """What a loop over HTTP is told beside what every agent is."""
+    return {**each.more, "base_url": local_url(each, environ)} if each.local_url else {**each.more}
+
+
+def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
+    if user.class_ is not None:
+        return _loaded(name, user.class_)
+    if not user.command:
+        raise ConfigError(f"agents.{name}: give it a command or a class")
+    passed, given = _variables(user)
+    memory_bytes = _MEMORY_BYTES if user.memory_bytes is None else user.memory_bytes
+    if user.reader is None:
+        return ProgramAgent(
+            name=name,
+            argv=tuple(user.command),
+            description=user.description,
+            pass_env=passed,
+            env=given,
+            output_from_log=user.output is AgentOutput.LOG,
+            memory_bytes=memory_bytes,
+        )
+    return DrivenAgent(
+        name=name,
+        tool="custom",
+        terms=terms,
+        argv=tuple(user.command),
+        description=user.description,
+        model=user.model,
+        policy=user.policy or "",
+        pass_env=passed,
+        env=given,
+        memory_bytes=memory_bytes,
+        more={
+            "reader": user.reader,
+            "model_option": user.model_option,
+            "policies": {
+                "full": user.policies.full,
+                "edit": user.policies.edit,
+                "read-only": user.policies.read_only,
+            },
+        },
+    )
+
+
+def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What is passed on, and what is set."""
+    given = dict(each.split("=", 1) for each in user.env if "=" in each)
+    return tuple(each for each in user.env if "=" not in each), given
+
+
+def _loaded(name: str, path: str) -> Agent:
+    module, _, attribute = path.partition(":")
+    try:
+        agent: Agent = getattr(import_module(module), attribute)()
+    except Exception as error:
+        raise ConfigError(f"agents.{name}.class: {path} cannot be loaded: {error}") from error
+    return _checked(agent, name, f"agents.{name}.class: {path}")
+
+
+def _checked(agent: Agent, name: str, where: str) -> Agent:
+    lacking = [each for each in ("check", "command", "evidence") if not hasattr(agent, each)]
+    if lacking:
+        raise ConfigError(f"{where} is no agent: it has no {', '.join(lacking)}")
+    if getattr(agent, "name", None) != name:
+        raise ConfigError(f"{where}: its name should be {name!r}")
+    return agent
+
+
+def _installed() -> Iterator[tuple[str, Agent]]:
+    for point in entry_points(group=GROUP):
+        yield point.name, _loaded(point.name, point.value)
+
+
+def availability(folder: Path, settings: Settings) -> list[Availability]:
+    """Every agent, as seen from here and now."""
+    return list(registry(folder, settings).available())

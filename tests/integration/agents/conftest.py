@@ -1,0 +1,53 @@
+"""Job managers whose AI agents are stand-ins."""
+
+import json
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.tools.catalog import KNOWN
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+READER = "tests.integration.agents.reader:StandInReader"
+KEY = "sk-the-secret-of-the-user"
+
+make_site = pytest.importorskip("tests.integration.engine.conftest").make_site
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No login and no key of whoever runs the tests; the home that is used instead."""
+    for each in KNOWN:
+        for name in each.credentials:
+            monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """The stand-in as a program of its own."""
+    path = tmp_path / "bin" / "stand-in"
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_IN}" "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.fixture
+def site(
+    make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[InProcess]:
+    """``claude`` is the stand-in, with a key."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    yield make_site(orchestrator={"claude_command": str(program)})

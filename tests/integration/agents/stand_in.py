@@ -1,0 +1,95 @@
+"""A program that stands in for an AI agent's: it says what it was given, and behaves as told.
+
+What it does is named by the variable STAND_IN, in words apart by blanks.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def say(kind: str, **more: object) -> None:
+    print(json.dumps({"type": kind, **more}), flush=True)
+
+
+def kept() -> Mapping[str, object]:
+    return {
+        "argv": sys.argv[1:],
+        "environ": dict(os.environ),
+        "prompt": sys.stdin.read(),
+        "pid": os.getpid(),
+    }
+
+
+def message(*content: object) -> None:
+    usage = {"input_tokens": 100, "output_tokens": 10}
+    name = f"msg_{os.getpid()}_{time.monotonic_ns()}"
+    say("assistant", message={"id": name, "model": "m", "content": content, "usage": usage})
+
+
+def words(text: str) -> None:
+    message({"type": "text", "text": text})
+
+
+def result(text: str = "the answer", is_error: bool = False) -> None:
+    used = {"inputTokens": 100, "outputTokens": 10, "costUSD": 0.5}
+    say(
+        "result",
+        subtype="success",
+        is_error=is_error,
+        result=text,
+        terminal_reason="api_error" if is_error else "completed",
+        api_error_status=500 if is_error else None,
+        num_turns=1,
+        total_cost_usd=0.5,
+        modelUsage={"m": used},
+    )
+
+
+def behave(word: str) -> None:
+    match word:
+        case "steps":
+            while True:
+                words("another step")
+                time.sleep(0.01)
+        case "ignores-term":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        case "hangs":
+            time.sleep(600)
+        case "floods":
+            line = "x" * 9_999 + "\n"
+            for _ in range(10_000):
+                sys.stdout.write(line)
+        case "leaves-one":
+            subprocess.Popen(["sleep", "600"], start_new_session=True)
+        case "tells-key":
+            words(os.environ["ANTHROPIC_API_KEY"])
+        case "error":
+            result("it broke", is_error=True)
+        case "exit-3":
+            sys.exit(3)
+        case "calls-orchestrator":
+            found = subprocess.run(
+                ["bash", "-lc", "command -v orchestrator"], capture_output=True, text=True
+            )
+            result(found.stdout.strip())
+        case "answers":
+            words("I am at work")
+            message({"type": "tool_use", "name": "Write", "id": "t", "input": {"path": "made.txt"}})
+            result()
+        case _:
+            raise SystemExit(f"what is {word!r}?")
+
+
+def main() -> None:
+    Path("given.json").write_text(json.dumps(kept()))
+    for word in os.environ.get("STAND_IN", "answers").split():
+        behave(word)
+
+
+main()
