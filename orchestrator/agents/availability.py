@@ -8,45 +8,17 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from orchestrator.agents.tools.catalog import Known
+from orchestrator.core.views import Availability
 
 #: So long what was found is taken for true.
 FRESH_SECONDS = 60.0
 _ASK_SECONDS = 0.5
 _DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Availability:
-    """What stands for and against an agent on this machine."""
-
-    name: str
-    description: str
-    #: Where its program is; empty for what needs none, and for what is not there.
-    path: str = ""
-    installed: bool = True
-    #: Where a credential was found ("ANTHROPIC_API_KEY", a file); empty: nowhere.
-    credential: str = ""
-    authenticated: bool = True
-    #: Commands that mend what is missing, in order.
-    mend: tuple[str, ...] = ()
-
-    @property
-    def usable(self) -> bool:
-        return self.installed and self.authenticated
-
-    @property
-    def hindrance(self) -> str:
-        """Why it cannot work and what to do; empty when it can."""
-        if self.usable:
-            return ""
-        missing = "no credential was found for it" if self.installed else "it is not installed"
-        return f"{missing}; {'; then '.join(self.mend)}" if self.mend else missing
 
 
 def program_argv(command: str) -> tuple[str, ...]:
@@ -69,11 +41,24 @@ def look(known: Known, command: str, environ: Mapping[str, str]) -> Availability
         name=known.name,
         description=known.description,
         path=path,
+        version=version_beside(path) if path else "",
         installed=installed,
         credential=credential,
         authenticated=bool(credential),
         mend=tuple(filter(None, mend)),
     )
+
+
+def version_beside(path: str) -> str:
+    """What the program's own package says, for programs that npm installed; else empty."""
+    for folder in Path(os.path.realpath(path)).parents:
+        if folder.parent.name == "node_modules" or folder.parent.name.startswith("@"):
+            try:
+                document = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+                return str(document["version"])
+            except (OSError, ValueError, KeyError, TypeError):
+                return ""
+    return ""
 
 
 def _credential(known: Known, environ: Mapping[str, str]) -> str:

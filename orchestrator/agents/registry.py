@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from orchestrator.agents import survey
-from orchestrator.agents.availability import Availability
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.shell import ShellAgent
 from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Agent
+from orchestrator.core.views import Availability
 
 AUTO = "auto"
 MIB = 1024 * 1024

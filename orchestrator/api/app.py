@@ -17,7 +17,16 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.parking import Parking
 from orchestrator.api.render import job_path
 from orchestrator.api.service_port import Service
-from orchestrator.api.views import jobs, mcp, numbers, pages, reports, submissions, watching
+from orchestrator.api.views import (
+    agents,
+    jobs,
+    mcp,
+    numbers,
+    pages,
+    reports,
+    submissions,
+    watching,
+)
 from orchestrator.core.model import Job
 from orchestrator.launchers.masking import Masker
 
@@ -28,6 +37,7 @@ BLUEPRINTS = (
     reports.blueprint,
     numbers.blueprint,
     mcp.blueprint,
+    agents.blueprint,
     pages.blueprint,
 )
 

@@ -249,6 +249,10 @@ class OrchestratorClient:
         """Counts and rates over all jobs."""
         return self._get("/api/v1/stats")
 
+    def agents(self) -> Answer:
+        """The agents that a task can name, and whether they can work: ``agents``."""
+        return self._get("/api/v1/agents")
+
     def health(self) -> Answer:
         """Whether the server is alive and ready; needs no key."""
         return self._get("/health")

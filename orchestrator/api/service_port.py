@@ -8,7 +8,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.model import Attempt, Job, Usage, Worker
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
-from orchestrator.core.views import Detail, Health
+from orchestrator.core.views import Availability, Detail, Health
 
 Listener = Callable[[Sequence[Event]], None]
 
@@ -81,6 +81,9 @@ class Service(Protocol):
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job: ...
 
     def stats(self, caller: Caller) -> Mapping[str, object]: ...
+
+    def agents(self) -> Sequence[Availability]:
+        """Every agent that a task can name: the AI agents first, best first."""
 
     def health(self) -> Health: ...
 

@@ -1,7 +1,17 @@
 """The composition root: the only place that names concrete classes."""
 
+from orchestrator.app.agents import agents_here, availability
 from orchestrator.app.assembly import build, plan, remove
 from orchestrator.app.from_settings import containment_in_force, own_secrets
 from orchestrator.app.job_manager import JobManager
 
-__all__ = ["JobManager", "build", "containment_in_force", "own_secrets", "plan", "remove"]
+__all__ = [
+    "JobManager",
+    "agents_here",
+    "availability",
+    "build",
+    "containment_in_force",
+    "own_secrets",
+    "plan",
+    "remove",
+]

@@ -1,23 +1,24 @@
 """Which agents there are: the known ones, those of config.yaml, those of installed packages."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orchestrator.agents.availability import Availability, Fresh, local_url, look
+from orchestrator.agents.availability import Fresh, local_url, look
 from orchestrator.agents.availability import program_argv as argv_of
 from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.agents.tools.catalog import KNOWN, Known, known
-from orchestrator.config import Settings, UserAgent
+from orchestrator.config import Settings, UserAgent, load
 from orchestrator.config.settings import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports import Agent
+from orchestrator.core.views import Availability
 
 GROUP = "orchestrator.agents"
 _MEMORY_BYTES = 512 * 1024 * 1024
@@ -169,6 +170,17 @@ def _installed() -> Iterator[tuple[str, Agent]]:
         yield point.name, _loaded(point.name, point.value)
 
 
-def availability(folder: Path, settings: Settings) -> list[Availability]:
+def availability(
+    folder: Path, settings: Settings, environ: Mapping[str, str]
+) -> Sequence[Availability]:
     """Every agent, as seen from here and now."""
-    return list(registry(folder, settings).available())
+    return registry(folder, settings, environ).available()
+
+
+def agents_here(folder: Path, environ: Mapping[str, str]) -> list[dict[str, object]]:
+    """The same in the shape of the API's answer."""
+    settings = load(folder, environ=environ, require_key=False).settings
+    return [
+        {**asdict(each), "usable": each.usable, "mend": [] if each.usable else list(each.mend)}
+        for each in availability(folder, settings, environ)
+    ]

@@ -34,6 +34,7 @@ COMMANDS = {
     "init": "init",
     "plan": "plan",
     "config": "configuration",
+    "agents": "agents",
     "keys": "keys",
     "doctor": "doctor",
     "clean": "clean",

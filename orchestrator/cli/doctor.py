@@ -45,7 +45,7 @@ def doctor(surroundings: Surroundings) -> Iterator[Check]:
     yield from machine_checks(surroundings.workspace)
     yield from containment_checks(surroundings.folder, settings)
     yield from server_checks(surroundings.workspace, settings)
-    yield from agent_checks(settings)
+    yield from agent_checks(surroundings.folder, settings, surroundings.environ)
 
 
 def _print(check: Check) -> None:

@@ -1,25 +1,60 @@
 """Doctor's look at the agents: which ones can work here."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.health_check import Check
+from orchestrator.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings, UserAgent
+    from orchestrator.core.views import Availability
+
+NONE_USABLE = (
+    "none can work here: requests are surveyed, nothing is built; see: orchestrator agents"
+)
 
 
-def agent_checks(settings: "Settings | None") -> Iterator[Check]:
+def agent_checks(
+    folder: Path, settings: "Settings | None", environ: Mapping[str, str]
+) -> Iterator[Check]:
     yield _shell()
     yield Check(name="agent survey", ok=True, message="built in")
     if settings is None:
         return
     for name, agent in settings.agents.items():
-        yield _user_agent(name, agent)
-    if not settings.agents:
-        message = "none is connected: requests are surveyed, nothing is built; add one under agents"
-        yield Check(name="AI agents", ok=None, message=message)
+        if agent.command:
+            yield _user_agent(name, agent)
+    yield from _known(folder, settings, environ)
+
+
+def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[Check]:
+    """Of the agents that the product knows, those of which something is here."""
+    from orchestrator.agents.tools.catalog import KNOWN
+    from orchestrator.app import availability
+
+    try:
+        agents = availability(folder, settings, environ)
+    except ConfigError as error:
+        yield Check(name="agents", ok=False, message=error.message, fix="mend it in config.yaml")
+        return
+    names = {each.name for each in KNOWN} - {
+        name for name, agent in settings.agents.items() if agent.command
+    }
+    found = [each for each in agents if each.name in names]
+    yield from (_as_check(each) for each in found if each.usable or each.path)
+    if not any(each.usable for each in found) and not settings.agents:
+        yield Check(name="AI agents", ok=None, message=NONE_USABLE)
+
+
+def _as_check(agent: "Availability") -> Check:
+    name = f"agent {agent.name}"
+    if agent.usable:
+        where = agent.path or agent.description
+        return Check(name=name, ok=True, message=f"{where}, by {agent.credential}")
+    return Check(name=name, ok=None, message=agent.hindrance)
 
 
 def _shell() -> Check:

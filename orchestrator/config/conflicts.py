@@ -3,11 +3,11 @@
 import ipaddress
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.config.layers import Layer, Origin, Problem, dotted
-from orchestrator.config.settings import ApiKey, Settings
+from orchestrator.config.settings import KNOWN_AGENTS, ApiKey, Settings, UserAgent
 from orchestrator.config.sources import FILE_NAME
 
 SHORTEST_KEY = 16
@@ -32,6 +32,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Pr
     ]
     found += _key(settings.api.api_key.get_secret_value(), require_key)
     found += _keys(settings.api.keys)
+    found += _agents(settings.agents)
     return [
         Problem(layer.origins.get(path, Origin(source=FILE_NAME)), f"{dotted(path)}: {reason}")
         for path, reason in found
@@ -68,6 +69,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _agents(agents: Mapping[str, UserAgent]) -> Iterator[Conflict]:
+    for name, agent in agents.items():
+        if agent.command and agent.class_:
+            yield ("agents", name), "has a command and a class; one of them is enough"
+        elif not agent.command and not agent.class_ and name not in KNOWN_AGENTS:
+            reason = (
+                "has no command: a list like [program, --option], or class: package.module:Class"
+            )
+            yield ("agents", name), reason
 
 
 def _directories(settings: Settings) -> Iterator[Conflict]:

@@ -37,6 +37,15 @@ MIB = 1024 * 1024
 LIVE_PER_RUNNING = 4
 
 
+#: Agents that need no command here: what config.yaml says of them changes what is known of them.
+KNOWN_AGENTS = frozenset(
+    {
+        *("claude", "codex", "gemini", "opencode", "aider"),
+        *("anthropic", "openai-compatible", "ollama"),
+    }
+)
+
+
 class ExecutionMode(StrEnum):
     """Where a worker's tool runs."""
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from orchestrator.core.events import Event
 from orchestrator.core.model import Attempt, Evidence, Exit, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.views import Availability
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,6 +212,9 @@ class Agents(Protocol):
         """The agent's own name for ``auto`` and aliases. Raise UnknownAgent."""
 
     def names(self) -> Sequence[str]: ...
+
+    def available(self) -> Sequence[Availability]:
+        """Every agent with what stands in its way: the AI agents first, best first."""
 
 
 class Planner(Protocol):

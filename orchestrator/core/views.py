@@ -28,3 +28,33 @@ class Health:
     paused: str = ""
     containment: str
     version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Availability:
+    """What stands for and against an agent on this machine."""
+
+    name: str
+    description: str
+    #: Where its program is; empty for what needs none, and for what is not there.
+    path: str = ""
+    #: As far as it can be told without running it.
+    version: str = ""
+    installed: bool = True
+    #: Where a credential was found ("ANTHROPIC_API_KEY", a file); empty: nowhere.
+    credential: str = ""
+    authenticated: bool = True
+    #: Commands that mend what is missing, in order.
+    mend: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> bool:
+        return self.installed and self.authenticated
+
+    @property
+    def hindrance(self) -> str:
+        """Why it cannot work and what to do; empty when it can."""
+        if self.usable:
+            return ""
+        missing = "no credential was found for it" if self.installed else "it is not installed"
+        return f"{missing}; {'; then '.join(self.mend)}" if self.mend else missing

@@ -19,7 +19,7 @@ from orchestrator.core.model import Job, Usage
 from orchestrator.core.ports import Change, Planner, Store, Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
-from orchestrator.core.views import Health
+from orchestrator.core.views import Availability, Health
 from orchestrator.engine.access import Access
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.rates import Rates
@@ -191,6 +191,10 @@ class Service(Reads):
             "slots": dict(self._supervisor.slots),
             "containment": self._launcher.containment,
         }
+
+    def agents(self) -> Sequence[Availability]:
+        """Every agent that a task can name, with what stands in its way."""
+        return self._submitting.agents()
 
     def health(self) -> Health:
         checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}

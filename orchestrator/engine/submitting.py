@@ -11,6 +11,7 @@ from orchestrator.core.ports import Agents
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.views import Availability
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
@@ -49,6 +50,10 @@ class Submitting:
         except Refused as error:
             scheduler.refused(asked.caller.worker_key, asked.submission.request, error, now)
             raise
+
+    def agents(self) -> Sequence[Availability]:
+        """Every agent that a task can name."""
+        return self._agents.available()
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
         """A job's settings for its retry. Raise InvalidRequest or Refused."""

@@ -169,6 +169,32 @@ class StatsAnswer(Answer):
     cost_usd: float | None = None
 
 
+class AgentAnswer(Answer):
+    """An agent, and whether it can work here."""
+
+    name: str
+    description: str
+    usable: bool
+    """A task may name it."""
+    installed: bool
+    path: str | None = None
+    """Where its program is."""
+    version: str | None = None
+    """As far as it can be told without running it."""
+    authenticated: bool
+    """A credential was found, or none is needed."""
+    credential: str | None = None
+    """The variable or the file that it was found in."""
+    mend: list[str]
+    """Commands that make it usable."""
+
+
+class AgentsAnswer(Answer):
+    """The agents that a task can name: the AI agents first, best first."""
+
+    agents: list[AgentAnswer]
+
+
 class HealthAnswer(Answer):
     """Whether the server is alive (it answers) and ready (it can do its work)."""
 

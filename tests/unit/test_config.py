@@ -217,16 +217,22 @@ WRONG_FILES = {
         " - and _ that starts with a letter"
     ],
     "agents: {mine: {comand: [ls]}}": [
-        "1:10: agents.mine.command: missing; should be a list like [first, second], each text that"
-        " is not empty",
         "1:17: agents.mine.comand: unknown key (did you mean 'command'?)",
+    ],
+    f"api: {{api_key: {KEY}}}\nagents: {{mine: {{}}}}": [
+        "2:10: agents.mine: has no command: a list like [program, --option], or class:"
+        " package.module:Class",
+    ],
+    f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], class: 'a:B'}}}}": [
+        "2:10: agents.mine: has a command and a class; one of them is enough",
     ],
     "agents: {mine: {command: ls -l}}": [
         "1:17: agents.mine.command: 'ls -l' is not right; should be a list like [first, second],"
         " each text that is not empty"
     ],
     "agents: {mine: {command: [ls], env: [ok, 1x]}}": [
-        "1:42: agents.mine.env[1]: '1x' is not right; should be the name of an environment variable"
+        "1:42: agents.mine.env[1]: '1x' is not right; should be the name of an environment variable,"
+        " a pattern like MY_*, or NAME=value"
     ],
     "api: 5": ["1:1: api: should be a section, with its keys indented on the lines below"],
     "[1, 2]": ["1:1: should be sections like 'api:' with keys below them"],

@@ -47,16 +47,30 @@ HOMES: Mapping[str, frozenset[str]] = {
     "waitress": frozenset({"api"}),
     "werkzeug": frozenset({"api"}),
     "click": frozenset({"cli"}),
-    # app and cli handle the signals that are sent to themselves; agents, inside of a worker, stop
-    # the process groups of tools that they started there.
+    # app and cli handle the signals that are sent to themselves; so does the driver of an agent's
+    # program, inside of a worker, and both it and a loop's bash tool stop what they started.
     "signal": frozenset({"launchers", "app", "cli", "agents"}),
 }
 #: Outside of their own package, what must start fast may use these.
-LIGHT = frozenset({f"{TOP}.core", f"{TOP}.core.failpoints", f"{TOP}.core.shortage"})
+LIGHT = frozenset(
+    f"{TOP}.{name}"
+    for name in (
+        "core",
+        "core.errors",
+        "core.failpoints",
+        "core.shortage",
+        "core.model",
+        "core.states",
+    )
+)
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
 KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
-#: A loop's own bash tool ends the commands that it started, in their own process group.
-KILLING_MODULES = frozenset({f"{TOP}.agents.models.toolbox.command"})
+#: The driver stops the one program that it started itself, in that one's own process group: it
+#: alone knows that an agent went over a limit, hangs, or has said its last word. A loop's bash
+#: tool ends its commands in the same way. Whatever leaves the group is swept by the shim above.
+KILLING_MODULES = frozenset({f"{TOP}.agents.drive.child", f"{TOP}.agents.models.toolbox.command"})
+#: Of the agents only these may have to do with signals.
+SIGNALLED = (f"{TOP}.agents.drive.", f"{TOP}.agents.models.toolbox.command")
 
 
 @dataclass(frozen=True)
@@ -217,11 +231,24 @@ def test_only_launchers_signal_other_processes() -> None:
     )
 
 
+def test_of_the_agents_only_the_driver_handles_signals() -> None:
+    found = wrong(
+        lambda each: (
+            each.foreign == "signal"
+            and package_of(each.module) == "agents"
+            and not each.module.startswith(SIGNALLED)
+        )
+    )
+    assert not found, f"signals are for the driver:\n{found}"
+
+
 def called(node: ast.Call) -> str:
     return ast.unparse(node.func)
 
 
-@pytest.mark.parametrize("start", ["launchers.shim", "launchers.spawner", "cli.spawn"])
+@pytest.mark.parametrize(
+    "start", ["launchers.shim", "launchers.spawner", "cli.spawn", "agents.drive.main"]
+)
 def test_what_must_start_fast_imports_only_the_standard_library_and_its_siblings(
     start: str,
 ) -> None:

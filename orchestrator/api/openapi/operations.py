@@ -235,6 +235,14 @@ OPERATIONS = (
     ),
     Operation(
         method="get",
+        path="/api/v1/agents",
+        id="listAgents",
+        tag="server",
+        summary="Agents, and whether they can work here",
+        answers={OK: answers.AgentsAnswer},
+    ),
+    Operation(
+        method="get",
         path="/health",
         id="getHealth",
         tag="server",

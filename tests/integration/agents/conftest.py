@@ -1,17 +1,15 @@
 """Job managers whose AI agents are stand-ins."""
 
-import json
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.agents.tools.catalog import KNOWN
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess
+from tests.integration.engine.site import InProcess
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 READER = "tests.integration.agents.reader:StandInReader"

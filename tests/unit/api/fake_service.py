@@ -23,7 +23,7 @@ from orchestrator.core.model import (
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Scope, Submission
-from orchestrator.core.views import Detail, Health
+from orchestrator.core.views import Availability, Detail, Health
 
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"
@@ -190,6 +190,9 @@ class FakeService:
         self._jobs[job.id] = replace(job, status=JobStatus.RUNNING, ended_at=None, config=settings)
         self.publish(job, EventKind.JOB_RETRIED)
         return self._jobs[job.id]
+
+    def agents(self) -> Sequence[Availability]:
+        return [Availability(name="shell", description="runs a command")]
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         jobs: dict[str, int] = {}

@@ -1,0 +1,72 @@
+"""``orchestrator agents``: which agents can work here, and what mends the others."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+
+from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
+from orchestrator.cli.terminal import one_line, printable, table
+
+_VERSION_SECONDS = 15.0
+
+
+@click.command("agents")
+@json_option
+@pass_surroundings
+def agents_command(surroundings: Surroundings) -> None:
+    """List the agents: installed, logged in, usable; with the command that mends what is not."""
+    agents = _with_versions(found(surroundings))
+    if surroundings.as_json:
+        click.echo(json.dumps({"agents": agents}, indent=2))
+        return
+    click.echo(table([("AGENT", "USABLE", "VERSION", "LOGIN", "WHAT IT IS"), *map(_row, agents)]))
+    for agent in agents:
+        for command in agent["mend"]:
+            click.echo(f"{agent['name']}: {printable(command)}", err=True)
+
+
+def found(surroundings: Surroundings) -> list[dict[str, Any]]:
+    """As the running server sees them, whose environment counts; else as seen from here."""
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return list(client.agents()["agents"])
+    from orchestrator.app import agents_here
+
+    return [dict(each) for each in agents_here(surroundings.folder, surroundings.environ)]
+
+
+def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        versions = pool.map(_version, agents)
+        return [{**agent, "version": one} for agent, one in zip(agents, versions, strict=True)]
+
+
+def _version(agent: Mapping[str, Any]) -> str | None:
+    """What its package says, else what the program says itself."""
+    if agent.get("version") or not agent.get("path"):
+        return agent.get("version")
+    try:
+        said = subprocess.run(
+            [str(agent["path"]), "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_VERSION_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return one_line(said.stdout.decode("utf-8", "replace"), 40) or None
+
+
+def _row(agent: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    return (
+        str(agent["name"]),
+        "yes" if agent["usable"] else "no",
+        str(agent.get("version") or ("-" if agent["installed"] else "not installed")),
+        str(agent.get("credential") or ("-" if agent["authenticated"] else "none found")),
+        one_line(agent["description"], 60),
+    )
