@@ -119,8 +119,11 @@ def _with_answer(outcome: Outcome, written: str) -> Outcome:
 
 
 def _evidence(outcome: Outcome, written: str) -> Evidence:
+    said = written or outcome.text
+    # The next attempt reads the output of this one: it says what failed.
+    told = [said, outcome.error if outcome.error not in said else ""]
     return Evidence(
-        output=written or outcome.text,
+        output=said if outcome.succeeded else "\n\n".join(filter(None, told)),
         output_required=True,
         claimed_success=outcome.succeeded,
         usage=outcome.usage,

@@ -231,8 +231,8 @@ WRONG_FILES = {
         " each text that is not empty"
     ],
     "agents: {mine: {command: [ls], env: [ok, 1x]}}": [
-        "1:42: agents.mine.env[1]: '1x' is not right; should be the name of an environment variable,"
-        " a pattern like MY_*, or NAME=value"
+        "1:42: agents.mine.env[1]: '1x' is not right; should be the name of an environment"
+        " variable, a pattern like MY_*, or NAME=value"
     ],
     "api: 5": ["1:1: api: should be a section, with its keys indented on the lines below"],
     "[1, 2]": ["1:1: should be sections like 'api:' with keys below them"],

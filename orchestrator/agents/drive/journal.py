@@ -1,5 +1,6 @@
 """The log for people, and the raw stream for those who look closer."""
 
+import os
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -45,7 +46,10 @@ class Stream:
         self._left = STREAM_LIMIT_BYTES
         self._file: BinaryIO | None = None
         try:
-            self._file = (control / STREAM_NAME).open("wb", buffering=0)
+            # It holds what the agent read, keys maybe: for the user only.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(control / STREAM_NAME, flags, 0o600)
+            self._file = os.fdopen(handle, "wb", buffering=0)
         except OSError as error:
             sys.stderr.write(f"! the stream is not kept: {error}\n")
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-from orchestrator.agents.drive import logins, loop, record, spec
+from orchestrator.agents.drive import logins, record, spec
 from orchestrator.agents.drive.journal import Journal, Stream
 from orchestrator.agents.drive.program import Patience, Program
 from orchestrator.agents.drive.signs import Outcome, Reader
@@ -19,6 +19,7 @@ from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.drive.watch import Price, Stop, Watch, priced
 from orchestrator.agents.tools import call_for
 from orchestrator.agents.tools.call import Ask, Call
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model import ErrorClass, Usage
 
 #: What a shell gives for a program that SIGTERM ended.
@@ -31,7 +32,10 @@ def main() -> int:
     told, journal = spec.read(control), Journal()
     driver = Driver(control, told, journal)
     signal.signal(signal.SIGTERM, driver.on_term)
-    outcome = driver.run()
+    try:
+        outcome = driver.run()
+    except (OSError, ValueError, OrchestratorError) as error:
+        outcome = Outcome(error_class=ErrorClass.CONFIG, error=f"it cannot be started: {error}")
     record.write(control, outcome)
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
@@ -69,6 +73,8 @@ class Driver:
         return outcome
 
     def _run_loop(self) -> Outcome:
+        from orchestrator.agents.drive import loop  # most agents are programs
+
         running = loop.Loop(self._spec, self._watch)
         self._stop = running.stop
         return running.run(loop.load(self._spec.tool), loop.prompt())

@@ -1,6 +1,7 @@
 """``agent.json``: what became of an agent's work, kept for the server."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,5 +56,8 @@ def _is_amount(value: object) -> bool:
 def write(control: Path, outcome: Outcome) -> None:
     """Put it there whole. Raise OSError."""
     temporary = control / f".{NAME}.tmp"
-    temporary.write_text(to_json(outcome), encoding="utf-8", errors="replace")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(temporary, flags, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+        file.write(to_json(outcome))
     temporary.replace(control / NAME)

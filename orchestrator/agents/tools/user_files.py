@@ -1,7 +1,6 @@
 """Reading the user's own configuration of a tool; what is not there or not whole is nothing."""
 
 import json
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ def json_object(path: Path) -> Mapping[str, Any]:
 
 
 def toml_table(path: Path) -> Mapping[str, Any]:
+    import tomllib  # one tool needs it, and it is slow to load
+
     try:
         return tomllib.loads(_text(path))
     except (OSError, ValueError, RecursionError):

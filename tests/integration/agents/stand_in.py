@@ -57,6 +57,17 @@ def behave(word: str) -> None:
             while True:
                 words("another step")
                 time.sleep(0.01)
+        case "ten-steps":
+            for _ in range(10):
+                words("another step")
+                time.sleep(0.1)
+        case "renews-login":
+            login = Path(os.environ["CLAUDE_CONFIG_DIR"], ".credentials.json")
+            Path("login.seen").write_text(login.read_text())
+            fresh = login.with_name("fresh")
+            fresh.write_text('{"token": "new"}')
+            fresh.replace(login)
+            result()
         case "ignores-term":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "hangs":
@@ -66,7 +77,8 @@ def behave(word: str) -> None:
             for _ in range(10_000):
                 sys.stdout.write(line)
         case "leaves-one":
-            subprocess.Popen(["sleep", "600"], start_new_session=True)
+            left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            Path("left.pid").write_text(str(left.pid))
         case "tells-key":
             words(os.environ["ANTHROPIC_API_KEY"])
         case "error":
@@ -87,8 +99,11 @@ def behave(word: str) -> None:
 
 
 def main() -> None:
+    words_told = os.environ.get("STAND_IN", "answers").split()
+    if "ignores-term" in words_told:  # before anybody can know that it is at work
+        behave("ignores-term")
     Path("given.json").write_text(json.dumps(kept()))
-    for word in os.environ.get("STAND_IN", "answers").split():
+    for word in words_told:
         behave(word)
 
 

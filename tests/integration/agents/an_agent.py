@@ -1,0 +1,19 @@
+"""An agent in Python, as a user may write one."""
+
+from pathlib import Path
+
+from orchestrator.core.model import Evidence, Exit, TaskSpec
+from orchestrator.core.ports import Assignment, Command
+
+
+class Echo:
+    name = "echo"
+    description = "says what it is told"
+
+    def check(self, task: TaskSpec) -> None: ...
+
+    def command(self, assignment: Assignment) -> Command:
+        return Command(argv=("echo", assignment.task.prompt))
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        return Evidence(output=log_tail.strip())

@@ -1,0 +1,97 @@
+"""The driver by itself, with a control directory of its own and a stand-in for the agent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.drive import record, spec
+from orchestrator.agents.drive.signs import Outcome
+from orchestrator.agents.drive.spec import Spec
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@dataclass
+class Rig:
+    """``start`` runs the driver; its directory and control directory are below ``folder``."""
+
+    folder: Path
+    spec: Spec
+
+    @property
+    def control(self) -> Path:
+        return self.folder / "control"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def start(
+        self, stand_in: str = "answers", environ: Mapping[str, str] | None = None, **changes: Any
+    ) -> subprocess.Popen[str]:
+        self.control.mkdir(exist_ok=True)
+        self.work.mkdir(exist_ok=True)
+        self.spec = replace(self.spec, **changes)
+        (self.control / spec.NAME).write_text(spec.to_json(self.spec))
+        (self.work / "prompt.md").write_text("Build it")
+        given = {
+            "STAND_IN": stand_in,
+            "ORCHESTRATOR_WORKER_DIR": str(self.work),
+            spec.VARIABLE: str(self.control),
+        }
+        with (self.work / "prompt.md").open() as prompt:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "orchestrator.agents.drive"],
+                stdin=prompt,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=self.work,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **given, **(environ or {})},
+            )
+
+    def run(self, stand_in: str = "answers", **changes: Any) -> tuple[int, str, Outcome]:
+        """Exit code, log, outcome."""
+        process = self.start(stand_in, **changes)
+        return self.end(process)
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[int, str, Outcome]:
+        try:
+            log, _ = process.communicate(timeout=90)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        return process.returncode, log, self.outcome()
+
+    def outcome(self) -> Outcome:
+        return record.from_json((self.control / record.NAME).read_bytes())
+
+    def given(self) -> dict[str, Any]:
+        """What the stand-in says it was given; raise OSError or ValueError until it has."""
+        found: dict[str, Any] = json.loads((self.work / "given.json").read_text())
+        return found
+
+    def has_begun(self) -> bool:
+        try:
+            return bool(self.given())
+        except (OSError, ValueError):
+            return False
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGTERM)

@@ -1,0 +1,248 @@
+"""AI agents, from a submission to a result; their programs are stand-ins."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.agents.conftest import KEY
+from tests.integration.agents.rig import is_alive
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess, marked, until
+
+
+def row(ended: Answer) -> Answer:
+    [found] = ended["results"]["tasks"]
+    return dict(found)
+
+
+def task(behaviour: str = "answers", **more: Any) -> Answer:
+    return {"agent": "claude", "prompt": "Build it", "env": {"STAND_IN": behaviour}, **more}
+
+
+def given(site: InProcess, job_id: str) -> Answer:
+    path = site.directory(job_id) / "depth_0" / "worker_1" / "given.json"
+    found: Answer = json.loads(path.read_text())
+    return found
+
+
+def has_begun(site: InProcess, job_id: str) -> bool:
+    try:
+        return bool(given(site, job_id))
+    except (OSError, ValueError):
+        return False
+
+
+def test_an_agent_reads_its_prompt_and_its_answer_comes_back(site: InProcess) -> None:
+    ended = site.run("Build a house", [task()])
+
+    assert ended["status"] == "completed", site.log(ended["job_id"], "worker_1")
+    assert row(ended)["output"] == "the answer"
+    found = given(site, ended["job_id"])
+    assert "Build it" in found["prompt"]
+    assert found["environ"]["ANTHROPIC_API_KEY"] == KEY
+    log = site.log(ended["job_id"], "worker_1")
+    assert "I am at work" in log and "> Write" in log and "usage:" in log
+
+
+def test_an_agent_has_its_configuration_outside_of_where_it_works(site: InProcess) -> None:
+    ended = site.run("Build a house", [task()])
+
+    found = given(site, ended["job_id"])
+    config = Path(found["environ"]["CLAUDE_CONFIG_DIR"])
+    assert config == site.directory(ended["job_id"]) / "attempts" / "worker_1.1" / "claude"
+    assert config.parent.stat().st_mode & 0o777 == 0o700
+    assert row(ended)["files_created"] == ["given.json"]
+
+
+def test_what_a_server_inherited_from_an_agent_goes_no_further(
+    make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inherited = ("CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CODEX_SANDBOX", "GEMINI_CLI")
+    for name in (*inherited, "ANTHROPIC_API_KEY"):
+        monkeypatch.setenv(name, "1-of-the-server")
+    site = make_site(orchestrator={"claude_command": str(program)})
+
+    ended = site.run("Build a house", [task()])
+
+    environ = given(site, ended["job_id"])["environ"]
+    assert not set(inherited) & set(environ)
+    assert not [name for name in environ if name.startswith("PYTHON")]
+    assert "ORCHESTRATOR_CONTROL_DIR" not in environ
+
+
+def test_a_key_is_neither_in_the_log_nor_in_an_argument(site: InProcess) -> None:
+    ended = site.run("Build a house", [task("tells-key answers")])
+
+    job_id = ended["job_id"]
+    found = given(site, job_id)
+    worker_key = found["environ"]["ORCHESTRATOR_API_KEY"]
+    arguments = " ".join(found["argv"])
+    log = site.log(job_id, "worker_1")
+    assert "***" in log
+    for secret in (KEY, worker_key):
+        assert secret not in log
+        assert secret not in arguments
+    # Others cannot come near what the agent's own configuration and stream hold.
+    attempts = site.directory(job_id) / "attempts"
+    holders = [p for p in attempts.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
+    assert holders
+    assert [path for path in holders if path.stat().st_mode & 0o077] == []
+
+
+def test_what_an_agent_leaves_running_is_swept(site: InProcess) -> None:
+    ended = site.run("Build a house", [task("leaves-one answers")])
+
+    assert ended["status"] == "completed"
+    left = site.directory(ended["job_id"]) / "depth_0" / "worker_1" / "left.pid"
+    assert not is_alive(int(left.read_text()))
+    assert marked(ended["job_id"]) == []
+
+
+@pytest.mark.parametrize("behaviour", ["hangs", "ignores-term hangs"])
+def test_a_cancelled_agent_is_gone(site: InProcess, behaviour: str) -> None:
+    job_id = site.submit("Build a house", [task(behaviour)])
+    until(lambda: has_begun(site, job_id), "the agent is at work")
+
+    site.call("POST", f"/jobs/{job_id}/cancel", {})
+    ended = site.wait(job_id)
+
+    assert ended["status"] == "cancelled"
+    assert row(ended)["status"] == "cancelled"
+    assert marked(job_id) == []
+
+
+def test_an_agent_that_says_that_it_failed_has_failed(site: InProcess) -> None:
+    ended = site.run("Build a house", [task("error")])
+
+    assert ended["status"] == "failed"
+    assert "it broke" in row(ended)["reason"]
+
+
+def test_a_limit_of_the_task_stops_the_agent_and_is_not_tried_again(site: InProcess) -> None:
+    ended = site.run("Build a house", [task("steps", max_steps=2, retries=3)])
+
+    assert ended["status"] == "failed"
+    assert "max_steps=2" in row(ended)["reason"]
+    assert row(ended)["attempts"] == 1
+
+
+def test_a_second_attempt_is_told_what_failed(site: InProcess) -> None:
+    ended = site.run("Build a house", [task("error", retries=1)])
+
+    assert row(ended)["attempts"] == 2
+    prompt = given(site, ended["job_id"])["prompt"]
+    assert "The attempt before this one failed" in prompt
+    assert "it broke" in prompt
+
+
+def test_a_silent_agent_is_stopped_as_the_settings_say(
+    make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    site = make_site(orchestrator={"claude_command": str(program)}, workers={"stall_seconds": 0.5})
+
+    ended = site.run("Build a house", [task("hangs")])
+
+    assert row(ended)["status"] == "timeout"
+    assert "nothing was heard of it for 0.5 s" in row(ended)["reason"]
+
+
+# Which agent it is
+
+
+def test_auto_is_the_best_agent_that_can_work(site: InProcess) -> None:
+    ended = site.run("Build a house", [{"prompt": "Build it"}])
+
+    assert row(ended)["agent"] == "claude"
+
+
+def test_auto_is_the_survey_where_no_agent_can_work(make_site: MakeSite, program: Path) -> None:
+    # A program without a credential.
+    site = make_site(orchestrator={"claude_command": str(program)})
+
+    ended = site.run("Build a house", [{"prompt": "Build it"}])
+
+    assert row(ended)["agent"] == "survey"
+
+
+def test_a_task_for_an_agent_that_cannot_work_is_refused_with_what_to_do(
+    make_site: MakeSite, program: Path
+) -> None:
+    site = make_site(
+        orchestrator={"claude_command": str(program), "codex_command": "/nowhere/codex"}
+    )
+
+    no_key = site.post("x", [{"prompt": "x", "agent": "claude"}])
+    no_program = site.post("x", [{"prompt": "x", "agent": "codex"}])
+
+    for answer in (no_key, no_program):
+        assert answer.status_code == 422
+        assert answer.json()["type"].endswith("agent-not-usable")
+    assert "set ANTHROPIC_API_KEY" in no_key.json()["detail"]
+    assert "npm install -g @openai/codex" in no_program.json()["detail"]
+
+
+def test_the_api_tells_which_agents_can_work(site: InProcess) -> None:
+    agents = {each["name"]: each for each in site.get("/agents")["agents"]}
+
+    claude, codex = agents["claude"], agents["codex"]
+    assert claude["usable"] and claude["credential"] == "ANTHROPIC_API_KEY"
+    assert claude["path"].endswith("/bin/stand-in")
+    assert agents["survey"]["usable"] and agents["shell"]["usable"]
+    if not codex["usable"]:
+        assert codex["mend"]
+
+
+# Agents of the user
+
+
+def test_an_agent_of_the_user_may_speak_a_language_that_we_read(
+    make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINE_ONE", "1")
+    agent = {
+        "command": [str(program), "--quiet"],
+        "reader": "claude",
+        "env": ["MINE_*", "MODE=fast"],
+        "model": "large",
+        "model_option": "--model",
+        "policy": "edit",
+        "policies": {"edit": ["--edits"], "full": ["--all"]},
+    }
+    site = make_site(agents={"mine": agent})
+
+    ended = site.run("Build a house", [task(agent="mine")])
+
+    assert row(ended)["output"] == "the answer"
+    found = given(site, ended["job_id"])
+    assert found["argv"] == ["--quiet", "--edits", "--model", "large"]
+    assert found["environ"]["MINE_ONE"] == "1"
+    assert found["environ"]["MODE"] == "fast"
+
+
+def test_what_is_known_of_an_agent_can_be_changed(
+    make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    site = make_site(
+        orchestrator={"claude_command": str(program)},
+        agents={"claude": {"model": "haiku", "policy": "read-only"}},
+    )
+
+    ended = site.run("Build a house", [task()])
+
+    argv = given(site, ended["job_id"])["argv"]
+    assert argv[argv.index("--model") + 1] == "haiku"
+    assert "--dangerously-skip-permissions" not in argv
+
+
+def test_an_agent_may_be_a_class(make_site: MakeSite) -> None:
+    site = make_site(agents={"echo": {"class": "tests.integration.agents.an_agent:Echo"}})
+
+    ended = site.run("Build a house", [{"prompt": "Build it", "agent": "echo"}])
+
+    assert row(ended)["output"] == "Build it"
+    assert os.path.basename(row(ended)["workspace"]) == "worker_1"

@@ -1,0 +1,257 @@
+"""The driver: how an agent's program is called, watched and stopped."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from orchestrator.agents.drive import journal
+from orchestrator.agents.drive.spec import Spec
+from orchestrator.agents.tools.call import Limits
+from orchestrator.core.model import ErrorClass
+from tests.integration.agents.rig import Rig, is_alive, stop
+from tests.integration.engine.site import until
+
+
+@pytest.fixture
+def rig(tmp_path: Path, program: Path) -> Rig:
+    spec = Spec(agent="claude", tool="claude", command=(str(program),), home="/opt/product")
+    return Rig(tmp_path, spec)
+
+
+def test_what_the_agent_says_is_in_the_log_and_its_answer_in_the_record(rig: Rig) -> None:
+    code, log, outcome = rig.run()
+
+    assert code == 0
+    assert outcome.succeeded and outcome.text == "the answer"
+    assert "I am at work\n" in log
+    assert "> Write" in log
+    assert "$0.5000" in log
+    assert outcome.usage.cost_usd == 0.5
+    assert rig.given()["prompt"] == "Build it"
+
+
+def test_the_raw_stream_is_kept(rig: Rig) -> None:
+    rig.run()
+
+    lines = (rig.control / journal.STREAM_NAME).read_text().splitlines()
+    assert [json.loads(line)["type"] for line in lines] == ["assistant", "assistant", "result"]
+
+
+def test_an_agent_that_does_not_end_after_its_last_word_is_stopped_and_has_succeeded(
+    rig: Rig,
+) -> None:
+    code, log, outcome = rig.run("answers hangs", finish_seconds=0.5)
+
+    assert (code, outcome.error_class) == (0, ErrorClass.NONE)
+    assert outcome.text == "the answer"
+    assert "it did not end after its last word" in log
+    assert not is_alive(rig.given()["pid"])
+
+
+def test_a_silent_agent_is_taken_for_hung(rig: Rig) -> None:
+    code, _, outcome = rig.run("hangs", stall_seconds=0.5)
+
+    assert code == 1
+    assert outcome.error_class is ErrorClass.TIMEOUT
+    assert "0.5 s" in outcome.error
+    assert not is_alive(rig.given()["pid"])
+
+
+def test_an_agent_that_is_heard_of_is_not_taken_for_hung(rig: Rig) -> None:
+    code, _, outcome = rig.run("ten-steps answers", stall_seconds=20)
+
+    assert (code, outcome.error_class) == (0, ErrorClass.NONE)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(max_steps=3), Limits(max_tokens=200)],
+    ids=["steps", "tokens"],
+)
+def test_an_agent_that_uses_more_than_it_may_is_stopped(rig: Rig, limits: Limits) -> None:
+    code, _, outcome = rig.run("steps", limits=limits)
+
+    assert code == 1
+    assert outcome.error_class is ErrorClass.LIMIT
+    assert "max_" in outcome.error
+    assert outcome.usage.partial
+    assert not is_alive(rig.given()["pid"])
+
+
+def test_an_agent_that_ignores_the_polite_stop_is_killed(rig: Rig) -> None:
+    code, _, outcome = rig.run("ignores-term hangs", stall_seconds=0.5, stop_seconds=0.5)
+
+    assert (code, outcome.error_class) == (1, ErrorClass.TIMEOUT)
+    assert not is_alive(rig.given()["pid"])
+
+
+@pytest.mark.parametrize("stand_in", ["hangs", "ignores-term hangs"])
+def test_a_stop_of_the_driver_stops_the_agent(rig: Rig, stand_in: str) -> None:
+    process = rig.start(stand_in, stop_seconds=0.5)
+    until(rig.has_begun, "the agent is at work")
+
+    stop(process)
+    code, _, outcome = rig.end(process)
+
+    assert code == 143
+    assert outcome.error_class is ErrorClass.KILLED
+    assert not is_alive(rig.given()["pid"])
+
+
+def test_exit_code_0_is_no_success_when_the_agent_says_that_it_failed(rig: Rig) -> None:
+    code, log, outcome = rig.run("error")
+
+    assert code == 1
+    assert outcome.error_class is ErrorClass.API
+    assert "it broke" in log
+
+
+def test_an_exit_code_is_no_success_whatever_was_said(rig: Rig) -> None:
+    code, _, outcome = rig.run("answers exit-3")
+
+    assert code == 1
+    assert not outcome.succeeded
+
+
+def test_a_program_that_is_missing_is_a_wrong_configuration(rig: Rig) -> None:
+    code, log, outcome = rig.run(command=("/nowhere/at/all",))
+
+    assert code == 1
+    assert outcome.error_class is ErrorClass.CONFIG
+    assert "/nowhere/at/all cannot be started: No such file or directory" in log
+
+
+def test_a_flood_of_output_is_read_to_its_end(rig: Rig) -> None:
+    code, _, outcome = rig.run("floods answers")
+
+    assert (code, outcome.text) == (0, "the answer")
+    kept = (rig.control / journal.STREAM_NAME).stat().st_size
+    assert kept < journal.STREAM_LIMIT_BYTES + 1000
+
+
+def test_a_process_that_the_agent_leaves_behind_keeps_nobody_waiting(rig: Rig) -> None:
+    code, _, outcome = rig.run("leaves-one answers")
+    left = int((rig.work / "left.pid").read_text())
+    os.kill(left, 9)  # by itself the driver has no shim above it, which would do this
+
+    assert (code, outcome.text) == (0, "the answer")
+
+
+def test_the_agent_finds_orchestrator_in_a_login_shell(rig: Rig, tmp_path: Path) -> None:
+    bin = tmp_path / "the product" / "bin"
+    bin.mkdir(parents=True)
+    (bin / "orchestrator").write_text("#!/bin/sh\n")
+    (bin / "orchestrator").chmod(0o755)
+
+    _, _, outcome = rig.run("calls-orchestrator", home=str(bin.parent))
+
+    assert outcome.text == str(bin / "orchestrator")
+
+
+def test_a_broken_spec_is_told_in_one_line(rig: Rig) -> None:
+    process = rig.start(tool="nonsense")
+    log, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "no such tool: 'nonsense'" in log
+    assert rig.outcome().error_class is ErrorClass.CONFIG
+
+
+# What it tells the server
+
+
+class Server(BaseHTTPRequestHandler):
+    told: ClassVar[list[tuple[str, dict[str, Any]]]]
+    answer: ClassVar[bytes]
+    status: ClassVar[int]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.told.append((self.path, {"key": self.headers["X-API-Key"], **body}))
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.answer)))
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def server(answer: bytes, status: int = 200) -> Iterator[tuple[str, type[Server]]]:
+    handler = type("Handler", (Server,), {"told": [], "answer": answer, "status": status})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.server_port}", handler
+        finally:
+            listening.shutdown()
+            thread.join(10)
+
+
+def with_server(url: str) -> dict[str, str]:
+    return {"ORCHESTRATOR_API_URL": url, "ORCHESTRATOR_API_KEY": "the-workers-key"}
+
+
+def test_the_server_is_told_what_was_used(rig: Rig) -> None:
+    with server(b'{"stop": ""}') as (url, handler):
+        _, _, outcome = rig.run(environ=with_server(url))
+
+    path, last = handler.told[-1]
+    assert (path, last["key"]) == ("/api/v1/usage", "the-workers-key")
+    assert last["cost_usd"] == outcome.usage.cost_usd == 0.5
+    assert last["input_tokens"] == outcome.usage.input_tokens
+
+
+def test_the_server_may_stop_an_agent(rig: Rig) -> None:
+    with server(b'{"stop": "the root job has used its money"}') as (url, _):
+        code, _, outcome = rig.run("steps", environ=with_server(url))
+
+    assert code == 1
+    assert outcome.error_class is ErrorClass.LIMIT
+    assert outcome.error == "the root job has used its money"
+    assert not is_alive(rig.given()["pid"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(b"not json", 200), (b'{"stop": "no"}', 404), (b'"text"', 200)],
+)
+def test_a_server_that_knows_no_such_call_does_no_harm(
+    rig: Rig, answer: bytes, status: int
+) -> None:
+    with server(answer, status) as (url, _):
+        code, _, outcome = rig.run(environ=with_server(url))
+
+    assert (code, outcome.text) == (0, "the answer")
+
+
+def test_a_server_that_is_gone_does_no_harm(rig: Rig) -> None:
+    code, _, outcome = rig.run(environ=with_server("http://127.0.0.1:9"))
+
+    assert (code, outcome.text) == (0, "the answer")
+
+
+# Logins of the user
+
+
+def test_a_login_of_the_user_works_in_the_isolated_configuration(rig: Rig, nobody: Path) -> None:
+    login = nobody / ".claude" / ".credentials.json"
+    login.parent.mkdir()
+    login.write_text('{"token": "old"}')
+
+    rig.run("renews-login")
+
+    own = rig.given()["environ"]["CLAUDE_CONFIG_DIR"]
+    assert own.startswith(str(rig.control))
+    assert (rig.work / "login.seen").read_text() == '{"token": "old"}'
+    # The stand-in put a new file in place of the link, as tools do that renew a token.
+    assert login.read_text() == '{"token": "new"}'
+    assert login.stat().st_mode & 0o777 == 0o600
