@@ -60,6 +60,7 @@ LIGHT = frozenset(
         "core.failpoints",
         "core.shortage",
         "core.model",
+        "core.spending",
         "core.states",
     )
 )

@@ -24,6 +24,8 @@ from orchestrator.core.model import ErrorClass, Usage
 
 #: What a shell gives for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
+#: The server says that a limit is reached, maybe by the step that has the agent's answer.
+_LAST_WORD_SECONDS = 2.0
 
 
 def main() -> int:
@@ -63,7 +65,7 @@ class Driver:
         self._stop(Stop(ErrorClass.KILLED, "the orchestrator stopped it"))
 
     def _limit(self, why: str) -> None:
-        self._stop(Stop(ErrorClass.LIMIT, why))
+        self._stop(Stop(ErrorClass.LIMIT, why, patience=_LAST_WORD_SECONDS))
 
     def run(self) -> Outcome:
         outcome = self._run_program() if self._spec.command else self._run_loop()

@@ -45,6 +45,7 @@ class Program:
         self._out, self._err = Lines(), Lines(_STDERR_BYTES)
         self._stderr = ""
         self._asked: Stop | None = None
+        self._stop_at = 0.0
         self._stopping: Stop | None = None
         self._kill_at = 0.0
         self._heard = time.monotonic()
@@ -54,7 +55,9 @@ class Program:
 
     def stop(self, why: Stop) -> None:
         """Stop it soon. The first reason counts."""
-        self._asked = self._asked or why
+        if self._asked is None:
+            self._stop_at = time.monotonic() + why.patience
+            self._asked = why
         with contextlib.suppress(BlockingIOError):  # it has been woken often enough
             os.write(self._wake_write, b"x")
 
@@ -106,8 +109,8 @@ class Program:
     def _take_signs(self, signs: Iterable[Sign]) -> None:
         for sign in signs:
             why = self._watch.take(sign)
-            if why is not None and self._asked is None:
-                self._asked = why
+            if why is not None:
+                self.stop(why)
         if not self._watch.finished:
             self._finished_at = None
         elif self._finished_at is None:
@@ -137,12 +140,18 @@ class Program:
             if now >= self._kill_at:
                 child.kill()
             return
-        why = self._asked or self._overdue(now)
+        asked = self._asked if now >= self._stop_at and not self._spared else None
+        why = asked or self._overdue(now)
         if why is not None:
             self._stopping = why
             self._kill_at = now + self._patience.stop
             self._journal.say(f"! stopped: {why.because}")
             child.ask_to_stop()
+
+    @property
+    def _spared(self) -> bool:
+        """It has said its last word in time."""
+        return self._watch.finished and self._asked is not None and self._asked.patience > 0
 
     def _overdue(self, now: float) -> Stop | None:
         patience = self._patience

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from orchestrator.agents.drive import tally
 from orchestrator.agents.drive.journal import Journal
-from orchestrator.agents.drive.signs import Finished, Sign, Spent
+from orchestrator.agents.drive.signs import Finished, Said, Sign, Spent
 from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.spending import breach, spent_by, total
 
 #: Cost of a usage in USD; None where no price is known.
 Price = Callable[[Usage], float | None]
@@ -20,6 +20,8 @@ class Stop:
 
     reason: ErrorClass
     because: str
+    #: Seconds that it has to end by itself: the step that used up a limit may be its last.
+    patience: float = 0.0
 
 
 class Watch:
@@ -31,25 +33,39 @@ class Watch:
         self._telling = telling
         self._price = price
         self._told = Usage()
+        #: It has said its last word, and nothing since.
         self.finished = False
+        #: Which limit is used up; empty while none is.
+        self._used_up = ""
 
     def take(self, sign: Sign) -> Stop | None:
-        """Write it down and count it; a reason to stop when it went over a limit."""
+        """Write it down and count it; a reason to stop when it goes on beyond a limit.
+
+        A step that reaches a limit is allowed, and so is its last word; no more is.
+        """
         self._journal.sign(sign)
-        # What comes after the last word takes it back.
         self.finished = isinstance(sign, Finished) or (self.finished and isinstance(sign, Spent))
-        if not isinstance(sign, Spent):
-            return None
-        self._told = tally.added(self._told, sign.usage)
-        usage = self.usage
-        self._telling.tell(usage)
-        over = tally.over(self._limits, usage)
-        return Stop(ErrorClass.LIMIT, over) if over else None
+        beyond = self._used_up and _goes_on(sign)
+        if isinstance(sign, Spent):
+            self._count(sign.usage)
+        return Stop(ErrorClass.LIMIT, f"it has used up {self._used_up}") if beyond else None
+
+    def _count(self, usage: Usage) -> None:
+        self._told = total(self._told, usage)
+        self._telling.tell(self.usage)
+        self._used_up = breach(self._limits, spent_by(self.usage))
 
     @property
     def usage(self) -> Usage:
         """So far, with a cost of our own reckoning where it told none."""
         return priced(self._told, self._price)
+
+
+def _goes_on(sign: Sign) -> bool:
+    """Whether it shows that the agent is not at its end: words and sums may be the last."""
+    if isinstance(sign, Spent):
+        return bool(sign.usage.steps)
+    return not isinstance(sign, Finished | Said)
 
 
 def priced(usage: Usage, price: Price) -> Usage:

@@ -81,6 +81,12 @@ def behave(word: str) -> None:
             Path("left.pid").write_text(str(left.pid))
         case "tells-key":
             words(os.environ["ANTHROPIC_API_KEY"])
+        case "words":
+            words("another step")
+        case "a-moment":
+            time.sleep(0.3)
+        case "result":
+            result()
         case "error":
             result("it broke", is_error=True)
         case "exit-3":

@@ -125,7 +125,7 @@ def test_a_limit_of_the_task_stops_the_agent_and_is_not_tried_again(site: InProc
     ended = site.run("Build a house", [task("steps", max_steps=2, retries=3)])
 
     assert ended["status"] == "failed"
-    assert "max_steps=2" in row(ended)["reason"]
+    assert "max_steps (2 steps)" in row(ended)["reason"]
     assert row(ended)["attempts"] == 1
 
 

@@ -85,6 +85,12 @@ def test_an_agent_that_uses_more_than_it_may_is_stopped(rig: Rig, limits: Limits
     assert not is_alive(rig.given()["pid"])
 
 
+def test_a_step_that_reaches_a_limit_may_be_the_last(rig: Rig) -> None:
+    code, _, outcome = rig.run("words result", limits=Limits(max_steps=1))
+
+    assert (code, outcome.text) == (0, "the answer")
+
+
 def test_an_agent_that_ignores_the_polite_stop_is_killed(rig: Rig) -> None:
     code, _, outcome = rig.run("ignores-term hangs", stall_seconds=0.5, stop_seconds=0.5)
 
@@ -218,6 +224,13 @@ def test_the_server_may_stop_an_agent(rig: Rig) -> None:
     assert outcome.error_class is ErrorClass.LIMIT
     assert outcome.error == "the root job has used its money"
     assert not is_alive(rig.given()["pid"])
+
+
+def test_an_agent_that_ends_by_itself_is_not_stopped_by_the_server(rig: Rig) -> None:
+    with server(b'{"stop": "that was all"}') as (url, _):
+        code, _, outcome = rig.run("words a-moment result", environ=with_server(url))
+
+    assert (code, outcome.text) == (0, "the answer")
 
 
 @pytest.mark.parametrize(
