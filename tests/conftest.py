@@ -1,4 +1,4 @@
-"""For all tests: which are everyday ones, and the same examples in every run.
+"""For all tests: which are everyday ones, the same examples in every run, nobody's agents.
 
 A red run can be had again; HYPOTHESIS_SEARCH=1 looks for new examples instead.
 """
@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from orchestrator.agents.tools.catalog import KNOWN
+
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 if not os.environ.get("HYPOTHESIS_SEARCH"):
     settings.load_profile("repeatable")
+
+#: Whoever runs the tests has logins and keys: no test may find an agent that is really theirs.
+for _agent in KNOWN:
+    for _name in _agent.credentials:
+        os.environ.pop(_name, None)
+for _name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
+    os.environ[_name] = "/nonexistent"
+os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
 
 HERE = Path(__file__).parent
 #: What ./run-tests.sh --quick runs, but for what is marked slow in there: the units, the contracts

@@ -50,7 +50,8 @@ class DrivenAgent:
     description: str = ""
     #: The agent's program with its first arguments; empty for a loop over HTTP.
     argv: tuple[str, ...] = ()
-    model: str = ""
+    #: For tasks that name none; found out when a worker starts.
+    model: Callable[[], str] = lambda: ""
     #: In place of that of all agents.
     policy: str = ""
     pass_env: tuple[str, ...] = ()
@@ -92,7 +93,7 @@ class DrivenAgent:
             tool=self.tool,
             command=self.argv,
             policy=self.policy or terms.policy,
-            model=task.model or self.model,
+            model=task.model or self.model(),
             limits=_limits(assignment),
             recursive=job.config.enable_recursion and job.depth < job.config.max_depth,
             home=terms.home,

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orchestrator.agents.availability import Fresh, local_url, look
+from orchestrator.agents.availability import Fresh, local_models, local_url, look
 from orchestrator.agents.availability import program_argv as argv_of
 from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.program import ProgramAgent
@@ -76,6 +76,7 @@ def _driven(
         pass_env=each.pass_env,
         env=each.env,
         memory_bytes=each.memory_bytes,
+        model=partial(_model, each, environ),
         more=_more(each, environ),
         hindrance=fresh.hindrance,
     )
@@ -87,7 +88,7 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
     passed, given = _variables(user)
     return replace(
         agent,
-        model=user.model,
+        model=(lambda: user.model) if user.model else agent.model,
         policy=user.policy or "",
         description=user.description or agent.description,
         pass_env=(*agent.pass_env, *passed),
@@ -98,7 +99,15 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
 
 def _more(each: Known, environ: Mapping[str, str]) -> dict[str, object]:
     """What a loop over HTTP is told beside what every agent is."""
-    return {**each.more, "base_url": local_url(each, environ)} if each.local_url else {**each.more}
+    return {"base_url": local_url(each, environ)} if each.local_url else {}
+
+
+def _model(each: Known, environ: Mapping[str, str]) -> str:
+    """For tasks that name none: what a variable says, else what is known, else what is there."""
+    named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
+    if named or each.model or not each.local_url:
+        return named or each.model
+    return next(iter(local_models(local_url(each, environ))), "")
 
 
 def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
@@ -124,7 +133,7 @@ def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
         terms=terms,
         argv=tuple(user.command),
         description=user.description,
-        model=user.model,
+        model=lambda: user.model,
         policy=user.policy or "",
         pass_env=passed,
         env=given,

@@ -91,8 +91,25 @@ def settings(spec: Spec) -> Mapping[str, Any]:
         "policy": spec.policy,
         "limits": limits,
         "cwd": os.getcwd(),
+        **service(spec.tool, os.environ),
         **spec.more,
     }
+
+
+def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Where a loop calls, and by which key: what the user's variables say, if they say it."""
+    if tool == "anthropic":
+        token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
+        key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
+        return _given(environ.get("ANTHROPIC_BASE_URL"), key)
+    if tool == "openai-compatible":
+        key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else ""
+        return _given(environ.get("OPENAI_BASE_URL"), key)
+    return {}
+
+
+def _given(url: str | None, key: str) -> dict[str, str]:
+    return {**({"base_url": url} if url else {}), "api_key_env": key}
 
 
 def load(tool: str) -> Run:

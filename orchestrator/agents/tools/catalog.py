@@ -36,8 +36,10 @@ class Known:
     #: Commands that mend what is missing.
     install: str = ""
     login: str = ""
-    #: Of a loop over HTTP: what it is told beside what every agent is.
-    more: Mapping[str, object] = field(default_factory=dict)
+    #: For tasks that name none, where the agent has none of its own; the variables that name
+    #: one go before it.
+    model: str = ""
+    model_variables: tuple[str, ...] = ()
     #: Where its service listens when no variable says otherwise; empty: not on this machine.
     local_url: str = ""
 
@@ -163,6 +165,8 @@ ANTHROPIC = Known(
     description="Anthropic's Messages API, with tools of our own",
     pass_env=_ANTHROPIC,
     credentials=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    model="claude-sonnet-4-5",
+    model_variables=("ANTHROPIC_MODEL",),
     memory_bytes=96 * MIB,
     login="set ANTHROPIC_API_KEY",
 )
@@ -172,6 +176,8 @@ OPENAI_COMPATIBLE = Known(
     description="any server that speaks chat completions, with tools of our own",
     pass_env=_OPENAI,
     credentials=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
+    model="gpt-5.1",
+    model_variables=("OPENAI_MODEL",),
     memory_bytes=96 * MIB,
     login="set OPENAI_BASE_URL (and OPENAI_API_KEY, where the server wants one)",
 )
@@ -180,6 +186,7 @@ OLLAMA = Known(
     name="ollama",
     description="a model of Ollama, with tools of our own",
     pass_env=("OLLAMA_*",),
+    model_variables=("OLLAMA_MODEL",),
     memory_bytes=96 * MIB,
     login="ollama serve, and ollama pull MODEL",
     local_url="http://127.0.0.1:11434",

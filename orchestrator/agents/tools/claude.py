@@ -33,7 +33,7 @@ def call(ask: Ask) -> Call:
     return Call(
         argv=tuple(argv),
         reader="claude",
-        env={"CLAUDE_CONFIG_DIR": str(config), **_root(ask), **shell_environment(ask)},
+        env={"CLAUDE_CONFIG_DIR": str(config), **_root(ask), **_shell(ask)},
         files={**_files(ask, config, own), **shell_files(ask)},
         logins=(Login(source=own / ".credentials.json", target=config / ".credentials.json"),),
     )
@@ -53,6 +53,12 @@ def _policy(ask: Ask) -> list[str]:
 def _root(ask: Ask) -> dict[str, str]:
     # It refuses to skip permissions as the superuser unless it is told that this is meant.
     return {"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}
+
+
+def _shell(ask: Ask) -> dict[str, str]:
+    # Its shell takes PATH from what it kept of a login shell; this file comes after that.
+    environment = shell_environment(ask)
+    return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
 
 
 def _files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:

@@ -5,6 +5,7 @@ of the worker, which our MCP server needs, would be there for everybody to read.
 """
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,26 @@ def call(ask: Ask) -> Call:
     return Call(
         argv=(*argv, "-"),
         reader="codex",
-        env={"CODEX_HOME": str(config), **shell_environment(ask)},
-        files={config / "config.toml": as_toml(settings), **shell_files(ask)},
+        env={"CODEX_HOME": str(config), **_temporary(ask), **shell_environment(ask)},
+        files={
+            config / "config.toml": as_toml(settings),
+            _own_temporary(ask) / ".keep": "",
+            **shell_files(ask),
+        },
         logins=(login,),
     )
+
+
+def _temporary(ask: Ask) -> dict[str, str]:
+    # In a CODEX_HOME below the directory for temporary files it does not set up its sandbox, and
+    # then every command fails without a word.
+    directory = Path(ask.environ.get("TMPDIR") or tempfile.gettempdir())
+    inside = ask.control.resolve().is_relative_to(directory.resolve())
+    return {"TMPDIR": str(_own_temporary(ask))} if inside else {}
+
+
+def _own_temporary(ask: Ask) -> Path:
+    return ask.control / "tmp"
 
 
 def _policy(ask: Ask) -> list[str]:

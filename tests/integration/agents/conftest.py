@@ -7,23 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.tools.catalog import KNOWN
-from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.conftest import MakeSite, make_site
 from tests.integration.engine.site import InProcess
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-READER = "tests.integration.agents.reader:StandInReader"
 KEY = "sk-the-secret-of-the-user"
 
-make_site = pytest.importorskip("tests.integration.engine.conftest").make_site
+__all__ = ["make_site"]
 
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No login and no key of whoever runs the tests; the home that is used instead."""
-    for each in KNOWN:
-        for name in each.credentials:
-            monkeypatch.delenv(name, raising=False)
+    """The home of a user who is logged in nowhere."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

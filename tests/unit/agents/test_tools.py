@@ -239,6 +239,17 @@ def test_codex_has_the_provider_of_the_users_variables(
     assert (provider.get("base_url"), provider.get("env_key")) == (url, key)
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_codex_has_its_home_outside_of_the_directory_for_temporary_files(
+    ask: Ask, tmp_path: Path, inside: bool
+) -> None:
+    elsewhere = str(tmp_path if inside else tmp_path / "elsewhere")
+
+    env = called("codex", with_variables(ask, TMPDIR=elsewhere)).env
+
+    assert env.get("TMPDIR") == (str(ask.control / "tmp") if inside else None)
+
+
 def test_codex_keeps_a_provider_of_the_user(ask: Ask) -> None:
     (ask.user_home / ".codex").mkdir(parents=True)
     (ask.user_home / ".codex" / "config.toml").write_text(
