@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY
 from tests.integration.agents.rig import is_alive
 from tests.integration.engine.conftest import MakeSite
@@ -246,3 +247,19 @@ def test_an_agent_may_be_a_class(make_site: MakeSite) -> None:
 
     assert row(ended)["output"] == "Build it"
     assert os.path.basename(row(ended)["workspace"]) == "worker_1"
+
+
+def test_an_agent_works_in_the_sandbox(
+    make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    # The private /tmp of the sandbox would cover the stand-in.
+    held = {"containment": "sandbox", "sandbox": {"writable": [str(program.parent)]}}
+    try:
+        site = make_site(orchestrator={"claude_command": str(program)}, workers=held)
+    except ContainmentUnavailable as error:
+        pytest.skip(error.message)
+
+    ended = site.run("Build a house", [task()])
+
+    assert row(ended)["output"] == "the answer", site.log(ended["job_id"], "worker_1")

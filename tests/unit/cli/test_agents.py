@@ -1,0 +1,46 @@
+"""``orchestrator agents``: what can work here, and what mends the rest."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import Orchestrator
+
+
+@pytest.fixture
+def claude(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """A program that tells its version, in front of the PATH."""
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "claude").write_text("#!/bin/sh\necho 9.8.7 of a stand-in\n")
+    (bin / "claude").chmod(0o755)
+    environ["PATH"] = f"{bin}{os.pathsep}{environ['PATH']}"
+    return environ
+
+
+def test_the_command_that_mends_an_agent_is_shown(
+    orchestrator: Orchestrator, claude: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert orchestrator("agents") == 0
+
+    shown = capsys.readouterr()
+    [row] = [line for line in shown.out.splitlines() if line.startswith("claude ")]
+    assert row.split()[:3] == ["claude", "no", "9.8.7"]
+    assert "none found" in row
+    assert "claude: claude /login, or set ANTHROPIC_API_KEY" in shown.err
+
+
+def test_agents_are_told_as_json(
+    orchestrator: Orchestrator, claude: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    claude["ANTHROPIC_API_KEY"] = "a-key-that-nobody-must-see"
+    assert orchestrator("agents", "--json") == 0
+
+    said = capsys.readouterr().out
+    agents = {each["name"]: each for each in json.loads(said)["agents"]}
+    assert agents["claude"]["usable"] and agents["claude"]["mend"] == []
+    assert agents["claude"]["version"] == "9.8.7 of a stand-in"
+    assert agents["survey"]["usable"]
+    assert "a-key-that-nobody-must-see" not in said
