@@ -66,6 +66,8 @@ class Rig:
             log, _ = process.communicate(timeout=90)
         except subprocess.TimeoutExpired:
             process.kill()
+            if self.has_begun():
+                os.kill(self.given()["pid"], signal.SIGKILL)
             process.communicate()
             raise
         return process.returncode, log, self.outcome()
