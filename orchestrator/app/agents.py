@@ -15,7 +15,7 @@ from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.agents.tools.catalog import KNOWN, Known, known
 from orchestrator.config import Settings, UserAgent, load
-from orchestrator.config.settings import AgentOutput
+from orchestrator.config.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports import Agent
 from orchestrator.core.views import Availability

@@ -1,10 +1,11 @@
 """Settings: what can be set, and loading it with errors that name file, line and remedy."""
 
+from orchestrator.config.agents import UserAgent
 from orchestrator.config.conflicts import is_loopback
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.project import project_root
 from orchestrator.config.rendering import render_schema, render_template, visible
-from orchestrator.config.settings import Settings, UserAgent
+from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FILE_NAME
 
 __all__ = [

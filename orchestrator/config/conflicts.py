@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.config.agents import KNOWN_AGENTS, UserAgent
 from orchestrator.config.layers import Layer, Origin, Problem, dotted
-from orchestrator.config.settings import KNOWN_AGENTS, ApiKey, Settings, UserAgent
+from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
 
 SHORTEST_KEY = 16

@@ -8,8 +8,10 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr
 
+from orchestrator.config.agents import UserAgent
 from orchestrator.config.expectations import settings_schema
-from orchestrator.config.settings import Section, Settings, UserAgent
+from orchestrator.config.section import Section
+from orchestrator.config.settings import Settings
 
 HEADER = """\
 # yaml-language-server: $schema=./config.schema.json

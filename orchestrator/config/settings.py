@@ -6,44 +6,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     model_validator,
 )
 
+from orchestrator.config.agents import AgentPolicy, UserAgent
 from orchestrator.config.kinds import (
     AgentName,
-    ClassPath,
     KeyHash,
     KeyName,
     KeyScope,
     Paths,
     PathText,
-    ReaderName,
     Size,
-    Text,
-    Variable,
     Word,
-    Words,
 )
+from orchestrator.config.section import Section
 from orchestrator.config.words import empty_for_null, upper_case
 
 MIB = 1024 * 1024
 
 #: Workers that may exist for each one that may run, unless ``max_live_workers`` is given.
 LIVE_PER_RUNNING = 4
-
-
-#: Agents that need no command here: what config.yaml says of them changes what is known of them.
-KNOWN_AGENTS = frozenset(
-    {
-        *("claude", "codex", "gemini", "opencode", "aider"),
-        *("anthropic", "openai-compatible", "ollama"),
-    }
-)
 
 
 class ExecutionMode(StrEnum):
@@ -91,40 +77,6 @@ class LogLevel(StrEnum):
     WARNING = "WARNING"
     ERROR = "ERROR"
     CRITICAL = "CRITICAL"
-
-
-class AgentOutput(StrEnum):
-    """Where the output of a user's agent is found."""
-
-    #: in output.md, which it leaves in its directory
-    FILE = "file"
-    #: in what it prints
-    LOG = "log"
-
-
-class AgentPolicy(StrEnum):
-    """What an AI agent may do without asking."""
-
-    #: everything that its user may do
-    FULL = "full"
-    #: write files and run commands, as far as its own sandbox allows
-    EDIT = "edit"
-    #: look, and change nothing
-    READ_ONLY = "read-only"
-
-
-class Section(BaseModel):
-    """One part of the settings: unknown keys are refused, values cannot be changed."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-    )
 
 
 Mode = Annotated[ExecutionMode, Field(strict=False)]
@@ -317,44 +269,6 @@ class Reports(Section):
 
     template_dir: PathText | None = None
     """A directory with templates that replace the built-in ones; null: built-in only."""
-
-
-class PolicyArguments(Section):
-    """Arguments added to an agent's command for each policy."""
-
-    full: Words = ()
-    """For full."""
-    edit: Words = ()
-    """For edit."""
-    read_only: Words = ()
-    """For read-only."""
-
-
-class UserAgent(Section):
-    """An agent that you add, or what you change of a known one of the same name."""
-
-    command: Words = ()
-    """The program and its arguments, as a list; it reads a prompt on its standard input."""
-    env: Annotated[tuple[Variable, ...], Field(strict=False)] = ()
-    """Variables of the server's environment that it gets (MY_* means all such), and NAME=value."""
-    output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
-    """Where its result is found: log (what it prints) or file (output.md in its directory)."""
-    reader: ReaderName | None = None
-    """Whose events it prints: claude, codex, gemini, opencode, aider, plain; null: no one's."""
-    model: Text = ""
-    """The model for tasks that name none."""
-    model_option: Text = ""
-    """The option that goes before the model on its command line; only with a reader."""
-    policy: Annotated[AgentPolicy, Field(strict=False)] | None = None
-    """What it may do unasked; null: as workers.policy says."""
-    policies: PolicyArguments = PolicyArguments()
-    """Arguments added to its command for each policy; only with a reader."""
-    class_: ClassPath | None = Field(default=None, alias="class")
-    """In place of a command: package.module:Class of an agent in Python."""
-    description: Text = ""
-    """One line on what it is for."""
-    memory_bytes: int | None = Field(default=None, ge=0)
-    """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
 
 
 class Settings(Section):

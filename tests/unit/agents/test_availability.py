@@ -21,7 +21,8 @@ from orchestrator.agents.tools.catalog import (
     OPENCODE,
 )
 from orchestrator.agents.tools.catalog import Known as Agent
-from orchestrator.config.settings import KNOWN_AGENTS, Orchestrator
+from orchestrator.config.agents import KNOWN_AGENTS
+from orchestrator.config.settings import Orchestrator
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.views import Availability
 

@@ -1,0 +1,75 @@
+"""What can be set of agents."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.config.kinds import ClassPath, ReaderName, Text, Variable, Words
+from orchestrator.config.section import Section
+
+#: Agents that need no command here: what config.yaml says of them changes what is known of them.
+KNOWN_AGENTS = frozenset(
+    {
+        *("claude", "codex", "gemini", "opencode", "aider"),
+        *("anthropic", "openai-compatible", "ollama"),
+    }
+)
+
+
+class AgentOutput(StrEnum):
+    """Where the output of a user's agent is found."""
+
+    #: in output.md, which it leaves in its directory
+    FILE = "file"
+    #: in what it prints
+    LOG = "log"
+
+
+class AgentPolicy(StrEnum):
+    """What an AI agent may do without asking."""
+
+    #: everything that its user may do
+    FULL = "full"
+    #: write files and run commands, as far as its own sandbox allows
+    EDIT = "edit"
+    #: look, and change nothing
+    READ_ONLY = "read-only"
+
+
+class PolicyArguments(Section):
+    """Arguments added to an agent's command for each policy."""
+
+    full: Words = ()
+    """For full."""
+    edit: Words = ()
+    """For edit."""
+    read_only: Words = ()
+    """For read-only."""
+
+
+class UserAgent(Section):
+    """An agent that you add, or what you change of a known one of the same name."""
+
+    command: Words = ()
+    """The program and its arguments, as a list; it reads a prompt on its standard input."""
+    env: Annotated[tuple[Variable, ...], Field(strict=False)] = ()
+    """Variables of the server's environment that it gets (MY_* means all such), and NAME=value."""
+    output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
+    """Where its result is found: log (what it prints) or file (output.md in its directory)."""
+    reader: ReaderName | None = None
+    """Whose events it prints: claude, codex, gemini, opencode, aider, plain; null: no one's."""
+    model: Text = ""
+    """The model for tasks that name none."""
+    model_option: Text = ""
+    """The option that goes before the model on its command line; only with a reader."""
+    policy: Annotated[AgentPolicy, Field(strict=False)] | None = None
+    """What it may do unasked; null: as workers.policy says."""
+    policies: PolicyArguments = PolicyArguments()
+    """Arguments added to its command for each policy; only with a reader."""
+    class_: ClassPath | None = Field(default=None, alias="class")
+    """In place of a command: package.module:Class of an agent in Python."""
+    description: Text = ""
+    """One line on what it is for."""
+    memory_bytes: int | None = Field(default=None, ge=0)
+    """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
