@@ -26,6 +26,8 @@ class Accounting:
         if current is None or current.number != attempt:
             return _OVER
         worker = self._ledger.workers[key]
+        if usage.input_tokens or usage.output_tokens or usage.cache_write_tokens:
+            self._forest.queue_again(self._forest.aside.heard(worker))
         result = worker.result or WorkerResult()
         so_far = total(result.usage_before or NOTHING, usage)
         if so_far != result.usage:

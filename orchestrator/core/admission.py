@@ -131,6 +131,8 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
         merge_strategy=_or(asked.merge_strategy, "auto"),
         git=_or(asked.git, "auto"),
         planner=_or(asked.planner, "rules"),
+        context=_or(asked.context, ""),
+        context_files=_or(asked.context_files, ()),
         labels=dict(asked.labels),
     )
 
@@ -166,6 +168,9 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         merge_strategy=_or(asked.merge_strategy, above.merge_strategy),
         git=above.git,
         planner=_or(asked.planner, above.planner),
+        # Not its parent's: what a child job needs to know, its parent tells it.
+        context=_or(asked.context, ""),
+        context_files=_or(asked.context_files, ()),
         labels={**above.labels, **asked.labels},
     )
 

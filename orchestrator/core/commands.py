@@ -38,4 +38,11 @@ class Render:
     family: tuple[str, ...]
 
 
-Command = Start | Stop | SetWaiting | Render
+@dataclass(frozen=True, slots=True)
+class MakeContext:
+    """Make what all workers of the job are told, then say so to the scheduler."""
+
+    job_id: str
+
+
+Command = Start | Stop | SetWaiting | Render | MakeContext

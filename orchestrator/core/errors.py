@@ -4,6 +4,7 @@ OrchestratorError
 ├── ConfigError          a setting is wrong
 ├── InvalidRequest       a request cannot be carried out as it is written
 │   ├── UnknownAgent
+│   ├── UnknownRole
 │   ├── PlanCycle
 │   └── Refused          a limit was hit; carries what is left
 ├── NotFound             there is no such thing, or it is not the caller's
@@ -55,6 +56,12 @@ class UnknownAgent(InvalidRequest):
     """There is no agent of that name."""
 
     kind = "unknown-agent"
+
+
+class UnknownRole(InvalidRequest):
+    """There is no role of that name."""
+
+    kind = "unknown-role"
 
 
 class PlanCycle(InvalidRequest):

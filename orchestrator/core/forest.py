@@ -1,9 +1,10 @@
 """The unfinished trees: their records, plans and nodes, and who stands where in them."""
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.core.aside import Aside, Prompting
 from orchestrator.core.commands import Command
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.model import BUDGET_LIMITS, Job, TaskSpec, Usage, Worker, WorkerKey
@@ -39,10 +40,11 @@ class TreeSize:
 
 
 class Forest:
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, prompting: Prompting | None = None) -> None:
         self.ledger = Ledger()
         self.slots = slots
         self.ready = Ready()
+        self.aside = Aside(prompting or Prompting())
         self.spending = Spending()
         self.plans: dict[str, Plan] = {}
         self.nodes: dict[WorkerKey, Node] = {}
@@ -150,6 +152,13 @@ class Forest:
         else:
             self.ready.push(worker.key, job)
 
+    def queue_again(self, keys: Iterable[WorkerKey]) -> None:
+        """Those that had to wait and are still wanted."""
+        for key in keys:
+            worker = self.ledger.workers.get(key)
+            if worker is not None and worker.status is WorkerStatus.PENDING:
+                self.queue(worker)
+
     def watch_wall_time(self, job: Job) -> None:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))
 
@@ -167,9 +176,9 @@ class Forest:
 
     def next_time(self) -> float | None:
         """When something is due although nothing happens."""
-        times = [self.ready.next_delayed] if self.ready.next_delayed is not None else []
-        times += [self._deadlines[0][0]] if self._deadlines else []
-        return min(times, default=None)
+        deadline = self._deadlines[0][0] if self._deadlines else None
+        times = (self.ready.next_delayed, self.aside.next_time, deadline)
+        return min((time for time in times if time is not None), default=None)
 
     def begin_job(self, job: Job, now: float) -> Job:
         """A pending job runs from now on; any other is left as it is."""
@@ -189,5 +198,6 @@ class Forest:
             self.slots.drop_job(job_id)
             self.ready.drop_job(job_id)
         self.ready.forget_root(root_id)
+        self.aside.forget(job_ids)
         self.spending.forget(job_ids)
         self.ledger.forget(root_id, job_ids, keys)

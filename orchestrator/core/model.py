@@ -115,6 +115,17 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSize:
+    """What an attempt was given to read, in bytes of UTF-8."""
+
+    whole: int
+    #: Of its beginning, which is the same for every worker of the job.
+    shared: int = 0
+    #: Of the results of other tasks, where it names a path in place of the text.
+    left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
     """What an attempt left behind, read after it ended."""
 
@@ -130,6 +141,8 @@ class Evidence:
     error_class: ErrorClass = ErrorClass.NONE
     #: When the agent's account may be used again, as far as its provider says.
     resets_at: float | None = None
+    #: None: it was given no prompt, or an earlier server started it.
+    prompt: PromptSize | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,6 +196,10 @@ class JobConfig:
     merge_strategy: str = "auto"
     git: str = "auto"
     planner: str = "rules"
+    #: What every worker of the job is told, beside the request.
+    context: str = ""
+    #: Files that every worker of the job is given to read.
+    context_files: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -261,6 +278,8 @@ class WorkerResult:
     strays: tuple[Stray, ...] = ()
     #: How many child jobs it asked for in vain because a limit was hit, over all attempts.
     refused_child_jobs: int = 0
+    #: Of the latest attempt for which it is known.
+    prompt: PromptSize | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -166,6 +166,8 @@ class Finding:
     directory: str
     output: str
     files_created: tuple[str, ...] = ()
+    #: As much of the output as a prompt has room for.
+    summary: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,6 +181,12 @@ class Assignment:
     findings: Mapping[str, Finding] = field(default_factory=dict)
     #: Why the attempt before this one failed; empty for the first.
     previous_failure: str = ""
+    #: What all workers of the job are told, byte for byte; only for agents that read a prompt.
+    shared: str = ""
+    #: The text of the task's role.
+    role: str = ""
+    #: What the worker may still start and use, by the name of the limit.
+    left: Mapping[str, object] = field(default_factory=dict)
 
 
 class Agent(Protocol):
@@ -215,6 +223,31 @@ class Agents(Protocol):
 
     def available(self) -> Sequence[Availability]:
         """Every agent with what stands in its way: the AI agents first, best first."""
+
+
+class SharedContexts(Protocol):
+    """What all workers of a job are told: made once for each job, and kept."""
+
+    def exists(self, job: Job) -> bool: ...
+
+    def command(self, job: Job, root: Job) -> tuple[Path, Command]:
+        """The process that makes it, and the directory that it works in. Raise OSError."""
+
+    def make_plain(self, job: Job, root: Job) -> None:
+        """Make it without what only that process finds, unless it is there. Raise OSError."""
+
+    def read(self, job: Job) -> str:
+        """The same text each time. Raise OSError."""
+
+
+class Roles(Protocol):
+    """What an agent is told of the part that it plays."""
+
+    def check(self, name: str) -> None:
+        """Raise InvalidRequest with the roles that there are."""
+
+    def text(self, name: str) -> str:
+        """Empty for a role that is not there any more."""
 
 
 class Planner(Protocol):

@@ -25,4 +25,5 @@ def result_of(
         log_truncated=before.log_truncated or exit.log_truncated,
         strays=(*before.strays, *exit.strays),
         refused_child_jobs=before.refused_child_jobs,
+        prompt=evidence.prompt or before.prompt,
     )

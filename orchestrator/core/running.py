@@ -1,6 +1,6 @@
 """Workers on their way: starting, lending the slot while child jobs run, resuming."""
 
-from orchestrator.core.commands import SetWaiting, Start
+from orchestrator.core.commands import MakeContext, SetWaiting, Start
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
 from orchestrator.core.model import Attempt, Worker, WorkerKey
@@ -19,17 +19,33 @@ class Running:
     def start_what_has_room(self, now: float, room: Room) -> None:
         """Resume first, then start."""
         ready, slots = self._forest.ready, self._slots
+        self._forest.queue_again(self._forest.aside.overdue(now))
         ready.release_delayed(now)
         while (key := ready.pop_resuming(slots.has_room)) is not None:
             self._resume(key, now)
         while (found := ready.next(slots.has_room, slots.running_in)) is not None:
             job_id, key = found
-            startable = self._startable(key, now)
+            startable = self._startable(key, now) and not self._is_set_aside(key)
             if startable and self._is_held_back(key, room, now):
                 break
             ready.take(job_id)
             if startable and not self._is_throttled(key, now):
                 self._start(key, now)
+
+    def _is_set_aside(self, key: WorkerKey) -> bool:
+        """Whether it has to wait for something that its job's workers share; others go on."""
+        worker, aside = self._ledger.workers[key], self._forest.aside
+        if aside.lacks_context(worker):
+            if aside.wait_for_context(worker):
+                self._forest.commands.append(MakeContext(worker.job_id))
+            self._ledger.update_worker(key, reason=WAITS_FOR_CONTEXT)
+            return True
+        first = aside.ahead_of(worker)
+        if first is None:
+            return False
+        aside.wait_behind(worker)
+        self._ledger.update_worker(key, reason=waits_behind(first))
+        return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
         """Whether its agent's account is limited; then it is queued for later, and others go on."""
@@ -73,6 +89,7 @@ class Running:
         node.alive = False
         self._slots.process_gone()
         self.throttle.gone(worker.agent)
+        self._forest.queue_again(self._forest.aside.gone(worker))
         self._forest.ready.drop_resuming(worker.key)
         if node.has_slot:
             self._give_slot(worker, node)
@@ -82,6 +99,8 @@ class Running:
         node.alive = True
         self._slots.process_added()
         self.throttle.started(worker.agent)
+        # How far it is nobody knows: nobody waits for it.
+        self._forest.aside.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
             self._take_slot(worker, node)
         elif not node.open_children:
@@ -115,6 +134,7 @@ class Running:
         node.alive, node.stopping, node.verdict = True, False, None
         self._slots.process_added()
         self.throttle.started(worker.agent)
+        self._forest.aside.started(worker, now)
         self._take_slot(worker, node)
         self._ledger.begin_attempt(_attempt(worker, now))
         started = {"attempt": number, "agent": worker.agent}
@@ -141,6 +161,16 @@ class Running:
     def _give_slot(self, worker: Worker, node: Node) -> None:
         node.has_slot = False
         self._slots.release(worker.job_id)
+
+
+WAITS_FOR_CONTEXT = "waits for what all workers of its job are told to be put together"
+
+
+def waits_behind(first: Worker) -> str:
+    return (
+        f"waits until {first.id} has begun to answer: then what both are told is in the "
+        "provider's cache"
+    )
 
 
 def waits_for_account(agent: str, seconds: float) -> str:

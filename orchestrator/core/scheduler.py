@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.core.accounting import Accounting
+from orchestrator.core.aside import Prompting
 from orchestrator.core.commands import Command
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Refused
@@ -50,9 +51,10 @@ class Scheduler:
         max_workers: int,
         max_live_workers: int | None = None,
         backoff_seconds: float = 1.0,
+        prompting: Prompting | None = None,
     ) -> None:
         self.slots = Slots(max_workers=max_workers, max_live_workers=max_live_workers)
-        self.forest = Forest(self.slots)
+        self.forest = Forest(self.slots, prompting)
         self.ledger = self.forest.ledger
         self._running = Running(self.forest)
         self._endings = Endings(self.forest, backoff_seconds)
@@ -63,7 +65,7 @@ class Scheduler:
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """Its child jobs have ended, and it has not got its slot back yet."""
         node = self.forest.nodes.get(key)
-        return node is not None and node.alive and not node.has_slot and not node.open_children
+        return bool(node and node.alive and not node.has_slot and not node.open_children)
 
     def submit(
         self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker], now: float
@@ -93,8 +95,8 @@ class Scheduler:
         """A running worker asked for a child job and hit a limit; its first ones are told."""
         worker, node = self.ledger.workers[key], self.forest.nodes[key]
         node.refused_child_jobs += 1
-        number = node.refused_child_jobs
-        number += worker.result.refused_child_jobs if worker.result else 0
+        before = worker.result.refused_child_jobs if worker.result else 0
+        number = node.refused_child_jobs + before
         if number > MOST_REFUSALS_TOLD:
             return
         detail = error.message
@@ -111,6 +113,10 @@ class Scheduler:
             number=number,
         )
 
+    def context_prepared(self, job_id: str) -> None:
+        """What all workers of the job are told is there. Idempotent."""
+        self.forest.queue_again(self.forest.aside.prepared(job_id))
+
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
         """A running attempt has used so much; why it must stop, empty when it need not."""
         return self._accounting.used(key, attempt, usage, now)
@@ -122,8 +128,7 @@ class Scheduler:
         current = self.ledger.attempts.get(key)
         if current is None or current.number != attempt:
             return
-        worker = self.ledger.workers[key]
-        node = self.forest.nodes[key]
+        worker, node = self.ledger.workers[key], self.forest.nodes[key]
         self._running.process_gone(worker, node)
         verdict = judge(exit, evidence)
         ended = self.ledger.end_attempt(key, ended_at=now, exit=exit, reason=verdict.reason)

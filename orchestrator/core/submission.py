@@ -74,6 +74,8 @@ class ConfigRequest:
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     max_wall_seconds: float | None = None
+    context: str | None = None
+    context_files: tuple[str, ...] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

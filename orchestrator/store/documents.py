@@ -10,6 +10,7 @@ from orchestrator.core.model import (
     EndedBy,
     Exit,
     JobConfig,
+    PromptSize,
     Stray,
     TaskSpec,
     Usage,
@@ -22,6 +23,8 @@ Found = dict[str, Any]
 
 
 def read_config(found: Found) -> JobConfig:
+    if "context_files" in found:
+        found["context_files"] = tuple(found["context_files"])
     return JobConfig(**found)
 
 
@@ -44,6 +47,8 @@ def read_result(found: Found) -> WorkerResult:
     for name in ("usage", "usage_before"):
         if found.get(name) is not None:
             found[name] = Usage(**found[name])
+    if found.get("prompt") is not None:
+        found["prompt"] = PromptSize(**found["prompt"])
     return WorkerResult(**_with_strays(found))
 
 

@@ -31,13 +31,14 @@ def _node(node: Node) -> tuple[object, ...]:
 
 
 def startable(scheduler: Scheduler) -> set[WorkerKey]:
-    """Queued or delayed, and not cancelled meanwhile."""
-    ready, nodes = scheduler.forest.ready, scheduler.forest.nodes
+    """Queued, delayed or set aside, and not cancelled meanwhile."""
+    ready, nodes, aside = scheduler.forest.ready, scheduler.forest.nodes, scheduler.forest.aside
     queued = {key for queue in ready._queues.values() for key in queue}
     delayed = {each[2] for each in ready._delayed}
+    waiting = [*aside._unprepared.values(), *(each.behind for each in aside._ahead.values())]
     return {
         key
-        for key in queued | delayed
+        for key in queued | delayed | {key for keys in waiting for key in keys}
         if key in nodes and str(scheduler.ledger.workers[key].status) == "pending"
     }
 
@@ -50,6 +51,7 @@ def memory_of(scheduler: Scheduler) -> Mapping[str, Sized]:
         scheduler.ledger,
         scheduler.slots,
         scheduler.forest.ready,
+        scheduler.forest.aside,
         scheduler._endings,
         scheduler._running,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.core.commands import Command, Render, Start, Stop
+from orchestrator.core.commands import Command, MakeContext, Render, Start, Stop
 from orchestrator.core.events import EventKind
 from orchestrator.core.model import (
     Attempt,
@@ -50,6 +50,9 @@ class Story:
         #: While False, reports take for ever to write; ``to_render`` are those that are asked for.
         self.writes_reports = True
         self.to_render: list[str] = []
+        #: While False, shared contexts take for ever to make; those that are asked for.
+        self.makes_contexts = True
+        self.to_make: list[str] = []
         self.kept = Kept()
         self.scheduler = Scheduler(**self._limits)
         #: All commands so far, in order.
@@ -94,6 +97,11 @@ class Story:
         self.scheduler.rendered(job_id, self.now)
         self.turn()
 
+    def prepared(self, job_id: str) -> None:
+        self.to_make.remove(job_id)
+        self.scheduler.context_prepared(job_id)
+        self.turn()
+
     def retry(self, job: Job) -> int:
         if job.root_id not in self.scheduler.forest:
             self.scheduler.restore(self.kept.tree(job.root_id), self.now)
@@ -108,7 +116,7 @@ class Story:
     def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
         """Lose all but what was stored; the attempts whose end is not known are returned."""
         self.scheduler = Scheduler(**self._limits)
-        self.to_render = []
+        self.to_render, self.to_make = [], []
         unknown: list[Attempt] = []
         for root_id in self.kept.unfinished:
             unknown += self.scheduler.restore(self.kept.tree(root_id), self.now)
@@ -118,6 +126,9 @@ class Story:
 
     def turn(self) -> None:
         self._one_turn()
+        while self.makes_contexts and self.to_make:
+            self.scheduler.context_prepared(self.to_make.pop(0))
+            self._one_turn()
         while self.writes_reports and self.to_render:
             self.scheduler.rendered(self.to_render.pop(0), self.now)
             self._one_turn()
@@ -132,11 +143,12 @@ class Story:
         self.kept.save(change)
         self.commands += commands
         self.to_render += [each.job_id for each in commands if isinstance(each, Render)]
+        self.to_make += [each.job_id for each in commands if isinstance(each, MakeContext)]
         self.scheduler.forget_ended()
 
     def left_alone(self) -> None:
         """Everything exits with success when it holds a slot; time goes on; reports get written."""
-        self.writes_reports = True
+        self.writes_reports = self.makes_contexts = True
         self.turn()
         for _ in range(MOST_STEPS):
             if not self.kept.unfinished:

@@ -12,7 +12,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orchestrator.core.model import Evidence, Job, TaskSpec, WorkerKey
+from orchestrator.core.aside import Prompting
+from orchestrator.core.model import Evidence, Job, TaskSpec, Usage, WorkerKey
 from orchestrator.core.states import JOB_TRANSITIONS, WORKER_TRANSITIONS, JobStatus, WorkerStatus
 
 from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
@@ -56,8 +57,9 @@ class Stories(RuleBasedStateMachine):
     @initialize(workers=st.integers(1, 3), live=st.integers(1, 4))
     def begin(self, workers: int, live: int) -> None:
         self.max_live = live
-        self.story = Story(max_workers=workers, max_live_workers=live)
-        self.story.writes_reports = False
+        prompting = Prompting(reads={"one", "two"}.__contains__, caches={"one"}.__contains__)
+        self.story = Story(max_workers=workers, max_live_workers=live, prompting=prompting)
+        self.story.writes_reports = self.story.makes_contexts = False
         self.server_workers = workers
         self.grown_from = (0, 0)
         self.moved: list[tuple[object, object]] = []
@@ -140,6 +142,19 @@ class Stories(RuleBasedStateMachine):
     @rule(data=st.data())
     def reports_are_written(self, data: st.DataObject) -> None:
         self.story.rendered(data.draw(st.sampled_from(self.story.to_render)))
+
+    @precondition(lambda self: self.story.to_make)
+    @rule(data=st.data())
+    def a_shared_context_is_made(self, data: st.DataObject) -> None:
+        self.story.prepared(data.draw(st.sampled_from(self.story.to_make)))
+
+    @precondition(lambda self: self._asking())
+    @rule(data=st.data())
+    def a_worker_tells_what_it_has_used(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self._asking()))
+        attempt = self.story.worker(key).attempt
+        self.story.scheduler.used(key, attempt, Usage(output_tokens=1), self.story.now)
+        self.story.turn()
 
     @precondition(lambda self: self._retryable())
     @rule(data=st.data())

@@ -1,0 +1,122 @@
+"""Workers that do not start yet although there is room: what they are to read is not there yet, or
+the first of them has to be heard of, so that the others find what they share in the cache of the
+model's provider. Pure.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from orchestrator.core.model import Worker, WorkerKey
+
+#: Seconds after which the others start although nothing was heard of the first.
+AHEAD_SECONDS = 20.0
+
+
+def _none(agent: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompting:
+    """What is known of agents, by their names."""
+
+    #: It reads a prompt, which begins with what all workers of its job are told.
+    reads: Callable[[str], bool] = _none
+    #: Its provider keeps the beginning of prompts, and charges less for it the second time.
+    caches: Callable[[str], bool] = _none
+    ahead_seconds: float = AHEAD_SECONDS
+
+
+@dataclass(slots=True)
+class _Group:
+    """The workers of a job that have the same agent."""
+
+    first: Worker
+    until: float
+    behind: list[WorkerKey] = field(default_factory=list)
+
+
+class Aside:
+    def __init__(self, prompting: Prompting) -> None:
+        self._prompting = prompting
+        #: Jobs whose shared context is there.
+        self._prepared: set[str] = set()
+        #: By job: who waits for its shared context.
+        self._unprepared: dict[str, list[WorkerKey]] = {}
+        #: By (job, agent): while the first of them is ahead.
+        self._ahead: dict[tuple[str, str], _Group] = {}
+        #: (job, agent) of those whose beginning is in the cache, as far as one can know.
+        self._heard: set[tuple[str, str]] = set()
+
+    # -- the shared context ---------------------------------------------------------------------
+
+    def lacks_context(self, worker: Worker) -> bool:
+        return self._prompting.reads(worker.agent) and worker.job_id not in self._prepared
+
+    def wait_for_context(self, worker: Worker) -> bool:
+        """Whether it is the first: then the context must be asked for."""
+        is_first = worker.job_id not in self._unprepared
+        self._unprepared.setdefault(worker.job_id, []).append(worker.key)
+        return is_first
+
+    def prepared(self, job_id: str) -> list[WorkerKey]:
+        """The job's shared context is there; who has waited for it."""
+        if job_id not in self._unprepared:  # it has ended meanwhile
+            return []
+        self._prepared.add(job_id)
+        return self._unprepared.pop(job_id)
+
+    # -- the first goes ahead -------------------------------------------------------------------
+
+    def ahead_of(self, worker: Worker) -> Worker | None:
+        """The one that has to be heard of before this one starts."""
+        group = self._ahead.get((worker.job_id, worker.agent))
+        return group.first if group else None
+
+    def wait_behind(self, worker: Worker) -> None:
+        self._ahead[worker.job_id, worker.agent].behind.append(worker.key)
+
+    def started(self, worker: Worker, now: float) -> None:
+        group = worker.job_id, worker.agent
+        if self._prompting.caches(worker.agent) and not {group} & {*self._ahead, *self._heard}:
+            self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
+
+    def heard(self, worker: Worker) -> list[WorkerKey]:
+        """The worker has had an answer of its model; who may start now."""
+        group = worker.job_id, worker.agent
+        if not self._prompting.caches(worker.agent):
+            return []
+        self._heard.add(group)
+        return self._pass(group)
+
+    def gone(self, worker: Worker) -> list[WorkerKey]:
+        """The worker's process has ended; who may start now: one of them is the first then."""
+        group = self._ahead.get((worker.job_id, worker.agent))
+        if group is None or group.first.key != worker.key:
+            return []
+        return self._pass((worker.job_id, worker.agent))
+
+    def overdue(self, now: float) -> list[WorkerKey]:
+        """Those who have waited for long enough."""
+        late = [each for each, group in self._ahead.items() if group.until <= now]
+        self._heard.update(late)
+        return [key for each in late for key in self._pass(each)]
+
+    @property
+    def next_time(self) -> float | None:
+        """When somebody has waited for long enough."""
+        waited_for = (group.until for group in self._ahead.values() if group.behind)
+        return min(waited_for, default=None)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        gone = set(job_ids)
+        self._prepared -= gone
+        self._heard = {each for each in self._heard if each[0] not in gone}
+        for group in [each for each in self._ahead if each[0] in gone]:
+            del self._ahead[group]
+        for job_id in gone:
+            self._unprepared.pop(job_id, None)
+
+    def _pass(self, group: tuple[str, str]) -> list[WorkerKey]:
+        ended = self._ahead.pop(group, None)
+        return ended.behind if ended else []
