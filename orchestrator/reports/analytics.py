@@ -24,9 +24,15 @@ seconds, memory is bytes, and null means "not known", never zero.
     refused child job was asked for in vain because a limit was hit.
 ``containment``
     How the workers' processes were held together: every mode that one of the attempts had.
-``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``
+``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``,
+``cache_read_tokens``, ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``,
+``prompt_bytes_left_out``
     ``{"value", "known", "unknown"}``: the sum over the workers that were started and know it, and
-    how many know it and do not. With ``unknown`` above zero the sum is partial.
+    how many know it and do not. With ``unknown`` above zero the sum is partial. Input tokens do
+    not count those that a provider read from its cache: ``cache_read_tokens`` are what was saved,
+    as the agents tell it. Prompts, in bytes: all; the beginnings that an earlier worker of the job
+    and agent had been given already, which a provider may have kept; and results of other tasks
+    that were named by their paths and not repeated.
 ``peak_memory_bytes``, ``peak_memory_worker``
     The highest peak of one worker, and whose it was.
 ``workers_by_status``, ``jobs_by_status``
@@ -121,6 +127,11 @@ class Analytics:
     output_tokens: Total
     cost_usd: Total
     steps: Total
+    cache_read_tokens: Total
+    cache_write_tokens: Total
+    prompt_bytes: Total
+    prompt_bytes_shared: Total
+    prompt_bytes_left_out: Total
     peak_memory_bytes: int | None
     peak_memory_worker: str | None
     workers_by_status: Mapping[WorkerStatus, int]
@@ -174,6 +185,11 @@ def analytics_of(family: Family, job: Job) -> Analytics:
         output_tokens=_total(each.output_tokens for each in started),
         cost_usd=_total(each.cost_usd for each in started),
         steps=_total(each.steps for each in started),
+        cache_read_tokens=_total(each.cache_read_tokens for each in started),
+        cache_write_tokens=_total(each.cache_write_tokens for each in started),
+        prompt_bytes=_total(each.prompt_bytes for each in started),
+        prompt_bytes_shared=_total(each.prompt_bytes_shared for each in started),
+        prompt_bytes_left_out=_total(each.prompt_bytes_left_out for each in started),
         peak_memory_bytes=largest.peak_memory_bytes if largest else None,
         peak_memory_worker=largest.worker_id if largest and largest.peak_memory_bytes else None,
         workers_by_status=_worker_counts(workers),

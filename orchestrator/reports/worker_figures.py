@@ -34,7 +34,14 @@ class WorkerFigures:
     steps: int | None
     input_tokens: int | None
     output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
     cost_usd: float | None
+    #: What its latest attempt was given to read; of that, what an earlier worker of its job and
+    #: agent had been given already; and, of the results of other tasks, what the prompt only names.
+    prompt_bytes: int | None
+    prompt_bytes_shared: int | None
+    prompt_bytes_left_out: int | None
     strays: int
     refused_child_jobs: int
     child_job_ids: tuple[str, ...]
@@ -44,6 +51,7 @@ class WorkerFigures:
 def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
     attempts = max(worker.attempt, len(family.attempts(worker)))
     usage = worker.result.usage if worker.result else Usage()
+    prompt = worker.result.prompt if worker.result else None
     exits = [attempt.exit for attempt in family.attempts(worker) if attempt.exit]
     return WorkerFigures(
         worker_id=worker.id,
@@ -64,12 +72,29 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         steps=usage.steps,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
         cost_usd=usage.cost_usd,
+        prompt_bytes=prompt.whole if prompt else None,
+        prompt_bytes_shared=_shared(family, worker) if prompt else None,
+        prompt_bytes_left_out=prompt.left_out if prompt else None,
         strays=_strays(worker, exits),
         refused_child_jobs=worker.result.refused_child_jobs if worker.result else 0,
         child_job_ids=tuple(job.id for job in family.child_jobs(worker)),
         files_created=worker.result.files_created if worker.result else (),
     )
+
+
+def _shared(family: Family, worker: Worker) -> int:
+    """Zero for the first worker of its job and agent that was given them: they were new then."""
+    given = [
+        (_first_start(family, each) or 0.0, each.index, each.result.prompt.shared)
+        for each in family.workers(worker.job_id)
+        if each.agent == worker.agent and each.result and each.result.prompt
+    ]
+    _, first, _ = min(given)
+    own = next(shared for _, index, shared in given if index == worker.index)
+    return 0 if first == worker.index else own
 
 
 def _first_start(family: Family, worker: Worker) -> float | None:
