@@ -2,11 +2,11 @@
 
 import json
 import os
-from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
+from orchestrator.agents.prompts.limits import limits
+from orchestrator.agents.prompts.recipe import Recipe, shared_text
+from orchestrator.agents.prompts.templates import template
 from orchestrator.core.ports import Assignment
 from orchestrator.security.paths import read_regular
 
@@ -46,14 +46,17 @@ def output_document(directory: Path) -> str:
 
 
 def prompt_document(assignment: Assignment) -> str:
-    """The task in words, for agents that read a prompt."""
-    source = resources.files(__package__).joinpath("prompt.md.j2").read_text(encoding="utf-8")
-    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(
-        source
-    )
-    return template.render(
+    """The task in words, for agents that read a prompt: what all workers of the job are told, then
+    what is this one's own."""
+    job = assignment.job
+    shared = assignment.shared or shared_text(Recipe.of(job, job))
+    own = template("worker").render(
         task=assignment.task,
-        job=assignment.job,
+        job=job,
+        worker=assignment.worker,
         findings=assignment.findings,
         previous_failure=assignment.previous_failure,
+        role=assignment.role,
+        limits=limits(assignment),
     )
+    return shared + own

@@ -57,6 +57,10 @@ class DrivenAgent:
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int = 512 * 1024 * 1024
+    #: It is given a prompt, which begins with what all workers of its job are told.
+    reads_prompt: bool = True
+    #: Its provider charges less for a beginning that it has read before.
+    caches_prompts: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
     #: What stands in its way, and how to mend that; empty when nothing does.
     hindrance: Callable[[], str] = lambda: ""

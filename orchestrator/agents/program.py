@@ -24,6 +24,10 @@ class ProgramAgent:
     env: Mapping[str, str] = field(default_factory=dict)
     #: What it prints is its output when it leaves no ``output.md``.
     output_from_log: bool = True
+    #: It is given a prompt, which begins with what all workers of its job are told.
+    reads_prompt: bool = True
+    #: Its provider charges less for a beginning that it has read before.
+    caches_prompts: bool = False
     #: What one worker is expected to need.
     memory_bytes: int = 512 * 1024 * 1024
 
@@ -36,11 +40,13 @@ class ProgramAgent:
             )
 
     def command(self, assignment: Assignment) -> Command:
-        files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
+        files = {"task.json": task_document(assignment)}
+        if self.reads_prompt:
+            files["prompt.md"] = prompt_document(assignment)
         return Command(
             argv=self.argv,
             files=files,
-            stdin="prompt.md",
+            stdin="prompt.md" if self.reads_prompt else None,
             pass_env=self.pass_env,
             env=self.env,
         )

@@ -72,6 +72,14 @@ class AgentRegistry:
         """What a worker of the agent is expected to need; an agent in code need not say it."""
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
+    def reads_prompt(self, name: str) -> bool:
+        """Whether it is given a prompt, which begins with what all workers of its job are told."""
+        return bool(getattr(self._agents.get(name), "reads_prompt", False))
+
+    def caches_prompts(self, name: str) -> bool:
+        """Whether its provider charges less for a beginning that it has read before."""
+        return bool(getattr(self._agents.get(name), "caches_prompts", False))
+
 
 def survey_agent(home: str) -> ProgramAgent:
     """The embedded agent for machines without an AI agent: it maps the host project.
@@ -83,6 +91,7 @@ def survey_agent(home: str) -> ProgramAgent:
         argv=survey.command(sys.executable),
         env={"PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1"},
         description="maps the host project; builds nothing",
+        reads_prompt=False,
         memory_bytes=64 * MIB,
     )
 

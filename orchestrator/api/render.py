@@ -143,6 +143,8 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
         merge_strategy=config.merge_strategy,
         git=config.git,
         planner=config.planner,
+        context=config.context,
+        context_files=list(config.context_files),
         labels=dict(config.labels),
     )
 

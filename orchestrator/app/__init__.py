@@ -1,7 +1,7 @@
 """The composition root: the only place that names concrete classes."""
 
 from orchestrator.app.agents import agents_here, availability
-from orchestrator.app.assembly import build, plan, remove
+from orchestrator.app.assembly import build, plan, remove, role_text, roles
 from orchestrator.app.from_settings import containment_in_force, own_secrets
 from orchestrator.app.job_manager import JobManager
 
@@ -14,4 +14,6 @@ __all__ = [
     "own_secrets",
     "plan",
     "remove",
+    "role_text",
+    "roles",
 ]

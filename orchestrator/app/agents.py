@@ -75,6 +75,7 @@ def _driven(
         argv=argv_of(command) if each.program else (),
         pass_env=each.pass_env,
         env=each.env,
+        caches_prompts=each.caches_prompts,
         memory_bytes=each.memory_bytes,
         model=partial(_model, each, environ),
         more=_more(each, environ),
@@ -93,6 +94,7 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
         description=user.description or agent.description,
         pass_env=(*agent.pass_env, *passed),
         env={**agent.env, **given},
+        caches_prompts=user.caches_prompts or agent.caches_prompts,
         memory_bytes=agent.memory_bytes if user.memory_bytes is None else user.memory_bytes,
     )
 
@@ -125,6 +127,7 @@ def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
             pass_env=passed,
             env=given,
             output_from_log=user.output is AgentOutput.LOG,
+            caches_prompts=user.caches_prompts,
             memory_bytes=memory_bytes,
         )
     return DrivenAgent(
@@ -137,6 +140,7 @@ def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
         policy=user.policy or "",
         pass_env=passed,
         env=given,
+        caches_prompts=user.caches_prompts,
         memory_bytes=memory_bytes,
         more={
             "reader": user.reader,

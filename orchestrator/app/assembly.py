@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import __version__
+from orchestrator.agents.prompts.contexts import JobContexts
+from orchestrator.agents.role_prompts import Role, RolePrompts
 from orchestrator.agents.survey import intent
 from orchestrator.app.agents import registry
 from orchestrator.app.from_settings import (
@@ -21,10 +23,13 @@ from orchestrator.app.from_settings import (
 from orchestrator.app.job_manager import DATABASE_NAME, JobManager
 from orchestrator.config import Settings, load
 from orchestrator.config.settings import OnShutdown
+from orchestrator.core.aside import Prompting
 from orchestrator.core.model import Job, TaskSpec
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.access import Access
+from orchestrator.engine.assigning import Assigning
+from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
 from orchestrator.engine.housekeeping import Housekeeping
@@ -53,6 +58,20 @@ def plan(folder: Path, request: str, agent: str) -> Sequence[TaskSpec]:
     agents = registry(folder, settings)
     tasks = RulesPlanner().plan(request)
     return [replace(task, agents=(agents.resolve(agent, task),)) for task in tasks]
+
+
+def roles(folder: Path) -> Sequence[Role]:
+    """The roles that tasks may have, by name."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    return RolePrompts(settings.workers.roles_dir).roles()
+
+
+def role_text(folder: Path, name: str) -> str:
+    """What an agent in a role is told. Raise UnknownRole."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    found = RolePrompts(settings.workers.roles_dir)
+    found.check(name)
+    return found.text(name)
 
 
 def notice(tree: Tree) -> str:
@@ -89,20 +108,28 @@ def build(folder: Path, settings: Settings) -> JobManager:
     url = settings.store.url.get_secret_value() if settings.store.url else None
     store = SqlStore(url or sqlite_url(workspace.root / DATABASE_NAME))
     agents = registry(folder, settings)
+    role_prompts = RolePrompts(settings.workers.roles_dir)
     scheduler = Scheduler(
         max_workers=settings.workers.max_workers,
         max_live_workers=live_workers(settings),
         backoff_seconds=settings.workers.retry_backoff_seconds,
+        prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
     )
-    dispatch = Dispatch(agents, workspace, surroundings(folder, settings), masked)
+    around = surroundings(folder, settings)
+    dispatch = Dispatch(agents, workspace, around, masked)
+    submitting = Submitting(agents, role_prompts, *limits(settings))
     reporter = Reports(template_dir=settings.reports.template_dir)
     reporting = Reporting(store, reporter, workspace, notice)
     publisher, launcher = Publisher(), LocalLauncher(containment(folder, settings))
-    flights = Flights(scheduler, launcher, dispatch, workspace)
+    shared = JobContexts(workspace.job_directory)
+    contexts = Contexts(shared, agents.reads_prompt, launcher, workspace, around)
+    assigning = Assigning(workspace, contexts, role_prompts, submitting.left_for)
+    flights = Flights(scheduler, launcher, dispatch, workspace, assigning, contexts)
     supervisor = Supervisor(
         scheduler=scheduler,
         store=store,
         flights=flights,
+        contexts=contexts,
         reporting=reporting,
         publisher=publisher,
         resources=resources(settings, agents, workspace),
@@ -114,7 +141,7 @@ def build(folder: Path, settings: Settings) -> JobManager:
         workspace=workspace,
         publisher=publisher,
         planner=RulesPlanner(),
-        submitting=Submitting(agents, *limits(settings)),
+        submitting=submitting,
         access=Access(store, api_keys(settings)),
         new_job_id=lambda: secrets.token_hex(4),
         version=__version__,

@@ -33,6 +33,7 @@ COMMANDS = {
     "mcp": "mcp",
     "init": "init",
     "plan": "plan",
+    "roles": "roles",
     "config": "configuration",
     "agents": "agents",
     "keys": "keys",

@@ -71,5 +71,7 @@ class UserAgent(Section):
     """In place of a command: package.module:Class of an agent in Python."""
     description: Text = ""
     """One line on what it is for."""
+    caches_prompts: bool = False
+    """Its provider charges less for what a prompt has in common with an earlier one."""
     memory_bytes: int | None = Field(default=None, ge=0)
     """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""

@@ -87,6 +87,7 @@ def _directories(settings: Settings) -> Iterator[Conflict]:
     directories: dict[tuple[str, str], Path | None] = {
         ("orchestrator", "project_root"): settings.orchestrator.project_root,
         ("reports", "template_dir"): settings.reports.template_dir,
+        ("workers", "roles_dir"): settings.workers.roles_dir,
     }
     for path, directory in directories.items():
         if directory is not None and not os.path.isdir(directory):

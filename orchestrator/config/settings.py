@@ -148,6 +148,8 @@ class Workers(Section):
     """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
     stall_seconds: float = Field(default=600, ge=0)
     """Seconds of silence after which an AI agent is taken for hung (10 min); 0: never."""
+    roles_dir: PathText | None = None
+    """A directory of roles (NAME.md) that replace and add to the built-in ones; null: none."""
     grace_seconds: float = Field(default=5, ge=0, le=600)
     """Seconds between asking a worker to stop and killing it."""
     retry_backoff_seconds: float = Field(default=2, ge=0, le=86400)

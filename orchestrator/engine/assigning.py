@@ -1,37 +1,62 @@
 """What a worker is told when it starts."""
 
+from collections.abc import Callable, Mapping
+
 from orchestrator.core.model import TaskSpec, Worker
-from orchestrator.core.ports import Assignment, Finding, Workspace
+from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine.contexts import Contexts
+
+#: Of the results of other tasks, all together, in bytes of a prompt.
+FINDINGS_BYTES = 16 * 1024
+#: Of the output of the attempt before.
+FAILURE_CHARACTERS = 2000
+
+#: What a worker may still start and use at a time.
+Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
 
-def assignment_for(scheduler: Scheduler, worker: Worker, workspace: Workspace) -> Assignment:
-    """Its task, with what the tasks it depends on came back with."""
-    task = scheduler.forest.task_of(worker)
-    return Assignment(
-        job=scheduler.forest.job_of(worker),
-        worker=worker,
-        task=task,
-        findings=_findings(scheduler, worker, task, workspace),
-        previous_failure=_previous_failure(worker),
-    )
+class Assigning:
+    def __init__(self, workspace: Workspace, contexts: Contexts, roles: Roles, left: Left) -> None:
+        self._workspace = workspace
+        self._contexts = contexts
+        self._roles = roles
+        self._left = left
 
-
-def _findings(
-    scheduler: Scheduler, worker: Worker, task: TaskSpec, workspace: Workspace
-) -> dict[str, Finding]:
-    plan, workers = scheduler.forest.plans[worker.job_id], scheduler.ledger.workers
-    found: dict[str, Finding] = {}
-    for needed in task.depends_on:
-        candidates = [workers[key] for key in plan.workers_of(needed)]
-        best = next(each for each in candidates if each.status.succeeded)
-        found[needed] = Finding(
-            worker_id=best.id,
-            directory=workspace.worker_directory(best),
-            output=best.result.output if best.result else "",
-            files_created=best.result.files_created if best.result else (),
+    def assignment_for(self, scheduler: Scheduler, worker: Worker, now: float) -> Assignment:
+        """Its task, with all it is to know. Raise OSError."""
+        task, job = scheduler.forest.task_of(worker), scheduler.forest.job_of(worker)
+        root = scheduler.ledger.jobs[job.root_id]
+        shared = self._contexts.read(job, root, worker.agent)
+        return Assignment(
+            job=job,
+            worker=worker,
+            task=task,
+            findings=self._findings(scheduler, worker, task),
+            previous_failure=_previous_failure(worker),
+            shared=shared,
+            role=self._roles.text(task.role) if shared and task.role else "",
+            left=self._left(scheduler, worker, now) if shared else {},
         )
-    return found
+
+    def _findings(self, scheduler: Scheduler, worker: Worker, task: TaskSpec) -> dict[str, Finding]:
+        plan, workers = scheduler.forest.plans[worker.job_id], scheduler.ledger.workers
+        found: dict[str, Finding] = {}
+        for needed in task.depends_on:
+            candidates = [workers[key] for key in plan.workers_of(needed)]
+            best = next(each for each in candidates if each.status.succeeded)
+            found[needed] = self._finding(best, FINDINGS_BYTES // len(task.depends_on))
+        return found
+
+    def _finding(self, worker: Worker, room: int) -> Finding:
+        output = worker.result.output if worker.result else ""
+        return Finding(
+            worker_id=worker.id,
+            directory=self._workspace.worker_directory(worker),
+            output=output,
+            files_created=worker.result.files_created if worker.result else (),
+            summary=output.encode("utf-8", "replace")[:room].decode("utf-8", "ignore"),
+        )
 
 
 def _previous_failure(worker: Worker) -> str:
@@ -39,4 +64,5 @@ def _previous_failure(worker: Worker) -> str:
         return ""
     code, signal = worker.result.exit_code, worker.result.signal
     how = f"killed by signal {signal}" if signal else f"exit code {code}"
-    return f"It ended with {how}. The end of its output:\n\n{worker.result.output[-2000:]}"
+    end = worker.result.output[-FAILURE_CHARACTERS:]
+    return f"It ended with {how}. The end of its output:\n\n{end}"

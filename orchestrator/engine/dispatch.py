@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.core.launching import Launch
-from orchestrator.core.model import EndedBy, Evidence, Exit, TaskSpec, Worker
+from orchestrator.core.model import EndedBy, Evidence, Exit, PromptSize, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Command, Workspace
 from orchestrator.security.environment import secrets_in, worker_environment
 
@@ -43,11 +43,15 @@ class InFlight:
     before: Mapping[str, tuple[int, int]]
     #: What must not come back in its output: its key, and whatever else it was given.
     secrets: tuple[str, ...] = field(repr=False)
+    prompt: PromptSize | None = None
 
 
 def attempt_id(worker: Worker) -> str:
     return f"{worker.root_id}/{worker.id}/{worker.attempt}"
 
+
+#: What an agent that reads a prompt is given.
+PROMPT = "prompt.md"
 
 #: Takes secrets out of a text, in whatever encoding they are.
 Mask = Callable[[Sequence[str], str], str]
@@ -98,7 +102,7 @@ class Dispatch:
             lease_seconds=self._around.lease_seconds,
             secrets=(*self._around.secrets, *secrets_in(environment)),
         )
-        return launch, InFlight(worker, before, launch.secrets)
+        return launch, InFlight(worker, before, launch.secrets, _size(command, assignment))
 
     def found(self, worker: Worker, task: TaskSpec) -> InFlight:
         """For an attempt that was started by a server before this one.
@@ -121,6 +125,7 @@ class Dispatch:
         printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
         control = Path(self._workspace.control(worker, worker.attempt))
         evidence = self._agents.get(worker.agent).evidence(directory, printed, exit, control)
+        evidence = replace(evidence, prompt=flight.prompt) if flight.prompt else evidence
         after = self._workspace.snapshot(worker)
         if after or flight.before:
             changed = after != flight.before
@@ -182,6 +187,22 @@ def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str
 def _clean_name(name: str, flight: InFlight) -> str:
     # As they are written is enough: nobody encodes a key to name a file.
     return "***" if any(secret in name for secret in flight.secrets) else name
+
+
+def _size(command: Command, assignment: Assignment) -> PromptSize | None:
+    if not assignment.shared or PROMPT not in command.files:
+        return None
+    prompt, shared = command.files[PROMPT], assignment.shared
+    found = assignment.findings.values()
+    return PromptSize(
+        whole=_bytes(prompt),
+        shared=_bytes(shared) if prompt.startswith(shared) else 0,
+        left_out=sum(_bytes(each.output) - _bytes(each.summary) for each in found),
+    )
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
 
 
 def _files(command: Command, assignment: Assignment) -> dict[str, str]:

@@ -5,13 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.commands import SetWaiting, Start, Stop
+from orchestrator.core.commands import MakeContext, SetWaiting, Start, Stop
 from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Attempt, EndedBy, Evidence, Exit, Worker, WorkerKey
 from orchestrator.core.ports import Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.shortage import NO_ROOM, is_shortage
-from orchestrator.engine.assigning import assignment_for
+from orchestrator.engine import clock
+from orchestrator.engine.assigning import Assigning
+from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
 
 logger = logging.getLogger(__name__)
@@ -46,9 +48,17 @@ class Flights:
     """Commands come from the supervisor's thread, events from the launcher's."""
 
     def __init__(
-        self, scheduler: Scheduler, launcher: Launcher, dispatch: Dispatch, workspace: Workspace
+        self,
+        scheduler: Scheduler,
+        launcher: Launcher,
+        dispatch: Dispatch,
+        workspace: Workspace,
+        assigning: Assigning,
+        contexts: Contexts,
     ) -> None:
         self._scheduler = scheduler
+        self._assigning = assigning
+        self._contexts = contexts
         self._launcher = launcher
         self._dispatch = dispatch
         self._workspace = workspace
@@ -60,7 +70,7 @@ class Flights:
         """Prepare and launch; what cannot be started has ended."""
         worker = self._scheduler.ledger.workers[command.key]
         try:
-            assignment = assignment_for(self._scheduler, worker, self._workspace)
+            assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
             launch, flight = self._dispatch.prepare(assignment, token)
         except Exception as error:
             logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
@@ -83,6 +93,11 @@ class Flights:
             self._workspace.link_recursive(worker)
         except OSError:
             logger.warning("no _recursive link", extra={"worker": worker.id}, exc_info=True)
+
+    def make_context(self, command: MakeContext) -> None:
+        """Have what all workers of a job are told made; ``contexts.on_prepared`` follows."""
+        job = self._scheduler.ledger.jobs[command.job_id]
+        self._contexts.ask(job, self._scheduler.ledger.jobs[job.root_id])
 
     def adopt(self, worker: Worker) -> None:
         """Expect the end of an attempt that was started by a server before this one."""
@@ -111,6 +126,8 @@ class Flights:
         """Nothing follows from it: a start was recorded before it was attempted."""
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
+        if self._contexts.ended(attempt_id, exit):
+            return
         flight = self._under_way.pop(attempt_id, None)
         if flight is not None:
             failpoints.reached("attempt: its end is known")

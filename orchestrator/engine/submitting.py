@@ -7,7 +7,7 @@ from orchestrator.core import admission, allowance, dag
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
 from orchestrator.core.forest import TreeSize
 from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerKey
-from orchestrator.core.ports import Agents
+from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
@@ -31,9 +31,14 @@ class Asked:
 
 class Submitting:
     def __init__(
-        self, agents: Agents, defaults: admission.Defaults, ceilings: allowance.Ceilings
+        self,
+        agents: Agents,
+        roles: Roles,
+        defaults: admission.Defaults,
+        ceilings: allowance.Ceilings,
     ) -> None:
         self._agents = agents
+        self._roles = roles
         self._defaults = defaults
         self._ceilings = ceilings
 
@@ -117,6 +122,10 @@ class Submitting:
             now=now,
         )
 
+    def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
+        """What a worker may still start and use."""
+        return self._left_for(_ancestry(scheduler, worker.key, now))
+
     def _left_for(self, line: allowance.Ancestry) -> dict[str, object]:
         return allowance.what_is_left(line, self._ceilings)
 
@@ -142,6 +151,8 @@ class Submitting:
         names = [self._agents.resolve(name, task) for name in task.agents or (job.config.agent,)]
         for name in names:
             self._agents.get(name).check(task)
+        if task.role:
+            self._roles.check(task.role)
         return names
 
 

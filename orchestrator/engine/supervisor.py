@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.commands import Command, Render, SetWaiting, Start, Stop
+from orchestrator.core.commands import Command, MakeContext, Render, SetWaiting, Start, Stop
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.forest import TreeSize
 from orchestrator.core.model import Job, WorkerKey
@@ -17,6 +17,7 @@ from orchestrator.core.ports import Change, Store
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.engine import clock
+from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.flights import Ended, Flights
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.reporting import Reporting
@@ -45,11 +46,18 @@ class Rendered:
     job_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What all workers of a job are told is there."""
+
+    job_id: str
+
+
 class _End:
     """Ends the loop."""
 
 
-Item = Call | Ended | Rendered | _End
+Item = Call | Ended | Rendered | Prepared | _End
 
 
 class Supervisor:
@@ -61,6 +69,7 @@ class Supervisor:
         scheduler: Scheduler,
         store: Store,
         flights: Flights,
+        contexts: Contexts,
         reporting: Reporting,
         publisher: Publisher,
         resources: Resources,
@@ -75,6 +84,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         flights.on_end = self._queue.put
+        contexts.on_prepared = lambda job_id: self._queue.put(Prepared(job_id))
         reporting.on_rendered = lambda job_id: self._queue.put(Rendered(job_id))
 
     def start(self) -> None:
@@ -192,6 +202,8 @@ class Supervisor:
                 self._scheduler.exited(item.key, item.attempt, item.exit, item.evidence, now)
             case Rendered():
                 self._scheduler.rendered(item.job_id, now)
+            case Prepared():
+                self._scheduler.context_prepared(item.job_id)
             case Call():
                 return self._carry_out(item, now)
         return lambda: None
@@ -251,6 +263,8 @@ class Supervisor:
                 self._flights.start(command, tokens[command.key])
             case Stop():
                 self._flights.stop(command)
+            case MakeContext():
+                self._flights.make_context(command)
             case SetWaiting():
                 self._flights.set_waiting(command)
             case Render():

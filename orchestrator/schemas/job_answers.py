@@ -118,6 +118,8 @@ class ConfigAnswer(Answer):
     merge_strategy: str
     git: str
     planner: str
+    context: str
+    context_files: list[str]
     labels: dict[str, str]
 
 

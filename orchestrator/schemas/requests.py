@@ -55,6 +55,10 @@ def not_yet(value: object) -> object:
 
 #: Accepted by name, refused by value: it comes with a later release.
 NotYet = Annotated[tuple[Any, ...], BeforeValidator(not_yet, json_schema_input_type=list[Any])]
+PathNames = Annotated[
+    tuple[Annotated[Text, Field(min_length=1, max_length=4096)], ...],
+    Field(strict=False, max_length=100),
+]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, max_length=MOST_ITEMS)]
 
 
@@ -95,6 +99,10 @@ class ConfigBody(Wire):
     """Cost of agents in US dollars, all workers together."""
     max_wall_seconds: Seconds | None = None
     """Seconds the job may take from start to end."""
+    context: Text | None = None
+    """What every worker of the job is told, beside the request; not inherited by child jobs."""
+    context_files: PathNames | None = None
+    """Files of the project, or of this job's workspace, that every worker is given to read."""
     labels: Annotated[dict[LabelName, LabelValue], Field(max_length=64)] = Field(
         default_factory=dict
     )
@@ -126,7 +134,7 @@ class TaskRequest(Wire):
     retries: CountOrZero | None = None
     """How often to try again after a failure."""
     role: Text | None = None
-    """The role prompt."""
+    """What part the agent plays: a built-in role or one of workers.roles_dir."""
     model: Text | None = None
     """The agent's model."""
     files: Texts = ()

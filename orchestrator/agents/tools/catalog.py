@@ -33,6 +33,8 @@ class Known:
     env: Mapping[str, str] = field(default_factory=dict)
     #: What one worker is expected to need.
     memory_bytes: int = 512 * MIB
+    #: Its provider charges less for a beginning of a prompt that it has read before.
+    caches_prompts: bool = False
     #: Commands that mend what is missing.
     install: str = ""
     login: str = ""
@@ -46,6 +48,7 @@ class Known:
 
 CLAUDE = Known(
     name="claude",
+    caches_prompts=True,
     description="Claude Code",
     program="claude",
     pass_env=(
@@ -90,6 +93,7 @@ CLAUDE = Known(
 
 CODEX = Known(
     name="codex",
+    caches_prompts=True,
     description="OpenAI Codex",
     program="codex",
     pass_env=(*_OPENAI, "CODEX_API_KEY", "CODEX_HOME", "AZURE_*"),
@@ -102,6 +106,7 @@ CODEX = Known(
 
 GEMINI = Known(
     name="gemini",
+    caches_prompts=True,
     description="Gemini CLI",
     program="gemini",
     pass_env=(*_GOOGLE, "GEMINI_CLI_HOME"),
@@ -162,6 +167,7 @@ AIDER = Known(
 
 ANTHROPIC = Known(
     name="anthropic",
+    caches_prompts=True,
     description="Anthropic's Messages API, with tools of our own",
     pass_env=_ANTHROPIC,
     credentials=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.agents.registry import AgentRegistry, built_in
+from orchestrator.agents.role_prompts import RolePrompts
 from orchestrator.core import admission, allowance
 from orchestrator.core.commands import Start
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
@@ -22,7 +23,9 @@ class Desk:
     def __init__(self, **ceilings: int) -> None:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in("/nowhere"))
-        self._submitting = Submitting(agents, admission.Defaults(), allowance.Ceilings(**ceilings))
+        self._submitting = Submitting(
+            agents, RolePrompts(), admission.Defaults(), allowance.Ceilings(**ceilings)
+        )
         self._number = 0
 
     def submit(

@@ -1,0 +1,28 @@
+"""Make what all workers of a job are told: ``python -m orchestrator.agents.prompts job_<id>.md``.
+
+The recipe is on standard input; the text goes into the current directory, unless it is there.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from orchestrator.agents.prompts.given_files import given_files
+from orchestrator.agents.prompts.project import project_digest
+from orchestrator.agents.prompts.recipe import Recipe, shared_text, write_once
+from orchestrator.agents.survey.assignment import read_surroundings
+
+
+def main() -> int:
+    recipe = Recipe.from_json(sys.stdin.read())
+    directory = Path.cwd()
+    around = read_surroundings(os.environ, directory)
+    files = given_files(recipe.context_files, [around.root, directory.parent])
+    text = shared_text(recipe, project_digest(around), files)
+    write_once(directory / sys.argv[1], text)
+    print(f"{len(text.encode('utf-8', 'replace'))} bytes for every worker of the job")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

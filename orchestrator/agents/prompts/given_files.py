@@ -1,0 +1,44 @@
+"""The files that a job's context names, bounded in size."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from orchestrator.agents.prompts.fence import cut
+from orchestrator.security.paths import read_regular
+
+MOST_FILE_BYTES = 32 * 1024
+MOST_BYTES_IN_ALL = 128 * 1024
+
+
+def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
+    """Each name with the file's text, or with why it is not there.
+
+    A relative name begins at the first of ``places``; an absolute one must lie below one of them.
+    """
+    room, found = MOST_BYTES_IN_ALL, []
+    for name in names:
+        text = _text(name, places, min(room, MOST_FILE_BYTES))
+        room -= len(text.encode("utf-8", "replace"))
+        found.append((name, text))
+    return found
+
+
+def _text(name: str, places: Sequence[Path], limit: int) -> str:
+    if limit <= 0:
+        return "(left out: there is no room for more; read it yourself)"
+    path = places[0] / name
+    for place in places:
+        if path.is_relative_to(place):
+            content = read_regular(path, limit + 1, within=place)
+            if content is not None:
+                return _shown(content, limit)
+    return "(it cannot be read: no plain file of the project or of this job)"
+
+
+def _shown(content: bytes, limit: int) -> str:
+    if b"\0" in content:
+        return "(not shown: it is no text)"
+    text = content.decode("utf-8", "replace")
+    if len(content) <= limit:
+        return text
+    return cut(text, limit) + "\n(cut here; read the rest in the file)"

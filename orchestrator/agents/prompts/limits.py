@@ -1,0 +1,44 @@
+"""What a worker may still use and start, in words."""
+
+from collections.abc import Iterator, Mapping
+
+from orchestrator.core.ports import Assignment
+
+#: How what is left is called, by its name in the API's ``left``.
+_LEFT = {
+    "child_jobs": "child jobs that you may start",
+    "child_jobs_in_root": "child jobs that all workers together may start",
+    "workers": "workers that may still be started",
+    "steps": "steps that your job has left",
+    "tokens": "tokens that your job has left",
+    "cost_usd": "US dollars that your job has left",
+}
+
+
+def limits(assignment: Assignment) -> list[str]:
+    """One line for each limit; the time is always one."""
+    return [*_own(assignment), *_left(assignment.left)]
+
+
+def _own(assignment: Assignment) -> Iterator[str]:
+    task = assignment.task
+    seconds = task.timeout or assignment.job.config.default_timeout
+    yield f"{seconds:g} seconds for this attempt, without the time in which child jobs run"
+    for amount, unit in (
+        (task.max_steps, "steps"),
+        (task.max_tokens, "tokens"),
+        (task.max_cost_usd, "US dollars"),
+    ):
+        if amount is not None:
+            yield f"{amount:g} {unit} for your task, all attempts together"
+
+
+def _left(left: Mapping[str, object]) -> Iterator[str]:
+    recursive = bool(left.get("depth"))
+    if recursive:
+        yield f"{left['depth']} more levels of child jobs below yours"
+    for name, words in _LEFT.items():
+        if name in left and (recursive or name in ("steps", "tokens", "cost_usd")):
+            yield f"{left[name]} {words}"
+    if "wall_seconds" in left:
+        yield f"{left['wall_seconds']} seconds that your job has left"

@@ -1,0 +1,126 @@
+"""The digest of the host project: made of its survey, kept by commit or content, the same for all
+jobs of a tree."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.agents.prompts.digest import digest
+from orchestrator.agents.prompts.recipe import write_once
+from orchestrator.agents.survey.assignment import Surroundings
+from orchestrator.agents.survey.errors import SurveyError
+from orchestrator.agents.survey.mapping import map_files
+from orchestrator.agents.survey.repository import ask_git
+from orchestrator.agents.survey.source_files import Listing, list_files
+from orchestrator.security.paths import read_regular
+
+#: Kept in the workspace, for the jobs that follow.
+CACHE = "cache/survey"
+MOST_KEPT = 20
+PINNED = "project.md"
+#: A larger project is judged by those of its files that lie highest.
+MOST_FILES = 2_000
+_MOST_BYTES = 64 * 1024
+#: Changes when digests of other content or form are made.
+_EDITION = "1"
+
+
+def project_digest(around: Surroundings) -> str:
+    """The text of the tree's digest, made now if need be; empty for a project without files.
+
+    ``around.directory`` is where the tree keeps it: the first job of a tree decides, so that the
+    prompts of all its jobs begin with the same bytes, whatever changes meanwhile.
+    """
+    pinned = around.directory / PINNED
+    with _alone(around.directory):
+        text = _kept(pinned)
+        if text is None:
+            text = _cached(around)
+            write_once(pinned, text)
+    return text
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _kept(path: Path) -> str | None:
+    content = read_regular(path, _MOST_BYTES)
+    return None if content is None else content.decode("utf-8", "replace")
+
+
+def _cached(around: Surroundings) -> str:
+    try:
+        listing = list_files(around, ())
+    except SurveyError:
+        return ""
+    # job_<root>/context is two levels below the workspace.
+    cache = around.directory.parent.parent / CACHE
+    path = cache / f"{fingerprint(around.root, listing)}.md"
+    text = _kept(path)
+    if text is None:
+        text = _made(around.root, listing)
+        _keep(path, text)
+    return text
+
+
+def _keep(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_once(path, text)
+        newest_first = sorted(path.parent.glob("*.md"), key=_changed, reverse=True)
+        for old in newest_first[MOST_KEPT:]:
+            old.unlink(missing_ok=True)
+    except OSError:
+        pass  # in a sandbox the workspace is read-only; the next tree makes its own
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _made(root: Path, listing: Listing) -> str:
+    if not listing.files:
+        return ""
+    highest = sorted(listing.files, key=lambda file: (file.path.count("/"), file.path))[:MOST_FILES]
+    kept = {file.path for file in highest}
+    result = map_files(root, listing.select(kept.__contains__), [], lambda line: None)
+    return digest(result, root.name, left_out=len(listing.files) - len(kept))
+
+
+def fingerprint(root: Path, listing: Listing) -> str:
+    """Differs when the project does: the commit with what differs from it, or every file."""
+    commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
+    seen = hashlib.sha256(f"{_EDITION}\0{root}\0".encode("utf-8", "surrogateescape"))
+    if commit is None:
+        paths: Iterable[str] = (file.path for file in listing.files)
+    else:
+        status = ask_git(root, ["status", "--porcelain", "-z", "-uall", "--no-renames"], ["."])
+        seen.update(commit + (status or b""))
+        top = ask_git(root, ["rev-parse", "--show-cdup"]) or b""
+        up = os.fsdecode(top.split(b"\n")[0])
+        paths = (up + os.fsdecode(line[3:]) for line in (status or b"").split(b"\0") if line)
+    for path in paths:
+        seen.update(_state(root, path))
+    return seen.hexdigest()[:32]
+
+
+def _state(root: Path, path: str) -> bytes:
+    try:
+        found = os.lstat(root / path)
+        state = f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0"
+    except OSError:
+        state = f"{path}\0gone\0"
+    return state.encode("utf-8", "surrogateescape")

@@ -1,0 +1,84 @@
+"""Roles: Markdown that tells an agent what part it plays. Users may replace and add to them."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import UnknownRole
+
+BUILT_IN = Path(__file__).parent / "roles"
+MOST_BYTES = 32 * 1024
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SUFFIX = ".md"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Role:
+    name: str
+    #: Its first line that says something, without marks of Markdown.
+    description: str
+    path: Path
+    built_in: bool
+
+
+class RolePrompts:
+    """A role is a file ``<name>.md``; one of the user's directory comes before a built-in one.
+
+    Files are read when they are needed: a change counts from the next worker on.
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directories = ([directory] if directory else []) + [BUILT_IN]
+
+    def names(self) -> Sequence[str]:
+        return sorted({path.stem for place in self._directories for path in _files(place)})
+
+    def check(self, name: str) -> None:
+        """Raise UnknownRole with the roles that there are."""
+        if self._path(name) is None:
+            known = ", ".join(self.names())
+            raise UnknownRole(
+                f"unknown role {name!r}; known: {known}. Add one as a file NAME.md in the "
+                "directory of workers.roles_dir in config.yaml"
+            )
+
+    def text(self, name: str) -> str:
+        """Empty for a role that is not there any more."""
+        path = self._path(name)
+        return _read(path).strip() if path else ""
+
+    def roles(self) -> Sequence[Role]:
+        """All of them, by name."""
+        found = ((name, self._path(name)) for name in self.names())
+        return [_role(name, path) for name, path in found if path is not None]
+
+    def _path(self, name: str) -> Path | None:
+        if not _NAME.fullmatch(name):
+            return None
+        paths = (place / f"{name}{_SUFFIX}" for place in self._directories)
+        return next((path for path in paths if path.is_file()), None)
+
+
+def _files(place: Path) -> list[Path]:
+    try:
+        names = sorted(os.listdir(place))
+    except OSError:
+        return []
+    paths = (place / name for name in names if name.endswith(_SUFFIX))
+    return [path for path in paths if _NAME.fullmatch(path.stem) and path.is_file()]
+
+
+def _role(name: str, path: Path) -> Role:
+    said = (line.strip().lstrip("#").strip() for line in _read(path).splitlines())
+    description = next((line for line in said if line), "")
+    return Role(name=name, description=description, path=path, built_in=path.parent == BUILT_IN)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,122 @@
+"""Has what all workers of a job are told made, by a process of its own, and hands it to them."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.core.launching import Launch, Launcher
+from orchestrator.core.model import EndedBy, Exit, Job
+from orchestrator.core.ports import Command, SharedContexts, Workspace
+from orchestrator.engine.dispatch import Surroundings
+from orchestrator.security.environment import worker_environment
+from orchestrator.security.paths import write_private
+
+logger = logging.getLogger(__name__)
+
+#: A survey of a project takes seconds; without it, workers have less to go by and nothing else.
+MOST_SECONDS = 60.0
+
+
+class Contexts:
+    """``ask`` and ``read`` are for the supervisor's thread, ``ended`` for the launcher's."""
+
+    def __init__(
+        self,
+        shared: SharedContexts,
+        reads_prompt: Callable[[str], bool],
+        launcher: Launcher,
+        workspace: Workspace,
+        around: Surroundings,
+    ) -> None:
+        self._shared = shared
+        self._reads_prompt = reads_prompt
+        self._launcher = launcher
+        self._workspace = workspace
+        self._around = around
+        self._base = worker_environment(around.environment)
+        #: By the name of the process: the job that it works for, and its root.
+        self._under_way: dict[str, tuple[Job, Job]] = {}
+        self._number = 0
+        #: Told of every job whose context is there, from whatever thread it comes.
+        self.on_prepared: Callable[[str], None] = lambda job_id: None
+
+    def ask(self, job: Job, root: Job) -> None:
+        """Have a job's context made, and say so when it is there, whatever becomes of it."""
+        if self._shared.exists(job):
+            self.on_prepared(job.id)
+            return
+        try:
+            directory, command = self._shared.command(job, root)
+            launch = self._launch(job, directory, command)
+        except OSError:
+            self._do_without(job, root)
+            return
+        self._under_way[launch.attempt_id] = job, root
+        self._launcher.start(launch)
+
+    def ended(self, name: str, exit: Exit) -> bool:
+        """A process has ended; whether it was one of these."""
+        found = self._under_way.pop(name, None)
+        if found is None:
+            return False
+        job, root = found
+        if exit.ended_by is EndedBy.CANCEL and exit.stopped_by:
+            return True  # with the server: the next one asks for it again
+        if self._shared.exists(job):
+            self.on_prepared(job.id)
+        else:
+            logger.warning("no digest of the project", extra={"job_id": job.id, "exit": repr(exit)})
+            self._do_without(job, root)
+        return True
+
+    def read(self, job: Job, root: Job, agent: str) -> str:
+        """What all workers of the job are told; empty for an agent that reads no prompt."""
+        if not self._reads_prompt(agent):
+            return ""
+        if not self._shared.exists(job):  # somebody has removed it meanwhile
+            self._shared.make_plain(job, root)
+        return self._shared.read(job)
+
+    def _do_without(self, job: Job, root: Job) -> None:
+        try:
+            self._shared.make_plain(job, root)
+        except OSError:
+            # The workers that cannot read it will say why.
+            logger.warning("no shared context", extra={"job_id": job.id}, exc_info=True)
+        finally:
+            self.on_prepared(job.id)
+
+    def _launch(self, job: Job, directory: Path, command: Command) -> Launch:
+        for name, text in command.files.items():
+            write_private(directory / name, text.encode())
+        self._number += 1
+        name = f"context_{job.id}"
+        # A process of an earlier server may still be there: its record is not this one's.
+        record = f"{name}.{secrets.token_hex(4)}.exit.json"
+        tree = self._workspace.job_directory(job.root_id)
+        for place in ("logs", "attempts"):
+            (tree / place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Launch(
+            attempt_id=f"{job.root_id}/{name}/{self._number}",
+            argv=command.argv,
+            cwd=str(directory),
+            env=self._environment(directory, command.env),
+            stdin=str(directory / command.stdin) if command.stdin else None,
+            log=str(tree / "logs" / f"{name}.log"),
+            exit_path=str(tree / "attempts" / record),
+            timeout=MOST_SECONDS,
+            grace=self._around.grace_seconds,
+            log_limit_bytes=self._around.log_limit_bytes,
+            lease_lock=str(self._around.lease_lock),
+            lease_seconds=MOST_SECONDS,
+            secrets=self._around.secrets,
+        )
+
+    def _environment(self, directory: Path, more: Mapping[str, str]) -> dict[str, str]:
+        own = {
+            "ORCHESTRATOR_WORKER_DIR": str(directory),
+            "ORCHESTRATOR_PROJECT_ROOT": str(self._around.project_root),
+            "ORCHESTRATOR_HOME": str(self._around.home),
+        }
+        return {**self._base, **more, **own}
