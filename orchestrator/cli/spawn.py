@@ -33,7 +33,8 @@ WAIT_SECONDS = 100
 #: A server that restarts is back well within this.
 PATIENCE_SECONDS = 300
 LONGEST_DELAY_SECONDS = 5.0
-SHOWN_LINES, SHOWN_CHARACTERS = 12, 1500
+#: Of one task's output, and of all outputs together: what is printed is a digest.
+SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
 
 
 class Stop(Exception):
@@ -174,6 +175,13 @@ def parser() -> argparse.ArgumentParser:
     add("--max-workers", type=int, metavar="N", help="workers that run at the same time")
     add("--timeout", type=float, metavar="S", help="seconds each task may take")
     add("--agent", metavar="NAME", help="the agent for tasks that name none")
+    add("--context", metavar="TEXT", help="what all its workers must know, beside the request")
+    add(
+        "--context-file",
+        action="append",
+        metavar="PATH",
+        help="a file that all its workers are given to read; may be repeated",
+    )
     add("--wait", action="store_true", help="wait until the job has ended")
     add("--json", action="store_true", help="print the server's answer as JSON")
     add("--idempotency-key", metavar="K", help="the same key never starts a second job")
@@ -190,10 +198,20 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
         "max_workers": options.max_workers,
         "default_timeout": options.timeout,
         "agent": options.agent,
+        "context": options.context,
+        "context_files": paths_of(options.context_file),
         "current_depth": int(depth) + 1 if depth and depth.isdigit() else None,
     }
     given = {name: value for name, value in config.items() if value is not None}
     return {"request": request, "config": given, **({"tasks": tasks} if tasks else {})}
+
+
+def paths_of(names: list[str] | None) -> list[str] | None:
+    """As absolute paths: the server works in another directory."""
+    for name in names or ():
+        if not os.path.isfile(name):
+            raise Stop(USAGE, f"--context-file {name} is no file")
+    return [os.path.realpath(name) for name in names] if names else None
 
 
 def tasks_of(options: argparse.Namespace) -> list[Any]:
@@ -241,20 +259,23 @@ def summary(answer: Answer) -> str:
     lines = [f"job {answer['job_id']}: {answer['status']}, {good} of {len(tasks)} tasks succeeded"]
     if answer.get("reason"):
         lines.append(str(answer["reason"]))
+    room = min(SHOWN_CHARACTERS, SHOWN_IN_ALL // max(len(tasks), 1))
     for task in tasks:
-        lines += task_lines(task)
+        lines += task_lines(task, room)
     if results.get("final_report"):
         lines.append(f"report: {results['final_report']}")
     return "\n".join(lines)
 
 
-def task_lines(task: Answer) -> list[str]:
+def task_lines(task: Answer, room: int) -> list[str]:
+    """At most ``room`` characters of its output, and where its files and the whole are."""
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
-    lines = output[:SHOWN_CHARACTERS].splitlines()[:SHOWN_LINES]
-    shown = "\n".join(lines)
-    if len(shown) < len(output):
-        lines.append("... (cut; all of it with --json)")
+    lines = output[:room].splitlines()[:SHOWN_LINES]
+    if len("\n".join(lines)) < len(output):
+        lines.append(f"... (cut; its log: {task.get('log')}; all of it with --json)")
+    if task.get("workspace"):
+        lines.append(f"directory: {task['workspace']}")
     return [f"[{task.get('worker_id')}] {task.get('status')}{reason}", *("  " + t for t in lines)]
 
 

@@ -285,3 +285,36 @@ def wait_until(condition: Any, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition never came true"
         time.sleep(0.01)
+
+
+def test_context_is_passed_down_with_absolute_paths(api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("a")
+    (tmp_path / "b.md").write_text("b")
+    files = ["--context-file", "a.md", "--context-file", str(tmp_path / "b.md")]
+
+    done = spawn(["x", "--context", "In cents.", *files], worker(api), cwd=tmp_path)
+
+    assert done.returncode == ExitCode.OK, done.stderr
+    config = api.jobs["j1"].body["config"]
+    assert config["context"] == "In cents."
+    assert config["context_files"] == [str(tmp_path / "a.md"), str(tmp_path / "b.md")]
+
+
+def test_a_context_file_that_is_not_there_is_wrong_usage(api: FakeApi) -> None:
+    done = spawn(["x", "--context-file", "/nowhere/a.md"], worker(api))
+
+    assert done.returncode == ExitCode.USAGE
+    assert "--context-file /nowhere/a.md is no file" in done.stderr
+    assert not api.jobs
+
+
+def test_the_digest_of_many_results_is_bounded_and_names_every_directory() -> None:
+    task = {"status": "success", "output": "x" * 5000, "workspace": "/w/1", "log": "/l/1"}
+    tasks = [{**task, "worker_id": f"worker_{number}"} for number in range(100)]
+    answer = {"job_id": "j", "status": "completed", "results": {"tasks": tasks}}
+
+    text = spawn_module.summary(answer)
+
+    assert text.count("x") <= spawn_module.SHOWN_IN_ALL
+    assert text.count("directory: /w/1") == 100
+    assert "its log: /l/1" in text
