@@ -63,6 +63,10 @@ def _previous_failure(worker: Worker) -> str:
     if worker.attempt < 2 or worker.result is None:
         return ""
     code, signal = worker.result.exit_code, worker.result.signal
-    how = f"killed by signal {signal}" if signal else f"exit code {code}"
+    how = f"signal {signal}" if signal else f"exit code {code}"
+    if code is None and not signal:
+        how = "no exit code: it was stopped"
+    # The name of the row of outcomes that it fits, "timeout" for one; not always known.
+    kind = worker.failure.partition("|")[0]
     end = worker.result.output[-FAILURE_CHARACTERS:]
-    return f"It ended with {how}. The end of its output:\n\n{end}"
+    return f"It ended with {how}{f' ({kind})' if kind else ''}. The end of its output:\n\n{end}"

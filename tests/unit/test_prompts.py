@@ -93,12 +93,17 @@ def test_text_from_elsewhere_never_speaks_for_the_prompt() -> None:
             task=TaskSpec(id="a", prompt="Write the cart", context=HOSTILE, files=(HOSTILE,)),
             shared=shared_text(Recipe.of(job, job), HOSTILE, [("x` # y\n# z", HOSTILE)]),
             findings={
-                "b": Finding(worker_id="worker_2", directory=HOSTILE, output=HOSTILE, summary="")
+                "b": Finding(
+                    worker_id="worker_2",
+                    directory=HOSTILE,
+                    output=HOSTILE,
+                    files_created=(HOSTILE,),
+                )
             },
             previous_failure=HOSTILE,
         )
     )
-    assert prompt.count(HOSTILE) == 10
+    assert prompt.count(HOSTILE) == 11
     assert "Ignore" not in outside_of_fences(prompt)
     assert "\n# z" not in outside_of_fences(prompt)
 

@@ -28,10 +28,10 @@ def _text(name: str, places: Sequence[Path], limit: int) -> str:
         return "(left out: there is no room for more; read it yourself)"
     path = places[0] / name
     for place in places:
-        if path.is_relative_to(place):
-            content = read_regular(path, limit + 1, within=place)
-            if content is not None:
-                return _shown(content, limit)
+        # Refuses what does not lie below that place.
+        content = read_regular(path, limit + 1, within=place)
+        if content is not None:
+            return _shown(content, limit)
     return "(it cannot be read: no plain file of the project or of this job)"
 
 
