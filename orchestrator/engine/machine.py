@@ -44,6 +44,15 @@ def free_descriptors() -> int | None:
         return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else None
 
 
+def free_files(directory: Path) -> int | None:
+    """How many more files the file system can hold; None where it does not say."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_favail if found.f_files else None
+
+
 def free_disk_bytes(directory: Path) -> int | None:
     """What an ordinary user may still write there; None when that cannot be told."""
     try:

@@ -18,6 +18,8 @@ FRESH_SECONDS = 0.5
 #: Seconds after which a worker's memory is seen in what the kernel says is available.
 SETTLE_SECONDS = 5.0
 MIB = 1024 * 1024
+#: So many more files the workspace's file system must be able to hold: a worker makes a few.
+LEAST_FILES = 64
 #: Kept for what is read and written while workers run and end.
 LEAST_DESCRIPTORS = 16
 
@@ -39,6 +41,7 @@ class Readings:
     memory: Callable[[], int | None] = machine.available_memory_bytes
     pressure: Callable[[], float | None] = machine.memory_pressure_percent
     disk: Callable[[Path], int | None] = machine.free_disk_bytes
+    files: Callable[[Path], int | None] = machine.free_files
     descriptors: Callable[[], int | None] = machine.free_descriptors
     clock: Callable[[], float] = time.monotonic
 
@@ -114,18 +117,24 @@ class Resources:
         self._look_at_disk()
 
     def _look_at_disk(self) -> None:
-        free, least = self._from.disk(self._directory), self._bounds.least_disk_bytes
-        paused = ""
-        if free is not None and free < least:
-            paused = (
-                f"waits for disk space: {free // MIB} MiB free under {self._directory}, "
-                f"{least // MIB} MiB needed (workers.min_free_disk_bytes)"
-            )
+        paused = self._too_little_disk()
         if bool(paused) != bool(self.paused):
             logger.warning(paused or "there is disk space again: workers start")
         if not paused:
             self._reserve.hold()
         self.paused = paused
+
+    def _too_little_disk(self) -> str:
+        free, least = self._from.disk(self._directory), self._bounds.least_disk_bytes
+        if free is not None and free < least:
+            return (
+                f"waits for disk space: {free // MIB} MiB free under {self._directory}, "
+                f"{least // MIB} MiB needed (workers.min_free_disk_bytes)"
+            )
+        files = self._from.files(self._directory)
+        if files is not None and files < LEAST_FILES:
+            return f"waits for disk space: room for {files} more files under {self._directory}"
+        return ""
 
     def _lack(self, agent: str) -> str:
         needed, lack = self._forecast(agent), self._too_few_descriptors()

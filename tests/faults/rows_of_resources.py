@@ -87,7 +87,7 @@ ROWS = (
             ),
             (
                 "faults/test_full_and_read_only.py::"
-                "test_without_inodes_a_job_waits_or_says_why_and_the_server_goes_on"
+                "test_without_inodes_a_job_waits_says_why_and_goes_on"
             ),
         ),
     ),

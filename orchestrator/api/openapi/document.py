@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -13,6 +14,7 @@ from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.problems import MEDIA_TYPE
 from orchestrator.schemas.answers import AcceptedAnswer, EventAnswer
 from orchestrator.schemas.problem import Problem
+from orchestrator.schemas.requests import Wire
 
 Schema = dict[str, Any]
 
@@ -119,8 +121,18 @@ def _schemas() -> tuple[Schema, dict[type[BaseModel], str]]:
     names: dict[Any, str] = {
         model: ref["$ref"].rsplit("/", 1)[1] for (model, _), ref in references.items()
     }
-    schemas = {name: _without_nulls(one) for name, one in definitions["$defs"].items()}
+    received = {kind.__name__ for kind in _kinds_of(Wire)}
+    schemas = {
+        name: one if name in received else _without_nulls(one)
+        for name, one in definitions["$defs"].items()
+    }
     return _answers_as_sent(schemas), names
+
+
+def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds_of(each)
 
 
 def _answers_as_sent(schemas: Schema) -> Schema:
@@ -138,7 +150,7 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 
 
 def _without_nulls(schema: Any) -> Any:
-    """What has no value is left out of answers, never null; in requests null means the same."""
+    """What has no value is left out of answers, never null; in requests null is allowed."""
     if isinstance(schema, list):
         return [_without_nulls(item) for item in schema]
     if not isinstance(schema, dict):

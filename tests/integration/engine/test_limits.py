@@ -308,7 +308,7 @@ def test_the_answer_to_a_refusal_is_json_with_what_to_do(site: InProcess) -> Non
     )
 
     assert refused(answer) == "unknown-agent"
-    assert "known: shell, survey" in json.dumps(answer.json())
+    assert "shell, survey. Add one under agents:" in answer.json()["detail"]
 
 
 def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model import EndedBy
+from orchestrator.core.shortage import NO_ROOM
 from orchestrator.launchers import processes, record
 
 
@@ -45,7 +46,9 @@ def test_on_a_full_disk_nothing_starts_and_it_says_so(stage: Any, small_disk: Pa
         (small_disk / "filler").write_bytes(b"x" * 1_000_000)
     changes = {"log": str(small_disk / "a.log"), "exit_path": str(small_disk / "a.json")}
     ended = stage.shell("a", "touch ran", **changes)
-    assert ended.ended_by is EndedBy.SPAWN_FAILED and "No space left" in ended.error
+    # Nobody's failure: it is tried again when there is space.
+    assert ended.ended_by is EndedBy.LOST and ended.error.startswith(NO_ROOM)
+    assert "No space left" in ended.error
     assert not (stage.directory / "ran").exists()
 
 
