@@ -43,7 +43,7 @@ class Accounting:
         job = self._forest.job_of(worker)
         for above in (*reversed(self._forest.ancestors(job)), job):
             reached = breach(above.config, self._forest.spending.of(above.id))
-            if reached and self._forest.plans[above.id].open_workers:
+            if reached and self._forest.plans[above.id].unfinished:
                 self._endings.stop_tree(
                     above.id, EndedBy.LIMIT, f"{reached} of job {above.id}", now
                 )

@@ -26,6 +26,7 @@ class Defaults:
     enable_recursion: bool = True
     max_depth: int = 3
     agent: str = "auto"
+    planner: str = "auto"
 
 
 _TASK_FIELDS = tuple(field.name for field in fields(TaskSpec))
@@ -100,10 +101,6 @@ def check_supported(asked: ConfigRequest, defaults: Defaults) -> None:
             "execution_mode windows does not work here yet; use native (or wsl, which is the same)",
             kind="not-supported",
         )
-    if asked.planner not in (None, "rules"):
-        raise InvalidRequest(
-            f"there is no planner {asked.planner!r}; known: rules", kind="not-supported"
-        )
 
 
 def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) -> JobConfig:
@@ -130,9 +127,10 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
         max_cost_usd=asked.max_cost_usd,
         merge_strategy=_or(asked.merge_strategy, "auto"),
         git=_or(asked.git, "auto"),
-        planner=_or(asked.planner, "rules"),
         context=_or(asked.context, ""),
         context_files=_or(asked.context_files, ()),
+        planner=_or(asked.planner, defaults.planner),
+        approve=_or(asked.approve, False),
         labels=dict(asked.labels),
     )
 
@@ -171,6 +169,7 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         # Not its parent's: what a child job needs to know, its parent tells it.
         context=_or(asked.context, ""),
         context_files=_or(asked.context_files, ()),
+        approve=_or(asked.approve, False),
         labels={**above.labels, **asked.labels},
     )
 

@@ -45,4 +45,11 @@ class MakeContext:
     job_id: str
 
 
-Command = Start | Stop | SetWaiting | Render | MakeContext
+@dataclass(frozen=True, slots=True)
+class TakePlan:
+    """The job's planner is done: give the scheduler the tasks that it made, or others."""
+
+    job_id: str
+
+
+Command = Start | Stop | SetWaiting | Render | MakeContext | TakePlan

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from posixpath import normpath
 
 from orchestrator.core.errors import InvalidRequest, PlanCycle
 from orchestrator.core.model import TaskSpec
@@ -21,6 +22,36 @@ def check(tasks: Sequence[TaskSpec]) -> None:
     except CycleError as error:
         circle = " -> ".join(error.args[1])
         raise PlanCycle(f"tasks wait for each other: {circle}; remove one depends_on") from error
+
+
+def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest when two tasks name the same file and neither waits for the other.
+
+    The tasks make a graph without circles.
+    """
+    first: dict[str, list[TaskSpec]] = {}
+    above = _all_needed(tasks)
+    for task in tasks:
+        for file in dict.fromkeys(map(normpath, task.files)):
+            for other in first.setdefault(file, []):
+                if other.id not in above[task.id] and task.id not in above[other.id]:
+                    raise InvalidRequest(
+                        f"tasks {other.id!r} and {task.id!r} both name the file {file!r}, and "
+                        "neither depends on the other; let one depend on the other, or give the "
+                        "file to one of them",
+                        kind="overlap",
+                    )
+            first[file].append(task)
+
+
+def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
+    """For each task id, the ids of all tasks that must come before it."""
+    needs = {task.id: task.depends_on for task in tasks}
+    above: dict[str, frozenset[str]] = {}
+    for task_id in TopologicalSorter(needs).static_order():
+        direct = needs[task_id]
+        above[task_id] = frozenset(direct).union(*(above[each] for each in direct))
+    return above
 
 
 def _check_known(task: TaskSpec, known: set[str]) -> None:

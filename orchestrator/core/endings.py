@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from orchestrator.core.commands import Render, Stop
+from orchestrator.core.commands import Render, Stop, TakePlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
-from orchestrator.core.model import EndedBy, Job, Worker, WorkerKey
+from orchestrator.core.model import NO_PLAN, EndedBy, Job, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
 from orchestrator.core.running import waits_for_account
@@ -19,6 +19,8 @@ class Endings:
         self._backoff = backoff_seconds
         #: Jobs whose workers are all done and whose reports are being written.
         self.rendering: set[str] = set()
+        #: Jobs whose planner is done and whose tasks are being taken from it.
+        self.planning: set[str] = set()
 
     def settle(
         self, key: WorkerKey, verdict: Verdict, now: float, limited_until: float | None = None
@@ -54,10 +56,23 @@ class Endings:
             self._stop_workers(each, ended_by, by, now)
 
     def check_job(self, job_id: str, now: float) -> None:
-        """When all workers of a job are done, have its reports written."""
-        job = self._ledger.jobs[job_id]
-        if self._forest.plans[job_id].open_workers or job_id in self.rendering:
+        """When all workers of a job are done, have its reports written.
+
+        When that is its planner, have the plan taken.
+        """
+        job, plan = self._ledger.jobs[job_id], self._forest.plans[job_id]
+        if plan.open_workers or job_id in self.rendering:
             return
+        if plan.planner is None or job.cancelled_by is not None or job.plan_source == NO_PLAN:
+            self.end_job(job, now)
+        elif job_id not in self.planning:
+            self.planning.add(job_id)
+            self._forest.commands.append(TakePlan(job_id))
+
+    def end_job(self, job: Job, now: float) -> None:
+        """Nothing of the job runs: have its reports written."""
+        job_id = job.id
+        self.planning.discard(job_id)
         self._forest.begin_job(job, now)
         self.rendering.add(job_id)
         above = [each.id for each in self._forest.ancestors(job)]

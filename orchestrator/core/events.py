@@ -8,6 +8,10 @@ from enum import StrEnum
 class EventKind(StrEnum):
     #: A job was accepted and stored. data: request, parent_worker_id, depth, tasks
     JOB_SUBMITTED = "job_submitted"
+    #: A job has got its tasks from a planner. data: source, tasks, reason
+    JOB_PLANNED = "job_planned"
+    #: A person has approved the job's plan. data: by
+    JOB_APPROVED = "job_approved"
     #: The first worker of a job is about to start.
     JOB_STARTED = "job_started"
     #: Somebody asked for the job's end. data: by
@@ -32,6 +36,20 @@ class EventKind(StrEnum):
     LATE_RESULT = "late_result"
     #: The worker is done. data: status, reason, files_created
     WORKER_ENDED = "worker_ended"
+    #: An attempt of a job's planner is about to start. data: attempt, agent
+    PLANNER_STARTED = "planner_started"
+    #: A plan was refused, or its planner failed, and is asked again. data: as of worker_retrying
+    PLANNER_RETRYING = "planner_retrying"
+    #: A planner is done. data: status, reason
+    PLANNER_ENDED = "planner_ended"
+
+
+#: What is told of a planner in place of what is told of a worker.
+OF_PLANNER: Mapping[EventKind, EventKind] = {
+    EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
+    EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
+    EventKind.WORKER_ENDED: EventKind.PLANNER_ENDED,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

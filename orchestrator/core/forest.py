@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from orchestrator.core.aside import Aside, Prompting
 from orchestrator.core.commands import Command
 from orchestrator.core.ledger import Ledger
-from orchestrator.core.model import BUDGET_LIMITS, Job, TaskSpec, Usage, Worker, WorkerKey
+from orchestrator.core.model import (
+    BUDGET_LIMITS,
+    Job,
+    TaskSpec,
+    Usage,
+    Worker,
+    WorkerKey,
+)
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan
 from orchestrator.core.ready import Ready
@@ -47,6 +54,8 @@ class Forest:
         self.aside = Aside(prompting or Prompting())
         self.spending = Spending()
         self.plans: dict[str, Plan] = {}
+        #: By job id, the worker that makes or made its tasks.
+        self.planners: dict[str, WorkerKey] = {}
         self.nodes: dict[WorkerKey, Node] = {}
         self.commands: list[Command] = []
         #: Root id -> ids of all its jobs, parents before their children.
@@ -64,6 +73,7 @@ class Forest:
         return self.plans[worker.job_id].tasks[worker.task_id]
 
     def workers_of(self, job_id: str) -> list[Worker]:
+        """A job that has no tasks yet has its planner."""
         return [self.ledger.workers[key] for key in self.plans[job_id].workers]
 
     def jobs_of(self, root_id: str) -> Sequence[str]:
@@ -123,10 +133,16 @@ class Forest:
                 below.add(each)
         return sorted(below, key=lambda each: -self.ledger.jobs[each].depth)
 
-    def register(self, job: Job, plan: Plan) -> None:
-        """Take in a job whose record and workers are in the ledger."""
+    def waits_for_approval(self, job: Job) -> bool:
+        """It has tasks, and none of them may start yet."""
+        return job.status is JobStatus.PLANNING and self.plans[job.id].planner is None
+
+    def register(self, job: Job, plan: Plan, planner: WorkerKey | None = None) -> None:
+        """Take in a job whose record, workers and planner, if any, are in the ledger."""
         self._trees.setdefault(job.root_id, []).append(job.id)
-        for key in plan.workers:
+        if planner is not None:
+            self.planners[job.id] = planner
+        for key in {*plan.workers, *((planner,) if planner else ())}:
             worker = self.ledger.workers[key]
             if worker.result is not None:
                 self.spend(worker, NOTHING, worker.result.usage)
@@ -139,10 +155,16 @@ class Forest:
         self.plans[job.id] = plan
         for key in plan.workers:
             worker = self.ledger.workers[key]
-            if worker.status.ended:
-                continue
-            self.nodes[key] = Node()
-            if worker.status is WorkerStatus.PENDING and plan.is_ready(worker.task_id):
+            if not worker.status.ended:
+                self.nodes[key] = Node()
+        if not self.waits_for_approval(job):
+            self.queue_ready(job.id)
+
+    def queue_ready(self, job_id: str) -> None:
+        """Queue the workers of a job that wait for nothing."""
+        for key in self.plans[job_id].ready_workers:
+            worker = self.ledger.workers[key]
+            if worker.status is WorkerStatus.PENDING:
                 self.queue(worker)
 
     def queue(self, worker: Worker) -> None:
@@ -184,7 +206,7 @@ class Forest:
         """A pending job runs from now on; any other is left as it is."""
         if job.status is not JobStatus.PENDING:
             return job
-        return self.ledger.move_job(job.id, JobStatus.RUNNING, started_at=now)
+        return self.ledger.move_job(job.id, JobStatus.RUNNING, started_at=job.started_at or now)
 
     def forget(self, root_id: str) -> None:
         """Drop a tree that has ended; it stays in the store."""
@@ -192,7 +214,8 @@ class Forest:
         gone = set(job_ids)
         self._deadlines = [each for each in self._deadlines if each[1] not in gone]
         heapq.heapify(self._deadlines)
-        keys = [key for job_id in job_ids for key in self.plans[job_id].workers]
+        keys = {key for job_id in job_ids for key in self.plans[job_id].workers}
+        keys |= {self.planners.pop(job_id) for job_id in job_ids if job_id in self.planners}
         for job_id in job_ids:
             del self.plans[job_id]
             self.slots.drop_job(job_id)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.core.events import Event, EventKind
+from orchestrator.core.events import OF_PLANNER, Event, EventKind
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.states import JobStatus, WorkerStatus, check_job_move, check_worker_move
@@ -46,7 +46,7 @@ class Ledger:
     def load(self, tree: Tree, root_id: str) -> None:
         """Take over what the store holds of a tree; nothing of it counts as changed."""
         self.jobs.update((job.id, job) for job in tree.jobs)
-        self.workers.update((worker.key, worker) for worker in tree.workers)
+        self.workers.update((worker.key, worker) for worker in (*tree.workers, *tree.planners))
         running = (attempt for attempt in tree.attempts if attempt.ended_at is None)
         self.attempts.update((attempt.key, attempt) for attempt in running)
         self._last_seq[root_id] = tree.last_seq
@@ -54,6 +54,9 @@ class Ledger:
     def add_job(self, job: Job, tasks: Iterable[TaskSpec], workers: Iterable[Worker]) -> None:
         self.jobs[job.id] = job
         self._pending.new_jobs[job.id] = None
+        self.add_tasks(job, tasks, workers)
+
+    def add_tasks(self, job: Job, tasks: Iterable[TaskSpec], workers: Iterable[Worker]) -> None:
         self._pending.new_tasks += [(job.id, index, task) for index, task in enumerate(tasks)]
         for worker in workers:
             self.workers[worker.key] = worker
@@ -109,6 +112,9 @@ class Ledger:
         worker_id: str | None = None,
         **data: object,
     ) -> None:
+        worker = self.workers.get(WorkerKey(job.root_id, worker_id)) if worker_id else None
+        if worker is not None and worker.is_planner:
+            kind = OF_PLANNER.get(kind, kind)
         seq = self._last_seq.get(job.root_id, 0) + 1
         self._last_seq[job.root_id] = seq
         self._pending.events.append(

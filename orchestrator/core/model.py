@@ -168,6 +168,15 @@ class TaskSpec:
     max_cost_usd: float | None = None
 
 
+#: The index of a planner among the workers of its job: it is none of them.
+PLANNER_INDEX = -1
+#: The ``plan_source`` of a job for which no plan was possible.
+NO_PLAN = "none"
+#: The reason of a job whose tasks a person is to let start.
+WAITS_FOR_APPROVAL = "waits for approval"
+#: The task of a planner, and the role that it plays.
+PLANNER = "planner"
+
 #: The error of an attempt that was recorded, and that nobody came to start.
 NEVER_BEGAN = "it never began: its server ended before it was started"
 
@@ -200,6 +209,8 @@ class JobConfig:
     context: str = ""
     #: Files that every worker of the job is given to read.
     context_files: tuple[str, ...] = ()
+    #: The plan waits until a person approves it.
+    approve: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -222,7 +233,7 @@ class Job:
     #: Name of the API key, or of the worker, that submitted it.
     submitted_by: str = ""
     idempotency_key: str | None = None
-    #: "given" or the name of the planner that made the tasks.
+    #: "given", "rules", or the agent that makes the tasks, or has made them.
     plan_source: str = "given"
     created_at: float
     started_at: float | None = None
@@ -232,6 +243,11 @@ class Job:
     @property
     def is_root(self) -> bool:
         return self.parent_worker_id is None
+
+    @property
+    def awaits_approval(self) -> bool:
+        """It has its tasks, and a person is to let them start."""
+        return self.status is JobStatus.PLANNING and self.reason == WAITS_FOR_APPROVAL
 
     @property
     def out_of_time(self) -> bool:
@@ -290,7 +306,7 @@ class Worker:
     job_id: str
     root_id: str
     task_id: str
-    #: Position among the job's workers: task order, then candidate order.
+    #: Position among the job's workers: task order, then candidate order; PLANNER_INDEX.
     index: int
     depth: int
     agent: str
@@ -314,6 +330,11 @@ class Worker:
     @property
     def key(self) -> WorkerKey:
         return WorkerKey(self.root_id, self.id)
+
+    @property
+    def is_planner(self) -> bool:
+        """It makes the job's tasks, and carries out none of them."""
+        return self.index == PLANNER_INDEX
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,12 +15,16 @@ class Plan:
         self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
         self._succeeded: set[str] = set()
         self._dependents = dependents(tasks)
+        #: The worker that makes the tasks, while it has not made them.
+        self.planner: WorkerKey | None = None
         for worker in workers:
             self._count(worker)
         self._blockers = {task.id: self._count_blockers(task) for task in tasks}
         self.open_workers = sum(self._open.values())
 
     def _count(self, worker: Worker) -> None:
+        if worker.is_planner:
+            self.planner = worker.key
         self._workers[worker.task_id].append(worker.key)
         if not worker.status.ended:
             self._open[worker.task_id] += 1
@@ -31,9 +35,14 @@ class Plan:
         return sum(not self.done(needed) for needed in set(task.depends_on))
 
     @property
+    def unfinished(self) -> bool:
+        """Something is still to be done: by a worker, or by those that a plan will bring."""
+        return self.planner is not None or self.open_workers > 0
+
+    @property
     def size(self) -> int:
-        """How many workers it has."""
-        return sum(map(len, self._workers.values()))
+        """How many workers it has; a planner is none."""
+        return 0 if self.planner else sum(map(len, self._workers.values()))
 
     def done(self, task_id: str) -> bool:
         """All candidates have ended, and one of them succeeded."""
@@ -44,6 +53,13 @@ class Plan:
 
     def is_ready(self, task_id: str) -> bool:
         return not self._blockers[task_id]
+
+    @property
+    def ready_workers(self) -> Iterator[WorkerKey]:
+        """Those whose task needs no other any more."""
+        for task_id, keys in self._workers.items():
+            if self.is_ready(task_id):
+                yield from keys
 
     def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
         return self._workers[task_id]

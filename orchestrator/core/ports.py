@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Evidence, Exit, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import Attempt, Evidence, Exit, Job, TaskSpec, Usage, Worker, WorkerKey
 from orchestrator.core.views import Availability
 
 
@@ -42,6 +42,8 @@ class Tree:
     #: By job id, in task order.
     tasks: Mapping[str, Sequence[TaskSpec]]
     workers: Sequence[Worker]
+    #: The workers that made the tasks, of those jobs that had one; not among ``workers``.
+    planners: Sequence[Worker] = ()
     #: Attempts in order of (worker, number).
     attempts: Sequence[Attempt] = ()
     last_seq: int = 0
@@ -119,6 +121,12 @@ class Store(Protocol):
     def workers(self, job_id: str) -> Sequence[Worker]:
         """Of one job, in order of index."""
 
+    def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
+        """What the latest workers of an agent that succeeded have used, the last one first."""
+
+    def planner(self, job_id: str) -> Worker | None:
+        """The worker that makes the job's tasks, or made them; it is in no other list."""
+
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         """Of a root job and all its descendants, in order of index within each job."""
 
@@ -187,6 +195,8 @@ class Assignment:
     role: str = ""
     #: What the worker may still start and use, by the name of the limit.
     left: Mapping[str, object] = field(default_factory=dict)
+    #: The JSON schema that the answer must keep to, for a planner; empty for any other worker.
+    answer_schema: str = ""
 
 
 class Agent(Protocol):
@@ -223,6 +233,16 @@ class Agents(Protocol):
 
     def available(self) -> Sequence[Availability]:
         """Every agent with what stands in its way: the AI agents first, best first."""
+
+    def uses_model(self, name: str) -> bool:
+        """Whether a language model may be at work in it, which costs tokens."""
+
+    def planner(self, name: str, agent: str) -> str:
+        """Who plans a job: ``rules``, or an agent's own name.
+
+        ``auto`` is the job's ``agent`` when that can plan, else rules. Raise UnknownAgent, or
+        InvalidRequest for an agent that cannot plan.
+        """
 
 
 class SharedContexts(Protocol):

@@ -20,6 +20,9 @@ def may_retry(
         return False
     if verdict.status is WorkerStatus.CANCELLED:
         return False
+    if worker.is_planner and verdict.status is WorkerStatus.TIMEOUT:
+        # Everybody waits for the plan, and rules make one at once.
+        return False
     if child_failed and task.retries is None:
         return False
     if task.retries is not None or config.retries_asked:

@@ -3,7 +3,7 @@
 from orchestrator.core.commands import MakeContext, SetWaiting, Start
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
-from orchestrator.core.model import Attempt, Worker, WorkerKey
+from orchestrator.core.model import Attempt, Job, Worker, WorkerKey
 from orchestrator.core.room import Room
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.throttle import Throttle
@@ -121,10 +121,7 @@ class Running:
 
     def _start(self, key: WorkerKey, now: float) -> None:
         worker = self._ledger.workers[key]
-        job = self._forest.job_of(worker)
-        if job.status is JobStatus.PENDING:
-            job = self._forest.begin_job(job, now)
-            self._ledger.emit(EventKind.JOB_STARTED, job, now)
+        job = self._begin(worker, now)
         number = worker.attempt + 1
         first = worker.started_at or now
         worker = self._ledger.move_worker(
@@ -140,6 +137,16 @@ class Running:
         started = {"attempt": number, "agent": worker.agent}
         self._ledger.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
         self._forest.commands.append(Start(key, number))
+
+    def _begin(self, worker: Worker, now: float) -> Job:
+        """The worker's job, which runs from now on if it did not."""
+        job = self._forest.job_of(worker)
+        if job.status is JobStatus.PENDING:
+            job = self._forest.begin_job(job, now)
+            self._ledger.emit(EventKind.JOB_STARTED, job, now)
+        elif job.started_at is None:
+            job = self._ledger.update_job(job.id, started_at=now)
+        return job
 
     def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:
         worker = self._ledger.move_worker(key, WorkerStatus.WAITING, reason="its child jobs run")

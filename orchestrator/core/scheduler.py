@@ -30,6 +30,7 @@ from orchestrator.core.model import (
 from orchestrator.core.outcome import Verdict, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.plan import Plan
+from orchestrator.core.planning import Planning, plan_of
 from orchestrator.core.ports import Tree
 from orchestrator.core.result import result_of
 from orchestrator.core.room import AMPLE, Room
@@ -60,6 +61,7 @@ class Scheduler:
         self._endings = Endings(self.forest, backoff_seconds)
         self._accounting = Accounting(self.forest, self._endings)
         self.late = LateResults(self.forest, self._endings)
+        self.planning = Planning(self.forest, self._endings)
         self._ended_roots: list[str] = []
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
@@ -68,15 +70,24 @@ class Scheduler:
         return bool(node and node.alive and not node.has_slot and not node.open_children)
 
     def submit(
-        self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker], now: float
+        self,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        now: float,
+        planner: Worker | None = None,
     ) -> None:
-        """Take in an admitted job; a child job's parent begins to wait."""
-        self.ledger.add_job(job, tasks, workers)
+        """Take in an admitted job; a child job's parent begins to wait.
+
+        A job with a planner gets its tasks from there later.
+        """
+        self.ledger.add_job(job, tasks, [planner] if planner else workers)
         said = {"request": job.request, "parent_worker_id": job.parent_worker_id}
         self.ledger.emit(
             EventKind.JOB_SUBMITTED, job, now, depth=job.depth, tasks=len(tasks), **said
         )
-        self.forest.register(job, Plan(tasks, workers))
+        plan = plan_of(tasks, workers, planner)
+        self.forest.register(job, plan, planner.key if planner else None)
         if job.parent_key is not None:
             parent = self.ledger.workers[job.parent_key]
             self.ledger.update_worker(
@@ -164,7 +175,8 @@ class Scheduler:
             return
         self._endings.rendering.discard(job_id)
         job = self.ledger.jobs[job_id]
-        status = job_outcome(self.forest.workers_of(job_id), cancelled=job.cancelled)
+        workers = [each for each in self.forest.workers_of(job_id) if not each.is_planner]
+        status = job_outcome(workers, cancelled=job.cancelled)
         reason = "" if status is JobStatus.COMPLETED else job.reason
         ended = self.ledger.move_job(job_id, status, ended_at=now, reason=reason)
         self.ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
@@ -178,8 +190,7 @@ class Scheduler:
 
         How many workers that is. A failed candidate of a task that succeeded is left.
         """
-        fresh = {"started_at": now, "ended_at": None, "reason": "", "cancelled_by": None}
-        job = self.ledger.move_job(job_id, JobStatus.RUNNING, **fresh)
+        job = self.planning.begin_again(job_id, started_at=now, ended_at=None, cancelled_by=None)
         workers = self.forest.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
         again = [worker for worker in workers if not succeeded[worker.task_id]]
@@ -223,14 +234,9 @@ class Scheduler:
         be over, when it ends if it still runs.
         """
         self.ledger.load(tree, tree.root.id)
-        by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
-        for worker in tree.workers:
-            by_job[worker.job_id].append(worker)
-        # Clocks are set back now and then: a child job may look older than its parent.
-        for job in sorted(tree.jobs, key=lambda job: job.depth):
-            self.forest.register(job, Plan(tree.tasks[job.id], by_job[job.id]))
+        self._register_all(tree)
         last = {attempt.key: attempt for attempt in tree.attempts}
-        for worker in tree.workers:
+        for worker in (*tree.workers, *tree.planners):
             if not worker.status.ended:
                 self._restore_worker(worker, last.get(worker.key), now)
         for attempt in tree.attempts:
@@ -239,6 +245,17 @@ class Scheduler:
             if not job.status.ended:
                 self._endings.check_job(job.id, now)
         return [attempt for attempt in tree.attempts if attempt.ended_at is None]
+
+    def _register_all(self, tree: Tree) -> None:
+        planners = {planner.job_id: planner for planner in tree.planners}
+        by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
+        for worker in tree.workers:
+            by_job[worker.job_id].append(worker)
+        # Clocks are set back now and then: a child job may look older than its parent.
+        for job in sorted(tree.jobs, key=lambda job: job.depth):
+            planner = planners.get(job.id)
+            plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)
+            self.forest.register(job, plan, planner.key if planner else None)
 
     def _restore_worker(self, worker: Worker, last: Attempt | None, now: float) -> None:
         jobs, node = self.ledger.jobs, self.forest.nodes[worker.key]

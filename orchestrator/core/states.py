@@ -7,7 +7,7 @@ from enum import StrEnum
 class JobStatus(StrEnum):
     #: Stored, nothing has been started.
     PENDING = "pending"
-    #: The request is being split into tasks.
+    #: The request is being split into tasks, or its plan waits for approval.
     PLANNING = "planning"
     #: Workers run or wait to run.
     RUNNING = "running"
@@ -65,11 +65,11 @@ ENDED_WORKER = SUCCEEDED_WORKER | {
     WorkerStatus.SKIPPED,
 }
 
-_RUN_AGAIN = frozenset({JobStatus.RUNNING})
+_RUN_AGAIN = frozenset({JobStatus.PLANNING, JobStatus.RUNNING})
 
 JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.PLANNING, JobStatus.RUNNING}) | ENDED_JOB,
-    JobStatus.PLANNING: frozenset({JobStatus.RUNNING}) | ENDED_JOB,
+    JobStatus.PLANNING: frozenset({JobStatus.PENDING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.RUNNING: ENDED_JOB,
     JobStatus.COMPLETED: frozenset(),
     # A retry runs again what did not succeed.

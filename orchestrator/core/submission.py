@@ -69,6 +69,7 @@ class ConfigRequest:
     merge_strategy: str | None = None
     git: str | None = None
     planner: str | None = None
+    approve: bool | None = None
     max_total_workers: int | None = None
     max_steps: int | None = None
     max_tokens: int | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.core.estimate import Estimate
 from orchestrator.core.model import Job, TaskSpec, Worker
 
 
@@ -13,6 +14,10 @@ class Detail:
     job: Job
     tasks: Sequence[TaskSpec]
     workers: Sequence[Worker]
+    #: The worker that makes the tasks, or made them; only where the tasks are asked for.
+    planner: Worker | None = None
+    #: What the tasks may come to use; only while they wait for approval.
+    estimate: Estimate | None = None
     #: What a worker of the job may still start: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
 

@@ -16,9 +16,9 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import PLANNER_INDEX, Attempt, Job, TaskSpec, Usage, Worker, WorkerKey
 from orchestrator.core.ports import Page, StoreStats
-from orchestrator.core.states import ENDED_JOB, JobStatus
+from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus
 from orchestrator.store import tables
 
 Value = TypeVar("Value")
@@ -58,9 +58,20 @@ _tasks = (
     .where(tables.tasks.c.job_id == bindparam("job_id"))
     .order_by(tables.tasks.c.position)
 )
-_workers = _by(tables.workers, "job_id").order_by(tables.workers.c["index"])
-_workers_in_tree = _by(tables.workers, "root_id").order_by(
-    tables.workers.c.job_id, tables.workers.c["index"]
+_is_planner = tables.workers.c["index"] == PLANNER_INDEX
+_workers = _by(tables.workers, "job_id").where(~_is_planner).order_by(tables.workers.c["index"])
+_planner = _by(tables.workers, "job_id").where(_is_planner)
+_recent_results = (
+    select(tables.workers.c.result)
+    .where(tables.workers.c.agent == bindparam("agent"), ~_is_planner)
+    .where(tables.workers.c.status.in_(SUCCEEDED_WORKER))
+    .order_by(tables.workers.c.ended_at.desc())
+    .limit(bindparam("most"))
+)
+_workers_in_tree = (
+    _by(tables.workers, "root_id")
+    .where(~_is_planner)
+    .order_by(tables.workers.c.job_id, tables.workers.c["index"])
 )
 _worker = _by(tables.workers, "root_id", "id")
 _attempts = _by(tables.attempts, "root_id", "worker_id").order_by(tables.attempts.c.number)
@@ -93,6 +104,15 @@ def tasks(connection: Connection, job_id: str) -> list[TaskSpec]:
 
 def workers(connection: Connection, job_id: str) -> list[Worker]:
     return values(connection, Worker, _workers, job_id=job_id)
+
+
+def recent_usage(connection: Connection, agent: str, most: int) -> list[Usage]:
+    found = connection.scalars(_recent_results, {"agent": agent, "most": _bounded(most)})
+    return [result.usage for result in found if result is not None]
+
+
+def planner(connection: Connection, job_id: str) -> Worker | None:
+    return _first(values(connection, Worker, _planner, job_id=job_id))
 
 
 def workers_in_tree(connection: Connection, root_id: str) -> list[Worker]:
@@ -180,13 +200,16 @@ def stats(connection: Connection) -> StoreStats:
     counting = select(func.count()).select_from(tables.attempts)
     return StoreStats(
         jobs=_by_status(connection, tables.jobs),
-        workers=_by_status(connection, tables.workers),
+        workers=_by_status(connection, tables.workers, ~_is_planner),
         attempts=connection.execute(counting).scalar_one(),
     )
 
 
-def _by_status(connection: Connection, table: Table) -> dict[str, int]:
-    statement = select(table.c.status, func.count().label("number")).group_by(table.c.status)
+def _by_status(
+    connection: Connection, table: Table, *conditions: ColumnElement[bool]
+) -> dict[str, int]:
+    counting = select(table.c.status, func.count().label("number"))
+    statement = counting.where(*conditions).group_by(table.c.status)
     return {row.status: row.number for row in connection.execute(statement)}
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import Attempt, Job, TaskSpec, Usage, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
 from orchestrator.store import queries, removal, trees
 from orchestrator.store.connections import Connections
@@ -114,6 +114,12 @@ class SqlStore:
         return self._workers.get(
             job_id, lambda: self._read(lambda connection: queries.workers(connection, job_id))
         )
+
+    def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
+        return self._read(lambda connection: queries.recent_usage(connection, agent, most))
+
+    def planner(self, job_id: str) -> Worker | None:
+        return self._read(lambda connection: queries.planner(connection, job_id))
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         return self._read(lambda connection: queries.workers_in_tree(connection, root_id))

@@ -64,11 +64,13 @@ def _filled(
 ) -> Tree:
     place = {job.id: position for position, job in enumerate(mine)}
     found_workers = values(connection, Worker, loading.workers, **given)
+    ordered = _ordered_workers(found_workers, place)
     found_attempts = values(connection, Attempt, loading.attempts, **given)
     return Tree(
         jobs=mine,
         tasks=_tasks(connection, loading.tasks, given, place),
-        workers=(ordered := _ordered_workers(found_workers, place)),
+        workers=[worker for worker in ordered if not worker.is_planner],
+        planners=[worker for worker in ordered if worker.is_planner],
         attempts=_ordered_attempts(found_attempts, ordered),
         last_seq=connection.execute(_last_seq, given).scalar_one() or 0,
     )

@@ -9,7 +9,16 @@ from threading import Thread
 import pytest
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.model import EndedBy, Exit, Job, TaskSpec, WorkerKey, WorkerResult
+from orchestrator.core.model import (
+    PLANNER_INDEX,
+    EndedBy,
+    Exit,
+    Job,
+    TaskSpec,
+    Usage,
+    WorkerKey,
+    WorkerResult,
+)
 from orchestrator.core.ports import Change, Page, Store
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.store import SqlStore
@@ -283,6 +292,45 @@ def test_workers_come_in_order_of_index(store: Store) -> None:
     store.save(Change(new_jobs=[job], new_workers=list(reversed(workers))))
 
     assert store.workers("a") == workers
+
+
+def test_a_planner_is_in_no_list_of_workers(store: Store) -> None:
+    job = a_job()
+    worker = a_worker(job)
+    planner = a_worker(job, PLANNER_INDEX, id="planner", task_id="planner")
+    attempts = [an_attempt(planner), an_attempt(worker)]
+    store.save(Change(new_jobs=[job], new_workers=[planner, worker], new_attempts=attempts))
+
+    tree = store.tree("a")
+    assert tree is not None
+    assert (tree.workers, tree.planners) == ([worker], [planner])
+    assert set(tree.attempts) == set(attempts)
+    assert store.workers("a") == store.workers_in_tree("a") == [worker]
+    assert (store.planner("a"), store.planner("b")) == (planner, None)
+    assert store.worker(planner.key) == planner
+    assert store.stats().workers == {"pending": 1}
+
+
+def test_what_was_used_is_that_of_the_latest_workers_that_succeeded(store: Store) -> None:
+    job = a_job()
+    ends = [("a", "success"), ("a", "failed"), ("b", "success"), ("a", "recursive_success")]
+    workers = [
+        a_worker(
+            job,
+            index,
+            agent=agent,
+            status=WorkerStatus(status),
+            ended_at=float(index),
+            result=WorkerResult(usage=Usage(steps=index)),
+        )
+        for index, (agent, status) in enumerate(ends)
+    ]
+    planner = replace(workers[0], id="planner", index=PLANNER_INDEX)
+    store.save(Change(new_jobs=[job], new_workers=[*workers, planner]))
+
+    assert store.recent_usage("a", 9) == [Usage(steps=3), Usage(steps=0)]
+    assert store.recent_usage("a", 1) == [Usage(steps=3)]
+    assert store.recent_usage("nobody", 9) == []
 
 
 def test_attempts_come_in_order_of_number(store: Store) -> None:

@@ -65,12 +65,16 @@ class Kept:
     def unfinished(self) -> list[str]:
         return [job.id for job in self.jobs.values() if job.is_root and not job.status.ended]
 
+    def _workers_of(self, root_id: str) -> list[Worker]:
+        return [worker for worker in self.workers.values() if worker.root_id == root_id]
+
     def tree(self, root_id: str) -> Tree:
         jobs = [job for job in self.jobs.values() if job.root_id == root_id]
         return Tree(
             jobs=jobs,
             tasks={job.id: self.tasks[job.id] for job in jobs},
-            workers=[worker for worker in self.workers.values() if worker.root_id == root_id],
+            workers=[each for each in self._workers_of(root_id) if not each.is_planner],
+            planners=[each for each in self._workers_of(root_id) if each.is_planner],
             attempts=[each for key, each in sorted(self.attempts.items()) if key[0][0] == root_id],
             last_seq=len(self.events.get(root_id, ())),
         )

@@ -21,6 +21,7 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
         "resuming": set(forest.ready._resuming),
         "startable": startable(scheduler),
         "rendering": set(scheduler._endings.rendering),
+        "planning": set(scheduler._endings.planning),
         "seq": dict(ledger._last_seq),
     }
 

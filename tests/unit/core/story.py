@@ -1,9 +1,10 @@
 """A scheduler with a clock, a store and processes that tests move by hand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.commands import Command, MakeContext, Render, Start, Stop
+from orchestrator.core.commands import Command, MakeContext, Render, Start, Stop, TakePlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.model import (
     Attempt,
@@ -15,6 +16,7 @@ from orchestrator.core.model import (
     Worker,
     WorkerKey,
 )
+from orchestrator.core.planning import planner_of
 from orchestrator.core.room import Room
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -53,6 +55,9 @@ class Story:
         #: While False, shared contexts take for ever to make; those that are asked for.
         self.makes_contexts = True
         self.to_make: list[str] = []
+        #: While False, plans wait to be taken; ``to_plan`` are the jobs that they belong to.
+        self.takes_plans = True
+        self.to_plan: list[str] = []
         self.kept = Kept()
         self.scheduler = Scheduler(**self._limits)
         #: All commands so far, in order.
@@ -62,10 +67,58 @@ class Story:
 
     def root(self, *tasks: TaskSpec, **config: Any) -> Job:
         job = a_job(config=self._config(config), created_at=self.now)
+        if job.config.approve:
+            job = replace(job, status=JobStatus.PLANNING)
         tasks = tasks or (a_task(),)
         self.scheduler.submit(job, tasks, workers_for(job, tasks), self.now)
         self.turn()
         return job
+
+    def planned_root(self, **config: Any) -> Job:
+        """A job whose tasks an agent makes."""
+        job = a_job(config=self._config(config), created_at=self.now, status=JobStatus.PLANNING)
+        planner = planner_of(job, "planning", "planner")
+        self.scheduler.submit(job, (), (), self.now, planner)
+        self.turn()
+        return job
+
+    def planned_child(self, parent: WorkerKey, *, digest: str | None = None, **config: Any) -> Job:
+        worker = self.worker(parent)
+        asked = {"digest": digest} if digest else {}
+        above = self.job(worker.job_id)
+        config = {"max_workers": above.config.max_workers, **config}
+        job = a_child_job(
+            above,
+            worker,
+            config=a_config(**config),
+            created_at=self.now,
+            status=JobStatus.PLANNING,
+            **asked,
+        )
+        name = f"{worker.id}_planner_{len(worker.child_job_ids) + 1}"
+        self.scheduler.submit(job, (), (), self.now, planner_of(job, "planning", name))
+        self.turn()
+        return job
+
+    def takes_plan(self, job_id: str, *tasks: TaskSpec) -> None:
+        """What the engine does once a planner is done."""
+        self.to_plan.remove(job_id)
+        self._take_plan(job_id, tasks)
+        self.turn()
+
+    def _take_plan(self, job_id: str, tasks: Sequence[TaskSpec] = ()) -> None:
+        planning, ledger = self.scheduler.planning, self.scheduler.ledger
+        if not planning.awaited(job_id):
+            return
+        job, tasks = ledger.jobs[job_id], tasks or (a_task(),)
+        parent = ledger.workers[job.parent_key] if job.parent_key else None
+        named = (parent.id, parent.child_workers + 1) if parent else ("worker", 1)
+        workers = workers_for(job, tasks, *named)
+        planning.taken(job_id, tasks, workers, "planning", "", self.now)
+
+    def approve(self, job: Job) -> None:
+        self.scheduler.planning.approve(job.id, "user", self.now)
+        self.turn()
 
     def child(
         self, parent: WorkerKey, *tasks: TaskSpec, digest: str | None = None, **config: Any
@@ -116,7 +169,7 @@ class Story:
     def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
         """Lose all but what was stored; the attempts whose end is not known are returned."""
         self.scheduler = Scheduler(**self._limits)
-        self.to_render, self.to_make = [], []
+        self.to_render, self.to_make, self.to_plan = [], [], []
         unknown: list[Attempt] = []
         for root_id in self.kept.unfinished:
             unknown += self.scheduler.restore(self.kept.tree(root_id), self.now)
@@ -126,12 +179,20 @@ class Story:
 
     def turn(self) -> None:
         self._one_turn()
-        while self.makes_contexts and self.to_make:
+        while self._does_what_is_asked():
+            self._one_turn()
+
+    def _does_what_is_asked(self) -> bool:
+        """Carry out one command of those that take their time; whether there was one."""
+        if self.makes_contexts and self.to_make:
             self.scheduler.context_prepared(self.to_make.pop(0))
-            self._one_turn()
-        while self.writes_reports and self.to_render:
+        elif self.takes_plans and self.to_plan:
+            self._take_plan(self.to_plan.pop(0))
+        elif self.writes_reports and self.to_render:
             self.scheduler.rendered(self.to_render.pop(0), self.now)
-            self._one_turn()
+        else:
+            return False
+        return True
 
     def _one_turn(self) -> None:
         room = Room(self.paused, lambda agent: "" if self.admit else NO_MEMORY)
@@ -144,19 +205,22 @@ class Story:
         self.commands += commands
         self.to_render += [each.job_id for each in commands if isinstance(each, Render)]
         self.to_make += [each.job_id for each in commands if isinstance(each, MakeContext)]
+        self.to_plan += [each.job_id for each in commands if isinstance(each, TakePlan)]
         self.scheduler.forget_ended()
 
     def left_alone(self) -> None:
         """Everything exits with success when it holds a slot; time goes on; reports get written."""
-        self.writes_reports = self.makes_contexts = True
+        self.writes_reports = self.makes_contexts = self.takes_plans = True
         self.turn()
         for _ in range(MOST_STEPS):
             if not self.kept.unfinished:
                 return
+            for job in self.awaiting_approval:
+                self.approve(job)
             busy = [each.key for each in self.kept.running if not self._waits(each.key)]
             if busy:
                 self.ends(busy[0])
-            else:
+            elif self.kept.unfinished:
                 due = self.scheduler.forest.next_time()
                 assert due is not None, f"stuck: {self.statuses()}"
                 self.now = max(self.now, due)
@@ -174,11 +238,22 @@ class Story:
 
     def key(self, job: Job, number: int = 1) -> WorkerKey:
         """The number-th worker of a job."""
-        workers = [worker for worker in self.kept.workers.values() if worker.job_id == job.id]
-        return workers[number - 1].key
+        return self.keys(job)[number - 1]
 
     def keys(self, job: Job) -> list[WorkerKey]:
-        return [worker.key for worker in self.kept.workers.values() if worker.job_id == job.id]
+        workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
+        return [worker.key for worker in workers if not worker.is_planner]
+
+    def planner(self, job: Job) -> WorkerKey:
+        workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
+        return next(worker.key for worker in workers if worker.is_planner)
+
+    @property
+    def awaiting_approval(self) -> list[Job]:
+        """Jobs that have tasks and wait for a person."""
+        jobs = self.kept.jobs.values()
+        planning = [job for job in jobs if job.status is JobStatus.PLANNING]
+        return [job for job in planning if self.kept.tasks[job.id] and not job.cancelled_by]
 
     def job(self, job_id: str) -> Job:
         return self.kept.jobs[job_id]

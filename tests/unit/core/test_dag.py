@@ -1,7 +1,8 @@
 import pytest
 
-from orchestrator.core.dag import check, dependents
+from orchestrator.core.dag import check, check_overlaps, dependents
 from orchestrator.core.errors import InvalidRequest, PlanCycle
+from orchestrator.core.model import TaskSpec
 
 from .factories import a_task
 
@@ -48,3 +49,26 @@ def test_a_chain_of_ten_thousand_tasks_is_checked_without_recursion() -> None:
 def test_dependents_are_in_task_order_and_named_once() -> None:
     tasks = [a_task("a"), a_task("c", "a", "a"), a_task("b", "a", "c")]
     assert dependents(tasks) == {"a": ("c", "b"), "c": ("b",)}
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [a_task("a", files=("x",)), a_task("b", files=("y",))],
+        [a_task("a", files=("x", "x"))],
+        [a_task("a", files=("x",)), a_task("b", "a", files=("x",))],
+        # Through one that names nothing, and listed the other way round.
+        [a_task("c", "b", files=("x",)), a_task("b", "a"), a_task("a", files=("./x",))],
+    ],
+)
+def test_a_file_may_be_named_by_tasks_that_wait_for_each_other(tasks: list[TaskSpec]) -> None:
+    check_overlaps(tasks)
+
+
+def test_two_tasks_that_run_side_by_side_must_not_name_the_same_file() -> None:
+    tasks = [a_task("a"), a_task("b", "a", files=("x",)), a_task("c", "a", files=("d/../x",))]
+
+    with pytest.raises(InvalidRequest, match="'b' and 'c' both name the file 'x'") as refused:
+        check_overlaps(tasks)
+
+    assert refused.value.kind == "overlap"

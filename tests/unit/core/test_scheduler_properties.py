@@ -47,6 +47,7 @@ CONFIGS = st.fixed_dictionaries(
         "max_workers": st.integers(1, 4),
         "max_retries": st.integers(0, 2),
         "max_wall_seconds": st.sampled_from([50.0, 86_400.0]),
+        "approve": st.sampled_from([False, False, True]),
     }
 )
 
@@ -60,6 +61,7 @@ class Stories(RuleBasedStateMachine):
         prompting = Prompting(reads={"one", "two"}.__contains__, caches={"one"}.__contains__)
         self.story = Story(max_workers=workers, max_live_workers=live, prompting=prompting)
         self.story.writes_reports = self.story.makes_contexts = False
+        self.story.takes_plans = False
         self.server_workers = workers
         self.grown_from = (0, 0)
         self.moved: list[tuple[object, object]] = []
@@ -87,6 +89,10 @@ class Stories(RuleBasedStateMachine):
         """Workers whose process is there: they may ask for child jobs and exit."""
         return [attempt.key for attempt in self.story.kept.running]
 
+    def _workers_asking(self) -> list[WorkerKey]:
+        """A planner starts no child jobs."""
+        return [key for key in self._asking() if not self.story.worker(key).is_planner]
+
     def _unfinished(self) -> list[Job]:
         return [job for job in self.story.kept.jobs.values() if not job.status.ended]
 
@@ -107,13 +113,45 @@ class Stories(RuleBasedStateMachine):
     def a_root_job_is_submitted(self, tasks: list[TaskSpec], config: dict[str, Any]) -> None:
         self.story.root(*tasks, **config)
 
-    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS and self._asking())
+    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS and self._workers_asking())
     @rule(data=st.data(), tasks=graphs(), config=CONFIGS, digest=st.sampled_from([None, "same"]))
     def a_worker_starts_a_child_job(
         self, data: st.DataObject, tasks: list[TaskSpec], config: dict[str, Any], digest: str | None
     ) -> None:
-        parent = data.draw(st.sampled_from(self._asking()))
+        parent = data.draw(st.sampled_from(self._workers_asking()))
         self.story.child(parent, *tasks, digest=digest, **config)
+
+    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS)
+    @rule(config=CONFIGS)
+    def a_root_job_is_submitted_that_is_planned(self, config: dict[str, Any]) -> None:
+        self.story.planned_root(**config)
+
+    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS and self._workers_asking())
+    @rule(data=st.data(), config=CONFIGS, digest=st.sampled_from([None, "same"]))
+    def a_worker_starts_a_child_job_that_is_planned(
+        self, data: st.DataObject, config: dict[str, Any], digest: str | None
+    ) -> None:
+        parent = data.draw(st.sampled_from(self._workers_asking()))
+        self.story.planned_child(parent, digest=digest, **config)
+
+    @precondition(lambda self: self.story.to_plan)
+    @rule(data=st.data(), tasks=graphs())
+    def a_plan_is_taken(self, data: st.DataObject, tasks: list[TaskSpec]) -> None:
+        self.story.takes_plan(data.draw(st.sampled_from(self.story.to_plan)), *tasks)
+
+    @precondition(lambda self: self.story.to_plan)
+    @rule(data=st.data())
+    def no_plan_can_be_carried_out(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.story.to_plan))
+        self.story.to_plan.remove(job_id)
+        if self.story.scheduler.planning.awaited(job_id):
+            self.story.scheduler.planning.impossible(job_id, "too many", self.story.now)
+        self.story.turn()
+
+    @precondition(lambda self: self.story.awaiting_approval)
+    @rule(data=st.data())
+    def a_plan_is_approved(self, data: st.DataObject) -> None:
+        self.story.approve(data.draw(st.sampled_from(self.story.awaiting_approval)))
 
     @precondition(lambda self: self._asking())
     @rule(data=st.data(), exit=EXITS, evidence=EVIDENCE)
@@ -241,6 +279,22 @@ class Stories(RuleBasedStateMachine):
         kept = self.story.kept
         for worker in kept.workers.values():
             assert worker.status.ended or not kept.jobs[worker.job_id].status.ended
+
+    @invariant()
+    def nothing_starts_before_there_is_an_approved_plan(self) -> None:
+        kept = self.story.kept
+        for job in kept.jobs.values():
+            if job.status is JobStatus.PLANNING:
+                own = [each for each in kept.workers.values() if each.job_id == job.id]
+                assert all(each.attempt == 0 for each in own if not each.is_planner)
+
+    @invariant()
+    def a_planner_is_done_before_its_job_has_tasks(self) -> None:
+        kept = self.story.kept
+        for worker in kept.workers.values():
+            if worker.is_planner and kept.tasks[worker.job_id]:
+                assert worker.status.ended
+                assert not worker.child_job_ids
 
     @invariant()
     def every_move_is_in_its_table(self) -> None:

@@ -54,7 +54,7 @@ def test_nothing_follows_success() -> None:
 
 def test_what_ended_without_success_can_only_be_retried() -> None:
     for job in ENDED_JOB - {JobStatus.COMPLETED}:
-        assert JOB_TRANSITIONS[job] == {JobStatus.RUNNING}
+        assert JOB_TRANSITIONS[job] == {JobStatus.PLANNING, JobStatus.RUNNING}
     for worker in ENDED_WORKER - SUCCEEDED_WORKER:
         assert WORKER_TRANSITIONS[worker] == {WorkerStatus.PENDING}
 

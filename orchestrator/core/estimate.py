@@ -1,0 +1,58 @@
+"""What a plan may come to use, told before it runs. An estimate, never a promise."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.model import Usage
+from orchestrator.core.spending import is_known, tokens
+
+#: Tokens of one worker as long as none of its agent has told what it used: some twenty calls of
+#: a model, most of whose input comes from its provider's cache and does not count.
+RULE_OF_THUMB_TOKENS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """None is "not known"."""
+
+    workers: int
+    tokens: int
+    cost_usd: float | None
+    #: Earlier workers whose own figures it is made from; 0: of some agent there was none.
+    from_workers: int
+
+
+def estimate(
+    agents: Sequence[str],
+    uses_model: Callable[[str], bool],
+    earlier: Callable[[str], Sequence[Usage]],
+) -> Estimate:
+    """For one attempt of a worker each, without the child jobs that they may start.
+
+    ``earlier``: what workers of an agent have used.
+    """
+    asked = [name for name in agents if uses_model(name)]
+    known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}
+    costs = [_mean_cost(known[name]) for name in asked]
+    complete = all(known.values())
+    return Estimate(
+        workers=len(agents),
+        tokens=sum(_mean_tokens(known[name]) for name in asked),
+        cost_usd=sum(each for each in costs if each) if None not in costs else None,
+        from_workers=_count(known) if complete else 0,
+    )
+
+
+def _mean_tokens(usages: Sequence[Usage]) -> int:
+    if not usages:
+        return RULE_OF_THUMB_TOKENS
+    return round(sum(map(tokens, usages)) / len(usages))
+
+
+def _mean_cost(usages: Sequence[Usage]) -> float | None:
+    costs = [each.cost_usd for each in usages if each.cost_usd is not None]
+    return sum(costs) / len(costs) if costs else None
+
+
+def _count(known: Mapping[str, Sequence[Usage]]) -> int:
+    return sum(map(len, known.values()))

@@ -1,0 +1,130 @@
+"""Jobs whose tasks an agent makes: who plans, what becomes of the plan, and its approval.
+
+While a job has no tasks its plan is one task, carried out by one worker that is not among the
+job's workers: its planner. So everything that holds for workers holds for planners: slots, time
+limits, retries, stops, restarts.
+"""
+
+from collections.abc import Sequence
+
+from orchestrator.core.endings import Endings
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.forest import Forest
+from orchestrator.core.model import (
+    NO_PLAN,
+    PLANNER,
+    PLANNER_INDEX,
+    WAITS_FOR_APPROVAL,
+    Job,
+    TaskSpec,
+    Worker,
+)
+from orchestrator.core.plan import Plan
+from orchestrator.core.states import JobStatus
+
+#: A plan that is refused is asked for once more, with the reason.
+TRIES = 2
+
+
+def planner_of(job: Job, agent: str, name: str) -> Worker:
+    return Worker(
+        id=name,
+        job_id=job.id,
+        root_id=job.root_id,
+        task_id=PLANNER,
+        index=PLANNER_INDEX,
+        depth=job.depth,
+        agent=agent,
+    )
+
+
+def planning_plan(planner: Worker) -> Plan:
+    """What a job without tasks has to do."""
+    task = TaskSpec(
+        id=PLANNER, title="Plan", role=PLANNER, agents=(planner.agent,), retries=TRIES - 1
+    )
+    return Plan((task,), (planner,))
+
+
+def plan_of(tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None) -> Plan:
+    """As its records say."""
+    return planning_plan(planner) if planner and not tasks else Plan(tasks, workers)
+
+
+class Planning:
+    def __init__(self, forest: Forest, endings: Endings) -> None:
+        self._forest = forest
+        self._ledger = forest.ledger
+        self._endings = endings
+
+    def awaited(self, job_id: str) -> bool:
+        """Whether the job's planner is done and its tasks are still to be taken from it."""
+        return job_id in self._endings.planning
+
+    def planner(self, job_id: str) -> Worker:
+        """Raise KeyError for a job that has none."""
+        return self._ledger.workers[self._forest.planners[job_id]]
+
+    def taken(
+        self,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        source: str,
+        reason: str,
+        now: float,
+    ) -> None:
+        """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
+        self._endings.planning.discard(job_id)
+        job = self._ledger.update_job(job_id, plan_source=source, reason="")
+        self._ledger.add_tasks(job, tasks, workers)
+        self._count_in_parent(job, len(workers))
+        count = len(tasks)
+        self._ledger.emit(
+            EventKind.JOB_PLANNED, job, now, source=source, tasks=count, reason=reason
+        )
+        if job.config.approve:
+            job = self._ledger.update_job(job_id, reason=WAITS_FOR_APPROVAL)
+        else:
+            job = self._ledger.move_job(job_id, JobStatus.PENDING)
+        self._forest.install(job, Plan(tasks, workers))
+        self._endings.check_job(job_id, now)
+
+    def _count_in_parent(self, job: Job, workers: int) -> None:
+        if job.parent_key is not None:
+            parent = self._ledger.workers[job.parent_key]
+            self._ledger.update_worker(parent.key, child_workers=parent.child_workers + workers)
+
+    def impossible(self, job_id: str, reason: str, now: float) -> None:
+        """No plan can be carried out: the job ends without tasks."""
+        job = self._ledger.update_job(job_id, plan_source=NO_PLAN, reason=reason)
+        self._endings.end_job(job, now)
+
+    def approve(self, job_id: str, by: str, now: float) -> None:
+        """Let the tasks start. Raise Conflict for a job that does not wait for it."""
+        self.check_waits(job_id)
+        job = self._ledger.move_job(job_id, JobStatus.PENDING, reason="")
+        self._ledger.emit(EventKind.JOB_APPROVED, job, now, by=by)
+        self._forest.queue_ready(job_id)
+
+    def check_waits(self, job_id: str) -> None:
+        """Raise Conflict for a job that does not wait for approval."""
+        job = self._ledger.jobs.get(job_id)
+        if job is None or job.cancelled_by or not self._forest.waits_for_approval(job):
+            raise Conflict(f"job {job_id} does not wait for approval")
+
+    def begin_again(self, job_id: str, **changes: object) -> Job:
+        """Take a job that has ended to where it goes on: its planning, or its tasks."""
+        job, plan = self._ledger.jobs[job_id], self._forest.plans[job_id]
+        status, changes = JobStatus.RUNNING, {**changes, "reason": ""}
+        if plan.planner is not None:
+            agent = self._ledger.workers[plan.planner].agent
+            status, changes["plan_source"] = JobStatus.PLANNING, agent
+        elif job.config.approve and not any(map(_was_started, self._forest.workers_of(job_id))):
+            status, changes["reason"] = JobStatus.PLANNING, WAITS_FOR_APPROVAL
+        return self._ledger.move_job(job_id, status, **changes)
+
+
+def _was_started(worker: Worker) -> bool:
+    return worker.attempt > 0
