@@ -25,6 +25,8 @@ COMMANDS = {
     "status": "status",
     "logs": "logs",
     "wait": "steering",
+    "approve": "steering",
+    "reject": "steering",
     "cancel": "steering",
     "retry": "steering",
     "jobs": "jobs",

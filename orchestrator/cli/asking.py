@@ -32,6 +32,8 @@ class Asked:
     request: str
     tasks: tuple[Mapping[str, Any], ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    #: Its plan is to be changed in an editor before it starts.
+    edit_plan: bool = False
 
     @property
     def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
@@ -45,6 +47,11 @@ def request_options(command: Command) -> Command:
         click.argument("request", required=False),
         click.option("--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file."),
         click.option("--agent", metavar="NAME", help="Agent for tasks that name none."),
+        click.option("--planner", metavar="NAME", help="Who splits it: rules, auto or an agent."),
+        click.option(
+            "--approve", is_flag=True, default=None, help="Wait until a person approves the plan."
+        ),
+        click.option("--edit-plan", is_flag=True, help="Change the plan in $EDITOR first."),
         click.option(
             "--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once."
         ),
@@ -68,7 +75,9 @@ def request_options(command: Command) -> Command:
     return command
 
 
-def asked(request: str | None, plan_path: Path | None, **flags: Any) -> Asked:
+def asked(
+    request: str | None, plan_path: Path | None, *, edit_plan: bool = False, **flags: Any
+) -> Asked:
     """Raises click.UsageError when nothing is asked for, InvalidRequest for a wrong plan."""
     given = {name: value for name, value in flags.items() if value is not None}
     if request is not None and not request.strip():
@@ -76,7 +85,8 @@ def asked(request: str | None, plan_path: Path | None, **flags: Any) -> Asked:
     if plan_path:
         plan = read_plan(plan_path, request)
         words = request or plan.request
-        return Asked(request=words, tasks=plan.tasks, config={**plan.config, **given})
+        config = {**plan.config, **given}
+        return Asked(request=words, tasks=plan.tasks, config=config, edit_plan=edit_plan)
     if request is None:
         raise click.UsageError('say what to do: "..." or --plan FILE')
-    return Asked(request=request, config=given)
+    return Asked(request=request, config=given, edit_plan=edit_plan)

@@ -30,6 +30,16 @@ Say = Callable[[str], None]
 
 
 @contextmanager
+def server_at(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str]:
+    """The URL of the server that the environment names, else as ``server_for``."""
+    if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        yield url
+    else:
+        with server_for(surroundings, say, keep) as url:
+            yield url
+
+
+@contextmanager
 def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str]:
     """The URL of the server that runs for the folder; starts one when there is none.
 

@@ -1,8 +1,7 @@
 """``orchestrator plan``: the tasks that a request would be split into."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from orchestrator.cli.asking import PLAN_FILE, Asked, RequestCommand, asked
 from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.planning import Draft, estimate_line, planned, rough_estimate
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, table
 
@@ -19,6 +19,7 @@ from orchestrator.cli.terminal import one_line, table
 @click.option("--plan", "plan_path", type=PLAN_FILE, help="Show the tasks of this YAML file.")
 @click.option("--agent", metavar="NAME", help="Agent for tasks that name none.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print a plan file, for --plan.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of what a planner answers.")
 @json_option
 @pass_surroundings
 def plan_command(
@@ -27,43 +28,39 @@ def plan_command(
     plan_path: Path | None,
     agent: str | None,
     as_yaml: bool,
+    schema: bool,
 ) -> int:
-    """Show the tasks of REQUEST; runs nothing and needs no server."""
+    """Show the tasks of REQUEST as the rules split it; runs nothing and needs no server.
+
+    An agent's plan is shown by: orchestrator run --plan-only.
+    """
+    if schema:
+        from orchestrator.schemas.planned import plan_schema
+
+        click.echo(plan_schema(), nl=False)
+        return ExitCode.OK
     return show_plan(surroundings, asked(request, plan_path, agent=agent), as_yaml)
 
 
-def show_plan(surroundings: Surroundings, job: Asked, as_yaml: bool) -> int:
-    """Print the tasks in the form that was asked for."""
-    tasks = planned(surroundings, job)
+def show_plan(
+    surroundings: Surroundings, job: Asked, as_yaml: bool, made: Draft | None = None
+) -> int:
+    """Print the tasks, as given, as an agent made them, or as the rules would."""
+    tasks = made.tasks if made else planned(surroundings, job)
+    guess = made.estimate if made else rough_estimate(surroundings, tasks)
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
     shown = {name: value for name, value in plan.items() if value}
     if surroundings.as_json:
-        click.echo(json.dumps(shown, indent=2))
+        click.echo(json.dumps({**shown, "estimate": guess}, indent=2))
     elif as_yaml:
         import yaml
 
         click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
     else:
         click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *map(_row, tasks)]))
+        if guess:
+            click.echo(estimate_line(guess))
     return ExitCode.OK
-
-
-def planned(surroundings: Surroundings, job: Asked) -> Sequence[Mapping[str, Any]]:
-    """The tasks as written, or as the planner would split the request."""
-    if job.tasks:
-        return job.tasks
-    from orchestrator.app import plan
-
-    specs = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
-    return [_as_written(asdict(spec)) for spec in specs]
-
-
-def _as_written(spec: dict[str, Any]) -> dict[str, Any]:
-    """A task in the fields of a plan file, without those that say nothing."""
-    agents = list(spec.pop("agents"))
-    spec["agent"] = agents[0] if len(agents) == 1 else agents
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in spec.items()}
-    return {k: v for k, v in plain.items() if v not in (None, "", [], {})}
 
 
 def _row(task: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -39,6 +39,8 @@ class Progress:
             kept = "which counts" if facts.get("taken") else "which is kept as salvage"
             said = one_line(facts.get("ended"), REASON_CHARACTERS)
             return f"{indent(str(worker))}{worker} had ended with {said}, {kept}"
+        if kind == "worker_used":
+            return None
         if kind.startswith("worker_") and worker:
             at = moment(event.get("at")) or time.time()
             return indent(str(worker)) + self._worker(kind, str(worker), facts, at)
@@ -83,6 +85,15 @@ class Progress:
             self.child_jobs += 1
             request = one_line(facts.get("request"), 80)
             return f"{indent(str(worker))}{worker} started child job {job}: {request}"
+        if kind == "planner_started":
+            return f"job {job} is planned by {facts.get('agent')}"
+        if kind == "planner_retrying":
+            return f"job {job} is planned once more{because(facts)}"
+        if kind == "job_planned":
+            made = f"{facts.get('tasks')} tasks, by {facts.get('source')}"
+            return f"job {job} has {made}{because(facts)}"
+        if kind == "job_approved":
+            return f"job {job} was approved"
         if kind == "job_cancel_requested":
             return f"job {job} is being stopped"
         if kind == "job_retried":

@@ -28,9 +28,7 @@ def run_command(
     """
     job = asked(**options)
     if plan_only:
-        from orchestrator.cli.plan import show_plan
-
-        return show_plan(surroundings, job, as_yaml=False)
+        return _plan_only(surroundings, job, keep_server)
     from orchestrator.cli.following import Left, stop_signals_interrupt
 
     with stop_signals_interrupt():
@@ -41,26 +39,45 @@ def run_command(
             return ExitCode.INTERRUPTED
 
 
+def _plan_only(surroundings: Surroundings, job: Asked, keep_server: bool) -> int:
+    from orchestrator.cli.plan import show_plan
+    from orchestrator.cli.planning import draft, planning_agent
+
+    if planning_agent(surroundings, job) is None:
+        return show_plan(surroundings, job, as_yaml=False)
+    from orchestrator.cli.display import display_for
+    from orchestrator.cli.local_server import server_at
+
+    say = display_for(surroundings).say
+    with (
+        server_at(surroundings, say, keep_server) as url,
+        surroundings.client_at(url) as client,
+    ):
+        plan = draft(surroundings, client, job)
+        if plan.job_id is not None:
+            client.reject(plan.job_id)
+    return show_plan(surroundings, job, as_yaml=False, made=plan)
+
+
 def _run(surroundings: Surroundings, job: Asked, keep_server: bool) -> int:
     from orchestrator.cli.display import display_for
+    from orchestrator.cli.local_server import server_at
 
     display = display_for(surroundings)
-    url = surroundings.environ.get("ORCHESTRATOR_API_URL")
-    if url:
-        return _run_at(url, surroundings, job, display)
-    from orchestrator.cli.local_server import server_for
-
-    with server_for(surroundings, display.say, keep_server) as url:
+    with server_at(surroundings, display.say, keep_server) as url:
         return _run_at(url, surroundings, job, display)
 
 
 def _run_at(url: str, surroundings: Surroundings, job: Asked, display: Any) -> int:
     from orchestrator.cli.following import follow
+    from orchestrator.cli.planning import start
 
     with surroundings.client_at(url) as client:
-        accepted = client.orchestrate(job.request, job.given_tasks, **job.config)
+        accepted = start(surroundings, client, job)
         job_id = str(accepted["job_id"])
         display.say(f"job {job_id} accepted")
+        if job.config.get("approve") and accepted["status"] == "planning":
+            display.say(f"its tasks start after: orchestrator approve {job_id}")
         try:
             answer, interrupted = follow(surroundings, client, job_id, display)
         finally:

@@ -1,4 +1,4 @@
-"""``orchestrator wait``, ``cancel`` and ``retry``."""
+"""``orchestrator wait``, ``approve``, ``reject``, ``cancel`` and ``retry``."""
 
 import json
 from typing import Any
@@ -45,6 +45,26 @@ def _ended_on_disk(surroundings: Surroundings, job_id: str) -> dict[str, Any] | 
     except NotFound:
         return None
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
+
+
+@click.command("approve")
+@job_argument
+@json_option
+@pass_surroundings
+def approve_command(surroundings: Surroundings, job_id: str) -> None:
+    """Let the tasks of JOB start, which waits for approval."""
+    with surroundings.client() as client:
+        _print(surroundings, client.approve(job_id))
+
+
+@click.command("reject")
+@job_argument
+@json_option
+@pass_surroundings
+def reject_command(surroundings: Surroundings, job_id: str) -> None:
+    """End JOB, which waits for approval; none of its tasks has run."""
+    with surroundings.client() as client:
+        _print(surroundings, client.reject(job_id))
 
 
 @click.command("cancel")

@@ -18,7 +18,9 @@ def submit_command(
     surroundings: Surroundings, /, idempotency_key: str | None, **options: Any
 ) -> None:
     """Submit REQUEST to the running server and print the job's id."""
+    from orchestrator.cli.planning import start
+
     job = asked(**options)
     with surroundings.client() as client:
-        answer = client.orchestrate(job.request, job.given_tasks, idempotency_key, **job.config)
+        answer = start(surroundings, client, job, idempotency_key)
     click.echo(json.dumps(answer) if surroundings.as_json else answer["job_id"])

@@ -1,0 +1,151 @@
+"""Plans before they run: asking an agent for one, showing it, changing it in an editor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.asking import Asked
+from orchestrator.cli.surroundings import Surroundings
+from orchestrator.core.errors import InvalidRequest, OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
+
+WAITS = "waits for approval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A plan that nothing of has run."""
+
+    tasks: Sequence[Mapping[str, Any]]
+    #: The job that waits for approval, when an agent made the plan.
+    job_id: str | None = None
+    estimate: Mapping[str, Any] | None = None
+
+
+def planning_agent(surroundings: Surroundings, job: Asked) -> str | None:
+    """The agent that would make the plan; None when it is given, or made by rules."""
+    from orchestrator.app import planner_of
+
+    if job.tasks:
+        return None
+    config = job.config
+    name = planner_of(surroundings.folder, config.get("planner"), config.get("agent"))
+    return None if name == "rules" else name
+
+
+def planned(surroundings: Surroundings, job: Asked) -> Sequence[Mapping[str, Any]]:
+    """The tasks as written, or as the planner would split the request."""
+    if job.tasks:
+        return job.tasks
+    from orchestrator.app import plan
+
+    specs = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
+    return [as_written(asdict(spec)) for spec in specs]
+
+
+def rough_estimate(
+    surroundings: Surroundings, tasks: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """What the tasks may come to use, without a look at earlier workers."""
+    from orchestrator.app import estimate_of
+
+    agents = [name for task in tasks for name in _agents(task)]
+    return asdict(estimate_of(surroundings.folder, agents))
+
+
+def _agents(task: Mapping[str, Any]) -> Sequence[str]:
+    named = task.get("agent") or ("shell" if task.get("command") else "auto")
+    return [named] if isinstance(named, str) else named
+
+
+def draft(surroundings: Surroundings, client: "OrchestratorClient", job: Asked) -> Draft:
+    """The plan of a job. A job that an agent has planned is left waiting for approval."""
+    if planning_agent(surroundings, job) is None:
+        tasks = planned(surroundings, job)
+        return Draft(tasks=tasks, estimate=rough_estimate(surroundings, tasks))
+    job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
+    try:
+        return _wait_for_plan(client, job_id)
+    except BaseException:
+        client.cancel(job_id)
+        raise
+
+
+def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
+    for event in client.events(job_id):
+        if event["kind"] == "job_planned" and event["job_id"] == job_id:
+            break
+    answer = client.job(job_id)
+    if answer["reason"] != WAITS:
+        raise OrchestratorError(f"job {job_id} was not planned: {answer['reason']}")
+    tasks = [as_written(task) for task in answer["tasks"]]
+    return Draft(tasks=tasks, job_id=job_id, estimate=answer.get("estimate"))
+
+
+def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task in the fields of a plan file, without those that say nothing."""
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
+    agents = plain.pop("agents")
+    plain["agent"] = agents[0] if len(agents) == 1 else agents
+    return {k: v for k, v in plain.items() if v not in (None, "", [], {})}
+
+
+def start(
+    surroundings: Surroundings, client: "OrchestratorClient", job: Asked, key: str | None = None
+) -> dict[str, Any]:
+    """Submit a job, after its plan was changed in the editor when that is asked for."""
+    if not job.edit_plan:
+        return client.orchestrate(job.request, job.given_tasks, key, **job.config)
+    plan = draft(surroundings, client, job)
+    try:
+        edited = _edited(job, plan)
+    except BaseException:
+        if plan.job_id is not None:
+            client.reject(plan.job_id)
+        raise
+    if plan.job_id is None:
+        return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
+    if edited.tasks == tuple(plan.tasks):
+        return client.approve(plan.job_id)
+    client.reject(plan.job_id)
+    return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
+
+
+def _edited(job: Asked, plan: Draft) -> Asked:
+    """What the editor was left with. Raise InvalidRequest for what is no plan any more."""
+    import yaml
+
+    from orchestrator.schemas.plan import parse_plan
+
+    whole = {"request": job.request, "config": dict(job.config), "tasks": list(plan.tasks)}
+    shown = {name: value for name, value in whole.items() if value}
+    text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+    changed = click.edit(text, extension=".yaml")
+    if changed is None or changed == text:
+        return replace(job, tasks=tuple(plan.tasks))
+    if not changed.strip():
+        raise InvalidRequest("the plan is empty; nothing was started")
+    parsed = parse_plan(changed, "the edited plan.yaml")
+    fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
+    return replace(
+        job,
+        request=fields["request"],
+        config=fields.get("config") or {},
+        tasks=tuple(fields.get("tasks") or ()),
+    )
+
+
+def estimate_line(found: Mapping[str, Any]) -> str:
+    """Such as ``estimate: about 300,000 tokens, cost not known (...)``."""
+    if not found["tokens"]:
+        return "estimate: no tokens, no cost (no task is for a model)"
+    cost = found.get("cost_usd")
+    money = "cost not known" if cost is None else f"about {cost:.2f} USD"
+    earlier = found["from_workers"]
+    basis = f"from {earlier} earlier workers" if earlier else "a rule of thumb"
+    about = f"estimate: about {found['tokens']:,} tokens, {money}"
+    return f"{about} ({basis}; without child jobs and retries)"

@@ -1,0 +1,153 @@
+"""``--plan-only``, ``--edit-plan``, ``--approve``, ``approve``, ``reject`` with a real server."""
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import KEY, InProcess
+from tests.integration.engine.test_planning import GOOD, Planner
+
+Say = Callable[..., tuple[int, str]]
+REQUEST = "Build it. Test it."
+
+
+@pytest.fixture
+def planner(tmp_path: Path) -> Planner:
+    made = Planner(tmp_path / "planner")
+    made.answers(GOOD)
+    return made
+
+
+@pytest.fixture
+def site(make_site: MakeSite, planner: Planner) -> InProcess:
+    return make_site(agents=planner.settings)
+
+
+@pytest.fixture
+def say(site: InProcess, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Runs a command line; its exit code and standard output."""
+
+    def run(*words: str) -> tuple[int, str]:
+        environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+        surroundings = Surroundings(folder=site.folder, environ=environ)
+        code = execute(list(words), surroundings)
+        return code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes an editor that runs a line of Python on the ``text`` of the file."""
+
+    def make(line: str) -> None:
+        script = tmp_path / "editor.py"
+        script.write_text(
+            "import pathlib, sys\npath = pathlib.Path(sys.argv[1])\ntext = path.read_text()\n"
+            f"{line}\npath.write_text(text)\n"
+            # The editor is noticed by the time of the file.
+            "import os\nos.utime(path, (1, 1))\n"
+        )
+        monkeypatch.setenv("VISUAL", f"{sys.executable} {shlex.quote(str(script))}")
+
+    return make
+
+
+BY_AGENT = ("--planner", "thinker", "--agent", "thinker")
+
+
+def jobs(site: InProcess) -> list[tuple[str, str]]:
+    """Of every job, the oldest first: its status, and whose plan it has."""
+    ids = [job["job_id"] for job in reversed(site.get("/jobs")["jobs"])]
+    ends = [site.wait(job_id)["status"] for job_id in ids]
+    return [
+        (end, site.get(f"/jobs/{each}")["plan_source"]) for end, each in zip(ends, ids, strict=True)
+    ]
+
+
+def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
+    site: InProcess, say: Say, planner: Planner
+) -> None:
+    code, out = say("run", "--plan-only", *BY_AGENT, REQUEST)
+
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["ID", "a", "b", "c", "estimate:"]
+    assert "about 300,000 tokens, cost not known (a rule of thumb" in out
+    assert len(planner.asked) == 1
+    (job,) = site.get("/jobs")["jobs"]
+    assert "rejected" in site.wait(job["job_id"])["reason"]
+    workers = site.get(f"/jobs/{job['job_id']}")["workers"]
+    assert all(worker["attempts"] == [] for worker in workers)
+
+
+def test_plan_only_with_rules_asks_nobody(site: InProcess, say: Say, planner: Planner) -> None:
+    code, out = say("run", "--json", "--plan-only", "--planner", "rules", REQUEST)
+
+    assert code == 0
+    assert [task["title"] for task in json.loads(out)["tasks"]] == ["Build it.", "Test it."]
+    assert json.loads(out)["estimate"]["tokens"] == 0
+    assert (planner.asked, jobs(site)) == ([], [])
+
+
+def test_a_plan_that_is_left_as_it_is_in_the_editor_runs(
+    site: InProcess, say: Say, editor: Callable[[str], None]
+) -> None:
+    editor("pass")
+
+    code, _ = say("run", "--edit-plan", *BY_AGENT, REQUEST)
+
+    assert (code, jobs(site)) == (0, [("completed", "thinker")])
+
+
+def test_a_plan_that_was_changed_in_the_editor_runs_as_changed(
+    site: InProcess, say: Say, editor: Callable[[str], None]
+) -> None:
+    editor("text = text.replace('Part c', 'Part changed')")
+
+    code, out = say("run", "--edit-plan", *BY_AGENT, REQUEST)
+
+    assert (code, jobs(site)) == (0, [("cancelled", "thinker"), ("completed", "given")])
+    assert "changed" in out
+
+
+def test_a_plan_that_is_none_any_more_after_the_editor_runs_nothing(
+    site: InProcess, say: Say, editor: Callable[[str], None]
+) -> None:
+    editor("text = text.replace('title:', 'titel:')")
+
+    code, _ = say("submit", "--edit-plan", *BY_AGENT, REQUEST)
+
+    assert (code, jobs(site)) == (2, [("cancelled", "thinker")])
+
+
+def test_a_plan_of_the_rules_can_be_edited_too(
+    site: InProcess, say: Say, editor: Callable[[str], None]
+) -> None:
+    editor("text = text.replace('Test it.', 'Test it well.')")
+
+    _, out = say("submit", "--edit-plan", "--planner", "rules", REQUEST)
+    site.wait(out.strip())
+
+    tasks = site.get(f"/jobs/{out.strip()}")["tasks"]
+    assert [task["title"] for task in tasks] == ["Build it.", "Test it well."]
+
+
+def test_a_submitted_plan_waits_and_is_approved_or_rejected(site: InProcess, say: Say) -> None:
+    asked = ("submit", "--approve", "--agent", "thinker", "--planner", "rules")
+    _, first = say(*asked, REQUEST)
+    _, second = say(*asked, "Something else")
+
+    assert site.get(f"/jobs/{first.strip()}/status")["reason"] == "waits for approval"
+    assert say("approve", first.strip())[0] == 0
+    assert say("reject", second.strip())[0] == 0
+
+    assert site.wait(first.strip())["status"] == "completed"
+    assert site.wait(second.strip())["status"] == "cancelled"
+    assert say("approve", second.strip())[0] != 0
