@@ -50,7 +50,7 @@ def prompt_document(assignment: Assignment) -> str:
     what is this one's own."""
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
-    own = template("worker").render(
+    own = template("planner" if assignment.worker.is_planner else "worker").render(
         task=assignment.task,
         job=job,
         worker=assignment.worker,
@@ -58,5 +58,6 @@ def prompt_document(assignment: Assignment) -> str:
         previous_failure=assignment.previous_failure,
         role=assignment.role,
         limits=limits(assignment),
+        schema=assignment.answer_schema,
     )
     return shared + own

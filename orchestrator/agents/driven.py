@@ -61,6 +61,8 @@ class DrivenAgent:
     reads_prompt: bool = True
     #: Its provider charges less for a beginning that it has read before.
     caches_prompts: bool = False
+    #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
+    plans: bool | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     #: What stands in its way, and how to mend that; empty when nothing does.
     hindrance: Callable[[], str] = lambda: ""

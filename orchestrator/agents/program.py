@@ -14,6 +14,7 @@ from orchestrator.core.ports import Assignment, Command
 class ProgramAgent:
     """Gives the prompt on standard input and in ``prompt.md``, the task in ``task.json``.
 
+    As a planner it answers with a plan as JSON; its schema is in ``plan.schema.json``.
     Exit code 0 alone is no success: it must leave an output or a file.
     """
 
@@ -30,6 +31,8 @@ class ProgramAgent:
     caches_prompts: bool = False
     #: What one worker is expected to need.
     memory_bytes: int = 512 * 1024 * 1024
+    #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
+    plans: bool | None = None
 
     def check(self, task: TaskSpec) -> None:
         if task.command:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from orchestrator.agents import survey
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.shell import ShellAgent
-from orchestrator.core.errors import UnknownAgent
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.errors import InvalidRequest, UnknownAgent
+from orchestrator.core.model import PLANNER, TaskSpec
 from orchestrator.core.ports import Agent
 from orchestrator.core.views import Availability
 
-AUTO = "auto"
+AUTO, RULES = "auto", "rules"
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
@@ -57,6 +57,33 @@ class AgentRegistry:
     def _best(self) -> str:
         return next((name for name, look in self._looks.items() if look().usable), "survey")
 
+    def planner(self, name: str, agent: str) -> str:
+        """Who plans a job: ``rules``, or an agent's own name.
+
+        ``auto`` is the job's agent when it is one that plans, else rules. Raise UnknownAgent, or
+        InvalidRequest for an agent that cannot plan.
+        """
+        if name == AUTO:
+            chosen = self.resolve(agent, TaskSpec(id=PLANNER))
+            return chosen if self._plans(chosen) else RULES
+        if name == RULES:
+            return RULES
+        if self._plans(self.get(name).name) is False:
+            raise InvalidRequest(
+                f"agent {name!r} cannot plan; planner is rules, auto, or an agent that can",
+                kind="no-planner",
+            )
+        return name
+
+    def uses_model(self, name: str) -> bool:
+        """Whether a language model may be at work in it: what never plans has none."""
+        return self._plans(self.get(name).name) is not False
+
+    def _plans(self, name: str) -> bool | None:
+        """Also unasked, never, or (None) where it is named."""
+        plans: bool | None = getattr(self._agents[name], "plans", None)
+        return plans
+
     def names(self) -> Sequence[str]:
         return sorted(self._agents)
 
@@ -93,6 +120,7 @@ def survey_agent(home: str) -> ProgramAgent:
         description="maps the host project; builds nothing",
         reads_prompt=False,
         memory_bytes=64 * MIB,
+        plans=False,
     )
 
 

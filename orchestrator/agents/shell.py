@@ -18,6 +18,7 @@ class ShellAgent:
     description = "runs a command"
     #: Nobody knows what a command needs; a shell itself needs little.
     memory_bytes = 16 * 1024 * 1024
+    plans = False
 
     def check(self, task: TaskSpec) -> None:
         if not task.command:

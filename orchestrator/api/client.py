@@ -237,6 +237,14 @@ class OrchestratorClient:
         response = self._transport.get(_job(job_id, "reports", name))
         return response.content.decode("utf-8", errors="replace")
 
+    def approve(self, job_id: str) -> Answer:
+        """Let the tasks of a job start that waits for approval."""
+        return self._post(_job(job_id, "approve"), {})
+
+    def reject(self, job_id: str) -> Answer:
+        """End a job that waits for approval."""
+        return self._post(_job(job_id, "reject"), {})
+
     def cancel(self, job_id: str) -> Answer:
         """Stop the job and all its descendants. Idempotent."""
         return self._post(_job(job_id, "cancel"), {})

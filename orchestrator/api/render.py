@@ -13,6 +13,7 @@ from orchestrator.core.submission import Accepted
 from orchestrator.schemas.answers import (
     AcceptedAnswer,
     CancelAnswer,
+    DecidedAnswer,
     JobSummary,
     Links,
 )
@@ -85,6 +86,10 @@ def cancel_answer(job: Job) -> CancelAnswer:
     return CancelAnswer(job_id=job.id, status=job.status, reason=job.reason, links=links(job.id))
 
 
+def decided_answer(job: Job) -> DecidedAnswer:
+    return DecidedAnswer(job_id=job.id, status=job.status, reason=job.reason, links=links(job.id))
+
+
 def job_summary(job: Job) -> JobSummary:
     return JobSummary(
         job_id=job.id,
@@ -145,6 +150,7 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
         planner=config.planner,
         context=config.context,
         context_files=list(config.context_files),
+        approve=config.approve,
         labels=dict(config.labels),
     )
 

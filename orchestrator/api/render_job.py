@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from orchestrator.api.render import (
     DEEPEST_NESTING,
@@ -26,6 +27,7 @@ from orchestrator.core.views import Detail
 from orchestrator.schemas.answers import Results, StatusAnswer, TaskResult, WaitAnswer
 from orchestrator.schemas.job_answers import (
     AttemptAnswer,
+    EstimateAnswer,
     JobAnswer,
     StrayAnswer,
     TreeAnswer,
@@ -148,7 +150,8 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in service.attempts(caller, job_id):
         attempts[attempt.worker_id].append(attempt)
-    job = detail.job
+    job, planner = detail.job, detail.planner
+    everybody = [*detail.workers, *([planner] if planner else [])]
     return JobAnswer(
         job_id=job.id,
         root_job_id=job.root_id,
@@ -168,8 +171,10 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         seconds=wall_seconds(job, detail.workers),
         tasks=[task_answer(task) for task in detail.tasks],
         workers=[_worker(service, job, one, attempts[one.id]) for one in detail.workers],
+        planner=_worker(service, job, planner, attempts[planner.id]) if planner else None,
+        estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
-        usage=usage_answer([result_of(worker).usage for worker in detail.workers]),
+        usage=usage_answer([result_of(worker).usage for worker in everybody]),
         left=dict(detail.left),
         workspace=str(service.workspace(job)),
         final_report=str(service.final_report(job)),

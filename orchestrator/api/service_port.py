@@ -78,6 +78,12 @@ class Service(Protocol):
 
     def cancel(self, caller: Caller, job_id: str) -> Job: ...
 
+    def approve(self, caller: Caller, job_id: str) -> Job:
+        """Raise Conflict for a job that does not wait for it, Forbidden for a worker."""
+
+    def reject(self, caller: Caller, job_id: str) -> Job:
+        """Raise Conflict for a job that does not wait for it, Forbidden for a worker."""
+
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job: ...
 
     def stats(self, caller: Caller) -> Mapping[str, object]: ...

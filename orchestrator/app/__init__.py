@@ -1,7 +1,15 @@
 """The composition root: the only place that names concrete classes."""
 
 from orchestrator.app.agents import agents_here, availability
-from orchestrator.app.assembly import build, plan, remove, role_text, roles
+from orchestrator.app.assembly import (
+    build,
+    estimate_of,
+    plan,
+    planner_of,
+    remove,
+    role_text,
+    roles,
+)
 from orchestrator.app.from_settings import containment_in_force, own_secrets
 from orchestrator.app.job_manager import JobManager
 
@@ -11,8 +19,10 @@ __all__ = [
     "availability",
     "build",
     "containment_in_force",
+    "estimate_of",
     "own_secrets",
     "plan",
+    "planner_of",
     "remove",
     "role_text",
     "roles",

@@ -129,8 +129,10 @@ def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
             output_from_log=user.output is AgentOutput.LOG,
             caches_prompts=user.caches_prompts,
             memory_bytes=memory_bytes,
+            plans=user.plans,
         )
     return DrivenAgent(
+        plans=user.plans,
         name=name,
         tool="custom",
         terms=terms,

@@ -24,6 +24,7 @@ from orchestrator.app.job_manager import DATABASE_NAME, JobManager
 from orchestrator.config import Settings, load
 from orchestrator.config.settings import OnShutdown
 from orchestrator.core.aside import Prompting
+from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.model import Job, TaskSpec
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler import Scheduler
@@ -34,6 +35,7 @@ from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
 from orchestrator.engine.housekeeping import Housekeeping
 from orchestrator.engine.planner import RulesPlanner
+from orchestrator.engine.planning import Planning
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.removal import Removal
 from orchestrator.engine.reporting import Reporting
@@ -74,9 +76,24 @@ def role_text(folder: Path, name: str) -> str:
     return found.text(name)
 
 
+def planner_of(folder: Path, planner: str | None, agent: str | None) -> str:
+    """Who would plan a job that asks for this planner and agent: ``rules``, or an agent."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    workers = settings.workers
+    return registry(folder, settings).planner(planner or workers.planner, agent or workers.agent)
+
+
+def estimate_of(folder: Path, agents: Sequence[str]) -> Estimate:
+    """What workers of these agents may come to use, without a look at earlier ones."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    known = registry(folder, settings)
+    names = [known.resolve(name, TaskSpec(id="any")) for name in agents]
+    return estimate(names, known.uses_model, lambda agent: ())
+
+
 def notice(tree: Tree) -> str:
     """What the reader of a tree's reports must know first."""
-    surveyed = all(worker.agent == "survey" for worker in tree.workers)
+    surveyed = bool(tree.workers) and all(worker.agent == "survey" for worker in tree.workers)
     return intent.NOTHING_BUILT if surveyed and intent.asks_to_build(tree.root.request) else ""
 
 
@@ -121,15 +138,17 @@ def build(folder: Path, settings: Settings) -> JobManager:
     reporter = Reports(template_dir=settings.reports.template_dir)
     reporting = Reporting(store, reporter, workspace, notice)
     publisher, launcher = Publisher(), LocalLauncher(containment(folder, settings))
+    planning = Planning(scheduler, submitting, RulesPlanner())
     shared = JobContexts(workspace.job_directory)
     contexts = Contexts(shared, agents.reads_prompt, launcher, workspace, around)
     assigning = Assigning(workspace, contexts, role_prompts, submitting.left_for)
-    flights = Flights(scheduler, launcher, dispatch, workspace, assigning, contexts)
+    flights = Flights(scheduler, launcher, dispatch, workspace, assigning, contexts, planning)
     supervisor = Supervisor(
         scheduler=scheduler,
         store=store,
         flights=flights,
         contexts=contexts,
+        planning=planning,
         reporting=reporting,
         publisher=publisher,
         resources=resources(settings, agents, workspace),

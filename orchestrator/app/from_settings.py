@@ -33,6 +33,7 @@ def limits(settings: Settings) -> tuple[admission.Defaults, allowance.Ceilings]:
         enable_recursion=recursion.enable and not _offline(settings),
         max_depth=min(recursion.max_depth, ceilings.max_depth),
         agent=workers.agent,
+        planner=workers.planner,
     )
     return defaults, allowance.Ceilings(
         max_depth=ceilings.max_depth,

@@ -75,3 +75,5 @@ class UserAgent(Section):
     """Its provider charges less for what a prompt has in common with an earlier one."""
     memory_bytes: int | None = Field(default=None, ge=0)
     """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
+    plans: bool | None = None
+    """Whether planner: auto asks it; true: yes, null: only where it is named, false: never."""

@@ -144,6 +144,8 @@ class Workers(Section):
     """Workers that exist at all, waiting ones included; null: 4 x max_workers."""
     agent: Word = "auto"
     """The agent for tasks that name none; auto: the best one that is installed."""
+    planner: Word = "auto"
+    """Who splits a request: rules, an agent's name, or auto (the job's agent, else rules)."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
     """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
     stall_seconds: float = Field(default=600, ge=0)

@@ -16,7 +16,7 @@ from orchestrator.core.model import (
     WorkerKey,
 )
 from orchestrator.core.outcome import Verdict
-from orchestrator.core.plan import Plan
+from orchestrator.core.plan import Plan, planning_task
 from orchestrator.core.ready import Ready
 from orchestrator.core.slots import Slots
 from orchestrator.core.spending import NOTHING, Spending
@@ -70,6 +70,9 @@ class Forest:
         return self.ledger.jobs[worker.job_id]
 
     def task_of(self, worker: Worker) -> TaskSpec:
+        if worker.is_planner:
+            # Its job may have got its tasks since.
+            return planning_task(worker)
         return self.plans[worker.job_id].tasks[worker.task_id]
 
     def workers_of(self, job_id: str) -> list[Worker]:

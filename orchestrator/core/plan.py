@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.core.dag import dependents
-from orchestrator.core.model import TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import PLANNER, TaskSpec, Worker, WorkerKey
+
+#: A plan that is refused is asked for once more, with the reason.
+TRIES_TO_PLAN = 2
+
+
+def planning_task(planner: Worker) -> TaskSpec:
+    """What a planner has to do."""
+    retries = TRIES_TO_PLAN - 1
+    return TaskSpec(
+        id=PLANNER, title="Plan", role=PLANNER, agents=(planner.agent,), retries=retries
+    )
 
 
 class Plan:

@@ -20,11 +20,8 @@ from orchestrator.core.model import (
     TaskSpec,
     Worker,
 )
-from orchestrator.core.plan import Plan
+from orchestrator.core.plan import Plan, planning_task
 from orchestrator.core.states import JobStatus
-
-#: A plan that is refused is asked for once more, with the reason.
-TRIES = 2
 
 
 def planner_of(job: Job, agent: str, name: str) -> Worker:
@@ -41,10 +38,7 @@ def planner_of(job: Job, agent: str, name: str) -> Worker:
 
 def planning_plan(planner: Worker) -> Plan:
     """What a job without tasks has to do."""
-    task = TaskSpec(
-        id=PLANNER, title="Plan", role=PLANNER, agents=(planner.agent,), retries=TRIES - 1
-    )
-    return Plan((task,), (planner,))
+    return Plan((planning_task(planner),), (planner,))
 
 
 def plan_of(tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None) -> Plan:

@@ -46,6 +46,11 @@ class Access:
                 "retrying need a key with the scope submit or admin (api.keys in config.yaml)"
             )
 
+    def check_person(self, caller: Caller) -> None:
+        """Raise Forbidden for a worker: what waits for a person waits for no agent."""
+        if caller.attempt is not None:
+            raise Forbidden("a plan is approved or rejected by a person, not by a worker")
+
     def check_statistics(self, caller: Caller) -> None:
         """Raise NotFound or Forbidden: counts over all jobs tell of those of others."""
         if caller.attempt is not None:

@@ -6,6 +6,7 @@ from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.contexts import Contexts
+from orchestrator.schemas.planned import plan_schema
 
 #: Of the results of other tasks, all together, in bytes of a prompt.
 FINDINGS_BYTES = 16 * 1024
@@ -34,6 +35,7 @@ class Assigning:
             task=task,
             findings=self._findings(scheduler, worker, task),
             previous_failure=_previous_failure(worker),
+            answer_schema=plan_schema() if worker.is_planner else "",
             shared=shared,
             role=self._roles.text(task.role) if shared and task.role else "",
             left=self._left(scheduler, worker, now) if shared else {},
@@ -62,6 +64,8 @@ class Assigning:
 def _previous_failure(worker: Worker) -> str:
     if worker.attempt < 2 or worker.result is None:
         return ""
+    if worker.is_planner:
+        return worker.result.output
     code, signal = worker.result.exit_code, worker.result.signal
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:

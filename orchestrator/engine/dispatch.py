@@ -207,6 +207,8 @@ def _bytes(text: str) -> int:
 
 def _files(command: Command, assignment: Assignment) -> dict[str, str]:
     files = dict(command.files)
+    if assignment.answer_schema:
+        files["plan.schema.json"] = assignment.answer_schema
     if assignment.findings:
         found = {
             task_id: {

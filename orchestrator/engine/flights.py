@@ -15,6 +15,7 @@ from orchestrator.engine import clock
 from orchestrator.engine.assigning import Assigning
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
+from orchestrator.engine.planning import Planning
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Flights:
         workspace: Workspace,
         assigning: Assigning,
         contexts: Contexts,
+        planning: Planning,
     ) -> None:
         self._scheduler = scheduler
         self._assigning = assigning
@@ -62,6 +64,7 @@ class Flights:
         self._launcher = launcher
         self._dispatch = dispatch
         self._workspace = workspace
+        self._planning = planning
         self._under_way: dict[str, InFlight] = {}
         #: Told of every end, from whatever thread it comes.
         self.on_end: Callable[[Ended], None] = lambda ended: None
@@ -137,7 +140,10 @@ class Flights:
 
     def _evidence(self, flight: InFlight, exit: Exit) -> Evidence:
         try:
-            return self._dispatch.evidence(flight, exit)
+            evidence = self._dispatch.evidence(flight, exit)
+            if flight.worker.is_planner and exit.code == 0:
+                return self._planning.checked(flight.worker, evidence)
+            return evidence
         except Exception as error:
             logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
             return Evidence(claimed_success=False, error=f"its result is unreadable: {error}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import NotFound
+from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.events import Event
 from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.ports import Page, Store, Tree, Workspace
@@ -17,6 +18,8 @@ from orchestrator.engine.supervisor import Supervisor
 
 #: How long an answer waits for files that observers write.
 CATCH_UP_SECONDS = 5.0
+#: An estimate is made from so many earlier workers of an agent.
+EARLIER_WORKERS = 50
 
 
 class Reads:
@@ -72,11 +75,22 @@ class Reads:
 
     def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
         job = self.job(caller, job_id)
+        workers = self._store.workers(job_id)
         return Detail(
             job=job,
             tasks=self._store.tasks(job_id) if with_tasks else (),
-            workers=self._store.workers(job_id),
+            workers=workers,
+            estimate=self._estimate(workers) if with_tasks and job.awaits_approval else None,
+            planner=self._store.planner(job_id) if with_tasks else None,
             left=self._submitting.left_of(job, self._supervisor.size_of(job), clock.now()),
+        )
+
+    def _estimate(self, workers: Sequence[Worker]) -> Estimate:
+        agents = [worker.agent for worker in workers]
+        return estimate(
+            agents,
+            self._submitting.uses_model,
+            lambda agent: self._store.recent_usage(agent, EARLIER_WORKERS),
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
@@ -174,6 +188,7 @@ def _branch(tree: Tree, job_id: str) -> Tree:
         jobs=jobs,
         tasks={each: tree.tasks[each] for each in ids},
         workers=[worker for worker in tree.workers if worker.job_id in ids],
+        planners=[planner for planner in tree.planners if planner.job_id in ids],
         attempts=[attempt for attempt in tree.attempts if attempt.job_id in ids],
         last_seq=tree.last_seq,
     )

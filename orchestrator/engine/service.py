@@ -21,6 +21,7 @@ from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Availability, Health
 from orchestrator.engine.access import Access
+from orchestrator.engine.planning import RULES
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.rates import Rates
 from orchestrator.engine.reads import Reads
@@ -86,7 +87,7 @@ class Service(Reads):
             caller=caller,
             job_id=self._free_job_id(),
             tasks=tasks,
-            plan_source="given" if submission.tasks else "rules",
+            plan_source="given" if submission.tasks else RULES,
             digest=admission.digest(submission.request, submission.tasks),
         )
         return self._supervisor.call(lambda scheduler, now: self._submit(scheduler, asked, now))
@@ -142,6 +143,29 @@ class Service(Reads):
         def action(scheduler: Scheduler, now: float) -> None:
             if job_id in scheduler.ledger.jobs:
                 scheduler.cancel(job_id, caller.signature, now)
+
+        self._supervisor.call(action)
+        return self.job(caller, job_id)
+
+    def approve(self, caller: Caller, job_id: str) -> Job:
+        """Let the tasks of a planned job start. Raise Conflict where nothing waits for that."""
+        self._access.check_person(caller)
+        self._access.changeable(caller, job_id)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            scheduler.planning.approve(job_id, caller.name, now)
+
+        self._supervisor.call(action)
+        return self.job(caller, job_id)
+
+    def reject(self, caller: Caller, job_id: str) -> Job:
+        """End a job that waits for approval. Raise Conflict for one that does not."""
+        self._access.check_person(caller)
+        self._access.changeable(caller, job_id)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            scheduler.planning.check_waits(job_id)
+            scheduler.cancel(job_id, f"{caller.signature}: the plan was rejected", now)
 
         self._supervisor.call(action)
         return self.job(caller, job_id)
@@ -230,8 +254,9 @@ class Service(Reads):
 def _check_retry(scheduler: Scheduler, job: Job) -> None:
     if not job.status.ended:
         raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
+    planned = scheduler.forest.plans[job.id].planner is None
     workers = scheduler.forest.workers_of(job.id)
-    if all(worker.status.succeeded for worker in workers):
+    if planned and all(worker.status.succeeded for worker in workers):
         raise Conflict(f"every task of job {job.id} succeeded; there is nothing to run again")
     if job.parent_key is not None and job.parent_key not in scheduler.forest.nodes:
         raise Conflict(f"the worker that started job {job.id} has ended; retry job {job.root_id}")

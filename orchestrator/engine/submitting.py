@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from orchestrator.core import admission, allowance, dag
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
 from orchestrator.core.forest import TreeSize
-from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import (
+    PLANNER,
+    WAITS_FOR_APPROVAL,
+    Job,
+    JobConfig,
+    TaskSpec,
+    Worker,
+    WorkerKey,
+)
+from orchestrator.core.planning import planner_of
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
@@ -60,17 +69,17 @@ class Submitting:
         """Every agent that a task can name."""
         return self._agents.available()
 
+    def uses_model(self, agent: str) -> bool:
+        """Not of an agent that is gone from config.yaml."""
+        return agent in self._agents.names() and self._agents.uses_model(agent)
+
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
         """A job's settings for its retry. Raise InvalidRequest or Refused."""
         return admission.retry_config(config, asked, self._ceilings)
 
     def _submit_root(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         config = admission.root_config(asked.submission.config, self._defaults, self._ceilings)
-        job = _job(asked, config, now)
-        workers = self._workers(job, asked.tasks, "worker", 1)
-        admission.check_size(asked.tasks, len(workers), self._ceilings)
-        admission.check_total(config, 0, len(workers))
-        scheduler.submit(job, asked.tasks, workers, now)
+        job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
         return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job), now))
 
     def _submit_child(
@@ -78,6 +87,11 @@ class Submitting:
     ) -> Accepted:
         _check_attempt(scheduler, asked.caller)
         line = _ancestry(scheduler, key, now)
+        if line.parent.is_planner:
+            raise Refused(
+                "a planner starts no child jobs; put the work into its plan",
+                kind="recursion-disabled",
+            )
         if line.parent_job.cancelled_by is not None:
             raise Conflict("the job of this worker is being cancelled; it can start nothing more")
         again = _same_child(scheduler, line.parent, asked.digest)
@@ -95,11 +109,57 @@ class Submitting:
             parent_worker_id=key.worker_id,
             parent_job_id=line.parent_job.id,
         )
-        workers = self._workers(job, asked.tasks, key.worker_id, line.parent.child_workers + 1)
-        admission.check_size(asked.tasks, len(workers), self._ceilings)
-        admission.check_total(config, line.workers_in_root, len(workers))
-        scheduler.submit(job, asked.tasks, workers, now)
+        job = self._take_in(scheduler, asked, job, line.workers_in_root, now)
         return self._accepted_child(scheduler, job, _ancestry(scheduler, key, now))
+
+    def _take_in(
+        self, scheduler: Scheduler, asked: Asked, job: Job, already: int, now: float
+    ) -> Job:
+        """Submit the job with its tasks, or with a planner that will make them."""
+        agent = self._planning_agent(job.config, asked)
+        if agent is not None:
+            admission.check_total(job.config, already, 1)
+            job = replace(
+                job, status=JobStatus.PLANNING, plan_source=agent, reason=f"{agent} plans it"
+            )
+            planner = planner_of(job, agent, _planner_name(scheduler, job))
+            scheduler.submit(job, (), (), now, planner)
+            return job
+        if job.config.approve:
+            job = replace(job, status=JobStatus.PLANNING, reason=WAITS_FOR_APPROVAL)
+        first = _next_number(scheduler, job)
+        workers = self._admitted(job, asked.tasks, already, first)
+        scheduler.submit(job, asked.tasks, workers, now)
+        return job
+
+    def _planning_agent(self, config: JobConfig, asked: Asked) -> str | None:
+        """The agent that is to make the tasks; None when they are there."""
+        if asked.submission.tasks:
+            return None
+        name = self._agents.planner(config.planner, config.agent)
+        if name == "rules":
+            return None
+        # It must be able to work here, whether it carries out the tasks or not.
+        self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
+        # Tasks in words will be for this agent: whether it knows what to do with them is known.
+        self._candidates(config, TaskSpec(id=PLANNER, title="Any"))
+        return name
+
+    def admitted(self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec]) -> list[Worker]:
+        """The workers of a job that has been planned.
+
+        Raise InvalidRequest or Refused when it cannot have these tasks.
+        """
+        already = scheduler.forest.size_of(job).workers
+        return self._admitted(job, tasks, already, _next_number(scheduler, job))
+
+    def _admitted(
+        self, job: Job, tasks: Sequence[TaskSpec], already: int, first: int
+    ) -> list[Worker]:
+        workers = self._workers(job, tasks, first)
+        admission.check_size(tasks, len(workers), self._ceilings)
+        admission.check_total(job.config, already, len(workers))
+        return workers
 
     def _accepted_child(
         self, scheduler: Scheduler, job: Job, line: allowance.Ancestry, duplicate: bool = False
@@ -129,11 +189,10 @@ class Submitting:
     def _left_for(self, line: allowance.Ancestry) -> dict[str, object]:
         return allowance.what_is_left(line, self._ceilings)
 
-    def _workers(
-        self, job: Job, tasks: Sequence[TaskSpec], prefix: str, first: int
-    ) -> list[Worker]:
+    def _workers(self, job: Job, tasks: Sequence[TaskSpec], first: int) -> list[Worker]:
         """One worker for each candidate of each task, in that order."""
-        pairs = [(task, name) for task in tasks for name in self._candidates(job, task)]
+        prefix = job.parent_worker_id or "worker"
+        pairs = [(task, name) for task in tasks for name in self._candidates(job.config, task)]
         return [
             Worker(
                 id=f"{prefix}_{first + index}",
@@ -147,8 +206,8 @@ class Submitting:
             for index, (task, name) in enumerate(pairs)
         ]
 
-    def _candidates(self, job: Job, task: TaskSpec) -> list[str]:
-        names = [self._agents.resolve(name, task) for name in task.agents or (job.config.agent,)]
+    def _candidates(self, config: JobConfig, task: TaskSpec) -> list[str]:
+        names = [self._agents.resolve(name, task) for name in task.agents or (config.agent,)]
         for name in names:
             self._agents.get(name).check(task)
         if task.role:
@@ -176,6 +235,21 @@ def _job(asked: Asked, config: JobConfig, now: float) -> Job:
         plan_source=asked.plan_source,
         created_at=now,
     )
+
+
+def _next_number(scheduler: Scheduler, job: Job) -> int:
+    """Of the job's first worker."""
+    key = job.parent_key
+    return 1 if key is None else scheduler.ledger.workers[key].child_workers + 1
+
+
+def _planner_name(scheduler: Scheduler, job: Job) -> str:
+    """Unlike any other in the tree: a worker may start several child jobs that are planned."""
+    key = job.parent_key
+    if key is None:
+        return PLANNER
+    number = len(scheduler.ledger.workers[key].child_job_ids) + 1
+    return f"{key.worker_id}_{PLANNER}_{number}"
 
 
 def _check_attempt(scheduler: Scheduler, caller: Caller) -> None:

@@ -9,7 +9,15 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.commands import Command, MakeContext, Render, SetWaiting, Start, Stop
+from orchestrator.core.commands import (
+    Command,
+    MakeContext,
+    Render,
+    SetWaiting,
+    Start,
+    Stop,
+    TakePlan,
+)
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.forest import TreeSize
 from orchestrator.core.model import Job, WorkerKey
@@ -19,6 +27,7 @@ from orchestrator.core.shortage import NO_ROOM
 from orchestrator.engine import clock
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.flights import Ended, Flights
+from orchestrator.engine.planning import Planning
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.reporting import Reporting
 from orchestrator.engine.resources import Resources
@@ -57,7 +66,7 @@ class _End:
     """Ends the loop."""
 
 
-Item = Call | Ended | Rendered | Prepared | _End
+Item = Call | Ended | Rendered | Prepared | TakePlan | _End
 
 
 class Supervisor:
@@ -70,6 +79,7 @@ class Supervisor:
         store: Store,
         flights: Flights,
         contexts: Contexts,
+        planning: Planning,
         reporting: Reporting,
         publisher: Publisher,
         resources: Resources,
@@ -77,6 +87,7 @@ class Supervisor:
         self._scheduler = scheduler
         self._store = store
         self._flights = flights
+        self._planning = planning
         self._reporting = reporting
         self._publisher = publisher
         self._resources = resources
@@ -204,6 +215,8 @@ class Supervisor:
                 self._scheduler.rendered(item.job_id, now)
             case Prepared():
                 self._scheduler.context_prepared(item.job_id)
+            case TakePlan():
+                self._planning.take(item.job_id, now)
             case Call():
                 return self._carry_out(item, now)
         return lambda: None
@@ -269,6 +282,8 @@ class Supervisor:
                 self._flights.set_waiting(command)
             case Render():
                 self._reporting.ask(command)
+            case TakePlan():
+                self._queue.put(command)
 
 
 def _refuse(items: Sequence[Item]) -> None:

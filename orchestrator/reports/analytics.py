@@ -157,6 +157,8 @@ def analytics_of(family: Family, job: Job) -> Analytics:
     slots = family.tree.root.config.max_workers
     busy = work / wall if wall > 0 else None
     started = [each for each in figures if each.attempts]
+    planners = [worker_figures(family, each) for each in family.planners(jobs)]
+    spenders = [*started, *(each for each in planners if each.attempts)]
     largest = max(started, key=lambda each: each.peak_memory_bytes or 0, default=None)
     return Analytics(
         schema=SCHEMA,
@@ -181,12 +183,12 @@ def analytics_of(family: Family, job: Job) -> Analytics:
         refused_child_jobs=sum(each.refused_child_jobs for each in figures),
         containment=_containment(family, workers),
         cpu_seconds=_total(each.cpu_seconds for each in started),
-        input_tokens=_total(each.input_tokens for each in started),
-        output_tokens=_total(each.output_tokens for each in started),
-        cost_usd=_total(each.cost_usd for each in started),
-        steps=_total(each.steps for each in started),
-        cache_read_tokens=_total(each.cache_read_tokens for each in started),
-        cache_write_tokens=_total(each.cache_write_tokens for each in started),
+        input_tokens=_total(each.input_tokens for each in spenders),
+        output_tokens=_total(each.output_tokens for each in spenders),
+        cost_usd=_total(each.cost_usd for each in spenders),
+        steps=_total(each.steps for each in spenders),
+        cache_read_tokens=_total(each.cache_read_tokens for each in spenders),
+        cache_write_tokens=_total(each.cache_write_tokens for each in spenders),
         prompt_bytes=_total(each.prompt_bytes for each in started),
         prompt_bytes_shared=_total(each.prompt_bytes_shared for each in started),
         prompt_bytes_left_out=_total(each.prompt_bytes_left_out for each in started),

@@ -1,7 +1,7 @@
 """Who belongs to whom in a tree, and when: the questions every report asks."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.outcome_of_job import job_outcome
@@ -66,6 +66,11 @@ class Family:
 
     def workers(self, job_id: str) -> Sequence[Worker]:
         return self._workers.get(job_id, ())
+
+    def planners(self, jobs: Iterable[Job]) -> Sequence[Worker]:
+        """The workers that made the tasks of these jobs, where agents did."""
+        ids = {job.id for job in jobs}
+        return [planner for planner in self.tree.planners if planner.job_id in ids]
 
     def attempts(self, worker: Worker) -> Sequence[Attempt]:
         return self._attempts.get(worker.id, ())

@@ -87,6 +87,8 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 
 def _shared(family: Family, worker: Worker) -> int:
     """Zero for the first worker of its job and agent that was given them: they were new then."""
+    if worker.is_planner:
+        return 0
     given = [
         (_first_start(family, each) or 0.0, each.index, each.result.prompt.shared)
         for each in family.workers(worker.job_id)

@@ -145,6 +145,10 @@ class CancelAnswer(Answer):
     links: Links
 
 
+class DecidedAnswer(CancelAnswer):
+    """The plan was approved, and its tasks start, or it was rejected, and the job ends."""
+
+
 class EventAnswer(Answer):
     """The data of one Server-Sent Event; its id is seq, its event name is kind."""
 

@@ -120,7 +120,19 @@ class ConfigAnswer(Answer):
     planner: str
     context: str
     context_files: list[str]
+    approve: bool
     labels: dict[str, str]
+
+
+class EstimateAnswer(Answer):
+    """What tasks may come to use: an estimate for one attempt each, without child jobs."""
+
+    workers: int
+    tokens: int
+    cost_usd: float | None = None
+    """In US dollars; null when it is not known."""
+    from_workers: int
+    """Earlier workers whose own figures it is made from; 0: it is a rule of thumb."""
 
 
 class JobAnswer(Answer):
@@ -144,9 +156,13 @@ class JobAnswer(Answer):
     seconds: float | None = None
     tasks: list[TaskAnswer]
     workers: list[WorkerAnswer]
+    planner: WorkerAnswer | None = None
+    """The worker that makes the tasks, or made them; null where no agent does."""
+    estimate: EstimateAnswer | None = None
+    """Only while the job waits for approval."""
     child_job_ids: list[str]
     usage: UsageAnswer
-    """Summed over the job's own workers."""
+    """Summed over the job's own workers and its planner."""
     left: dict[str, Any]
     workspace: str
     final_report: str

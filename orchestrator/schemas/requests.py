@@ -88,7 +88,9 @@ class ConfigBody(Wire):
     gates: NotYet = ()
     """Checks a result must pass; not supported by this version."""
     planner: Word | None = None
-    """What splits the request into tasks."""
+    """Who splits the request into tasks: rules, an agent's name, or auto."""
+    approve: bool | None = None
+    """The plan waits until a person approves it."""
     max_total_workers: Count | None = None
     """Workers of the whole tree together."""
     max_steps: Count | None = None

@@ -12,7 +12,16 @@ from orchestrator.core.model import Job, Worker
 from orchestrator.security.paths import read_tail
 
 #: Files that the orchestrator itself puts into a worker's directory, or reads from there.
-OWN_FILES = frozenset({"task.json", "prompt.md", "dependencies.json", "output.md", "result.json"})
+OWN_FILES = frozenset(
+    {
+        "task.json",
+        "prompt.md",
+        "dependencies.json",
+        "plan.schema.json",
+        "output.md",
+        "result.json",
+    }
+)
 #: More files than this are not listed one by one.
 MAX_FILES = 10_000
 OUTPUT_LIMIT_BYTES = 32 * 1024

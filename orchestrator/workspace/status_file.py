@@ -114,7 +114,7 @@ class StatusFiles:
                 self._watched[job.root_id].jobs[job.id] = job
                 roots.add(job.root_id)
         for worker in (*change.new_workers, *change.workers):
-            if worker.root_id in self._watched:
+            if worker.root_id in self._watched and not worker.is_planner:
                 self._watched[worker.root_id].workers[worker.id] = worker
                 roots.add(worker.root_id)
         return roots

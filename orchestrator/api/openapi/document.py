@@ -13,6 +13,7 @@ from orchestrator import __version__
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.problems import MEDIA_TYPE
 from orchestrator.schemas.answers import AcceptedAnswer, EventAnswer
+from orchestrator.schemas.planned import Plan
 from orchestrator.schemas.problem import Problem
 from orchestrator.schemas.requests import Wire
 
@@ -114,6 +115,8 @@ def _schemas() -> tuple[Schema, dict[type[BaseModel], str]]:
     extra: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (Problem, "serialization"),
         (EventAnswer, "serialization"),
+        # What an agent that plans answers with; no call takes it.
+        (Plan, "validation"),
     ]
     references, definitions = models_json_schema(
         list(dict.fromkeys([*inputs, *outputs, *extra])), ref_template=REF

@@ -1,5 +1,6 @@
-"""Calls that change something: submit, cancel, retry, tell what was used."""
+"""Calls that change something: submit, approve, cancel, retry, tell what was used."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from flask import Blueprint, Response
@@ -7,9 +8,10 @@ from flask import Blueprint, Response
 from orchestrator.api import reading
 from orchestrator.api.answering import json_answer
 from orchestrator.api.auth import authenticate, caller, service
-from orchestrator.api.render import accepted_answer, cancel_answer, job_path
+from orchestrator.api.render import accepted_answer, cancel_answer, decided_answer, job_path
 from orchestrator.api.views.names import checked_job_id
-from orchestrator.core.submission import Accepted
+from orchestrator.core.model import Job
+from orchestrator.core.submission import Accepted, Caller
 from orchestrator.schemas.answers import UsedAnswer
 from orchestrator.schemas.queries import NoQuery
 from orchestrator.schemas.requests import (
@@ -45,6 +47,23 @@ def retry_job(job_id: str) -> Response:
     job = service().retry(caller(), checked_job_id(job_id), request.config.to_config())
     left = service().detail(caller(), job.id, with_tasks=False).left
     return _accepted(Accepted(job=job, left=left))
+
+
+@blueprint.post("/jobs/<job_id>/approve")
+def approve_job(job_id: str) -> Response:
+    return _decided(job_id, service().approve)
+
+
+@blueprint.post("/jobs/<job_id>/reject")
+def reject_job(job_id: str) -> Response:
+    return _decided(job_id, service().reject)
+
+
+def _decided(job_id: str, decide: Callable[[Caller, str], Job]) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    job = decide(caller(), checked_job_id(job_id))
+    return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
 
 
 @blueprint.post("/jobs/<job_id>/cancel")

@@ -131,6 +131,8 @@ def test_requests_have_the_fields_of_the_contract(spec: dict[str, Any]) -> None:
     assert schemas["OrchestrateRequest"]["required"] == ["request"]
     assert schemas["OrchestrateRequest"]["additionalProperties"] is False
     assert {"request", "config", "tasks"} == set(schemas["OrchestrateRequest"]["properties"])
+    assert schemas["Plan"]["required"] == ["tasks"]
+    assert schemas["PlannedTask"]["additionalProperties"] is False
     task = set(schemas["TaskRequest"]["properties"])
     assert {"id", "title", "prompt", "command", "agent", "depends_on", "gates", "locks"} <= task
 

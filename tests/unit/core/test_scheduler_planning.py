@@ -270,3 +270,37 @@ def test_nothing_of_a_planned_tree_is_left_in_memory() -> None:
     story.left_alone()
 
     assert not memory_of(story.scheduler)
+
+
+def test_a_planner_of_which_is_heard_late_is_known_although_its_job_has_tasks() -> None:
+    story = Story()
+    job = story.planned_root()
+    planner = story.planner(job)
+    story.ends(planner, LOST)
+    story.later(60)
+    story.ends(planner)
+    assert story.keys(job)
+
+    (lost,) = story.scheduler.late.sought(story.now)
+    task = story.scheduler.forest.task_of(story.worker(planner))
+    story.scheduler.late.arrived(lost, EXIT_0, Evidence(output="a plan"), "exit.json", story.now)
+    story.turn()
+
+    assert task.role == "planner"
+    assert len(story.keys(job)) == 1
+    story.left_alone()
+    assert story.job_status(job) is JobStatus.COMPLETED
+
+
+def test_a_plan_of_which_is_heard_before_the_next_try_is_taken() -> None:
+    story = Story()
+    job = story.planned_root()
+    planner = story.planner(job)
+    story.ends(planner, LOST)
+
+    story.now += 60
+    (lost,) = story.scheduler.late.sought(story.now)
+    story.scheduler.late.arrived(lost, EXIT_0, Evidence(output="a plan"), "exit.json", story.now)
+    story.turn()
+
+    assert (story.worker(planner).attempt, len(story.keys(job))) == (1, 1)

@@ -1,6 +1,7 @@
 """The figures, against trees whose figures are known, and against each other."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import trees
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import Planted
 
-from orchestrator.core.model import TaskSpec, Usage
+from orchestrator.core.model import PLANNER_INDEX, TaskSpec, Usage
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.reports.analytics import SCHEMA, Total, analytics, as_json
 
@@ -66,6 +67,19 @@ def test_a_sum_with_unknown_parts_says_so() -> None:
     assert figures.input_tokens == Total(value=58_200, known=2, unknown=1)
     assert figures.cost_usd == Total(value=0.0712, known=1, unknown=2)
     assert figures.steps == Total(value=None, known=0, unknown=3)
+
+
+def test_what_a_planner_used_counts_and_nothing_else_of_it() -> None:
+    planted = Planted()
+    job = planted.job("x")
+    planted.worker(job, "worker_1", TaskSpec(id="a"), (2, 4), usage=Usage(input_tokens=10))
+    planted.worker(job, "planner", TaskSpec(id="p"), (0, 2), usage=Usage(input_tokens=5))
+    worker, planner = planted.tree.workers
+    planner = replace(planner, index=PLANNER_INDEX)
+    tree = replace(planted.tree, workers=[worker], planners=[planner])
+    figures = analytics(tree, job.id)
+    assert figures.input_tokens == Total(value=15, known=2, unknown=0)
+    assert (figures.attempts, figures.work_seconds, len(figures.workers)) == (1, 2, 1)
 
 
 def test_a_known_zero_is_not_unknown() -> None:

@@ -1,0 +1,90 @@
+"""Plans that agents make: what they answer is checked, and becomes the tasks of their job."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core import dag
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model import ErrorClass, Evidence, Job, TaskSpec, Worker
+from orchestrator.core.ports import Planner
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine.submitting import Submitting
+from orchestrator.schemas.planned import Plan, plan_in
+
+RULES = "rules"
+#: So much of a refused answer is shown to the planner again.
+MOST_REPEATED = 4000
+
+
+class Planning:
+    def __init__(self, scheduler: Scheduler, submitting: Submitting, rules: Planner) -> None:
+        self._scheduler = scheduler
+        self._submitting = submitting
+        self._rules = rules
+
+    def checked(self, planner: Worker, evidence: Evidence) -> Evidence:
+        """What a planner left, with its plan as the output, or with why that is none.
+
+        Any thread may ask.
+        """
+        if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
+            return evidence
+        evidence = replace(evidence, files_created=(), files_changed=False)
+        job = self._scheduler.ledger.jobs[planner.job_id]
+        try:
+            plan = checked_plan(evidence.output)
+            self._submitting.admitted(self._scheduler, job, plan.to_tasks())
+        except InvalidRequest as error:
+            return _refused(evidence, error.message)
+        return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
+
+    def take(self, job_id: str, now: float) -> None:
+        """Give a job whose planner is done its tasks: the plan's, else those of the rules.
+
+        Inside the supervisor's loop. Idempotent.
+        """
+        planning, reason = self._scheduler.planning, ""
+        if not planning.awaited(job_id):
+            return
+        job, planner = self._scheduler.ledger.jobs[job_id], planning.planner(job_id)
+        if not planner.status.succeeded:
+            reason = f"{planner.agent} made no plan: {planner.reason}"
+        for source, made in self._plans(job, planner):
+            try:
+                tasks = made()
+                workers = self._submitting.admitted(self._scheduler, job, tasks)
+            except InvalidRequest as error:
+                reason = f"the plan of {source} cannot be carried out: {error.message}"
+            else:
+                planning.taken(job_id, tasks, workers, source, reason, now)
+                return
+        planning.impossible(job_id, reason, now)
+
+    def _plans(
+        self, job: Job, planner: Worker
+    ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
+        """Who could make the tasks, the best first, and how."""
+        text = planner.result.output if planner.result else ""
+        if planner.status.succeeded:
+            yield planner.agent, lambda: plan_in(text).to_tasks()
+        yield RULES, lambda: tuple(self._rules.plan(job.request))
+
+
+def checked_plan(text: str) -> Plan:
+    """The plan in an answer, as one that could be carried out. Raise InvalidRequest."""
+    plan = plan_in(text)
+    tasks = plan.to_tasks()
+    dag.check(tasks)
+    dag.check_overlaps(tasks)
+    return plan
+
+
+def _refused(evidence: Evidence, why: str) -> Evidence:
+    answer = evidence.output[:MOST_REPEATED].strip() or "(nothing)"
+    return replace(
+        evidence,
+        claimed_success=False,
+        error=f"its plan was refused: {why}",
+        output=f"Your plan was refused: {why}\n\nYour answer was:\n\n{answer}",
+    )

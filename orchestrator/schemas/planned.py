@@ -1,0 +1,102 @@
+"""What a planning agent answers with: a plan as JSON, published as ``plan.schema.json``."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model import TaskSpec
+from orchestrator.schemas.faults import faults
+from orchestrator.schemas.requests import Texts, Wire
+from orchestrator.schemas.text import TaskId, Text
+
+KIND = "invalid-plan"
+#: A plan with more than that is not read.
+MOST_TASKS = 1000
+MOST_FAULTS_TOLD = 10
+#: So many beginnings of an object are tried in an answer that is mostly prose.
+MOST_BEGINNINGS = 2000
+
+
+class PlannedTask(Wire):
+    """One task of a plan."""
+
+    id: TaskId
+    """A short name of letters, digits and _.:@+-, unique within the plan."""
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    """What to do, in a few words."""
+    prompt: Annotated[Text, Field(min_length=1)]
+    """All that the worker needs to know; it sees nothing of this plan but its own task."""
+    depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
+    """Ids of tasks that must succeed first; their results are given to this one."""
+    role: Annotated[str, Field(max_length=100)] | None = None
+    """Who does this kind of work, such as backend, testing or documentation."""
+    files: Texts = ()
+    """Paths that it writes; no other task may name them, unless one depends on the other."""
+    gates: Texts = ()
+    """What must be true when it is done, each in a sentence; the worker checks it."""
+
+    def to_task(self) -> TaskSpec:
+        checks = "".join(f"\n- {gate}" for gate in self.gates)
+        asked = f"\n\nBefore you say that it is done, check that this is true:{checks}"
+        return TaskSpec(
+            id=self.id,
+            title=self.title,
+            prompt=self.prompt + (asked if checks else ""),
+            depends_on=self.depends_on,
+            role=self.role,
+            files=self.files,
+        )
+
+
+class Plan(Wire):
+    """A request split into tasks."""
+
+    tasks: Annotated[
+        tuple[PlannedTask, ...], Field(strict=False, min_length=1, max_length=MOST_TASKS)
+    ]
+    """In an order in which they could be done one after the other."""
+
+    def to_tasks(self) -> tuple[TaskSpec, ...]:
+        return tuple(task.to_task() for task in self.tasks)
+
+
+def plan_schema() -> str:
+    """The text of ``plan.schema.json``."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema = {**head, **Plan.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def plan_in(text: str) -> Plan:
+    """The plan in an agent's answer: the last JSON object in it that has ``tasks``.
+
+    What stands around it is left. Raise InvalidRequest with all that is wrong.
+    """
+    found = None
+    for value in _objects(text):
+        found = value if "tasks" in value else found
+    if found is None:
+        raise InvalidRequest('there is no JSON object with "tasks" in the answer', kind=KIND)
+    try:
+        return Plan.model_validate(found)
+    except ValidationError as error:
+        told = [str(fault) for fault in faults(error, Plan)[:MOST_FAULTS_TOLD]]
+        raise InvalidRequest("; ".join(told), kind=KIND) from error
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Objects in a text, whatever stands between them; those inside of another are skipped."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    for _ in range(MOST_BEGINNINGS):
+        if at < 0:
+            return
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = text.find("{", end)

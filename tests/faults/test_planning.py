@@ -1,0 +1,86 @@
+"""A crash at the n-th failpoint of a job whose tasks an agent makes, for n = 1, 2, ..."""
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.site import marked
+
+#: Tests that share the work, and runs that one of them has going at the same time.
+GROUPS, AT_ONCE = 2, 3
+#: Starts and ends of planners are those of workers, which are crashed at every point elsewhere.
+EVERY = 3
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+#: Notes that it was asked, and answers; as a worker it says that it was there. The lock is held
+#: by all its processes: whoever cannot have it runs beside another attempt.
+AGENT = """\
+import fcntl, json, os, sys
+effects, name = sys.argv[1], os.environ["ORCHESTRATOR_WORKER_ID"]
+lock = open(f"{effects}.{name}", "a")
+os.set_inheritable(lock.fileno(), True)
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    open(effects, "a").write(f"overlap {name}\\n")
+open(effects, "a").write(f"{name}\\n")
+task = {"id": "a", "title": "From the plan", "prompt": "x"}
+second = {**task, "id": "b", "depends_on": ["a"]}
+print(json.dumps({"tasks": [task, second]}) if name == "planner" else "done")
+"""
+
+
+def run(zygote: Zygote, folder: Path, number: int) -> int:
+    """How many failpoints the job came by; it ends as it does without a crash."""
+    script = folder.with_suffix(".py")
+    script.write_text(AGENT)
+    effects = folder / "effects"
+    thinker = {"command": [sys.executable, str(script), str(effects)]}
+    site = FaultSite(folder, zygote, (number,), agents={"thinker": thinker})
+    try:
+        body = {"request": "One. Two.", "config": {"planner": "thinker", "agent": "thinker"}}
+        headers = {"Idempotency-Key": "once"}
+        asked = site.insist(lambda: site.call("POST", "/orchestrate", body, headers=headers))
+        check(site, str(asked["job_id"]))
+    finally:
+        site.end()
+    return len(site.reached())
+
+
+def check(site: FaultSite, job_id: str) -> None:
+    answer, said = site.wait_through(job_id), site.said()
+    job = site.insist(lambda: site.call("GET", f"/jobs/{job_id}"))
+    kinds = [event["kind"] for event in site.events_of(job_id)]
+    lines = site.effects.read_text().splitlines()
+    assert answer["status"] == "completed", (answer, said)
+    # A shim that died costs the planner a try; it has two.
+    assert job["plan_source"] == "thinker", (job, said)
+    assert [task["title"] for task in job["tasks"]] == ["From the plan"] * 2, said
+    assert [worker["worker_id"] for worker in job["workers"]] == ["worker_1", "worker_2"], said
+    assert kinds.count("job_planned") == kinds.count("planner_ended") == 1, (kinds, said)
+    assert not [line for line in lines if line.startswith("overlap")], (lines, said)
+    assert len(lines) <= 4, (lines, said)
+    assert site.get("/jobs")["total"] == 1
+    assert not marked(job_id), said
+    assert "planner" not in json.dumps(answer["results"]["tasks"])
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_a_crash_at_any_failpoint_loses_no_plan(zygote: Zygote, tmp_path: Path, group: int) -> None:
+    numbers, done = count(1 + group, EVERY * GROUPS), 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            batch = [next(numbers) for _ in range(AT_ONCE)]
+            folders = [tmp_path / str(number) for number in batch]
+            reached = list(pool.map(run, [zygote] * AT_ONCE, folders, batch))
+            done += len(batch)
+            if any(number > most for number, most in zip(batch, reached, strict=True)):
+                break
+    assert done > 20 / EVERY / GROUPS

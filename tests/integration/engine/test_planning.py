@@ -1,0 +1,420 @@
+"""Jobs whose tasks an agent makes: asked, refused, asked again, given up, stopped, restarted."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.conftest import MakeServer, MakeSite
+from tests.integration.engine.site import Answer, InProcess, Site, marked, shell, until
+
+#: Does what the file ``script`` beside it says: a line for each time that it is asked. As a
+#: worker it says what it was told.
+AGENT = """\
+import json, os, pathlib, sys, time
+asked = sys.stdin.read()
+here = pathlib.Path(__file__).parent
+if "planner" not in os.environ["ORCHESTRATOR_WORKER_ID"]:
+    print("did: " + json.loads(pathlib.Path("task.json").read_text())["title"])
+    raise SystemExit
+with open(here / "asked", "a") as log:
+    log.write(json.dumps(asked) + "\\n")
+times = len((here / "asked").read_text().splitlines())
+answers = json.loads((here / "answers").read_text())
+answer = answers[min(times, len(answers)) - 1]
+if answer == "hang":
+    time.sleep(600)
+if answer == "wait":
+    while not (here / "go").exists():
+        time.sleep(0.01)
+    answer = json.loads((here / "then").read_text())
+print("Thinking about it {really}.")
+print("```json\\n" + (answer if isinstance(answer, str) else json.dumps(answer)) + "\\n```")
+"""
+
+
+def a_task(name: str, *needs: str, **more: Any) -> Answer:
+    return {
+        "id": name,
+        "title": f"Part {name}",
+        "prompt": f"Do {name}",
+        "depends_on": needs,
+        **more,
+    }
+
+
+def a_plan(*tasks: Answer) -> Answer:
+    return {"tasks": list(tasks)}
+
+
+GOOD = a_plan(a_task("a"), a_task("b"), a_task("c", "a", "b"))
+CIRCLE = a_plan(a_task("a", "b"), a_task("b", "a"))
+OVERLAP = a_plan(a_task("a", files=["src/x.py"]), a_task("b", files=["./src/x.py"]))
+
+
+class Planner:
+    """An agent of config.yaml, and what it is to answer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "agent.py").write_text(AGENT)
+
+    def answers(self, *answers: Any) -> None:
+        (self.folder / "answers").write_text(json.dumps(answers))
+
+    @property
+    def asked(self) -> list[str]:
+        """What it was asked, every time."""
+        path = self.folder / "asked"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        command = [sys.executable, str(self.folder / "agent.py")]
+        return {"thinker": {"command": command}}
+
+
+@pytest.fixture
+def planner(tmp_path: Path) -> Planner:
+    return Planner(tmp_path / "planner")
+
+
+@pytest.fixture
+def planning_site(make_site: MakeSite, planner: Planner) -> InProcess:
+    return make_site(agents=planner.settings)
+
+
+def planned(site: Site, request: str = "Build it. Test it.", **config: Any) -> str:
+    """Submit a job that the agent plans and carries out."""
+    response = site.post(request, **{"planner": "thinker", "agent": "thinker", **config})
+    assert response.status_code == 202, response.text
+    assert response.json()["status"] == "planning"
+    return str(response.json()["job_id"])
+
+
+def _reason(site: Site, job_id: str) -> str:
+    return str(site.get(f"/jobs/{job_id}/status")["reason"])
+
+
+def titles(job: Answer) -> Sequence[str]:
+    return [task["title"] for task in job["tasks"]]
+
+
+def test_a_planned_job_is_accepted_at_once_and_carried_out_as_planned(
+    planning_site: InProcess, planner: Planner
+) -> None:
+    planner.answers(GOOD)
+
+    job_id = planned(planning_site)
+    answer = planning_site.wait(job_id)
+
+    job = planning_site.get(f"/jobs/{job_id}")
+    assert answer["status"] == "completed"
+    assert titles(job) == ["Part a", "Part b", "Part c"]
+    assert [each["worker_id"] for each in answer["results"]["tasks"]] == [
+        "worker_1",
+        "worker_2",
+        "worker_3",
+    ]
+    assert (job["plan_source"], job["reason"]) == ("thinker", "")
+    assert (job["planner"]["worker_id"], job["planner"]["status"]) == ("planner", "success")
+    root = planning_site.workspace / f"job_{job_id}"
+    assert (root / "depth_0" / "planner" / "prompt.md").exists()
+    assert "Thinking" in (root / "logs" / "depth_0_planner.log").read_text()
+    assert "planner" not in (root / "status.json").read_text()
+
+
+def test_the_planner_is_told_the_request_and_the_published_schema(
+    planning_site: InProcess, planner: Planner
+) -> None:
+    planner.answers(GOOD)
+
+    job_id = planned(planning_site, "Build a castle.")
+    planning_site.wait(job_id)
+
+    (asked,) = planner.asked
+    directory = planning_site.workspace / f"job_{job_id}" / "depth_0" / "planner"
+    published = Path(__file__).parents[3] / "plan.schema.json"
+    assert "Build a castle." in asked
+    assert (directory / "plan.schema.json").read_text() == published.read_text()
+    assert published.read_text().strip() in asked
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (CIRCLE, "tasks wait for each other"),
+        (OVERLAP, "both name the file 'src/x.py'"),
+        (a_plan(a_task("a", "z")), "depends on 'z'"),
+        (a_plan({"id": "a", "title": "A"}), "/tasks/0/prompt: is required"),
+        ("Sorry, no.", "no JSON object"),
+        (a_plan(*(a_task(f"t{each}") for each in range(9))), "max_total_workers is 8"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_asked_for_again_with_the_reason(
+    planning_site: InProcess, planner: Planner, bad: Any, why: str
+) -> None:
+    planner.answers(bad, GOOD)
+
+    job_id = planned(planning_site, max_total_workers=8)
+    answer = planning_site.wait(job_id)
+
+    first, second = planner.asked
+    job = planning_site.get(f"/jobs/{job_id}")
+    assert answer["status"] == "completed"
+    assert why not in first
+    assert why in second
+    assert (job["plan_source"], len(job["tasks"]), len(job["planner"]["attempts"])) == (
+        "thinker",
+        3,
+        2,
+    )
+
+
+def test_after_two_tries_the_rules_make_the_plan(
+    planning_site: InProcess, planner: Planner
+) -> None:
+    planner.answers("no", "no", GOOD)
+
+    job_id = planned(planning_site)
+    answer = planning_site.wait(job_id)
+
+    job = planning_site.get(f"/jobs/{job_id}")
+    assert len(planner.asked) == 2
+    assert answer["status"] == "completed"
+    assert (job["plan_source"], titles(job)) == ("rules", ["Build it.", "Test it."])
+    log = (planning_site.workspace / f"job_{job_id}" / "logs" / "orchestrator.log").read_text()
+    assert "job_planned" in log
+    assert "its plan was refused" in log
+
+
+def test_a_planner_that_hangs_is_stopped_and_the_rules_make_the_plan(
+    planning_site: InProcess, planner: Planner
+) -> None:
+    planner.answers("hang")
+
+    job_id = planned(planning_site, default_timeout=2)
+    answer = planning_site.wait(job_id)
+
+    job = planning_site.get(f"/jobs/{job_id}")
+    assert answer["status"] == "completed"
+    assert (job["plan_source"], job["planner"]["status"]) == ("rules", "timeout")
+    assert not marked(job_id)
+
+
+def test_a_job_can_be_cancelled_while_it_is_planned_and_be_planned_again(
+    planning_site: InProcess, planner: Planner
+) -> None:
+    planner.answers("hang", GOOD)
+    job_id = planned(planning_site)
+    until(lambda: planner.asked, "the planner is asked")
+
+    planning_site.call("POST", f"/jobs/{job_id}/cancel")
+    cancelled = planning_site.wait(job_id)
+    assert (cancelled["status"], marked(job_id)) == ("cancelled", [])
+    root = planning_site.workspace / f"job_{job_id}"
+    assert "Nothing was built" not in (root / "FINAL_RESULT.md").read_text()
+
+    assert planning_site.call("POST", f"/jobs/{job_id}/retry").status_code == 202
+    assert planning_site.wait(job_id)["status"] == "completed"
+    assert len(planning_site.get(f"/jobs/{job_id}")["tasks"]) == 3
+
+
+#: Calls the API as the planner, and says what it was answered.
+CALLER = """\
+import json, os, sys, urllib.request, urllib.error
+url = os.environ["ORCHESTRATOR_API_URL"] + "/api/v1/" + sys.argv[1]
+head = {"X-API-Key": os.environ["ORCHESTRATOR_API_KEY"], "Content-Type": "application/json"}
+if os.environ["ORCHESTRATOR_WORKER_ID"] == "planner":
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, sys.argv[2].encode(), head))
+    except urllib.error.HTTPError as error:
+        print(error.read().decode())
+    print('{"tasks": [{"id": "a", "title": "A", "prompt": "x"}]}')
+print("done")
+"""
+
+
+def calling(make_site: MakeSite, tmp_path: Path, path: str, body: Answer) -> InProcess:
+    """A site with an agent that makes a call when it plans."""
+    script = tmp_path / "caller.py"
+    script.write_text(CALLER)
+    command = [sys.executable, str(script), path, json.dumps(body)]
+    return make_site(agents={"thinker": {"command": command}})
+
+
+def test_a_planner_starts_no_child_jobs(make_site: MakeSite, tmp_path: Path) -> None:
+    site = calling(make_site, tmp_path, "orchestrate", {"request": "more"})
+
+    job_id = planned(site)
+    assert site.wait(job_id)["status"] == "completed"
+
+    log = (site.workspace / f"job_{job_id}" / "logs" / "depth_0_planner.log").read_text()
+    assert "a planner starts no child jobs" in log
+    assert site.get("/jobs")["total"] == 1
+
+
+def test_what_a_planner_uses_is_counted_in_its_job(make_site: MakeSite, tmp_path: Path) -> None:
+    site = calling(make_site, tmp_path, "usage", {"input_tokens": 70, "output_tokens": 7})
+
+    job_id = planned(site, max_tokens=1000)
+    site.wait(job_id)
+
+    job = site.get(f"/jobs/{job_id}")
+    assert (job["status"], job["usage"]["input_tokens"]) == ("completed", 70)
+    assert job["planner"]["usage"]["output_tokens"] == 7
+    figures = json.loads(
+        (site.workspace / f"job_{job_id}" / "reports" / "analytics.json").read_text()
+    )
+    assert figures["input_tokens"]["value"] == 70
+
+
+def test_a_planner_that_uses_all_that_its_job_may_ends_the_job(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    site = calling(make_site, tmp_path, "usage", {"input_tokens": 70})
+
+    answer = site.wait(planned(site, max_tokens=50))
+
+    assert answer["status"] == "failed"
+    assert "max_tokens" in answer["reason"]
+
+
+def test_a_plan_waits_for_a_person_and_runs_once_approved(
+    planning_site: InProcess, planner: Planner
+) -> None:
+    planner.answers(GOOD)
+    job_id = planned(planning_site, approve=True)
+
+    until(lambda: _reason(planning_site, job_id) == "waits for approval", "there is a plan")
+    waits = planning_site.get(f"/jobs/{job_id}")
+    assert (waits["status"], len(waits["tasks"])) == ("planning", 3)
+    assert {worker["status"] for worker in waits["workers"]} == {"pending"}
+
+    approved = planning_site.call("POST", f"/jobs/{job_id}/approve")
+    again = planning_site.call("POST", f"/jobs/{job_id}/approve")
+
+    assert (approved.status_code, again.status_code) == (202, 409)
+    assert planning_site.wait(job_id)["status"] == "completed"
+
+
+def test_a_rejected_plan_runs_nothing(planning_site: InProcess) -> None:
+    job_id = str(planning_site.post("x", [{"command": "true"}], approve=True).json()["job_id"])
+
+    rejected = planning_site.call("POST", f"/jobs/{job_id}/reject")
+    answer = planning_site.wait(job_id)
+
+    assert rejected.status_code == 202
+    assert answer["status"] == "cancelled"
+    assert "the plan was rejected" in answer["reason"]
+    assert planning_site.get(f"/jobs/{job_id}")["workers"][0]["attempts"] == []
+
+
+def test_a_planner_that_cannot_plan_or_is_unknown_is_refused(planning_site: InProcess) -> None:
+    assert planning_site.post("x", planner="shell").json()["type"].endswith("no-planner")
+    assert planning_site.post("x", planner="nobody").json()["type"].endswith("unknown-agent")
+
+
+def test_auto_asks_the_jobs_agent_only_when_it_says_that_it_plans(
+    make_site: MakeSite, planner: Planner
+) -> None:
+    planner.answers(GOOD)
+    plans = {"thinker": {**planner.settings["thinker"], "plans": True}}
+    site = make_site(agents=plans)
+    plain = make_site(agents=planner.settings)
+
+    def source(site: InProcess, **config: Any) -> str:
+        job_id = str(site.post("Do x. Do y.", **config).json()["job_id"])
+        site.wait(job_id)
+        return str(site.get(f"/jobs/{job_id}")["plan_source"])
+
+    assert source(site, agent="thinker") == "thinker"
+    assert source(plain, agent="thinker") == "rules"
+    assert source(site, agent="thinker", planner="rules") == "rules"
+
+
+def test_a_child_job_is_planned_too_and_its_workers_are_numbered_after_the_others(
+    make_site: MakeSite, planner: Planner, spawning: None
+) -> None:
+    planner.answers(GOOD)
+    site = make_site(agents=planner.settings)
+    given = "orchestrator spawn given --tasks given.json --wait"
+    spawn = (
+        'echo \'[{"agent": "shell", "command": "true"}]\' > given.json && '
+        f"{given} && orchestrator spawn planned --wait && orchestrator spawn again --wait"
+    )
+    job_id = site.submit("parent", [shell(spawn)], planner="thinker", agent="thinker")
+
+    answer = site.wait(job_id)
+
+    (parent,) = answer["results"]["tasks"]
+    assert (answer["status"], parent["status"]) == ("completed", "recursive_success")
+    _, second, third = parent["child_job_ids"]
+    names = [worker["worker_id"] for worker in site.get(f"/jobs/{second}")["workers"]]
+    assert names == ["worker_1_2", "worker_1_3", "worker_1_4"]
+    planners = [site.get(f"/jobs/{each}")["planner"]["worker_id"] for each in (second, third)]
+    assert planners == ["worker_1_planner_2", "worker_1_planner_3"]
+
+
+def _waiting_for(planner: Planner, plan: Answer) -> None:
+    """The planner answers with the plan once ``go`` is there."""
+    planner.answers("wait")
+    (planner.folder / "then").write_text(json.dumps(plan))
+
+
+def test_a_planner_goes_on_while_the_server_is_dead_and_its_plan_counts(
+    make_server: MakeServer, planner: Planner
+) -> None:
+    _waiting_for(planner, GOOD)
+    server = make_server(agents=planner.settings)
+    job_id = planned(server)
+    until(lambda: planner.asked, "the planner is asked")
+
+    server.kill()
+    (planner.folder / "go").touch()
+    until(lambda: not marked(job_id), "it is done")
+    server.start()
+
+    assert server.wait(job_id)["status"] == "completed"
+    job = server.get(f"/jobs/{job_id}")
+    assert (job["plan_source"], len(job["tasks"]), len(planner.asked)) == ("thinker", 3, 1)
+
+
+def test_a_planner_that_was_stopped_with_its_server_is_asked_again(
+    make_server: MakeServer, planner: Planner
+) -> None:
+    _waiting_for(planner, GOOD)
+    server = make_server(agents=planner.settings)
+    job_id = planned(server)
+    # As often as it may be: this costs none of its tries.
+    for times in (1, 2, 3):
+        until(lambda times=times: len(planner.asked) == times, "the planner is asked")
+        assert server.terminate() == 0
+        assert not marked(job_id)
+        server.start()
+
+    (planner.folder / "go").touch()
+
+    assert server.wait(job_id)["status"] == "completed"
+    assert server.get(f"/jobs/{job_id}")["plan_source"] == "thinker"
+
+
+def test_a_plan_still_waits_for_approval_after_a_crash(
+    make_server: MakeServer, planner: Planner
+) -> None:
+    planner.answers(GOOD)
+    server = make_server(agents=planner.settings)
+    job_id = planned(server, approve=True)
+    until(lambda: _reason(server, job_id) == "waits for approval", "there is a plan")
+
+    server.kill()
+    server.start()
+
+    assert _reason(server, job_id) == "waits for approval"
+    assert len(planner.asked) == 1
+    server.call("POST", f"/jobs/{job_id}/approve")
+    assert server.wait(job_id)["status"] == "completed"
