@@ -16,7 +16,10 @@ ALLOWED = frozenset(
 )  # fmt: skip
 ALLOWED_PREFIXES = ("LC_",)
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH", re.IGNORECASE)
+#: Not an author's name: GIT_AUTHOR_NAME is a word that occurs in what agents print.
+_SECRET_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH(?!OR(?!I))", re.IGNORECASE
+)
 #: A shorter value would mask ordinary words.
 MIN_SECRET_LENGTH = 6
 

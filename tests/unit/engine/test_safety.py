@@ -41,6 +41,12 @@ def test_secrets_are_known_by_the_names_of_their_variables() -> None:
     assert set(secrets_in(environment)) == {"key-value", "pass-value", "token-value"}
 
 
+@pytest.mark.parametrize("name", ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL"])
+def test_an_authors_name_is_no_secret(name: str) -> None:
+    assert secrets_in({name: "orchestrator"}) == ()
+    assert secrets_in({"AUTHORIZATION": "a-secret", "PROXY_AUTH": "another"}) != ()
+
+
 def test_a_key_is_known_by_its_hash_alone() -> None:
     key = new_key()
     keys = ApiKeys.single(key)
