@@ -26,6 +26,7 @@ from orchestrator.core.errors import (
     NotFound,
     OrchestratorError,
     Refused,
+    RepositoryError,
     StoreError,
     Unauthorized,
     Unavailable,
@@ -49,6 +50,7 @@ STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
     (WorkspaceBusy, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
     (LaunchError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RepositoryError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ConfigError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 
@@ -63,7 +65,7 @@ _EXHAUSTED = (
 )
 
 #: Their messages may name files or statements of the inside: callers get these words instead.
-_GUARDED = (StoreError, LaunchError, ConfigError)
+_GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
 
 
 @dataclass(kw_only=True)

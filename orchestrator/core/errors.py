@@ -15,6 +15,7 @@ OrchestratorError
 ├── WorkspaceBusy        another server holds the workspace
 ├── StoreError           the store could not be read or written
 ├── LaunchError          a process could not be started
+├── RepositoryError      git could not do what it was asked to
 └── ContainmentUnavailable  workers cannot be held as the settings ask
 """
 
@@ -128,6 +129,12 @@ class LaunchError(OrchestratorError):
     """A process could not be started."""
 
     kind = "launch"
+
+
+class RepositoryError(OrchestratorError):
+    """Git could not do what it was asked to."""
+
+    kind = "repository"
 
 
 class ContainmentUnavailable(OrchestratorError):

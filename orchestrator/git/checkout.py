@@ -1,0 +1,83 @@
+"""The user's own checkout: read to see that it stays as it is, never written to.
+
+The one exception is ``info/exclude``, in which the workspace is named when it would show up.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.core.repository import BRANCHES
+from orchestrator.git.running import Git
+
+#: More changed files than this are not looked at one by one.
+MOST_FILES = 20_000
+_REFS = ("refs/heads", "refs/tags", "refs/stash")
+_ESCAPED = "\\*?[]! #"
+
+
+def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
+    """What is where, as words to values: two states that are equal have nothing between them.
+
+    ``ours`` are the product's own folders, relative to the top: what happens there is no leak.
+    """
+    found = {"HEAD": git.ask("symbolic-ref", "--quiet", "HEAD") or git.ask("rev-parse", "HEAD")}
+    found["git config"] = _digest(common / "config")
+    refs = git.run("for-each-ref", "--format=%(refname) %(objectname)", *_REFS).text
+    for line in refs.splitlines():
+        name, _, commit = line.partition(" ")
+        if not name.startswith(f"refs/heads/{BRANCHES}/"):
+            found[name] = commit
+    status = git.run("status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    for index, field in enumerate(status.fields):
+        path = _path(field)
+        if index < MOST_FILES and not any(_within(path, each) for each in ours):
+            found[f"file {path}"] = f"{field} {_seen(os.path.join(top, path))}"
+    return found
+
+
+def _path(field: str) -> str:
+    """Of an entry of ``status``: ``? path``, or several words and the path."""
+    words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
+    return field.split(" ", words)[-1]
+
+
+def _seen(path: str) -> str:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return "gone"
+    return f"{found.st_size} {found.st_mtime_ns}"
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}/")
+
+
+def hide(git: Git, top: str, common: Path, directory: str) -> None:
+    """Have the user's git not see a directory that lies in the checkout. Idempotent."""
+    relative = os.path.relpath(directory, top)
+    if relative.startswith(".."):
+        return
+    if git.ask("check-ignore", "--", f"{relative}/x"):
+        return
+    line = f"/{_escaped(relative)}/\n".encode("utf-8", "surrogateescape")
+    path = common / "info" / "exclude"
+    path.parent.mkdir(exist_ok=True)
+    present = path.read_bytes() if path.exists() else b""
+    if line in present.splitlines(keepends=True):
+        return
+    with path.open("ab") as file:
+        file.write((b"" if not present or present.endswith(b"\n") else b"\n") + line)
+
+
+def _escaped(path: str) -> str:
+    return "".join(f"\\{sign}" if sign in _ESCAPED else sign for sign in path)

@@ -1,0 +1,114 @@
+"""Running git: nothing that is configured for people comes between, and failures are words."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.errors import RepositoryError
+
+#: A checkout of a large repository on a slow disk takes its time; more is a hang.
+LONGEST_SECONDS = 600.0
+
+#: The user's own configuration counts (line ends, filters, ignored files, safe directories), but
+#: for what would run programs, ask, sign, or shape what is read here.
+_OPTIONS = (
+    "--no-pager",
+    "--literal-pathspecs",
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.untrackedCache=false"),
+    *("-c", "core.quotePath=false"),
+    *("-c", "core.splitIndex=false"),
+    *("-c", "advice.detachedHead=false"),
+    *("-c", "commit.gpgSign=false"),
+    *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),
+    *("-c", "submodule.recurse=false"),
+    *("-c", "diff.external="),
+    *("-c", "diff.renames=false"),
+    *("-c", "merge.renames=true"),
+    *("-c", "merge.directoryRenames=conflict"),
+    *("-c", "merge.conflictStyle=merge"),
+)
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "true",
+    "SSH_ASKPASS": "true",
+    "GIT_EDITOR": "true",
+    "GIT_SEQUENCE_EDITOR": "true",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return os.fsdecode(self.out).strip()
+
+    @property
+    def fields(self) -> list[str]:
+        """What ``-z`` separates."""
+        return os.fsdecode(self.out).split("\0")[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """Git in one directory, or with one repository and its files, as ``env`` says."""
+
+    directory: str
+    env: Mapping[str, str]
+
+    def run(
+        self,
+        *arguments: str,
+        given: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        accept: Sequence[int] = (0,),
+    ) -> Answer:
+        """Raise RepositoryError for another exit code; OSError when a disk is full."""
+        answer = self._asked(arguments, given, {**self.env, **(env or {})})
+        if answer.code not in accept:
+            raise failure(arguments[0], answer)
+        return answer
+
+    def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> Answer:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        try:
+            ran = subprocess.run(
+                ["git", *_OPTIONS, *arguments],
+                cwd=self.directory,
+                env={**inherited, **_ENVIRONMENT, **env},
+                input=given,
+                capture_output=True,
+                timeout=LONGEST_SECONDS,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            raise RepositoryError(f"git cannot be run in {self.directory}: {error}") from error
+        except subprocess.TimeoutExpired:
+            raise RepositoryError(
+                f"git {arguments[0]} did not end within {LONGEST_SECONDS:g} seconds"
+            ) from None
+        return Answer(ran.returncode, ran.stdout, os.fsdecode(ran.stderr).strip())
+
+    def ask(self, *arguments: str) -> str:
+        """The answer in one line; empty when git has none."""
+        answer = self._asked(arguments, b"", self.env)
+        return answer.text if answer.code == 0 else ""
+
+
+def failure(what: str, answer: Answer) -> Exception:
+    if "No space left on device" in answer.err:
+        return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
+    said = " ".join(answer.err.split())[-500:] or f"exit code {answer.code}"
+    return RepositoryError(f"git {what} failed: {said}")

@@ -1,0 +1,98 @@
+"""Host projects that are git repositories, and an agent that does to files what it is told."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+#: Its prompt is the script that it runs where it starts.
+EDITOR = """
+import json, os, pathlib, subprocess, sys
+task = json.loads(pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"], "task.json").read_text())
+sys.exit(subprocess.run(["bash", "-ec", task["prompt"]]).returncode)
+"""
+
+
+def agents(folder: Path) -> dict[str, Any]:
+    script = folder / "editor.py"
+    script.write_text(EDITOR)
+    return {"editor": {"command": [sys.executable, str(script)]}}
+
+
+def edit(script: str, **more: Any) -> dict[str, Any]:
+    """A task for the agent; what it prints is its output."""
+    return {"agent": "editor", "prompt": f"{script}\necho done", **more}
+
+
+class Project:
+    """A repository, by a git that knows no configuration of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def git(self, *arguments: str, check: bool = True) -> str:
+        who = {
+            f"GIT_{role}_{what}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", "User"), ("EMAIL", "user@example.org"))
+        }
+        quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        ran = subprocess.run(
+            ["git", "-c", "protocol.file.allow=always", *arguments],
+            cwd=self.path,
+            env={**os.environ, **who, **quiet},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert not check or ran.returncode == 0, ran.stderr
+        return ran.stdout.strip()
+
+    def begin(self, files: Mapping[str, str]) -> "Project":
+        """With one commit of these files."""
+        self.git("init", "-q", "-b", "main")
+        return self.commit(files)
+
+    def commit(self, files: Mapping[str, str], message: str = "first") -> "Project":
+        for name, text in files.items():
+            self.write(name, text)
+        self.git("add", "--all", *files)
+        self.git("commit", "-q", "-m", message)
+        return self
+
+    def write(self, name: str, text: str) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def show(self, revision: str, path: str) -> str:
+        return self.git("show", f"{revision}:{path}")
+
+    def files(self, revision: str) -> list[str]:
+        return self.git("ls-tree", "-r", "--name-only", revision).splitlines()
+
+    def worktrees(self) -> list[str]:
+        """Besides the user's own."""
+        listed = self.git("worktree", "list", "--porcelain").splitlines()
+        return [line.split(" ", 1)[1] for line in listed if line.startswith("worktree ")][1:]
+
+    def everything(self) -> dict[str, str]:
+        """Every byte of the user's that must not change, whatever jobs do."""
+        found = {}
+        for path in sorted(self.path.rglob("*")):
+            name = str(path.relative_to(self.path))
+            if path.is_file() and not name.startswith(("product/", ".git/")):
+                found[name] = f"{_digest(path)} {path.stat().st_mtime_ns}"
+        for name in ("HEAD", "index", "config", "refs/stash", "refs/heads/main", "packed-refs"):
+            path = self.path / ".git" / name
+            found[f".git/{name}"] = _digest(path) if path.is_file() else "none"
+        return found
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,32 @@
+"""Real repositories, and the product's view of them."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.repository import Signature
+from orchestrator.git import GitRepository
+from tests.project import Project
+
+WHO = Signature(name="worker_1", email="worker_1@example.org")
+FILES = {"a.txt": "one\ntwo\nthree\n", "dir/b.txt": "b\n"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "the project").begin(FILES)
+
+
+@pytest.fixture
+def repository(project: Project) -> GitRepository:
+    product = project.path / "product"
+    (product / "workspace").mkdir(parents=True)
+    return GitRepository(project.path, product / "workspace", product)
+
+
+@pytest.fixture
+def directory(project: Project) -> str:
+    """Where a worktree may come."""
+    holder = project.path / "product" / "workspace" / "job_1" / "depth_0" / "worker_1"
+    holder.mkdir(parents=True)
+    return str(holder / "worktree")

@@ -1,0 +1,189 @@
+"""Conflicts of every kind, found without touching a file; landing, and taking it back."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.git import GitRepository, Landing
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+Sides = tuple[Mapping[str, str | None], Mapping[str, str | None]]
+
+#: What both sides do to files (None: remove), which paths conflict, and what "theirs" comes to.
+CASES: Mapping[str, tuple[Sides, list[str], Mapping[str, str | None]]] = {
+    "same line": (({"a.txt": "x\n"}, {"a.txt": "y\n"}), ["a.txt"], {"a.txt": "y"}),
+    "both add": (({"n": "x\n"}, {"n": "y\n"}), ["n"], {"n": "y"}),
+    "modify, delete": (({"a.txt": "x\n"}, {"a.txt": None}), ["a.txt"], {"a.txt": None}),
+    "delete, modify": (({"a.txt": None}, {"a.txt": "y\n"}), ["a.txt"], {"a.txt": "y"}),
+    "odd name": (({"é\n\t x": "x\n"}, {"é\n\t x": "y\n"}), ["é\n\t x"], {"é\n\t x": "y"}),
+    "other files": (({"x": "x\n"}, {"y": "y\n"}), [], {"x": "x", "y": "y"}),
+    "other lines": (
+        ({"a.txt": "ONE\ntwo\nthree\n"}, {"a.txt": "one\ntwo\nTHREE\n"}),
+        [],
+        {"a.txt": "ONE\ntwo\nTHREE"},
+    ),
+    "both the same": (({"n": "x\n"}, {"n": "x\n"}), [], {"n": "x"}),
+    "rename, modify": (
+        ({"a.txt": None, "z.txt": "one\ntwo\nthree\n"}, {"a.txt": "one\ntwo\n3\n"}),
+        [],
+        {"z.txt": "one\ntwo\n3", "a.txt": None},
+    ),
+}
+
+
+def side(project: Project, name: str, changes: Mapping[str, str | None]) -> str:
+    project.git("checkout", "-q", "-b", name, "main")
+    for path, text in changes.items():
+        if text is None:
+            project.git("rm", "-q", path)
+        else:
+            project.write(path, text)
+            project.git("add", "--", path)
+    project.git("commit", "-q", "-m", name)
+    project.git("checkout", "-q", "main")
+    return project.git("rev-parse", name)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("force", [False, True])
+def test_merging(project: Project, repository: GitRepository, case: str, force: bool) -> None:
+    (ours, theirs), conflicts, expected = CASES[case]
+    first, second = side(project, "ours", ours), side(project, "theirs", theirs)
+    before = project.everything()
+
+    merged = repository.merge(first, second, "merged", WHO, force=force)
+
+    assert [each.path for each in merged.conflicts] == conflicts
+    assert project.everything() == before
+    assert bool(merged.commit) is (force or not conflicts)
+    for path, text in (expected if merged.commit else {}).items():
+        found = project.git("show", f"{merged.commit}:{path}", check=False)
+        assert found == (text or ""), path
+        assert bool(project.git("ls-tree", merged.commit, "--", path)) is (text is not None)
+
+
+def test_a_file_against_a_directory_is_a_conflict(
+    project: Project, repository: GitRepository
+) -> None:
+    first, second = side(project, "ours", {"n": "x\n"}), side(project, "theirs", {"n/m": "y\n"})
+    assert repository.merge(first, second, "merged", WHO, force=False).conflicts
+
+
+def test_what_is_contained_needs_no_merge(project: Project, repository: GitRepository) -> None:
+    base, later = project.git("rev-parse", "main"), side(project, "later", {"n": "x\n"})
+    assert repository.merge(later, base, "m", WHO, force=False).commit == later
+    assert repository.merge(base, later, "m", WHO, force=False).commit == later
+
+
+# Landing
+
+
+@pytest.fixture
+def result(project: Project, repository: GitRepository) -> str:
+    commit = side(project, "work", {"new.txt": "new\n", "a.txt": "one\n2\nthree\n"})
+    repository.point("refs/heads/orchestrator/1/result", commit)
+    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    return commit
+
+
+@pytest.fixture
+def landing(project: Project, result: str) -> Landing:
+    return Landing(project.path, "1", "1")
+
+
+@pytest.fixture(autouse=True)
+def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", os.devnull)
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)
+
+
+def test_landing_moves_the_branch_and_undo_takes_it_back(
+    project: Project, landing: Landing, result: str
+) -> None:
+    before = project.git("rev-parse", "main")
+
+    assert "fast-forward" in landing.land()
+    assert project.git("rev-parse", "main") == result
+    assert (project.path / "new.txt").exists()
+    assert "nothing to do" in landing.land()
+
+    assert before[:12] in landing.undo()
+    assert project.git("rev-parse", "main") == before
+    assert not (project.path / "new.txt").exists()
+    with pytest.raises(NotFound, match="was not landed"):
+        landing.undo()
+
+
+def test_a_branch_that_went_on_gets_a_merge_commit(
+    project: Project, landing: Landing, result: str
+) -> None:
+    project.commit({"mine.txt": "mine\n"}, "mine")
+    before = project.git("rev-parse", "HEAD")
+
+    assert "a merge commit" in landing.land()
+
+    assert project.git("log", "-1", "--format=%P").split() == [before, result]
+    assert {"mine.txt", "new.txt"} <= {each.name for each in project.path.iterdir()}
+    landing.undo()
+    assert project.git("rev-parse", "HEAD") == before
+
+
+def _dirty(project: Project) -> None:
+    project.write("dir/b.txt", "work in progress\n")
+
+
+def _detached(project: Project) -> None:
+    project.git("checkout", "-q", "--detach")
+
+
+def _conflicting(project: Project) -> None:
+    project.commit({"a.txt": "one\nzwei\nthree\n"}, "mine")
+
+
+def _in_the_way(project: Project) -> None:
+    project.write("new.txt", "not tracked\n")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (_dirty, "commit or stash"),
+        (_detached, "detached HEAD"),
+        (_conflicting, "a.txt; merge by hand"),
+        (_in_the_way, "new.txt"),
+    ],
+)
+def test_where_it_cannot_land_nothing_changes(
+    project: Project, landing: Landing, prepare: Callable[[Project], None], says: str
+) -> None:
+    prepare(project)
+    before = project.everything()
+    with pytest.raises(Conflict, match=says):
+        landing.land()
+    assert project.everything() == before
+
+
+def test_undo_does_not_lose_what_came_later(project: Project, landing: Landing) -> None:
+    landing.land()
+    project.commit({"later.txt": "later\n"}, "later")
+    with pytest.raises(Conflict, match="git revert"):
+        landing.undo()
+    assert (project.path / "later.txt").exists()
+
+
+def test_the_diff_is_a_patch_that_git_takes(
+    project: Project, landing: Landing, result: str, tmp_path: Path
+) -> None:
+    (tmp_path / "patch").write_bytes(landing.diff(stat=False))
+    project.git("apply", str(tmp_path / "patch"))
+    assert (project.path / "new.txt").read_text() == "new\n"
+    assert b"new.txt" in landing.diff(stat=True)
+
+
+def test_a_job_without_a_result_is_told(project: Project) -> None:
+    with pytest.raises(NotFound, match="has no merged result"):
+        Landing(project.path, "2", "2").diff(stat=True)
