@@ -63,6 +63,8 @@ class DrivenAgent:
     caches_prompts: bool = False
     #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
     plans: bool | None = None
+    #: It may change the project's files: its worker gets a worktree of its own.
+    changes_files: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
     #: What stands in its way, and how to mend that; empty when nothing does.
     hindrance: Callable[[], str] = lambda: ""

@@ -33,6 +33,8 @@ class ProgramAgent:
     memory_bytes: int = 512 * 1024 * 1024
     #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
     plans: bool | None = None
+    #: It may change the project's files: its worker gets a worktree of its own.
+    changes_files: bool = True
 
     def check(self, task: TaskSpec) -> None:
         if task.command:

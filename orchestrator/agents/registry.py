@@ -121,6 +121,7 @@ def survey_agent(home: str) -> ProgramAgent:
         reads_prompt=False,
         memory_bytes=64 * MIB,
         plans=False,
+        changes_files=False,
     )
 
 

@@ -19,6 +19,8 @@ class ShellAgent:
     #: Nobody knows what a command needs; a shell itself needs little.
     memory_bytes = 16 * 1024 * 1024
     plans = False
+    #: Commands run in a plain directory; the project is where the environment says.
+    changes_files = False
 
     def check(self, task: TaskSpec) -> None:
         if not task.command:

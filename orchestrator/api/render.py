@@ -128,6 +128,7 @@ def task_answer(task: TaskSpec) -> TaskAnswer:
         max_steps=task.max_steps,
         max_tokens=task.max_tokens,
         max_cost_usd=task.max_cost_usd,
+        git=task.git,
     )
 
 
@@ -147,6 +148,8 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
         max_cost_usd=config.max_cost_usd,
         merge_strategy=config.merge_strategy,
         git=config.git,
+        base=config.base,
+        git_note=config.git_note,
         planner=config.planner,
         context=config.context,
         context_files=list(config.context_files),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestrator.core.events import Event
 from orchestrator.core.model import Attempt, Job, Usage, Worker
@@ -65,6 +65,9 @@ class Service(Protocol):
     def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path: ...
 
     def report_path(self, caller: Caller, job_id: str, name: str) -> Path: ...
+
+    def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
+        """What became of the changes of an ended job; empty when it had none. Raise Conflict."""
 
     def workspace(self, job: Job) -> Path:
         """The directory of the job's root."""

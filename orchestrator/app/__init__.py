@@ -4,6 +4,7 @@ from orchestrator.app.agents import agents_here, availability
 from orchestrator.app.assembly import (
     build,
     estimate_of,
+    landing,
     plan,
     planner_of,
     remove,
@@ -20,6 +21,7 @@ __all__ = [
     "build",
     "containment_in_force",
     "estimate_of",
+    "landing",
     "own_secrets",
     "plan",
     "planner_of",

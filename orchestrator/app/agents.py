@@ -96,6 +96,7 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
         env={**agent.env, **given},
         caches_prompts=user.caches_prompts or agent.caches_prompts,
         memory_bytes=agent.memory_bytes if user.memory_bytes is None else user.memory_bytes,
+        changes_files=user.changes_files,
     )
 
 
@@ -130,6 +131,7 @@ def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
             caches_prompts=user.caches_prompts,
             memory_bytes=memory_bytes,
             plans=user.plans,
+            changes_files=user.changes_files,
         )
     return DrivenAgent(
         plans=user.plans,
@@ -144,6 +146,7 @@ def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
         env=given,
         caches_prompts=user.caches_prompts,
         memory_bytes=memory_bytes,
+        changes_files=user.changes_files,
         more={
             "reader": user.reader,
             "model_option": user.model_option,

@@ -21,7 +21,7 @@ from orchestrator.app.from_settings import (
     surroundings,
 )
 from orchestrator.app.job_manager import DATABASE_NAME, JobManager
-from orchestrator.config import Settings, load
+from orchestrator.config import Settings, load, project_root
 from orchestrator.config.settings import OnShutdown
 from orchestrator.core.aside import Prompting
 from orchestrator.core.estimate import Estimate, estimate
@@ -34,6 +34,7 @@ from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
 from orchestrator.engine.housekeeping import Housekeeping
+from orchestrator.engine.integrator import Integrator
 from orchestrator.engine.planner import RulesPlanner
 from orchestrator.engine.planning import Planning
 from orchestrator.engine.publisher import Publisher
@@ -42,8 +43,10 @@ from orchestrator.engine.reporting import Reporting
 from orchestrator.engine.service import Service
 from orchestrator.engine.submitting import Submitting
 from orchestrator.engine.supervisor import Supervisor
+from orchestrator.engine.worktrees import Worktrees
+from orchestrator.git import GitRepository, Landing
 from orchestrator.launchers.local import LocalLauncher
-from orchestrator.reports import Reports
+from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
     JobFiles,
@@ -119,6 +122,12 @@ def remove(folder: Path, environ: Mapping[str, str], root_ids: Collection[str]) 
         manager.close()
 
 
+def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
+    """What a job changed in the host project's repository, for taking it over."""
+    settings = load(folder, environ=environ, require_key=False).settings
+    return Landing(project_root(settings, folder), root_id, job_id)
+
+
 def build(folder: Path, settings: Settings) -> JobManager:
     """Put the job manager together; nothing is opened or started."""
     workspace = Workspace(settings.orchestrator.workspace_root)
@@ -136,13 +145,20 @@ def build(folder: Path, settings: Settings) -> JobManager:
     dispatch = Dispatch(agents, workspace, around, masked)
     submitting = Submitting(agents, role_prompts, *limits(settings))
     reporter = Reports(template_dir=settings.reports.template_dir)
-    reporting = Reporting(store, reporter, workspace, notice)
+    repository = GitRepository(
+        project_root(settings, folder).resolve(), workspace.root.resolve(), folder.resolve()
+    )
+    worktrees = Worktrees(repository, agents, workspace)
+    integrator = Integrator(repository, worktrees, workspace, write_report)
+    reporting = Reporting(store, reporter, workspace, notice, integrator.told)
     publisher, launcher = Publisher(), LocalLauncher(containment(folder, settings))
     planning = Planning(scheduler, submitting, RulesPlanner())
     shared = JobContexts(workspace.job_directory)
     contexts = Contexts(shared, agents.reads_prompt, launcher, workspace, around)
     assigning = Assigning(workspace, contexts, role_prompts, submitting.left_for)
-    flights = Flights(scheduler, launcher, dispatch, workspace, assigning, contexts, planning)
+    flights = Flights(
+        scheduler, launcher, dispatch, workspace, assigning, contexts, planning, worktrees
+    )
     supervisor = Supervisor(
         scheduler=scheduler,
         store=store,
@@ -161,12 +177,13 @@ def build(folder: Path, settings: Settings) -> JobManager:
         publisher=publisher,
         planner=RulesPlanner(),
         submitting=submitting,
+        worktrees=worktrees,
         access=Access(store, api_keys(settings)),
         new_job_id=lambda: secrets.token_hex(4),
         version=__version__,
     )
     status_files = StatusFiles(workspace, store.tree)
-    removal = Removal(store, JobFiles(workspace.root))
+    removal = Removal(store, JobFiles(workspace.root, repository.forget))
 
     def mend(job: Job) -> None:
         reporting.mend(job)

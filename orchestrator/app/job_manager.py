@@ -88,6 +88,7 @@ class JobManager:
         """
         self.housekeeping.stop()
         self.supervisor.stop()
+        self.flights.close()
         self.launcher.close(stop=not self.leaves_workers)
 
     def stop(self) -> None:

@@ -77,3 +77,5 @@ class UserAgent(Section):
     """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
     plans: bool | None = None
     """Whether planner: auto asks it; true: yes, null: only where it is named, false: never."""
+    changes_files: bool = True
+    """Whether its workers get a git worktree of the project each, where it is a repository."""

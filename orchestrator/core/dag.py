@@ -1,6 +1,6 @@
 """The dependency graph of one job's tasks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from posixpath import normpath
 
@@ -71,3 +71,14 @@ def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
         for needed in dict.fromkeys(task.depends_on):
             waiting.setdefault(needed, []).append(task.id)
     return {needed: tuple(ids) for needed, ids in waiting.items()}
+
+
+def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
+    """Every task after all that it depends on; else in task order. The tasks make a graph."""
+    places = {task.id: place for place, task in enumerate(tasks)}
+    sorter = TopologicalSorter({task.id: task.depends_on for task in tasks})
+    sorter.prepare()
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=places.__getitem__)
+        yield from (tasks[places[each]] for each in ready)
+        sorter.done(*ready)

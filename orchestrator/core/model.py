@@ -166,6 +166,8 @@ class TaskSpec:
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
+    #: "off": its worker gets a plain directory, no worktree.
+    git: str | None = None
 
 
 #: The index of a planner among the workers of its job: it is none of them.
@@ -204,6 +206,10 @@ class JobConfig:
     budget_asked: bool = False
     merge_strategy: str = "auto"
     git: str = "auto"
+    #: The commit that workers' worktrees start from; empty: they have plain directories.
+    base: str = ""
+    #: What to know of that, in words.
+    git_note: str = ""
     planner: str = "rules"
     #: What every worker of the job is told, beside the request.
     context: str = ""

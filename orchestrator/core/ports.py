@@ -331,7 +331,15 @@ class Reporter(Protocol):
     def prepare(self) -> None:
         """Do what only the first report would wait for."""
 
-    def render(self, tree: Tree, job_id: str, directory: Path, *, notice: str = "") -> object:
+    def render(
+        self,
+        tree: Tree,
+        job_id: str,
+        directory: Path,
+        *,
+        notice: str = "",
+        changes: Sequence[str] = (),
+    ) -> object:
         """Write the reports of a job whose workers are all done."""
 
 

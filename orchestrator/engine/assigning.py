@@ -1,11 +1,13 @@
 """What a worker is told when it starts."""
 
+import os
 from collections.abc import Callable, Mapping
 
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.contexts import Contexts
+from orchestrator.engine.worktrees import NAME as WORKTREE
 from orchestrator.schemas.planned import plan_schema
 
 #: Of the results of other tasks, all together, in bytes of a prompt.
@@ -54,11 +56,17 @@ class Assigning:
         output = worker.result.output if worker.result else ""
         return Finding(
             worker_id=worker.id,
-            directory=self._workspace.worker_directory(worker),
+            directory=_place_of(self._workspace.worker_directory(worker)),
             output=output,
             files_created=worker.result.files_created if worker.result else (),
             summary=output.encode("utf-8", "replace")[:room].decode("utf-8", "ignore"),
         )
+
+
+def _place_of(directory: str) -> str:
+    """Where the files are that a worker has made."""
+    worktree = f"{directory}/{WORKTREE}"
+    return worktree if os.path.lexists(worktree) else directory
 
 
 def _previous_failure(worker: Worker) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from orchestrator.core.launching import Launch
 from orchestrator.core.model import EndedBy, Evidence, Exit, PromptSize, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Command, Workspace
+from orchestrator.core.repository import signature_of
+from orchestrator.engine.worktrees import Changes, Ground
 from orchestrator.security.environment import secrets_in, worker_environment
 
 
@@ -44,6 +46,9 @@ class InFlight:
     #: What must not come back in its output: its key, and whatever else it was given.
     secrets: tuple[str, ...] = field(repr=False)
     prompt: PromptSize | None = None
+    #: Its task, and its worktree; None: it has a plain directory.
+    task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
+    ground: Ground | None = None
 
 
 def attempt_id(worker: Worker) -> str:
@@ -73,7 +78,9 @@ class Dispatch:
         #: Where workers find the server; known once it listens.
         self.api_url = ""
 
-    def prepare(self, assignment: Assignment, token: str) -> tuple[Launch, InFlight]:
+    def prepare(
+        self, assignment: Assignment, token: str, ground: Ground | None = None
+    ) -> tuple[Launch, InFlight]:
         """Make the directory, the files and the environment. Raise OSError."""
         worker, task = assignment.worker, assignment.task
         agent = self._agents.get(worker.agent)
@@ -82,15 +89,17 @@ class Dispatch:
         before: Mapping[str, tuple[int, int]] = {}
         if worker.attempt > 1:
             self._workspace.mark_attempt(worker, worker.attempt)
-            before = self._workspace.snapshot(worker)
+            before = {} if ground else self._workspace.snapshot(worker)
         environment = self._environment(assignment, command, directory, token)
         if command.control:
             control = self._workspace.prepare_control(worker, worker.attempt, command.control)
             environment["ORCHESTRATOR_CONTROL_DIR"] = control
+        if ground is not None:
+            environment |= _of_worktree(worker, ground)
         launch = Launch(
             attempt_id=attempt_id(worker),
             argv=command.argv,
-            cwd=directory,
+            cwd=ground.cwd if ground else directory,
             env=environment,
             stdin=f"{directory}/{command.stdin}" if command.stdin else None,
             log=self._workspace.log(worker),
@@ -102,20 +111,23 @@ class Dispatch:
             lease_seconds=self._around.lease_seconds,
             secrets=(*self._around.secrets, *secrets_in(environment)),
         )
-        return launch, InFlight(worker, before, launch.secrets, _size(command, assignment))
+        size = _size(command, assignment)
+        return launch, InFlight(worker, before, launch.secrets, size, task, ground)
 
-    def found(self, worker: Worker, task: TaskSpec) -> InFlight:
+    def found(self, worker: Worker, task: TaskSpec, ground: Ground | None = None) -> InFlight:
         """For an attempt that was started by a server before this one.
 
         Its key is not known any more; it dies with the attempt.
         """
         around = self._around
         passed = {**around.environment, **task.env}
-        return InFlight(worker, {}, (*around.secrets, *secrets_in(passed)))
+        secrets = (*around.secrets, *secrets_in(passed))
+        return InFlight(worker, {}, secrets, task=task, ground=ground)
 
-    def evidence(self, flight: InFlight, exit: Exit) -> Evidence:
+    def evidence(self, flight: InFlight, exit: Exit, changes: Changes | None = None) -> Evidence:
         """What the attempt left behind. Reads files, never writes. Raise UnknownAgent.
 
+        ``changes`` are those in its worktree, where it has one.
         An agent can be gone from config.yaml when an earlier server started the attempt.
         """
         worker = flight.worker
@@ -126,10 +138,11 @@ class Dispatch:
         control = Path(self._workspace.control(worker, worker.attempt))
         evidence = self._agents.get(worker.agent).evidence(directory, printed, exit, control)
         evidence = replace(evidence, prompt=flight.prompt) if flight.prompt else evidence
-        after = self._workspace.snapshot(worker)
-        if after or flight.before:
-            changed = after != flight.before
-            evidence = replace(evidence, files_created=tuple(after), files_changed=changed)
+        if changes is None:
+            after = self._workspace.snapshot(worker)
+            changes = Changes(tuple(after), after != flight.before)
+        if changes.files or changes.changed:
+            evidence = replace(evidence, files_created=changes.files, files_changed=changes.changed)
         return self._without_secrets(evidence, flight, printed)
 
     def _without_secrets(self, evidence: Evidence, flight: InFlight, printed: str) -> Evidence:
@@ -182,6 +195,18 @@ def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str
     wild = [each for each in patterns if "*" in each]
     names |= {name for name in server for each in wild if fnmatchcase(name, each)}
     return {name: server[name] for name in names if not name.startswith("ORCHESTRATOR_")}
+
+
+def _of_worktree(worker: Worker, ground: Ground) -> dict[str, str]:
+    """The project is the worktree, not the user's checkout; commits of its own are signed."""
+    signature = signature_of(worker)
+    return {
+        "ORCHESTRATOR_PROJECT_ROOT": ground.cwd,
+        "GIT_AUTHOR_NAME": signature.name,
+        "GIT_AUTHOR_EMAIL": signature.email,
+        "GIT_COMMITTER_NAME": signature.name,
+        "GIT_COMMITTER_EMAIL": signature.email,
+    }
 
 
 def _clean_name(name: str, flight: InFlight) -> str:

@@ -3,19 +3,22 @@
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import MakeContext, SetWaiting, Start, Stop
-from orchestrator.core.launching import Launcher
-from orchestrator.core.model import Attempt, EndedBy, Evidence, Exit, Worker, WorkerKey
-from orchestrator.core.ports import Workspace
+from orchestrator.core.launching import Launch, Launcher
+from orchestrator.core.model import Attempt, EndedBy, Evidence, Exit, TaskSpec, Worker, WorkerKey
+from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.shortage import NO_ROOM, is_shortage
 from orchestrator.engine import clock
 from orchestrator.engine.assigning import Assigning
+from orchestrator.engine.beside import Beside
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
 from orchestrator.engine.planning import Planning
+from orchestrator.engine.worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class Flights:
         assigning: Assigning,
         contexts: Contexts,
         planning: Planning,
+        worktrees: Worktrees,
     ) -> None:
         self._scheduler = scheduler
         self._assigning = assigning
@@ -65,6 +69,8 @@ class Flights:
         self._dispatch = dispatch
         self._workspace = workspace
         self._planning = planning
+        self._worktrees = worktrees
+        self._beside = Beside()
         self._under_way: dict[str, InFlight] = {}
         #: Told of every end, from whatever thread it comes.
         self.on_end: Callable[[Ended], None] = lambda ended: None
@@ -74,20 +80,52 @@ class Flights:
         worker = self._scheduler.ledger.workers[command.key]
         try:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
+            if self._worktrees.wanted(assignment.job, assignment.task, worker):
+                # That takes longer than others can wait for.
+                self._beside.begin(
+                    attempt_id(worker), partial(self._start_in_worktree, assignment, token)
+                )
+                return
             launch, flight = self._dispatch.prepare(assignment, token)
         except Exception as error:
-            logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
-            exit = _never_started(error)
-            self.on_end(Ended(worker.key, worker.attempt, exit, Evidence()))
+            self._cannot_start(worker, error)
         else:
-            failpoints.reached("launch: prepared")
-            self._under_way[launch.attempt_id] = flight
-            self._launcher.start(launch)
-            failpoints.reached("launch: sent")
+            self._launch(launch, flight)
+
+    def _launch(self, launch: Launch, flight: InFlight) -> None:
+        failpoints.reached("launch: prepared")
+        self._under_way[launch.attempt_id] = flight
+        self._launcher.start(launch)
+        failpoints.reached("launch: sent")
+
+    def _cannot_start(self, worker: Worker, error: Exception) -> None:
+        logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
+        self.on_end(Ended(worker.key, worker.attempt, _never_started(error), Evidence()))
+
+    def _start_in_worktree(self, assignment: Assignment, token: str) -> None:
+        """In a thread of its own; a stop may have come meanwhile."""
+        worker = assignment.worker
+        name = attempt_id(worker)
+        try:
+            ground = self._worktrees.open(assignment)
+            launch, flight = self._dispatch.prepare(assignment, token, ground)
+        except Exception as error:
+            self._beside.ready(name, lambda: None)
+            self._cannot_start(worker, error)
+            return
+        stopped = self._beside.ready(name, lambda: self._launch(launch, flight))
+        if stopped is not None:
+            self.on_end(Ended(worker.key, worker.attempt, stopped, Evidence()))
 
     def stop(self, command: Stop) -> None:
         attempt = _id(command.key, command.attempt)
-        self._launcher.stop(attempt, command.ended_by, command.stopped_by)
+        exit = Exit(ended_by=EndedBy(command.ended_by), stopped_by=command.stopped_by)
+        if not self._beside.stop(attempt, exit):
+            self._launcher.stop(attempt, command.ended_by, command.stopped_by)
+
+    def close(self) -> None:
+        """Begin nothing more; what was not begun yet is left to the next server. Idempotent."""
+        self._beside.close()
 
     def set_waiting(self, command: SetWaiting) -> None:
         self._launcher.waiting(_id(command.key, command.attempt), command.waiting)
@@ -105,7 +143,12 @@ class Flights:
     def adopt(self, worker: Worker) -> None:
         """Expect the end of an attempt that was started by a server before this one."""
         task = self._scheduler.forest.task_of(worker)
-        self._under_way[attempt_id(worker)] = self._dispatch.found(worker, task)
+        self._under_way[attempt_id(worker)] = self._found(worker, task)
+
+    def _found(self, worker: Worker, task: TaskSpec) -> InFlight:
+        wanted = self._worktrees.wanted(self._scheduler.forest.job_of(worker), task, worker)
+        ground = self._worktrees.found(worker) if wanted else None
+        return self._dispatch.found(worker, task, ground)
 
     def late(self, now: float) -> Iterator[Late]:
         """What has become known of attempts that were given up."""
@@ -120,7 +163,7 @@ class Flights:
             if exit.ended_by not in _NO_RESULT:
                 task = self._scheduler.forest.task_of(worker)
                 own = replace(worker, attempt=attempt.number)
-                evidence = self._evidence(self._dispatch.found(own, task), exit)
+                evidence = self._evidence(self._found(own, task), exit)
                 yield Late(attempt, exit, evidence, record)
 
     # -- what the launcher reports --------------------------------------------------------------
@@ -135,12 +178,21 @@ class Flights:
         if flight is not None:
             failpoints.reached("attempt: its end is known")
             exit = _as_lost_unless_asked(exit)
-            evidence = self._evidence(flight, exit)
-            self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))
+            if flight.ground is None:
+                self._report(flight, exit)
+            else:
+                self._beside.later(partial(self._report, flight, exit))
+
+    def _report(self, flight: InFlight, exit: Exit) -> None:
+        evidence = self._evidence(flight, exit)
+        self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))
 
     def _evidence(self, flight: InFlight, exit: Exit) -> Evidence:
         try:
-            evidence = self._dispatch.evidence(flight, exit)
+            changes = None
+            if flight.ground is not None:
+                changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
+            evidence = self._dispatch.evidence(flight, exit, changes)
             if flight.worker.is_planner and exit.code == 0:
                 return self._planning.checked(flight.worker, evidence)
             return evidence

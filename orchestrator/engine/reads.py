@@ -1,13 +1,16 @@
 """The use cases that change nothing."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from orchestrator.core.errors import NotFound
+from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.events import Event
 from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.ports import Page, Store, Tree, Workspace
+from orchestrator.core.repository import record_name
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.engine import clock
@@ -15,11 +18,14 @@ from orchestrator.engine.access import Access
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.submitting import Submitting
 from orchestrator.engine.supervisor import Supervisor
+from orchestrator.security.paths import read_regular
 
 #: How long an answer waits for files that observers write.
 CATCH_UP_SECONDS = 5.0
 #: An estimate is made from so many earlier workers of an agent.
 EARLIER_WORKERS = 50
+#: More than any record of a merge has.
+RECORD_BYTES = 64 * 1024 * 1024
 
 
 class Reads:
@@ -147,6 +153,16 @@ class Reads:
             raise NotFound(f"there is no report {name!r} for this worker")
         return path
 
+    def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
+        """What became of the changes of an ended job; empty when it had none. Raise Conflict."""
+        job = self.job(caller, job_id)
+        if not job.status.ended:
+            raise Conflict(f"job {job_id} has not ended; its changes are merged when it ends")
+        directory = self._workspace.job_directory(job.root_id)
+        path = directory / "reports" / record_name(job_id)
+        content = read_regular(path, RECORD_BYTES, within=directory)
+        return {} if content is None else _object(content)
+
     def workspace(self, job: Job) -> Path:
         return self._workspace.job_directory(job.root_id)
 
@@ -168,6 +184,15 @@ class Reads:
         # Whoever is answered finds status.json and the log complete.
         self._publisher.catch_up(CATCH_UP_SECONDS)
         return None if key is not None and self._supervisor.waits_for_slot(key) else job
+
+
+def _object(content: bytes) -> Mapping[str, Any]:
+    """A worker could have written to the file."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _below(jobs: Sequence[Job], job_id: str) -> list[Job]:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
@@ -32,12 +32,15 @@ class Reporting:
         reporter: Reporter,
         workspace: Workspace,
         notice: Callable[[Tree], str],
+        integrate: Callable[[Tree, str], Sequence[str]] = lambda tree, job_id: (),
     ) -> None:
         self._store = store
         self._reporter = reporter
         self._workspace = workspace
         #: What the reader of a tree's reports must know first; empty for nothing.
         self._notice = notice
+        #: Makes one result of what workers changed, and tells what became of it.
+        self._integrate = integrate
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: What could not be written yet, by job.
         self._owed: dict[str, Render] = {}
@@ -108,4 +111,10 @@ class Reporting:
         tree = self._store.tree(render.root_id, None if whole else render.family)
         if tree is not None:
             directory = self._workspace.job_directory(render.root_id)
-            self._reporter.render(tree, render.job_id, directory, notice=self._notice(tree))
+            self._reporter.render(
+                tree,
+                render.job_id,
+                directory,
+                notice=self._notice(tree),
+                changes=self._integrate(tree, render.job_id),
+            )

@@ -15,8 +15,9 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.events import Event
 from orchestrator.core.launching import Launcher
-from orchestrator.core.model import Job, Usage
+from orchestrator.core.model import Job, TaskSpec, Usage
 from orchestrator.core.ports import Change, Planner, Store, Workspace
+from orchestrator.core.repository import Base
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Availability, Health
@@ -27,6 +28,7 @@ from orchestrator.engine.rates import Rates
 from orchestrator.engine.reads import Reads
 from orchestrator.engine.submitting import Asked, Submitting, check_tasks
 from orchestrator.engine.supervisor import Supervisor
+from orchestrator.engine.worktrees import Worktrees
 
 Listener = Callable[[Sequence[Event]], None]
 
@@ -45,6 +47,7 @@ class Service(Reads):
         launcher: Launcher,
         planner: Planner,
         submitting: Submitting,
+        worktrees: Worktrees,
         new_job_id: Callable[[], str],
         version: str,
     ) -> None:
@@ -60,6 +63,7 @@ class Service(Reads):
         self._rates = Rates()
         publisher.add(self._rates)
         self._planner = planner
+        self._worktrees = worktrees
         self._new_job_id = new_job_id
         self._version = version
 
@@ -89,8 +93,23 @@ class Service(Reads):
             tasks=tasks,
             plan_source="given" if submission.tasks else RULES,
             digest=admission.digest(submission.request, submission.tasks),
+            base=self._base(caller, submission.config, tasks),
         )
         return self._supervisor.call(lambda scheduler, now: self._submit(scheduler, asked, now))
+
+    def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
+        """Where workers of a new job start: for a child job, from its worker's present state."""
+        key = caller.worker_key
+        if key is None:
+            off, agent = config.git == "off", config.agent or self._submitting.agent
+            return Base() if off else self._worktrees.base_for(tasks, agent)
+        if not self._worktrees.may_be_wanted(tasks):
+            return Base()
+        worker = self._store.worker(key)
+        parent = None if worker is None else self._store.job(worker.job_id)
+        if worker is None or parent is None or parent.config.git == "off":
+            return Base()
+        return self._worktrees.base_below(parent, worker, tasks, config.agent)
 
     def _submit(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         # Once more, now that nothing else can come between: two calls may race.

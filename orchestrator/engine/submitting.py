@@ -1,7 +1,7 @@
 """From a submission to a stored job. Runs inside the supervisor's loop, on its state."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.core import admission, allowance, dag
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
@@ -17,6 +17,7 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.planning import planner_of
 from orchestrator.core.ports import Agents, Roles
+from orchestrator.core.repository import Base
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
@@ -36,6 +37,8 @@ class Asked:
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
+    #: Where workers that may change files start from.
+    base: Base = field(default_factory=Base)
 
 
 class Submitting:
@@ -50,6 +53,11 @@ class Submitting:
         self._roles = roles
         self._defaults = defaults
         self._ceilings = ceilings
+
+    @property
+    def agent(self) -> str:
+        """For tasks of a root job that names none."""
+        return self._defaults.agent
 
     def submit(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         """Take in a job. Raise InvalidRequest or Refused, and change nothing then.
@@ -79,6 +87,7 @@ class Submitting:
 
     def _submit_root(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         config = admission.root_config(asked.submission.config, self._defaults, self._ceilings)
+        config = replace(config, base=asked.base.commit, git_note=asked.base.note)
         job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
         return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job), now))
 
@@ -102,6 +111,8 @@ class Submitting:
         prompt = None if asked.submission.tasks else asked.digest
         admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
         config = admission.child_config(asked.submission.config, line)
+        base = asked.base.commit or line.parent_job.config.base
+        config = replace(config, base=base, git_note=asked.base.note)
         job = replace(
             _job(asked, config, now),
             root_id=key.root_id,

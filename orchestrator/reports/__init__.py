@@ -1,6 +1,6 @@
 """Reports of finished jobs: Markdown for people, JSON for programs."""
 
 from orchestrator.reports.rendering import Reports
-from orchestrator.reports.writing import ReportError
+from orchestrator.reports.writing import ReportError, write_report
 
-__all__ = ["ReportError", "Reports"]
+__all__ = ["ReportError", "Reports", "write_report"]

@@ -44,13 +44,20 @@ class Pages:
     """
 
     def __init__(
-        self, templates: Templates, family: Family, job: Job, directory: Path, notice: str = ""
+        self,
+        templates: Templates,
+        family: Family,
+        job: Job,
+        directory: Path,
+        notice: str = "",
+        changes: Sequence[str] = (),
     ) -> None:
         self._templates = templates
         self._family = family
         self._job = job
         self._directory = directory
         self._notice = notice
+        self._changes = changes
         self.figures = analytics_of(family, job)
         self._of_worker = {each.worker_id: each for each in self.figures.workers}
 
@@ -64,6 +71,7 @@ class Pages:
             up="",
             job=view,
             notice=self._notice,
+            changes=self._changes,
             figures=self.figures,
             failures=self._failures(missed),
             not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
@@ -99,6 +107,7 @@ class Pages:
             up="../",
             job=view,
             notice=self._notice,
+            changes=self._changes if job is self._job else (),
             ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
             figures=self.figures if job is self._job else analytics_of(self._family, job),
             files=made_files(self._of_worker[worker.id] for worker in view.workers),

@@ -1,6 +1,6 @@
 """Renders the reports of a job whose workers have all ended."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.core.model import Job
@@ -27,17 +27,26 @@ class Reports:
         """Do what only the first report would wait for."""
         self._templates.prepare()
 
-    def render(self, tree: Tree, job_id: str, directory: Path, *, notice: str = "") -> list[Path]:
+    def render(
+        self,
+        tree: Tree,
+        job_id: str,
+        directory: Path,
+        *,
+        notice: str = "",
+        changes: Sequence[str] = (),
+    ) -> list[Path]:
         """Write the reports of a job into ``directory``, the root job's own, which must exist.
 
         A child job has one report; the root job has all the others, and its child jobs' again,
-        which are complete by then. ``notice`` is Markdown for the top of each. Return
-        what was written. Idempotent: reports that are there are replaced. Raise KeyError for a
-        job that is not in the tree and ReportError for a directory that cannot be written.
+        which are complete by then. ``notice`` is Markdown for the top of each; ``changes`` says
+        what became of changes to the project. Return what was written. Idempotent: reports that
+        are there are replaced. Raise KeyError for a job that is not in the tree and ReportError
+        for a directory that cannot be written.
         """
         family = Family(tree)
         job = family.job(job_id)
-        pages = Pages(self._templates, family, job, directory.absolute(), notice)
+        pages = Pages(self._templates, family, job, directory.absolute(), notice, changes)
         reports = _of_root(pages, family) if job.is_root else _of_child(pages, job)
         return [write_report(directory, name, text) for name, text in reports]
 

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from pydantic import Field
+
 from orchestrator.core.model import EndedBy
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.schemas.answers import Answer, Links
@@ -98,6 +100,7 @@ class TaskAnswer(Answer):
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
+    git: str | None = None
 
 
 class ConfigAnswer(Answer):
@@ -117,6 +120,10 @@ class ConfigAnswer(Answer):
     max_cost_usd: float | None = None
     merge_strategy: str
     git: str
+    base: str
+    """The commit that workers' worktrees start from; empty: they have plain directories."""
+    git_note: str
+    """What to know of that."""
     planner: str
     context: str
     context_files: list[str]
@@ -167,6 +174,45 @@ class JobAnswer(Answer):
     workspace: str
     final_report: str
     links: Links
+
+
+class ConflictAnswer(Answer):
+    """A file that two workers changed in ways that exclude each other."""
+
+    worker_id: str
+    """The later one of both."""
+    branch: str
+    """That worker's."""
+    path: str
+    base: str = ""
+    """The blob that both began with; empty where there was none."""
+    ours: str = ""
+    """The blob in the merged result before; empty where it has none."""
+    theirs: str = ""
+    """The blob on the worker's branch; empty where it has none."""
+    resolved: bool = False
+    """By merge_strategy theirs: the worker's file is in the result."""
+
+
+class ConflictsAnswer(Answer):
+    """What became of a job's changes to the host project's repository."""
+
+    job_id: str
+    strategy: str
+    base: str = ""
+    """The commit that workers started from; empty when the job has nothing to do with git."""
+    branch: str = ""
+    """Of the merged result; empty when there is none."""
+    commit: str = ""
+    merged: list[str] = Field(default_factory=list)
+    """Workers whose changes are in it."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Workers whose changes are not, and the branches that keep them."""
+    conflicts: list[ConflictAnswer] = Field(default_factory=list)
+    leaks: list[str] = Field(default_factory=list)
+    """What changed in the user's checkout while the job ran."""
+    errors: list[str] = Field(default_factory=list)
+    """What could not be done."""
 
 
 class TreeWorker(Answer):

@@ -151,6 +151,8 @@ class TaskRequest(Wire):
     """Tokens the agent may use."""
     max_cost_usd: Money | None = None
     """What the agent may cost, in US dollars."""
+    git: Literal["auto", "off"] | None = None
+    """off: a plain directory instead of a worktree of the host project's repository."""
     gates: NotYet = ()
     """Checks the result must pass; not supported by this version."""
     locks: NotYet = ()

@@ -7,7 +7,7 @@ rows are to go, too.
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PREFIX = ".removing-job_"
@@ -16,8 +16,13 @@ PREFIX = ".removing-job_"
 class JobFiles:
     """The directories of root jobs, which lie in ``root``."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, forget: Callable[[str, str], None] = lambda root_id, directory: None
+    ) -> None:
+        """``forget`` is told the id and the directory of a job that is destroyed: what belongs to
+        it elsewhere goes first. Idempotent."""
         self._root = root
+        self._forget = forget
 
     def set_aside(self, root_id: str) -> None:
         """Rename the directory, and wait for the disk. Idempotent. Raise OSError."""
@@ -45,6 +50,7 @@ class JobFiles:
     def destroy(self, root_id: str) -> None:
         """Remove what was set aside; what its links point to stays. Idempotent. Raise OSError."""
         if self._aside(root_id).exists():
+            self._forget(root_id, str(self._root / f"job_{root_id}"))
             _remove_tree(self._aside(root_id))
 
     def _aside(self, root_id: str) -> Path:

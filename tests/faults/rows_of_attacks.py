@@ -120,10 +120,14 @@ ROWS = (
         number=45,
         fault="git: conflicts, dirty trees, locks left behind",
         injection="scripted repositories",
-        promise=(
-            "rolled back to a checkpoint; other worktrees and the user's checkout are not touched"
+        promise="told or overcome; other worktrees and the user's checkout are not touched",
+        tests=(
+            "unit/git/test_merging.py::test_merging",
+            "unit/git/test_merging.py::test_where_it_cannot_land_nothing_changes",
+            "unit/git/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
+            "integration/engine/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
+            "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
         ),
-        cannot_run="workers have no worktrees yet: nothing here writes to a repository",
     ),
     Row(
         number=46,

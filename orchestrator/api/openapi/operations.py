@@ -126,6 +126,16 @@ OPERATIONS = (
     ),
     Operation(
         method="get",
+        path=f"{JOB}/conflicts",
+        id="getConflicts",
+        tag="jobs",
+        summary="What of the workers' changes could not be merged, file by file",
+        description="409 while the job has not ended.",
+        answers={OK: job_answers.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
         path=f"{JOB}/tree",
         id="getTree",
         tag="jobs",

@@ -10,6 +10,7 @@ from orchestrator.api.render_job import job_answer, results, status_answer, tree
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.core.errors import Conflict
 from orchestrator.schemas.answers import JobsAnswer
+from orchestrator.schemas.job_answers import ConflictsAnswer
 from orchestrator.schemas.queries import JobsQuery, NoQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
@@ -56,6 +57,14 @@ def get_results(job_id: str) -> Response:
             f"GET /api/v1/jobs/{job_id}/wait answers when the job has ended"
         )
     return tagged_answer(found)
+
+
+@blueprint.get("/<job_id>/conflicts")
+def get_conflicts(job_id: str) -> Response:
+    reading.query(NoQuery)
+    strategy = service().job(caller(), checked_job_id(job_id)).config.merge_strategy
+    record = service().merge_record(caller(), job_id)
+    return json_answer(ConflictsAnswer(**{"job_id": job_id, "strategy": strategy, **record}))
 
 
 @blueprint.get("/<job_id>/tree")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound, Unauthorized
 from orchestrator.core.events import Event, EventKind
@@ -153,6 +154,10 @@ class FakeService:
         if name == "FINAL_RESULT.md":
             return self.final_report(job)
         return self.workspace(job) / "reports" / name
+
+    def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
+        self.job(caller, job_id)
+        return {}
 
     def workspace(self, job: Job) -> Path:
         return self.folder / f"job_{job.root_id}"

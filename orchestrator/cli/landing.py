@@ -1,0 +1,71 @@
+"""``orchestrator diff``, ``land`` and ``undo``: what a job changed in the project's repository."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.surroundings import Surroundings, job_argument, pass_surroundings
+from orchestrator.cli.terminal import printable
+from orchestrator.core.errors import Conflict
+
+if TYPE_CHECKING:
+    from orchestrator.git import Landing
+
+
+@click.command("diff")
+@job_argument
+@click.option("--stat", is_flag=True, help="Only which files, and how much.")
+@pass_surroundings
+def diff_command(surroundings: Surroundings, job_id: str, stat: bool) -> None:
+    """Show what JOB changed, merged, as a patch."""
+    shown = _landing(surroundings, job_id).diff(stat=stat)
+    if sys.stdout.isatty():
+        click.echo(printable(shown.decode("utf-8", "replace")), nl=False)
+    else:
+        click.echo(shown, nl=False)
+
+
+@click.command("land")
+@job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_surroundings
+def land_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
+    """Take the result of JOB onto the branch that is checked out.
+
+    A fast-forward, or a merge commit; never over uncommitted changes.
+    """
+    landing = _landing(surroundings, job_id)
+    branch, shown = landing.branch(), landing.diff(stat=True)
+    click.echo(printable(shown.decode("utf-8", "replace")), err=True, nl=False)
+    if not yes and not _confirmed(f"Take this onto {branch}?"):
+        raise Conflict("nothing was changed; say --yes to land without being asked")
+    click.echo(landing.land())
+
+
+@click.command("undo")
+@job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_surroundings
+def undo_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
+    """Take back what `land JOB` did, as long as nothing was committed since.
+
+    Changes that are not committed stop it.
+    """
+    landing = _landing(surroundings, job_id)
+    if not yes and not _confirmed(f"Have {landing.branch()} where it was before job {job_id}?"):
+        raise Conflict("nothing was changed; say --yes to undo without being asked")
+    click.echo(landing.undo())
+
+
+def _landing(surroundings: Surroundings, job_id: str) -> "Landing":
+    """Works with the server up or down. Raises NotFound."""
+    from orchestrator.app import landing
+    from orchestrator.cli.local_jobs import directory_of
+
+    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    return landing(surroundings.folder, surroundings.environ, root_id, job_id)
+
+
+def _confirmed(question: str) -> bool:
+    return sys.stdin.isatty() and click.confirm(question, err=True)

@@ -1,0 +1,269 @@
+"""What a worker works on that may change files: a worktree of the host project, or a directory.
+
+Making one takes from 20 ms to seconds, so nothing here is for the supervisor's thread but
+``wanted``.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import UnknownAgent
+from orchestrator.core.model import Job, TaskSpec, Worker
+from orchestrator.core.ports import Agents, Assignment, Workspace
+from orchestrator.core.repository import (
+    Base,
+    Merge,
+    Repository,
+    branch_of,
+    child_refs,
+    merger_of,
+    signature_of,
+    start_ref,
+    worker_branch,
+)
+
+#: In a worker's directory, which otherwise holds what the worker is given and leaves.
+NAME = "worktree"
+#: More files than this are not listed one by one.
+MOST_FILES = 10_000
+#: What an agent may leave where it works, and is meant for its directory.
+LEFT = ("output.md", "result.json")
+#: In a root job's directory: the user's checkout before the first worker began.
+BEFORE = "checkout.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A worker's worktree."""
+
+    directory: str
+    #: Where the agent starts: the host project in it. Not known of an attempt that was found.
+    cwd: str
+    branch: str
+    #: The branch when the attempt began; empty when that is not known.
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a worker has done to files."""
+
+    #: Those that it made or changed, in all of its attempts; at most ``MOST_FILES`` of them.
+    files: tuple[str, ...]
+    #: Whether the latest attempt did any of it.
+    changed: bool
+
+
+class Worktrees:
+    def __init__(self, repository: Repository, agents: Agents, workspace: Workspace) -> None:
+        self._repository = repository
+        self._agents = agents
+        self._workspace = workspace
+        self._looking = threading.Lock()
+
+    def base_for(self, tasks: Sequence[TaskSpec], agent: str) -> Base:
+        """Where workers of these tasks start; nothing where none of them changes files."""
+        return self._repository.base() if self._any_changes(tasks, agent) else Base()
+
+    def base_below(
+        self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
+    ) -> Base:
+        """The same for a child job of a worker: its worktree as it is, uncommitted work included.
+
+        Without one, where its own job started, or else the project.
+        """
+        if not self._any_changes(tasks, agent or parent.config.agent):
+            return Base()
+        commit = self._snapshot(worker) or parent.config.base
+        return Base(commit=commit) if commit else self._repository.base()
+
+    def may_be_wanted(self, tasks: Sequence[TaskSpec]) -> bool:
+        """Told without knowing the job's own agent: whether it is worth looking further."""
+        return any(not task.agents for task in tasks) or self._any_changes(tasks, "")
+
+    def _any_changes(self, tasks: Sequence[TaskSpec], agent: str) -> bool:
+        pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
+        return any(task.git != "off" and self._changes(name, task) for task, name in pairs)
+
+    def _changes(self, name: str, task: TaskSpec) -> bool:
+        try:
+            agent = self._agents.get(self._agents.resolve(name, task))
+        except UnknownAgent:
+            return False
+        return bool(getattr(agent, "changes_files", True))
+
+    def wanted(self, job: Job, task: TaskSpec, worker: Worker) -> bool:
+        on = job.config.base and job.config.git != "off" and task.git != "off"
+        return bool(on) and not worker.is_planner and self._changes(worker.agent, task)
+
+    def directory(self, worker: Worker) -> str:
+        return f"{self._workspace.worker_directory(worker)}/{NAME}"
+
+    def _snapshot(self, worker: Worker) -> str:
+        """The state that a child job of the worker starts from; empty without a worktree."""
+        directory = self.directory(worker)
+        if not os.path.lexists(directory):
+            return ""
+        message = f"State of {worker.id} when it started a child job"
+        return self._repository.snapshot(directory, message, signature_of(worker))
+
+    # -- around an attempt ----------------------------------------------------------------------
+
+    def open(self, assignment: Assignment) -> Ground:
+        """Idempotent; a further attempt goes on with what the one before left."""
+        worker = assignment.worker
+        self._note_checkout(worker.root_id)
+        branch, directory = worker_branch(worker), self.directory(worker)
+        start = self._repository.tip(start_ref(worker))
+        if not start:
+            start = self._start(assignment)
+            self._repository.point(start_ref(worker), start)
+        failpoints.reached("worktree: its start is known")
+        self._repository.open_worktree(directory, branch, start)
+        before = self._repository.tip(branch)
+        return Ground(directory, self._repository.inside(directory), branch, before)
+
+    def found(self, worker: Worker) -> Ground | None:
+        """Of an attempt that was started by a server before this one."""
+        directory = self.directory(worker)
+        if not os.path.lexists(directory):
+            return None
+        return Ground(directory, "", worker_branch(worker), "")
+
+    def _start(self, assignment: Assignment) -> str:
+        """The job's base with what its dependencies changed, as far as that goes together."""
+        job, commit = assignment.job, assignment.job.config.base
+        for task_id, finding in assignment.findings.items():
+            for tip in self.tips_of(job, finding.worker_id):
+                message = f"Merge {finding.worker_id} ({task_id}) for {assignment.worker.id}"
+                merged = self._merge(job, commit, tip, message)
+                commit = merged.commit or commit
+        return commit
+
+    def _merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:
+        force = job.config.merge_strategy == "theirs"
+        return self._repository.merge(ours, theirs, message, merger_of(job), force=force)
+
+    def tips_of(self, job: Job, worker_id: str) -> list[str]:
+        """What a worker that has ended came to: its branch, with its child jobs' results.
+
+        Those that cannot be folded into its branch stand by themselves. The branch itself stays
+        where it is: a worktree may have it checked out.
+        """
+        alone: list[str] = []
+        tip = self._repository.tip(branch_of(job.root_id, worker_id))
+        refs = self._repository.tips(child_refs(job.root_id, worker_id))
+        for name in (each for each in refs if each.endswith("/result")):
+            result, began = refs[name], refs[name.removesuffix("result") + "base"]
+            folded = self._folded(job, worker_id, tip, began, result) if tip else ""
+            tip = folded or tip
+            if not folded:
+                alone.append(result)
+        return [*filter(None, [tip]), *alone]
+
+    def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
+        """A worker's branch with a child job's result; empty where they exclude each other."""
+        if self._repository.contains(tip, result):
+            return tip
+        if not self._repository.contains(tip, began):
+            # What it began with is not committed in that shape, but its changes are.
+            words = f"State of {worker_id} when it started a child job"
+            tip = self._repository.join(tip, began, words, merger_of(job))
+        message = f"Merge a child job of {worker_id}"
+        return self._merge(job, tip, result, message).commit
+
+    def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Merge | None:
+        """Have a child job's result in the files of the worker that waits for it.
+
+        None where it has no worktree. What excludes the worker's own changes is left out whole.
+        """
+        now = self._snapshot(parent)
+        if not now:
+            return None
+        ours = now
+        if not self._repository.contains(now, began):
+            ours = self._repository.join(now, began, "State before", merger_of(job))
+        merged = self._merge(job, ours, result, f"Merge job {job.id}")
+        if merged.commit:
+            self._repository.bring(self.directory(parent), now, merged.commit)
+        return merged
+
+    def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
+        """Commit what it left. Idempotent."""
+        self._take_left(worker, ground)
+        message = _message(worker, task)
+        tip = self._repository.commit(
+            ground.directory, ground.branch, message, signature_of(worker)
+        )
+        failpoints.reached("worktree: committed")
+        start = self._repository.tip(start_ref(worker))
+        files = self._repository.changed(start or tip, tip)
+        others = self._of_children(worker, start, tip)
+        own = tuple(each for each in files if each not in others)[:MOST_FILES]
+        return Changes(own, tip != (ground.before or start))
+
+    def _of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
+        """Files that its child jobs made or changed, and the worker itself did not."""
+        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
+        found: set[str] = set()
+        for name in (each for each in refs if each.endswith("/result")):
+            result, began = refs[name], refs[name.removesuffix("result") + "base"]
+            made = set(self._repository.changed(began, result))
+            made -= set(self._repository.changed(start, began))
+            found |= made - set(self._repository.changed(result, tip))
+        return found
+
+    def _take_left(self, worker: Worker, ground: Ground) -> None:
+        """Its report is for the orchestrator, unless the project has such a file itself."""
+        home = self._workspace.worker_directory(worker)
+        cwd = self._repository.inside(ground.directory)
+        for name in (each for each in LEFT if os.path.isfile(f"{cwd}/{each}")):
+            inside = os.path.relpath(f"{cwd}/{name}", ground.directory)
+            if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
+                os.replace(f"{cwd}/{name}", f"{home}/{name}")
+
+    # -- the user's checkout --------------------------------------------------------------------
+
+    def _note_checkout(self, root_id: str) -> None:
+        """As it was before any agent of the tree began."""
+        path = self._workspace.job_directory(root_id) / BEFORE
+        with self._looking:
+            if path.exists():
+                return
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary = path.with_suffix(".new")
+            temporary.write_text(json.dumps(dict(self._repository.checkout_state())))
+            temporary.replace(path)
+
+    def leaks(self, root_id: str) -> list[str]:
+        """What became different in the user's checkout since then."""
+        path = self._workspace.job_directory(root_id) / BEFORE
+        if not path.exists():
+            return []
+        before, after = json.loads(path.read_text()), dict(self._repository.checkout_state())
+        names = sorted({*before, *after})
+        return [name for name in names if before.get(name) != after.get(name)]
+
+    def remove(self, worker: Worker) -> None:
+        """Of a worker that has ended: what is in it is kept on its branch. Idempotent."""
+        directory = self.directory(worker)
+        if os.path.lexists(directory):
+            branch = worker_branch(worker)
+            self._repository.close_worktree(directory, branch, signature_of(worker))
+
+
+def _message(worker: Worker, task: TaskSpec) -> str:
+    words = (task.title or task.prompt or task.id).strip().split("\n")[0]
+    subject = words if len(words) <= 72 else f"{words[:69]}..."
+    trailers = {
+        "Orchestrator-Job": worker.job_id,
+        "Orchestrator-Worker": worker.id,
+        "Orchestrator-Task": task.id,
+        "Orchestrator-Agent": worker.agent,
+    }
+    lines = "\n".join(f"{name}: {value}" for name, value in trailers.items())
+    return f"{subject}\n\n{lines}\n"

@@ -1,0 +1,484 @@
+"""Workers that change a git repository: worktrees, commits, merging, the user's checkout."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
+from orchestrator.git import GitRepository
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess, Site, shell, until
+from tests.project import Project, agents, edit
+
+FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
+MakeProject = Callable[..., tuple[InProcess, Project]]
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+    """A job manager whose folder lies, untracked, in the project that it works on."""
+
+    def make(name: str = "project", begun: bool = True, **more: Any) -> tuple[InProcess, Project]:
+        project = Project(tmp_path / name)
+        if begun:
+            project.begin(FILES)
+        settings = {"workspace_root": str(project.path / "product" / "workspace")}
+        given = {"project_root": str(project.path), **settings}
+        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        site.workspace = project.path / "product" / "workspace"
+        return site, project
+
+    return make
+
+
+def rows(ended: Answer) -> list[Answer]:
+    found: list[Answer] = ended["results"]["tasks"]
+    return found
+
+
+def record(site: InProcess, job_id: str) -> Answer:
+    path = site.directory(job_id) / "reports" / f"merge_{job_id}.json"
+    found: Answer = json.loads(path.read_text())
+    return found
+
+
+def final(site: InProcess, job_id: str) -> str:
+    return (site.directory(job_id) / "FINAL_RESULT.md").read_text()
+
+
+def test_workers_change_the_project_side_by_side_and_one_branch_has_it_all(
+    made: MakeProject,
+) -> None:
+    site, project = made()
+    base = project.git("rev-parse", "HEAD")
+
+    ended = site.run(
+        "change things",
+        [
+            edit("sed -i 's/one/ONE/' src/app.py", title="Shout the first word", id="a"),
+            edit("echo new > 'docs page.md'; rm README.md; touch x.tmp", id="b"),
+        ],
+    )
+
+    assert ended["status"] == "completed", ended
+    job = ended["job_id"]
+    assert [row["files_created"] for row in rows(ended)] == [["src/app.py"], ["docs page.md"]]
+    branch = f"orchestrator/{job}/result"
+    assert project.show(branch, "src/app.py") == "ONE\ntwo\nthree"
+    assert project.files(branch) == [".gitignore", "docs page.md", "src/app.py"]
+    assert project.git("log", "-1", "--format=%s|%an|%b", f"orchestrator/{job}/worker_1") == (
+        "Shout the first word|worker_1 (editor)|"
+        f"Orchestrator-Job: {job}\nOrchestrator-Worker: worker_1\n"
+        "Orchestrator-Task: a\nOrchestrator-Agent: editor"
+    )
+    assert project.git("merge-base", base, branch) == base
+    assert record(site, job)["merged"] == ["worker_1", "worker_2"]
+    assert f"Branch {branch}" in final(site, job)
+    assert project.worktrees() == []
+
+
+def test_everything_of_the_users_stays_byte_for_byte(made: MakeProject) -> None:
+    site, project = made("a project with spaces")
+    project.write("README.md", "stashed\n")
+    project.git("stash", "-q")
+    project.write("src/app.py", "work in progress\n")
+    project.write("staged.txt", "staged\n")
+    project.git("add", "staged.txt")
+    project.write("untracked.txt", "mine\n")
+    project.git("config", "branch.autoSetupMerge", "always")
+    for name in ("post-checkout", "post-index-change", "reference-transaction"):
+        hook = project.path / ".git" / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch '{project.path}/hook-ran'\n")
+        hook.chmod(0o755)
+    before = project.everything()
+
+    ended = site.run("change things", [edit("echo x > src/app.py"), edit("echo y > y.txt")])
+
+    assert ended["status"] == "completed", ended
+    assert project.everything() == before
+    seen = project.git("status", "--porcelain", "--", ".", ":!product/bin", ":!product/config.yaml")
+    assert "workspace" not in seen
+    assert record(site, ended["job_id"])["leaks"] == []
+    # What the user has not committed is not part of the job.
+    assert project.show(f"orchestrator/{ended['job_id']}/result", "src/app.py") == "x"
+
+
+def test_a_change_of_the_users_checkout_is_told(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", [edit(f"echo leaked > '{project.path}/README.md'; git branch mine")])
+
+    leaks = record(site, ended["job_id"])["leaks"]
+    assert leaks == ["file README.md", "refs/heads/mine"]
+    assert "Your checkout changed while the job ran" in final(site, ended["job_id"])
+
+
+def test_conflicts_are_told_file_by_file_and_what_is_left_out_is_kept(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [
+        edit("sed -i 's/two/2/' src/app.py"),
+        edit("sed -i 's/two/zwei/' src/app.py; echo more > more.txt"),
+        edit("echo third > third.txt"),
+    ]
+
+    ended = site.run("change the same line", tasks)
+
+    job = ended["job_id"]
+    found = site.get(f"/jobs/{job}/conflicts")
+    [conflict] = found["conflicts"]
+    assert (conflict["worker_id"], conflict["path"]) == ("worker_2", "src/app.py")
+    assert project.git("cat-file", "-p", conflict["ours"]) == "one\n2\nthree"
+    assert project.git("cat-file", "-p", conflict["theirs"]) == "one\nzwei\nthree"
+    assert found["merged"] == ["worker_1", "worker_3"]
+    assert found["left_out"] == {"worker_2": f"orchestrator/{job}/worker_2"}
+    assert project.files(f"orchestrator/{job}/worker_2").count("more.txt") == 1
+    assert "more.txt" not in project.files(f"orchestrator/{job}/result")
+    assert "src/app.py" in final(site, job)
+
+
+def test_with_theirs_the_later_worker_wins_also_over_a_deletion(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [
+        edit("sed -i 's/two/2/' src/app.py; git rm -q README.md"),
+        edit("sed -i 's/two/zwei/' src/app.py; echo kept > README.md"),
+    ]
+
+    ended = site.run("change the same line", tasks, merge_strategy="theirs")
+
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert project.show(branch, "src/app.py") == "one\nzwei\nthree"
+    assert project.show(branch, "README.md") == "kept"
+    assert [each["resolved"] for each in record(site, ended["job_id"])["conflicts"]] == [True] * 2
+
+
+def test_with_manual_nothing_is_merged_and_conflicts_are_listed(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [edit("echo a > src/app.py"), edit("echo b > src/app.py")]
+
+    ended = site.run("x", tasks, merge_strategy="manual")
+
+    found = record(site, ended["job_id"])
+    assert [each["path"] for each in found["conflicts"]] == ["src/app.py"]
+    assert (found["branch"], sorted(found["left_out"])) == ("", ["worker_1", "worker_2"])
+    assert not project.git("branch", "--list", f"orchestrator/{ended['job_id']}/result")
+
+
+def test_a_task_starts_from_what_its_dependencies_changed(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [
+        edit("echo a > a.txt", id="a"),
+        edit("echo b > b.txt", id="b"),
+        edit("cat a.txt b.txt > c.txt", id="c", depends_on=["a", "b"]),
+    ]
+
+    ended = site.run("x", tasks)
+
+    assert ended["status"] == "completed", ended
+    assert rows(ended)[2]["files_created"] == ["c.txt"]
+    assert project.show(f"orchestrator/{ended['job_id']}/result", "c.txt") == "a\nb"
+
+
+def test_a_further_attempt_goes_on_where_the_one_before_stopped(made: MakeProject) -> None:
+    site, project = made()
+    script = "[ -e half.txt ] || { echo half > half.txt; touch .git.lock; exit 1; }; echo x > x.txt"
+
+    ended = site.run("x", [edit(script, retries=1)])
+
+    assert ended["status"] == "completed", ended
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert {"half.txt", "x.txt"} <= set(project.files(branch))
+
+
+def test_what_a_failed_worker_did_is_kept_on_its_branch_and_not_merged(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", [edit("echo wip > wip.txt; exit 3"), edit("echo y > y.txt")])
+
+    job = ended["job_id"]
+    assert ended["status"] == "partial"
+    assert "wip.txt" in project.files(f"orchestrator/{job}/worker_1")
+    assert "wip.txt" not in project.files(f"orchestrator/{job}/result")
+    assert project.worktrees() == []
+
+
+def test_an_agents_own_commits_and_branches_come_back_to_its_branch(made: MakeProject) -> None:
+    site, project = made()
+    script = (
+        "echo a > a.txt; git add a.txt; git commit -qm 'Its own'; git switch -qc elsewhere;"
+        "echo b > b.txt; touch .git/x 2>/dev/null || true; echo report > output.md"
+    )
+
+    ended = site.run("x", [edit(script)])
+
+    branch = f"orchestrator/{ended['job_id']}/worker_1"
+    assert rows(ended)[0]["output"] == "report\n"
+    assert rows(ended)[0]["files_created"] == ["a.txt", "b.txt"]
+    assert project.git("log", "-1", "--skip=1", "--format=%s|%an", branch) == (
+        "Its own|worker_1 (editor)"
+    )
+
+
+def test_shell_survey_and_switched_off_tasks_have_plain_directories(made: MakeProject) -> None:
+    site, project = made()
+    off = "test ! -e .git; test -e task.json; echo x > x.txt"
+
+    ended = site.run("x", [shell("ls -a"), edit(off, git="off")])
+    config = site.get(f"/jobs/{ended['job_id']}")["config"]
+    again = site.run("x", [edit(off)], git="off")
+
+    assert (ended["status"], again["status"]) == ("completed", "completed"), (ended, again)
+    assert config["base"] == ""
+    assert rows(again)[0]["files_created"] == ["x.txt"]
+    assert project.git("branch", "--list", "orchestrator/*") == ""
+    assert not (project.path / ".git" / "worktrees").exists()
+
+
+def test_without_a_commit_workers_have_plain_directories_and_it_is_said(made: MakeProject) -> None:
+    site, project = made(begun=False)
+    project.git("init", "-q")
+
+    ended = site.run("x", [edit("echo x > x.txt")])
+
+    assert ended["status"] == "completed", ended
+    assert rows(ended)[0]["files_created"] == ["x.txt"]
+    assert "the repository has no commit yet" in final(site, ended["job_id"])
+
+
+def test_a_detached_checkout_is_a_base_like_any(made: MakeProject) -> None:
+    site, project = made()
+    project.git("checkout", "-q", "--detach")
+    project.commit({"later.txt": "later\n"}, "later")
+    before = project.everything()
+
+    ended = site.run("x", [edit("test -e later.txt; echo x > x.txt")])
+
+    assert ended["status"] == "completed", ended
+    assert project.everything() == before
+
+
+def test_a_part_of_a_repository_is_worked_on_in_its_place(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "whole").begin({"part/a.txt": "a\n", "other.txt": "o\n"})
+    given = {"project_root": str(project.path / "part")}
+    site = make_site(orchestrator=given, agents=agents(tmp_path))
+
+    ended = site.run("x", [edit("test -e a.txt; test -e ../other.txt; echo b > b.txt")])
+
+    assert ended["status"] == "completed", ended
+    assert rows(ended)[0]["files_created"] == ["part/b.txt"]
+
+
+def test_submodules_are_empty_and_that_is_said(made: MakeProject, tmp_path: Path) -> None:
+    site, project = made()
+    other = Project(tmp_path / "other").begin({"o.txt": "o\n"})
+    project.git("submodule", "--quiet", "add", str(other.path), "sub")
+    project.git("commit", "-qm", "with a submodule")
+    before = project.everything()
+
+    ended = site.run("x", [edit("test -d sub; test ! -e sub/o.txt; echo x > x.txt")])
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    assert "has submodules" in final(site, job)
+    assert "sub" in project.files(f"orchestrator/{job}/result")
+    assert project.everything() == before
+
+
+@pytest.mark.usefixtures("spawning")
+def test_a_child_job_starts_from_its_workers_state_and_comes_back(made: MakeProject) -> None:
+    site, project = made()
+    # The child's task is the agent's, so its prompt is a script, too.
+    children = json.dumps([edit("cat uncommitted.txt > child.txt; sed -i 's/one/1/' src/app.py")])
+    script = (
+        "echo early > uncommitted.txt; sed -i 's/three/3/' src/app.py\n"
+        f"cat > \"$ORCHESTRATOR_WORKER_DIR/children.json\" <<'END'\n{children}\nEND\n"
+        'orchestrator spawn child --tasks "$ORCHESTRATOR_WORKER_DIR/children.json" --wait\n'
+        "test -e child.txt; grep -x 1 src/app.py; echo late > late.txt"
+    )
+
+    ended = site.run("x", [edit(script), edit("echo other > other.txt")])
+
+    assert ended["status"] == "completed", ended
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert rows(ended)[0]["files_created"] == ["late.txt", "src/app.py", "uncommitted.txt"]
+    assert rows(ended)[0]["child_results"][0]["files_created"] == ["child.txt", "src/app.py"]
+    assert project.show(branch, "child.txt") == "early"
+    assert project.show(branch, "src/app.py") == "1\ntwo\n3"
+    assert {"late.txt", "other.txt", "uncommitted.txt"} <= set(project.files(branch))
+    assert "child.txt" in project.files(f"orchestrator/{ended['job_id']}/worker_1")
+    assert project.worktrees() == []
+
+
+@pytest.mark.usefixtures("spawning")
+def test_a_child_job_that_excludes_its_workers_changes_is_told(made: MakeProject) -> None:
+    site, project = made()
+    children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
+    script = (
+        f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
+        "orchestrator spawn child --tasks c.json --wait & "
+        "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
+        "echo p > worktree/README.md; touch $go/go; wait $!; grep -x p worktree/README.md"
+    )
+
+    ended = site.run("x", [edit(script)])
+
+    assert ended["status"] == "completed", ended
+    [child] = rows(ended)[0]["child_job_ids"]
+    found = site.get(f"/jobs/{child}/conflicts")["conflicts"]
+    assert [(each["worker_id"], each["path"]) for each in found] == [("worker_1", "README.md")]
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert project.show(branch, "README.md") == "p"
+    assert [each["path"] for each in record(site, ended["job_id"])["conflicts"]] == ["README.md"]
+
+
+def test_a_cancel_while_a_worktree_is_made_starts_nothing(made: MakeProject) -> None:
+    site, project = made()
+    begun, release, ran = (project.path.parent / name for name in ("begun", "release", "ran"))
+    wait = f"touch '{begun}'; until [ -e '{release}' ]; do sleep 0.02; done; cat"
+    project.git("config", "filter.slow.smudge", f'sh -c "{wait}"')
+    project.commit({"slow.txt": "slow\n", ".gitattributes": "slow.txt filter=slow\n"})
+    job = site.submit("x", [edit(f"touch '{ran}'")])
+    until(begun.exists, "the worktree is being made")
+    # Others are not held up meanwhile.
+    assert site.run("y", [shell("true")])["status"] == "completed"
+
+    assert site.call("POST", f"/jobs/{job}/cancel", {}).status_code == 202
+
+    release.touch()
+    assert site.wait(job)["status"] == "cancelled"
+    assert not ran.exists()
+    assert project.worktrees() == []
+
+
+def test_a_retried_job_goes_on_with_the_branches_that_it_has(made: MakeProject) -> None:
+    site, project = made()
+    flag = project.path.parent / "flag"
+    ended = site.run("x", [edit("echo a > a.txt"), edit(f"echo b > b.txt; test -e '{flag}'")])
+    assert ended["status"] == "partial"
+    flag.touch()
+
+    assert site.call("POST", f"/jobs/{ended['job_id']}/retry", {}).status_code == 202
+
+    again = site.wait(ended["job_id"])
+    assert again["status"] == "completed", again
+    assert {"a.txt", "b.txt"} <= set(project.files(f"orchestrator/{ended['job_id']}/result"))
+
+
+# The command line
+
+
+def command(site: Site, *arguments: str) -> int:
+    return execute(
+        arguments, Surroundings(folder=site.folder, environ={"PATH": os.environ["PATH"]})
+    )
+
+
+def test_a_result_is_looked_at_landed_and_taken_back(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo new > new.txt")])["job_id"]
+    before = project.git("rev-parse", "main")
+    capfd.readouterr()
+
+    assert command(site, "diff", job) == 0
+    assert "+++ b/new.txt" in capfd.readouterr().out
+    assert command(site, "land", job) == 1
+    assert "say --yes" in capfd.readouterr().err
+    assert not (project.path / "new.txt").exists()
+    assert command(site, "land", job, "--yes") == 0
+    assert (project.path / "new.txt").read_text() == "new\n"
+    assert command(site, "undo", job, "--yes") == 0
+    assert project.git("rev-parse", "main") == before
+    assert command(site, "diff", "no-such-job") == 3
+
+
+# Crashes
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[..., tuple[FaultSite, Project]]]:
+    """A server that dies where it is told to, in a project that is a repository."""
+    sites: list[FaultSite] = []
+
+    def make(*crashes: str) -> tuple[FaultSite, Project]:
+        project = Project(tmp_path / "project").begin(FILES)
+        root = {"project_root": str(project.path)}
+        site = FaultSite(
+            tmp_path / "site", zygote, crashes, orchestrator=root, agents=agents(tmp_path)
+        )
+        sites.append(site)
+        return site, project
+
+    yield make
+    for site in sites:
+        site.end()
+
+
+#: Each is reached by every worker, so the server dies there again and again.
+POINTS = [
+    "worktree: its start is known",
+    "worktree: registered",
+    "worktree: checked out",
+    "worktree: committed",
+    "merge: done",
+    "merge: stored",
+]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_crash_costs_no_change_and_leaves_no_worktree(
+    crashing: Callable[..., tuple[FaultSite, Project]], point: str
+) -> None:
+    site, project = crashing(point)
+    before = project.everything()
+    job = site.submit_once([edit("echo a > a.txt"), edit("echo b > b.txt")])
+    until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
+    site.crashes = ""
+
+    answer = site.wait_through(job)
+
+    assert answer["status"] == "completed", (answer, site.said())
+    assert {"a.txt", "b.txt"} <= set(project.files(f"orchestrator/{job}/result"))
+    assert project.worktrees() == []
+    assert project.everything() == before
+
+
+def test_clean_removes_a_worktree_that_a_crash_left(
+    crashing: Callable[..., tuple[FaultSite, Project]],
+) -> None:
+    site, project = crashing()
+    job = site.submit_once([edit("echo a > a.txt; exit 1", retries=0)])
+    assert site.wait_through(job)["status"] == "failed"
+    site.end()
+    directory = site.directory(job) / "depth_0" / "worker_1" / "worktree"
+    repository = GitRepository(project.path, site.workspace, site.folder)
+    branch = f"refs/heads/orchestrator/{job}/worker_1"
+    repository.open_worktree(str(directory), branch, repository.base().commit)
+    assert project.worktrees() == [str(directory)]
+    # Ages are whole seconds.
+    ended = time.time()
+    until(lambda: time.time() > ended + 1, "it ended a second ago")
+
+    assert command(site, "clean", "--older-than", "0s", "--yes") == 0
+
+    assert project.worktrees() == []
+    assert project.git("for-each-ref", "refs/orchestrator", "refs/heads/orchestrator") == ""
+    assert not site.directory(job).exists()
