@@ -168,8 +168,8 @@ class Service(Reads):
 
     def approve(self, caller: Caller, job_id: str) -> Job:
         """Let the tasks of a planned job start. Raise Conflict where nothing waits for that."""
-        self._access.check_person(caller)
         self._access.changeable(caller, job_id)
+        self._access.check_person(caller)
 
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.planning.approve(job_id, caller.name, now)
@@ -179,8 +179,8 @@ class Service(Reads):
 
     def reject(self, caller: Caller, job_id: str) -> Job:
         """End a job that waits for approval. Raise Conflict for one that does not."""
-        self._access.check_person(caller)
         self._access.changeable(caller, job_id)
+        self._access.check_person(caller)
 
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.planning.check_waits(job_id)
