@@ -39,6 +39,9 @@ def test_secrets_are_known_by_the_names_of_their_variables() -> None:
     }
 
     assert set(secrets_in(environment)) == {"key-value", "pass-value", "token-value"}
+    # Whoever signs an agent's commits is in every log of it.
+    assert secrets_in({"GIT_AUTHOR_NAME": "orchestrator"}) == ()
+    assert secrets_in({"AUTHORIZATION": "Bearer 123"}) == ("Bearer 123",)
 
 
 @pytest.mark.parametrize("name", ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL"])
