@@ -18,6 +18,8 @@ SYNTHETIC = "<synthetic>"
 #: They ask a person. Nobody is there, and nothing was left undone for that.
 ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
 REFUSALS = frozenset({"reject", "deny", "denied"})
+#: It says so of a tool that its policy leaves out; a name that a model made up is only not there.
+DISABLED = "is disabled for this session"
 
 
 class ClaudeReader:
@@ -106,11 +108,7 @@ class ClaudeReader:
     def _user(self, event: Object) -> list[Sign]:
         for block in loose.objects(event, "message", "content"):
             self._last_tools(loose.text(block, "tool_use_id"))
-        refused = [
-            self._tools.get(loose.text(meta, "id"), Did("a tool"))
-            for meta in loose.objects(event, "tool_result_meta")
-            if loose.text(meta, "permission_decision", "decision") in REFUSALS
-        ]
+        refused = [self._tools.get(each, Did("a tool")) for each in _refused(event)]
         self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
         return [Did(did.tool, did.summary, denied=True) for did in refused]
 
@@ -157,6 +155,21 @@ class ClaudeReader:
         "rate_limit_event": _rate_limit,
         "result": _end,
     }
+
+
+def _refused(event: Object) -> list[str]:
+    """The ids of the uses of tools that were refused."""
+    decided = [
+        loose.text(meta, "id")
+        for meta in loose.objects(event, "tool_result_meta")
+        if loose.text(meta, "permission_decision", "decision") in REFUSALS
+    ]
+    disabled = [
+        loose.text(block, "tool_use_id")
+        for block in loose.objects(event, "message", "content")
+        if loose.flag(block, "is_error") and DISABLED in loose.text(block, "content")[:1000]
+    ]
+    return list(dict.fromkeys([*decided, *disabled]))
 
 
 _SNAKE = (

@@ -14,6 +14,8 @@ from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.loose import Object
 from orchestrator.core.model import ErrorClass, Usage
 
+#: These are always there, unless its policy leaves them out; another name was made up by a model.
+_CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
 _BY_NAME = {
     "ProviderAuthError": ErrorClass.AUTH,
@@ -88,6 +90,10 @@ class OpencodeReader:
         state = loose.dig(event, "part", "state")
         name = loose.text(event, "part", "tool")
         error = loose.text(state, "error")
+        wanted = loose.text(state, "input", "tool") if name == "invalid" else ""
+        if wanted in _CHANGING and "unavailable tool" in loose.text(state, "input", "error"):
+            self._denied[wanted] = None
+            return [Did(wanted, denied=True)]
         denied = loose.text(state, "status") == "error" and bool(_REFUSED.search(error[:1000]))
         if denied:
             self._denied[name] = None

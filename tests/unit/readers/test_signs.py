@@ -61,6 +61,33 @@ def test_claude_s_refusals_are_told_while_it_runs():
     assert run.outcome.denied == ("Bash",)
 
 
+def test_claude_s_tools_that_a_policy_leaves_out_are_refused():
+    use = {"type": "tool_use", "id": "1", "name": "Write", "input": {"file_path": "a"}}
+    other = {"type": "tool_use", "id": "2", "name": "made_up", "input": {}}
+    said = "No such tool available: Write. Write is disabled for this session, in subagents too."
+    results = [
+        {"tool_use_id": "1", "is_error": True, "content": said},
+        {"tool_use_id": "2", "is_error": True, "content": "No such tool available: made_up"},
+    ]
+    run = read(
+        "claude",
+        events(
+            {"type": "assistant", "message": {"id": "m", "content": [use, other]}},
+            {"type": "user", "message": {"content": results}},
+        ),
+        FINE,
+    )
+    assert run.outcome.denied == ("Write",)
+
+
+@pytest.mark.parametrize(("tool", "denied"), [("write", ("write",)), ("made_up", ())])
+def test_opencode_s_tools_that_a_policy_leaves_out_are_refused(tool: str, denied: tuple[str, ...]):
+    error = f"Model tried to call unavailable tool '{tool}'. Available tools: glob, read."
+    state = {"status": "completed", "input": {"tool": tool, "error": error}}
+    use = {"type": "tool_use", "part": {"tool": "invalid", "state": state}}
+    assert read("opencode", events(use), FINE).outcome.denied == denied
+
+
 def test_trouble_that_a_program_gets_over_is_told_with_its_delay():
     troubles = [x for x in read_sample("claude_retry_stream").signs if isinstance(x, Troubled)]
     assert [(each.error_class, each.seconds) for each in troubles] == [
