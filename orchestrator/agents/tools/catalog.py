@@ -86,6 +86,8 @@ CLAUDE = Known(
         "BASH_MAX_TIMEOUT_MS": "3600000",
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         "MCP_TOOL_TIMEOUT": "120000",
+        # Its first call of the model would not wait for the tools that start child jobs.
+        "MCP_CONNECTION_NONBLOCKING": "0",
     },
     install="npm install -g @anthropic-ai/claude-code",
     login="claude /login, or set ANTHROPIC_API_KEY",

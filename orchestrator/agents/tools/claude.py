@@ -80,5 +80,11 @@ def _account(ask: Ask) -> Path:
 
 def _mcp(ask: Ask) -> Mapping[str, Any]:
     program, arguments = mcp_command(ask)
-    server = {"command": program, "args": arguments, "env": mcp_environment(ask.environ)}
+    server = {
+        "command": program,
+        "args": arguments,
+        "env": mcp_environment(ask.environ),
+        # Else a model has to search for a tool that it was told of before it can use it.
+        "alwaysLoad": True,
+    }
     return {"mcpServers": {"orchestrator": server}}

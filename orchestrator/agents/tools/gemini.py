@@ -13,6 +13,8 @@ _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", "
 #: It exits with code 0 and says "success" when it ran into its own limit: ours comes first.
 _SPARE_TURNS = 5
 _MODES = {"full": "yolo", "edit": "auto_edit", "read-only": "default"}
+#: Its own default is 10, which is three minutes for a model that is limited.
+_ATTEMPTS = 3
 #: Without these it can do nothing but look.
 _CHANGING = ["run_shell_command", "write_file", "replace"]
 
@@ -38,7 +40,12 @@ def call(ask: Ask) -> Call:
 def _settings(ask: Ask, own: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "security": {"auth": {"selectedType": _auth(ask.environ, own)}},
-        "general": {"disableAutoUpdate": True, "disableUpdateNag": True, "enableAutoUpdate": False},
+        "general": {
+            "disableAutoUpdate": True,
+            "disableUpdateNag": True,
+            "enableAutoUpdate": False,
+            "maxAttempts": _ATTEMPTS,
+        },
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
     }

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.agents.tools import CALLS, call_for
 from orchestrator.agents.tools.call import POLICIES, Ask, Call, Limits
-from orchestrator.agents.tools.catalog import KNOWN
+from orchestrator.agents.tools.catalog import CLAUDE, KNOWN
 from orchestrator.agents.tools.codex import as_toml
 
 TOOLS = [each for each in CALLS if each != "custom"]
@@ -307,6 +307,17 @@ def test_gemini_logs_in_as_the_user_would(
     )
 
     assert found["security"]["auth"]["selectedType"] == expected
+
+
+def test_claude_has_the_tools_that_start_child_jobs_from_its_first_step(ask: Ask) -> None:
+    server = json.loads(file_named(called("claude", ask), "mcp.json"))["mcpServers"]["orchestrator"]
+    assert server["alwaysLoad"] is True
+    assert CLAUDE.env["MCP_CONNECTION_NONBLOCKING"] == "0"
+
+
+def test_gemini_does_not_sit_out_a_limited_model_by_itself(ask: Ask) -> None:
+    settings = json.loads(file_named(called("gemini", ask), "settings.json"))
+    assert settings["general"]["maxAttempts"] == 3
 
 
 def test_gemini_runs_into_our_limit_before_its_own(ask: Ask) -> None:
