@@ -19,14 +19,17 @@ _KINDS = ("input", "output", "cache_read", "cache_write")
 _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 
 
-def cost(model: str, usage: Usage, overrides: Prices | None = None) -> float | None:
+def cost(
+    model: str, usage: Usage, overrides: Prices | None = None, *, local: bool = False
+) -> float | None:
     """USD for what was used; None when the model, or a price that is needed, is not known.
 
     ``overrides`` replace the table's prices of a model kind by kind. Nothing used of a kind costs
-    nothing; when no token count is known at all, the cost is not known either.
+    nothing; when no token count is known at all, the cost is not known either. A ``local`` model
+    may bear the name of one that is listed, and has only the prices that the user gives it.
     """
     tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
-    price = _price(model, overrides or {})
+    price = _price(model, overrides or {}, {} if local else _listed())
     if price is None or all(each is None for each in tokens.values()):
         return None
     needed = {kind: each for kind, each in tokens.items() if each}
@@ -40,9 +43,9 @@ def as_of() -> str:
     return str(_table()["as_of"])
 
 
-def _price(model: str, overrides: Prices) -> Price | None:
+def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
     names = _names(model)
-    listed = next((_listed()[name] for name in names if name in _listed()), None)
+    listed = next((table[name] for name in names if name in table), None)
     own = next((overrides[name] for name in names if name in overrides), None)
     return listed if own is None else {**(listed or {}), **own}
 

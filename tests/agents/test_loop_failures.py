@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -100,8 +101,10 @@ def test_a_long_wait_is_left_to_others(each_loop: Loop, api: ModelApi) -> None:
 
 
 def test_when_it_resets_is_read_from_the_words(each_loop: Loop) -> None:
-    fault = rate_limited(message="Your limit resets at 2099-01-01T00:00:00Z", times=0)
-    assert each_loop.run(Script.failing(fault)).resets_at == 4070908800.0
+    at = int(time.time()) + 7200
+    words = f"Your limit resets at {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    fault = rate_limited(message=words, times=0)
+    assert each_loop.run(Script.failing(fault)).resets_at == at
 
 
 # Context windows

@@ -72,6 +72,14 @@ def test_usage_is_the_sum_of_what_each_call_told(each_loop: Loop) -> None:
     assert [spent.usage.input_tokens for spent in each_loop.seen(Spent)] == [100, 11]
 
 
+def test_a_local_model_has_no_price_of_its_namesake(each_loop: Loop) -> None:
+    usage = each_loop.run(Script.of(Turn("done")), model="gpt-5.1").usage
+    assert (usage.cost_usd is None) == (each_loop.name == "ollama")
+    own = {"gpt-5.1": {"input": 1.0, "output": 1.0}}
+    priced = each_loop.run(Script.of(Turn("done")), model="gpt-5.1", prices=own).usage
+    assert priced.cost_usd == pytest.approx(0.00013)
+
+
 def test_usage_that_is_not_told_is_not_known(each_loop: Loop) -> None:
     usage = each_loop.run(Script.of(Turn("done", tokens=None))).usage
     assert (usage.steps, usage.input_tokens, usage.output_tokens) == (1, None, None)

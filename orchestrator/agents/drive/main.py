@@ -24,6 +24,8 @@ from orchestrator.core.model import ErrorClass, Usage
 
 #: What a shell gives for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
+#: Their models run on the user's own machine, whatever their names are.
+_LOCAL = ("ollama",)
 #: The server says that a limit is reached, maybe by the step that has the agent's answer.
 _LAST_WORD_SECONDS = 2.0
 
@@ -164,7 +166,9 @@ def price_of(told: Spec) -> Price:
         if not told.model or usage == Usage():
             return None
         module = import_module("orchestrator.agents.prices")
-        found: float | None = module.cost(told.model, usage, told.more.get("prices"))
+        found: float | None = module.cost(
+            told.model, usage, told.more.get("prices"), local=told.tool in _LOCAL
+        )
         return found
 
     return price

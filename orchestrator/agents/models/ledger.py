@@ -1,8 +1,8 @@
 """What a run has used, and whether it may go on."""
 
 from dataclasses import replace
-from importlib import import_module
 
+from orchestrator.agents import prices
 from orchestrator.agents.models.settings import Settings
 from orchestrator.core.model import Usage
 from orchestrator.core.spending import breach, spent_by, tokens, total
@@ -56,9 +56,4 @@ class Ledger:
 
 def cost_of(settings: Settings, usage: Usage) -> float | None:
     """USD; None where no price is known."""
-    try:
-        prices = import_module("orchestrator.agents.prices")
-    except ImportError:
-        return None
-    cost: float | None = prices.cost(settings.model, usage, settings.prices)
-    return cost
+    return prices.cost(settings.model, usage, settings.prices, local=settings.local)

@@ -16,7 +16,7 @@ from orchestrator.agents.models.toolbox.tool import Result, Tool
 from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
 from orchestrator.core.model import ErrorClass, Usage
 
-SERVICE = Service(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL")
+SERVICE = Service(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL", local=True)
 #: No tokenizer gets more characters into a token over a whole conversation.
 _MOST_CHARACTERS_PER_TOKEN = 5
 

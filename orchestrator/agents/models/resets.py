@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from orchestrator.agents.models import shapes
+from orchestrator.agents.readers.resets import resets_at as in_words
 
 _EPOCH = ("anthropic-ratelimit-unified-reset",)
 _DATES = (
@@ -17,13 +18,6 @@ _DATES = (
 _SPANS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_IN = re.compile(
-    r"(?:try again|retry|resets?) (?:in|after) ((?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d)\w*\s*)+)"
-)
-_AT = re.compile(
-    r"resets? (?:at|on) (\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)"
-)
-_AT_EPOCH = re.compile(r"(?:resets? at|limit reached\|)\s*(\d{10})\b")
 #: A date further away than this is nonsense.
 _FARTHEST = 90 * 86400.0
 
@@ -46,7 +40,7 @@ def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None
 
     Of several windows the latest counts that is not over: nothing goes before all are open.
     """
-    found = _of_words(said, now)
+    found = in_words(said, now)
     if found is not None:
         return found
     windows = [*_each(headers, _EPOCH, shapes.number), *_each(headers, _DATES, _iso_date)]
@@ -59,17 +53,6 @@ def _each(
 ) -> list[float]:
     found = (read(headers[name]) for name in names if name in headers)
     return [value for value in found if value is not None]
-
-
-def _of_words(said: str, now: float) -> float | None:
-    if match := _AT_EPOCH.search(said):
-        return float(match[1])
-    if match := _AT.search(said):
-        return _iso_date(match[1])
-    if match := _IN.search(said):
-        span = _span(match[1])
-        return None if span is None else now + span
-    return None
 
 
 def _span(text: str) -> float | None:

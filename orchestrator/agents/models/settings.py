@@ -57,6 +57,8 @@ class Settings:
     retries: int = 2
     #: Overrides of the price table, in its own form.
     prices: Mapping[str, Any] = field(default_factory=dict)
+    #: Its models have no price but one that the user gives.
+    local: bool = False
     #: Added to every request.
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Said before the prompt, after what the loop says of itself.
@@ -86,6 +88,8 @@ class Service:
     model_env: str = ""
     #: In the order in which they are tried.
     key_envs: tuple[str, ...] = ()
+    #: It runs on the user's own machine.
+    local: bool = False
 
 
 def read(spec: Mapping[str, Any], service: Service) -> Settings:
@@ -111,6 +115,7 @@ def _of_environment(known: Mapping[str, Any], service: Service) -> dict[str, Any
         "api_key_env": given or held or next(iter(service.key_envs), ""),
         # A server of one's own may want none.
         "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
+        "local": service.local,
         "hidden": frozenset((given, *service.key_envs)),
     }
 
