@@ -1,0 +1,1 @@
+"""The real tools, from npm, driven through a server by the model API of the tests."""

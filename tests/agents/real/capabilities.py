@@ -1,0 +1,56 @@
+"""What is verified of which agent: tests take their parameters from here, and so does the table
+in docs/agents.md."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from tests.agents.real.tools import AGENTS, TOOLS
+
+#: Row of the table to what its cells say; an agent that is left out has none of it.
+CAPABILITIES: Mapping[str, Mapping[str, str]] = {
+    "files written, a commit made, its answer": dict.fromkeys(AGENTS, "yes"),
+    "steps, tokens, cache reads": {**dict.fromkeys(AGENTS, "yes"), "ollama": "no cache reads"},
+    "cost": {
+        **dict.fromkeys(AGENTS, "estimated"),
+        **dict.fromkeys(("claude", "opencode"), "told"),
+        "ollama": "none",
+    },
+    "child job by MCP": dict.fromkeys(TOOLS, "yes"),
+    "child job by `orchestrator spawn`": dict.fromkeys(AGENTS, "yes"),
+    "child job by HTTP": dict.fromkeys(AGENTS, "yes"),
+    "a child job for codex and gemini": {"claude": "yes"},
+    "cancelled while a tool runs: no process left": dict.fromkeys(AGENTS, "yes"),
+    "401: one attempt, class `auth`": dict.fromkeys(AGENTS, "yes"),
+    "429 for 4 workers: 4 successes": dict.fromkeys(AGENTS, "yes"),
+    "`max_steps` held": dict.fromkeys(AGENTS, "yes"),
+    "`read-only`: nothing written; the refusal": {
+        **dict.fromkeys(AGENTS, "fails the worker"),
+        "codex": "not told",
+    },
+}
+
+
+def each_with(*capabilities: str) -> pytest.MarkDecorator:
+    """A test of each agent that has all of these."""
+    having = [name for name in AGENTS if all(name in CAPABILITIES[each] for each in capabilities)]
+    return pytest.mark.parametrize("agent", [_parameter(name) for name in having])
+
+
+def _parameter(agent: str) -> object:
+    """The tools are there for those who ask for them; the loops always are."""
+    marks = [pytest.mark.real_tools] if agent in TOOLS else []
+    return pytest.param(agent, marks=marks)
+
+
+def table() -> str:
+    """As docs/agents.md has it."""
+    heads = ["verified", *(f"`{name}`" for name in AGENTS)]
+    rows = [
+        [row, *(cells.get(name, "-") for name in AGENTS)] for row, cells in CAPABILITIES.items()
+    ]
+    return "\n".join(_line(each) for each in (heads, ["---"] * len(heads), *rows))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,146 @@
+"""A server whose agents are the real tools, and a model API that they take for their provider's."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.acceptance.conftest import KEY, PRODUCT, Server
+from tests.agents.model_api import ModelApi
+from tests.agents.real.site import Site
+from tests.agents.real.tools import TOOLS, installed
+
+#: By themselves codex and gemini use newer ones, which want more of their API than we speak.
+MODELS = {
+    "claude": "sonnet",
+    "codex": "gpt-5-codex",
+    "gemini": "gemini-2.5-flash",
+    "anthropic": "claude-sonnet-4-5",
+    "openai-compatible": "gpt-5.1",
+    # That of a model with a price: it has none here.
+    "ollama": "gpt-5.1",
+}
+#: What opencode needs to know of a provider; the others take an address and a key.
+OPENCODE = {
+    "model": "stub/stub-model",
+    "small_model": "stub/stub-model",
+}
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("real_tools"):
+            # One of them may need a gigabyte: those of one kind run one after the other.
+            item.add_marker(pytest.mark.xdist_group(agent_of(item)))
+            item.add_marker(pytest.mark.timeout(300))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("real_tools") and not installed(agent_of(item)):
+        reason = f"{agent_of(item)} is not installed; ./run-tests.sh --agents installs it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def agent_of(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params["agent"]) if callspec else ""
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[ModelApi]:
+    with ModelApi() as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with a_site(api, tmp_path_factory.mktemp("host project")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def looking_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Its agents may only look."""
+    with a_site(api, tmp_path_factory.mktemp("host project"), policy="read-only") as site:
+        yield site
+
+
+@contextmanager
+def a_site(api: ModelApi, project: Path, **workers: object) -> Iterator[Site]:
+    folder = project / "the product"
+    make_project(project)
+    make_product(folder, workers)
+    server = Server(folder=folder, project=project, variables=variables(api, project))
+    try:
+        server.start()
+        with server.client() as client:
+            yield Site(server, client, api)
+    finally:
+        server.stop()
+
+
+def make_project(project: Path) -> None:
+    """A repository, so that workers have worktrees of their own."""
+    (project / "hello.py").write_text('"""A host project."""\n')
+    (project / ".gitignore").write_text("/the product/\n/home/\n")
+    (project / "home").mkdir()
+    for command in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "-m", "first"],
+    ):
+        subprocess.run(["git", *command], cwd=project, check=True)
+
+
+def make_product(folder: Path, workers: Mapping[str, object]) -> None:
+    folder.mkdir()
+    for name in ("orchestrator", "bin", ".venv", "api_server.py", "requirements.txt"):
+        if (PRODUCT / name).exists():
+            (folder / name).symlink_to(PRODUCT / name)
+    (folder / "workspace").mkdir()
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(settings(workers)))
+    config.chmod(0o600)
+
+
+def settings(workers: Mapping[str, object]) -> dict[str, object]:
+    commands = {f"{name}_command": str(path) for name in TOOLS if (path := installed(name))}
+    return {
+        "api": {"port": 0, "api_key": KEY},
+        "orchestrator": commands,
+        "agents": {name: {"model": model} for name, model in MODELS.items()},
+        "workers": {"max_workers": 4, "max_retries": 0, "retry_backoff_seconds": 0.1, **workers},
+    }
+
+
+def variables(api: ModelApi, project: Path) -> dict[str, str]:
+    provider = {
+        "npm": "@ai-sdk/openai-compatible",
+        "options": {"baseURL": f"{api.url}/v1", "apiKey": "a key"},
+        "models": {
+            "stub-model": {
+                "limit": {"context": 100000, "output": 8000},
+                "cost": {"input": 1, "output": 2},
+            }
+        },
+    }
+    return {
+        "HOME": str(project / "home"),
+        "ANTHROPIC_BASE_URL": api.url,
+        "ANTHROPIC_API_KEY": "sk-of-the-tests",
+        "OPENAI_BASE_URL": f"{api.url}/v1",
+        "OPENAI_API_KEY": "sk-of-the-tests",
+        "GOOGLE_GEMINI_BASE_URL": api.url,
+        "GEMINI_API_KEY": "key-of-the-tests",
+        "OLLAMA_HOST": api.url,
+        "OPENCODE_CONFIG_CONTENT": json.dumps({"provider": {"stub": provider}, **OPENCODE}),
+        "PATH": f"{Path(shutil.which('node') or '/nowhere/node').parent}:{os.environ['PATH']}",
+    }

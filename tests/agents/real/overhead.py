@@ -1,0 +1,112 @@
+"""What the product adds to one worker over the bare tool, against stub answers.
+
+    ORCHESTRATOR_TEST_TOOLS=.agents-tools .venv/bin/python -m tests.agents.real.overhead
+
+Prints the median seconds of one trivial turn, bare and as a worker, and the memory (PSS) of our
+own processes beside the tool: shim, driver, MCP server.
+"""
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.agents.drive.main import environment, prepared
+from orchestrator.agents.tools import call_for
+from orchestrator.agents.tools.call import Ask
+from orchestrator.agents.tools.catalog import known
+from tests.agents.model_api import ModelApi, Script
+from tests.agents.real import scripts
+from tests.agents.real.conftest import MODELS, a_site, variables
+from tests.agents.real.site import Site
+from tests.agents.real.tools import LOOPS, TOOLS, installed
+from tests.integration.engine.site import marked, until
+
+RUNS = 5
+MIB = 1024 * 1024
+
+
+def main() -> None:
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
+    with ModelApi() as api, tempfile.TemporaryDirectory() as folder:
+        project = Path(folder, "project")
+        project.mkdir()
+        with a_site(api, project) as site:
+            for agent in (*TOOLS, *LOOPS):
+                report(site, agent, project)
+
+
+def report(site: Site, agent: str, project: Path) -> None:
+    worker(site, agent)  # the first one of opencode sets up its home
+    alone = f"{statistics.median(bare(site, agent, project)):.2f}" if agent in TOOLS else "-"
+    took = statistics.median(worker(site, agent) for _ in range(RUNS))
+    print(f"{agent}: bare {alone} s, worker {took:.2f} s, ours {ours(site, agent) / MIB:.0f} MiB")
+
+
+def bare(site: Site, agent: str, project: Path) -> Iterator[float]:
+    """The same call without a driver, without our MCP server."""
+    shared = next(project.glob("*/workspace")) / "bare"
+    for number in range(RUNS + 1):
+        call = call_for(agent)(ask(site.api, agent, shared / str(number), shared, project))
+        prepared(call)
+        began = time.monotonic()
+        subprocess.run(
+            call.argv,
+            input=b"Do it.",
+            env=environment(call) | dict(known(agent).env) | variables(site.api, project)
+            | {name: value for name, value in call.env.items() if value},
+            cwd=project,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )  # fmt: skip
+        if number:  # the first one may set up what they share
+            yield time.monotonic() - began
+
+
+def ask(api: ModelApi, agent: str, control: Path, shared: Path, project: Path) -> Ask:
+    return Ask(
+        command=(str(installed(agent)),),
+        model=MODELS.get(agent, ""),
+        control=control,
+        shared=shared,
+        directory=project,
+        home=project,
+        environ={**os.environ, **variables(api, project)},
+        root=os.geteuid() == 0,
+    )
+
+
+def worker(site: Site, agent: str) -> float:
+    job = site.run(agent, "trivial", Script.failing())
+    return float(site.only(job)["seconds"])
+
+
+def ours(site: Site, agent: str) -> int:
+    """Bytes of our processes while a tool of the agent runs."""
+    job_id = site.submit(agent, "hanging", scripts.hanging())
+    until(lambda: site.begun(job_id), "a command of the agent runs", 60)
+    found = sum(pss(pid) for pid in marked(job_id) if is_ours(pid))
+    site.client.cancel(job_id)
+    site.wait(job_id)
+    return found
+
+
+def is_ours(pid: int) -> bool:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return b"python" in words[0] and any(b"orchestrator" in word for word in words)
+
+
+def pss(pid: int) -> int:
+    """Its share of the memory that it has together with others counts in part."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    main()

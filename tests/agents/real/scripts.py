@@ -1,0 +1,84 @@
+"""What the models say in these tests."""
+
+import json
+
+from tests.agents.model_api import Call, Script, Tokens, Turn
+
+COMMIT = (
+    "git init -q . && git add a.txt && git commit -q -m 'work of the agent' && "
+    "git log --format=%an > author.txt; command -v orchestrator > where.txt"
+)
+#: Starts a child job and waits for it. Gemini runs no command with another one in "$()".
+BY_HTTP = """\
+curl -fsS -X POST "$ORCHESTRATOR_API_URL/api/v1/orchestrate" -H "X-API-Key: $ORCHESTRATOR_API_KEY" \
+-H 'Content-Type: application/json' --data '%s' | sed 's/.*"job_id": *"\\([^"]*\\)".*/\\1/' | \
+{ read -r id && curl -fsS "$ORCHESTRATOR_API_URL/api/v1/jobs/$id/wait?timeout=60" \
+-H "X-API-Key: $ORCHESTRATOR_API_KEY" > child.json; }"""
+
+
+def shell(*commands: str) -> tuple[Call, ...]:
+    return tuple(Call.shell(command) for command in commands)
+
+
+def work(cache_read: int = 0) -> Script:
+    """A file by the agent's own tool, a commit, a last word; three calls of the model."""
+    return Script.of(
+        Turn("I begin.", (Call.write("a.txt", "of the agent"),)),
+        Turn(calls=shell(COMMIT), tokens=Tokens(input=200, output=40, cache_read=cache_read)),
+        Turn("RESULT done"),
+    )
+
+
+def child_tasks(word: str) -> list[dict[str, str]]:
+    return [{"id": word, "agent": "shell", "command": f"echo {word} > {word}.txt"}]
+
+
+def parent(*, by_mcp: bool) -> Script:
+    """Starts a child job in each way."""
+    body = json.dumps({"request": "By HTTP", "tasks": child_tasks("http")})
+    mcp = Call.mcp("orchestrate", request="By MCP", tasks=child_tasks("mcp"))
+    command = "orchestrator spawn 'By command' --command 'echo > command.txt' --wait"
+    return Script.of(
+        *([Turn(calls=(mcp,))] if by_mcp else []),
+        Turn(calls=shell(command)),
+        Turn(calls=shell(BY_HTTP % body)),
+        Turn("RESULT all three"),
+    )
+
+
+def hanging() -> Script:
+    """Two processes that nobody waits for, one of them in a session of its own."""
+    return Script.shell("setsid sleep 601 & echo $$ > begun.txt; sleep 602")
+
+
+FOREVER = Script.of(Turn(calls=shell("true")), endless=True)
+
+
+def part(name: str) -> Script:
+    return Script.of(Turn(calls=(Call.write(f"{name}.txt", name),)), Turn(f"PART of {name}"))
+
+
+def whole(*agents: str) -> Script:
+    tasks = [
+        {"id": name, "agent": name, "prompt": f"Your part. [[script:part-{name}]]"}
+        for name in agents
+    ]
+    started = Call.mcp("orchestrate", request="The parts", tasks=tasks)
+    return Script.of(Turn(calls=(started,)), Turn("RESULT whole"))
+
+
+#: The names of each tool's own tools, which it does not offer when it may only look.
+WRITERS = {
+    "claude": Call("Write", {"file_path": "a.txt", "content": "x"}),
+    "codex": Call("exec_command", {"cmd": "echo x > a.txt"}),
+    "gemini": Call("write_file", {"file_path": "a.txt", "content": "x"}),
+    "opencode": Call("write", {"filePath": "a.txt", "content": "x"}),
+}
+
+
+def trespass(agent: str) -> Script:
+    """Tries to write though it may not."""
+    writer = WRITERS.get(agent, Call("write", {"path": "a.txt", "content": "x"}))
+    return Script.of(
+        Turn(calls=(writer,)), Turn(calls=shell("echo x > b.txt")), Turn("RESULT tried")
+    )

@@ -1,0 +1,49 @@
+"""A server with real agents, as the tests use it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.api.client import OrchestratorClient
+from tests.acceptance.conftest import Server
+from tests.agents.model_api import ModelApi, Script
+
+Answer = dict[str, Any]
+#: Of a whole job; the slowest tool needs 5 s to start on a machine that does nothing else.
+JOB_SECONDS = 240.0
+
+
+@dataclass
+class Site:
+    server: Server
+    client: OrchestratorClient
+    api: ModelApi
+
+    def submit(self, agent: str, name: str, script: Script, **more: Any) -> str:
+        """Start a job of one task whose agent meets the script."""
+        self.api.scripts[name] = script
+        config = more.pop("config", {})
+        task = {"id": "t", "agent": agent, "prompt": f"Do it. [[script:{name}]]", **more}
+        answer = self.client.orchestrate("A job", tasks=[task], **config)
+        return str(answer["job_id"])
+
+    def wait(self, job_id: str) -> Answer:
+        """The job with its workers, once it has ended."""
+        self.client.wait(job_id, timeout=JOB_SECONDS)
+        return self.client.job(job_id)
+
+    def run(self, agent: str, name: str, script: Script, **more: Any) -> Answer:
+        return self.wait(self.submit(agent, name, script, **more))
+
+    def begun(self, job_id: str) -> bool:
+        """Whether a command of the ``hanging`` script runs."""
+        worker = self.only(self.client.job(job_id))
+        return (Path(worker["workspace"]) / "begun.txt").exists()
+
+    def log(self, worker: Answer) -> str:
+        return Path(worker["log"]).read_text()
+
+    @staticmethod
+    def only(job: Answer) -> Answer:
+        [worker] = job["workers"]
+        return dict(worker)

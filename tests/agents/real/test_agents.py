@@ -1,0 +1,136 @@
+"""Every agent through a server: what it does, what it is said to have used, how it fails."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.agents.model_api import Script
+from tests.agents.model_api.scripts import rate_limited, unauthorized
+from tests.agents.real import scripts
+from tests.agents.real.capabilities import CAPABILITIES, each_with
+from tests.agents.real.site import Site
+from tests.integration.engine.site import marked, until
+
+#: Ollama tells nothing of its cache.
+CACHED = 60
+#: USD for 400 tokens in, 60 read from a cache, 100 out; a local model costs nothing known.
+COST = {
+    "claude": 0.001806,
+    "codex": 0.0015075,
+    "gemini": 0.0003718,
+    "opencode": 0.0006,
+    "anthropic": 0.002718,
+    "openai-compatible": 0.0015075,
+}
+#: These wait several seconds before they try again by themselves; none of them for long.
+REFUSALS = {"gemini": 4, "opencode": 4}
+GOOD = ("success", "recursive_success")
+
+
+@each_with("files written, a commit made, its answer", "steps, tokens, cache reads", "cost")
+def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
+    cached = 0 if agent == "ollama" else CACHED
+    job = site.run(agent, f"{agent}-work", scripts.work(cached))
+
+    worker = site.only(job)
+    assert worker["status"] in GOOD, site.log(worker)
+    assert worker["output"] == "RESULT done"
+    assert {"a.txt", "author.txt", "where.txt"} <= set(worker["files_created"])
+    folder = Path(worker["workspace"])
+    assert (folder / "a.txt").read_text() == "of the agent"
+    assert (folder / "author.txt").read_text() == "orchestrator\n"
+    assert (folder / "where.txt").read_text().endswith("/bin/orchestrator\n")
+    used = worker["usage"]
+    assert (used["steps"], used["input_tokens"], used["output_tokens"]) == (3, 400, 100)
+    assert used.get("cache_read_tokens", 0) == cached
+    assert job["usage"] == used
+    assert used.get("cost_usd") == pytest.approx(COST.get(agent))
+    told = CAPABILITIES["cost"][agent] == "told"
+    assert used.get("cost_estimated", False) == (agent in COST and not told)
+
+
+@each_with("child job by `orchestrator spawn`", "child job by HTTP")
+def test_child_jobs_are_started_in_each_way(site: Site, agent: str) -> None:
+    mcp = agent in CAPABILITIES["child job by MCP"]
+    job = site.run(agent, f"{agent}-parent", scripts.parent(by_mcp=mcp))
+
+    worker = site.only(job)
+    assert worker["status"] in GOOD, site.log(worker)
+    children = [site.client.job(child) for child in worker["child_job_ids"]]
+    asked = [child["request"] for child in children]
+    assert asked == ["By MCP", "By command", "By HTTP"][0 if mcp else 1 :], site.log(worker)
+    assert {child["status"] for child in children} == {"completed"}
+
+
+@each_with("cancelled while a tool runs: no process left")
+def test_a_cancelled_agent_leaves_no_process(site: Site, agent: str) -> None:
+    job_id = site.submit(agent, f"{agent}-hanging", scripts.hanging())
+    until(lambda: site.begun(job_id), "a command of the agent runs", 60)
+    assert marked(job_id)
+
+    site.client.cancel(job_id)
+    job = site.wait(job_id)
+
+    assert site.only(job)["status"] == "cancelled"
+    assert marked(job_id) == []
+
+
+@each_with("401: one attempt, class `auth`")
+def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
+    script = Script.failing(unauthorized())
+    job = site.run(agent, f"{agent}-401", script, retries=2)
+
+    worker = site.only(job)
+    assert worker["status"] == "failed"
+    assert len(worker["attempts"]) == 1
+    assert "key or login was refused" in worker["reason"]
+
+
+@each_with("429 for 4 workers: 4 successes")
+def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
+    name = f"{agent}-429"
+    site.api.scripts[name] = Script.failing(
+        rate_limited(retry_after="1", times=REFUSALS.get(agent, 12))
+    )
+    tasks = [{"id": f"t{n}", "agent": agent, "prompt": f"[[script:{name}]]"} for n in range(4)]
+    job = site.wait(str(site.client.orchestrate("A storm", tasks=tasks)["job_id"]))
+
+    assert [worker["status"] for worker in job["workers"]] == ["success"] * 4
+
+
+@each_with("`max_steps` held")
+def test_max_steps_is_held(site: Site, agent: str) -> None:
+    job = site.run(agent, f"{agent}-forever", scripts.FOREVER, max_steps=3)
+
+    worker = site.only(job)
+    assert worker["status"] == "failed"
+    assert "max_steps" in worker["reason"]
+    assert worker["usage"]["steps"] <= 4
+
+
+@each_with("`read-only`: nothing written; the refusal")
+def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: str) -> None:
+    job = looking_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
+
+    worker = looking_site.only(job)
+    assert not {"a.txt", "b.txt"} & set(worker["files_created"])
+    refused = "not allowed to use a tool" in worker["reason"]
+    said = CAPABILITIES["`read-only`: nothing written; the refusal"][agent]
+    assert refused == (said == "fails the worker"), looking_site.log(worker)
+
+
+@each_with("a child job for codex and gemini")
+def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str) -> None:
+    for name in ("codex", "gemini"):
+        site.api.scripts[f"part-{name}"] = scripts.part(name)
+    job = site.run(agent, "whole", scripts.whole("codex", "gemini"))
+
+    worker = site.only(job)
+    assert worker["status"] in GOOD, site.log(worker)
+    [child] = [site.client.job(child) for child in worker["child_job_ids"]]
+    assert {each["agent"]: each["output"] for each in child["workers"]} == {
+        "codex": "PART of codex",
+        "gemini": "PART of gemini",
+    }
+    for each in child["workers"]:
+        assert f"{each['agent']}.txt" in each["files_created"]
