@@ -1,6 +1,6 @@
 """What the product adds to one worker over the bare tool, against stub answers.
 
-    ORCHESTRATOR_TEST_TOOLS=.agents-tools .venv/bin/python -m tests.agents.real.overhead
+    ORCHESTRATOR_TEST_TOOLS=.agents-tools .venv/bin/python -m tests.agents.real.overhead [AGENT...]
 
 Prints the median seconds of one trivial turn, bare and as a worker, and the memory (PSS) of our
 own processes beside the tool: shim, driver, MCP server.
@@ -9,9 +9,9 @@ own processes beside the tool: shim, driver, MCP server.
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.agents.drive.main import environment, prepared
@@ -35,36 +35,49 @@ def main() -> None:
         project = Path(folder, "project")
         project.mkdir()
         with a_site(api, project) as site:
-            for agent in (*TOOLS, *LOOPS):
+            for agent in sys.argv[1:] or (*TOOLS, *LOOPS):
                 report(site, agent, project)
 
 
 def report(site: Site, agent: str, project: Path) -> None:
-    worker(site, agent)  # the first one of opencode sets up its home
-    alone = f"{statistics.median(bare(site, agent, project)):.2f}" if agent in TOOLS else "-"
-    took = statistics.median(worker(site, agent) for _ in range(RUNS))
-    print(f"{agent}: bare {alone} s, worker {took:.2f} s, ours {ours(site, agent) / MIB:.0f} MiB")
+    """Taken in turns, so that what else the machine does falls on all alike."""
+    ways = {
+        "bare": lambda: bare(site, agent, project),
+        "worker": lambda: worker(site, agent, enable_recursion=False),
+        "worker that may start child jobs": lambda: worker(site, agent, enable_recursion=True),
+    }
+    if agent not in TOOLS:
+        del ways["bare"]
+    for way in ways.values():  # the first one sets up what later ones share
+        way()
+    took = {name: [] for name in ways}
+    for _ in range(RUNS):
+        for name, way in ways.items():
+            took[name].append(way())
+    seconds = ", ".join(f"{name} {statistics.median(each):.2f} s" for name, each in took.items())
+    print(f"{agent}: {seconds}; ours {ours(site, agent) / MIB:.0f} MiB", flush=True)
 
 
-def bare(site: Site, agent: str, project: Path) -> Iterator[float]:
+def bare(site: Site, agent: str, project: Path) -> float:
     """The same call without a driver, without our MCP server."""
     shared = next(project.glob("*/workspace")) / "bare"
-    for number in range(RUNS + 1):
-        call = call_for(agent)(ask(site.api, agent, shared / str(number), shared, project))
-        prepared(call)
-        began = time.monotonic()
-        subprocess.run(
-            call.argv,
-            input=b"Do it.",
-            env=environment(call) | dict(known(agent).env) | variables(site.api, project)
-            | {name: value for name, value in call.env.items() if value},
-            cwd=project,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )  # fmt: skip
-        if number:  # the first one may set up what they share
-            yield time.monotonic() - began
+    # A configuration of its own, as each attempt has.
+    control = shared / f"{agent}-{time.monotonic_ns()}"
+    call = call_for(agent)(ask(site.api, agent, control, shared, project))
+    prepared(call)
+    given = {**environment(call), **known(agent).env, **variables(site.api, project)}
+    given |= {name: value for name, value in call.env.items() if value}
+    began = time.monotonic()
+    subprocess.run(
+        call.argv,
+        input=b"Do it.",
+        env=given,
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.monotonic() - began
 
 
 def ask(api: ModelApi, agent: str, control: Path, shared: Path, project: Path) -> Ask:
@@ -80,8 +93,8 @@ def ask(api: ModelApi, agent: str, control: Path, shared: Path, project: Path) -
     )
 
 
-def worker(site: Site, agent: str) -> float:
-    job = site.run(agent, "trivial", Script.failing())
+def worker(site: Site, agent: str, **config: bool) -> float:
+    job = site.run(agent, "trivial", Script.failing(), config=config)
     return float(site.only(job)["seconds"])
 
 
