@@ -1,6 +1,7 @@
 """Runs an agent's program to its end: reads it, times it, stops it when it must be stopped."""
 
 import contextlib
+import math
 import os
 import selectors
 import time
@@ -17,6 +18,8 @@ from orchestrator.core.model import ErrorClass
 
 #: How often the clocks are looked at; the program's end is noticed at once.
 _LOOK_SECONDS = 0.5
+#: What goes on beyond its limit costs money with each step, and opencode takes no notice of TERM.
+_OVER_SECONDS = 0.5
 _STDERR_BYTES = 8 * 1024
 
 
@@ -144,7 +147,8 @@ class Program:
         why = asked or self._overdue(now)
         if why is not None:
             self._stopping = why
-            self._kill_at = now + self._patience.stop
+            over = why.reason is ErrorClass.LIMIT
+            self._kill_at = now + min(self._patience.stop, _OVER_SECONDS if over else math.inf)
             self._journal.say(f"! stopped: {why.because}")
             child.ask_to_stop()
 
