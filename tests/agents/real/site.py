@@ -1,5 +1,6 @@
 """A server with real agents, as the tests use it."""
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,15 @@ class Site:
     def begun(self, job_id: str) -> bool:
         """Whether a command of the ``hanging`` script runs."""
         worker = self.only(self.client.job(job_id))
-        return (Path(worker["workspace"]) / "begun.txt").exists()
+        return any(Path(worker["workspace"]).glob("**/begun.txt"))
+
+    def git(self, *arguments: str) -> str:
+        """What git says in the host project."""
+        command = ["git", *arguments]
+        found = subprocess.run(
+            command, cwd=self.server.project, check=True, capture_output=True, text=True
+        )
+        return found.stdout
 
     def log(self, worker: Answer) -> str:
         return Path(worker["log"]).read_text()

@@ -1,7 +1,5 @@
 """Every agent through a server: what it does, what it is said to have used, how it fails."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.agents.model_api import Script
@@ -36,10 +34,11 @@ def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
     assert worker["status"] in GOOD, site.log(worker)
     assert worker["output"] == "RESULT done"
     assert {"a.txt", "author.txt", "where.txt"} <= set(worker["files_created"])
-    folder = Path(worker["workspace"])
-    assert (folder / "a.txt").read_text() == "of the agent"
-    assert (folder / "author.txt").read_text() == "orchestrator\n"
-    assert (folder / "where.txt").read_text().endswith("/bin/orchestrator\n")
+    branch = f"orchestrator/{job['job_id']}/result"
+    assert site.git("show", f"{branch}:a.txt") == "of the agent"
+    assert site.git("show", f"{branch}:author.txt") == f"worker_1 ({agent})\n"
+    assert site.git("show", f"{branch}:where.txt").endswith("/bin/orchestrator\n")
+    assert "work of the agent" in site.git("log", "--format=%s", branch)
     used = worker["usage"]
     assert (used["steps"], used["input_tokens"], used["output_tokens"]) == (3, 400, 100)
     assert used.get("cache_read_tokens", 0) == cached
