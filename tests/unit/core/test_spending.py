@@ -10,7 +10,7 @@ from orchestrator.core.spending import breach, spent_by, tokens, total
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import DONE, EXIT_0, EXIT_1, a_task
-from .story import Story
+from .story import Story, stops
 
 STOPPED = Exit(ended_by=EndedBy.LIMIT, signal=15, stopped_by="max_cost_usd (1 USD) of job x")
 
@@ -158,3 +158,17 @@ def test_a_job_that_has_used_up_its_money_runs_again_only_with_more() -> None:
     check_budget({"max_cost_usd": 0.1})
     with pytest.raises(Refused, match="retry it with a larger one"):
         check_budget({"max_cost_usd": 0.0})
+
+
+def test_what_is_told_only_at_an_end_counts_for_those_that_go_on() -> None:
+    story = Story()
+    job = story.root(a_task("a"), a_task("b"), max_cost_usd=1.0)
+    first, second = story.keys(job)
+    story.ends(first, EXIT_0, Evidence(output="x", usage=usage(2.0)))
+    story.ends(second, STOPPED)
+    story.left_alone()
+
+    assert stops(story) == [second]
+    assert story.status(first) is WorkerStatus.SUCCESS
+    assert story.job(job.id).status is JobStatus.PARTIAL
+    assert "max_cost_usd" in story.job(job.id).reason

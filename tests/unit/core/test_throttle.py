@@ -129,3 +129,16 @@ def test_a_cancelled_job_does_not_wait_for_its_account() -> None:
     story.cancel(job)
     story.ends(story.key(job), EXIT_1, FULL)
     assert story.status(story.key(job)) is WorkerStatus.FAILED
+
+
+def test_after_a_storm_a_worker_has_all_its_retries() -> None:
+    story = Story()
+    job = story.root(max_retries=1)
+    key = story.key(job)
+    story.ends(key, EXIT_1, FULL)
+    story.later(600)
+    story.fails(key, "the first failure of its own")
+    assert story.status(key) is WorkerStatus.PENDING
+    story.later(600)
+    story.fails(key, "the second one")
+    assert story.status(key) is WorkerStatus.FAILED
