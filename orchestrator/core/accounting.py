@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from orchestrator.core.endings import Endings
 from orchestrator.core.events import EventKind
+from orchestrator.core.evidence import EndedBy, Usage
 from orchestrator.core.forest import Forest
-from orchestrator.core.model import EndedBy, Usage, Worker, WorkerKey, WorkerResult
+from orchestrator.core.model import Worker, WorkerKey, WorkerResult
 from orchestrator.core.spending import NOTHING, breach, spent_by, total
 
 _OVER = "this attempt has ended"
@@ -27,6 +28,7 @@ class Accounting:
             return _OVER
         worker = self._ledger.workers[key]
         if usage.input_tokens or usage.output_tokens or usage.cache_write_tokens:
+            self._forest.logins.worked(worker.agent, now)
             self._forest.queue_again(self._forest.aside.heard(worker))
         result = worker.result or WorkerResult()
         so_far = total(result.usage_before or NOTHING, usage)

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 from orchestrator.core.allowance import Ancestry, Ceilings, what_is_left
 from orchestrator.core.errors import InvalidRequest, Refused
@@ -40,8 +40,12 @@ def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
     """Fingerprint of what is asked for: the same for the same request and tasks."""
     asked = [fold(request), [[getattr(task, name) for name in _TASK_FIELDS] for task in tasks]]
     # Mappings are made plain; their order of insertion is no difference.
-    text = json.dumps(asked, sort_keys=True, default=dict)
+    text = json.dumps(asked, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: Any) -> object:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
 
 
 #: What the retry of a job may change.
@@ -95,10 +99,14 @@ def check_budget(budget: Mapping[str, float]) -> None:
 
 
 def check_supported(asked: ConfigRequest, defaults: Defaults) -> None:
-    """Raise InvalidRequest for what this release cannot do."""
-    if _or(asked.execution_mode, defaults.execution_mode) == "windows":
+    """Raise InvalidRequest for what this server cannot do.
+
+    Which agents can work is another question on the Windows side: all its jobs ask it, or none.
+    """
+    if asked.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
-            "execution_mode windows does not work here yet; use native (or wsl, which is the same)",
+            "execution_mode windows is for a whole server: set orchestrator.execution_mode: "
+            "windows in its config.yaml, or use native (or wsl, which is the same)",
             kind="not-supported",
         )
 
@@ -126,6 +134,8 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
         max_tokens=asked.max_tokens,
         max_cost_usd=asked.max_cost_usd,
         merge_strategy=_or(asked.merge_strategy, "auto"),
+        history=_or(asked.history, "merge"),
+        resolve=_or(asked.resolve, ""),
         git=_or(asked.git, "auto"),
         context=_or(asked.context, ""),
         context_files=_or(asked.context_files, ()),
@@ -164,6 +174,8 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         max_cost_usd=limits["max_cost_usd"],
         budget_asked=any(getattr(asked, name) is not None for name in BUDGET_LIMITS),
         merge_strategy=_or(asked.merge_strategy, above.merge_strategy),
+        history=_or(asked.history, above.history),
+        resolve=_or(asked.resolve, above.resolve),
         git=above.git,
         planner=_or(asked.planner, above.planner),
         # Not its parent's: what a child job needs to know, its parent tells it.

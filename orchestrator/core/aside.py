@@ -1,6 +1,6 @@
 """Workers that do not start yet although there is room: what they are to read is not there yet, or
 the first of them has to be heard of, so that the others find what they share in the cache of the
-model's provider. Pure.
+model's provider, and so that a login that does not work is tried once. Pure.
 """
 
 from collections.abc import Callable, Iterable
@@ -76,15 +76,19 @@ class Aside:
     def wait_behind(self, worker: Worker) -> None:
         self._ahead[worker.job_id, worker.agent].behind.append(worker.key)
 
-    def started(self, worker: Worker, now: float) -> None:
-        group = worker.job_id, worker.agent
-        if self._prompting.caches(worker.agent) and not {group} & {*self._ahead, *self._heard}:
+    def caches(self, agent: str) -> bool:
+        return self._prompting.caches(agent)
+
+    def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
+        """``doubtful``: its login is not known to work."""
+        group, first = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
+        if first and group not in self._ahead and group not in self._heard:
             self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
 
     def heard(self, worker: Worker) -> list[WorkerKey]:
         """The worker has had an answer of its model; who may start now."""
         group = worker.job_id, worker.agent
-        if not self._prompting.caches(worker.agent):
+        if group not in self._ahead and not self.caches(worker.agent):
             return []
         self._heard.add(group)
         return self._pass(group)

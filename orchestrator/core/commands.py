@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from orchestrator.core.model import EndedBy, WorkerKey
+from orchestrator.core.evidence import EndedBy
+from orchestrator.core.model import WorkerKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ class Render:
 
 
 @dataclass(frozen=True, slots=True)
+class StopMerging:
+    """A job is being stopped while its reports are asked for: do what they wait for no longer."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MakeContext:
     """Make what all workers of the job are told, then say so to the scheduler."""
 
@@ -52,4 +60,4 @@ class TakePlan:
     job_id: str
 
 
-Command = Start | Stop | SetWaiting | Render | MakeContext | TakePlan
+Command = Start | Stop | SetWaiting | Render | StopMerging | MakeContext | TakePlan

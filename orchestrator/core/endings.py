@@ -1,11 +1,16 @@
 """What follows an end: another attempt, waiting for child jobs, success or failure, skipping."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator.core.commands import Render, Stop, TakePlan
+from orchestrator.core.choosing import Choosing
+from orchestrator.core.claims import Claims
+from orchestrator.core.classification import escalated, failure_of, noted
+from orchestrator.core.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.events import EventKind
+from orchestrator.core.evidence import EndedBy
 from orchestrator.core.forest import Forest, Node
-from orchestrator.core.model import NO_PLAN, EndedBy, Job, Worker, WorkerKey
+from orchestrator.core.model import NEVER_BEGAN, NO_PLAN, Job, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
 from orchestrator.core.running import waits_for_account
@@ -16,7 +21,9 @@ class Endings:
     def __init__(self, forest: Forest, backoff_seconds: float) -> None:
         self._forest = forest
         self._ledger = forest.ledger
+        self._claims = Claims(forest)
         self._backoff = backoff_seconds
+        self._choosing = Choosing(forest)
         #: Jobs whose workers are all done and whose reports are being written.
         self.rendering: set[str] = set()
         #: Jobs whose planner is done and whose tasks are being taken from it.
@@ -53,6 +60,8 @@ class Endings:
             words = "cancelled" if ended_by is EndedBy.CANCEL else "stopped"
             self._ledger.update_job(each, cancelled_by=by, reason=f"{words} by {by}")
             self._ledger.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
+            if each in self.rendering:
+                self._forest.commands.append(StopMerging(each))
             self._stop_workers(each, ended_by, by, now)
 
     def check_job(self, job_id: str, now: float) -> None:
@@ -121,7 +130,8 @@ class Endings:
         child_failed = self._failed_child(worker) is not None
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
-        delay = retry_delay(worker, self._backoff)
+        # Nothing speaks against starting what nobody came to start.
+        delay = 0.0 if verdict.reason == NEVER_BEGAN else retry_delay(worker, self._backoff)
         reason = f"{verdict.reason}; tried again in {delay:g} s"
         self._begin_again(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
         return True
@@ -133,9 +143,12 @@ class Endings:
         again = self._ledger.move_worker(
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )
-        self._forest.nodes[worker.key].verdict = None
-        said = {"attempt": worker.attempt, "reason": told, "delay_seconds": delay}
-        job = self._forest.job_of(worker)
+        node = self._forest.nodes[worker.key]
+        node.verdict = None
+        self._claims.begins_again(again, node, now)
+        said: dict[str, object] = {"attempt": worker.attempt, "reason": told}
+        failed, job = failure_of(worker, worker.attempt), self._forest.job_of(worker)
+        said |= {"delay_seconds": delay, **(failed.told() if failed else {})}
         self._ledger.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **said)
         self._forest.queue(again)
 
@@ -170,24 +183,51 @@ class Endings:
     def _end_worker(self, worker: Worker, verdict: Verdict, now: float) -> None:
         task, job = self._forest.task_of(worker), self._forest.job_of(worker)
         reason = failure_reason(worker, task, job.config, verdict)
-        self._record_end(worker, replace(verdict, reason=reason), now)
+        if reason != verdict.reason:
+            verdict = replace(verdict, reason=reason)
+        self._record_end(worker, verdict, now)
         self._task_progress(self._ledger.workers[worker.key], now)
+        if verdict.login_refused:
+            why = f"not started: {verdict.reason} (so it was for {worker.id})"
+            self._fail_unstarted(worker.root_id, worker.agent, why, now)
+
+    def _fail_unstarted(self, root_id: str, agent: str, why: str, now: float) -> None:
+        """End the workers of an agent that wait in a tree: it cannot work."""
+        for job_id in self._forest.jobs_of(root_id):
+            for worker in self._forest.workers_of(job_id):
+                node = self._forest.nodes.get(worker.key)
+                idle = worker.status is WorkerStatus.PENDING and node and not node.open_children
+                if idle and worker.agent == agent:
+                    self._end_worker(worker, Verdict(status=WorkerStatus.FAILED, reason=why), now)
 
     def _record_end(self, worker: Worker, verdict: Verdict, now: float) -> None:
         status, reason = verdict.status, verdict.reason
+        failed = self._escalate(worker, verdict)
         ended = self._ledger.move_worker(
             worker.key, status, reason=reason, failure=verdict.failure, ended_at=now
         )
         files = list(ended.result.files_created[:100]) if ended.result else []
-        said = {"status": str(status), "reason": reason, "files_created": files}
+        said: dict[str, object] = {"status": str(status), "reason": reason}
+        said |= {"files_created": files, **failed}
         job = self._forest.job_of(worker)
         self._ledger.emit(EventKind.WORKER_ENDED, job, now, worker.id, **said)
+        self._claims.done(ended, now)
         del self._forest.nodes[worker.key]
+        self._choosing.after(ended, now)
+
+    def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
+        """No further attempt follows a failure: what was made of it, for whoever is told."""
+        failed = failure_of(worker, worker.attempt)
+        if failed is None or verdict.succeeded or worker.result is None:
+            return {}
+        failed = escalated(failed, "no further attempt follows by itself")
+        self._ledger.update_worker(worker.key, result=noted(worker.result, failed))
+        return failed.told()
 
     def _task_progress(self, worker: Worker, now: float) -> None:
         """Start what waited for this worker's task, or skip it, and all that follows from that."""
         plan = self._forest.plans[worker.job_id]
-        ended = [(worker.task_id, worker.status.succeeded)]
+        ended = [(worker.task_id, worker.status.succeeded and not worker.is_reviewer)]
         while ended:
             for following in plan.ended(*ended.pop()):
                 for key in plan.workers_of(following):

@@ -9,6 +9,8 @@ OrchestratorError
 │   └── Refused          a limit was hit; carries what is left
 ├── NotFound             there is no such thing, or it is not the caller's
 ├── Conflict             the thing is in a state that does not allow it
+│   ├── Locked           somebody else holds a lock
+│   └── Deadlock         to wait for a lock would be to wait for oneself
 ├── Unauthorized         no key, or a key that opens nothing
 ├── Forbidden            the key opens this, but not for what is asked
 ├── Unavailable          cannot be done now, may be later
@@ -93,6 +95,18 @@ class Conflict(OrchestratorError):
     """The thing is not in a state that allows this."""
 
     kind = "conflict"
+
+
+class Locked(Conflict):
+    """Somebody else holds this."""
+
+    kind = "locked"
+
+
+class Deadlock(Conflict):
+    """Everybody concerned would wait for each other for ever."""
+
+    kind = "deadlock"
 
 
 class Unauthorized(OrchestratorError):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 from orchestrator.core.spending import is_known, tokens
 
 #: Tokens of one worker as long as none of its agent has told what it used: some twenty calls of

@@ -28,13 +28,26 @@ class EventKind(StrEnum):
     WORKER_WAITING = "worker_waiting"
     #: The worker has its slot again.
     WORKER_RESUMED = "worker_resumed"
-    #: An attempt failed and another follows. data: attempt, reason, delay_seconds
+    #: An attempt failed and another follows. data: attempt, reason, delay_seconds, failure_kind,
+    #: strategy, strategy_reason, confidence, checkpoint, kept
     WORKER_RETRYING = "worker_retrying"
+    #: Its changes did not pass with the others': another attempt follows, or it has failed.
+    #: data: attempt, reason, status
+    WORKER_SENT_BACK = "worker_sent_back"
     #: What it has used so far, in all. data: steps, input_tokens, output_tokens, cost_usd, ...
     WORKER_USED = "worker_used"
+    #: An attempt has ended well, and what it left is checked. data: attempt, gates
+    GATES_STARTED = "gates_started"
+    #: What one gate came to. data: attempt, gate, status, required, seconds, failures, known, ...
+    GATE_ENDED = "gate_ended"
+    #: Locks are held from now on. data: names, lock (claim or lease), numbers of leases
+    LOCK_TAKEN = "lock_taken"
+    #: Locks are free again. data: names, lock, by (who broke a lease, else empty)
+    LOCK_RELEASED = "lock_released"
     #: An attempt that was given up has ended after all. data: attempt, taken, ended, record
     LATE_RESULT = "late_result"
-    #: The worker is done. data: status, reason, files_created
+    #: The worker is done. data: status, reason, files_created; after a failure also what is told
+    #: with ``worker_retrying`` of its kind and strategy
     WORKER_ENDED = "worker_ended"
     #: An attempt of a job's planner is about to start. data: attempt, agent
     PLANNER_STARTED = "planner_started"
@@ -42,6 +55,15 @@ class EventKind(StrEnum):
     PLANNER_RETRYING = "planner_retrying"
     #: A planner is done. data: status, reason
     PLANNER_ENDED = "planner_ended"
+    #: An attempt of a task's reviewer is about to start. data: attempt, agent
+    REVIEWER_STARTED = "reviewer_started"
+    #: A review was refused, or its agent failed, and is asked again. data: as of worker_retrying
+    REVIEWER_RETRYING = "reviewer_retrying"
+    #: A reviewer is done. data: status, reason
+    REVIEWER_ENDED = "reviewer_ended"
+    #: The candidates of a task have been compared; told of the one that is taken. data: task_id,
+    #: by, reason, order (the candidates, the best first)
+    CANDIDATE_CHOSEN = "candidate_chosen"
 
 
 #: What is told of a planner in place of what is told of a worker.
@@ -49,6 +71,12 @@ OF_PLANNER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
     EventKind.WORKER_ENDED: EventKind.PLANNER_ENDED,
+}
+#: The same for a reviewer.
+OF_REVIEWER: Mapping[EventKind, EventKind] = {
+    EventKind.WORKER_STARTED: EventKind.REVIEWER_STARTED,
+    EventKind.WORKER_RETRYING: EventKind.REVIEWER_RETRYING,
+    EventKind.WORKER_ENDED: EventKind.REVIEWER_ENDED,
 }
 
 

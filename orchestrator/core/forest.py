@@ -6,18 +6,16 @@ from dataclasses import dataclass, field
 
 from orchestrator.core.aside import Aside, Prompting
 from orchestrator.core.commands import Command
+from orchestrator.core.evidence import Usage
 from orchestrator.core.ledger import Ledger
-from orchestrator.core.model import (
-    BUDGET_LIMITS,
-    Job,
-    TaskSpec,
-    Usage,
-    Worker,
-    WorkerKey,
-)
+from orchestrator.core.lock_table import Party
+from orchestrator.core.locks import Locks
+from orchestrator.core.logins import Logins, Needs
+from orchestrator.core.model import BUDGET_LIMITS, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan, planning_task
 from orchestrator.core.ready import Ready
+from orchestrator.core.reviewing import reviewing_task
 from orchestrator.core.slots import Slots
 from orchestrator.core.spending import NOTHING, Spending
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -36,6 +34,8 @@ class Node:
     refused_child_jobs: int = 0
     #: What it will come to once its child jobs have ended; its process is gone.
     verdict: Verdict | None = None
+    #: It has lent its slot because it waits for a lease.
+    waits_for_lock: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +47,16 @@ class TreeSize:
 
 
 class Forest:
-    def __init__(self, slots: Slots, prompting: Prompting | None = None) -> None:
+    def __init__(
+        self, slots: Slots, prompting: Prompting | None = None, needs: Needs | None = None
+    ) -> None:
         self.ledger = Ledger()
         self.slots = slots
         self.ready = Ready()
         self.aside = Aside(prompting or Prompting())
+        self.logins = Logins(needs or Needs())
         self.spending = Spending()
+        self.locks = Locks()
         self.plans: dict[str, Plan] = {}
         #: By job id, the worker that makes or made its tasks.
         self.planners: dict[str, WorkerKey] = {}
@@ -73,7 +77,8 @@ class Forest:
         if worker.is_planner:
             # Its job may have got its tasks since.
             return planning_task(worker)
-        return self.plans[worker.job_id].tasks[worker.task_id]
+        task = self.plans[worker.job_id].tasks[worker.task_id]
+        return reviewing_task(worker, task) if worker.is_reviewer else task
 
     def workers_of(self, job_id: str) -> list[Worker]:
         """A job that has no tasks yet has its planner."""
@@ -160,8 +165,32 @@ class Forest:
             worker = self.ledger.workers[key]
             if not worker.status.ended:
                 self.nodes[key] = Node()
+        if not job.is_root:
+            self._expect_claims(plan)
         if not self.waits_for_approval(job):
             self.queue_ready(job.id)
+
+    def _expect_claims(self, plan: Plan) -> None:
+        for task in plan.tasks.values():
+            if task.locks:
+                for key in plan.workers_of(task.id):
+                    worker = self.ledger.workers[key]
+                    if worker.status is WorkerStatus.PENDING:
+                        self.locks.expect(self.party_of(worker), task.locks)
+
+    def party_of(self, worker: Worker) -> Party:
+        """A worker as locks know it."""
+        above = [worker]
+        while (parent := self.job_of(above[-1]).parent_key) is not None:
+            above.append(self.ledger.workers[parent])
+        tasks = [(each.job_id, each.task_id) for each in above]
+        return Party(
+            key=worker.key,
+            job_id=worker.job_id,
+            line=frozenset(each.key for each in above),
+            tasks=frozenset(tasks),
+            task=tasks[0],
+        )
 
     def queue_ready(self, job_id: str) -> None:
         """Queue the workers of a job that wait for nothing."""

@@ -7,10 +7,12 @@ is kept as salvage, and named in the attempt's reason and in an event.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from orchestrator.core.classification import classify, noted
 from orchestrator.core.endings import Endings
 from orchestrator.core.events import EventKind
+from orchestrator.core.evidence import EndedBy, Evidence, Exit
 from orchestrator.core.forest import Forest
-from orchestrator.core.model import Attempt, EndedBy, Evidence, Exit, Worker, WorkerKey
+from orchestrator.core.model import Attempt, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict, judge
 from orchestrator.core.result import result_of
 from orchestrator.core.spending import NOTHING
@@ -105,6 +107,7 @@ class LateResults:
         self._ledger.amend_attempt(replace(attempt, exit=exit, reason=verdict.reason))
         # Its time was counted when it was given up.
         result = result_of(worker.result, replace(attempt, started_at=now), exit, evidence, now)
+        result = noted(result, classify(worker, exit, evidence, verdict))
         self._forest.spend(worker, worker.result.usage if worker.result else NOTHING, result.usage)
         self._ledger.update_worker(worker.key, result=result)
         if not verdict.retry:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.core.model import Exit
+from orchestrator.core.evidence import Exit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +15,8 @@ class Launch:
     attempt_id: str
     argv: tuple[str, ...]
     cwd: str
+    #: Whether ``cwd``, without its parents, is to be made where it is missing.
+    make_cwd: bool = False
     env: Mapping[str, str]
     #: A file for the process to read as standard input; None is /dev/null.
     stdin: str | None = None

@@ -4,13 +4,14 @@ Every change of state goes through here: check the move, save, emit.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.events import OF_PLANNER, Event, EventKind
+from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.states import JobStatus, WorkerStatus, check_job_move, check_worker_move
+from orchestrator.core.values import changed
 
 AttemptKey = tuple[WorkerKey, int]
 
@@ -46,7 +47,8 @@ class Ledger:
     def load(self, tree: Tree, root_id: str) -> None:
         """Take over what the store holds of a tree; nothing of it counts as changed."""
         self.jobs.update((job.id, job) for job in tree.jobs)
-        self.workers.update((worker.key, worker) for worker in (*tree.workers, *tree.planners))
+        everybody = (*tree.workers, *tree.advisers)
+        self.workers.update((worker.key, worker) for worker in everybody)
         running = (attempt for attempt in tree.attempts if attempt.ended_at is None)
         self.attempts.update((attempt.key, attempt) for attempt in running)
         self._last_seq[root_id] = tree.last_seq
@@ -63,7 +65,7 @@ class Ledger:
             self._pending.new_workers[worker.key] = None
 
     def update_job(self, job_id: str, **changes: Any) -> Job:
-        job = self.jobs[job_id] = replace(self.jobs[job_id], **changes)
+        job = self.jobs[job_id] = changed(self.jobs[job_id], **changes)
         if job_id not in self._pending.new_jobs:
             self._pending.jobs[job_id] = None
         return job
@@ -73,7 +75,7 @@ class Ledger:
         return self.update_job(job_id, status=status, **changes)
 
     def update_worker(self, key: WorkerKey, **changes: Any) -> Worker:
-        worker = self.workers[key] = replace(self.workers[key], **changes)
+        worker = self.workers[key] = changed(self.workers[key], **changes)
         if key not in self._pending.new_workers:
             self._pending.workers[key] = None
         return worker
@@ -87,7 +89,7 @@ class Ledger:
         self._pending.new_attempts[attempt.key, attempt.number] = None
 
     def update_attempt(self, key: WorkerKey, **changes: Any) -> Attempt:
-        attempt = self.attempts[key] = replace(self.attempts[key], **changes)
+        attempt = self.attempts[key] = changed(self.attempts[key], **changes)
         if (key, attempt.number) not in self._pending.new_attempts:
             self._pending.attempts[key, attempt.number] = None
         return attempt
@@ -113,8 +115,8 @@ class Ledger:
         **data: object,
     ) -> None:
         worker = self.workers.get(WorkerKey(job.root_id, worker_id)) if worker_id else None
-        if worker is not None and worker.is_planner:
-            kind = OF_PLANNER.get(kind, kind)
+        if worker is not None and worker.is_adviser:
+            kind = (OF_PLANNER if worker.is_planner else OF_REVIEWER).get(kind, kind)
         seq = self._last_seq.get(job.root_id, 0) + 1
         self._last_seq[job.root_id] = seq
         self._pending.events.append(

@@ -5,9 +5,12 @@ Times are seconds since the epoch, UTC; durations are seconds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple
 
+from orchestrator.core.evidence import NO_USAGE, ChangeSize, Exit, PromptSize, Stray, Usage
+from orchestrator.core.failure import Failure
+from orchestrator.core.gates import Gate, GateResult
+from orchestrator.core.standing import Standing
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 #: How a stop is signed that comes from the limit on wall time.
@@ -21,128 +24,6 @@ class WorkerKey(NamedTuple):
 
     root_id: str
     worker_id: str
-
-
-class EndedBy(StrEnum):
-    #: The process ended by itself.
-    EXIT = "exit"
-    #: Its time was over.
-    TIMEOUT = "timeout"
-    #: Somebody asked for it.
-    CANCEL = "cancel"
-    #: It used more than its limits allow.
-    LIMIT = "limit"
-    #: The program could not be started.
-    SPAWN_FAILED = "spawn_failed"
-    #: Its shim died; how it ended is not known.
-    LOST = "lost"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stray:
-    """A process that had to be swept after the worker's own process ended."""
-
-    pid: int
-    command: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exit:
-    """How an attempt ended: the content of ``exit.json``."""
-
-    ended_by: EndedBy
-    code: int | None = None
-    signal: int | None = None
-    error: str = ""
-    #: Who asked for the stop, in words ("user", "max_wall_seconds", ...).
-    stopped_by: str = ""
-    started_at: float = 0.0
-    ended_at: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    log_bytes: int = 0
-    #: Output was dropped because it was more than the log may hold.
-    log_truncated: bool = False
-    #: Output was lost because the log could not be written.
-    log_lost: bool = False
-    strays: tuple[Stray, ...] = ()
-    #: How its processes were held together; empty when that is not known.
-    containment: str = ""
-
-
-class ErrorClass(StrEnum):
-    """What kind of thing went wrong with an agent; it decides whether trying again helps."""
-
-    NONE = ""
-    #: Its key or login was refused, or is missing.
-    AUTH = "auth"
-    #: Its account may not call the model just now.
-    RATE_LIMIT = "rate_limit"
-    #: The model's service failed, or cannot be reached.
-    API = "api"
-    #: The tool refuses to work as it was called.
-    CONFIG = "config"
-    #: It used as many steps, tokens or as much money as it may.
-    LIMIT = "limit"
-    #: It was not allowed to use a tool that it needed.
-    DENIED = "denied"
-    #: It ended well and said nothing.
-    EMPTY = "empty"
-    #: It was stopped by a signal that nobody here sent.
-    KILLED = "killed"
-    #: It was silent for too long, or did not end after its last word.
-    TIMEOUT = "timeout"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Usage:
-    """What an agent says it used; None is "not known", never zero.
-
-    ``input_tokens`` are those read anew: the ones read from a provider's cache or written to it
-    are counted by themselves.
-    """
-
-    steps: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cost_usd: float | None = None
-    #: The cost was computed from a price table, not told by the agent.
-    cost_estimated: bool = False
-    #: The agent was stopped before it told all that it used: these are lower bounds.
-    partial: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PromptSize:
-    """What an attempt was given to read, in bytes of UTF-8."""
-
-    whole: int
-    #: Of its beginning, which is the same for every worker of the job.
-    shared: int = 0
-    #: Of the results of other tasks, where it names a path in place of the text.
-    left_out: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """What an attempt left behind, read after it ended."""
-
-    output: str = ""
-    files_created: tuple[str, ...] = ()
-    files_changed: bool = False
-    #: The agent's own word on how it went; None where it says nothing.
-    claimed_success: bool | None = None
-    usage: Usage = field(default_factory=Usage)
-    #: The agent's kind of evidence: an empty output is no failure for a shell command.
-    output_required: bool = False
-    error: str = ""
-    error_class: ErrorClass = ErrorClass.NONE
-    #: When the agent's account may be used again, as far as its provider says.
-    resets_at: float | None = None
-    #: None: it was given no prompt, or an earlier server started it.
-    prompt: PromptSize | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,9 +49,16 @@ class TaskSpec:
     max_cost_usd: float | None = None
     #: "off": its worker gets a plain directory, no worktree.
     git: str | None = None
+    #: Beside those of the job.
+    gates: tuple[Gate, ...] = ()
+    #: Paths or names that no other worker may hold at the same time.
+    locks: tuple[str, ...] = ()
+    #: The agent that compares candidates; empty: none is asked.
+    review: str = ""
 
 
-#: The index of a planner among the workers of its job: it is none of them.
+#: The index of a planner among the workers of its job: it is none of them. Those of reviewers are
+#: below it.
 PLANNER_INDEX = -1
 #: The ``plan_source`` of a job for which no plan was possible.
 NO_PLAN = "none"
@@ -178,6 +66,8 @@ NO_PLAN = "none"
 WAITS_FOR_APPROVAL = "waits for approval"
 #: The task of a planner, and the role that it plays.
 PLANNER = "planner"
+#: The role of one that compares candidates.
+REVIEWER = "reviewer"
 
 #: The error of an attempt that was recorded, and that nobody came to start.
 NEVER_BEGAN = "it never began: its server ended before it was started"
@@ -206,8 +96,18 @@ class JobConfig:
     budget_asked: bool = False
     merge_strategy: str = "auto"
     git: str = "auto"
+    #: "linear": a merged result is told as one line of commits.
+    history: str = "merge"
+    #: The agent that resolves conflicts; empty: nobody does.
+    resolve: str = ""
+    #: What the result of every worker must pass, and the merged result.
+    gates: tuple[Gate, ...] = ()
+    #: Nothing is checked but what tasks ask for themselves.
+    gates_off: bool = False
     #: The commit that workers' worktrees start from; empty: they have plain directories.
     base: str = ""
+    #: That commit has what was uncommitted in the user's checkout, too.
+    include_dirty: bool = False
     #: What to know of that, in words.
     git_note: str = ""
     planner: str = "rules"
@@ -287,7 +187,7 @@ class WorkerResult:
     output: str = ""
     files_created: tuple[str, ...] = ()
     #: In all, the attempt that runs now included.
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     #: By the attempts before the present one; None: by none.
     usage_before: Usage | None = None
     exit_code: int | None = None
@@ -302,6 +202,16 @@ class WorkerResult:
     refused_child_jobs: int = 0
     #: Of the latest attempt for which it is known.
     prompt: PromptSize | None = None
+    #: What the checks of its latest attempt came to.
+    gates: tuple[GateResult, ...] = ()
+    #: What was made of the attempts that failed, in order; of the latest ones only.
+    failures: tuple[Failure, ...] = ()
+    #: The latest checkpoint whose gates passed; empty: none is known to be good but the start.
+    good: str = ""
+    #: How much it changed; known of candidates that have a worktree.
+    change: ChangeSize | None = None
+    #: Among the candidates of its task, once all of them have ended.
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -341,6 +251,23 @@ class Worker:
     def is_planner(self) -> bool:
         """It makes the job's tasks, and carries out none of them."""
         return self.index == PLANNER_INDEX
+
+    @property
+    def is_reviewer(self) -> bool:
+        """It compares the candidates of a task."""
+        return self.index < PLANNER_INDEX
+
+    @property
+    def chosen(self) -> bool | None:
+        """Whether it is the best of its task's candidates; None before that is known, or where
+        it is the only one."""
+        standing = self.result.standing if self.result else None
+        return standing.place == 1 if standing else None
+
+    @property
+    def is_adviser(self) -> bool:
+        """It plans or reviews: it answers a question, and carries out no task."""
+        return self.index <= PLANNER_INDEX
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

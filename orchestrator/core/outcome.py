@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zlib import crc32
 
-from orchestrator.core.model import WALL_TIME, EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.model import WALL_TIME
+from orchestrator.core.readings import in_words
 from orchestrator.core.states import WorkerStatus
 
 
@@ -21,6 +23,8 @@ class Verdict:
     failure: str = ""
     #: The agent's account was limited: nothing is wrong with the worker.
     rate_limited: bool = False
+    #: Its key or login was refused: no other worker of the agent would fare better.
+    login_refused: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -142,9 +146,17 @@ TABLE: tuple[Row, ...] = (
         lambda x, e: "exit code 0, but no output and no file was left",
         retry=True,
     ),
+    Row(
+        "gates",
+        lambda x, e: any(each.blocks for each in e.gates),
+        _S.FAILED,
+        lambda x, e: "; ".join(in_words(each) for each in e.gates if each.blocks),
+        retry=True,
+    ),
     Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: ""),
 )
 _RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RATE_LIMIT}")
+_LOGIN_REFUSED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.AUTH}")
 
 
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
@@ -158,6 +170,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         retry=row.retry,
         failure=failure,
         rate_limited=row is _RATE_LIMITED,
+        login_refused=row is _LOGIN_REFUSED,
     )
 
 
@@ -168,5 +181,6 @@ def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
     """
     if evidence.files_changed:
         return ""
-    output = crc32(evidence.output.encode("utf-8", "replace"))
+    found = "".join(in_words(each) for each in evidence.gates if each.blocks)
+    output = crc32(f"{evidence.output}{found}".encode("utf-8", "replace"))
     return f"{row.name}|{exit.code}|{exit.signal}|{output:x}"

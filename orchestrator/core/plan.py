@@ -23,6 +23,8 @@ class Plan:
     def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
         self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
+        #: By task, who compares its candidates, or did.
+        self.reviewers: dict[str, WorkerKey] = {}
         self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
         self._succeeded: set[str] = set()
         self._dependents = dependents(tasks)
@@ -36,10 +38,13 @@ class Plan:
     def _count(self, worker: Worker) -> None:
         if worker.is_planner:
             self.planner = worker.key
-        self._workers[worker.task_id].append(worker.key)
+        if worker.is_reviewer:
+            self.reviewers[worker.task_id] = worker.key
+        else:
+            self._workers[worker.task_id].append(worker.key)
         if not worker.status.ended:
             self._open[worker.task_id] += 1
-        elif worker.status.succeeded:
+        elif worker.status.succeeded and not worker.is_reviewer:
             self._succeeded.add(worker.task_id)
 
     def _count_blockers(self, task: TaskSpec) -> int:
@@ -52,11 +57,11 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """How many workers it has; a planner is none."""
+        """How many workers it has; a planner is none, nor is a reviewer."""
         return 0 if self.planner else sum(map(len, self._workers.values()))
 
     def done(self, task_id: str) -> bool:
-        """All candidates have ended, and one of them succeeded."""
+        """All candidates have ended, their reviewer too, and one of them succeeded."""
         return not self._open[task_id] and task_id in self._succeeded
 
     def hopeless(self, task_id: str) -> bool:
@@ -71,14 +76,23 @@ class Plan:
         for task_id, keys in self._workers.items():
             if self.is_ready(task_id):
                 yield from keys
+        # Candidates have ended before their reviewer is there.
+        yield from self.reviewers.values()
 
     def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
+        """Its candidates."""
         return self._workers[task_id]
+
+    def add_reviewer(self, reviewer: Worker) -> None:
+        """The task is not done before it has ended."""
+        self._count(reviewer)
+        self.open_workers += 1
 
     @property
     def workers(self) -> Iterator[WorkerKey]:
         for keys in self._workers.values():
             yield from keys
+        yield from self.reviewers.values()
 
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
         """Count a worker's end; the tasks that it makes ready or hopeless are returned.

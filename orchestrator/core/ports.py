@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Evidence, Exit, Job, TaskSpec, Usage, Worker, WorkerKey
+from orchestrator.core.evidence import Evidence, Exit, Usage
+from orchestrator.core.lease import Grant, Lease
+from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.views import Availability
 
 
@@ -44,6 +46,8 @@ class Tree:
     workers: Sequence[Worker]
     #: The workers that made the tasks, of those jobs that had one; not among ``workers``.
     planners: Sequence[Worker] = ()
+    #: Those that compare candidates, or did; not among ``workers``.
+    reviewers: Sequence[Worker] = ()
     #: Attempts in order of (worker, number).
     attempts: Sequence[Attempt] = ()
     last_seq: int = 0
@@ -51,6 +55,11 @@ class Tree:
     @property
     def root(self) -> Job:
         return next(job for job in self.jobs if job.is_root)
+
+    @property
+    def advisers(self) -> Sequence[Worker]:
+        """Those that carry out no task."""
+        return (*self.planners, *self.reviewers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,12 +69,25 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What agents have cost, as far as it is known."""
+
+    #: None: of none of them.
+    usd: float | None = None
+    #: A part of it was computed from a price table.
+    estimated: bool = False
+    #: What some of them cost is not known, or not the whole of it.
+    partial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoreStats:
     """Counts over everything in the store."""
 
     jobs: Mapping[str, int] = field(default_factory=dict)
     workers: Mapping[str, int] = field(default_factory=dict)
     attempts: int = 0
+    cost: Cost = field(default_factory=Cost)
 
 
 class Store(Protocol):
@@ -127,6 +149,9 @@ class Store(Protocol):
     def planner(self, job_id: str) -> Worker | None:
         """The worker that makes the job's tasks, or made them; it is in no other list."""
 
+    def reviewers(self, job_id: str) -> Sequence[Worker]:
+        """The workers that compare the job's candidates, or did; they are in no other list."""
+
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         """Of a root job and all its descendants, in order of index within each job."""
 
@@ -145,6 +170,18 @@ class Store(Protocol):
 
     def events(self, root_id: str, after: int, limit: int) -> Sequence[Event]:
         """In order of ``seq``, those with ``seq`` > ``after``."""
+
+    def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
+        """Give an attempt all of these locks or none, in one step, whoever else asks.
+
+        What it holds already it keeps. Written like a change: from one thread, and durable.
+        """
+
+    def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
+        """Idempotent. Leases also end by themselves, with their attempt."""
+
+    def leases(self) -> Sequence[Lease]:
+        """Those that stand, by name: their attempts run."""
 
     def stats(self) -> StoreStats: ...
 
@@ -179,6 +216,23 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """The work of a candidate, as a reviewer is shown it."""
+
+    worker_id: str
+    #: What is known of it, each in a line.
+    facts: tuple[str, ...] = ()
+    files_created: tuple[str, ...] = ()
+    #: Where its files are.
+    directory: str = ""
+    #: As much of its output as there is room for.
+    output: str = ""
+    #: What it changed, where it had a worktree, and as much of it as there is room for.
+    patch: str = ""
+    shown: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
     """What an agent is told of the job its task belongs to."""
 
@@ -195,8 +249,10 @@ class Assignment:
     role: str = ""
     #: What the worker may still start and use, by the name of the limit.
     left: Mapping[str, object] = field(default_factory=dict)
-    #: The JSON schema that the answer must keep to, for a planner; empty for any other worker.
+    #: The JSON schema that the answer must keep to, for a planner or reviewer; else empty.
     answer_schema: str = ""
+    #: What a reviewer is to compare.
+    entries: tuple[Entry, ...] = ()
 
 
 class Agent(Protocol):
@@ -279,7 +335,10 @@ class Workspace(Protocol):
     """Where a worker's files lie."""
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Make the worker's directory and put ``files`` into it. Raise OSError."""
+        """Where the worker's directory is, made if there are ``files`` to put into it.
+
+        Else it is left to the launcher (``Launch.make_cwd``). Raise OSError.
+        """
 
     def worker_directory(self, worker: Worker) -> str: ...
 
@@ -323,8 +382,11 @@ class JobFiles(Protocol):
 
     def put_back(self, root_id: str) -> None: ...
 
-    def destroy(self, root_id: str) -> None:
-        """Remove what was set aside. Idempotent. Raise OSError."""
+    def destroy(self, root_id: str) -> Sequence[str]:
+        """Remove what was set aside. Idempotent. Raise OSError.
+
+        The names of refs in git under which work is kept.
+        """
 
 
 class Reporter(Protocol):

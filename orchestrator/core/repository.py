@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from orchestrator.core.evidence import ChangeSize
+from orchestrator.core.gates import GateFiles
 from orchestrator.core.model import Job, Worker
 
 BRANCHES = "orchestrator"
@@ -22,11 +24,24 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MergeChoice:
+    """How a job that has ended is merged again."""
+
+    #: Empty: the job's own.
+    strategy: str = ""
+    #: Workers whose changes are wanted; empty: all that succeeded.
+    take: tuple[str, ...] = ()
+    leave: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
     """Where workers start from."""
 
     #: Empty when there is nothing to make worktrees of.
     commit: str = ""
+    #: It was made of what is uncommitted in the user's checkout.
+    dirty: bool = False
     #: What the user should know: why there are no worktrees, or what they lack.
     note: str = ""
 
@@ -66,8 +81,12 @@ class Repository(Protocol):
     where there is no room. Any thread may call.
     """
 
-    def base(self) -> Base:
-        """The commit that the user's checkout is at. Never raises."""
+    def base(self, revision: str = "", *, dirty: bool = False) -> Base:
+        """The commit that ``revision`` names, or that the user's checkout is at.
+
+        ``dirty``: with what is uncommitted there. Raise InvalidRequest where one of both is asked
+        for and cannot be had; else never raise.
+        """
 
     def open_worktree(self, directory: str, branch: str, start: str) -> None:
         """Have ``branch`` checked out in ``directory``; a new one begins at ``start``.
@@ -78,6 +97,9 @@ class Repository(Protocol):
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
         """Remove a worktree; what is not committed goes onto its branch first. Idempotent."""
 
+    def drop_spares(self, directory: str) -> None:
+        """Remove what a root job has kept of closed worktrees; ``directory`` is the job's."""
+
     def inside(self, directory: str) -> str:
         """Where in a worktree the host project is: it may be a part of its repository."""
 
@@ -86,6 +108,39 @@ class Repository(Protocol):
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
         """A commit of the worktree as it is, that changes neither its branch nor its index."""
+
+    def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
+        """What an attempt left broken of its worktree, in words; mended so far that ``commit`` can
+        keep all of it. Idempotent.
+
+        Also the commit that the branch was at before a rebase that was not finished, or nothing.
+        A branch that is gone begins at ``start``.
+        """
+
+    def settle(self, directory: str) -> None:
+        """End whatever merge, rebase and the like is under way; files stay. Idempotent."""
+
+    def conflict_markers(self, start: str, end: str) -> Sequence[str]:
+        """In words, where ``end`` has markers of conflicts that ``start`` has not."""
+
+    def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
+        """A commit of the files that git ignores in a worktree; empty when there are none.
+
+        Very large ones are not in it; it says which.
+        """
+
+    def put_back_ignored(self, directory: str, commit: str) -> None:
+        """Write the files of such a commit. Idempotent."""
+
+    def not_kept(self, commit: str) -> Mapping[str, str]:
+        """What is not in a commit of ignored files, and why."""
+
+    def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
+        """Have a branch and its worktree at a commit, with the ignored files of ``kept``.
+
+        All else in the worktree is gone then, but for ignored files too large to be kept.
+        Idempotent.
+        """
 
     def bring(self, directory: str, now: str, then: str) -> None:
         """Have the files of a worktree, which are as in ``now``, as in ``then``.
@@ -103,28 +158,84 @@ class Repository(Protocol):
     def point(self, name: str, commit: str) -> None:
         """Have a full ref name point to a commit."""
 
+    def point_all(self, refs: Mapping[str, str]) -> None:
+        """Have full ref names point to commits: all of them or none."""
+
+    def drop(self, name: str) -> None:
+        """Remove a ref. Idempotent."""
+
     def contains(self, commit: str, ancestor: str) -> bool: ...
 
     def changed(self, start: str, end: str) -> Sequence[str]:
         """Paths of files that ``end`` has and ``start`` has not, or not so."""
 
+    def touched(self, start: str, end: str) -> Mapping[str, int]:
+        """Every path that differs, with how many of its lines are gone."""
+
+    def added(self, start: str, end: str, most: int) -> bytes:
+        """At most so many bytes of a diff without context."""
+
+    def files(self, commit: str) -> GateFiles:
+        """The files of the host project in a commit."""
+
+    def open_at(self, directory: str, commit: str) -> None:
+        """Have a commit checked out that is on no branch. Idempotent."""
+
+    def close_at(self, directory: str) -> None:
+        """Remove such a worktree with all that is in it. Idempotent."""
+
+    def restore(self, directory: str, commit: str) -> None:
+        """Have a worktree as a commit says; what is ignored stays."""
+
+    def size(self, start: str, end: str) -> ChangeSize:
+        """How much differs; a file that is no text counts without lines."""
+
+    def patch(self, start: str, end: str, most_bytes: int) -> str:
+        """What differs, as text; cut where it is longer than that, and told so."""
+
     def tracks(self, commit: str, path: str) -> bool: ...
 
-    def join(self, first: str, second: str, message: str, signature: Signature) -> str:
-        """A commit with the content of ``first`` and both as parents."""
+    def join(
+        self, first: str, second: str, message: str, signature: Signature, content: str = ""
+    ) -> str:
+        """A commit with both as parents, and the content of ``content``, or else ``first``."""
+
+    def line(self, start: str, tip: str) -> Sequence[str]:
+        """Commits from ``start`` to ``tip``, the oldest first: first parents, and no merges."""
+
+    def replay(
+        self,
+        onto: str,
+        commits: Sequence[str],
+        final: str,
+        message: str,
+        signature: Signature,
+    ) -> str:
+        """Commits told again on top of ``onto``, in a line, with their authors and messages.
+
+        What comes out has the content of ``final``; ``message`` is for what no commit tells of.
+        """
 
     def merge(
         self, ours: str, theirs: str, message: str, signature: Signature, *, force: bool
     ) -> Merge:
         """Merge two commits without touching any file; with ``force`` theirs win."""
 
+    def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
+        """A merge of two commits with conflict marks in the files where they exclude each other."""
+
+    def marks(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
+        """Of the files where two commits exclude each other: those with marks in a third one."""
+
     def checkout_state(self) -> Mapping[str, str]:
         """What must not change in the user's checkout: branch, refs, stash, config, files."""
 
-    def forget(self, root_id: str, directory: str) -> None:
+    def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job; a result that nobody took is left.
 
-        ``directory`` is, or was, the job's. Idempotent.
+        ``directory`` was the job's, its files are in ``present`` now. Work of workers that is in
+        no result and on no branch of the user's is kept: below ``kept_refs``, the full names are
+        given. Idempotent.
         """
 
 
@@ -147,9 +258,59 @@ def start_ref(worker: Worker) -> str:
     return f"{hidden(worker.root_id)}start/{worker.id}"
 
 
+def dirty_ref(root_id: str) -> str:
+    """What a job began with that took uncommitted work of the user's along."""
+    return f"{hidden(root_id)}dirty"
+
+
+def base_ref(root_id: str) -> str:
+    """What a job began with that named its base: a branch of the user's may go meanwhile."""
+    return f"{hidden(root_id)}from"
+
+
+def sent_ref(worker: Worker) -> str:
+    """The result so far, for a worker that was sent back; its next attempt begins with it."""
+    return f"{hidden(worker.root_id)}sent/{worker.id}"
+
+
+def taken_ref(worker: Worker) -> str:
+    """The result that a worker which was sent back has on its branch since then."""
+    return f"{hidden(worker.root_id)}taken/{worker.id}"
+
+
+def resolving_ref(worker: Worker) -> str:
+    """The worker's branch before its conflicts were given to an agent to resolve."""
+    return f"{hidden(worker.root_id)}resolving/{worker.id}"
+
+
+def merged_refs(root_id: str, job_id: str) -> str:
+    """Below this: the results of a job before the present one, by number."""
+    return f"{hidden(root_id)}merged/{job_id}/"
+
+
 def child_refs(root_id: str, worker_id: str) -> str:
     """Below this: for each child job of a worker what it began with, and its result."""
     return f"{hidden(root_id)}child/{worker_id}/"
+
+
+def checkpoint_refs(root_id: str, worker_id: str) -> str:
+    """Below this: a worker's checkpoints, by the names of ``core.failure``."""
+    return f"{hidden(root_id)}checkpoint/{worker_id}/"
+
+
+def ignored_refs(root_id: str, worker_id: str) -> str:
+    """Below this: the ignored files of its checkpoints, by the same names."""
+    return f"{hidden(root_id)}ignored/{worker_id}/"
+
+
+def kept_refs(root_id: str) -> str:
+    """Below this: work of a root job that was removed, which is nowhere else."""
+    return f"refs/{BRANCHES}-kept/{root_id}/"
+
+
+def candidate_refs(root_id: str) -> str:
+    """Below this: by their names, workers that tried a task and were not chosen."""
+    return f"{hidden(root_id)}candidate/"
 
 
 def hidden(root_id: str) -> str:

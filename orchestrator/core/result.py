@@ -1,14 +1,19 @@
 """What a worker came back with, summed over its attempts."""
 
-from orchestrator.core.model import Attempt, Evidence, Exit, WorkerResult
+from orchestrator.core.evidence import Evidence, Exit
+from orchestrator.core.failure import after
+from orchestrator.core.gates import GateStatus
+from orchestrator.core.model import Attempt, WorkerResult
 from orchestrator.core.spending import NOTHING, is_known, total
+
+_NONE_YET = WorkerResult()
 
 
 def result_of(
     before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, now: float
 ) -> WorkerResult:
     """After one more attempt."""
-    before = before or WorkerResult()
+    before = before or _NONE_YET
     usage = before.usage
     if is_known(evidence.usage):
         usage = total(before.usage_before or NOTHING, evidence.usage)
@@ -26,4 +31,15 @@ def result_of(
         strays=(*before.strays, *exit.strays),
         refused_child_jobs=before.refused_child_jobs,
         prompt=evidence.prompt or before.prompt,
+        gates=evidence.gates,
+        failures=before.failures,
+        good=after(attempt.number) if _is_good(evidence) else before.good,
+        change=evidence.change,
     )
+
+
+def _is_good(evidence: Evidence) -> bool:
+    """Its worktree passed every check that counts, and one at least."""
+    passed = any(gate.status is GateStatus.PASSED for gate in evidence.gates)
+    sound = evidence.worktree is not None and not evidence.worktree.faults
+    return sound and passed and not any(gate.blocks for gate in evidence.gates)

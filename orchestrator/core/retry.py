@@ -20,8 +20,8 @@ def may_retry(
         return False
     if verdict.status is WorkerStatus.CANCELLED:
         return False
-    if worker.is_planner and verdict.status is WorkerStatus.TIMEOUT:
-        # Everybody waits for the plan, and rules make one at once.
+    if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
+        # Everybody waits for its answer, and it goes on without one.
         return False
     if child_failed and task.retries is None:
         return False

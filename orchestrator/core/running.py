@@ -1,5 +1,8 @@
 """Workers on their way: starting, lending the slot while child jobs run, resuming."""
 
+from collections.abc import Sequence
+
+from orchestrator.core.claims import Claims
 from orchestrator.core.commands import MakeContext, SetWaiting, Start
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
@@ -14,6 +17,7 @@ class Running:
         self._forest = forest
         self._ledger = forest.ledger
         self._slots = forest.slots
+        self._claims = Claims(forest)
         self.throttle = Throttle()
 
     def start_what_has_room(self, now: float, room: Room) -> None:
@@ -23,14 +27,33 @@ class Running:
         ready.release_delayed(now)
         while (key := ready.pop_resuming(slots.has_room)) is not None:
             self._resume(key, now)
+        self._start_ready(now, room)
+        # Who has to wait for locks may let others go ahead who waited for them.
+        while woken := self._forest.locks.take_woken():
+            self._forest.queue_again(woken)
+            self._start_ready(now, room)
+
+    def _start_ready(self, now: float, room: Room) -> None:
+        ready, slots = self._forest.ready, self._slots
         while (found := ready.next(slots.has_room, slots.running_in)) is not None:
             job_id, key = found
-            startable = self._startable(key, now) and not self._is_set_aside(key)
+            startable = self._startable(key, now) and not self._is_put_off(key)
             if startable and self._is_held_back(key, room, now):
                 break
             ready.take(job_id)
             if startable and not self._is_throttled(key, now):
-                self._start(key, now)
+                self._claim_and_start(key, now)
+
+    def _claim_and_start(self, key: WorkerKey, now: float) -> None:
+        if not self._claims.lacks(self._ledger.workers[key], now):
+            self._start(key, now)
+
+    def _is_put_off(self, key: WorkerKey) -> bool:
+        """Whether it is set aside; others that want its locks go ahead of it then."""
+        put_off = self._is_set_aside(key)
+        if put_off:
+            self._claims.step_back(self._ledger.workers[key])
+        return put_off
 
     def _is_set_aside(self, key: WorkerKey) -> bool:
         """Whether it has to wait for something that its job's workers share; others go on."""
@@ -44,7 +67,8 @@ class Running:
         if first is None:
             return False
         aside.wait_behind(worker)
-        self._ledger.update_worker(key, reason=waits_behind(first))
+        why = waits_behind(first, cached=aside.caches(first.agent))
+        self._ledger.update_worker(key, reason=why)
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
@@ -53,6 +77,7 @@ class Running:
         until = self.throttle.held_until(worker.agent, now)
         if until is None:
             return False
+        self._claims.step_back(worker)
         why = waits_for_account(worker.agent, until - now)
         later = self._ledger.update_worker(key, not_before=until, reason=why)
         self._forest.queue(later)
@@ -85,8 +110,32 @@ class Running:
         if node.has_slot:
             self._begin_waiting(key, node, now)
 
+    def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None:
+        """The worker lends its slot until it has got a lease."""
+        node = self._forest.nodes[key]
+        node.waits_for_lock = True
+        self._lend_slot(key, node, why)
+        self._ledger.emit(
+            EventKind.WORKER_WAITING,
+            self._forest.job_of(self._ledger.workers[key]),
+            now,
+            key.worker_id,
+            child_job_ids=[],
+            locks=list(names),
+            reason=why,
+        )
+
+    def lock_wait_over(self, key: WorkerKey) -> None:
+        """The worker waits for no lease any more. Idempotent."""
+        node = self._forest.nodes.get(key)
+        if node is None or not node.waits_for_lock:
+            return
+        node.waits_for_lock = False
+        if node.alive and not node.has_slot and not node.open_children:
+            self.wait_for_slot(self._ledger.workers[key])
+
     def process_gone(self, worker: Worker, node: Node) -> None:
-        node.alive = False
+        node.alive = node.waits_for_lock = False
         self._slots.process_gone()
         self.throttle.gone(worker.agent)
         self._forest.queue_again(self._forest.aside.gone(worker))
@@ -131,7 +180,8 @@ class Running:
         node.alive, node.stopping, node.verdict = True, False, None
         self._slots.process_added()
         self.throttle.started(worker.agent)
-        self._forest.aside.started(worker, now)
+        doubtful = self._forest.logins.doubtful(worker.agent, now)
+        self._forest.aside.started(worker, now, doubtful)
         self._take_slot(worker, node)
         self._ledger.begin_attempt(_attempt(worker, now))
         started = {"attempt": number, "agent": worker.agent}
@@ -149,11 +199,15 @@ class Running:
         return job
 
     def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:
-        worker = self._ledger.move_worker(key, WorkerStatus.WAITING, reason="its child jobs run")
-        self._give_slot(worker, node)
-        self._forest.commands.append(SetWaiting(key, worker.attempt, True))
+        worker = self._lend_slot(key, node, "its child jobs run")
         job, children = self._forest.job_of(worker), sorted(node.open_children)
         self._ledger.emit(EventKind.WORKER_WAITING, job, now, worker.id, child_job_ids=children)
+
+    def _lend_slot(self, key: WorkerKey, node: Node, why: str) -> Worker:
+        worker = self._ledger.move_worker(key, WorkerStatus.WAITING, reason=why)
+        self._give_slot(worker, node)
+        self._forest.commands.append(SetWaiting(key, worker.attempt, True))
+        return worker
 
     def _resume(self, key: WorkerKey, now: float) -> None:
         worker = self._ledger.move_worker(key, WorkerStatus.RUNNING, reason="")
@@ -173,11 +227,9 @@ class Running:
 WAITS_FOR_CONTEXT = "waits for what all workers of its job are told to be put together"
 
 
-def waits_behind(first: Worker) -> str:
-    return (
-        f"waits until {first.id} has begun to answer: then what both are told is in the "
-        "provider's cache"
-    )
+def waits_behind(first: Worker, *, cached: bool) -> str:
+    then = "what both are told is in the provider's cache" if cached else "their login works"
+    return f"waits until {first.id} has begun to answer: then {then}"
 
 
 def waits_for_account(agent: str, seconds: float) -> str:

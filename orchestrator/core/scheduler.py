@@ -9,24 +9,19 @@ from dataclasses import replace
 
 from orchestrator.core.accounting import Accounting
 from orchestrator.core.aside import Prompting
+from orchestrator.core.checked import Checked
+from orchestrator.core.claims import Claims
+from orchestrator.core.classification import classify, noted
 from orchestrator.core.commands import Command
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
+from orchestrator.core.evidence import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.forest import Forest
 from orchestrator.core.late import LateResults
-from orchestrator.core.model import (
-    WALL_TIME,
-    Attempt,
-    EndedBy,
-    Evidence,
-    Exit,
-    Job,
-    TaskSpec,
-    Usage,
-    Worker,
-    WorkerKey,
-)
+from orchestrator.core.leasing import Leasing
+from orchestrator.core.logins import Needs
+from orchestrator.core.model import WALL_TIME, Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.plan import Plan
@@ -35,6 +30,7 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.result import result_of
 from orchestrator.core.room import AMPLE, Room
 from orchestrator.core.running import Running
+from orchestrator.core.sending_back import SendingBack
 from orchestrator.core.slots import Slots
 from orchestrator.core.spending import NOTHING
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -53,21 +49,31 @@ class Scheduler:
         max_live_workers: int | None = None,
         backoff_seconds: float = 1.0,
         prompting: Prompting | None = None,
+        needs: Needs | None = None,
     ) -> None:
         self.slots = Slots(max_workers=max_workers, max_live_workers=max_live_workers)
-        self.forest = Forest(self.slots, prompting)
+        self.forest = Forest(self.slots, prompting, needs)
         self.ledger = self.forest.ledger
         self._running = Running(self.forest)
+        self._claims = Claims(self.forest)
+        self.leasing = Leasing(self.forest, self._running)
         self._endings = Endings(self.forest, backoff_seconds)
         self._accounting = Accounting(self.forest, self._endings)
         self.late = LateResults(self.forest, self._endings)
         self.planning = Planning(self.forest, self._endings)
+        self._checked = Checked(self.forest)
+        self.sending_back = SendingBack(self.forest, self._endings)
         self._ended_roots: list[str] = []
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """Its child jobs have ended, and it has not got its slot back yet."""
         node = self.forest.nodes.get(key)
         return bool(node and node.alive and not node.has_slot and not node.open_children)
+
+    def next_time(self) -> float | None:
+        """When something is due although nothing happens."""
+        times = (self.forest.next_time(), self.leasing.next_time)
+        return min((time for time in times if time is not None), default=None)
 
     def submit(
         self,
@@ -79,8 +85,10 @@ class Scheduler:
     ) -> None:
         """Take in an admitted job; a child job's parent begins to wait.
 
-        A job with a planner gets its tasks from there later.
+        A job with a planner gets its tasks from there later. Raise Deadlock for a child job whose
+        locks are held by somebody who waits for its parent; nothing has changed then.
         """
+        self._claims.check(job, tasks)
         self.ledger.add_job(job, tasks, [planner] if planner else workers)
         said = {"request": job.request, "parent_worker_id": job.parent_worker_id}
         self.ledger.emit(
@@ -132,6 +140,10 @@ class Scheduler:
         """A running attempt has used so much; why it must stop, empty when it need not."""
         return self._accounting.used(key, attempt, usage, now)
 
+    def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
+        """An attempt has ended well, and its gates begin."""
+        self._checked.begun(key, attempt, gates, now)
+
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
@@ -140,16 +152,21 @@ class Scheduler:
         if current is None or current.number != attempt:
             return
         worker, node = self.ledger.workers[key], self.forest.nodes[key]
+        self.leasing.attempt_ended(key, now)
         self._running.process_gone(worker, node)
-        verdict = judge(exit, evidence)
+        verdict = self.forest.logins.told(worker.agent, judge(exit, evidence), now)
         ended = self.ledger.end_attempt(key, ended_at=now, exit=exit, reason=verdict.reason)
         self.late.ended(ended)
         result = result_of(worker.result, current, exit, evidence, now)
+        result = noted(result, classify(worker, exit, evidence, verdict))
         refused, node.refused_child_jobs = node.refused_child_jobs, 0
-        refused += result.refused_child_jobs
+        if refused:
+            refused += result.refused_child_jobs
+            result = replace(result, refused_child_jobs=refused)
         had = worker.result.usage if worker.result else NOTHING
         self.forest.spend(worker, had, result.usage)
-        self.ledger.update_worker(key, result=replace(result, refused_child_jobs=refused))
+        self.ledger.update_worker(key, result=result)
+        self._checked.ended(key, attempt, evidence.gates, now)
         self._endings.settle(key, verdict, now, self._account(worker, verdict, evidence, now))
         if had != result.usage:
             self._accounting.check_limits(worker, now)
@@ -163,6 +180,7 @@ class Scheduler:
             return throttle.refused(worker.agent, evidence.resets_at, now)
         if verdict.succeeded:
             throttle.succeeded(worker.agent)
+            self.forest.logins.worked(worker.agent, now)
         return None
 
     def cancel(self, job_id: str, by: str, now: float) -> None:
@@ -190,6 +208,8 @@ class Scheduler:
 
         How many workers that is. A failed candidate of a task that succeeded is left.
         """
+        plan = self.forest.plans[job_id]
+        self._claims.check(self.ledger.jobs[job_id], list(plan.tasks.values()))
         job = self.planning.begin_again(job_id, started_at=now, ended_at=None, cancelled_by=None)
         workers = self.forest.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
@@ -216,6 +236,7 @@ class Scheduler:
         for job in self.forest.jobs_out_of_time(now):
             by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
             self._endings.stop_tree(job.id, EndedBy.TIMEOUT, by, now)
+        self.leasing.turn(now)
         self._running.start_what_has_room(now, room)
         commands, self.forest.commands = self.forest.commands, []
         return commands
@@ -236,7 +257,7 @@ class Scheduler:
         self.ledger.load(tree, tree.root.id)
         self._register_all(tree)
         last = {attempt.key: attempt for attempt in tree.attempts}
-        for worker in (*tree.workers, *tree.planners):
+        for worker in (*tree.workers, *tree.advisers):
             if not worker.status.ended:
                 self._restore_worker(worker, last.get(worker.key), now)
         for attempt in tree.attempts:
@@ -249,7 +270,7 @@ class Scheduler:
     def _register_all(self, tree: Tree) -> None:
         planners = {planner.job_id: planner for planner in tree.planners}
         by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
-        for worker in tree.workers:
+        for worker in (*tree.workers, *tree.reviewers):
             by_job[worker.job_id].append(worker)
         # Clocks are set back now and then: a child job may look older than its parent.
         for job in sorted(tree.jobs, key=lambda job: job.depth):
@@ -262,6 +283,7 @@ class Scheduler:
         node.open_children = {
             child for child in worker.child_job_ids if not jobs[child].status.ended
         }
+        self._claims.found(worker, node, now)
         if worker.key in self.ledger.attempts:
             self._running.found_alive(worker, node)
             self._endings.stop_again(worker)
@@ -273,9 +295,10 @@ class Scheduler:
         node.open_children.discard(child_job_id)
         if node.open_children:
             return
+        self._claims.children_ended(self.ledger.workers[key], now)
         if node.verdict is not None:
             self._endings.settle(key, node.verdict, now)
-        elif node.alive and not node.has_slot:
+        elif node.alive and not node.has_slot and not node.waits_for_lock:
             self._running.wait_for_slot(self.ledger.workers[key])
 
     def _rewind(self, worker: Worker) -> None:

@@ -5,9 +5,11 @@ A job's sum holds all its descendants, so that a limit holds however the work is
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Protocol
 
-from orchestrator.core.model import BUDGET_LIMITS, Job, Usage
+from orchestrator.core.evidence import NO_USAGE, Usage
+from orchestrator.core.model import BUDGET_LIMITS, Job
 
 _UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
 _COUNTED = (
@@ -19,7 +21,10 @@ _COUNTED = (
     "cost_usd",
 )
 
-NOTHING = Usage()
+_figures_told = attrgetter(*_COUNTED)
+_NONE_TOLD = (None,) * len(_COUNTED)
+
+NOTHING = NO_USAGE
 
 
 class Limited(Protocol):
@@ -78,7 +83,7 @@ def total(*usages: Usage) -> Usage:
 
 def is_known(usage: Usage) -> bool:
     """Whether it tells anything at all."""
-    return any(getattr(usage, name) is not None for name in _COUNTED)
+    return _figures_told(usage) != _NONE_TOLD
 
 
 def breach(limited: Limited, spent: Mapping[str, float]) -> str:

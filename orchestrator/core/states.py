@@ -79,13 +79,15 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 }
 
 _W = WorkerStatus
+#: Its changes did not pass together with those of the others.
+_REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
     # An attempt that is over may leave child jobs to wait for before the next one starts.
     _W.PENDING: frozenset({_W.RUNNING, _W.WAITING}) | (ENDED_WORKER - SUCCEEDED_WORKER),
     _W.RUNNING: frozenset({_W.PENDING, _W.WAITING}) | (ENDED_WORKER - {_W.SKIPPED}),
     _W.WAITING: frozenset({_W.PENDING, _W.RUNNING}) | (ENDED_WORKER - {_W.SKIPPED}),
-    _W.SUCCESS: frozenset(),
-    _W.RECURSIVE_SUCCESS: frozenset(),
+    _W.SUCCESS: _REFUSED,
+    _W.RECURSIVE_SUCCESS: _REFUSED,
     _W.FAILED: frozenset({_W.PENDING}),
     _W.TIMEOUT: frozenset({_W.PENDING}),
     _W.CANCELLED: frozenset({_W.PENDING}),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.core.gates import Gate
 from orchestrator.core.model import Attempt, Job, TaskSpec, WorkerKey
 
 
@@ -67,7 +68,13 @@ class ConfigRequest:
     agent: str | None = None
     max_retries: int | None = None
     merge_strategy: str | None = None
+    history: str | None = None
+    resolve: str | None = None
     git: str | None = None
+    #: As they were asked for; empty: none are to run.
+    gates: tuple[Gate, ...] | None = None
+    base: str | None = None
+    include_dirty: bool | None = None
     planner: str | None = None
     approve: bool | None = None
     max_total_workers: int | None = None

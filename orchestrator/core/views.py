@@ -1,10 +1,14 @@
 """What the engine's reads answer with, beyond the plain values of the model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from orchestrator.core.estimate import Estimate
+from orchestrator.core.logins import Seen
 from orchestrator.core.model import Job, TaskSpec, Worker
+
+Login = Literal["yes", "no", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,10 +20,43 @@ class Detail:
     workers: Sequence[Worker]
     #: The worker that makes the tasks, or made them; only where the tasks are asked for.
     planner: Worker | None = None
+    #: Those that compare candidates, or did; likewise.
+    reviewers: Sequence[Worker] = ()
     #: What the tasks may come to use; only while they wait for approval.
     estimate: Estimate | None = None
     #: What a worker of the job may still start: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A worker's worktree as it was at some time."""
+
+    worker_id: str
+    name: str
+    #: The one it was made around; 0 for the worker's start.
+    attempt: int
+    at: float | None
+    commit: str
+    #: How many files differ from the checkpoint before it.
+    files_changed: int
+    #: There are files that git ignores; of those, what is not kept, and why.
+    has_ignored: bool
+    not_kept: Mapping[str, str]
+    #: What the checks came to, in words; empty when there were none.
+    gates: str
+    #: The worker's branch is there now.
+    is_current: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RolledBack:
+    """A worker's branch is at a checkpoint again."""
+
+    checkpoint: str
+    commit: str
+    #: The checkpoint that keeps what was there before.
+    kept: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +86,10 @@ class Availability:
     #: Where a credential was found ("ANTHROPIC_API_KEY", a file); empty: nowhere.
     credential: str = ""
     authenticated: bool = True
+    #: Whether the credential is taken: "yes", "no" or "unknown", as workers have shown lately.
+    login: Login = "yes"
+    #: Why it is not, in words.
+    login_refused: str = ""
     #: Commands that mend what is missing, in order.
     mend: tuple[str, ...] = ()
 
@@ -63,3 +104,10 @@ class Availability:
             return ""
         missing = "no credential was found for it" if self.installed else "it is not installed"
         return f"{missing}; {'; then '.join(self.mend)}" if self.mend else missing
+
+
+def with_login(agent: Availability, seen: Seen | None) -> Availability:
+    """With what its workers have shown of its login."""
+    if seen is None or not agent.authenticated:
+        return agent
+    return replace(agent, login="yes" if seen.works else "no", login_refused=seen.why)

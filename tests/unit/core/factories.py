@@ -5,16 +5,8 @@ from itertools import count
 from typing import Any
 
 from orchestrator.core.allowance import Ancestry
-from orchestrator.core.model import (
-    EndedBy,
-    Evidence,
-    Exit,
-    Job,
-    JobConfig,
-    TaskSpec,
-    Worker,
-    WorkerKey,
-)
+from orchestrator.core.evidence import EndedBy, Evidence, Exit
+from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerKey
 
 #: When stories begin; any time but zero.
 START = 1_000.0

@@ -73,8 +73,9 @@ class Kept:
         return Tree(
             jobs=jobs,
             tasks={job.id: self.tasks[job.id] for job in jobs},
-            workers=[each for each in self._workers_of(root_id) if not each.is_planner],
+            workers=[each for each in self._workers_of(root_id) if not each.is_adviser],
             planners=[each for each in self._workers_of(root_id) if each.is_planner],
+            reviewers=[each for each in self._workers_of(root_id) if each.is_reviewer],
             attempts=[each for key, each in sorted(self.attempts.items()) if key[0][0] == root_id],
             last_seq=len(self.events.get(root_id, ())),
         )

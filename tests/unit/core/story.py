@@ -6,19 +6,12 @@ from typing import Any
 
 from orchestrator.core.commands import Command, MakeContext, Render, Start, Stop, TakePlan
 from orchestrator.core.events import EventKind
-from orchestrator.core.model import (
-    Attempt,
-    Evidence,
-    Exit,
-    Job,
-    JobConfig,
-    TaskSpec,
-    Worker,
-    WorkerKey,
-)
+from orchestrator.core.evidence import Evidence, Exit
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
 from orchestrator.core.planning import planner_of
 from orchestrator.core.room import Room
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.sending_back import Refusal
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import (
@@ -145,6 +138,17 @@ class Story:
         self.scheduler.cancel(job.id, by, self.now)
         self.turn()
 
+    def refuses(
+        self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
+    ) -> bool:
+        """What these workers changed does not pass with the others' changes."""
+        refusals = [Refusal(worker_id=key.worker_id, reason=reason, **more) for key in keys]
+        goes_on = self.scheduler.sending_back.refused(job_id, refusals, self.now)
+        if goes_on:
+            self.to_render.remove(job_id)
+        self.turn()
+        return goes_on
+
     def rendered(self, job_id: str) -> None:
         self.to_render.remove(job_id)
         self.scheduler.rendered(job_id, self.now)
@@ -221,7 +225,7 @@ class Story:
             if busy:
                 self.ends(busy[0])
             elif self.kept.unfinished:
-                due = self.scheduler.forest.next_time()
+                due = self.scheduler.next_time()
                 assert due is not None, f"stuck: {self.statuses()}"
                 self.now = max(self.now, due)
                 self.turn()
@@ -242,11 +246,15 @@ class Story:
 
     def keys(self, job: Job) -> list[WorkerKey]:
         workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
-        return [worker.key for worker in workers if not worker.is_planner]
+        return [worker.key for worker in workers if not worker.is_adviser]
 
     def planner(self, job: Job) -> WorkerKey:
         workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
         return next(worker.key for worker in workers if worker.is_planner)
+
+    def reviewers(self, job: Job) -> list[WorkerKey]:
+        workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
+        return [worker.key for worker in workers if worker.is_reviewer]
 
     @property
     def awaiting_approval(self) -> list[Job]:

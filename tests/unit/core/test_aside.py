@@ -2,7 +2,8 @@
 
 from orchestrator.core.aside import Prompting
 from orchestrator.core.commands import MakeContext
-from orchestrator.core.model import Job, Usage, WorkerKey
+from orchestrator.core.evidence import Usage
+from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.states import WorkerStatus
 
 from .factories import EXIT_0, EXIT_1, a_task

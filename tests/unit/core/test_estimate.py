@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from orchestrator.core.estimate import RULE_OF_THUMB_TOKENS, Estimate, estimate
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 EARLIER = {
     "costly": [Usage(input_tokens=100, cost_usd=1.0), Usage(input_tokens=200, cost_usd=2.0)],

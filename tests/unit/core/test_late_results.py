@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.core.commands import Start
 from orchestrator.core.events import EventKind
-from orchestrator.core.model import Exit, WorkerKey
+from orchestrator.core.evidence import Exit
+from orchestrator.core.model import WorkerKey
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task

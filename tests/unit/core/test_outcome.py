@@ -3,7 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.model import EndedBy, ErrorClass, Evidence, Exit, Worker
+from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.model import Worker
 from orchestrator.core.outcome import TABLE, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -72,6 +74,14 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         Evidence(output=" \n", output_required=True),
         "failed",
         "no output and no file",
+        True,
+    ),
+    (
+        "gates",
+        EXIT_0,
+        replace(DONE, gates=(GateResult(name="tests", status=GateStatus.FAILED, failures=("a",)),)),
+        "failed",
+        "gate tests failed: a",
         True,
     ),
     ("success", EXIT_0, DONE, "success", "", False),

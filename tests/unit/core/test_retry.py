@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model import EndedBy, Evidence, Exit, Worker
+from orchestrator.core.evidence import EndedBy, Evidence, Exit
+from orchestrator.core.model import Worker
 from orchestrator.core.outcome import Verdict, judge
 from orchestrator.core.retry import MAX_DELAY_SECONDS, failure_reason, may_retry, retry_delay
 

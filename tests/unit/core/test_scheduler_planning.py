@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core.commands import TakePlan
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.model import Evidence, Usage
+from orchestrator.core.evidence import Evidence, Usage
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task

@@ -13,7 +13,9 @@ from hypothesis.stateful import (
 )
 
 from orchestrator.core.aside import Prompting
-from orchestrator.core.model import Evidence, Job, TaskSpec, Usage, WorkerKey
+from orchestrator.core.choice import chosen
+from orchestrator.core.evidence import Evidence, Usage
+from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.states import JOB_TRANSITIONS, WORKER_TRANSITIONS, JobStatus, WorkerStatus
 
 from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
@@ -36,6 +38,7 @@ def graphs(draw: st.DrawFn) -> list[TaskSpec]:
             name,
             *sorted(draw(st.sets(st.sampled_from(names[:place]), max_size=2)) if place else ()),
             agents=draw(st.sampled_from([(), (), ("one", "two")])),
+            review=draw(st.sampled_from(["", "one"])),
             retries=draw(st.sampled_from([None, None, 0, 2])),
         )
         for place, name in enumerate(names)
@@ -90,8 +93,8 @@ class Stories(RuleBasedStateMachine):
         return [attempt.key for attempt in self.story.kept.running]
 
     def _workers_asking(self) -> list[WorkerKey]:
-        """A planner starts no child jobs."""
-        return [key for key in self._asking() if not self.story.worker(key).is_planner]
+        """Planners and reviewers start no child jobs."""
+        return [key for key in self._asking() if not self.story.worker(key).is_adviser]
 
     def _unfinished(self) -> list[Job]:
         return [job for job in self.story.kept.jobs.values() if not job.status.ended]
@@ -180,6 +183,15 @@ class Stories(RuleBasedStateMachine):
     @rule(data=st.data())
     def reports_are_written(self, data: st.DataObject) -> None:
         self.story.rendered(data.draw(st.sampled_from(self.story.to_render)))
+
+    @precondition(lambda self: self.story.to_render)
+    @rule(data=st.data())
+    def changes_are_refused(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.story.to_render))
+        keys = self.story.keys(self.story.job(job_id))
+        if keys:
+            refused = data.draw(st.sets(st.sampled_from(keys), min_size=1))
+            self.story.refuses(job_id, *sorted(refused), required=data.draw(st.booleans()))
 
     @precondition(lambda self: self.story.to_make)
     @rule(data=st.data())
@@ -295,6 +307,27 @@ class Stories(RuleBasedStateMachine):
             if worker.is_planner and kept.tasks[worker.job_id]:
                 assert worker.status.ended
                 assert not worker.child_job_ids
+
+    @invariant()
+    def a_task_of_candidates_that_is_done_has_one_that_is_chosen(self) -> None:
+        kept = self.story.kept
+        for job_id, tasks in kept.tasks.items():
+            for task in tasks:
+                own = [each for each in kept.workers.values() if each.job_id == job_id]
+                self._check_choice([each for each in own if each.task_id == task.id])
+
+    def _check_choice(self, workers: list[Worker]) -> None:
+        candidates = [each for each in workers if not each.is_adviser]
+        results = [each.result for each in candidates]
+        places = [each.standing.place for each in results if each and each.standing]
+        done = all(each.status.ended for each in workers)
+        if done and len(candidates) > 1 and any(each.status.succeeded for each in candidates):
+            assert sorted(places) == list(range(1, len(candidates) + 1))
+            best = chosen(candidates)
+            assert best and best.result and best.result.standing
+            assert best.result.standing.place == 1
+        else:
+            assert not places
 
     @invariant()
     def every_move_is_in_its_table(self) -> None:

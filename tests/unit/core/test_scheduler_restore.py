@@ -1,9 +1,12 @@
 """Nothing but what was stored is needed to go on; nothing is left of what has ended."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core.commands import Render, Stop
-from orchestrator.core.model import EndedBy, Evidence
+from orchestrator.core.evidence import EndedBy, Evidence
+from orchestrator.core.model import NEVER_BEGAN
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import CANCELLED, EXIT_0, LOST, TIMED_OUT, a_task
@@ -28,6 +31,14 @@ def test_a_lost_attempt_is_followed_by_another() -> None:
     for attempt in story.crash():
         story.ends(attempt.key, LOST)
     story.later(1)
+    assert story.worker(story.key(root)).attempt == 2
+
+
+def test_an_attempt_that_never_began_is_followed_by_another_at_once() -> None:
+    story = Story()
+    root = story.root(max_retries=1)
+    for attempt in story.crash():
+        story.ends(attempt.key, replace(LOST, error=NEVER_BEGAN))
     assert story.worker(story.key(root)).attempt == 2
 
 

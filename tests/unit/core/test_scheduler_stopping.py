@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator.core.commands import Stop
 from orchestrator.core.events import EventKind
-from orchestrator.core.model import EndedBy, Job, WorkerKey
+from orchestrator.core.evidence import EndedBy
+from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import CANCELLED, TIMED_OUT, a_task

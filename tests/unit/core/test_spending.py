@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core.admission import check_budget
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
-from orchestrator.core.model import EndedBy, ErrorClass, Evidence, Exit, Usage
+from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, Usage
 from orchestrator.core.spending import breach, spent_by, tokens, total
 from orchestrator.core.states import JobStatus, WorkerStatus
 

@@ -46,10 +46,10 @@ def test_a_worker_moves_only_as_the_table_says(before: WorkerStatus, after: Work
             check_worker_move(before, after)
 
 
-def test_nothing_follows_success() -> None:
+def test_only_a_refusal_of_its_changes_follows_success() -> None:
     assert not JOB_TRANSITIONS[JobStatus.COMPLETED]
     for status in SUCCEEDED_WORKER:
-        assert not WORKER_TRANSITIONS[status]
+        assert WORKER_TRANSITIONS[status] == {WorkerStatus.PENDING, WorkerStatus.FAILED}
 
 
 def test_what_ended_without_success_can_only_be_retried() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.model import ErrorClass, Evidence
+from orchestrator.core.evidence import ErrorClass, Evidence
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.throttle import FIRST_PAUSE_SECONDS, LONGEST_RESET_SECONDS, Throttle
 

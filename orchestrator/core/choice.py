@@ -1,0 +1,253 @@
+"""Which of a task's candidates is taken: compared by evidence, in the order of ``Criterion``. Pure.
+
+The order is total and depends on nothing but what is known of the candidates themselves: not on
+who ended first.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from orchestrator.core.model import Worker, WorkerResult
+from orchestrator.core.standing import Criterion, Standing
+
+#: Gates that are named in a sentence.
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opinion:
+    """What a reviewer says of a candidate."""
+
+    place: int
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What counts of one candidate; None is "not known"."""
+
+    worker_id: str
+    index: int
+    succeeded: bool = True
+    #: How it ended, in a word.
+    status: str = "success"
+    #: Whether its result was checked where another candidate's was.
+    unchecked: bool = False
+    #: Names of the gates that refuse it.
+    blocking: tuple[str, ...] = ()
+    failures: int = 0
+    tests: int = 0
+    review: int | None = None
+    remark: str = ""
+    #: It left nothing where another candidate left something.
+    nothing: bool = False
+    lines: int | None = None
+    files: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """One criterion: the smaller key is better; in words, what the second lacks."""
+
+    by: Criterion
+    key: Callable[[Candidate], tuple[float, ...]]
+    words: Callable[[Candidate, Candidate], str]
+
+
+def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, Standing]]:
+    """The best first; at least one."""
+    ordered = sorted(candidates, key=_keys)
+    best, rest = ordered[0], ordered[1:]
+    behind = [(each, *_difference(best, each)) for each in rest]
+    return [
+        (best, _standing(best, 1, *_of_best(behind))),
+        *((each, _standing(each, at, by, why)) for at, (each, by, why) in enumerate(behind, 2)),
+    ]
+
+
+def candidates_of(
+    workers: Sequence[Worker], opinions: Mapping[str, Opinion] | None = None
+) -> list[Candidate]:
+    """What counts of the workers of one task."""
+    results = [worker.result or WorkerResult() for worker in workers]
+    checked = any(result.gates for result in results)
+    changed = any(map(_changed, results))
+    said = any(map(_said, results))
+    return [
+        _candidate(
+            worker,
+            result,
+            (opinions or {}).get(worker.id),
+            unchecked=checked and not result.gates,
+            nothing=not _changed(result) and (changed or (said and not _said(result))),
+        )
+        for worker, result in zip(workers, results, strict=True)
+    ]
+
+
+def chosen(workers: Iterable[Worker]) -> Worker | None:
+    """The one of a task's workers whose work counts; None: none succeeded.
+
+    Before all have ended, and in jobs from before there was a choice, the first that succeeded.
+    """
+    succeeded = (worker for worker in workers if worker.status.succeeded)
+    return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
+
+
+def _place(worker: Worker) -> float:
+    standing = worker.result.standing if worker.result else None
+    return standing.place if standing else inf
+
+
+def _candidate(
+    worker: Worker,
+    result: WorkerResult,
+    opinion: Opinion | None,
+    *,
+    unchecked: bool,
+    nothing: bool,
+) -> Candidate:
+    change = result.change
+    return Candidate(
+        worker_id=worker.id,
+        index=worker.index,
+        succeeded=worker.status.succeeded,
+        status=str(worker.status),
+        unchecked=unchecked,
+        blocking=tuple(gate.name for gate in result.gates if gate.blocks),
+        failures=sum(len(gate.failures) for gate in result.gates),
+        tests=sum(gate.tests or 0 for gate in result.gates),
+        review=opinion.place if opinion else None,
+        remark=opinion.remark if opinion else "",
+        nothing=nothing,
+        lines=change.lines if change else None,
+        files=change.files if change else 0,
+        cost_usd=result.usage.cost_usd,
+        seconds=result.work_seconds,
+    )
+
+
+def _changed(result: WorkerResult) -> bool:
+    return bool(result.change.files if result.change else result.files_created)
+
+
+def _said(result: WorkerResult) -> bool:
+    return bool(result.output.strip())
+
+
+def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
+    return [each.key(candidate) for each in _CRITERIA]
+
+
+def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
+    """The first criterion by which the other is not as good."""
+    found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
+    return found.by, found.words(best, other)
+
+
+def _of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criterion, str]:
+    if not behind:
+        return Criterion.ORDER, "the only one"
+    second, by, why = behind[0]
+    if by is Criterion.SUCCESS:
+        return by, "the only one that succeeded"
+    return by, f"{second.worker_id} comes next: {why}"
+
+
+def _standing(candidate: Candidate, place: int, by: Criterion, why: str) -> Standing:
+    return Standing(place=place, by=by, why=why, review=candidate.review, remark=candidate.remark)
+
+
+# -- the criteria -------------------------------------------------------------------------------
+
+
+def _success_words(best: Candidate, other: Candidate) -> str:
+    why = f": {_failing(other.blocking)}" if other.blocking else ""
+    return f"it ended {other.status}{why}"
+
+
+def _gates_key(each: Candidate) -> tuple[float, ...]:
+    """One that nobody has checked stands between those that pass and those that do not."""
+    return (2.0 if each.blocking else float(each.unchecked), len(each.blocking), each.failures)
+
+
+def _gates_words(best: Candidate, other: Candidate) -> str:
+    if len(other.blocking) > len(best.blocking):
+        return _failing(other.blocking)
+    if other.unchecked and not best.unchecked:
+        return "its gates did not run"
+    return f"{_count(other.failures - best.failures, 'failure')} more in gates"
+
+
+def _failing(names: Sequence[str]) -> str:
+    named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+    return f"{_count(len(names), 'gate')} {'fails' if len(names) == 1 else 'fail'} ({named})"
+
+
+def _tests_words(best: Candidate, other: Candidate) -> str:
+    return f"{_count(best.tests - other.tests, 'test')} fewer that pass"
+
+
+def _review_words(best: Candidate, other: Candidate) -> str:
+    if other.review is None:
+        return "it was not reviewed"
+    return f"place {other.review} in the review" + (f": {other.remark}" if other.remark else "")
+
+
+def _size_key(each: Candidate) -> tuple[float, ...]:
+    return (each.nothing, inf if each.lines is None else each.lines, each.files)
+
+
+def _size_words(best: Candidate, other: Candidate) -> str:
+    if other.nothing and not best.nothing:
+        return "it changed nothing"
+    if other.lines is None or best.lines is None:
+        return "it is not known how much it changed"
+    if other.lines == best.lines:
+        return f"{_count(other.files - best.files, 'file')} more"
+    return f"{_count(other.lines - best.lines, 'line')} more"
+
+
+def _cost_words(best: Candidate, other: Candidate) -> str:
+    if other.cost_usd is None or best.cost_usd is None:
+        return "its cost is not known"
+    return f"${other.cost_usd - best.cost_usd:.4f} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+_CRITERIA = (
+    Comparing(
+        Criterion.SUCCESS,
+        lambda each: (not each.succeeded,),
+        _success_words,
+    ),
+    Comparing(Criterion.GATES, _gates_key, _gates_words),
+    Comparing(Criterion.TESTS, lambda each: (-each.tests,), _tests_words),
+    Comparing(
+        Criterion.REVIEW,
+        lambda each: (inf if each.review is None else each.review,),
+        _review_words,
+    ),
+    Comparing(Criterion.SIZE, _size_key, _size_words),
+    Comparing(
+        Criterion.COST,
+        lambda each: (inf if each.cost_usd is None else each.cost_usd,),
+        _cost_words,
+    ),
+    Comparing(
+        Criterion.TIME,
+        lambda each: (each.seconds,),
+        lambda best, it: f"{it.seconds - best.seconds:.3g} s longer",
+    ),
+    Comparing(
+        Criterion.ORDER,
+        lambda each: (each.index,),
+        lambda best, it: "it stands later in the list, and nothing else tells them apart",
+    ),
+)

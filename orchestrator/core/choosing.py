@@ -1,0 +1,70 @@
+"""When all candidates of a task have ended: the review that was asked for, and the choice.
+
+It is made in the same turn as the end that it follows, and stored with it: whatever crashes, one
+of both is never there without the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.core.choice import candidates_of, ranked
+from orchestrator.core.events import EventKind
+from orchestrator.core.forest import Forest, Node
+from orchestrator.core.model import Worker, WorkerResult
+from orchestrator.core.reviewing import opinions_of, reviewer_of, worth_reviewing
+
+
+class Choosing:
+    def __init__(self, forest: Forest) -> None:
+        self._forest = forest
+        self._ledger = forest.ledger
+
+    def after(self, worker: Worker, now: float) -> None:
+        """A worker has ended: begin the review of its task, or make the choice, if it is time."""
+        candidates = self._candidates(worker)
+        if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
+            return
+        reviewer = self._reviewer(worker)
+        if not all(each.status.ended for each in candidates):
+            return
+        if reviewer is None and self._is_to_be_reviewed(worker, candidates):
+            self._begin_review(worker, candidates)
+        elif reviewer is None or reviewer.status.ended:
+            self._choose(candidates, reviewer, now)
+
+    def _candidates(self, worker: Worker) -> Sequence[Worker]:
+        if worker.is_planner:
+            return ()
+        keys = self._forest.plans[worker.job_id].workers_of(worker.task_id)
+        return [self._ledger.workers[key] for key in keys]
+
+    def _reviewer(self, worker: Worker) -> Worker | None:
+        key = self._forest.plans[worker.job_id].reviewers.get(worker.task_id)
+        return self._ledger.workers[key] if key else None
+
+    def _is_to_be_reviewed(self, worker: Worker, candidates: Sequence[Worker]) -> bool:
+        stopping = self._forest.job_of(worker).cancelled_by is not None
+        task = self._forest.plans[worker.job_id].tasks[worker.task_id]
+        return bool(task.review) and not stopping and worth_reviewing(candidates)
+
+    def _begin_review(self, worker: Worker, candidates: Sequence[Worker]) -> None:
+        job, plan = self._forest.job_of(worker), self._forest.plans[worker.job_id]
+        reviewer = reviewer_of(plan.tasks[worker.task_id], candidates)
+        self._ledger.add_tasks(job, (), (reviewer,))
+        plan.add_reviewer(reviewer)
+        self._forest.nodes[reviewer.key] = Node()
+        self._forest.queue(reviewer)
+
+    def _choose(self, candidates: Sequence[Worker], reviewer: Worker | None, now: float) -> None:
+        by_id = {worker.id: worker for worker in candidates}
+        order = ranked(candidates_of(candidates, opinions_of(reviewer)))
+        for each, standing in order:
+            worker = by_id[each.worker_id]
+            result = replace(worker.result or WorkerResult(), standing=standing)
+            self._ledger.update_worker(worker.key, result=result)
+        best, standing = order[0]
+        worker = by_id[best.worker_id]
+        names = [each.worker_id for each, _ in order]
+        said = {"task_id": worker.task_id, "by": str(standing.by), "reason": standing.why}
+        job = self._forest.job_of(worker)
+        self._ledger.emit(EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **said)

@@ -1,0 +1,266 @@
+"""What kind of failure an attempt came to, and what the next one should begin with.
+
+A table: the rows are tried from the top, the first that fits decides. Each has a ladder: the
+first rung for a failure, the next one when it comes again, the last one from then on.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.failure import START, Failure, FailureKind, RetryStrategy, after, before
+from orchestrator.core.model import NEVER_BEGAN, Worker, WorkerResult
+from orchestrator.core.outcome import Verdict
+from orchestrator.core.shortage import NO_ROOM
+from orchestrator.core.states import WorkerStatus
+
+#: So many of a worker's latest failures are kept.
+MOST_FAILURES = 50
+#: The cause of attempts that did not run: they say nothing about those around them.
+NEVER_RAN = "never ran"
+#: So much of the end of an output is searched for words of a full disk.
+_END_OF_OUTPUT = 4000
+_DISK_FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", re.IGNORECASE)
+_REFUSED = (ErrorClass.AUTH, ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED)
+
+_K, _S = FailureKind, RetryStrategy
+Rung = tuple[RetryStrategy, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One failed attempt as the rows see it."""
+
+    exit: Exit
+    evidence: Evidence
+    verdict: Verdict
+    #: It failed as the one before did, and changed nothing.
+    same: bool = False
+
+    @property
+    def faults(self) -> Sequence[str]:
+        return self.evidence.worktree.faults if self.evidence.worktree else ()
+
+    @property
+    def blocking(self) -> Sequence[str]:
+        return [gate.name for gate in self.evidence.gates if gate.blocks]
+
+    @property
+    def says_something(self) -> bool:
+        found = self.evidence
+        return bool(found.output.strip() or found.error or found.files_changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    cause: str
+    fits: Callable[[Case], bool]
+    kind: FailureKind
+    ladder: tuple[Rung, ...]
+    reason: Callable[[Case], str]
+
+
+def _never_ran(case: Case) -> bool:
+    lost = case.exit.ended_by is EndedBy.LOST
+    return lost and case.exit.error.startswith((NEVER_BEGAN, NO_ROOM))
+
+
+def _disk_full(case: Case) -> bool:
+    found = case.evidence
+    return case.exit.log_lost or bool(
+        _DISK_FULL.search(found.error) or _DISK_FULL.search(found.output[-_END_OF_OUTPUT:])
+    )
+
+
+def _refused(case: Case) -> bool:
+    return case.evidence.error_class in _REFUSED or case.exit.ended_by is EndedBy.LIMIT
+
+
+def _killed(case: Case) -> bool:
+    return case.exit.signal is not None or case.evidence.error_class is ErrorClass.KILLED
+
+
+def _of(kind: ErrorClass) -> Callable[[Case], bool]:
+    return lambda case: case.evidence.error_class is kind
+
+
+def _words(text: str) -> Callable[[Case], str]:
+    return lambda case: text
+
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        NEVER_RAN,
+        _never_ran,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 1.0),),
+        _words("it did not run, so nothing was changed"),
+    ),
+    Row(
+        "broken worktree",
+        lambda case: bool(case.faults),
+        _K.CORRUPTED_STATE,
+        ((_S.ROLLBACK_LAST, 0.9), (_S.ROLLBACK_SAFE, 0.7)),
+        lambda case: f"its worktree was left broken: {'; '.join(case.faults)}",
+    ),
+    Row(
+        "disk full",
+        _disk_full,
+        _K.CORRUPTED_STATE,
+        ((_S.ROLLBACK_LAST, 0.8), (_S.ROLLBACK_SAFE, 0.6)),
+        _words("the disk was full: files may be half written"),
+    ),
+    Row(
+        "rate limit",
+        _of(ErrorClass.RATE_LIMIT),
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.95),),
+        _words("the agent's account was limited; its work so far stands"),
+    ),
+    Row(
+        "api",
+        _of(ErrorClass.API),
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.9),),
+        _words("the model's service failed; the work so far stands"),
+    ),
+    Row(
+        "refused",
+        _refused,
+        _K.LOGIC_ERROR,
+        ((_S.ESCALATE, 0.9),),
+        _words("it would come to the same end again: a key, a setting or a limit is to change"),
+    ),
+    Row(
+        "not started",
+        lambda case: case.exit.ended_by is EndedBy.SPAWN_FAILED,
+        _K.UNKNOWN,
+        ((_S.ESCALATE, 0.8),),
+        _words("it cannot be started"),
+    ),
+    Row(
+        "gates",
+        lambda case: bool(case.blocking),
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.9), (_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_SAFE, 0.6)),
+        lambda case: f"its result does not pass {', '.join(case.blocking)}",
+    ),
+    Row(
+        "timeout",
+        lambda case: case.verdict.status is WorkerStatus.TIMEOUT,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4)),
+        _words("its time was over; the work so far stands"),
+    ),
+    Row(
+        "lost",
+        lambda case: case.exit.ended_by is EndedBy.LOST,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.8), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
+        _words("it was lost, by no fault of its own"),
+    ),
+    Row(
+        "killed",
+        _killed,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
+        _words("it was killed from outside"),
+    ),
+    Row(
+        "same failure",
+        lambda case: case.same,
+        _K.LOGIC_ERROR,
+        ((_S.ROLLBACK_SAFE, 0.7),),
+        _words("the same failure as before, and nothing was changed: what it builds on is wrong"),
+    ),
+    Row(
+        "said it failed",
+        lambda case: case.evidence.claimed_success is False,
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.7), (_S.RETRY_CURRENT, 0.5), (_S.ROLLBACK_SAFE, 0.5)),
+        _words("the agent says itself that it did not succeed"),
+    ),
+    Row(
+        "exit code",
+        lambda case: bool(case.exit.code) and case.says_something,
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4), (_S.ROLLBACK_SAFE, 0.5)),
+        lambda case: f"exit code {case.exit.code}, with something to go on from",
+    ),
+    Row(
+        "unknown",
+        lambda case: True,
+        _K.UNKNOWN,
+        ((_S.RETRY_CURRENT, 0.3), (_S.ROLLBACK_LAST, 0.3), (_S.ROLLBACK_SAFE, 0.3)),
+        _words("nothing tells what went wrong"),
+    ),
+)
+
+
+def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -> Failure | None:
+    """What is made of an attempt of a worker, as it was before; None when it did not fail.
+
+    Without a worktree there is nothing to go back to.
+    """
+    if verdict.succeeded or verdict.status is WorkerStatus.CANCELLED:
+        return None
+    same = bool(verdict.failure) and verdict.failure == worker.failure
+    case = Case(exit, evidence, verdict, same)
+    row = next(row for row in TABLE if row.fits(case))
+    strategy, confidence = row.ladder[min(_times(row, worker), len(row.ladder) - 1)]
+    kept = evidence.worktree is not None
+    if strategy is not _S.ESCALATE and not kept:
+        strategy = _S.RETRY_CURRENT
+    return Failure(
+        attempt=worker.attempt,
+        kind=row.kind,
+        strategy=strategy,
+        reason=row.reason(case),
+        confidence=confidence,
+        gates=tuple(case.blocking),
+        cause=row.cause,
+        checkpoint=_checkpoint(strategy, worker),
+        kept=after(worker.attempt) if kept else "",
+    )
+
+
+def _times(row: Row, worker: Worker) -> int:
+    """How often the worker failed like that just before, within its present retries."""
+    times = 0
+    for earlier in reversed(worker.result.failures if worker.result else ()):
+        if earlier.cause != NEVER_RAN:
+            if earlier.cause != row.cause or earlier.attempt <= worker.budget_from:
+                break
+            times += 1
+    return times
+
+
+def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
+    if strategy is _S.ROLLBACK_LAST:
+        return before(worker.attempt)
+    if strategy is _S.ROLLBACK_SAFE:
+        return (worker.result.good if worker.result else "") or START
+    return ""
+
+
+def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
+    """With what was made of an attempt; it takes the place of what was made of it before."""
+    if failure is None:
+        return result
+    others = [each for each in result.failures if each.attempt != failure.attempt]
+    return replace(result, failures=(*others, failure)[-MOST_FAILURES:])
+
+
+def failure_of(worker: Worker, attempt: int) -> Failure | None:
+    """What was made of an attempt, if it failed and that is still known."""
+    failures = worker.result.failures if worker.result else ()
+    return next((each for each in reversed(failures) if each.attempt == attempt), None)
+
+
+def escalated(failure: Failure, why: str) -> Failure:
+    """No further attempt follows: whatever was planned is not done."""
+    if failure.strategy is _S.ESCALATE:
+        return failure
+    reason = f"{failure.reason}; {why}"
+    return replace(failure, strategy=_S.ESCALATE, reason=reason, checkpoint="")

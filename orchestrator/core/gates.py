@@ -1,0 +1,163 @@
+"""Checks that decide whether what a worker changed may be merged.
+
+Durations are seconds.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+#: The name of the built-in scan of what a change adds.
+SECRETS = "secrets"
+#: In place of gates: those that are found out from the repository; none.
+AUTO, OFF = "auto", "off"
+
+
+class GateReport(StrEnum):
+    """How it is read what a gate has found."""
+
+    #: by its exit code alone
+    EXIT = "exit"
+    #: JUnit XML
+    JUNIT = "junit"
+    #: SARIF 2.1.0
+    SARIF = "sarif"
+    #: what ``ruff check --output-format=json`` prints
+    RUFF = "ruff"
+    #: what mypy prints
+    MYPY = "mypy"
+
+
+class GateSource(StrEnum):
+    """Where a gate comes from; only what nobody asked for may be missing on a machine."""
+
+    #: The request or the plan asks for it.
+    ASKED = "asked"
+    #: The agent that made the plan asks for it.
+    PLANNED = "planned"
+    #: The repository's own file names it.
+    REPOSITORY = "repository"
+    #: It was found out from the files of the base commit.
+    DETECTED = "detected"
+
+
+class GateStatus(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    #: It finds only what it finds at the base, too.
+    KNOWN = "known"
+    #: Nothing that it looks at was changed.
+    SKIPPED = "skipped"
+    #: It could not be run: its program is missing, say, or its time was over.
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """One check, as the base commit or the request defines it."""
+
+    name: str
+    #: For ``bash -c``, in the worktree.
+    run: str
+    #: Patterns of paths; it runs when one of the changed files matches. Empty: always.
+    when: tuple[str, ...] = ()
+    timeout: float = 600.0
+    report: GateReport = GateReport.EXIT
+    #: What it finds keeps the change from being merged.
+    required: bool = True
+    #: What it finds at the base, too, does not count.
+    new_only: bool = True
+    #: Tests that passed at the base need not be there any more.
+    tests_may_vanish: bool = False
+    source: GateSource = GateSource.ASKED
+    #: Why it is there, in words.
+    why: str = ""
+    #: The program that it needs; looked for before it runs. Empty: the shell will say.
+    program: str = ""
+    #: Patterns of files that say how strict it is: who changes them is told.
+    configured_by: tuple[str, ...] = ()
+
+    @property
+    def is_secret_scan(self) -> bool:
+        """Built in: it runs no command."""
+        return self.name == SECRETS and not self.run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateResult:
+    name: str
+    status: GateStatus
+    required: bool = True
+    seconds: float = 0.0
+    #: What it found that the base does not have: names of tests, or places with messages.
+    failures: tuple[str, ...] = ()
+    #: How much it found that the base has, too.
+    known: int = 0
+    #: How many tests passed; None for what does not count them.
+    tests: int | None = None
+    #: The end of what it printed; only of one that did not pass.
+    output: str = ""
+    #: What else there is to know, in words: why it was not run, what the change did to it.
+    note: str = ""
+    #: Where all that it printed is, below the root job's directory.
+    log: str = ""
+
+    @property
+    def blocks(self) -> bool:
+        return self.required and self.status in {GateStatus.FAILED, GateStatus.BROKEN}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """Gates to be run on one state of the project."""
+
+    root_id: str
+    job_id: str
+    #: Unique in the root job's tree at any time: ``worker_1``, ``result_<job>``.
+    name: str
+    #: The worktree that has the state checked out.
+    directory: str
+    #: Commits: what the change began with, and the change.
+    base: str
+    commit: str
+    gates: tuple[Gate, ...]
+
+
+class Gates(Protocol):
+    def begin(self, check: Check, done: Callable[[Sequence[GateResult]], None]) -> None:
+        """Run the gates one after another; any thread may call.
+
+        ``done`` is told the results in order, from any thread, once; a gate that cannot be run is
+        told as one. It is not called when the server stops first. Afterwards the worktree is as
+        the commit says again. Of two checks with one name the first has to be done before.
+        """
+
+    def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
+        """End a check early; ``done`` is told what there is then. False: there is none.
+
+        Any thread may call. Idempotent.
+        """
+
+
+class GateFiles(Protocol):
+    """The files of a commit, for finding out how a project is checked."""
+
+    def read(self, path: str) -> str:
+        """Empty where there is no such file, or none that can be read."""
+
+    def names(self, directory: str = "") -> Collection[str]:
+        """What lies in a directory; nothing where there is none."""
+
+
+class GateFinder(Protocol):
+    """Makes gates of words."""
+
+    def found(self, files: GateFiles) -> Sequence[Gate]:
+        """What a project is checked with when nobody says otherwise. Raise InvalidRequest."""
+
+    def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
+        """Whole gates for what was asked for: names, commands, or both.
+
+        Raise InvalidRequest for a name that means nothing here, and for two of one name.
+        """

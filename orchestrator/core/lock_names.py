@@ -1,0 +1,47 @@
+"""What a lock is called: a path of the host project, or any other word. One rule holds for both:
+a name is about itself and everything below it.
+"""
+
+from collections.abc import Sequence
+from unicodedata import normalize
+
+#: The whole project, and every other name.
+EVERYTHING = "."
+LONGEST_NAME = 500
+#: That one task claims, or one call asks for.
+MOST_NAMES = 100
+
+
+def lock_name(text: str) -> str:
+    """The one spelling of a name: ``./src//api/`` is ``src/api``.
+
+    Raise ValueError that says what is wrong.
+    """
+    if not 0 < len(text) <= LONGEST_NAME:
+        raise ValueError(f"a lock's name has 1 to {LONGEST_NAME} characters")
+    if not text.isprintable():
+        raise ValueError("a lock's name has no control characters and no line breaks")
+    parts = normalize("NFC", text.strip()).split("/")
+    if not any(parts) or not parts[0]:
+        raise ValueError("a lock's name is a word, or a path relative to the project")
+    if ".." in parts:
+        raise ValueError("a lock's name does not lead upwards: leave '..' out")
+    return "/".join(part for part in parts if part not in ("", ".")) or EVERYTHING
+
+
+def lock_names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Each name once, in the order given. Raise ValueError."""
+    return tuple(dict.fromkeys(lock_name(text) for text in texts))
+
+
+def names_above(name: str) -> Sequence[str]:
+    """From everything down to its parent; none for everything."""
+    if name == EVERYTHING:
+        return ()
+    parts = name.split("/")
+    return (EVERYTHING, *("/".join(parts[:end]) for end in range(1, len(parts))))
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one of them is, or is below, the other."""
+    return one == other or one in names_above(other) or other in names_above(one)

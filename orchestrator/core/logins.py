@@ -1,0 +1,64 @@
+"""What the workers of an agent have shown of its login: that it works, or that it is refused.
+
+An agent whose login nobody knows to work sends one worker of a job ahead. When that is refused,
+those of its tree that have not started end with it: each would cost a call for the same answer.
+Pure.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.core.outcome import Verdict
+
+#: So long what was seen of a login is taken for true.
+KNOWN_SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What is known of agents, by their names."""
+
+    #: It cannot work without a key or a login.
+    login: Callable[[str], bool] = lambda agent: False
+    #: What to do about a login that is refused, in words; may be empty.
+    mend: Callable[[str], str] = lambda agent: ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    works: bool
+    why: str
+    at: float
+
+
+class Logins:
+    """By agent: those with the same name share an account."""
+
+    def __init__(self, needs: Needs) -> None:
+        self._needs = needs
+        self._seen: dict[str, Seen] = {}
+
+    def doubtful(self, agent: str, now: float) -> bool:
+        """Whether it needs a login that is not known to work."""
+        seen = self._fresh(agent, now)
+        return self._needs.login(agent) and not (seen and seen.works)
+
+    def worked(self, agent: str, now: float) -> None:
+        if self._needs.login(agent):
+            self._seen[agent] = Seen(True, "", now)
+
+    def told(self, agent: str, verdict: Verdict, now: float) -> Verdict:
+        """Take in what became of an attempt; where its login was refused, with what mends that."""
+        if not verdict.login_refused:
+            return verdict
+        self._seen[agent] = Seen(False, verdict.reason, now)
+        mend = self._needs.mend(agent)
+        return replace(verdict, reason=f"{verdict.reason}; to mend it: {mend}") if mend else verdict
+
+    def seen(self, now: float) -> Mapping[str, Seen]:
+        """What is known, without what was seen too long ago."""
+        return {agent: seen for agent in self._seen if (seen := self._fresh(agent, now))}
+
+    def _fresh(self, agent: str, now: float) -> Seen | None:
+        seen = self._seen.get(agent)
+        return seen if seen and now - seen.at < KNOWN_SECONDS else None

@@ -1,0 +1,85 @@
+"""Workers that succeeded by themselves, and whose changes do not pass together with the others'."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.core.endings import Endings
+from orchestrator.core.events import EventKind
+from orchestrator.core.forest import Forest
+from orchestrator.core.gates import GateResult
+from orchestrator.core.model import Worker, WorkerKey, WorkerResult
+from orchestrator.core.outcome import Verdict
+from orchestrator.core.plan import Plan
+from orchestrator.core.retry import may_retry
+from orchestrator.core.states import WorkerStatus
+
+#: The kind of failure that such a worker carries into its next attempt.
+SENT_BACK = "sent back"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Of one worker's changes, when they were merged with those of the workers before it."""
+
+    worker_id: str
+    #: In words.
+    reason: str
+    #: What the checks of the merged state came to.
+    gates: tuple[GateResult, ...] = ()
+    #: Who carries out the next attempt; empty: the worker's own agent.
+    agent: str = ""
+    #: Without another attempt it has failed; else it stays as it is.
+    required: bool = True
+
+
+class SendingBack:
+    def __init__(self, forest: Forest, endings: Endings) -> None:
+        self._forest = forest
+        self._ledger = forest.ledger
+        self._endings = endings
+
+    def refused(self, job_id: str, refusals: Sequence[Refusal], now: float) -> bool:
+        """Give these workers another attempt; whether the job goes on for that.
+
+        One that has no attempt left has failed. Nothing follows for a job that is being stopped,
+        or whose workers are not all done.
+        """
+        job = self._ledger.jobs.get(job_id)
+        if job is None or job.cancelled_by is not None or job_id not in self._endings.rendering:
+            return False
+        again = [refusal for refusal in refusals if self._is_sent_back(job_id, refusal, now)]
+        if again:
+            self._endings.rendering.discard(job_id)
+            tasks = list(self._forest.plans[job_id].tasks.values())
+            self._forest.install(job, Plan(tasks, self._forest.workers_of(job_id)))
+        return bool(again)
+
+    def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
+        job = self._ledger.jobs[job_id]
+        worker = self._ledger.workers[WorkerKey(job.root_id, refusal.worker_id)]
+        if not worker.status.succeeded:
+            return False
+        verdict = Verdict(status=WorkerStatus.FAILED, reason=refusal.reason, retry=True)
+        task = self._forest.task_of(worker)
+        again = may_retry(worker, task, job.config, verdict, child_failed=False)
+        if again or refusal.required:
+            self._move(worker, refusal, now, again=again)
+        return again
+
+    def _move(self, worker: Worker, refusal: Refusal, now: float, *, again: bool) -> None:
+        status = WorkerStatus.PENDING if again else WorkerStatus.FAILED
+        ended_at = None if again else now
+        result = replace(worker.result or WorkerResult(), gates=refusal.gates)
+        self._ledger.move_worker(
+            worker.key,
+            status,
+            reason=refusal.reason,
+            failure=SENT_BACK,
+            not_before=0.0,
+            ended_at=ended_at,
+            result=result,
+            agent=refusal.agent if again and refusal.agent else worker.agent,
+        )
+        said = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
+        job = self._forest.job_of(worker)
+        self._ledger.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **said)

@@ -1,0 +1,37 @@
+"""Where a candidate stands among those that tried the same task."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Criterion(StrEnum):
+    """What candidates are compared by, in this order."""
+
+    SUCCESS = "success"
+    #: Gates that refuse the result, then how much all of them have found.
+    GATES = "gates"
+    #: How many tests passed, as the gates counted them.
+    TESTS = "tests"
+    #: What an agent that was asked says.
+    REVIEW = "review"
+    #: The smaller change; one that changed nothing comes last.
+    SIZE = "size"
+    COST = "cost"
+    TIME = "time"
+    #: The place in the task's list of agents.
+    ORDER = "order"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Made once, when all candidates of a task have ended and one of them succeeded."""
+
+    #: 1 is the one that is taken.
+    place: int
+    #: What told it from the one that is taken; of that one, what told the next from it.
+    by: Criterion
+    #: The same in words.
+    why: str
+    #: The place that a reviewer gave it, and why; None: no review counted.
+    review: int | None = None
+    remark: str = ""

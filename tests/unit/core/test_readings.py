@@ -1,0 +1,154 @@
+"""What gates found, beside what they find at the base."""
+
+import pytest
+
+from orchestrator.core.gates import Gate, GateReport, GateSource, GateStatus
+from orchestrator.core.patterns import matches
+from orchestrator.core.readings import (
+    LOST,
+    Flaw,
+    Ran,
+    Reading,
+    for_the_next_attempt,
+    in_words,
+    lost_tests,
+    needs_base,
+    result_of,
+    with_exit,
+)
+
+GATE = Gate(name="tests", run="pytest", report=GateReport.JUNIT, configured_by=("conftest.py",))
+
+
+def ran(*failed: str, passed: tuple[str, ...] | None = (), **more: object) -> Ran:
+    flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
+    return Ran(reading=Reading(flaws=flaws, passed=passed), **more)  # type: ignore[arg-type]
+
+
+def test_what_fails_at_the_base_too_does_not_count() -> None:
+    known = result_of(GATE, ran("a"), ran("a"), [])
+    mixed = result_of(GATE, ran("a", "b"), ran("a"), [])
+
+    assert (known.status, known.known, known.blocks) == (GateStatus.KNOWN, 1, False)
+    assert (mixed.status, mixed.known, mixed.failures) == ("failed", 1, ("b: it failed",))
+    assert mixed.blocks
+
+
+def test_the_second_of_two_that_are_the_same_is_new() -> None:
+    result = result_of(GATE, ran("a", "a"), ran("a"), [])
+
+    assert (result.known, len(result.failures)) == (1, 1)
+
+
+def test_without_a_baseline_everything_counts() -> None:
+    strict = Gate(name="tests", run="x", new_only=False)
+
+    assert result_of(strict, ran("a"), ran("a"), []).status is GateStatus.FAILED
+    assert not needs_base(strict, ran("a"), {})
+
+
+def test_a_failure_without_a_report_is_one_flaw() -> None:
+    failed = Ran(reading=with_exit(Reading(), 3))
+
+    assert result_of(GATE, failed, failed, []).status is GateStatus.KNOWN
+    assert result_of(GATE, failed, None, []).failures == ("exit code 3",)
+    assert with_exit(Reading(), 0).flaws == ()
+
+
+def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
+    base = Reading(passed=("tests.a::x", "tests.a::y", "tests.a::z"))
+    now = Reading(passed=("tests.a::x", "tests.b::y"))
+
+    assert lost_tests(now, base) == ["tests.a::z"]
+    result = result_of(GATE, Ran(reading=now), Ran(reading=base), [])
+    assert result.failures == (f"tests.a::z: {LOST}",)
+    free = Gate(name="tests", run="x", tests_may_vanish=True)
+    assert result_of(free, Ran(reading=now), Ran(reading=base), []).status is GateStatus.PASSED
+
+
+@pytest.mark.parametrize(
+    ("touched", "skipped", "asks"),
+    [
+        ({"src/a.py": 5}, 0, False),
+        ({"tests/test_a.py": 0}, 0, False),
+        ({"tests/test_a.py": 1}, 0, True),
+        ({"tests/test_a.py": 0}, 2, True),
+        ({"conftest.py": 0}, 0, True),
+    ],
+)
+def test_the_base_is_asked_when_tests_may_have_been_lost(
+    touched: dict[str, int], skipped: int, asks: bool
+) -> None:
+    passed = Ran(reading=Reading(passed=("a",), skipped=skipped))
+
+    assert needs_base(GATE, passed, touched) is asks
+
+
+def test_who_changes_what_configures_a_gate_is_told() -> None:
+    result = result_of(GATE, ran(), None, ["conftest.py", "src/a.py"])
+
+    assert result.status is GateStatus.PASSED
+    assert result.note == "the change touches what configures this gate: conftest.py"
+
+
+def test_a_gate_that_breaks_blocks_unless_it_breaks_at_the_base_too() -> None:
+    broken = Ran(broken="ran into its time limit of 3 s")
+
+    assert result_of(GATE, broken, ran(), []).status is GateStatus.BROKEN
+    assert result_of(GATE, broken, ran(), []).blocks
+    known = result_of(GATE, broken, broken, [])
+    assert (known.status, known.note.endswith("at the base, too")) == (GateStatus.KNOWN, True)
+
+
+def test_a_missing_program_matters_only_where_somebody_asked_for_it() -> None:
+    missing = Ran(broken="its program is not there", missing=True)
+    detected = Gate(name="ruff", run="ruff", source=GateSource.DETECTED)
+
+    assert result_of(GATE, missing, None, []).blocks
+    assert not needs_base(GATE, missing, {})
+    assert result_of(detected, missing, None, []).status is GateStatus.SKIPPED
+
+
+def test_the_next_attempt_is_told_within_bounds() -> None:
+    results = [
+        result_of(Gate(name=f"g{i}", run="x"), ran("a", output="o" * 20_000), None, [])
+        for i in range(5)
+    ]
+
+    told = for_the_next_attempt(results, 6000)
+
+    assert len(told) <= 6000
+    assert all(f"Gate g{i}: failed\n- a: it failed" in told for i in range(5))
+    assert for_the_next_attempt([], 6000) == ""
+    assert in_words(results[0]) == "gate g0 failed: a: it failed"
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "fits"),
+    [
+        ("a.py", "*.py", True),
+        ("src/deep/a.py", "*.py", True),
+        ("src/a.py", "src/*.py", True),
+        ("src/deep/a.py", "src/*.py", False),
+        ("src/deep/a.py", "src/**", True),
+        ("src/deep/a.py", "src/**/*.py", True),
+        ("src/a.py", "src/**/*.py", True),
+        ("src/a.py", "src/", True),
+        ("other/src/a.py", "src/*.py", False),
+        ("a.pyc", "*.py", False),
+        ("a+b.py", "a+b.py", True),
+        ("x\ny.py", "*.py", True),
+    ],
+)
+def test_patterns_fit_paths_as_in_gitignore(path: str, pattern: str, fits: bool) -> None:
+    assert matches(path, [pattern]) is fits
+
+
+def test_a_detected_gate_of_which_no_test_passes_at_the_base_says_nothing() -> None:
+    detected = Gate(name="pytest", run="x", report=GateReport.JUNIT, source=GateSource.DETECTED)
+
+    result = result_of(detected, ran("a", "new"), ran("a"), [])
+
+    assert (result.status, result.known) == (GateStatus.KNOWN, 2)
+    assert result.note == "no test passes at the base"
+    assert result_of(GATE, ran("a", "new"), ran("a"), []).blocks
