@@ -25,7 +25,16 @@ LOCK_TIMEOUT = 10.0
 POOLED_READERS = 8
 EXTRA_READERS = 56
 
-_WRITER_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+#: Pages of 4 KiB in the write-ahead log that are then written to their places, for which the
+#: supervisor waits. Busy pages are in it many times and written once: seldom is cheaper.
+CHECKPOINT_PAGES = 4000
+
+_WRITER_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+)
 _READER_PRAGMAS = ("query_only=ON",)
 
 Result = TypeVar("Result")

@@ -6,18 +6,13 @@ lacks, because it was written before the field existed, gets its default.
 
 from typing import Any
 
-from orchestrator.core.model import (
-    EndedBy,
-    Exit,
-    JobConfig,
-    PromptSize,
-    Stray,
-    TaskSpec,
-    Usage,
-    WorkerResult,
-)
+from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, PromptSize, Stray, Usage
+from orchestrator.core.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.core.model import JobConfig, TaskSpec, WorkerResult
+from orchestrator.core.standing import Criterion, Standing
 
-_TUPLES_OF_TASK = ("agents", "depends_on", "files")
+_TUPLES_OF_TASK = ("agents", "depends_on", "files", "locks")
 
 Found = dict[str, Any]
 
@@ -25,7 +20,7 @@ Found = dict[str, Any]
 def read_config(found: Found) -> JobConfig:
     if "context_files" in found:
         found["context_files"] = tuple(found["context_files"])
-    return JobConfig(**found)
+    return JobConfig(**_with_gates(found))
 
 
 def read_task(found: Found) -> TaskSpec:
@@ -34,7 +29,7 @@ def read_task(found: Found) -> TaskSpec:
             found[name] = tuple(found[name])
     if isinstance(found.get("command"), list):
         found["command"] = tuple(found["command"])
-    return TaskSpec(**found)
+    return TaskSpec(**_with_gates(found))
 
 
 def read_exit(found: Found) -> Exit:
@@ -49,7 +44,21 @@ def read_result(found: Found) -> WorkerResult:
             found[name] = Usage(**found[name])
     if found.get("prompt") is not None:
         found["prompt"] = PromptSize(**found["prompt"])
+    found["gates"] = tuple(_gate_result(each) for each in found.get("gates", ()))
+    if "failures" in found:
+        found["failures"] = tuple(_read_failure(each) for each in found["failures"])
+    if found.get("change") is not None:
+        found["change"] = ChangeSize(**found["change"])
+    if found.get("standing") is not None:
+        by = Criterion(found["standing"]["by"])
+        found["standing"] = Standing(**{**found["standing"], "by": by})
     return WorkerResult(**_with_strays(found))
+
+
+def _read_failure(found: Found) -> Failure:
+    kind, strategy = FailureKind(found["kind"]), RetryStrategy(found["strategy"])
+    gates = tuple(found.get("gates", ()))
+    return Failure(**{**found, "kind": kind, "strategy": strategy, "gates": gates})
 
 
 def read_names(found: list[str]) -> tuple[str, ...]:
@@ -62,3 +71,18 @@ def read_mapping(found: Found) -> Found:
 
 def _with_strays(found: Found) -> Found:
     return {**found, "strays": tuple(Stray(**stray) for stray in found.get("strays", ()))}
+
+
+def _with_gates(found: Found) -> Found:
+    return {**found, "gates": tuple(_gate(each) for each in found.get("gates", ()))}
+
+
+def _gate(found: Found) -> Gate:
+    lists = {name: tuple(found.get(name, ())) for name in ("when", "configured_by")}
+    report, source = GateReport(found["report"]), found.get("source", GateSource.ASKED)
+    return Gate(**{**found, **lists, "report": report, "source": GateSource(source)})
+
+
+def _gate_result(found: Found) -> GateResult:
+    status, failures = GateStatus(found["status"]), tuple(found["failures"])
+    return GateResult(**{**found, "status": status, "failures": failures})

@@ -16,10 +16,12 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event
-from orchestrator.core.model import PLANNER_INDEX, Attempt, Job, TaskSpec, Usage, Worker, WorkerKey
+from orchestrator.core.evidence import Usage
+from orchestrator.core.model import PLANNER_INDEX, Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Page, StoreStats
 from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus
 from orchestrator.store import tables
+from orchestrator.store.costs import cost
 
 Value = TypeVar("Value")
 
@@ -59,18 +61,23 @@ _tasks = (
     .order_by(tables.tasks.c.position)
 )
 _is_planner = tables.workers.c["index"] == PLANNER_INDEX
-_workers = _by(tables.workers, "job_id").where(~_is_planner).order_by(tables.workers.c["index"])
+_is_reviewer = tables.workers.c["index"] < PLANNER_INDEX
+_does_a_task = tables.workers.c["index"] > PLANNER_INDEX
+_workers = _by(tables.workers, "job_id").where(_does_a_task).order_by(tables.workers.c["index"])
 _planner = _by(tables.workers, "job_id").where(_is_planner)
+_reviewers = (
+    _by(tables.workers, "job_id").where(_is_reviewer).order_by(tables.workers.c["index"].desc())
+)
 _recent_results = (
     select(tables.workers.c.result)
-    .where(tables.workers.c.agent == bindparam("agent"), ~_is_planner)
+    .where(tables.workers.c.agent == bindparam("agent"), _does_a_task)
     .where(tables.workers.c.status.in_(SUCCEEDED_WORKER))
     .order_by(tables.workers.c.ended_at.desc())
     .limit(bindparam("most"))
 )
 _workers_in_tree = (
     _by(tables.workers, "root_id")
-    .where(~_is_planner)
+    .where(_does_a_task)
     .order_by(tables.workers.c.job_id, tables.workers.c["index"])
 )
 _worker = _by(tables.workers, "root_id", "id")
@@ -113,6 +120,10 @@ def recent_usage(connection: Connection, agent: str, most: int) -> list[Usage]:
 
 def planner(connection: Connection, job_id: str) -> Worker | None:
     return _first(values(connection, Worker, _planner, job_id=job_id))
+
+
+def reviewers(connection: Connection, job_id: str) -> list[Worker]:
+    return values(connection, Worker, _reviewers, job_id=job_id)
 
 
 def workers_in_tree(connection: Connection, root_id: str) -> list[Worker]:
@@ -200,8 +211,9 @@ def stats(connection: Connection) -> StoreStats:
     counting = select(func.count()).select_from(tables.attempts)
     return StoreStats(
         jobs=_by_status(connection, tables.jobs),
-        workers=_by_status(connection, tables.workers, ~_is_planner),
+        workers=_by_status(connection, tables.workers, _does_a_task),
         attempts=connection.execute(counting).scalar_one(),
+        cost=cost(connection),
     )
 
 

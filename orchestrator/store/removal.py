@@ -5,11 +5,12 @@ from collections.abc import Collection
 from sqlalchemy import Connection, bindparam, delete, select
 
 from orchestrator.core.states import ENDED_JOB
-from orchestrator.store.tables import attempts, events, jobs, tasks, workers
+from orchestrator.store.tables import attempts, events, jobs, leases, tasks, workers
 
 _in_tree = select(jobs.c.id).where(jobs.c.root_id == bindparam("root"))
 #: What refers to something comes before what it refers to.
 _DELETIONS = (
+    delete(leases).where(leases.c.root_id == bindparam("root")),
     delete(events).where(events.c.root_id == bindparam("root")),
     delete(attempts).where(attempts.c.root_id == bindparam("root")),
     delete(workers).where(workers.c.root_id == bindparam("root")),

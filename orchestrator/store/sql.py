@@ -10,9 +10,11 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Job, TaskSpec, Usage, Worker, WorkerKey
+from orchestrator.core.evidence import Usage
+from orchestrator.core.lease import Grant, Lease
+from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
-from orchestrator.store import queries, removal, trees
+from orchestrator.store import leases, queries, removal, trees
 from orchestrator.store.connections import Connections
 from orchestrator.store.failures import told_as_store_errors, told_as_unreadable
 from orchestrator.store.migrate import migrate
@@ -121,6 +123,9 @@ class SqlStore:
     def planner(self, job_id: str) -> Worker | None:
         return self._read(lambda connection: queries.planner(connection, job_id))
 
+    def reviewers(self, job_id: str) -> Sequence[Worker]:
+        return self._read(lambda connection: queries.reviewers(connection, job_id))
+
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         return self._read(lambda connection: queries.workers_in_tree(connection, root_id))
 
@@ -141,6 +146,19 @@ class SqlStore:
 
     def events(self, root_id: str, after: int, limit: int) -> Sequence[Event]:
         return self._read(lambda connection: queries.events(connection, root_id, after, limit))
+
+    def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
+        connections = self._opened()
+        with told_as_store_errors(self._where), connections.durable_writer().begin() as step:
+            return leases.take(connections.writer, step, owner, names, at)
+
+    def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
+        connections = self._opened()
+        with told_as_store_errors(self._where), connections.durable_writer().begin():
+            leases.end(connections.writer, key, names)
+
+    def leases(self) -> Sequence[Lease]:
+        return self._read(leases.standing)
 
     def stats(self) -> StoreStats:
         return self._read(queries.stats)

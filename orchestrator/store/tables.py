@@ -114,3 +114,26 @@ events = Table(
     Column("worker_id", PlainText),
     Column("data", Document(documents.read_mapping), nullable=False),
 )
+
+#: A lease stands while its attempt has not ended.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("worker_id", PlainText, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("job_id", PlainText, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("taken_at", Double, nullable=False),
+    #: 1: a worker below its holder has been given a greater number since.
+    Column("passed_on", Integer, nullable=False),
+)
+
+#: One row: the greatest fencing number given so far. Whoever changes it has leases to itself.
+lease_numbers = Table(
+    "lease_numbers",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+)

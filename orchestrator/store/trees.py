@@ -69,8 +69,9 @@ def _filled(
     return Tree(
         jobs=mine,
         tasks=_tasks(connection, loading.tasks, given, place),
-        workers=[worker for worker in ordered if not worker.is_planner],
+        workers=[worker for worker in ordered if not worker.is_adviser],
         planners=[worker for worker in ordered if worker.is_planner],
+        reviewers=[worker for worker in ordered if worker.is_reviewer],
         attempts=_ordered_attempts(found_attempts, ordered),
         last_seq=connection.execute(_last_seq, given).scalar_one() or 0,
     )

@@ -5,18 +5,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.model import (
-    Attempt,
-    EndedBy,
-    Exit,
-    Job,
-    JobConfig,
-    Stray,
-    TaskSpec,
-    Usage,
-    Worker,
-    WorkerResult,
-)
+from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerResult
+from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import JobStatus, WorkerStatus
 from tests.contract.store_values import HARD_TEXT
 
@@ -40,6 +32,39 @@ usages = st.builds(
     output_tokens=maybe(large_counts),
     cost_usd=maybe(times),
 )
+gates = st.lists(
+    st.builds(
+        Gate,
+        name=texts,
+        run=texts,
+        when=several,
+        timeout=times,
+        report=st.sampled_from(GateReport),
+        required=st.booleans(),
+        new_only=st.booleans(),
+        tests_may_vanish=st.booleans(),
+        source=st.sampled_from(GateSource),
+        why=texts,
+        program=texts,
+        configured_by=several,
+    ),
+    max_size=2,
+).map(tuple)
+gate_results = st.lists(
+    st.builds(
+        GateResult,
+        name=texts,
+        status=st.sampled_from(GateStatus),
+        seconds=times,
+        failures=several,
+        known=counts,
+        tests=maybe(counts),
+        output=texts,
+        note=texts,
+        log=texts,
+    ),
+    max_size=2,
+).map(tuple)
 exits = st.builds(
     Exit,
     ended_by=st.sampled_from(EndedBy),
@@ -68,6 +93,18 @@ results = st.builds(
     peak_memory_bytes=large_counts,
     log_truncated=st.booleans(),
     strays=strays,
+    gates=gate_results,
+    change=maybe(st.builds(ChangeSize, files=counts, added=large_counts, removed=counts)),
+    standing=maybe(
+        st.builds(
+            Standing,
+            place=counts,
+            by=st.sampled_from(Criterion),
+            why=texts,
+            review=maybe(counts),
+            remark=texts,
+        )
+    ),
 )
 configs = st.builds(
     JobConfig,
@@ -86,6 +123,7 @@ configs = st.builds(
     max_cost_usd=maybe(times),
     merge_strategy=texts,
     git=texts,
+    gates=gates,
     planner=texts,
     labels=labels,
 )
@@ -107,6 +145,9 @@ tasks = st.builds(
     max_steps=maybe(counts),
     max_tokens=maybe(large_counts),
     max_cost_usd=maybe(times),
+    gates=gates,
+    locks=several,
+    review=texts,
 )
 
 

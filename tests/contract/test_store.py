@@ -9,17 +9,10 @@ from threading import Thread
 import pytest
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.model import (
-    PLANNER_INDEX,
-    EndedBy,
-    Exit,
-    Job,
-    TaskSpec,
-    Usage,
-    WorkerKey,
-    WorkerResult,
-)
-from orchestrator.core.ports import Change, Page, Store
+from orchestrator.core.evidence import EndedBy, Exit, Usage
+from orchestrator.core.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec, WorkerKey, WorkerResult
+from orchestrator.core.ports import Change, Cost, Page, Store
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
@@ -227,6 +220,27 @@ def test_an_update_may_be_stored_again(store: Store) -> None:
     assert store.attempts(worker.key) == ended.attempts
 
 
+def test_what_is_made_of_failures_comes_back_as_it_was(store: Store) -> None:
+    job, failure = (
+        a_job(),
+        Failure(
+            attempt=2,
+            kind=FailureKind.CORRUPTED_STATE,
+            strategy=RetryStrategy.ROLLBACK_LAST,
+            reason="its .git was deleted",
+            confidence=0.9,
+            gates=("pytest",),
+            cause="broken worktree",
+            checkpoint="2-before",
+            kept="2-after",
+        ),
+    )
+    result = WorkerResult(failures=(replace(failure, attempt=1), failure), good="1-after")
+    worker = replace(a_worker(job), result=result)
+    store.save(Change(new_jobs=[job], new_workers=[worker]))
+    assert store.workers("a") == [worker]
+
+
 def test_jobs_are_listed_newest_first_and_then_by_id(store: Store) -> None:
     times = {"a": 1.0, "b": 3.0, "c": 2.0, "d": 3.0}
     store.save(Change(new_jobs=[a_job(id, created_at=at) for id, at in times.items()]))
@@ -309,6 +323,22 @@ def test_a_planner_is_in_no_list_of_workers(store: Store) -> None:
     assert (store.planner("a"), store.planner("b")) == (planner, None)
     assert store.worker(planner.key) == planner
     assert store.stats().workers == {"pending": 1}
+
+
+def test_reviewers_are_in_no_list_of_workers(store: Store) -> None:
+    job = a_job()
+    workers = [a_worker(job, index, task_id="a") for index in range(2)]
+    second, first = (
+        a_worker(job, PLANNER_INDEX - number, id=f"reviewer_{number}") for number in (2, 1)
+    )
+    store.save(Change(new_jobs=[job], new_workers=[*workers, second, first]))
+
+    tree = store.tree("a")
+    assert tree is not None
+    assert (tree.workers, tree.planners, set(tree.reviewers)) == (workers, [], {first, second})
+    assert store.workers("a") == store.workers_in_tree("a") == workers
+    assert (store.reviewers("a"), store.planner("a")) == ([first, second], None)
+    assert store.stats().workers == {"pending": 2}
 
 
 def test_what_was_used_is_that_of_the_latest_workers_that_succeeded(store: Store) -> None:
@@ -439,6 +469,29 @@ def test_a_child_job_is_no_tree_of_its_own(store: Store) -> None:
     assert store.tree("b") is None
     assert store.tree("a", ["other"]) is None
     assert store.tree("a", []) is None
+
+
+def test_stats_add_up_what_is_known_of_costs(store: Store) -> None:
+    # An output that looks like what is searched for.
+    said = 'a "usage":{"cost_usd":7} \0 \ud800'
+    told = [
+        Usage(steps=1, cost_usd=0.25),
+        Usage(steps=1, cost_usd=0.5, cost_estimated=True),
+        Usage(),
+    ]
+    job = a_job()
+    workers = [
+        replace(a_worker(job, index), result=WorkerResult(output=said, usage=usage))
+        for index, usage in enumerate(told)
+    ]
+    assert store.stats().cost == Cost()
+
+    store.save(Change(new_jobs=[job], new_workers=workers))
+    assert store.stats().cost == Cost(usd=0.75, estimated=True)
+
+    unknown = replace(workers[0], result=WorkerResult(usage=Usage(steps=1)))
+    store.save(Change(workers=[unknown]))
+    assert store.stats().cost == Cost(usd=0.5, estimated=True, partial=True)
 
 
 def test_stats_count_everything(store: Store) -> None:
