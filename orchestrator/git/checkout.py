@@ -29,15 +29,21 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
         name, _, commit = line.partition(" ")
         if not name.startswith(f"refs/heads/{BRANCHES}/"):
             found[name] = commit
-    status = git.run("status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
-    for index, field in enumerate(status.fields):
-        path = _path(field)
-        if index < MOST_FILES and not any(_within(path, each) for each in ours):
+    for index, field in enumerate(_status(git)):
+        path = path_of(field)
+        if index < MOST_FILES and not any(within(path, each) for each in ours):
             found[f"file {path}"] = f"{field} {_seen(os.path.join(top, path))}"
     return found
 
 
-def _path(field: str) -> str:
+def _status(git: Git) -> list[str]:
+    """Nothing where git cannot tell, as with a filter that fails: to look must harm no job."""
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    answer = git.run("status", *how, accept=range(256))
+    return answer.fields if answer.code == 0 else []
+
+
+def path_of(field: str) -> str:
     """Of an entry of ``status``: ``? path``, or several words and the path."""
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]
@@ -58,7 +64,8 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _within(path: str, directory: str) -> bool:
+def within(path: str, directory: str) -> bool:
+    """Whether it is the directory, or in it; both are relative to the same place."""
     return path == directory or path.startswith(f"{directory}/")
 
 
@@ -67,7 +74,7 @@ def hide(git: Git, top: str, common: Path, directory: str) -> None:
     relative = os.path.relpath(directory, top)
     if relative.startswith(".."):
         return
-    if git.ask("check-ignore", "--", f"{relative}/x"):
+    if ignored(git, [f"{relative}/x"]):
         return
     line = f"/{_escaped(relative)}/\n".encode("utf-8", "surrogateescape")
     path = common / "info" / "exclude"
@@ -77,6 +84,17 @@ def hide(git: Git, top: str, common: Path, directory: str) -> None:
         return
     with path.open("ab") as file:
         file.write((b"" if not present or present.endswith(b"\n") else b"\n") + line)
+
+
+def ignored(git: Git, paths: Sequence[str]) -> list[str]:
+    """Those that git ignores and does not track; a directory has a slash at its end."""
+    if not paths:
+        return []
+    # It takes no literal paths; with the dot a colon in front means nothing.
+    given = os.fsencode("".join(f"./{path}\0" for path in paths))
+    command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
+    found = git.run(*command, given=given, accept=(0, 1)).fields
+    return [path.removeprefix("./") for path in found]
 
 
 def _escaped(path: str) -> str:

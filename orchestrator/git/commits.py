@@ -2,11 +2,15 @@
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.core.repository import Signature
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.repository import BRANCHES, Signature
+from orchestrator.git.carrying import carried
 from orchestrator.git.running import Git
 
 
@@ -26,10 +30,16 @@ def signed(signature: Signature) -> Mapping[str, str]:
     }
 
 
-def commit_rest(git: Git, branch: str, message: str, signature: Signature) -> str:
-    """Commit what is uncommitted, wherever HEAD is, and have the branch and HEAD there."""
+def commit_rest(
+    git: Git, branch: str, message: str, signature: Signature, without: Sequence[str] = ()
+) -> str:
+    """Commit what is uncommitted, wherever HEAD is, and have the branch and HEAD there.
+
+    ``without`` names what stays out of it, though no .gitignore may say so any more.
+    """
     head = git.run("rev-parse", "--verify", "HEAD^{commit}").text
-    git.run("add", "--all", "--", ".")
+    _add_all(git)
+    _leave_out(git, without)
     tree = git.run("write-tree").text
     if tree != tree_of(git, head):
         head = commit_tree(git, tree, [head], message, signature)
@@ -38,6 +48,56 @@ def commit_rest(git: Git, branch: str, message: str, signature: Signature) -> st
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     git.run("update-ref", "-m", "orchestrator: what the worker left", branch, head)
     return head
+
+
+def _add_all(git: Git, env: Mapping[str, str] | None = None) -> None:
+    """All files of an attempt that is over, also where git cannot read them as they are."""
+    try:
+        git.run("add", "--all", "--", ".", env=env)
+    except RepositoryError:
+        make_readable(git.directory)
+        git.run("add", "--all", "--", ".", env=env)
+
+
+def make_readable(directory: str) -> None:
+    """Files that their owner may not read, and repositories without a commit, keep git from
+    taking anything at all."""
+    for parent, names, files in os.walk(directory):
+        for name in names:
+            _allow(os.path.join(parent, name), 0o700)
+        for name in files:
+            _allow(os.path.join(parent, name), 0o400)
+        if parent != directory and ".git" in names and not _has_commit(f"{parent}/.git"):
+            names.remove(".git")
+            os.rename(f"{parent}/.git", free(f"{parent}/dot-git"))
+
+
+def _allow(path: str, mode: int) -> None:
+    with suppress(FileNotFoundError):
+        present = os.lstat(path).st_mode
+        if not stat.S_ISLNK(present) and present & mode != mode:
+            os.chmod(path, present & 0o7777 | mode)
+
+
+def _has_commit(repository: str) -> bool:
+    inside = Git(os.path.dirname(repository), {"GIT_DIR": repository})
+    return bool(inside.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}"))
+
+
+def free(name: str) -> str:
+    """A name that nothing has yet: what an agent made is not thrown away."""
+    number = 1
+    while os.path.lexists(f"{name}-{number}"):
+        number += 1
+    return f"{name}-{number}"
+
+
+def _leave_out(git: Git, paths: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    if paths:
+        given = os.fsencode("".join(f"{path}\0" for path in paths))
+        listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+        how = ("-r", "-q", "--cached", "--force", "--ignore-unmatch")
+        git.run("rm", *how, *listed, given=given, env=env)
 
 
 def snapshot(git: Git, admin: Path, message: str, signature: Signature) -> str:
@@ -49,6 +109,7 @@ def snapshot(git: Git, admin: Path, message: str, signature: Signature) -> str:
             shutil.copy2(admin / "index", index)
         env = {"GIT_INDEX_FILE": index}
         git.run("add", "--all", "--", ".", env=env)
+        _leave_out(git, carried(admin), env)
         tree = git.run("write-tree", env=env).text
     same = tree == tree_of(git, head)
     return head if same else commit_tree(git, tree, [head], message, signature)
@@ -70,3 +131,34 @@ def tree_of(git: Git, commit: str) -> str:
 def changed(git: Git, start: str, end: str) -> list[str]:
     names = ("--name-only", "--diff-filter=d", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *names, start, end, "--").fields
+
+
+def touched(git: Git, start: str, end: str) -> dict[str, int]:
+    """Every path that differs, with how many lines of it are gone."""
+    found = {}
+    for field in git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end).fields:
+        _, removed, path = field.split("\t", 2)
+        found[path] = int(removed) if removed.isdigit() else 0
+    return found
+
+
+def added(git: Git, start: str, end: str, most: int) -> bytes:
+    """The beginning of a diff without context."""
+    plain = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
+    return git.beginning("diff-tree", "-p", "-U0", "-r", *plain, start, end, most=most)
+
+
+def restore(git: Git, commit: str) -> None:
+    """Have the files, and the worktree's own branch, as in a commit; what is ignored stays."""
+    git.run("read-tree", "--reset", "-u", commit)
+    git.run("clean", "-ffdq", accept=(0, 1))
+    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
+    # Never a branch of the user's that somebody has gone to.
+    own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
+    if own and git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}") != commit:
+        git.run("update-ref", "-m", "orchestrator: as it was committed", "HEAD", commit)
+
+
+def changed_any(git: Git, start: str, end: str) -> bool:
+    """Also files that are gone."""
+    return tree_of(git, start) != tree_of(git, end)

@@ -1,15 +1,11 @@
 """Merging two commits as objects: no file, index or branch of anybody is touched."""
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
 
-from orchestrator.core.repository import FileConflict, Merge, Signature
+from orchestrator.core.repository import Merge, Signature
 from orchestrator.git.commits import commit_tree
+from orchestrator.git.contested import Side, all_theirs, conflicts, sides_of
 from orchestrator.git.running import Git, failure
-
-#: Mode, blob, stage (1: common ancestor, 2: ours, 3: theirs) and path of one side.
-Side = tuple[str, str, int, str]
 
 
 def merge(
@@ -20,16 +16,18 @@ def merge(
         return Merge(commit=ours)
     if base == ours:
         return Merge(commit=theirs)
-    tree, sides = _tried(git, ours, theirs)
+    tree, sides = tried(git, ours, theirs)
+    found = tuple(conflicts(sides))
     if sides and not force:
-        return Merge(conflicts=tuple(_conflicts(sides)))
+        return Merge(conflicts=found)
     if sides:
-        tree = _with_theirs(git, tree, sides)
+        tree = all_theirs(git, tree, ours, theirs, sides)
     commit = commit_tree(git, tree, [ours, theirs], message, signature)
-    return Merge(commit=commit, conflicts=tuple(_conflicts(sides)))
+    return Merge(commit=commit, conflicts=found)
 
 
-def _tried(git: Git, ours: str, theirs: str) -> tuple[str, list[Side]]:
+def tried(git: Git, ours: str, theirs: str) -> tuple[str, list[Side]]:
+    """The merged tree, with marks in files that conflict, and the sides of those files."""
     answer = git.run("merge-tree", "--write-tree", "-z", ours, theirs, accept=(0, 1, 128))
     if answer.code == 128:
         raise failure("merge-tree", answer)
@@ -37,32 +35,26 @@ def _tried(git: Git, ours: str, theirs: str) -> tuple[str, list[Side]]:
     if answer.code == 0:
         return tree, []
     # Sides of files up to an empty field, then messages for people.
-    return tree, [_side(each) for each in rest[: rest.index("")]]
+    return tree, sides_of(rest[: rest.index("")], ours, theirs)
 
 
-def _side(text: str) -> Side:
-    numbers, path = text.split("\t", 1)
-    mode, blob, stage = numbers.split(" ")
-    return mode, blob, int(stage), path
+def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
+    """A merge of two commits, with marks in the files where they exclude each other."""
+    tree, _ = tried(git, ours, theirs)
+    return commit_tree(git, tree, [ours, theirs], message, signature)
 
 
-def _conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
-    for path in dict.fromkeys(path for *_, path in sides):
-        blobs = {stage: blob for _, blob, stage, where in sides if where == path}
-        yield FileConflict(
-            path=path, base=blobs.get(1, ""), ours=blobs.get(2, ""), theirs=blobs.get(3, "")
-        )
+def marks(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
+    """Of the files where two commits exclude each other: those with marks in a third one.
 
-
-def _with_theirs(git: Git, tree: str, sides: Sequence[Side]) -> str:
-    """The merged tree, with their side of every file that conflicts: also when it is gone."""
-    paths = dict.fromkeys(path for *_, path in sides)
-    kept = {path: (mode, blob) for mode, blob, stage, path in sides if stage == 3}
-    gone = [f"0 {'0' * len(tree)}\t{path}" for path in paths]
-    lines = [*gone, *(f"{mode} {blob}\t{path}" for path, (mode, blob) in kept.items())]
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
-        git.run("read-tree", tree, env=env)
-        given = os.fsencode("".join(f"{line}\0" for line in lines))
-        git.run("update-index", "-z", "--index-info", given=given, env=env)
-        return git.run("write-tree", env=env).text
+    A name that git made up, for a file where there is a directory, is a mark, too.
+    """
+    paths = list(dict.fromkeys(path for *_, path in tried(git, ours, theirs)[1]))
+    if not paths:
+        return []
+    sought = ("-l", "-z", "-I", "--full-name", "-E", "-e", "^(<<<<<<<|>>>>>>>) ")
+    found = git.run("grep", *sought, commit, "--", *paths, accept=(0, 1)).fields
+    marked_files = [each.removeprefix(f"{commit}:") for each in found]
+    invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
+    listed = git.run("ls-tree", "-r", "-z", "--name-only", commit, "--", *invented).fields
+    return [*marked_files, *listed]

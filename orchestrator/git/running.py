@@ -56,6 +56,11 @@ class Answer:
         return os.fsdecode(self.out).strip()
 
     @property
+    def line(self) -> str:
+        """A path, which may begin or end with spaces, or have several lines itself."""
+        return os.fsdecode(self.out).removesuffix("\n")
+
+    @property
     def fields(self) -> list[str]:
         """What ``-z`` separates."""
         return os.fsdecode(self.out).split("\0")[:-1]
@@ -100,6 +105,28 @@ class Git:
                 f"git {arguments[0]} did not end within {LONGEST_SECONDS:g} seconds"
             ) from None
         return Answer(ran.returncode, ran.stdout, os.fsdecode(ran.stderr).strip())
+
+    def beginning(self, *arguments: str, most: int) -> bytes:
+        """Of what it prints, at most so many bytes. Raise RepositoryError when it prints none.
+
+        It ends by itself when nobody reads on.
+        """
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        with subprocess.Popen(
+            ["git", *_OPTIONS, *arguments],
+            cwd=self.directory,
+            env={**inherited, **_ENVIRONMENT, **self.env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None
+            found = process.stdout.read(most)
+            process.stdout.close()
+            code = process.wait(LONGEST_SECONDS)
+        if code > 0 and not found:
+            raise RepositoryError(f"git {arguments[0]} failed: exit code {code}")
+        return found
 
     def ask(self, *arguments: str) -> str:
         """The answer in one line; empty when git has none."""

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git import mending
 from orchestrator.git.running import Git
+from orchestrator.git.spares import Spares, restore
 
 #: In a worktree's own part of the repository: its files were all written.
 READY = "orchestrator-ready"
+#: Follows the name of a directory that is out of the way for a moment.
+ASIDE = ".aside"
+_LOCKED = ("--lock", "--reason", "a worker of the orchestrator is at work here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +31,7 @@ class Found:
 
     @property
     def is_whole(self) -> bool:
-        return (self.admin / READY).exists() and os.path.exists(f"{self.directory}/.git")
+        return (self.admin / READY).exists() and os.path.isdir(self.directory)
 
 
 class Worktrees:
@@ -34,8 +40,9 @@ class Worktrees:
     Files are written outside of that lock, several worktrees side by side.
     """
 
-    def __init__(self, git: Git, common: Path) -> None:
+    def __init__(self, git: Git, common: Path, spares: Spares) -> None:
         self._git = git
+        self._spares = spares
         self._entries = common / "worktrees"
         self._adding = threading.Lock()
 
@@ -51,6 +58,11 @@ class Worktrees:
                     link = os.fsdecode((admin / "gitdir").read_bytes()).removesuffix("\n")
                     yield Found(link.removesuffix("/.git"), admin)
 
+    def was_whole(self, directory: str) -> bool:
+        """All its files were written once: what is missing since then, its agent has removed."""
+        found = self.find(directory)
+        return found is None or (found.admin / READY).exists()
+
     def git_of(self, found: Found) -> Git:
         """Git for a worktree, whatever its agent has put where ``.git`` was."""
         place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
@@ -58,24 +70,102 @@ class Worktrees:
 
     def open(self, directory: str, branch: str, start: str) -> Found:
         """See ``core.repository``."""
-        found = self.find(directory)
-        if found is not None and found.is_whole:
-            self.unlock(found, branch)
+        found = self.sound(directory, branch)
+        if found is not None:
             return found
         with self._adding:
             self._drop(directory)
             made = self._add(directory, branch, start)
         failpoints.reached("worktree: registered")
-        self.git_of(made).run("reset", "--hard", "--quiet")
+        made = self._filled(made, branch, start)
+        self._spares.note(made.directory, made.admin)
         failpoints.reached("worktree: checked out")
         (made.admin / READY).touch()
         return made
 
-    def unlock(self, found: Found, branch: str) -> None:
+    def _filled(self, made: Found, branch: str, start: str) -> Found:
+        tip = self._git.ask("rev-parse", "--verify", "--quiet", branch) or start
+        if self._spares.take(made.directory, made.admin, tip):
+            failpoints.reached("worktree: spare files taken")
+            with suppress(RepositoryError, OSError):
+                if restore(self.git_of(made), tip):
+                    return made
+            with self._adding:
+                self._drop(made.directory)
+                made = self._add(made.directory, branch, start)
+        self.git_of(made).run("reset", "--hard", "--quiet")
+        return made
+
+    def sound(self, directory: str, branch: str) -> Found | None:
+        """A worktree whose files were all written, ready for git; None where there is none.
+
+        What was damaged is mended, and what git does not know any more is made known to it.
+        """
+        found = self.find(directory)
+        if found is None and os.path.isdir(directory) and not os.path.isdir(f"{directory}/.git"):
+            found = self._adopt(directory, branch)
+        if found is None or not found.is_whole:
+            return None
+        self.unlock(found, branch)
+        mending.mend(self.git_of(found), found.admin, branch)
+        return found
+
+    def _adopt(self, directory: str, branch: str) -> Found | None:
+        """Files whose entry somebody has removed; None where there is no such branch."""
+        if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
+            return None
+        aside = f"{directory}.aside"
+        with self._adding:
+            os.rename(directory, aside)
+            made = self._add(directory, branch, "")
+            os.replace(f"{directory}/.git", f"{aside}/.git")
+            os.rmdir(directory)
+            os.rename(aside, directory)
+        mending.refill(self.git_of(made), made.admin)
+        (made.admin / READY).touch()
+        return made
+
+    def open_at(self, directory: str, commit: str) -> Found:
+        """A commit without a branch. Idempotent, like ``open``."""
+        found = self.find(directory)
+        if found is not None and found.is_whole:
+            self.unlock(found)
+            return found
+        with self._adding:
+            self._drop(directory)
+            reason = ("--lock", "--reason", "the orchestrator looks at a commit here")
+            detached = ("--no-checkout", "--detach", *reason)
+            self._git.run("worktree", "add", *detached, "--", directory, commit)
+            made = self.find(directory)
+            assert made is not None, "git has just made it"
+        self.git_of(made).run("reset", "--hard", "--quiet")
+        (made.admin / READY).touch()
+        return made
+
+    def register_again(self, directory: str, branch: str) -> Found:
+        """A worktree whose own part of the repository is gone; its files stay as they are.
+
+        Its ``.git`` and its index are for the caller to put right.
+        """
+        aside = f"{directory}{ASIDE}"
+        with self._adding:
+            os.rename(directory, aside)
+            how = ("--no-checkout", "--detach", *_LOCKED)
+            self._git.run("worktree", "add", *how, "--", directory, "HEAD")
+            shutil.rmtree(directory)
+            os.rename(aside, directory)
+            found = self.find(directory)
+        assert found is not None, "git has just made it"
+        (found.admin / "HEAD").write_text(f"ref: {branch}\n")
+        (found.admin / READY).touch()
+        return found
+
+    def unlock(self, found: Found, branch: str = "") -> None:
         """Locks of a git that was killed with its worker: nothing of an ended attempt is alive."""
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
-        (self._entries.parent / f"{branch}.lock").unlink(missing_ok=True)
+        if branch:
+            (self._entries.parent / f"{branch}.lock").unlink(missing_ok=True)
 
     def _add(self, directory: str, branch: str, start: str) -> Found:
         exists = self._git.ask("rev-parse", "--verify", "--quiet", branch)
@@ -83,14 +173,19 @@ class Worktrees:
             # Not by ``worktree add -b``, which would look at branch.autoSetupMerge.
             self._git.run("update-ref", branch, start, "")
         name = branch.removeprefix("refs/heads/")
-        reason = ("--lock", "--reason", "a worker of the orchestrator is at work here")
-        self._git.run("worktree", "add", "--no-checkout", *reason, "--", directory, name)
+        self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
         found = self.find(directory)
         assert found is not None, "git has just made it"
         return found
 
-    def close(self, directory: str) -> None:
-        """Its files and its entry; its branch stays. Idempotent."""
+    def close(self, directory: str, *, spare: bool = False) -> None:
+        """Its files and its entry; its branch stays. Idempotent.
+
+        ``spare``: the files may be kept for the next worktree of the job.
+        """
+        found = self.find(directory) if spare else None
+        if found is not None and found.is_whole:
+            self._spares.put(directory, found.admin)
         with self._adding:
             self._drop(directory)
 
@@ -107,6 +202,9 @@ class Worktrees:
 
 def _remove(directory: str) -> None:
     """Also where an agent has left directories that nobody may write to."""
+    with suppress(PermissionError):
+        shutil.rmtree(directory)
+        return
     os.chmod(directory, 0o700)
     for parent, names, _ in os.walk(directory):
         for name in names:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import Conflict, NotFound
-from orchestrator.git import GitRepository, Landing
+from orchestrator.git import GitRepository, How, Landing
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -64,13 +64,6 @@ def test_merging(project: Project, repository: GitRepository, case: str, force: 
         found = project.git("show", f"{merged.commit}:{path}", check=False)
         assert found == (text or ""), path
         assert bool(project.git("ls-tree", merged.commit, "--", path)) is (text is not None)
-
-
-def test_a_file_against_a_directory_is_a_conflict(
-    project: Project, repository: GitRepository
-) -> None:
-    first, second = side(project, "ours", {"n": "x\n"}), side(project, "theirs", {"n/m": "y\n"})
-    assert repository.merge(first, second, "merged", WHO, force=False).conflicts
 
 
 def test_what_is_contained_needs_no_merge(project: Project, repository: GitRepository) -> None:
@@ -136,10 +129,6 @@ def _dirty(project: Project) -> None:
     project.write("dir/b.txt", "work in progress\n")
 
 
-def _detached(project: Project) -> None:
-    project.git("checkout", "-q", "--detach")
-
-
 def _conflicting(project: Project) -> None:
     project.commit({"a.txt": "one\nzwei\nthree\n"}, "mine")
 
@@ -148,13 +137,29 @@ def _in_the_way(project: Project) -> None:
     project.write("new.txt", "not tracked\n")
 
 
+def _ignored(project: Project) -> None:
+    project.write(".git/info/exclude", "new.txt\n")
+    project.write("new.txt", "ignored, and dear to somebody\n")
+
+
+def _a_link(project: Project) -> None:
+    (project.path / "new.txt").symlink_to("nowhere")
+
+
+def _staged(project: Project) -> None:
+    project.write("staged.txt", "staged\n")
+    project.git("add", "staged.txt")
+
+
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
         (_dirty, "commit or stash"),
-        (_detached, "detached HEAD"),
         (_conflicting, "a.txt; merge by hand"),
         (_in_the_way, "new.txt"),
+        (_ignored, "new.txt; move them away"),
+        (_a_link, "new.txt; move them away"),
+        (_staged, "commit or stash"),
     ],
 )
 def test_where_it_cannot_land_nothing_changes(
@@ -164,6 +169,92 @@ def test_where_it_cannot_land_nothing_changes(
     before = project.everything()
     with pytest.raises(Conflict, match=says):
         landing.land()
+    assert project.everything() == before
+
+
+def test_a_detached_head_is_moved_and_no_branch_with_it(
+    project: Project, landing: Landing, result: str
+) -> None:
+    before = project.git("rev-parse", "main")
+    project.git("checkout", "-q", "--detach")
+
+    assert "HEAD (detached" in landing.land()
+
+    assert project.git("rev-parse", "HEAD") == result
+    assert project.git("rev-parse", "main") == before
+    assert before[:12] in landing.undo()
+    assert project.git("rev-parse", "HEAD") == before
+    assert project.git("symbolic-ref", "-q", "HEAD", check=False) == ""
+
+
+def test_a_merge_commit_may_be_wanted(project: Project, landing: Landing, result: str) -> None:
+    before = project.git("rev-parse", "main")
+
+    assert "a merge commit" in landing.land(How.MERGE)
+
+    assert project.git("log", "-1", "--format=%P").split() == [before, result]
+    landing.undo()
+    assert project.git("rev-parse", "main") == before
+
+
+def test_a_merge_commit_may_be_unwanted(project: Project, landing: Landing, result: str) -> None:
+    project.commit({"mine.txt": "mine\n"}, "mine")
+    before = project.everything()
+    with pytest.raises(Conflict, match="takes a merge commit"):
+        landing.land(How.FAST_FORWARD)
+    assert project.everything() == before
+    project.git("reset", "-q", "--hard", "HEAD^")
+    assert "fast-forward" in landing.land(How.FAST_FORWARD)
+    assert project.git("rev-parse", "main") == result
+
+
+def test_a_file_where_a_directory_is_to_come_is_not_lost(
+    project: Project, repository: GitRepository
+) -> None:
+    commit = side(project, "work", {"place/new.txt": "new\n"})
+    repository.point("refs/heads/orchestrator/1/result", commit)
+    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    project.write(".git/info/exclude", "place\n")
+    project.write("place", "ignored, and dear to somebody\n")
+    with pytest.raises(Conflict, match="would be lost: place;"):
+        Landing(project.path, "1", "1").land()
+
+
+@pytest.fixture
+def file_in_place_of_a_directory(project: Project, repository: GitRepository) -> Landing:
+    project.commit({"place/old.txt": "old\n", "place/deep/er.txt": "old\n"}, "directory")
+    changes = {"place/old.txt": None, "place/deep/er.txt": None, "place": "a file now\n"}
+    commit = side(project, "work", changes)
+    repository.point("refs/heads/orchestrator/1/result", commit)
+    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    return Landing(project.path, "1", "1")
+
+
+def test_a_file_lands_in_place_of_a_directory(
+    project: Project, file_in_place_of_a_directory: Landing
+) -> None:
+    file_in_place_of_a_directory.land()
+    assert (project.path / "place").read_text() == "a file now\n"
+    file_in_place_of_a_directory.undo()
+    assert (project.path / "place/deep/er.txt").read_text() == "old\n"
+
+
+def test_ignored_files_of_a_directory_in_whose_place_a_file_comes_are_not_lost(
+    project: Project, file_in_place_of_a_directory: Landing
+) -> None:
+    project.write(".git/info/exclude", "*.dear\n")
+    project.write("place/deep/my.dear", "dear to somebody\n")
+    with pytest.raises(Conflict, match=r"would be lost: place/deep/my\.dear;"):
+        file_in_place_of_a_directory.land()
+    assert (project.path / "place/old.txt").exists()
+
+
+def test_undo_is_refused_over_uncommitted_changes(project: Project, landing: Landing) -> None:
+    landing.land()
+    _dirty(project)
+    before = project.everything()
+    with pytest.raises(Conflict, match="commit or stash"):
+        landing.undo()
     assert project.everything() == before
 
 

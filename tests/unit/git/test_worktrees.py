@@ -172,7 +172,7 @@ def test_forgetting_a_job_leaves_nothing_but_a_result_that_nobody_took(
     repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
     job = str(project.path / "product" / "workspace" / "job_1")
 
-    repository.forget("1", job)
+    repository.forget("1", job, job)
 
     assert project.worktrees() == []
     assert project.git("for-each-ref", "--format=%(refname)", "refs/orchestrator") == ""
@@ -180,7 +180,7 @@ def test_forgetting_a_job_leaves_nothing_but_a_result_that_nobody_took(
         "orchestrator/1/result"
     )
     project.git("merge", "-q", "--ff-only", tip)
-    repository.forget("1", job)
+    repository.forget("1", job, job)
     assert project.git("branch", "--list", "orchestrator/*") == ""
 
 
@@ -188,7 +188,8 @@ def test_forgetting_touches_no_other_job_and_no_worktree_of_the_users(
     project: Project, repository: GitRepository, opened: Path, tmp_path: Path
 ) -> None:
     project.git("worktree", "add", "-q", str(tmp_path / "mine"), "-b", "mine")
-    repository.forget("2", str(project.path / "product" / "workspace" / "job_2"))
+    job = str(project.path / "product" / "workspace" / "job_2")
+    assert repository.forget("2", job, job) == ()
     assert sorted(project.worktrees()) == sorted([str(opened), str(tmp_path / "mine")])
 
 

@@ -1,0 +1,138 @@
+"""Ignored files that a build needs: they are carried from the user's checkout into worktrees."""
+
+import errno
+import logging
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestrator.git import environments
+from orchestrator.git.checkout import ignored
+from orchestrator.git.running import Git
+
+logger = logging.getLogger(__name__)
+
+#: In a worktree's own part of the repository: what was carried into it, which is no worker's work.
+CARRIED = "orchestrator-carried"
+#: In the project: more patterns of what is to be copied, one a line, as Claude Code reads them.
+INCLUDE = ".worktreeinclude"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """Patterns: a name, anywhere in the project, or a path from the top of the repository."""
+
+    copy: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+
+
+NO_RULES = Rules()
+
+
+def carry(checkout: Git, worktree: Git, admin: Path, rules: Rules, ours: Sequence[str]) -> None:
+    """Have what the rules name in a worktree, too. Idempotent: what is there stays.
+
+    Only what git ignores on both sides, so that it is in no commit. What cannot be read is left
+    out; OSError where there is no room.
+    """
+    top, to = checkout.directory, worktree.directory
+    for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
+        found = [each for each in _named(checkout, patterns) if each.rstrip("/") not in ours]
+        for path in ignored(worktree, [each for each in found if not _is_there(to, each)]):
+            with (admin / CARRIED).open("ab") as file:
+                file.write(os.fsencode(path.rstrip("/")) + b"\0")
+            _try(act, os.path.join(top, path.rstrip("/")), os.path.join(to, path.rstrip("/")))
+            environments.relocate(os.path.join(to, path), top, to)
+
+
+def carried(admin: Path) -> list[str]:
+    """Paths in the worktree, without a slash at the end."""
+    path = admin / CARRIED
+    return os.fsdecode(path.read_bytes()).split("\0")[:-1] if path.exists() else []
+
+
+def _included(top: str) -> list[str]:
+    try:
+        lines = Path(top, INCLUDE).read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#!"]
+
+
+def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
+    """Ignored files, and directories with a slash at the end, that match."""
+    if not patterns:
+        return []
+    wanted = [each.strip("/") for each in patterns]
+    listed = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    found = [each for each in checkout.run(*listed).fields if _matches(each, wanted)]
+    # Those that lie in directories that are ignored as a whole.
+    deep = [each for pattern in wanted if "/" in pattern for each in _glob(checkout, pattern)]
+    return list(dict.fromkeys([*found, *ignored(checkout, deep)]))
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    path = path.rstrip("/")
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(path if "/" in each else name, each) for each in patterns)
+
+
+def _glob(checkout: Git, pattern: str) -> Iterator[str]:
+    if ".." in pattern.split("/"):
+        return
+    for path in Path(checkout.directory).glob(pattern):
+        slash = "/" if path.is_dir() and not path.is_symlink() else ""
+        yield f"{path.relative_to(checkout.directory)}{slash}"
+
+
+def _is_there(directory: str, path: str) -> bool:
+    return os.path.lexists(os.path.join(directory, path.rstrip("/")))
+
+
+def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        act(source, target)
+    except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logger.warning("not carried into a worktree: %s", source, exc_info=True)
+
+
+def _copy(source: str, target: str) -> None:
+    """A file for its owner alone, as it may hold secrets; a directory as it is."""
+    if os.path.isdir(source) and not os.path.islink(source):
+        _copy_directory(source, target)
+        return
+    if not stat.S_ISREG(os.stat(source).st_mode):
+        return
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "wb") as file, open(source, "rb") as given:
+        shutil.copyfileobj(given, file)
+        os.fchmod(descriptor, 0o700 if os.access(source, os.X_OK) else 0o600)
+
+
+def _copy_directory(source: str, target: str) -> None:
+    """Sharing blocks where the file system can; never hard links, which share what is written."""
+    if sys.platform == "linux" and shutil.which("cp"):
+        command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
+        subprocess.run(command, check=True, capture_output=True)
+        return
+    shutil.copytree(source, target, symlinks=True)
+
+
+def _link(source: str, target: str) -> None:
+    """A directory of links, not a link to a directory: ``node_modules/`` in .gitignore is for
+    directories, and what is added or removed at the top stays in the worktree."""
+    if not os.path.isdir(source):
+        os.symlink(source, target)
+        return
+    os.mkdir(target)
+    for name in os.listdir(source):
+        os.symlink(os.path.join(source, name), os.path.join(target, name))

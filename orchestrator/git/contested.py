@@ -1,0 +1,80 @@
+"""What two commits both claim: paths as people know them, and giving all of them to one side."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+
+from orchestrator.core.repository import FileConflict
+from orchestrator.git.running import Git
+
+#: Mode, blob, stage (1: common ancestor, 2: ours, 3: theirs) and path of one side.
+Side = tuple[str, str, int, str]
+#: Mode, object and path of an entry of a tree.
+Entry = tuple[str, str, str]
+#: More paths than this are not named to git one by one: a command line has an end.
+MOST_NAMED = 300
+
+
+def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
+    """Of what ``merge-tree`` prints for each side, with the names that the files have.
+
+    Where a file meets a directory, or a link, git calls one of them ``<path>~<commit>``.
+    """
+    invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
+    return [_side(each, invented) for each in fields]
+
+
+def _side(text: str, invented: re.Pattern[str]) -> Side:
+    numbers, path = text.split("\t", 1)
+    mode, blob, stage = numbers.split(" ")
+    return mode, blob, int(stage), invented.sub("", path)
+
+
+def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
+    for path in dict.fromkeys(path for *_, path in sides):
+        blobs = {stage: blob for _, blob, stage, where in sides if where == path}
+        yield FileConflict(
+            path=path, base=blobs.get(1, ""), ours=blobs.get(2, ""), theirs=blobs.get(3, "")
+        )
+
+
+def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
+    """The merged tree, with what they have at every path that conflicts: also when it is gone.
+
+    A path that neither side has was guessed by git, from a directory that one of them renamed:
+    what is there stays.
+    """
+    paths = list(dict.fromkeys(path for *_, path in sides))
+    kept = [*_below(git, theirs, paths)]
+    known = [path for *_, path in (*_below(git, ours, paths), *kept)]
+    meant = [path for path in paths if any(_is_within(each, path) for each in known)]
+    invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
+    gone = [path for *_, path in _below(git, tree, [*meant, *invented])]
+    lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
+    lines += [f"{mode} {name}\t{path}" for mode, name, path in kept]
+    return _edited(git, tree, lines)
+
+
+def _below(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
+    """Entries at these paths, and in directories of that name."""
+    few = len(paths) <= MOST_NAMED
+    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
+    for field in listed.fields:
+        words, path = field.split("\t", 1)
+        mode, _, name = words.split(" ")
+        if few or any(_is_within(path, each) for each in paths):
+            yield mode, name, path
+
+
+def _is_within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}/")
+
+
+def _edited(git: Git, tree: str, lines: Iterable[str]) -> str:
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        git.run("read-tree", tree, env=env)
+        given = os.fsencode("".join(f"{line}\0" for line in lines))
+        git.run("update-index", "-z", "--index-info", given=given, env=env)
+        return git.run("write-tree", env=env).text

@@ -1,0 +1,80 @@
+"""What is uncommitted in the user's checkout, as a commit; the checkout notices nothing."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.repository import Signature
+from orchestrator.git.checkout import path_of, within
+from orchestrator.git.commits import commit_tree, tree_of
+from orchestrator.git.running import Git
+
+_WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
+_MESSAGE = "Uncommitted work when the job was submitted\n"
+#: So many paths are named in a sentence.
+_MOST_PATHS = 10
+
+
+def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
+    """A commit on top of ``commit``, which must be HEAD, and what it lacks, in words.
+
+    ``commit`` itself when nothing is uncommitted. Raise RepositoryError where it cannot be made.
+    """
+    if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
+        raise RepositoryError(
+            "the uncommitted work belongs to HEAD; leave base out, or check that base out"
+        )
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        _copy_index(git, env["GIT_INDEX_FILE"])
+        fields = _status(git, env)
+        changed = [each for each in map(path_of, fields) if not _is_ours(each, ours)]
+        left = sorted(each for each in _not_taken(fields) if not _is_ours(each, ours))
+        given = "".join(f"{path}\0" for path in changed if path not in left)
+        add = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
+        git.run(*add, given=os.fsencode(given), env=env)
+        tree = git.run("write-tree", env=env).text
+    if tree != tree_of(git, commit):
+        commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
+    return commit, _in_words(left)
+
+
+def _copy_index(git: Git, to: str) -> None:
+    """With its times: git goes by them to see which files it need not read."""
+    index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
+    if os.path.exists(index):
+        shutil.copy2(index, to)
+
+
+def _status(git: Git, env: dict[str, str]) -> list[str]:
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    fields = git.run("status", *how, env=env).fields
+    unmerged = [path_of(each) for each in fields if each.startswith("u ")]
+    if unmerged:
+        raise RepositoryError(
+            f"the checkout is in the middle of a merge ({', '.join(unmerged[:_MOST_PATHS])}); "
+            "finish that first"
+        )
+    return fields
+
+
+def _not_taken(fields: Sequence[str]) -> Iterator[str]:
+    """Repositories in the repository: what is in them is not this one's to commit."""
+    for field in fields:
+        path = path_of(field)
+        is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")
+        if is_submodule or path.endswith("/"):
+            yield path
+
+
+def _is_ours(path: str, ours: Sequence[str]) -> bool:
+    return any(within(path.rstrip("/"), each) for each in ours)
+
+
+def _in_words(left: Sequence[str]) -> list[str]:
+    if not left:
+        return []
+    paths = ", ".join(left[:_MOST_PATHS])
+    return [f"changes in repositories within the project are not taken along: {paths}"]

@@ -1,0 +1,88 @@
+"""Work of a job that is being removed, and that is nowhere else: kept on refs of its own."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.repository import BRANCHES, Signature, hidden, kept_refs
+from orchestrator.git import commits
+from orchestrator.git.running import Git
+from orchestrator.git.worktrees import Found, Worktrees
+
+logger = logging.getLogger(__name__)
+
+_NOBODY = Signature(name="orchestrator", email="clean@orchestrator.invalid")
+_RESULT = "result"
+
+
+def keep(
+    git: Git, worktrees: Worktrees, root_id: str, directory: str, present: str
+) -> Sequence[str]:
+    """See ``core.repository``; the full names of the refs."""
+    branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
+    starts = _below(git, f"{hidden(root_id)}start/")
+    results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
+    tips = {name: commit for name, commit in branches.items() if not name.startswith(_RESULT)}
+    tips |= dict(_uncommitted(worktrees, tips, directory, present))
+    kept = []
+    for name, commit in tips.items():
+        start = starts.get(name.partition("+")[0], "")
+        if not _is_safe(git, commit, start, results):
+            kept.append(f"{kept_refs(root_id)}{name}")
+            git.run("update-ref", "-m", "orchestrator: kept", kept[-1], commit)
+    return kept
+
+
+def _below(git: Git, prefix: str) -> dict[str, str]:
+    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
+    lines = (line.split(" ") for line in shown.splitlines())
+    return {name.removeprefix(prefix): commit for name, commit in lines}
+
+
+def _uncommitted(
+    worktrees: Worktrees, tips: dict[str, str], directory: str, present: str
+) -> Iterator[tuple[str, str]]:
+    """What worktrees hold that a crash has left: in place of its branch, or beside that."""
+    for found in list(worktrees.all()):
+        moved = f"{present}{found.directory.removeprefix(directory)}"
+        if not found.directory.startswith(f"{directory}/") or not os.path.isdir(moved):
+            continue
+        worker = os.path.basename(os.path.dirname(found.directory))
+        git = worktrees.git_of(Found(moved, found.admin))
+        try:
+            worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
+            commit = commits.snapshot(git, found.admin, f"Left by {worker}", _NOBODY)
+        except RepositoryError as error:
+            said = {"worktree": found.directory, "error": error.message}
+            logger.warning("what is in a worktree cannot be kept", extra=said)
+            continue
+        tip = tips.get(worker, commit)
+        on_top = git.run("merge-base", "--is-ancestor", tip, commit, accept=(0, 1)).code == 0
+        yield worker if on_top else f"{worker}+worktree", commit
+
+
+def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
+    """Whether all that a commit changed is kept elsewhere."""
+    if start and not commits.changed_any(git, start, commit):
+        return True
+    return any(_has(git, result, commit) for result in results) or _is_users(git, commit)
+
+
+def _has(git: Git, result: str, commit: str) -> bool:
+    """Whether merging the commit into the result would change nothing of it.
+
+    A result stays, or is on a branch of the user's.
+    """
+    tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
+    if tried.code != 0:
+        return False
+    return os.fsdecode(tried.out).partition("\0")[0] == commits.tree_of(git, result)
+
+
+def _is_users(git: Git, commit: str) -> bool:
+    """On a branch or tag of the user's, or of a remote."""
+    places = ("refs/heads", "refs/tags", "refs/remotes")
+    shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}", *places)
+    own = f"refs/heads/{BRANCHES}/"
+    return any(not each.startswith(own) for each in shown.text.splitlines())

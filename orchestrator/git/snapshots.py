@@ -1,0 +1,42 @@
+"""Landing what began with uncommitted work: only what the workers changed goes onto the branch."""
+
+from orchestrator.core.errors import Conflict
+from orchestrator.core.repository import Signature
+from orchestrator.git import merging
+from orchestrator.git.checkout import path_of
+from orchestrator.git.commits import commit_tree, tree_of
+from orchestrator.git.running import Git
+
+_NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
+
+
+def check_committed(git: Git, dirt: str) -> None:
+    """Raise Conflict while what the job took along is still uncommitted."""
+    taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
+    top = git.run("rev-parse", "--show-toplevel").text
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    status = Git(top, git.env).run("status", *how).fields
+    still = sorted({path_of(each) for each in status}.intersection(taken))
+    if still:
+        raise Conflict(
+            f"the job began with your uncommitted work, and {len(still)} of those files are "
+            f"uncommitted still ({', '.join(still[:10])}); commit them, then land (nothing was "
+            "changed)"
+        )
+
+
+def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
+    """A commit on top of ``head`` with what came after ``dirt`` in ``result``. Raise Conflict.
+
+    What was taken along is taken for the common ancestor, so that a line that the user has
+    committed since and a worker then changed is no conflict.
+    """
+    evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
+    tried = merging.merge(git, evolved, result, message, _NOBODY, force=False)
+    if tried.conflicts:
+        paths = ", ".join(each.path for each in tried.conflicts[:10])
+        raise Conflict(
+            f"{len(tried.conflicts)} files differ from what the job began with: {paths}; commit "
+            "what was uncommitted then, or take the changes by hand: orchestrator diff"
+        )
+    return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)

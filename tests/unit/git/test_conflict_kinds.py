@@ -1,0 +1,241 @@
+"""Every kind of conflict that git knows, and what each strategy makes of it; how long it takes."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from orchestrator.git import GitRepository
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+Change = Callable[[Project], object]
+
+LONG = "".join(f"line {number}\n" for number in range(20))
+FILES = {
+    "a.txt": LONG,
+    "b.txt": LONG.replace("line", "row"),
+    "d/1": LONG.replace("line", "column"),
+    "d/2": "two\n" * 9,
+}
+COMMITS = ["1" * 40, "2" * 40]
+
+
+def write(name: str, text: str) -> Change:
+    return lambda project: project.write(name, text)
+
+
+def move(name: str, to: str) -> Change:
+    return lambda project: project.git("mv", name, to)
+
+
+def remove(name: str) -> Change:
+    return lambda project: project.git("rm", "-q", name)
+
+
+def link(name: str, target: str) -> Change:
+    def change(project: Project) -> None:
+        (project.path / name).unlink(missing_ok=True)
+        (project.path / name).symlink_to(target)
+
+    return change
+
+
+def directory(name: str, text: str) -> Change:
+    def change(project: Project) -> None:
+        (project.path / name).unlink(missing_ok=True)
+        project.write(f"{name}/x", text)
+
+    return change
+
+
+def executable(name: str, text: str) -> Change:
+    def change(project: Project) -> None:
+        project.write(name, text)
+        (project.path / name).chmod(0o755)
+
+    return change
+
+
+def binary(name: str, content: bytes) -> Change:
+    return lambda project: (project.path / name).write_bytes(content)
+
+
+def submodule(commit: str) -> Change:
+    return lambda project: project.git("update-index", "--add", "--cacheinfo", f"160000,{commit},s")
+
+
+#: Mode and first line of each path that is contested, by its name; None: it is gone.
+Expected = Mapping[str, str | None]
+KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
+    "modify/modify": (
+        write("a.txt", "x\n" + LONG),
+        write("a.txt", "y\n" + LONG),
+        ["a.txt"],
+        {"a.txt": "100644 y"},
+    ),
+    "modify/delete": (
+        write("a.txt", LONG + "x\n"),
+        remove("a.txt"),
+        ["a.txt"],
+        {"a.txt": None},
+    ),
+    "delete/modify": (
+        remove("a.txt"),
+        write("a.txt", "y\n" + LONG),
+        ["a.txt"],
+        {"a.txt": "100644 y"},
+    ),
+    "rename/rename to two names": (
+        move("a.txt", "x.txt"),
+        move("a.txt", "y.txt"),
+        ["a.txt", "x.txt", "y.txt"],
+        {"a.txt": None, "x.txt": None, "y.txt": "100644 line 0"},
+    ),
+    "rename/rename to one name": (
+        move("a.txt", "z.txt"),
+        move("b.txt", "z.txt"),
+        ["z.txt"],
+        {"z.txt": "100644 row 0"},
+    ),
+    "rename/delete": (move("a.txt", "x.txt"), remove("a.txt"), ["x.txt"], {"x.txt": None}),
+    "delete/rename": (
+        remove("a.txt"),
+        move("a.txt", "y.txt"),
+        ["y.txt"],
+        {"y.txt": "100644 line 0"},
+    ),
+    "rename/add": (move("a.txt", "n"), write("n", "y\n"), ["n"], {"n": "100644 y"}),
+    "add/add": (write("n", "x\n"), write("n", "y\n"), ["n"], {"n": "100644 y"}),
+    "add/add with another mode": (
+        write("n", "x\n"),
+        executable("n", "y\n"),
+        ["n"],
+        {"n": "100755 y"},
+    ),
+    "mode/delete": (executable("a.txt", LONG), remove("a.txt"), ["a.txt"], {"a.txt": None}),
+    "link/file": (link("n", "a.txt"), write("n", "y\n"), ["n"], {"n": "100644 y"}),
+    "file/link": (write("n", "x\n"), link("n", "a.txt"), ["n"], {"n": "120000 a.txt"}),
+    "modify/becomes a link": (
+        write("a.txt", "x\n" + LONG),
+        link("a.txt", "b.txt"),
+        ["a.txt"],
+        {"a.txt": "120000 b.txt"},
+    ),
+    "link/link": (link("n", "a.txt"), link("n", "b.txt"), ["n"], {"n": "120000 b.txt"}),
+    "file/directory": (
+        write("n", "x\n"),
+        directory("n", "y\n"),
+        ["n"],
+        {"n/x": "100644 y"},
+    ),
+    "directory/file": (
+        directory("n", "x\n"),
+        write("n", "y\n"),
+        ["n"],
+        {"n": "100644 y", "n/x": None},
+    ),
+    "becomes a directory/modify": (
+        directory("a.txt", "x\n"),
+        write("a.txt", "y\n" + LONG),
+        ["a.txt"],
+        {"a.txt": "100644 y", "a.txt/x": None},
+    ),
+    "modify/becomes a directory": (
+        write("a.txt", "x\n" + LONG),
+        directory("a.txt", "y\n"),
+        ["a.txt"],
+        {"a.txt/x": "100644 y"},
+    ),
+    "add in a directory that is renamed": (
+        write("d/new", "x\n"),
+        move("d", "e"),
+        ["e/new"],
+        {"e/new": "100644 x", "e/1": "100644 column 0", "d/1": None},
+    ),
+    "binary": (binary("n", b"\0x\n"), binary("n", b"\0y\n"), ["n"], {"n": "100644 \0y"}),
+    "submodule": (submodule(COMMITS[0]), submodule(COMMITS[1]), ["s"], {"s": "160000 " + "2" * 40}),
+    "submodule/file": (submodule(COMMITS[0]), write("s", "y\n"), ["s"], {"s": "100644 y"}),
+    # What only looks like a conflict.
+    "mode/modify": (executable("a.txt", LONG), write("a.txt", "y\n" + LONG), [], {}),
+    "rename/modify": (move("a.txt", "x.txt"), write("a.txt", "y\n" + LONG), [], {}),
+}
+
+
+def side(project: Project, name: str, change: Change) -> str:
+    project.git("checkout", "-q", "-b", name, "main")
+    project.path.joinpath("s").mkdir(exist_ok=True) if name.startswith("s") else None
+    change(project)
+    if not project.git("ls-files", "-s", "s").startswith("160000"):
+        project.git("add", "--all", "--", ".", ":!product")
+    project.git("commit", "-q", "-m", name)
+    project.git("checkout", "-q", "-f", "main")
+    return project.git("rev-parse", name)
+
+
+def seen(project: Project, commit: str, path: str) -> str | None:
+    found = project.git("ls-tree", commit, "--", path)
+    if not found:
+        return None
+    mode, kind, name = found.split("\t")[0].split(" ")
+    if kind == "commit":
+        return f"{mode} {name}"
+    assert kind == "blob", found
+    return f"{mode} {project.git('cat-file', 'blob', name).split(chr(10))[0]}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_conflict_of_this_kind(project: Project, repository: GitRepository, kind: str) -> None:
+    ours, theirs, paths, expected = KINDS[kind]
+    project.commit(FILES, "more to work on")
+    first, second = side(project, "ours", ours), side(project, "theirs", theirs)
+    before = project.everything()
+
+    merged = repository.merge(first, second, "merged", WHO, force=False)
+    forced = repository.merge(first, second, "merged", WHO, force=True)
+
+    assert [each.path for each in merged.conflicts] == paths
+    assert merged.conflicts == forced.conflicts
+    assert bool(merged.commit) is not bool(paths)
+    assert {path: seen(project, forced.commit, path) for path in expected} == expected
+    assert not [name for name in project.files(forced.commit) if "~" in name]
+    assert project.everything() == before
+
+
+def test_a_name_that_looks_like_one_of_gits_own_stays(
+    project: Project, repository: GitRepository
+) -> None:
+    odd = f"a.txt~{'0' * 40}"
+    first = side(project, "ours", write(odd, "x\n"))
+    second = side(project, "theirs", write(odd, "y\n"))
+
+    forced = repository.merge(first, second, "merged", WHO, force=True)
+
+    assert [each.path for each in forced.conflicts] == [odd]
+    assert seen(project, forced.commit, odd) == "100644 y"
+
+
+def test_more_paths_than_a_command_line_takes(project: Project, repository: GitRepository) -> None:
+    names = [f"{'long' * 50}/{number}" for number in range(400)]
+    for name, text in (("ours", "x\n"), ("theirs", "y\n")):
+        side(project, name, lambda at, text=text: [at.write(each, text) for each in names])
+    first, second = (project.git("rev-parse", name) for name in ("ours", "theirs"))
+
+    forced = repository.merge(first, second, "merged", WHO, force=True)
+
+    assert len(forced.conflicts) == 400
+    assert seen(project, forced.commit, names[399]) == "100644 y"
+
+
+def test_conflicts_are_found_at_once(project: Project, repository: GitRepository) -> None:
+    """The promise is 50 ms in an ordinary repository; this machine may be busy."""
+    project.commit({f"src/{i % 50}/{i}.txt": f"{i}\n" for i in range(1000)}, "a thousand files")
+    first = side(project, "ours", write("a.txt", "x\n"))
+    second = side(project, "theirs", write("a.txt", "y\n"))
+    repository.place()
+    spent = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert repository.merge(first, second, "merged", WHO, force=False).conflicts
+        spent.append(time.perf_counter() - began)
+    assert min(spent) < 0.25, spent

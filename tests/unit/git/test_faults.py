@@ -1,0 +1,175 @@
+"""What agents leave broken of their worktrees, and that nothing of theirs is lost for it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.git import GitRepository
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+
+
+@pytest.fixture
+def opened(repository: GitRepository, directory: str) -> Path:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    return Path(directory)
+
+
+@pytest.fixture
+def own(opened: Path) -> Project:
+    """The worktree as its agent sees it."""
+    return Project(opened)
+
+
+def mend(repository: GitRepository, directory: Path) -> list[str]:
+    return list(repository.mend(str(directory), BRANCH, repository.base().commit)[0])
+
+
+def commit(repository: GitRepository, directory: Path) -> str:
+    return repository.commit(str(directory), BRANCH, "What it did\n", WHO)
+
+
+def test_a_sound_worktree_has_no_faults(repository: GitRepository, opened: Path) -> None:
+    (opened / "new.txt").touch()
+    assert mend(repository, opened) == []
+
+
+def test_a_git_file_that_was_deleted_comes_back_and_the_work_is_kept(
+    project: Project, repository: GitRepository, opened: Path, own: Project
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    (opened / ".git").unlink()
+
+    assert mend(repository, opened) == ["its .git was deleted"]
+    commit(repository, opened)
+
+    assert project.show(BRANCH, "new.txt") == "x"
+    assert own.git("symbolic-ref", "HEAD") == BRANCH
+    assert mend(repository, opened) == []
+
+
+def test_a_worktree_is_not_made_anew_over_work_whose_git_file_is_gone(
+    repository: GitRepository, directory: str, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    (opened / ".git").unlink()
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    assert (opened / "new.txt").read_text() == "x\n"
+
+
+def test_a_repository_that_an_agent_made_is_put_beside(
+    project: Project, repository: GitRepository, opened: Path, own: Project
+) -> None:
+    (opened / ".git").unlink()
+    own.git("init", "-q")
+    own.commit({"new.txt": "x\n"})
+
+    assert mend(repository, opened) == ["its .git was replaced"]
+    commit(repository, opened)
+
+    assert project.show(BRANCH, "new.txt") == "x"
+    assert (opened.parent / "worktree.git-1" / "HEAD").exists()
+
+
+def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    shutil.rmtree(project.path / ".git" / "worktrees")
+
+    assert mend(repository, opened) == ["its part of the repository was removed"]
+    tip = commit(repository, opened)
+
+    assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
+    assert project.worktrees() == [str(opened)]
+
+
+def test_one_that_was_deleted_whole_is_made_anew(repository: GitRepository, opened: Path) -> None:
+    shutil.rmtree(opened)
+    assert mend(repository, opened) == ["it was deleted"]
+    assert (opened / "a.txt").exists()
+
+
+def a_conflict(own: Project, how: str) -> None:
+    own.git("switch", "-q", "-c", "other")
+    own.commit({"a.txt": "theirs\n"}, "theirs")
+    own.git("switch", "-q", "orchestrator/1/worker_1")
+    own.commit({"a.txt": "ours\n"}, "ours")
+    own.git(*how.split(), "other", check=False)
+
+
+@pytest.mark.parametrize("how", ["merge", "rebase", "cherry-pick"])
+def test_what_an_agent_did_not_finish_is_told_and_ended(
+    repository: GitRepository, opened: Path, own: Project, how: str
+) -> None:
+    start = repository.base().commit
+    a_conflict(own, how)
+    ours = own.git("rev-parse", "orchestrator/1/worker_1")
+
+    faults, interrupted = repository.mend(str(opened), BRANCH, start)
+    tip = commit(repository, opened)
+    repository.settle(str(opened))
+
+    assert set(faults) == {
+        "conflicts were not resolved in a.txt",
+        f"a {how} was not finished",
+    }
+    # A rebase has taken the branch's own commits off for the time being.
+    assert interrupted == (ours if how == "rebase" else "")
+    assert "<<<<<<<" in own.show(tip, "a.txt")
+    assert repository.conflict_markers(start, tip) == ["conflict markers are left in a.txt"]
+    assert mend(repository, opened) == []
+    assert own.git("status", "--porcelain") == ""
+    own.git("merge-base", "--is-ancestor", "HEAD", BRANCH)
+
+
+def test_markers_that_were_there_before_are_none_of_its_doing(
+    project: Project, repository: GitRepository
+) -> None:
+    project.commit({"doc.md": "<<<<<<< HEAD\n=======\n>>>>>>> x\n"})
+    before = project.git("rev-parse", "HEAD")
+    project.commit({"doc.md": "trailing \n<<<<<<< HEAD\n=======\n>>>>>>> x\n"})
+    assert repository.conflict_markers(before, project.git("rev-parse", "HEAD")) == []
+
+
+def test_an_unreadable_index_and_head_are_made_anew(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    admin = project.path / ".git" / "worktrees" / "worktree"
+    (opened / "new.txt").write_text("x\n")
+    (admin / "index").write_bytes(b"DIRC broken")
+    (admin / "HEAD").write_bytes(b"\xff")
+
+    assert mend(repository, opened) == ["its HEAD was unreadable", "its index was unreadable"]
+
+    tip = commit(repository, opened)
+    assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
+
+
+def test_a_branch_that_was_deleted_begins_again(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    project.git("update-ref", "-d", BRANCH)
+    assert mend(repository, opened) == ["its HEAD led nowhere"]
+    commit(repository, opened)
+    assert project.show(BRANCH, "new.txt") == "x"
+
+
+def test_a_repository_without_a_commit_and_closed_files_do_not_keep_work_from_being_taken(
+    project: Project, repository: GitRepository, opened: Path, own: Project
+) -> None:
+    own.write("inner/x.txt", "x\n")
+    Project(opened / "inner").git("init", "-q")
+    own.write("closed/y.txt", "y\n")
+    (opened / "closed").chmod(0)
+    os.mkfifo(opened / "pipe")
+
+    commit(repository, opened)
+
+    assert project.show(BRANCH, "inner/x.txt") == "x"
+    assert project.show(BRANCH, "closed/y.txt") == "y"

@@ -1,0 +1,107 @@
+"""Work of removed jobs that is nowhere else is kept; all other work of theirs goes."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.git import GitRepository
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+RESULT = "refs/heads/orchestrator/1/result"
+KEPT = "refs/orchestrator-kept/1/worker_1"
+
+
+@pytest.fixture
+def opened(repository: GitRepository, directory: str) -> Path:
+    base = repository.base().commit
+    repository.open_worktree(directory, BRANCH, base)
+    repository.point("refs/orchestrator/1/start/worker_1", base)
+    return Path(directory)
+
+
+def work(repository: GitRepository, directory: Path, name: str = "new.txt") -> str:
+    (directory / name).write_text("x\n")
+    return repository.commit(str(directory), BRANCH, "What it did\n", WHO)
+
+
+def forget(project: Project, repository: GitRepository) -> list[str]:
+    """As when a job is removed: its directory has another name by then."""
+    job = project.path / "product" / "workspace" / "job_1"
+    aside = job.with_name(".removing-job_1")
+    if job.exists():
+        job.rename(aside)
+    kept = list(repository.forget("1", str(job), str(aside)))
+    assert list(repository.forget("1", str(job), str(aside))) == []
+    left = project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
+    assert left in ("", RESULT)
+    assert project.worktrees() == []
+    return kept
+
+
+def test_work_that_no_result_has_is_kept(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    tip = work(repository, opened)
+    assert forget(project, repository) == [KEPT]
+    assert project.git("rev-parse", KEPT) == tip
+
+
+def test_what_a_crash_left_uncommitted_is_kept(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    work(repository, opened)
+    (opened / "later.txt").write_text("later\n")
+    assert forget(project, repository) == [KEPT]
+    assert project.show(KEPT, "later.txt") == "later"
+    assert project.show(KEPT, "new.txt") == "x"
+
+
+def test_what_changed_nothing_is_not_kept(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    assert forget(project, repository) == []
+    assert project.git("for-each-ref", "refs/orchestrator-kept") == ""
+
+
+@pytest.mark.parametrize("how", ["merge", "squash", "cherry-pick"])
+def test_what_a_result_has_in_whatever_way_is_not_kept(
+    project: Project, repository: GitRepository, opened: Path, how: str
+) -> None:
+    tip = work(repository, opened)
+    project.git("switch", "-qc", "temporary")
+    project.commit({"other.txt": "o\n"})
+    match how:
+        case "merge":
+            project.git("merge", "-q", "--no-ff", "--no-edit", tip)
+        case "squash":
+            project.git("merge", "-q", "--squash", tip)
+            project.git("commit", "-qm", "squashed")
+        case _:
+            project.git("cherry-pick", tip)
+    repository.point(RESULT, project.git("rev-parse", "HEAD"))
+    project.git("switch", "-q", "main")
+    project.git("branch", "-qD", "temporary")
+
+    assert forget(project, repository) == []
+
+
+def test_what_conflicts_with_the_result_is_kept(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "a.txt").write_text("mine\n")
+    work(repository, opened)
+    project.git("switch", "-q", "--detach")
+    project.commit({"a.txt": "theirs\n"})
+    repository.point(RESULT, project.git("rev-parse", "HEAD"))
+    project.git("switch", "-q", "main")
+    assert forget(project, repository) == [KEPT]
+
+
+def test_what_the_user_has_taken_is_not_kept(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    tip = work(repository, opened)
+    project.git("tag", "mine", tip)
+    assert forget(project, repository) == []
