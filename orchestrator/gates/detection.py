@@ -1,0 +1,235 @@
+"""Gates that the files of a commit speak for: pytest, ruff, mypy, npm, cargo, go, pre-commit, make.
+
+Commands are made of the base commit's files and of nothing that a worker can change.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from orchestrator.core.gates import SECRETS, Gate, GateFiles, GateReport, GateSource
+
+REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
+_PYTHON = ("*.py", "*.pyi")
+_PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
+#: What ``npm init`` writes where there are no tests.
+_NO_TEST = "no test specified"
+#: npm scripts that check something, and the names of their gates.
+_SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"}
+_TARGETS = {"check": "make-check", "test": "make-test"}
+
+
+def secrets(why: str = "built in") -> Gate:
+    return Gate(
+        name=SECRETS, run="", timeout=0.0, new_only=False, source=GateSource.DETECTED, why=why
+    )
+
+
+def detected(files: GateFiles) -> Iterator[Gate]:
+    """The quick ones first."""
+    yield secrets()
+    for name, evidence in _EVIDENCE.items():
+        why = evidence(files)
+        if why:
+            yield _gate(name, files, why)
+    yield from _npm(files)
+    if not _has_tests(files):
+        yield from list(_make(files))[:1]
+
+
+def by_name(name: str, files: GateFiles) -> Gate | None:
+    """A gate that somebody asks for by its name, whether anything speaks for it or not."""
+    if name == SECRETS:
+        return secrets("asked for by name")
+    if name in _EVIDENCE:
+        return _gate(name, files, "asked for by name")
+    offered = (*_npm(files), *_make(files))
+    return next((gate for gate in offered if gate.name == name), None)
+
+
+#: Every name that may mean a gate.
+NAMES = frozenset(
+    {SECRETS, "ruff", "mypy", "go-vet", "pre-commit", "pytest", "cargo-test", "go-test"}
+    | {*_SCRIPTS.values(), *_TARGETS.values()}
+)
+
+
+def _gate(name: str, files: GateFiles, why: str) -> Gate:
+    made = _MADE[name](files)
+    return Gate(name=name, timeout=0.0, source=GateSource.DETECTED, why=why, **made)
+
+
+# -- what speaks for a gate ------------------------------------------------------------------------
+
+
+def _ruff_evidence(files: GateFiles) -> str:
+    own = next((name for name in ("ruff.toml", ".ruff.toml") if name in files.names()), "")
+    return own or ("tool.ruff in pyproject.toml" if "ruff" in _tools(files) else "")
+
+
+def _mypy_evidence(files: GateFiles) -> str:
+    own = next((name for name in ("mypy.ini", ".mypy.ini") if name in files.names()), "")
+    if not own and "[mypy]" in files.read(_SETUP):
+        own = "[mypy] in setup.cfg"
+    return own or ("tool.mypy in pyproject.toml" if "mypy" in _tools(files) else "")
+
+
+def _pytest_evidence(files: GateFiles) -> str:
+    top = files.names()
+    if "pytest" in _tools(files):
+        return "tool.pytest in pyproject.toml"
+    for name, section in ((_SETUP, "[tool:pytest]"), ("tox.ini", "[pytest]")):
+        if section in files.read(name):
+            return f"{section} in {name}"
+    for name in ("pytest.ini", "conftest.py"):
+        if name in top:
+            return name
+    return next((f"{place}/" for place in ("tests", "test") if _has_pytests(files, place)), "")
+
+
+def _has_pytests(files: GateFiles, place: str) -> bool:
+    names = files.names(place)
+    fits = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
+    inner = (name for each in names if "." not in each for name in files.names(f"{place}/{each}"))
+    return any(fits.fullmatch(name) for name in (*names, *inner)) if names else False
+
+
+def _tools(files: GateFiles) -> Mapping[str, Any]:
+    try:
+        found = tomllib.loads(files.read(_PYPROJECT)).get("tool", {})
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _file(name: str) -> Callable[[GateFiles], str]:
+    return lambda files: name if name in files.names() else ""
+
+
+_EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
+    "ruff": _ruff_evidence,
+    "mypy": _mypy_evidence,
+    "go-vet": _file("go.mod"),
+    "pre-commit": _file(".pre-commit-config.yaml"),
+    "pytest": _pytest_evidence,
+    "cargo-test": _file("Cargo.toml"),
+    "go-test": _file("go.mod"),
+}
+
+
+# -- how it is run ---------------------------------------------------------------------------------
+
+
+def _python(files: GateFiles, command: str) -> str:
+    """The worktree's own modules come before those of an editable installation elsewhere."""
+    source = "$PWD/src:" if "src" in files.names() else ""
+    return f'PYTHONPATH="{source}$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {command}'
+
+
+def _ruff(files: GateFiles) -> Mapping[str, Any]:
+    return {
+        "run": f"ruff check --no-cache --output-format=json --output-file={REPORT}",
+        "report": GateReport.RUFF,
+        "program": "ruff",
+        "when": (*_PYTHON, "*.ipynb", _PYPROJECT, "ruff.toml", ".ruff.toml"),
+        "configured_by": (_PYPROJECT, "ruff.toml", ".ruff.toml"),
+    }
+
+
+def _mypy(files: GateFiles) -> Mapping[str, Any]:
+    plain = "--no-pretty --hide-error-context --show-error-codes --no-color-output"
+    said = _tools(files).get("mypy")
+    named = {*said} if isinstance(said, dict) else set()
+    ini = "".join(files.read(name) for name in ("mypy.ini", ".mypy.ini", _SETUP))
+    named |= {*re.findall(r"^(files|packages|modules)\s*=", ini, re.MULTILINE)}
+    target = "" if named & {"files", "packages", "modules"} else " ."
+    return {
+        "run": f"mypy {plain} --cache-dir=/dev/null{target}",
+        "report": GateReport.MYPY,
+        "program": "mypy",
+        "when": (*_PYTHON, _PYPROJECT, "mypy.ini", ".mypy.ini", _SETUP),
+        "configured_by": (_PYPROJECT, "mypy.ini", ".mypy.ini", _SETUP),
+    }
+
+
+def _pytest(files: GateFiles) -> Mapping[str, Any]:
+    command = f"pytest -q -p no:cacheprovider --junitxml={REPORT}"
+    return {
+        "run": _python(files, command),
+        "report": GateReport.JUNIT,
+        "program": "pytest",
+        "configured_by": ("conftest.py", "pytest.ini", "tox.ini", _PYPROJECT, _SETUP),
+    }
+
+
+def _plain(command: str, *configured_by: str, when: tuple[str, ...] = ()) -> Any:
+    program = command.split(" ")[0]
+    return lambda files: {
+        "run": command,
+        "program": program,
+        "configured_by": configured_by,
+        "when": when,
+    }
+
+
+_MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
+    "ruff": _ruff,
+    "mypy": _mypy,
+    "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum")),
+    "pre-commit": _plain("pre-commit run --all-files", ".pre-commit-config.yaml"),
+    "pytest": _pytest,
+    "cargo-test": _plain("cargo test --quiet", "Cargo.toml", ".cargo/config.toml"),
+    "go-test": _plain("go test ./...", "go.mod"),
+}
+
+
+def _npm(files: GateFiles) -> Iterator[Gate]:
+    """The texts of the scripts, with those that npm runs before and after them."""
+    scripts = _scripts(files)
+    for script, name in _SCRIPTS.items():
+        texts = [scripts.get(each) for each in (f"pre{script}", script, f"post{script}")]
+        text = " && ".join(each for each in texts if isinstance(each, str) and each.strip())
+        if not isinstance(scripts.get(script), str) or _NO_TEST in text or not text:
+            continue
+        yield Gate(
+            name=name,
+            run=text,
+            timeout=0.0,
+            program="npm",
+            source=GateSource.DETECTED,
+            why=f"the script {script} in package.json",
+            configured_by=("package.json", ".npmrc", "*eslint*", "jest.config.*", "vitest.*"),
+        )
+
+
+def _scripts(files: GateFiles) -> Mapping[str, Any]:
+    try:
+        found = json.loads(files.read("package.json") or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    scripts = found.get("scripts") if isinstance(found, dict) else {}
+    return scripts if isinstance(scripts, dict) else {}
+
+
+def _make(files: GateFiles) -> Iterator[Gate]:
+    for makefile in ("GNUmakefile", "makefile", "Makefile"):
+        text = files.read(makefile)
+        for target, name in _TARGETS.items():
+            if re.search(rf"^{target}\s*:(?!=)", text, re.MULTILINE):
+                yield Gate(
+                    name=name,
+                    run=f"make {target}",
+                    timeout=0.0,
+                    program="make",
+                    source=GateSource.DETECTED,
+                    why=f"the target {target} in {makefile}",
+                    configured_by=(makefile, "*.mk"),
+                )
+
+
+def _has_tests(files: GateFiles) -> bool:
+    """``make test`` usually runs them once more."""
+    found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
+    return found or any(gate.name == "npm-test" for gate in _npm(files))

@@ -1,0 +1,47 @@
+"""JSON that a gate wrote: values that are not what they should be are left out, or refused."""
+
+import json
+import os
+from typing import Any
+
+from orchestrator.core.readings import UnreadableReport
+
+#: So many findings are read.
+MOST_FINDINGS = 100_000
+
+
+def parsed(content: bytes, what: str) -> Any:
+    """Raise UnreadableReport."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableReport(f"its report is no {what}: {error}") from error
+
+
+def mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    found = value if isinstance(value, list) else []
+    if len(found) > MOST_FINDINGS:
+        raise UnreadableReport(f"its report has more than {MOST_FINDINGS} findings")
+    return found
+
+
+def text(value: object, longest: int = 500) -> str:
+    """On one line."""
+    return " ".join(value.split())[:longest] if isinstance(value, str) else ""
+
+
+def number(value: object) -> str:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else "?"
+
+
+def relative(path: str, cwd: str) -> str:
+    """Whole paths differ from one worktree to the next."""
+    plain = path.removeprefix("file://")
+    for beginning in (cwd, os.path.realpath(cwd)):
+        if plain.startswith(f"{beginning}/"):
+            return plain[len(beginning) + 1 :]
+    return plain

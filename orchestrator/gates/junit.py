@@ -1,0 +1,101 @@
+"""JUnit XML, as test runners write it.
+
+Read as a stream, without a tree of it; a document type, and with it every entity, is refused.
+"""
+
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from orchestrator.core.readings import Flaw, Reading, UnreadableReport
+
+MOST_TESTS = 200_000
+DEEPEST = 50
+#: Characters of a name.
+LONGEST_NAME = 500
+_FAILURES = ("failure", "error")
+
+
+def read(content: bytes) -> Reading:
+    """Raise UnreadableReport."""
+    document = _Document()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.EntityDeclHandler = _refuse
+    parser.StartElementHandler = document.start
+    parser.EndElementHandler = document.end
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        raise UnreadableReport(f"its report is no JUnit XML: {error}") from error
+    if not document.is_junit:
+        raise UnreadableReport("its report is XML, but no JUnit XML: it has no test suite")
+    return document.reading()
+
+
+def _refuse(*_: object) -> None:
+    raise UnreadableReport("its report has a document type, which no test runner writes")
+
+
+@dataclass(slots=True)
+class _Document:
+    is_junit: bool = False
+    depth: int = 0
+    tests: int = 0
+    skipped: int = 0
+    passed: list[str] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+    #: Of the test that is being read.
+    name: str = ""
+    message: str | None = None
+    is_skipped: bool = False
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise UnreadableReport(f"its report is nested more than {DEEPEST} deep")
+        if tag in {"testsuite", "testsuites"}:
+            self.is_junit = True
+        elif tag == "testcase":
+            self._begin(attributes)
+        elif tag in _FAILURES:
+            self._fail(attributes)
+        elif tag == "skipped":
+            self.is_skipped = True
+
+    def end(self, tag: str) -> None:
+        self.depth -= 1
+        if tag == "testcase":
+            self._finish()
+
+    def _begin(self, attributes: dict[str, str]) -> None:
+        self.tests += 1
+        if self.tests > MOST_TESTS:
+            raise UnreadableReport(f"its report has more than {MOST_TESTS} tests")
+        place = attributes.get("classname") or attributes.get("file") or ""
+        name = attributes.get("name") or "(no name)"
+        self.name = f"{place}::{name}"[:LONGEST_NAME] if place else name[:LONGEST_NAME]
+        self.message, self.is_skipped = None, False
+
+    def _fail(self, attributes: dict[str, str]) -> None:
+        """Also of what is no test: a suite that could not be loaded."""
+        said = attributes.get("message") or attributes.get("type") or "failed"
+        first = " ".join(said.split())[:LONGEST_NAME]
+        if self.name:
+            self.message = self.message or first
+        else:
+            self.flaws.append(Flaw("suite", f"suite: {first}"))
+
+    def _finish(self) -> None:
+        if self.message is not None:
+            self.flaws.append(Flaw(self.name, f"{self.name}: {self.message}"))
+        elif self.is_skipped:
+            self.skipped += 1
+        else:
+            self.passed.append(self.name)
+        self.name = ""
+
+    def reading(self) -> Reading:
+        # One that passed and failed (an error while cleaning up) has failed.
+        failed = {flaw.key for flaw in self.flaws}
+        passed = tuple(name for name in self.passed if name not in failed)
+        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=self.skipped)

@@ -1,0 +1,27 @@
+"""The repository's own gates: ``.orchestrator/gates.yaml`` in the base commit."""
+
+from dataclasses import replace
+
+import yaml
+from pydantic import ValidationError
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.gates import Gate, GateFiles, GateSource
+from orchestrator.schemas.gates import GatesFile, gate_of
+from orchestrator.schemas.plan import KIND, loaded_yaml
+
+FILE = ".orchestrator/gates.yaml"
+
+
+def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
+    """What the file asks for; None where there is none. Raise InvalidRequest."""
+    text = files.read(FILE)
+    if not text:
+        return None
+    try:
+        asked = GatesFile.model_validate(loaded_yaml(text)).gates
+    except (ValidationError, yaml.YAMLError, RecursionError, ValueError) as error:
+        said = " ".join(str(error).split())[:500]
+        raise InvalidRequest(f"{FILE} of the base commit is wrong: {said}", kind=KIND) from error
+    why = f"named in {FILE}"
+    return tuple(replace(gate_of(each), source=GateSource.REPOSITORY, why=why) for each in asked)

@@ -1,0 +1,49 @@
+"""Reports of gates, whoever wrote them: bounded, and refused where they are not what they seem."""
+
+from pathlib import Path
+
+from orchestrator.core.gates import GateReport
+from orchestrator.core.readings import Reading, UnreadableReport
+from orchestrator.gates import junit, linters, sarif
+from orchestrator.security.paths import open_plain
+
+#: A larger report is refused: half of it would say that half of the tests are gone.
+MOST_BYTES = 32 * 1024 * 1024
+
+
+class Reports:
+    """See ``core.readings.ReportReader``."""
+
+    def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
+        match report:
+            case GateReport.JUNIT:
+                return junit.read(_content(file, log))
+            case GateReport.SARIF:
+                return sarif.read(_content(file, log), cwd)
+            case GateReport.RUFF:
+                return linters.read_ruff(_content(file, log), cwd)
+            case GateReport.MYPY:
+                return linters.read_mypy(_content(file, log))
+            case GateReport.EXIT:
+                return Reading()
+
+
+def _content(file: Path, log: Path) -> bytes:
+    """What it wrote where it was told to; without that, what it printed."""
+    try:
+        return _whole(file)
+    except FileNotFoundError:
+        return _whole(log)
+
+
+def _whole(path: Path) -> bytes:
+    try:
+        with open_plain(path) as opened:
+            content = opened.read(MOST_BYTES + 1) or b""
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableReport(f"its report cannot be read: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise UnreadableReport(f"its report has more than {MOST_BYTES // 2**20} MiB")
+    return content

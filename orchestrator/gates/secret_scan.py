@@ -1,0 +1,146 @@
+"""Looks for keys and passwords in what a change adds. Values are never told, only their kind."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.core.readings import Flaw, Reading
+
+#: Of a line, so much is looked at: minified files have lines of megabytes.
+LONGEST_LINE = 4096
+#: More are not told.
+MOST_FOUND = 200
+#: A line that says so is somebody's decision.
+ALLOWED = b"orchestrator: allow-secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    name: str
+    pattern: re.Pattern[bytes]
+    #: One of these is in every line that the pattern can fit.
+    hints: tuple[bytes, ...]
+
+
+def _kind(name: str, pattern: bytes, *hints: bytes) -> Kind:
+    return Kind(name, re.compile(pattern), hints)
+
+
+KINDS = (
+    _kind("AWS access key", rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", b"AKIA", b"ASIA"),
+    _kind("GitHub token", rb"\bgh[pousr]_[A-Za-z0-9]{36,251}\b", b"gh"),
+    _kind("GitHub token", rb"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b", b"github_pat_"),
+    _kind("GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20,}", b"glpat-"),
+    _kind("Slack token", rb"\bxox[abposr]-[A-Za-z0-9-]{10,}", b"xox"),
+    _kind(
+        "Slack webhook",
+        rb"hooks\.slack\.com/services/T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{20,}",
+        b"hooks.slack.com",
+    ),
+    _kind(
+        "private key",
+        rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----",
+        b"PRIVATE KEY",
+    ),
+    _kind("Google API key", rb"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])", b"AIza"),
+    _kind("Anthropic key", rb"\bsk-ant-[A-Za-z0-9_-]{20,}", b"sk-ant-"),
+    _kind("OpenAI key", rb"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}", b"sk-"),
+    _kind("OpenAI key", rb"\bsk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}\b", b"T3BlbkFJ"),
+    _kind("Stripe key", rb"\b[rs]k_live_[A-Za-z0-9]{16,}", b"k_live_"),
+    _kind("npm token", rb"\bnpm_[A-Za-z0-9]{36}\b", b"npm_"),
+    _kind("PyPI token", rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}", b"pypi-"),
+    _kind("Hugging Face token", rb"\bhf_[A-Za-z]{34}\b", b"hf_"),
+    _kind("SendGrid key", rb"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}", b"SG."),
+    _kind("Telegram token", rb"\b\d{8,10}:AA[A-Za-z0-9_-]{33}\b", b":AA"),
+    _kind(
+        "JSON Web Token",
+        rb"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+        b"eyJ",
+    ),
+    _kind(
+        "password in an address",
+        rb"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>{}$]{1,64}:"
+        rb"(?!(?i:password|passwd|pass|secret|user|postgres|root|admin|test|example|xxx+|\*+)@)"
+        rb"[^\s:/@'\"<>{}$]{6,64}@(?!localhost|127\.0\.0\.1|(?:[a-z0-9-]+\.)*example\.)",
+        b"://",
+    ),
+)
+
+#: ``api_key = "..."`` and the like: told when the value looks drawn by lot.
+_ASSIGNED = re.compile(
+    rb"(?i)(?:api[_-]?key|secret|token|passw(?:or)?d|credential|private[_-]?key|access[_-]?key)"
+    rb"[a-z0-9_-]{0,20}['\"]?\s{0,4}(?::=|=>|=|:)\s{0,4}['\"](?P<value>[A-Za-z0-9+/_=.~-]{20,200})['\"]"
+)
+_ASSIGNED_HINTS = (b"key", b"secret", b"token", b"passw", b"credential")
+#: Bits a character: words and names of things have fewer.
+LEAST_ENTROPY = 3.7
+_HUNK = re.compile(rb"@@ -\S+ \+(\d{1,9})")
+#: Of packages: they hold checksums.
+_LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
+
+
+class Secrets:
+    """See ``core.readings.SecretScan``."""
+
+    def scan(self, diff: bytes) -> Reading:
+        flaws = []
+        for path, number, line in _added(diff):
+            kind = found_in(line, generic=not _LOCK_FILES.search(path))
+            if kind:
+                place = f"{path.decode('utf-8', 'replace')[:300]}:{number}"
+                flaws.append(Flaw(f"{place}|{kind}", f"{place}: {kind} (value not shown)"))
+                if len(flaws) == MOST_FOUND:
+                    break
+        return Reading(flaws=tuple(flaws))
+
+
+def _added(diff: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """Path, line number and text of each line that a diff adds."""
+    path, number, left = b"", 0, 0
+    for line in diff.split(b"\n"):
+        hunk = _HUNK.match(line) if not left else None
+        if hunk:
+            number, left = int(hunk[1]) - 1, _length(line)
+        elif left and line.startswith(b"+"):
+            number, left = number + 1, left - 1
+            yield path, number, line[1 : LONGEST_LINE + 1]
+        elif not left and line.startswith(b"+++ "):
+            path = line[4:].strip().strip(b'"').removeprefix(b"b/")
+
+
+def _length(hunk: bytes) -> int:
+    """How many lines a hunk adds: a line of a file may look like the head of another one."""
+    said = hunk.split(b" ")[2].partition(b",")[2]
+    return int(said) if said.isdigit() else 1
+
+
+def found_in(line: bytes, *, generic: bool = True) -> str:
+    """What kind of secret is in a line; empty when there is none."""
+    if ALLOWED in line:
+        return ""
+    for kind in KINDS:
+        if any(hint in line for hint in kind.hints) and kind.pattern.search(line):
+            return kind.name
+    return "value that looks like a secret" if generic and _is_assigned(line) else ""
+
+
+def _is_assigned(line: bytes) -> bool:
+    folded = line.lower()
+    if not any(hint in folded for hint in _ASSIGNED_HINTS):
+        return False
+    return any(_looks_drawn(found["value"]) for found in _ASSIGNED.finditer(line))
+
+
+def _looks_drawn(value: bytes) -> bool:
+    """Letters and digits mixed, and no character much more often than the others."""
+    classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
+    mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
+    has_digits = sum(each in b"0123456789" for each in value) >= 3
+    return mixed and has_digits and _entropy(value) >= LEAST_ENTROPY
+
+
+def _entropy(value: bytes) -> float:
+    shares = [count / len(value) for count in Counter(value).values()]
+    return -sum(share * math.log2(share) for share in shares)

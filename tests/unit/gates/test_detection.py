@@ -1,0 +1,143 @@
+"""Which gates the files of a commit speak for, and what names and commands become."""
+
+import json
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.gates import AUTO, Gate, GateSource
+from orchestrator.gates import Finder
+from orchestrator.schemas.gates import GateRequest, gate_of
+
+
+class Files:
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def read(self, path: str) -> str:
+        return self._files.get(path, "")
+
+    def names(self, directory: str = "") -> Collection[str]:
+        beginning = f"{directory}/" if directory else ""
+        inside = [name for name in self._files if name.startswith(beginning)]
+        return {name[len(beginning) :].split("/")[0] for name in inside}
+
+
+def found(files: Mapping[str, str]) -> dict[str, Gate]:
+    return {gate.name: gate for gate in Finder(60).found(Files(files))}
+
+
+PACKAGE = json.dumps({"scripts": {"test": "jest --ci", "pretest": "tsc", "lint": "eslint ."}})
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ({}, []),
+        ({"pyproject.toml": "[tool.ruff]\n[tool.mypy]\n[tool.pytest.ini_options]"}, 3),
+        ({"pyproject.toml": "not = [toml"}, []),
+        ({"ruff.toml": ""}, ["ruff"]),
+        ({"setup.cfg": "[mypy]\n[tool:pytest]"}, ["mypy", "pytest"]),
+        ({"tests/test_a.py": ""}, ["pytest"]),
+        ({"tests/unit/test_a.py": ""}, ["pytest"]),
+        ({"tests/a.sh": ""}, []),
+        ({"package.json": PACKAGE}, ["npm-lint", "npm-test"]),
+        ({"package.json": '{"scripts": {"test": "echo no test specified && exit 1"}}'}, []),
+        ({"package.json": '{"scripts": ["x"]}'}, []),
+        ({"package.json": "[" * 50_000}, []),
+        ({"Cargo.toml": ""}, ["cargo-test"]),
+        ({"go.mod": ""}, ["go-vet", "go-test"]),
+        ({".pre-commit-config.yaml": ""}, ["pre-commit"]),
+        ({"Makefile": "check: lint\ntest:\n\tx"}, ["make-check"]),
+        ({"Makefile": "test:\n\tpytest", "conftest.py": ""}, ["pytest"]),
+        ({"Makefile": "check := 3"}, []),
+    ],
+)
+def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) -> None:
+    gates = list(found(files))[1:]
+
+    assert gates == names if isinstance(names, list) else len(gates) == names
+    assert next(iter(found(files))) == "secrets"
+
+
+def test_scripts_are_run_as_the_base_has_them() -> None:
+    gate = found({"package.json": PACKAGE})["npm-test"]
+
+    assert (gate.run, gate.program) == ("tsc && jest --ci", "npm")
+    assert "package.json" in gate.configured_by
+
+
+def test_mypy_is_given_files_unless_its_configuration_names_them() -> None:
+    assert found({"mypy.ini": "[mypy]\nfiles = src"})["mypy"].run.endswith("/dev/null")
+    assert found({"mypy.ini": "[mypy]\nstrict = true"})["mypy"].run.endswith("/dev/null .")
+
+
+def test_the_worktrees_own_modules_come_first() -> None:
+    assert 'PYTHONPATH="$PWD/src:$PWD' in found({"conftest.py": "", "src/a.py": ""})["pytest"].run
+
+
+def test_the_repositorys_own_file_counts_in_place_of_what_is_detected() -> None:
+    own = """
+gates:
+- {name: unit, run: "make unit", when: ["src/**"], timeout: 5, baseline: none}
+- secrets
+- name: ruff
+  required: false
+"""
+    files = {".orchestrator/gates.yaml": own, "ruff.toml": "", "conftest.py": ""}
+
+    gates = found(files)
+
+    assert list(gates) == ["unit", "secrets", "ruff"]
+    assert gates["unit"].when == ("src/**",)
+    assert (gates["unit"].timeout, gates["unit"].new_only) == (5, False)
+    assert (gates["ruff"].required, gates["ruff"].timeout) == (False, 60)
+    assert {gate.source for gate in gates.values()} == {GateSource.REPOSITORY}
+    assert list(found({**files, ".orchestrator/gates.yaml": "gates: [auto]"})) == [
+        "secrets",
+        "ruff",
+        "pytest",
+    ]
+
+
+@pytest.mark.parametrize("text", ["gates: 3", "gates: [{run: x}]", "- a", "gates: [", "a: &a [*a]"])
+def test_a_file_that_is_wrong_is_refused_in_words(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"\.orchestrator/gates\.yaml of the base commit"):
+        found({".orchestrator/gates.yaml": text})
+
+
+def named(*asked: str | dict[str, object], files: Mapping[str, str] | None = None) -> list[Gate]:
+    gates = [
+        gate_of(each if isinstance(each, str) else GateRequest.model_validate(each), new_only=False)
+        for each in asked
+    ]
+    return list(Finder(60).named(gates, Files(files or {})))
+
+
+def test_a_name_is_a_gate_and_anything_else_a_command() -> None:
+    pytest_gate, command, again, own = named(
+        "pytest", "./check.sh --all", "./check.sh  --all", {"name": "own", "run": "x", "timeout": 3}
+    )
+
+    assert (pytest_gate.report, pytest_gate.new_only) == ("junit", True)
+    assert (command.name, command.new_only, command.timeout) == ("check-sh-all", False, 60)
+    assert again.name == "check-sh-all-2"
+    assert (own.timeout, own.source) == (3, GateSource.ASKED)
+
+
+def test_auto_in_a_list_stands_for_what_is_found() -> None:
+    names = [gate.name for gate in named(AUTO, "true", files={"ruff.toml": ""})]
+
+    assert names == ["secrets", "ruff", "true"]
+
+
+@pytest.mark.parametrize("asked", ["npm-test", "make-check"])
+def test_a_name_without_anything_behind_it_is_refused(asked: str) -> None:
+    with pytest.raises(InvalidRequest, match="there is no gate named"):
+        named(asked)
+
+
+def test_a_name_that_no_gate_has_needs_a_command() -> None:
+    with pytest.raises(InvalidRequest, match="give its command"):
+        named({"name": "unheard-of"})

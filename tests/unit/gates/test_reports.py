@@ -1,0 +1,162 @@
+"""Reports of gates: real ones are read, hostile ones are refused in words."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.gates import GateReport
+from orchestrator.core.readings import Reading, UnreadableReport
+from orchestrator.gates import Reports, junit, linters, sarif
+from orchestrator.gates import reading as bounds
+
+JUNIT = b"""<?xml version="1.0"?><testsuites><testsuite name="pytest">
+<testcase classname="tests.test_a" name="test_ok" time="0.1"/>
+<testcase classname="tests.test_a" name="test_bad">
+<failure message="assert 1 == 2">long</failure></testcase>
+<testcase classname="tests.test_a" name="test_error"><error message="boom"/></testcase>
+<testcase classname="tests.test_a" name="test_left"><skipped message="no"/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_junit_tells_what_passed_failed_and_was_left_out() -> None:
+    found = junit.read(JUNIT)
+
+    assert found.passed == ("tests.test_a::test_ok",)
+    assert [flaw.key for flaw in found.flaws] == [
+        "tests.test_a::test_bad",
+        "tests.test_a::test_error",
+    ]
+    assert found.flaws[0].text == "tests.test_a::test_bad: assert 1 == 2"
+    assert found.skipped == 1
+
+
+def test_a_test_that_fails_after_it_passed_has_failed() -> None:
+    twice = (
+        b'<testsuite><testcase name="a"/>'
+        b'<testcase name="a"><error message="teardown"/></testcase></testsuite>'
+    )
+
+    assert junit.read(twice).passed == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "no JUnit XML"),
+        (b"<testsuite>", "no JUnit XML"),
+        (b"<html/>", "has no test suite"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]><testsuite>&b;</testsuite>', "document type"),
+        (
+            b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><testsuite>&x;</testsuite>',
+            "document type",
+        ),
+        (b"<testsuite>" * 60, "nested"),
+    ],
+    ids=["empty", "cut off", "another", "entities", "external", "deep"],
+)
+def test_junit_that_is_none_or_means_harm_is_refused(content: bytes, why: str) -> None:
+    with pytest.raises(UnreadableReport, match=why):
+        junit.read(content)
+
+
+def test_a_bomb_of_entities_costs_nothing() -> None:
+    lines = [b'<!ENTITY a0 "ha">']
+    lines += [b'<!ENTITY a%d "%s">' % (i, b"&a%d;" % (i - 1) * 50) for i in range(1, 20)]
+    bomb = b"<!DOCTYPE x [" + b"".join(lines) + b"]><testsuite>&a19;</testsuite>"
+
+    with pytest.raises(UnreadableReport, match="document type"):
+        junit.read(bomb)
+
+
+def test_ruff_names_places_from_where_it_ran_and_compares_without_lines() -> None:
+    def content(line: int, cwd: str) -> bytes:
+        found = {
+            "filename": f"{cwd}/src/a.py",
+            "code": "F401",
+            "message": "`os` imported but unused",
+            "location": {"row": line, "column": 8},
+        }
+        return json.dumps([found]).encode()
+
+    [one] = linters.read_ruff(content(1, "/a"), "/a").flaws
+    [other] = linters.read_ruff(content(9, "/b"), "/b").flaws
+
+    assert one.text == "src/a.py:1: F401 `os` imported but unused"
+    assert one.key == other.key
+
+
+def test_mypy_is_read_from_what_it_prints() -> None:
+    printed = (
+        b"src/a.py:3: error: Incompatible return value  [return-value]\n"
+        b'src/a.py:9:5: error: Name "x" already defined on line 3  [no-redef]\n'
+        b"src/a.py:3: note: See above\nFound 2 errors in 1 file (checked 3 source files)\n"
+    )
+
+    first, second = linters.read_mypy(printed).flaws
+
+    assert first.text == "src/a.py:3: Incompatible return value [return-value]"
+    assert first.key == "src/a.py|return-value|Incompatible return value"
+    assert "line 3" not in second.key
+
+
+def test_sarif_counts_errors_and_warnings_that_nobody_suppressed() -> None:
+    def result(**more: object) -> dict[str, object]:
+        place = {"artifactLocation": {"uri": "a.py"}, "region": {"startLine": 4}}
+        common = {"ruleId": "B1", "message": {"text": "bad"}}
+        return {**common, "locations": [{"physicalLocation": place}], **more}
+
+    results = [
+        result(),
+        result(level="note"),
+        result(level="error", suppressions=[{"kind": "inSource"}]),
+        result(level="error", kind="pass"),
+        result(level="error", locations="not a list", message=7),
+        "not a result",
+    ]
+    found = sarif.read(
+        json.dumps({"version": "2.1.0", "runs": [{"results": results}]}).encode(), ""
+    )
+
+    assert [flaw.text for flaw in found.flaws] == [
+        "a.py:4: B1 bad",
+        ":?: B1 ",
+        ":?: (no rule) ",
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[", b"null", b'{"runs": 3}', b"[" * 100_000, b"\xff\xfe", b'"a text"'],
+    ids=["empty", "cut off", "null", "no runs", "deep", "not text", "text"],
+)
+def test_json_that_is_no_report_is_refused(content: bytes) -> None:
+    with pytest.raises(UnreadableReport):
+        sarif.read(content, "")
+    with pytest.raises(UnreadableReport):
+        linters.read_ruff(content, "")
+
+
+def test_the_report_is_where_it_was_asked_for_or_else_what_was_printed(tmp_path: Path) -> None:
+    file, log = tmp_path / "report", tmp_path / "log"
+    log.write_bytes(JUNIT)
+
+    assert Reports().read(GateReport.JUNIT, file, log, "/").skipped == 1
+    file.write_bytes(b"<testsuite/>")
+    assert Reports().read(GateReport.JUNIT, file, log, "/") == Reading(passed=())
+    assert Reports().read(GateReport.EXIT, file, log, "/") == Reading()
+
+
+def test_a_report_that_is_a_link_or_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "report"
+    file.symlink_to("/etc/passwd")
+    with pytest.raises(UnreadableReport, match="cannot be read"):
+        Reports().read(GateReport.MYPY, file, tmp_path / "log", "/")
+
+    monkeypatch.setattr(bounds, "MOST_BYTES", 100)
+    file.unlink()
+    file.write_bytes(b"x" * 101)
+    with pytest.raises(UnreadableReport, match="more than"):
+        Reports().read(GateReport.MYPY, file, tmp_path / "log", "/")
