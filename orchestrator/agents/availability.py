@@ -13,11 +13,14 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from orchestrator.agents.tools.catalog import Known
-from orchestrator.core.views import Availability
+from orchestrator.core.views import Availability, Login
 
 #: So long what was found is taken for true.
 FRESH_SECONDS = 60.0
 _ASK_SECONDS = 0.5
+#: Of programs, and of the scripts that npm makes.
+_WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
+WINDOWS_LOGIN = "its login on the Windows side"
 _DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
@@ -28,13 +31,16 @@ def program_argv(command: str) -> tuple[str, ...]:
     return tuple(shlex.split(command))
 
 
-def look(known: Known, command: str, environ: Mapping[str, str]) -> Availability:
-    """Whether an agent's program and a credential for it are there."""
-    path = ""
+def look(
+    known: Known, command: str, environ: Mapping[str, str], *, windows: bool = False
+) -> Availability:
+    """Whether an agent's program and a credential for it are there; or on the Windows side."""
+    path, away = "", windows and bool(known.program)
     if known.program:
-        path = shutil.which(program_argv(command)[0], path=environ.get("PATH")) or ""
+        path = _program(program_argv(command)[0], environ, windows)
     installed = bool(path) or not known.program
-    credential = _credential(known, environ)
+    # Its login there is not looked for: only its own program knows where that is.
+    credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
     mend = [] if installed else [known.install]
     mend += [] if credential else [known.login]
     return Availability(
@@ -45,8 +51,20 @@ def look(known: Known, command: str, environ: Mapping[str, str]) -> Availability
         installed=installed,
         credential=credential,
         authenticated=bool(credential),
+        login=_login(known, credential),
         mend=tuple(filter(None, mend)),
     )
+
+
+def _login(known: Known, credential: str) -> Login:
+    """What can be told without a call: a server of this machine that answers needs none."""
+    if not credential:
+        return "no"
+    return "unknown" if needs_login(known) else "yes"
+
+
+def needs_login(known: Known) -> bool:
+    return bool(known.credentials or known.logins)
 
 
 def version_beside(path: str) -> str:
@@ -59,6 +77,14 @@ def version_beside(path: str) -> str:
             except (OSError, ValueError, KeyError, TypeError):
                 return ""
     return ""
+
+
+def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
+    """Where a program is; WSL has the directories of Windows at the end of its PATH."""
+    whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
+    names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
+    found = (shutil.which(each, path=environ.get("PATH")) for each in names)
+    return next(filter(None, found), "")
 
 
 def _credential(known: Known, environ: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.limits import limits
 from orchestrator.agents.prompts.recipe import Recipe, shared_text
 from orchestrator.agents.prompts.templates import template
+from orchestrator.core.model import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.security.paths import read_regular
 
@@ -50,7 +51,7 @@ def prompt_document(assignment: Assignment) -> str:
     what is this one's own."""
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
-    own = template("planner" if assignment.worker.is_planner else "worker").render(
+    own = template(_template_of(assignment.worker)).render(
         task=assignment.task,
         job=job,
         worker=assignment.worker,
@@ -59,5 +60,12 @@ def prompt_document(assignment: Assignment) -> str:
         role=assignment.role,
         limits=limits(assignment),
         schema=assignment.answer_schema,
+        entries=assignment.entries,
     )
     return shared + own
+
+
+def _template_of(worker: Worker) -> str:
+    if worker.is_reviewer:
+        return "reviewer"
+    return "planner" if worker.is_planner else "worker"

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from orchestrator.agents.answer_schema import strict
 from orchestrator.agents.documents import output_document, prompt_document, task_document
 from orchestrator.agents.drive import record, spec
 from orchestrator.agents.drive.signs import Outcome
 from orchestrator.agents.tools.call import GIT_IDENTITY, Limits
+from orchestrator.agents.tools.windows import INTEROP
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model import ErrorClass, Evidence, Exit, TaskSpec
+from orchestrator.core.evidence import ErrorClass, Evidence, Exit
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Command
 from orchestrator.security.paths import read_regular
 
@@ -66,6 +69,8 @@ class DrivenAgent:
     #: It may change the project's files: its worker gets a worktree of its own.
     changes_files: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
+    #: How one logs in, in words; empty where no login is needed, or nothing is known of it.
+    login: str = ""
     #: What stands in its way, and how to mend that; empty when nothing does.
     hindrance: Callable[[], str] = lambda: ""
 
@@ -89,27 +94,39 @@ class DrivenAgent:
             argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, _ROOT),
             files=files,
             stdin="prompt.md",
-            pass_env=self.pass_env,
+            pass_env=(*self.pass_env, *(INTEROP if self._on_windows(assignment) else ())),
             env={**GIT_IDENTITY, **self.env},
             control={spec.NAME: spec.to_json(self._spec(assignment))},
         )
 
     def _spec(self, assignment: Assignment) -> spec.Spec:
-        task, job, terms = assignment.task, assignment.job, self.terms
+        task, terms = assignment.task, self.terms
         return spec.Spec(
             agent=self.name,
             tool=self.tool,
             command=self.argv,
-            policy=self.policy or terms.policy,
+            policy=self._policy(assignment),
             model=task.model or self.model(),
             limits=_limits(assignment),
-            recursive=job.config.enable_recursion and job.depth < job.config.max_depth,
+            recursive=_recursive(assignment),
             home=terms.home,
             shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
             stall_seconds=terms.stall_seconds,
             stop_seconds=terms.grace_seconds * _STOP_SHARE,
+            windows=self._on_windows(assignment),
+            schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
             more=self.more,
         )
+
+    def _on_windows(self, assignment: Assignment) -> bool:
+        # A loop of our own calls the model from here.
+        return bool(self.argv) and assignment.job.config.execution_mode == "windows"
+
+    def _policy(self, assignment: Assignment) -> str:
+        # Who plans changes nothing. What a user's own agent has to be told for that, it may not be.
+        if assignment.worker.is_planner and self.tool != "custom":
+            return "read-only"
+        return self.policy or self.terms.policy
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         outcome = _outcome(control)
@@ -149,6 +166,13 @@ def _outcome(control: Path) -> Outcome | None:
         return record.from_json(found) if found else None
     except ValueError:
         return None
+
+
+def _recursive(assignment: Assignment) -> bool:
+    """Whether it may start child jobs; a planner puts them into its plan."""
+    job = assignment.job
+    within = job.config.enable_recursion and job.depth < job.config.max_depth
+    return within and not assignment.worker.is_planner
 
 
 def _limits(assignment: Assignment) -> Limits:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 #: USD per million tokens by kind of token: input, output, cache_read, cache_write.
 Price = Mapping[str, float]

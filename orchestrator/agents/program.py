@@ -6,7 +6,8 @@ from pathlib import Path
 
 from orchestrator.agents.documents import output_document, prompt_document, task_document
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model import Evidence, Exit, TaskSpec
+from orchestrator.core.evidence import Evidence, Exit
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Command
 
 

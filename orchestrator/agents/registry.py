@@ -103,6 +103,14 @@ class AgentRegistry:
         """Whether it is given a prompt, which begins with what all workers of its job are told."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
+    def needs_login(self, name: str) -> bool:
+        """Whether it calls a model with a key or a login that may be refused."""
+        return bool(getattr(self._agents.get(name), "login", ""))
+
+    def login(self, name: str) -> str:
+        """How one logs in, in words; empty where there is nothing to say."""
+        return str(getattr(self._agents.get(name), "login", ""))
+
     def caches_prompts(self, name: str) -> bool:
         """Whether its provider charges less for a beginning that it has read before."""
         return bool(getattr(self._agents.get(name), "caches_prompts", False))

@@ -39,7 +39,7 @@ class Loop:
     ) -> tuple[object | None, Outcome]:
         self.api.scripts["it"] = script
         answer: tuple[object | None, Outcome] = loop(self.name).complete(
-            self.spec(**spec), "Plan it. [[script:it]]", schema
+            self.spec(**spec), "Plan it. [[script:it]]", schema, self.signs.append
         )
         return answer
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.drive.signs import Did, Said, Troubled
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 from tests.agents.conftest import Loop, until
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Turn
 from tests.agents.model_api.scripts import overloaded, rate_limited, unauthorized

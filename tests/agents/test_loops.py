@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.agents.drive.signs import Did, Finished, Said, Sign, Spent, Troubled
 from orchestrator.agents.models import LOOPS, loop
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
 

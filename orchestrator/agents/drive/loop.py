@@ -1,9 +1,12 @@
 """Runs a loop over HTTP in this process, and watches it as a program is watched."""
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 from orchestrator.agents.drive.signs import Finished, Outcome, Sign
 from orchestrator.agents.drive.spec import Spec
 from orchestrator.agents.drive.watch import Stop, Watch
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 #: A loop: what it is told, the prompt, where its signs go.
 Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], Outcome]
@@ -112,10 +115,23 @@ def _given(url: str | None, key: str) -> dict[str, str]:
     return {**({"base_url": url} if url else {}), "api_key_env": key}
 
 
-def load(tool: str) -> Run:
-    module = import_module(f"orchestrator.agents.models.{tool.replace('-', '_')}")
-    run: Run = module.run
+def load(spec: Spec) -> Run:
+    """The loop, or one question where the answer is to be JSON."""
+    models = import_module("orchestrator.agents.models")
+    found = models.loop(spec.tool.replace("-", "_"))
+    run: Run = partial(_ask, found.complete, spec.schema) if spec.schema else found.run
     return run
+
+
+def _ask(
+    complete: Callable[..., tuple[object | None, Outcome]],
+    schema: Mapping[str, Any],
+    told: Mapping[str, Any],
+    prompt: str,
+    emit: Callable[[Sign], None],
+) -> Outcome:
+    value, outcome = complete(told, prompt, schema, emit)
+    return outcome if value is None else replace(outcome, text=json.dumps(value))
 
 
 def prompt() -> str:

@@ -20,7 +20,7 @@ from orchestrator.agents.drive.watch import Price, Stop, Watch, priced
 from orchestrator.agents.tools import call_for
 from orchestrator.agents.tools.call import Ask, Call
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 #: What a shell gives for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
@@ -73,6 +73,9 @@ class Driver:
         outcome = self._run_program() if self._spec.command else self._run_loop()
         usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
         outcome = replace(outcome, usage=priced(usage, self._price))
+        if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
+            # A plan is good or not whatever its maker was kept from; the server checks it.
+            outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
         self._telling.close(outcome.usage)
         return outcome
 
@@ -81,10 +84,10 @@ class Driver:
 
         running = loop.Loop(self._spec, self._watch)
         self._stop = running.stop
-        return running.run(loop.load(self._spec.tool), loop.prompt())
+        return running.run(loop.load(self._spec), loop.prompt())
 
     def _run_program(self) -> Outcome:
-        call = call_for(self._spec.tool)(ask_for(self._spec, self._control))
+        call = call_of(self._spec, self._control)
         patience = Patience(
             stall=self._spec.stall_seconds,
             finish=self._spec.finish_seconds,
@@ -105,6 +108,17 @@ class Driver:
             stream.close()
 
 
+def call_of(told: Spec, control: Path) -> Call:
+    """Raise OrchestratorError where it cannot be made."""
+    ask = ask_for(told, control)
+    call = call_for(told.tool)(ask)
+    if not told.windows:
+        return call
+    from orchestrator.agents.tools.windows import on_windows  # few need it
+
+    return on_windows(call, ask, Path.cwd())
+
+
 def ask_for(told: Spec, control: Path) -> Ask:
     environ = dict(os.environ)
     shared = Path(told.shared) if told.shared and _usable(Path(told.shared)) else control
@@ -120,6 +134,8 @@ def ask_for(told: Spec, control: Path) -> Ask:
         recursive=told.recursive,
         environ=environ,
         root=os.geteuid() == 0,
+        windows=told.windows,
+        schema={} if told.windows else told.schema,  # its quotes get lost on the way
         more=told.more,
     )
 
@@ -154,7 +170,8 @@ def environment(call: Call) -> dict[str, str]:
 def load_reader(name: str, told: Spec) -> Reader:
     """Raise InvalidRequest with the names that exist."""
     readers = import_module("orchestrator.agents.readers")
-    known = readers.Known(model=told.model, prices=told.more.get("prices") or {})
+    prices = told.more.get("prices") or {}
+    known = readers.Known(model=told.model, policy=told.policy, prices=prices)
     reader: Reader = readers.reader(name, known)
     return reader
 

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.agents.drive.child import Child, read
+from orchestrator.agents.drive.follow import Follower
 from orchestrator.agents.drive.journal import Journal, Stream
 from orchestrator.agents.drive.lines import Lines
-from orchestrator.agents.drive.signs import Ending, Outcome, Reader, Sign
+from orchestrator.agents.drive.signs import Ending, Outcome, Reader, SessionReader, Sign
 from orchestrator.agents.drive.watch import Stop, Watch
 from orchestrator.agents.tools.call import Call
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 #: How often the clocks are looked at; the program's end is noticed at once.
 _LOOK_SECONDS = 0.5
@@ -45,6 +46,7 @@ class Program:
         self._patience = patience
         self._journal = journal
         self._stream = stream
+        self._follower: Follower | None = None
         self._out, self._err = Lines(), Lines(_STDERR_BYTES)
         self._stderr = ""
         self._asked: Stop | None = None
@@ -71,6 +73,8 @@ class Program:
         except OSError as error:
             text = f"{call.argv[0]} cannot be started: {error.strerror or error}"
             return Outcome(error_class=ErrorClass.CONFIG, error=text)
+        if call.session is not None:
+            self._follower = Follower(call.session)
         try:
             self._see(child)
             self._take_rest(child)
@@ -90,6 +94,8 @@ class Program:
         for key, _ in selector.select(_LOOK_SECONDS):
             if key.fd != child.end:
                 self._take(child, key.fd, selector)
+        if self._follower is not None and self._follower.due(time.monotonic()):
+            self._follow(self._follower)
         self._keep_time(child, time.monotonic())
 
     def _take(self, child: Child, descriptor: int, selector: selectors.BaseSelector) -> None:
@@ -119,6 +125,11 @@ class Program:
         elif self._finished_at is None:
             self._finished_at = time.monotonic()
 
+    def _follow(self, follower: Follower) -> None:
+        if isinstance(self._reader, SessionReader):
+            for source, line in follower.lines():
+                self._take_signs(self._reader.session_line(line, source))
+
     def _take_err(self, data: bytes) -> None:
         self._heard = time.monotonic()
         self._stderr = (self._stderr + data.decode("utf-8", "replace"))[-_STDERR_BYTES:]
@@ -130,6 +141,8 @@ class Program:
             self._take_out(data)
         for data in child.rest(child.stderr):
             self._take_err(data)
+        if self._follower is not None:
+            self._follow(self._follower)
         last = self._out.rest()
         if last:
             self._take_signs(self._reader.line(last))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.drive.signs import Outcome
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 NAME = "agent.json"
 VERSION = 1

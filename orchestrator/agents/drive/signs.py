@@ -6,9 +6,9 @@ that people follow, adds up what was used, and stops what goes over its limits.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,14 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         return self.error_class is ErrorClass.NONE
+
+
+@runtime_checkable
+class SessionReader(Protocol):
+    """A reader of a program that tells more in files of its session than in its output."""
+
+    def session_line(self, text: str, source: str) -> Iterable[Sign]:
+        """Take in one line of a file whose name is ``source``."""
 
 
 class Reader(Protocol):

@@ -37,6 +37,10 @@ class Spec:
     finish_seconds: float = 30.0
     #: Seconds between asking it to stop and killing it.
     stop_seconds: float = 3.0
+    #: It runs on the Windows side of WSL.
+    windows: bool = False
+    #: The JSON schema that its answer is to keep to; empty: its answer is words.
+    schema: Mapping[str, Any] = field(default_factory=dict)
     #: What only this tool knows: the data of a user's agent, of a loop over HTTP.
     more: Mapping[str, Any] = field(default_factory=dict)
 

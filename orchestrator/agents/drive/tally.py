@@ -1,6 +1,6 @@
 """What an agent has used, in words."""
 
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 
 def in_words(usage: Usage) -> str:

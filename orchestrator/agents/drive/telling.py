@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 EVERY_SECONDS = 1.0
 CALL_SECONDS = 5.0

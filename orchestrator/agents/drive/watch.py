@@ -7,7 +7,7 @@ from orchestrator.agents.drive.journal import Journal
 from orchestrator.agents.drive.signs import Finished, Said, Sign, Spent
 from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.tools.call import Limits
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 from orchestrator.core.spending import breach, spent_by, total
 
 #: Cost of a usage in USD; None where no price is known.

@@ -1,18 +1,48 @@
 """Agents that are a loop of our own over a model's HTTP interface.
 
-Each name here is a module with ``run(spec, prompt, emit)``, which works on a prompt with tools
-until the model has its last word, and ``complete(spec, prompt, schema)``, which asks once for JSON.
-Neither raises on what a server answers; what ``spec`` may hold is in ``settings``.
+Each name here is a module with ``SERVICE``, where its API is and which variables speak of it, and
+``DIALECT``, a conversation in its shapes. What ``spec`` may hold is in ``settings``.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+from orchestrator.agents.drive.signs import Outcome
+from orchestrator.agents.models.calling import Emit
+from orchestrator.agents.models.completion import completed
+from orchestrator.agents.models.conversation import converse
+from orchestrator.agents.models.settings import Settings, read
+from orchestrator.agents.models.turns import Dialect
 
 LOOPS = ("anthropic", "openai_compatible", "ollama")
 
 
-def loop(name: str) -> ModuleType:
-    """The module of a loop; raise KeyError for a name that is none."""
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Never raises on what a server answers; only what ``emit`` raises."""
+
+    module: ModuleType
+
+    def run(self, spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
+        """Work on a prompt with tools until the model has its last word."""
+        return converse(lambda: self._made(spec), prompt, emit)
+
+    def complete(
+        self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
+    ) -> tuple[object | None, Outcome]:
+        """Ask once for JSON of a schema; None with the reason when there is none."""
+        return completed(lambda: self._made(spec), prompt, schema, emit)
+
+    def _made(self, spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
+        settings = read(spec, self.module.SERVICE)
+        return settings, self.module.DIALECT(settings)
+
+
+def loop(name: str) -> Loop:
+    """Raise KeyError for a name that is none."""
     if name not in LOOPS:
         raise KeyError(name)
-    return import_module(f"{__name__}.{name}")
+    return Loop(import_module(f"{__name__}.{name}"))

@@ -3,16 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.drive.signs import Outcome
 from orchestrator.agents.models import shapes
-from orchestrator.agents.models.calling import Emit
-from orchestrator.agents.models.completion import completed
-from orchestrator.agents.models.conversation import converse
 from orchestrator.agents.models.failure import Failure
-from orchestrator.agents.models.settings import Service, Settings, read
+from orchestrator.agents.models.settings import Service, Settings
 from orchestrator.agents.models.toolbox.tool import Result, Tool
-from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.agents.models.turns import Stop, Turn, Use
+from orchestrator.core.evidence import ErrorClass, Usage
 
 SERVICE = Service(
     base_url="https://api.anthropic.com",
@@ -31,23 +27,6 @@ _ANSWER = "answer"
 _CACHED = {"cache_control": {"type": "ephemeral"}}
 #: Thinking goes back as it came, or the API refuses the conversation.
 _KEPT = ("thinking", "redacted_thinking")
-
-
-def run(spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
-    """Work on a prompt with tools; raises only what ``emit`` raises."""
-    return converse(lambda: _made(spec), prompt, emit)
-
-
-def complete(
-    spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any]
-) -> tuple[object | None, Outcome]:
-    """Ask once for JSON of a schema; None with the reason when there is none."""
-    return completed(lambda: _made(spec), prompt, schema)
-
-
-def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
-    settings = read(spec, SERVICE)
-    return settings, Messages(settings)
 
 
 class Messages:
@@ -179,3 +158,6 @@ def _usage(told: Mapping[str, Any]) -> Usage:
         cache_read_tokens=shapes.tokens(told.get("cache_read_input_tokens")),
         cache_write_tokens=shapes.tokens(told.get("cache_creation_input_tokens")),
     )
+
+
+DIALECT = Messages

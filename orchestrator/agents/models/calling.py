@@ -10,7 +10,7 @@ from orchestrator.agents.drive.signs import Sign, Troubled
 from orchestrator.agents.models import shapes, transport
 from orchestrator.agents.models.failure import Failure, refused
 from orchestrator.agents.models.settings import Settings
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 Emit = Callable[[Sign], None]
 

@@ -5,22 +5,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.agents.drive.signs import Outcome, Sign
+from orchestrator.agents.drive.signs import Finished, Outcome
 from orchestrator.agents.models import shapes
-from orchestrator.agents.models.calling import Caller
+from orchestrator.agents.models.calling import Caller, Emit
 from orchestrator.agents.models.conversation import ask, failed
 from orchestrator.agents.models.failure import Failure, overflow
 from orchestrator.agents.models.ledger import Ledger
 from orchestrator.agents.models.settings import Settings
 from orchestrator.agents.models.turns import Dialect, Stop, Turn
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 #: Places in a text where JSON may begin that are tried.
 _MOST_STARTS = 200
 
 
 def completed(
-    make: Callable[[], tuple[Settings, Dialect]], prompt: str, schema: Mapping[str, Any]
+    make: Callable[[], tuple[Settings, Dialect]],
+    prompt: str,
+    schema: Mapping[str, Any],
+    emit: Emit,
 ) -> tuple[object | None, Outcome]:
     """The JSON value, or None with why there is none. The value is not checked by the schema."""
     try:
@@ -30,28 +33,14 @@ def completed(
     ledger = Ledger(settings)
     inside, boxed = wrapped(schema)
     try:
-        turn = _asked(settings, dialect, ledger, prompt, inside)
+        dialect.begin(settings.system, prompt, ())
+        dialect.demand(inside)
+        turn = ask(Caller(settings, dialect.headers, emit), dialect, ledger, emit)
         value = unwrapped(_value(turn)) if boxed else _value(turn)
     except Failure as failure:
         return None, failed(failure, ledger)
+    emit(Finished())
     return value, _outcome(turn, value, ledger)
-
-
-def _asked(
-    settings: Settings,
-    dialect: Dialect,
-    ledger: Ledger,
-    prompt: str,
-    schema: Mapping[str, Any],
-) -> Turn:
-    dialect.begin(settings.system, prompt, ())
-    dialect.demand(schema)
-    caller = Caller(settings, dialect.headers, _nobody)
-    return ask(caller, dialect, ledger, _nobody)
-
-
-def _nobody(sign: Sign) -> None:
-    """Nobody follows a single question."""
 
 
 def _value(turn: Turn) -> object | None:

@@ -13,7 +13,7 @@ from orchestrator.agents.models.settings import Settings
 from orchestrator.agents.models.toolbox.box import Toolbox
 from orchestrator.agents.models.toolbox.tool import Result
 from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 #: Answers in a row that were cut off or empty, after which it is over.
 _MOST_VAIN = 2

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 
 from orchestrator.agents.models import resets, shapes
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 _LONGEST = 600
 _AUTH = frozenset((401, 402, 403))
@@ -17,6 +17,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
+#: With status 429; that speaks of billing also where waiting does help.
+_USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
 _OVERFLOWS = "the conversation no longer fits into the model's context window"
 
 
@@ -65,14 +67,16 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> F
 
 
 def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> Failure:
+    if _USED_UP.search(said):
+        # Waiting does not fill an account that is empty.
+        return Failure(ErrorClass.AUTH, words, status=status)
     now = time.time()
     pause = resets.pause(headers, now)
     until = resets.resets_at(headers, said, now)
     return Failure(
         ErrorClass.RATE_LIMIT,
         words,
-        # Waiting does not fill an account that is empty.
-        again=not _UNPAID.search(said),
+        again=True,
         status=status,
         pause=pause,
         resets_at=until if until is not None else (now + pause if pause else None),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from orchestrator.agents import prices
 from orchestrator.agents.models.settings import Settings
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 from orchestrator.core.spending import breach, spent_by, tokens, total
 
 #: Characters of a request that are about one token, for servers that do not count.

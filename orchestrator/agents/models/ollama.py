@@ -4,38 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.drive.signs import Outcome
 from orchestrator.agents.models import instructions, shapes
-from orchestrator.agents.models.calling import Emit
-from orchestrator.agents.models.completion import completed
-from orchestrator.agents.models.conversation import converse
 from orchestrator.agents.models.failure import Failure, overflow
 from orchestrator.agents.models.functions import declared, use_of
-from orchestrator.agents.models.settings import Service, Settings, read
+from orchestrator.agents.models.settings import Service, Settings
 from orchestrator.agents.models.toolbox.tool import Result, Tool
-from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.agents.models.turns import Stop, Turn, Use
+from orchestrator.core.evidence import ErrorClass, Usage
 
 SERVICE = Service(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL", local=True)
 #: No tokenizer gets more characters into a token over a whole conversation.
 _MOST_CHARACTERS_PER_TOKEN = 5
-
-
-def run(spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
-    """Work on a prompt with tools; raises only what ``emit`` raises."""
-    return converse(lambda: _made(spec), prompt, emit)
-
-
-def complete(
-    spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any]
-) -> tuple[object | None, Outcome]:
-    """Ask once for JSON of a schema; None with the reason when there is none."""
-    return completed(lambda: _made(spec), prompt, schema)
-
-
-def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
-    settings = read(spec, SERVICE)
-    return settings, Chat(settings)
 
 
 class Chat:
@@ -129,3 +108,6 @@ def _usage(value: Mapping[str, Any]) -> Usage:
         input_tokens=shapes.tokens(value.get("prompt_eval_count")),
         output_tokens=shapes.tokens(value.get("eval_count")),
     )
+
+
+DIALECT = Chat

@@ -4,17 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.drive.signs import Outcome
 from orchestrator.agents.models import instructions, shapes
-from orchestrator.agents.models.calling import Emit
-from orchestrator.agents.models.completion import completed
-from orchestrator.agents.models.conversation import converse
 from orchestrator.agents.models.failure import Failure, message
 from orchestrator.agents.models.functions import declared, shown, use_of
-from orchestrator.agents.models.settings import Service, Settings, read
+from orchestrator.agents.models.settings import Service, Settings
 from orchestrator.agents.models.toolbox.tool import Result, Tool
-from orchestrator.agents.models.turns import Dialect, Stop, Turn, Use
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.agents.models.turns import Stop, Turn, Use
+from orchestrator.core.evidence import ErrorClass, Usage
 
 SERVICE = Service(
     base_url="https://api.openai.com/v1",
@@ -25,23 +21,6 @@ SERVICE = Service(
 _STOPS = {"length": Stop.CUT, "content_filter": Stop.REFUSED}
 #: What a server says a request is with that it does not take.
 _NOT_TAKEN = frozenset((400, 422, 500, 501))
-
-
-def run(spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
-    """Work on a prompt with tools; raises only what ``emit`` raises."""
-    return converse(lambda: _made(spec), prompt, emit)
-
-
-def complete(
-    spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any]
-) -> tuple[object | None, Outcome]:
-    """Ask once for JSON of a schema; None with the reason when there is none."""
-    return completed(lambda: _made(spec), prompt, schema)
-
-
-def _made(spec: Mapping[str, Any]) -> tuple[Settings, Dialect]:
-    settings = read(spec, SERVICE)
-    return settings, ChatCompletions(settings)
 
 
 class ChatCompletions:
@@ -164,3 +143,6 @@ def _usage(told: Mapping[str, Any]) -> Usage:
         output_tokens=shapes.tokens(told.get("completion_tokens")),
         cache_read_tokens=cached,
     )
+
+
+DIALECT = ChatCompletions

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.agents.models import shapes
 from orchestrator.agents.models.failure import Failure
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 POLICIES = ("full", "edit", "read-only")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from orchestrator.agents.models.failure import Failure
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 _PATH = re.compile(r"[\x21-\x7e]*")
 #: No answer of a model comes near this.

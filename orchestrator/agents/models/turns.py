@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from orchestrator.agents.models.toolbox.tool import Result, Tool
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 
 class Stop(StrEnum):

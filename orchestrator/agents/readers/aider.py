@@ -9,7 +9,7 @@ from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.counts import Known, Meter, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 #: The end of what it said is its answer.
 ANSWER_LINES = 2000

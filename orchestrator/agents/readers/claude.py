@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
 from orchestrator.agents.readers import loose
-from orchestrator.agents.readers.counts import Known, Meter, plus, priced, since
+from orchestrator.agents.readers.counts import Known, Meter, plus, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.loose import Object
 from orchestrator.agents.readers.resets import epoch_seconds
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 #: Messages that the program makes up itself, such as that of an error, have this model.
 SYNTHETIC = "<synthetic>"
@@ -129,9 +129,7 @@ class ClaudeReader:
         """There may be several: work in the background wakes it again. The last one counts."""
         self._result, self._behind = event, False
         self._turns += loose.count(event, "num_turns") or 0
-        structured = loose.dig(event, "structured_output")
-        answer = loose.text(event, "result") or (loose.dumped(structured) if structured else "")
-        self._answer = answer or self._answer
+        self._answer = _answer(event) or self._answer
         denials = loose.objects(event, "permission_denials")
         names = (loose.text(each, "tool_name") for each in denials)
         self._denied |= {name: None for name in names if name and name not in ASKING}
@@ -142,7 +140,7 @@ class ClaudeReader:
     def _used(self) -> Usage:
         if self._result is None or self._behind:
             return self._meter.total
-        total = since(_totals(self._result), self._known.before.get(self._session))
+        total = _totals(self._result)
         # Without a stream nothing tells the calls apart but its own count of turns.
         turns = self._turns if total.input_tokens or total.output_tokens else 0
         steps = len(self._messages) or turns
@@ -155,6 +153,12 @@ class ClaudeReader:
         "rate_limit_event": _rate_limit,
         "result": _end,
     }
+
+
+def _answer(result: Object) -> str:
+    """Its words; or the value that was asked for, whatever was said after that."""
+    words, value = loose.text(result, "result"), loose.dig(result, "structured_output")
+    return words if not value or loose.parsed(words) == value else loose.dumped(value)
 
 
 def _refused(event: Object) -> list[str]:

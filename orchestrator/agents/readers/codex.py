@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
 from orchestrator.agents.readers import loose
-from orchestrator.agents.readers.counts import Known, Meter, Steps, plus, priced, since
+from orchestrator.agents.readers.codex_session import SANDBOX, CodexSession, refused, tokens
+from orchestrator.agents.readers.counts import Known, Meter, Steps, plus, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
-from orchestrator.agents.readers.failures import classify
+from orchestrator.agents.readers.failures import classify, clipped
 from orchestrator.agents.readers.loose import Object
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 #: It tries again by itself after such a line: no failure.
 _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
@@ -36,6 +37,7 @@ class CodexReader:
         self._failed = False
         self._began = False
         self._total: Usage | None = None
+        self._told = CodexSession()
 
     def line(self, text: str) -> list[Sign]:
         event = loose.parsed(text)
@@ -99,6 +101,8 @@ class CodexReader:
     def _tool_completed(self, event: Object) -> list[Sign]:
         name = loose.text(event, "item", "id")
         did = _did(event)
+        if self._known.policy == "read-only" and _may_not_write(event):
+            did = replace(did, denied=True)
         begun = name in self._open
         self._open.discard(name)
         signs: list[Sign] = [] if begun else self._step()
@@ -111,7 +115,7 @@ class CodexReader:
         return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]
 
     def _completed(self, event: Object) -> list[Sign]:
-        self._total = _tokens(event)
+        self._total = tokens(loose.dig(event, "usage"))
         return [*self._meter.raise_to(self._used()), Finished()]
 
     def _turn_failed(self, event: Object) -> list[Sign]:
@@ -129,10 +133,22 @@ class CodexReader:
     def _used(self) -> Usage:
         steps = Usage(steps=self._steps.count if self._began else None)
         if self._total is None:
-            # What turns before this one used was told then.
+            # As far as turns before this one, or the session's files, told it.
             return replace(self._meter.total, steps=steps.steps)
-        total = since(self._total, self._known.before.get(self._session))
-        return priced(plus(steps, total), self._known.model, self._known.prices)
+        return plus(steps, self._priced(self._total))
+
+    def _priced(self, usage: Usage) -> Usage:
+        model = self._known.model or self._told.model
+        return priced(usage, model, self._known.prices)
+
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """A line of a file of its session."""
+        if self._known.policy == "read-only" and refused(text):
+            # Of a command that ends at once the stream has no item.
+            self._denied["command_execution"] = None
+        if not self._told.line(text, source):
+            return []
+        return [*self._meter.raise_to(self._priced(self._told.total))]
 
     _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[Sign]]]] = {
         "thread.started": _thread,
@@ -145,18 +161,10 @@ class CodexReader:
     }
 
 
-def _tokens(event: Object) -> Usage:
-    """Its input counts include what was read from the cache or written to it."""
-    usage = loose.dig(event, "usage")
-    total = loose.count(usage, "input_tokens")
-    cached = loose.count(usage, "cached_input_tokens")
-    written = loose.count(usage, "cache_write_input_tokens")
-    return Usage(
-        input_tokens=None if total is None else max(0, total - (cached or 0) - (written or 0)),
-        output_tokens=loose.count(usage, "output_tokens"),
-        cache_read_tokens=cached,
-        cache_write_tokens=written,
-    )
+def _may_not_write(event: Object) -> bool:
+    item = loose.dig(event, "item")
+    said = loose.text(item, "aggregated_output")
+    return loose.text(item, "status") == "failed" and bool(SANDBOX.search(clipped(said)))
 
 
 def _did(event: Object) -> Did:

@@ -1,12 +1,11 @@
 """What was used, added up while a program runs, and taken apart for sessions that go on."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.agents.drive.signs import Spent
 from orchestrator.agents.prices import Prices, cost
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 _COUNTS = (
     "input_tokens",
@@ -24,8 +23,8 @@ class Known:
 
     #: That was asked for; what the program says of it goes before.
     model: str = ""
-    #: What a session that is taken up again had used before, over all its runs.
-    before: Mapping[str, Usage] = field(default_factory=dict)
+    #: What it may do; a tool that says nothing of a refusal is known by it.
+    policy: str = "full"
     #: Prices of the user, which go before those in ``prices.json``.
     prices: Prices = field(default_factory=dict)
 
@@ -50,22 +49,6 @@ def minus(total: Usage, before: Usage) -> Usage:
 
 def _without(total: float | None, before: float | None) -> float | None:
     return None if total is None else max(total - (before or 0), type(total)(0))
-
-
-def since(total: Usage, before: Usage | None) -> Usage:
-    """This run's part of a session's totals.
-
-    Totals below what the session had used before are of this run alone.
-    """
-    if before is None or any(_shrank(total, before, name) for name in _COUNTS):
-        return total
-    return minus(total, replace(before, steps=None))
-
-
-def _shrank(total: Usage, before: Usage, name: str) -> bool:
-    now, then = getattr(total, name), getattr(before, name)
-    # Money is a sum of fractions: the same sum may differ in its last digit.
-    return now is not None and then is not None and now < then - 1e-9
 
 
 def priced(usage: Usage, model: str, prices: Prices) -> Usage:

@@ -10,7 +10,7 @@ from orchestrator.agents.drive.signs import Ending, Outcome
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.resets import resets_at
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 ERROR_CHARS = 500
 #: A program that writes more than this before it gives up did more than refuse its arguments.

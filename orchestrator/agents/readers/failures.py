@@ -2,7 +2,7 @@
 
 import re
 
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 #: Of a long text, the beginning and the end say what it is.
 CLIP = 4000
@@ -18,8 +18,12 @@ _STATUS = r"\b(?:status(?: code)?|code|error|rejected|https?)[\"']?\W{0,3}(\d{3}
 _WORDS: tuple[tuple[ErrorClass, str], ...] = (
     (
         ErrorClass.LIMIT,
-        r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit",
+        r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit"
+        # The same prompt is too long the next time, too.
+        r"|prompt is too long|maximum context|context[ _](?:length|window)"
+        r"|exceeds the maximum number of (?:input )?tokens",
     ),
+    (ErrorClass.EMPTY, r"returned an empty response"),
     (
         ErrorClass.RATE_LIMIT,
         r"rate.?limit|too many requests|resource.?exhausted|overloaded"

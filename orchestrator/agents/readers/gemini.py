@@ -3,16 +3,17 @@
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
 from orchestrator.agents.readers import loose
-from orchestrator.agents.readers.counts import Known, Meter, Steps, plus
+from orchestrator.agents.readers.counts import Known, Meter, Steps, plus, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
-from orchestrator.agents.readers.gemini_stats import used
+from orchestrator.agents.readers.gemini_stats import of_answer, used
 from orchestrator.agents.readers.loose import Object
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 _LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
 #: An object over many lines is kept up to here.
@@ -49,10 +50,13 @@ class GeminiReader:
         self._words: list[str] = []
         self._text = ""
         self._limit = ""
+        #: The last error of its stream: some have no words in its last word.
+        self._trouble = ""
         self._lines: list[str] = []
         self._kept = 0
         self._began = False
         self._result: Object | None = None
+        self._answers: set[str] = set()
 
     def line(self, text: str) -> list[Sign]:
         event = loose.parsed(text)
@@ -117,7 +121,7 @@ class GeminiReader:
         code = ending.code or 0
         error = loose.dig(self._result, "error")
         status = _STATUS_BY_CODE.get(code) if code >= 128 else None
-        words = _plain(loose.text(error, "message")) or _last_line(ending.stderr)
+        words = _plain(loose.text(error, "message")) or self._trouble or _last_line(ending.stderr)
         words = words or f"exit code {code}"
         if self._limit:
             return ErrorClass.LIMIT, self._limit
@@ -134,7 +138,11 @@ class GeminiReader:
         return self._steps.count if self._steps.count or streamed else None
 
     def _used(self) -> Usage:
-        return used(loose.dig(self._result, "stats"), self._known.prices)
+        stats = loose.dig(self._result, "stats")
+        # Without its last word there is what its session told so far.
+        if stats is None:
+            return replace(self._meter.total, steps=None)
+        return used(stats, self._known.prices)
 
     def _message(self, event: Object) -> list[Sign]:
         words = loose.text(event, "content")
@@ -171,11 +179,23 @@ class GeminiReader:
         if _LIMIT.search(words[:1000]):
             self._limit = words
             return []
+        self._trouble = words
         return [Troubled(loose.one_line(words), classify(words))]
 
     def _end(self, event: Object) -> list[Sign]:
         self._result = event
-        return [*self._meter.raise_to(plus(self._meter.total, self._used())), Finished()]
+        steps = Usage(steps=self._meter.total.steps)
+        return [*self._meter.raise_to(plus(steps, self._used())), Finished()]
+
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """A line of a file of its session: each answer of the model, perhaps several times."""
+        event = loose.parsed(text)
+        name, told = loose.text(event, "id"), loose.dig(event, "tokens")
+        if loose.text(event, "type") != "gemini" or told is None or name in self._answers:
+            return []
+        self._answers.add(name)
+        usage = of_answer(told)
+        return [*self._meter.add(priced(usage, loose.text(event, "model"), self._known.prices))]
 
     def _step(self) -> list[Sign]:
         return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from orchestrator.agents.prices import Prices
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.counts import plus, priced
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 
 def used(stats: object, prices: Prices) -> Usage:
@@ -49,6 +49,18 @@ def _of_document(model: object, tokens: object) -> Usage:
         steps=loose.count(model, "api", "totalRequests"),
         input_tokens=_fresh(loose.count(tokens, "prompt"), cached),
         # Thinking is billed as output.
+        output_tokens=None if written is None else written + thought,
+        cache_read_tokens=cached,
+    )
+
+
+def of_answer(tokens: object) -> Usage:
+    """Of one answer of the model, as the session's file has it."""
+    cached = loose.count(tokens, "cached")
+    written = loose.count(tokens, "output")
+    thought = loose.count(tokens, "thoughts") or 0
+    return Usage(
+        input_tokens=_fresh(loose.count(tokens, "input"), cached),
         output_tokens=None if written is None else written + thought,
         cache_read_tokens=cached,
     )

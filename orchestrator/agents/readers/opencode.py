@@ -12,7 +12,7 @@ from orchestrator.agents.readers.counts import Known, Meter, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.loose import Object
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 #: These are always there, unless its policy leaves them out; another name was made up by a model.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")

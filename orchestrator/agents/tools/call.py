@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.drive.follow import Session
+
 #: What an agent may do without asking: everything; write files and run what its own sandbox
 #: allows; only look.
 POLICIES = ("full", "edit", "read-only")
@@ -50,7 +52,16 @@ class Ask:
     environ: Mapping[str, str] = field(default_factory=dict)
     #: Whether it runs as the superuser.
     root: bool = False
+    #: It runs on the Windows side of WSL.
+    windows: bool = False
+    #: The JSON schema that its answer is to keep to; empty: its answer is words.
+    schema: Mapping[str, Any] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def project(self) -> str:
+        """The host project, which is not always where it works; empty when it is not known."""
+        return self.environ.get("ORCHESTRATOR_PROJECT_ROOT", "")
 
     @property
     def user_home(self) -> Path:
@@ -76,15 +87,24 @@ class Call:
     #: Written before the start; readable by the user only.
     files: Mapping[Path, str] = field(default_factory=dict)
     logins: tuple[Login, ...] = ()
+    #: Files in which it tells of its use while it runs, where its output does that at its end.
+    session: Session | None = None
     #: The prompt is its standard input; else that is empty.
     prompt_on_stdin: bool = True
 
 
-def mcp_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def mcp_environment(ask: Ask) -> dict[str, str]:
     """What the product's own MCP server needs to speak for the worker."""
-    wanted = ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
-    return {name: value for name, value in environ.items() if name.startswith(wanted)}
+    wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
+    given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
+    # It comes back to Linux by wsl.exe, which takes along what is named here.
+    return {**given, "WSLENV": ":".join(given)} if ask.windows else given
 
 
 def mcp_command(ask: Ask) -> tuple[str, list[str]]:
-    return str(ask.home / "bin" / "orchestrator"), ["mcp"]
+    program = str(ask.home / "bin" / "orchestrator")
+    if ask.windows:
+        distribution = ask.environ.get("WSL_DISTRO_NAME", "")
+        chosen = ["-d", distribution] if distribution else []
+        return "wsl.exe", [*chosen, "--exec", program, "mcp"]
+    return program, ["mcp"]

@@ -35,6 +35,8 @@ class Known:
     memory_bytes: int = 512 * MIB
     #: Its provider charges less for a beginning of a prompt that it has read before.
     caches_prompts: bool = False
+    #: It splits requests also where nobody named it for that; None: only where it is named.
+    plans: bool | None = True
     #: Commands that mend what is missing.
     install: str = ""
     login: str = ""
@@ -162,6 +164,8 @@ AIDER = Known(
         "DEEPSEEK_API_KEY",
         "OPENROUTER_API_KEY",
     ),
+    # It has an answer of words only, and is made to edit.
+    plans=None,
     env={**_QUIET, "AIDER_CHECK_UPDATE": "false", "AIDER_ANALYTICS": "false"},
     install="python3 -m pip install aider-chat",
     login="set ANTHROPIC_API_KEY, OPENAI_API_KEY or the key of another provider",

@@ -27,6 +27,8 @@ def call(ask: Ask) -> Call:
         argv += ["--max-turns", str(ask.limits.max_steps)]
     if ask.limits.max_cost_usd is not None:
         argv += ["--max-budget-usd", f"{ask.limits.max_cost_usd:g}"]
+    if ask.schema:
+        argv += ["--json-schema", json.dumps(ask.schema)]
     argv += ["--strict-mcp-config"]
     if ask.recursive:
         argv += ["--mcp-config", str(config / "mcp.json")]
@@ -83,7 +85,7 @@ def _mcp(ask: Ask) -> Mapping[str, Any]:
     server = {
         "command": program,
         "args": arguments,
-        "env": mcp_environment(ask.environ),
+        "env": mcp_environment(ask),
         # Else a model has to search for a tool that it was told of before it can use it.
         "alwaysLoad": True,
     }

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.drive.follow import Session
 from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
 from orchestrator.agents.tools.shells import shell_environment, shell_files
 from orchestrator.agents.tools.user_files import kept, toml_table
@@ -33,6 +34,9 @@ def call(ask: Ask) -> Call:
     argv = [*ask.command, "exec", "--json", "--skip-git-repo-check", *_policy(ask)]
     if ask.model:
         argv += ["-m", ask.model]
+    schema = config / "answer.schema.json"
+    if ask.schema:
+        argv += ["--output-schema", str(schema)]
     settings = _settings(ask, toml_table(own / "config.toml"), login.source.exists())
     return Call(
         argv=(*argv, "-"),
@@ -41,9 +45,11 @@ def call(ask: Ask) -> Call:
         files={
             config / "config.toml": as_toml(settings),
             _own_temporary(ask) / ".keep": "",
+            **({schema: json.dumps(ask.schema)} if ask.schema else {}),
             **shell_files(ask),
         },
         logins=(login,),
+        session=Session(config / "sessions", "*/*/*/rollout-*.jsonl"),
     )
 
 
@@ -108,7 +114,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
     return {
         "command": program,
         "args": arguments,
-        "env": mcp_environment(ask.environ),
+        "env": mcp_environment(ask),
         "tool_timeout_sec": 120,
     }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.drive.follow import Session
 from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
 from orchestrator.agents.tools.shells import shell_environment, shell_files
 from orchestrator.agents.tools.user_files import json_object
@@ -25,12 +26,16 @@ def call(ask: Ask) -> Call:
     argv = [*ask.command, "-o", "stream-json", "--approval-mode", _MODES[ask.policy]]
     if ask.model:
         argv += ["-m", ask.model]
+    # The project that a planner looks at is elsewhere than it works.
+    if ask.schema and ask.project:
+        argv += ["--include-directories", ask.project]
     settings = json.dumps(_settings(ask, own))
     return Call(
         argv=tuple(argv),
         reader="gemini",
         env={"GEMINI_CLI_HOME": str(config), **shell_environment(ask)},
         files={config / ".gemini" / "settings.json": settings, **shell_files(ask)},
+        session=Session(config / ".gemini" / "tmp", "*/chats/*.jsonl"),
         logins=tuple(
             Login(source=own / name, target=config / ".gemini" / name) for name in _LOGIN_FILES
         ),
@@ -87,7 +92,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
     return {
         "command": program,
         "args": arguments,
-        "env": mcp_environment(ask.environ),
+        "env": mcp_environment(ask),
         "trust": True,
         "timeout": 120_000,
     }

@@ -50,13 +50,19 @@ def _settings(ask: Ask) -> dict[str, Any]:
     settings = {
         **kept(json_object(own / "opencode.json"), _ACCOUNT),
         **_given(ask.environ),
-        "permission": _PERMISSIONS[ask.policy],
+        "permission": _permissions(ask),
         "autoupdate": False,
         "share": "disabled",
     }
     if ask.recursive:
         settings["mcp"] = {"orchestrator": _mcp(ask)}
     return settings
+
+
+def _permissions(ask: Ask) -> Mapping[str, str]:
+    # The project that a planner looks at is elsewhere than it works.
+    more = {"external_directory": "allow"} if ask.schema else {}
+    return {**_PERMISSIONS[ask.policy], **more}
 
 
 def _given(environ: Mapping[str, str]) -> Mapping[str, Any]:
@@ -72,6 +78,6 @@ def _mcp(ask: Ask) -> dict[str, Any]:
     return {
         "type": "local",
         "command": [program, *arguments],
-        "environment": mcp_environment(ask.environ),
+        "environment": mcp_environment(ask),
         "enabled": True,
     }

@@ -16,6 +16,10 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("claude", "opencode"), "told"),
         "ollama": "none",
     },
+    "splits a request unasked; by a JSON schema": {
+        **dict.fromkeys(AGENTS, "yes"),
+        **dict.fromkeys(("gemini", "opencode"), "in words"),
+    },
     "child job by MCP": dict.fromkeys(TOOLS, "yes"),
     "child job by `orchestrator spawn`": dict.fromkeys(AGENTS, "yes"),
     "child job by HTTP": dict.fromkeys(AGENTS, "yes"),
@@ -24,17 +28,19 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "401: one attempt, class `auth`": dict.fromkeys(AGENTS, "yes"),
     "429 for 4 workers: 4 successes": dict.fromkeys(AGENTS, "yes"),
     "`max_steps` held": dict.fromkeys(AGENTS, "yes"),
-    "`read-only`: nothing written; the refusal": {
-        **dict.fromkeys(AGENTS, "fails the worker"),
-        "codex": "not told",
-    },
+    "`max_tokens` held on the way": dict.fromkeys(AGENTS, "yes"),
+    "`read-only`: nothing written, the worker fails": dict.fromkeys(AGENTS, "yes"),
 }
 
 
 def each_with(*capabilities: str) -> pytest.MarkDecorator:
     """A test of each agent that has all of these."""
     having = [name for name in AGENTS if all(name in CAPABILITIES[each] for each in capabilities)]
-    return pytest.mark.parametrize("agent", [_parameter(name) for name in having])
+    return pytest.mark.parametrize("agent", parameters(having))
+
+
+def parameters(agents: Sequence[str]) -> list[object]:
+    return [_parameter(name) for name in agents]
 
 
 def _parameter(agent: str) -> object:
@@ -49,8 +55,8 @@ def table() -> str:
     rows = [
         [row, *(cells.get(name, "-") for name in AGENTS)] for row, cells in CAPABILITIES.items()
     ]
-    return "\n".join(_line(each) for each in (heads, ["---"] * len(heads), *rows))
+    return "\n".join(line(each) for each in (heads, ["---"] * len(heads), *rows))
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

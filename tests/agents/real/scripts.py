@@ -67,6 +67,34 @@ def whole(*agents: str) -> Script:
     return Script.of(Turn(calls=(started,)), Turn("RESULT whole"))
 
 
+PLAN = {
+    "tasks": [
+        {
+            "id": "a",
+            "title": "Part a",
+            "prompt": "Make a.txt. [[script:part-a]]",
+            "depends_on": [],
+            "role": "backend",
+            "files": ["a.txt"],
+            "gates": [],
+        }
+    ]
+}
+#: The tools by which an agent takes an answer that is to keep to a schema; others say it.
+ANSWERS = {"claude": "StructuredOutput", "anthropic": "answer"}
+
+
+def plan(agent: str) -> Script:
+    if agent in ANSWERS:
+        return Script.of(Turn(calls=(Call(ANSWERS[agent], PLAN),)), Turn("There it is"))
+    before = "Here it is:\n" if agent in WORDS else ""
+    return Script.of(Turn(before + json.dumps(PLAN)))
+
+
+#: These are told the schema in words only.
+WORDS = ("gemini", "opencode")
+
+
 #: The names of each tool's own tools, which it does not offer when it may only look.
 WRITERS = {
     "claude": Call("Write", {"file_path": "a.txt", "content": "x"}),

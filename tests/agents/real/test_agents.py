@@ -1,12 +1,14 @@
 """Every agent through a server: what it does, what it is said to have used, how it fails."""
 
+import json
+
 import pytest
 
 from tests.agents.model_api import Script
 from tests.agents.model_api.scripts import rate_limited, unauthorized
 from tests.agents.real import scripts
 from tests.agents.real.capabilities import CAPABILITIES, each_with
-from tests.agents.real.site import Site
+from tests.agents.real.site import Answer, Site
 from tests.integration.engine.site import marked, until
 
 #: Ollama tells nothing of its cache.
@@ -46,6 +48,29 @@ def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
     assert used.get("cost_usd") == pytest.approx(COST.get(agent))
     told = CAPABILITIES["cost"][agent] == "told"
     assert used.get("cost_estimated", False) == (agent in COST and not told)
+
+
+@each_with("splits a request unasked; by a JSON schema")
+def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
+    site.api.scripts[f"{agent}-plan"] = scripts.plan(agent)
+    site.api.scripts["part-a"] = scripts.part("a")
+    request = f"Build a shop with accounts, a basket and search. [[script:{agent}-plan]]"
+    job = site.wait(str(site.client.orchestrate(request, agent=agent)["job_id"]))
+
+    assert (job["plan_source"], job["status"]) == (agent, "completed"), job
+    assert [task["title"] for task in job["tasks"]] == ["Part a"]
+    assert site.only(job)["output"] == "PART of a"
+    assert job["planner"]["status"] == "success"
+    assert job["planner"]["usage"]["input_tokens"] >= 100
+    [first, *_] = [each for each in site.api.calls if each.script == f"{agent}-plan"]
+    asked_by_schema = CAPABILITIES["splits a request unasked; by a JSON schema"][agent] == "yes"
+    assert ("additionalProperties" in json.dumps(_answer_shape(first.body))) == asked_by_schema
+
+
+def _answer_shape(body: Answer) -> object:
+    """What a request says of the shape of its answer, in the words of each API."""
+    tools = [each for each in body.get("tools", ()) if each.get("name") in scripts.ANSWERS.values()]
+    return [tools, *(body.get(name) for name in ("text", "response_format", "format"))]
 
 
 @each_with("child job by `orchestrator spawn`", "child job by HTTP")
@@ -108,15 +133,29 @@ def test_max_steps_is_held(site: Site, agent: str) -> None:
     assert worker["usage"]["steps"] <= 6
 
 
-@each_with("`read-only`: nothing written; the refusal")
+@each_with("`max_tokens` held on the way")
+def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
+    # Gemini stops by itself where the same call comes again and again.
+    commands = [f"sleep 0.3; echo {number}" for number in range(40)]
+    script = Script.shell(*commands)
+    job = site.run(agent, f"{agent}-tokens", script, max_tokens=500)
+
+    worker = site.only(job)
+    assert worker["status"] == "failed"
+    assert "max_tokens" in worker["reason"], site.log(worker)
+    # Four answers are 520 tokens; a stub answers at once, and a tool is stopped a moment later.
+    used = worker["usage"]
+    assert 500 <= used["input_tokens"] + used["output_tokens"] <= 1500
+    assert used["steps"] <= 12
+
+
+@each_with("`read-only`: nothing written, the worker fails")
 def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: str) -> None:
     job = looking_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
 
     worker = looking_site.only(job)
     assert not {"a.txt", "b.txt"} & set(worker["files_created"])
-    refused = "not allowed to use a tool" in worker["reason"]
-    said = CAPABILITIES["`read-only`: nothing written; the refusal"][agent]
-    assert refused == (said == "fails the worker"), looking_site.log(worker)
+    assert "not allowed to use a tool" in worker["reason"], looking_site.log(worker)
 
 
 @each_with("a child job for codex and gemini")

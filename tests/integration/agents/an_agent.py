@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from orchestrator.core.model import Evidence, Exit, TaskSpec
+from orchestrator.core.evidence import Evidence, Exit
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Command
 
 

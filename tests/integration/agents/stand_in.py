@@ -36,19 +36,29 @@ def words(text: str) -> None:
     message({"type": "text", "text": text})
 
 
-def result(text: str = "the answer", is_error: bool = False) -> None:
-    used = {"inputTokens": 100, "outputTokens": 10, "costUSD": 0.5}
+def result(
+    text: str = "the answer", is_error: bool = False, status: int = 500, **more: object
+) -> None:
+    used = {"inputTokens": 100, "outputTokens": 10, "costUSD": 0.5} if status != 401 else {}
     say(
         "result",
         subtype="success",
         is_error=is_error,
         result=text,
         terminal_reason="api_error" if is_error else "completed",
-        api_error_status=500 if is_error else None,
+        api_error_status=status if is_error else None,
         num_turns=1,
-        total_cost_usd=0.5,
+        total_cost_usd=used.get("costUSD", 0),
         modelUsage={"m": used},
+        **more,
     )
+
+
+def plans() -> None:
+    """As Claude Code does where it is given a schema; the words that come with it do not count."""
+    task = {"id": "a", "title": "Part a", "prompt": "Do a", "depends_on": [], "role": None}
+    plan = {"tasks": [{**task, "files": [], "gates": []}]}
+    result("Here it is", structured_output=plan)
 
 
 def behave(word: str) -> None:
@@ -85,10 +95,14 @@ def behave(word: str) -> None:
             words("another step")
         case "a-moment":
             time.sleep(0.3)
+        case "plans":
+            plans()
         case "result":
             result()
         case "error":
             result("it broke", is_error=True)
+        case "refused":
+            result("invalid x-api-key", is_error=True, status=401)
         case "exit-3":
             sys.exit(3)
         case "calls-orchestrator":
@@ -104,8 +118,12 @@ def behave(word: str) -> None:
             raise SystemExit(f"what is {word!r}?")
 
 
+def asks_for_plan() -> bool:
+    return "--json-schema" in sys.argv
+
+
 def main() -> None:
-    words_told = os.environ.get("STAND_IN", "answers").split()
+    words_told = os.environ.get("STAND_IN", "plans" if asks_for_plan() else "answers").split()
     if "ignores-term" in words_told:  # before anybody can know that it is at work
         behave("ignores-term")
     Path("given.json").write_text(json.dumps(kept()))

@@ -200,6 +200,39 @@ def test_the_api_tells_which_agents_can_work(site: InProcess) -> None:
 # Agents of the user
 
 
+def test_what_all_agents_have_cost_is_told(site: InProcess) -> None:
+    assert site.get("/stats").get("cost_usd") is None
+
+    site.run("Build a house", [task(id=f"t{n}") for n in range(2)])
+
+    stats = site.get("/stats")
+    assert stats["cost_usd"] == pytest.approx(1.0)
+    assert (stats["cost_estimated"], stats["cost_partial"]) == (False, False)
+
+
+def login_of(site: InProcess, name: str) -> tuple[str, str | None]:
+    [found] = [each for each in site.get("/agents")["agents"] if each["name"] == name]
+    return found["login"], found.get("login_refused")
+
+
+def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None:
+    assert login_of(site, "claude") == ("unknown", None)
+
+    ended = site.run("Build a house", [task("refused", id=f"t{n}") for n in range(3)])
+
+    job = site.get(f"/jobs/{ended['job_id']}")
+    assert [worker["status"] for worker in job["workers"]] == ["failed"] * 3
+    assert [len(worker["attempts"]) for worker in job["workers"]] == [1, 0, 0]
+    for worker in job["workers"]:
+        assert "invalid x-api-key; to mend it: claude /login, or set" in worker["reason"]
+    login, why = login_of(site, "claude")
+    assert login == "no" and "invalid x-api-key" in (why or "")
+
+    site.run("Build a house", [task()])
+    assert login_of(site, "claude") == ("yes", None)
+    assert login_of(site, "survey") == ("yes", None)
+
+
 def test_an_agent_of_the_user_may_speak_a_language_that_we_read(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

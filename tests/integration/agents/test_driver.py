@@ -14,7 +14,7 @@ import pytest
 from orchestrator.agents.drive import journal
 from orchestrator.agents.drive.spec import Spec
 from orchestrator.agents.tools.call import Limits
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 from tests.integration.agents.rig import Rig, is_alive, stop
 from tests.integration.engine.site import until
 

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from orchestrator.agents.tools.catalog import KNOWN
-from tests.agents.real.capabilities import table
+from tests.agents.real import capabilities, failures
 from tests.agents.real.tools import AGENTS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "agents.md"
 
 
 def test_the_document_has_the_table_of_what_is_verified() -> None:
-    assert table() in DOCUMENT.read_text()
+    assert capabilities.table() in DOCUMENT.read_text()
+    assert failures.table() in DOCUMENT.read_text()
 
 
 def test_every_agent_but_aider_is_verified() -> None:

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.agents.models import resets
 from orchestrator.agents.models.completion import json_in
 from orchestrator.agents.models.failure import message, refused
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 E = ErrorClass
 NOW = 1_800_000_000.0
@@ -30,7 +30,7 @@ NOW = 1_800_000_000.0
         (408, "", E.API, True),
         (413, "Request exceeds the maximum size", E.LIMIT, False),
         (429, "slow down", E.RATE_LIMIT, True),
-        (429, "You exceeded your current quota (insufficient_quota)", E.RATE_LIMIT, False),
+        (429, "You exceeded your current quota (insufficient_quota)", E.AUTH, False),
         (500, "oops", E.API, True),
         (503, "loading model", E.API, True),
         (529, "Overloaded", E.RATE_LIMIT, True),

@@ -20,7 +20,7 @@ from orchestrator.agents.drive.spec import Spec
 from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.drive.watch import Stop, Watch
 from orchestrator.agents.tools.call import Limits
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 def answers(spec, prompt, emit):
     emit(Said(prompt)); emit(Spent(Usage(steps=1))); emit(Finished())

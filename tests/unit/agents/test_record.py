@@ -9,7 +9,7 @@ import pytest
 from orchestrator.agents.drive import record
 from orchestrator.agents.drive.signs import Outcome
 from orchestrator.agents.driven import DrivenAgent, Terms
-from orchestrator.core.model import EndedBy, ErrorClass, Exit, Usage
+from orchestrator.core.evidence import EndedBy, ErrorClass, Exit, Usage
 
 OUTCOME = Outcome(
     text="an answer",

@@ -389,3 +389,27 @@ def test_what_an_agent_inherits_from_another_one_is_not_passed_on(known: Any) ->
     )
     for name in inherited:
         assert not any(fnmatchcase(name, pattern) for pattern in known.pass_env), name
+
+
+SCHEMA = {"type": "object", "properties": {"tasks": {"type": "array"}}, "required": ["tasks"]}
+
+
+def test_a_schema_is_given_to_the_tools_that_take_one(ask: Ask) -> None:
+    claude, codex = (called(tool, ask, schema=SCHEMA) for tool in ("claude", "codex"))
+
+    assert json.loads(claude.argv[claude.argv.index("--json-schema") + 1]) == SCHEMA
+    path = Path(codex.argv[codex.argv.index("--output-schema") + 1])
+    assert json.loads(codex.files[path]) == SCHEMA
+    options = {"--json-schema", "--output-schema"}
+    assert not any(options & set(called(tool, ask).argv) for tool in TOOLS)
+
+
+def test_who_plans_may_look_at_the_project(ask: Ask) -> None:
+    there = with_variables(ask, ORCHESTRATOR_PROJECT_ROOT="/the/project")
+    plan = {"policy": "read-only", "schema": SCHEMA}
+
+    argv = called("gemini", there, **plan).argv
+    assert argv[argv.index("--include-directories") + 1] == "/the/project"
+    told = json.loads(called("opencode", there, **plan).env["OPENCODE_CONFIG_CONTENT"] or "")
+    assert told["permission"]["external_directory"] == "allow"
+    assert told["permission"]["edit"] == "deny"

@@ -6,7 +6,7 @@ Those without a captured run are written here as the measurements say that they 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 from .samples import events
 
@@ -91,6 +91,12 @@ def opencode_failed(status: int, words: str, **data: object) -> list[str]:
     return events({"type": "error", "sessionID": "o", "error": error})
 
 
+GEMINI_TOO_LONG = "The input token count (9) exceeds the maximum number of tokens allowed (8)."
+GEMINI_EMPTY = events(
+    GEMINI_INIT,
+    {"type": "error", "message": "The model returned an empty response with no text"},
+    {"type": "result", "status": "error"},
+)
 CASES = (
     # 401, 403: a key that is refused.
     Case("401", "claude", AUTH, claude_api(401, "authentication_error", "API Error: 401"), 1),
@@ -116,6 +122,12 @@ CASES = (
     Case("no key", "aider", AUTH, ["No LLM model was specified and no API keys were provided."], 1),
     Case("no credit", "claude", AUTH, claude_api(400, "", "Your credit balance is too low"), 1),
     Case("no quota", "codex", AUTH, codex_failed("Quota exceeded. Check your plan and billing"), 1),
+    # A prompt that is too long is so the next time, too.
+    Case("too long", "claude", LIMIT, claude_api(400, "", "Prompt is too long"), 1),
+    Case("too long", "codex", LIMIT, codex_failed("your input exceeds the context window"), 1),
+    Case("too long", "gemini", LIMIT, gemini_failed(400, GEMINI_TOO_LONG), 144),
+    Case("too long", "opencode", LIMIT, opencode_failed(400, "context_length_exceeded"), 1),
+    Case("no words", "gemini", EMPTY, GEMINI_EMPTY, 0, error="an empty response"),
     # 400, 404: asked for what is not there.
     Case("400", "claude", API, claude_api(400, "invalid_request_error", "API Error: 400"), 1),
     Case("404", "claude", CONFIG, claude_api(404, "not_found_error", "model: x"), 1),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.agents.drive.signs import Ending, Outcome, Reader, Sign
 from orchestrator.agents.readers import Known, reader
-from orchestrator.core.model import ErrorClass
+from orchestrator.core.evidence import ErrorClass
 
 SAMPLES = Path(__file__).parents[2] / "fixtures" / "agent_samples"
 #: The small agent of our own that was measured beside them writes as claude does.

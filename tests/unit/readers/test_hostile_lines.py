@@ -12,7 +12,7 @@ from orchestrator.agents.drive.signs import Did, Ending, Outcome, Said, Sign, Sp
 from orchestrator.agents.readers import READERS, reader
 from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.resets import resets_at
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 from .samples import SAMPLES
 

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.agents import prices
 from orchestrator.agents.prices import cost
-from orchestrator.core.model import Usage
+from orchestrator.core.evidence import Usage
 
 MILLION = 1_000_000
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.agents.drive.signs import Finished, Spent
 from orchestrator.agents.readers.counts import plus
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 from .samples import SAMPLES, read_sample
 

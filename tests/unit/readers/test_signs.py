@@ -3,9 +3,9 @@
 import pytest
 
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Said, Spent, Troubled
-from orchestrator.agents.readers import READERS, Known, reader
+from orchestrator.agents.readers import READERS, reader
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model import ErrorClass, Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 from .samples import events, read, read_sample
 
@@ -155,25 +155,6 @@ def claude_totals(read_tokens: int, cost: float, session: str = "s") -> list[str
     return events({**result, "modelUsage": usage, "num_turns": 1})
 
 
-def test_a_session_that_goes_on_counts_from_where_it_was():
-    before = {"s": Usage(steps=7, input_tokens=100, output_tokens=0, cost_usd=0.0008)}
-    run = read("claude", claude_totals(300, 0.0024), FINE, Known(before=before))
-
-    assert run.outcome.usage == Usage(
-        steps=1, input_tokens=200, output_tokens=1, cost_usd=pytest.approx(0.0016)
-    )
-    assert run.outcome.session == "s"
-    told = [sign.usage.input_tokens for sign in run.signs if isinstance(sign, Spent)]
-    assert told == [200]
-
-
-def test_another_session_or_totals_of_this_run_alone_are_left_as_they_are():
-    before = {"s": Usage(input_tokens=500, cost_usd=1.0)}
-    other = read("claude", claude_totals(300, 0.5, "t"), FINE, Known(before=before))
-    alone = read("claude", claude_totals(300, 0.5), FINE, Known(before=before))
-    assert other.outcome.usage.input_tokens == alone.outcome.usage.input_tokens == 300
-
-
 def test_what_comes_after_a_result_is_counted_when_there_is_no_other_one():
     message = {"id": "m", "usage": {"input_tokens": 50, "output_tokens": 1}, "content": []}
     later = events({"type": "assistant", "message": message})
@@ -185,16 +166,6 @@ def test_what_comes_after_a_result_is_counted_when_there_is_no_other_one():
     done = {"type": "turn.completed", "usage": {"input_tokens": 9, "output_tokens": 3}}
     used = read("codex", events(done, {"type": "turn.started"}), Ending(signal=9)).outcome.usage
     assert (used.input_tokens, used.output_tokens, used.partial) == (9, 3, True)
-
-
-def test_codex_s_totals_are_of_its_whole_thread_too():
-    usage = {"input_tokens": 200, "cached_input_tokens": 50, "output_tokens": 40}
-    lines = events(
-        {"type": "thread.started", "thread_id": "t"}, {"type": "turn.completed", "usage": usage}
-    )
-    before = {"t": Usage(input_tokens=100, cache_read_tokens=20, output_tokens=10)}
-    used = read("codex", lines, FINE, Known(before=before)).outcome.usage
-    assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (50, 30, 30)
 
 
 def test_gemini_bills_its_thoughts_as_output_and_each_model_at_its_price():

@@ -1,0 +1,112 @@
+"""From WSL to a tool on the Windows side: the same call, put into PowerShell, paths translated.
+
+By PowerShell, because cmd.exe does not work in the directories of WSL, and what npm installs on
+Windows are scripts. The command goes in base64: between Linux, Windows and PowerShell there are
+three ways of quoting. The tool has the configuration and the login of its user on Windows.
+"""
+
+import base64
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestrator.agents.tools.call import Ask, Call
+from orchestrator.core.errors import OrchestratorError
+
+LAUNCHER, TRANSLATOR = "powershell.exe", "wslpath"
+#: What starts a Windows program from Linux at all.
+INTEROP = ("WSL_INTEROP", "WSL_DISTRO_NAME", "WSLENV")
+#: Of Linux, and not for a program of Windows.
+_LINUX = (
+    *("PATH", "HOME", "SHELL", "USER", "LOGNAME", "PWD", "OLDPWD", "SHLVL", "TERM", "HOSTNAME"),
+    *("LANG", "LANGUAGE", "LC_*", "TMPDIR", "XDG_*", "WSL*", "SSH_*", "BASH_ENV", "PYTHON*", "_"),
+    *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "SSL_CERT_*"),
+)
+_SECONDS = 10.0
+_OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
+
+
+def missing(path: str | None = None) -> list[str]:
+    """The programs of WSL that are needed and are not there."""
+    return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
+
+
+def on_windows(call: Call, ask: Ask, directory: Path) -> Call:
+    """The call as it is made from WSL. Raise OrchestratorError where that is not possible."""
+    lacking = missing()
+    if lacking:
+        raise OrchestratorError(
+            f"execution_mode windows needs {' and '.join(lacking)}, which WSL has; "
+            "orchestrator doctor says more"
+        )
+    prompt = ask.directory / "prompt.md" if call.prompt_on_stdin else None
+    script = _script([_argument(each) for each in call.argv], directory, prompt)
+    encoded = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
+    env = {name: value for name, value in call.env.items() if not _is_path(value)}
+    return replace(
+        call,
+        argv=(LAUNCHER, *_OPTIONS, "-OutputFormat", "Text", "-EncodedCommand", encoded),
+        env={**env, "WSLENV": wslenv({**ask.environ, **env})},
+        logins=(),
+        session=None,
+        prompt_on_stdin=False,
+    )
+
+
+def _script(argv: Iterable[str], directory: Path, prompt: Path | None) -> str:
+    command = "& " + " ".join(map(quoted, argv))
+    given = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(translated(prompt))}"
+    return "\n".join(
+        (
+            "$ProgressPreference = 'SilentlyContinue'",
+            "$OutputEncoding = [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false",
+            f"Set-Location -LiteralPath {quoted(translated(directory))}",
+            f"{given if prompt else '$null'} | {command}",
+            "exit $LASTEXITCODE",
+        )
+    )
+
+
+def quoted(text: str) -> str:
+    """As a string of PowerShell in which nothing has a meaning."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _argument(word: str) -> str:
+    return translated(Path(word)) if word.startswith("/") else word
+
+
+def translated(path: Path | None) -> str:
+    """As Windows names it. Raise OrchestratorError."""
+    if path is None:
+        return ""
+    try:
+        said = subprocess.run(
+            [TRANSLATOR, "-w", str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise OrchestratorError(f"{path} has no name on the Windows side: {error}") from error
+    return said.stdout.strip()
+
+
+def wslenv(environ: Mapping[str, str | None]) -> str:
+    """Which variables a program of Windows gets; ``/p`` has a path translated."""
+    own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
+    names = [name for name, value in environ.items() if value and not _is_of_linux(name)]
+    return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])
+
+
+def _is_of_linux(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _LINUX)
+
+
+def _is_path(value: str | None) -> bool:
+    return bool(value) and str(value).startswith("/")

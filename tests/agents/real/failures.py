@@ -1,0 +1,115 @@
+"""How a model's service fails, and what a worker comes to then, whichever agent it has.
+
+The rows are the failures that were measured of each tool; here they come to the same for all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.agents.model_api import Fault, Kind, Script, Turn
+from tests.agents.model_api.scripts import overloaded
+from tests.agents.real.capabilities import line
+from tests.agents.real.tools import AGENTS
+
+#: What ``reason`` begins with, by class of error.
+API = "the model's service failed"
+AUTH = "the agent's key or login was refused"
+CONFIG = "the agent's program refuses to work as it was called"
+EMPTY = "it ended without an answer"
+KILLED = "the agent's program was killed"
+LIMIT = "it used all that it may"
+TIMEOUT = "the agent was silent for too long"
+FINE = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    script: Script
+    #: What the worker's reason begins with; empty: it succeeds.
+    reason: str
+    #: Another attempt may end differently: with one retry there are two.
+    again: bool
+    #: Agents that try it again by themselves for a minute and more: they get no retry here.
+    slow: tuple[str, ...] = ()
+    #: Agents of which nothing is heard meanwhile: for these, silence is soon taken for a hang.
+    silent: tuple[str, ...] = ()
+    #: Agents for which it is no failure of this kind, in their provider's words.
+    other: tuple[str, ...] = ()
+
+
+OVERFLOW = (
+    "prompt is too long: this model's maximum context length is 200000 tokens, your input has"
+    " 210000 (context_length_exceeded)"
+)
+QUOTA = "You exceeded your current quota, please check your plan and billing details"
+
+FAILURES: Mapping[str, Failure] = {
+    "500": Failure(
+        script=Script.failing(Fault(status=500, message="Internal server error", times=0)),
+        reason=API,
+        again=True,
+        slow=("opencode",),
+    ),
+    "529, then well": Failure(script=Script.failing(overloaded(times=4)), reason=FINE, again=True),
+    "connection reset": Failure(
+        script=Script.failing(Fault(kind=Kind.RESET, times=0)),
+        reason=API,
+        again=True,
+        slow=("opencode", "gemini"),
+    ),
+    "no answer": Failure(
+        script=Script.failing(Fault(kind=Kind.SILENT, times=0)),
+        reason=TIMEOUT,
+        again=True,
+        silent=AGENTS,
+    ),
+    "an answer that is cut off": Failure(
+        script=Script.failing(Fault(kind=Kind.CUT, times=0)), reason=API, again=True
+    ),
+    "an empty answer": Failure(script=Script.of(Turn(""), endless=True), reason=EMPTY, again=True),
+    "no such model": Failure(
+        script=Script.failing(
+            Fault(status=404, message="model: no-such-model was not found", times=0)
+        ),
+        reason=CONFIG,
+        again=False,
+    ),
+    "context overflow": Failure(
+        script=Script.failing(
+            Fault(status=400, type="invalid_request_error", message=OVERFLOW, times=0)
+        ),
+        reason=LIMIT,
+        again=False,
+    ),
+    "quota used up": Failure(
+        script=Script.failing(Fault(status=429, type="insufficient_quota", message=QUOTA, times=0)),
+        reason=AUTH,
+        again=False,
+        # With Google it is what a free account gets until the next day; Ollama asks for no money.
+        other=("gemini", "ollama"),
+    ),
+}
+
+_CLASSES = {
+    API: "`api`",
+    AUTH: "`auth`",
+    CONFIG: "`config`",
+    EMPTY: "`empty`",
+    LIMIT: "`limit`",
+    TIMEOUT: "`timeout`",
+    FINE: "success",
+}
+
+
+def table() -> str:
+    """As docs/agents.md has it."""
+    heads = ["the service", "tried again", *(f"`{name}`" for name in AGENTS)]
+    rows = [
+        [name, "yes" if each.again else "no", *(_cell(each, agent) for agent in AGENTS)]
+        for name, each in FAILURES.items()
+    ]
+    return "\n".join(line(each) for each in (heads, ["---"] * len(heads), *rows))
+
+
+def _cell(failure: Failure, agent: str) -> str:
+    return "-" if agent in failure.other else _CLASSES[failure.reason]

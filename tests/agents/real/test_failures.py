@@ -1,0 +1,57 @@
+"""Every way in which a model's service fails, through a server, with every agent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.agents.model_api import ModelApi
+from tests.agents.real.capabilities import parameters
+from tests.agents.real.conftest import a_site
+from tests.agents.real.failures import FAILURES, FINE
+from tests.agents.real.site import Site
+from tests.agents.real.tools import AGENTS, LOOPS
+
+#: Long enough for the slowest tool to start and say so; a loop of ours does that at once.
+STALL_SECONDS, LOOP_STALL_SECONDS = 15.0, 2.0
+#: opencode goes on for ever after an answer that was cut off.
+MOST_STEPS = 10
+CASES = [
+    pytest.param(*each.values, name, marks=each.marks, id=f"{each.values[0]}-{name}")
+    for name in FAILURES
+    for each in parameters(AGENTS)
+    if each.values[0] not in FAILURES[name].other
+]
+
+
+@pytest.fixture(scope="module")
+def impatient(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Silence is soon taken for a hang."""
+    folder = tmp_path_factory.mktemp("host project")
+    with a_site(api, folder, stall_seconds=STALL_SECONDS) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def hasty(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("host project")
+    with a_site(api, folder, stall_seconds=LOOP_STALL_SECONDS) as site:
+        yield site
+
+
+@pytest.mark.parametrize(("agent", "name"), CASES)
+def test_a_failure_of_the_service(request: pytest.FixtureRequest, agent: str, name: str) -> None:
+    failure = FAILURES[name]
+    silent = "hasty" if agent in LOOPS else "impatient"
+    where: Site = request.getfixturevalue(silent if agent in failure.silent else "site")
+    retries = 0 if agent in failure.slow else 1
+    script = f"{agent}-{list(FAILURES).index(name)}"
+    limits: dict[str, Any] = {"retries": retries, "max_steps": MOST_STEPS}
+    job = where.run(agent, script, failure.script, **limits)
+
+    worker = where.only(job)
+    if failure.reason == FINE:
+        assert worker["status"] == "success", worker["reason"]
+        return
+    assert worker["reason"].startswith(failure.reason), where.log(worker)
+    assert len(worker["attempts"]) == (1 + retries if failure.again else 1)

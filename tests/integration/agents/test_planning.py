@@ -1,0 +1,69 @@
+"""Requests that the job's AI agent splits unasked; its program is a stand-in."""
+
+import json
+
+import pytest
+
+from tests.integration.agents.conftest import KEY
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess
+
+REQUEST = "Build a house with a roof, doors and windows"
+
+
+def ran(site: InProcess, request: str = REQUEST, **config: object) -> Answer:
+    """The job, once it has ended."""
+    response = site.post(request, **config)
+    assert response.status_code == 202, response.text
+    job_id = str(response.json()["job_id"])
+    site.wait(job_id)
+    found: Answer = site.get(f"/jobs/{job_id}")
+    return found
+
+
+def test_the_agent_of_the_job_plans_it_with_a_schema(site: InProcess) -> None:
+    job = ran(site)
+
+    assert (job["plan_source"], job["status"]) == ("claude", "completed")
+    assert [task["title"] for task in job["tasks"]] == ["Part a"]
+    directory = site.directory(job["job_id"]) / "depth_0" / "planner"
+    argv = json.loads((directory / "given.json").read_text())["argv"]
+    schema = json.loads(argv[argv.index("--json-schema") + 1])
+    assert schema["required"] == ["tasks"]
+    # It looks, and neither changes anything nor starts jobs.
+    assert "--dangerously-skip-permissions" not in argv
+    assert "--mcp-config" not in argv
+    assert job["usage"]["cost_usd"] == pytest.approx(1.0)  # the plan's and its worker's
+
+
+@pytest.mark.parametrize("request_", ["1. A roof\n2. A door", "Fix the roof"])
+def test_rules_split_what_needs_no_model(site: InProcess, request_: str) -> None:
+    assert ran(site, request_)["plan_source"] == "rules"
+
+
+def test_rules_split_what_is_for_the_survey(make_site: MakeSite) -> None:
+    job = ran(make_site())
+
+    assert job["plan_source"] == "rules"
+
+
+def test_rules_split_it_where_the_settings_say_so(
+    make_site: MakeSite, program: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    site = make_site(orchestrator={"claude_command": str(program)}, workers={"planner": "rules"})
+
+    assert ran(site)["plan_source"] == "rules"
+
+
+def test_rules_split_it_when_the_agent_makes_no_plan(
+    make_site: MakeSite, program: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    agents = {"claude": {"env": ["STAND_IN=error"]}}
+    site = make_site(orchestrator={"claude_command": str(program)}, agents=agents)
+
+    job = ran(site, max_retries=0)
+
+    assert job["plan_source"] == "rules"
+    assert "the model's service failed" in job["planner"]["reason"]

@@ -1,0 +1,148 @@
+"""What codex and gemini tell in the files of their sessions, before their last word."""
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.drive.signs import Ending, SessionReader, Sign, Spent
+from orchestrator.agents.readers import Known, reader
+from orchestrator.core.evidence import ErrorClass, Usage
+
+STOPPED = Ending(code=143, stopped_for=ErrorClass.LIMIT, stopped_because="enough")
+
+
+def codex_tokens(read: int, written: int, cached: int = 0) -> str:
+    total = {"input_tokens": read, "cached_input_tokens": cached, "output_tokens": written}
+    info = {"total_token_usage": total}
+    return json.dumps({"type": "event_msg", "payload": {"type": "token_count", "info": info}})
+
+
+def gemini_answer(name: str, **more: Any) -> str:
+    tokens = {"input": 100, "output": 30, "cached": 40, "thoughts": 5}
+    answer = {"id": name, "type": "gemini", "tokens": tokens, "model": "gemini-2.5-flash"}
+    return json.dumps({**answer, **more})
+
+
+def told(agent: str, known: Known, *lines: str) -> tuple[list[Sign], Usage]:
+    """The signs, and the usage of a run that was stopped then."""
+    reading = reader(agent, known)
+    assert isinstance(reading, SessionReader)
+    signs = [sign for line in lines for sign in reading.session_line(line, "one")]
+    return signs, reading.outcome(STOPPED).usage
+
+
+def test_what_codex_used_is_known_when_it_is_stopped() -> None:
+    lines = codex_tokens(100, 30), "{broken", codex_tokens(200, 60, cached=50)
+    signs, used = told("codex", Known(model="gpt-5-codex"), *lines)
+
+    spent = [sign.usage.input_tokens for sign in signs if isinstance(sign, Spent)]
+    assert spent == [100, 50]
+    assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (150, 50, 60)
+    assert used.partial and used.cost_estimated and used.cost_usd
+
+
+def test_the_model_that_codex_chose_prices_it() -> None:
+    chosen = {"type": "thread_settings_applied", "thread_settings": {"model": "gpt-5-codex"}}
+    line = json.dumps({"type": "event_msg", "payload": chosen})
+
+    _, used = told("codex", Known(), line, codex_tokens(100, 30))
+
+    assert used.cost_usd
+
+
+def test_the_files_of_codex_s_helpers_are_added() -> None:
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+    for source in ("one", "other"):
+        list(reading.session_line(codex_tokens(100, 30), source))
+
+    assert reading.outcome(STOPPED).usage.input_tokens == 200
+
+
+def test_codex_s_last_word_counts() -> None:
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+    list(reading.session_line(codex_tokens(100, 30), "one"))
+    usage = {"input_tokens": 200, "output_tokens": 60}
+    signs = list(reading.line(json.dumps({"type": "turn.completed", "usage": usage})))
+
+    [spent] = [sign for sign in signs if isinstance(sign, Spent)]
+    assert (spent.usage.input_tokens, spent.usage.output_tokens) == (100, 30)
+
+
+def test_each_answer_of_gemini_counts_once() -> None:
+    lines = gemini_answer("a"), gemini_answer("a", toolCalls=[]), gemini_answer("b")
+    signs, used = told("gemini", Known(), *lines, json.dumps({"$set": {}}), "x")
+
+    assert len(signs) == 2
+    assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (120, 80, 70)
+    assert used.partial and used.cost_usd
+
+
+def test_gemini_s_last_word_counts() -> None:
+    reading = reader("gemini")
+    assert isinstance(reading, SessionReader)
+    list(reading.session_line(gemini_answer("a"), "one"))
+    stats = {"input_tokens": 200, "input": 120, "cached": 80, "output_tokens": 70}
+    last = {"type": "result", "status": "success", "stats": {**stats, "total_tokens": 270}}
+    signs = list(reading.line(json.dumps(last)))
+
+    [spent] = [sign for sign in signs if isinstance(sign, Spent)]
+    assert (spent.usage.input_tokens, spent.usage.output_tokens) == (60, 35)
+    assert reading.outcome(Ending(code=0)).usage.output_tokens == 70
+
+
+REFUSED = {
+    "id": "1",
+    "type": "command_execution",
+    "command": "echo x > a.txt",
+    "aggregated_output": "/bin/bash: line 1: a.txt: Read-only file system\n",
+    "exit_code": 1,
+    "status": "failed",
+}
+
+
+def ended(policy: str, **changes: Any) -> ErrorClass:
+    reading = reader("codex", Known(policy=policy))
+    said = {"type": "agent_message", "text": "RESULT"}
+    for item in ({**REFUSED, **changes}, said):
+        list(reading.line(json.dumps({"type": "item.completed", "item": item})))
+    list(reading.line(json.dumps({"type": "turn.completed", "usage": {}})))
+    return reading.outcome(Ending(code=0)).error_class
+
+
+def test_codex_was_refused_what_its_read_only_sandbox_kept_it_from() -> None:
+    assert ended("read-only") is ErrorClass.DENIED
+    assert ended("edit") is ErrorClass.NONE
+    assert ended("read-only", aggregated_output="no such file") is ErrorClass.NONE
+    assert ended("read-only", status="completed", exit_code=0) is ErrorClass.NONE
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "denied"),
+    [
+        ("read-only", 1, True),
+        ("read-only", 0, False),
+        ("full", 1, False),
+    ],
+)
+def test_a_command_of_codex_that_ended_at_once_is_known_to_have_been_refused(
+    policy: str, code: int, denied: bool
+) -> None:
+    said = (
+        f"Chunk ID: b600c6\nWall time: 0.0000 seconds\nProcess exited with code {code}\n"
+        "Output:\n/bin/bash: line 1: a.txt: Read-only file system\n"
+    )
+    line = json.dumps({"payload": {"type": "function_call_output", "output": said}})
+    reading = reader("codex", Known(policy=policy))
+    assert isinstance(reading, SessionReader)
+
+    list(reading.session_line(line, "one"))
+    list(reading.line(json.dumps({"type": "turn.started"})))
+    words = {"id": "1", "type": "agent_message", "text": "RESULT tried"}
+    list(reading.line(json.dumps({"type": "item.completed", "item": words})))
+    list(reading.line(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 1}})))
+
+    found = reading.outcome(Ending(code=0)).error_class
+    assert (found is ErrorClass.DENIED) is denied
