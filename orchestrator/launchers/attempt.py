@@ -15,7 +15,7 @@ from orchestrator.launchers.clock import Clock
 from orchestrator.launchers.containment import Subreaper
 from orchestrator.launchers.limits import Watch, hit_by_end
 from orchestrator.launchers.masking import Masker
-from orchestrator.launchers.starting import SpawnFailed, never_started
+from orchestrator.launchers.starting import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.strays import Strays
 from orchestrator.launchers.worker_log import WorkerLog
 
@@ -101,6 +101,8 @@ class Attempt:
 
     def _start_worker(self) -> int:
         launch = self._launch
+        if launch.get("make_cwd"):  # a server of an earlier release made it itself
+            make_directory(launch["cwd"])
         self._log = WorkerLog(launch["log"], launch["log_limit_bytes"], self._masker)
         env = {**launch["env"], processes.MARKER: launch["attempt"]}
         self.output, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

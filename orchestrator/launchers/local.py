@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.core.launching import Launch, LauncherEvents
-from orchestrator.core.model import EndedBy, Exit, Stray
 from orchestrator.launchers.channel import Message
 from orchestrator.launchers.masking import Masker
 from orchestrator.launchers.plan import Plan

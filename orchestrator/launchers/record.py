@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.model import EndedBy, Exit, Stray
+from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.launchers import processes
 from orchestrator.launchers.claim import Claim, Refused, run_path
 from orchestrator.security.paths import open_plain, read_regular

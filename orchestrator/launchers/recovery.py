@@ -6,7 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.core.model import NEVER_BEGAN, EndedBy, Exit, Stray
+from orchestrator.core.evidence import EndedBy, Exit, Stray
+from orchestrator.core.model import NEVER_BEGAN
 from orchestrator.launchers import cgroups, processes, record
 from orchestrator.launchers.claim import run_path
 from orchestrator.launchers.masking import Masker

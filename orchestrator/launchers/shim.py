@@ -56,8 +56,8 @@ class _Shim:
         self._attempt: Attempt | None = None
         #: What ``_poll`` knows of the attempt: its output, and its family's notices.
         self._watched: set[int] = set()
-        #: Of the attempt's lease: the lock that tells of a server, and seconds.
-        self._lease_terms = ("", 0.0)
+        #: The latest launch; the next one is told by its differences from it.
+        self._launched: Message = {"env": {}}
         #: Runs while there is no server at the other end.
         self._lease: Lease | None = None
         #: When a start is told even if there is no end to tell with it.
@@ -157,9 +157,8 @@ class _Shim:
         elif "waiting" in message:
             self._attempt.set_waiting(message["waiting"], time.monotonic())
 
-    def _launch(self, launch: Message) -> None:
-        # A server of an earlier release knows nothing of leases.
-        self._lease_terms = (launch.get("lease_lock", ""), launch.get("lease_seconds", 0.0))
+    def _launch(self, told: Message) -> None:
+        launch = self._launched = completed(told, self._launched)
         self._attempt = Attempt(launch, self._family, self._limits, self._held)
         pid = self._attempt.start(time.monotonic())
         if pid:
@@ -183,4 +182,17 @@ class _Shim:
         if self._connected:
             self._connected = False
             self._poll.unregister(self._channel)
-            self._lease = Lease(*self._lease_terms, time.monotonic())
+            # A server of an earlier release may know nothing of leases.
+            terms = self._launched.get("lease_lock", ""), self._launched.get("lease_seconds", 0.0)
+            self._lease = Lease(*terms, time.monotonic())
+
+
+def completed(told: Message, before: Message) -> Message:
+    """A whole launch from what it differs in from the one before."""
+    if "env_gone" not in told:
+        # From a server of an earlier release, whose folder was updated while it runs.
+        return told
+    env = {**before["env"], **told["env"]}
+    for name in told["env_gone"]:
+        del env[name]
+    return {**before, **told, "env": env}

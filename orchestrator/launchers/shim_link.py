@@ -1,5 +1,6 @@
 """The server's side of one shim."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core.launching import Launch
@@ -17,6 +18,9 @@ class ShimLink:
         self._channel = Channel(end)
         #: None when it is idle.
         self.launch: Launch | None = None
+        #: What the shim knows of the launch before, which the next is told by its differences from.
+        self._told: Mapping[str, Any] = {}
+        self._told_env: Mapping[str, str] = {}
         self.idle_since = 0.0
         self._asked_to_stop: tuple[str, str] | None = None
         self._is_waiting = False
@@ -38,7 +42,16 @@ class ShimLink:
         self.launch = launch
         self._asked_to_stop = None
         self._is_waiting = False
-        self._channel.send({"launch": _message(launch)})
+        self._channel.send({"launch": self._message(launch)})
+
+    def _message(self, launch: Launch) -> dict[str, Any]:
+        # Workers of a job differ in a few names: the whole took three times as long to encode.
+        fields = _fields(launch)
+        message = _differences(fields, self._told)
+        message["env"] = _differences(launch.env, self._told_env)
+        message["env_gone"] = [name for name in self._told_env if name not in launch.env]
+        self._told, self._told_env = fields, launch.env
+        return message
 
     def stop(self, ended_by: str, stopped_by: str) -> None:
         self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by)
@@ -67,12 +80,13 @@ class ShimLink:
         self._channel.close()
 
 
-def _message(launch: Launch) -> dict[str, Any]:
+def _fields(launch: Launch) -> dict[str, Any]:
+    """All but the environment."""
     return {
         "attempt": launch.attempt_id,
         "argv": launch.argv,
         "cwd": launch.cwd,
-        "env": dict(launch.env),
+        "make_cwd": launch.make_cwd,
         "stdin": launch.stdin,
         "log": launch.log,
         "exit_path": launch.exit_path,
@@ -82,4 +96,10 @@ def _message(launch: Launch) -> dict[str, Any]:
         "secrets": launch.secrets,
         "lease_lock": launch.lease_lock,
         "lease_seconds": launch.lease_seconds,
+    }
+
+
+def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in now.items() if name not in before or before[name] != value
     }

@@ -4,7 +4,7 @@ import logging
 import select
 import time
 
-from orchestrator.core.model import Stray
+from orchestrator.core.evidence import Stray
 from orchestrator.launchers.plan import Plan
 from orchestrator.launchers.shim_link import ShimLink
 from orchestrator.launchers.spawning import SpawnerProcess

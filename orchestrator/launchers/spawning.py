@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.model import Stray
+from orchestrator.core.evidence import Stray
 from orchestrator.launchers import crashing
 from orchestrator.launchers.plan import Plan
 

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from orchestrator.core.shortage import DISK_FULL, NO_ROOM
 
@@ -52,6 +53,12 @@ def start_worker(
         raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: {error.strerror}") from None
     finally:
         os.chdir("/")
+
+
+def make_directory(path: str) -> None:
+    """For its owner alone; one that is there is left as it is. Raise OSError."""
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
 
 
 def open_input(path: str | None) -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
-from orchestrator.core.model import Exit
 from orchestrator.launchers import processes
 from orchestrator.launchers.local import LocalLauncher
 from orchestrator.launchers.plan import Plan

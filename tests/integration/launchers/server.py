@@ -6,8 +6,8 @@ import time
 
 sys.path.insert(0, os.getcwd())
 
+from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
-from orchestrator.core.model import Exit
 from orchestrator.launchers.local import LocalLauncher
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.core.model import EndedBy
+from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import cgroups, probing, processes
 from orchestrator.launchers.plan import Mode, Plan, Sandbox
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.model import EndedBy
+from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import processes, record
 
 SERVER = Path(__file__).with_name("server.py")

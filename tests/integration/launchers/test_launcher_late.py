@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.model import EndedBy
+from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import processes, record
 
 SHIM = Path(__file__).parents[2] / "fixtures" / "old_shim.py"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model import EndedBy, Exit, Stray
+from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.launchers import processes, record
 from orchestrator.launchers.claim import Claim, Refused, run_path
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model import EndedBy
+from orchestrator.core.evidence import EndedBy
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.launchers import processes, record
 

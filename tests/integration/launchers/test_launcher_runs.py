@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model import EndedBy
+from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import record
+from orchestrator.launchers.shim import completed
 
 
 def test_an_exit_code_is_reported_and_recorded(stage: Any) -> None:
@@ -69,6 +70,25 @@ def test_the_environment_is_what_was_given_and_the_marker(stage: Any) -> None:
     assert said == {**env, "ORCHESTRATOR_WORKER": stage.id("a")}
 
 
+def test_a_shim_keeps_nothing_of_the_worker_before(stage: Any) -> None:
+    path = {"PATH": os.environ["PATH"]}
+    stage.run("a", "cat", env={**path, "KEPT": "1", "CHANGED": "1", "GONE": "1"}, timeout=60.0)
+    shim = stage.shim()
+    stage.run("b", "env", "-0", env={**path, "KEPT": "1", "CHANGED": "2", "NEW": "2"})
+    said = dict(line.split("=", 1) for line in stage.log("b").decode().split("\0") if line)
+    marker = {"ORCHESTRATOR_WORKER": stage.id("b")}
+    assert said == {**path, "KEPT": "1", "CHANGED": "2", "NEW": "2", **marker}
+    assert stage.shim() == shim
+
+
+def test_a_whole_launch_replaces_the_one_before() -> None:
+    before = {"argv": ["a"], "stdin": "in", "env": {"A": "1"}}
+    assert completed({"argv": ["b"], "env": {"B": "2"}}, before) == {
+        "argv": ["b"],
+        "env": {"B": "2"},
+    }
+
+
 def test_a_large_environment_reaches_the_worker(stage: Any) -> None:
     env = {"PATH": os.environ["PATH"], **{f"V{number}": "v" * 100_000 for number in range(8)}}
     stage.run("a", "sh", "-c", "echo ${#V0} ${#V7}", env=env)
@@ -120,6 +140,20 @@ def test_a_missing_directory_is_named(stage: Any) -> None:
     ended = stage.run("a", "true", cwd=str(stage.directory / "gone"))
     assert ended.ended_by is EndedBy.SPAWN_FAILED
     assert "gone" in ended.error and "no such directory" in ended.error
+
+
+def test_a_directory_is_made_where_that_is_asked_for(stage: Any) -> None:
+    cwd = stage.directory / "new"
+    for name in ("a", "b"):  # it is there for the second
+        stage.run(name, "pwd", cwd=str(cwd), make_cwd=True)
+        assert stage.log(name).decode().strip() == str(cwd)
+    assert cwd.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_that_cannot_be_made_is_named(stage: Any) -> None:
+    exit = stage.run("a", "true", cwd=str(stage.directory / "no" / "where"), make_cwd=True)
+    assert exit.ended_by is EndedBy.SPAWN_FAILED
+    assert "no/where" in exit.error
 
 
 def test_a_missing_input_is_named(stage: Any) -> None:

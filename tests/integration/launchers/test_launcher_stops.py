@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model import EndedBy
+from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import processes
 
 from .conftest import alive_escapees, start_escapees
