@@ -3,17 +3,32 @@
 import os
 from collections.abc import Callable, Mapping
 
-from orchestrator.core.model import TaskSpec, Worker
+from orchestrator.core.choice import chosen
+from orchestrator.core.model import TaskSpec, Worker, WorkerResult
 from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
+from orchestrator.core.readings import for_the_next_attempt
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.sending_back import SENT_BACK
 from orchestrator.engine.contexts import Contexts
+from orchestrator.engine.reviewing import entries_for
 from orchestrator.engine.worktrees import NAME as WORKTREE
 from orchestrator.schemas.planned import plan_schema
+from orchestrator.schemas.review import review_schema
 
 #: Of the results of other tasks, all together, in bytes of a prompt.
 FINDINGS_BYTES = 16 * 1024
 #: Of the output of the attempt before.
 FAILURE_CHARACTERS = 2000
+#: Of what its gates found.
+GATE_CHARACTERS = 6000
+
+#: For whoever resolves a worker's conflicts.
+CONFLICTS = (
+    "It succeeded, but what it changed excludes what other workers changed. Both sides are in the "
+    "worktree now, with marks (<<<<<<<, =======, >>>>>>>) in the files that git could not merge; "
+    "git grep -n '^<<<<<<<' finds them. Keep what both sides meant, remove every mark, and change "
+    "nothing else."
+)
 
 #: What a worker may still start and use at a time.
 Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
@@ -37,7 +52,8 @@ class Assigning:
             task=task,
             findings=self._findings(scheduler, worker, task),
             previous_failure=_previous_failure(worker),
-            answer_schema=plan_schema() if worker.is_planner else "",
+            answer_schema=_answer_schema(worker),
+            entries=entries_for(scheduler, self._workspace, worker),
             shared=shared,
             role=self._roles.text(task.role) if shared and task.role else "",
             left=self._left(scheduler, worker, now) if shared else {},
@@ -47,8 +63,8 @@ class Assigning:
         plan, workers = scheduler.forest.plans[worker.job_id], scheduler.ledger.workers
         found: dict[str, Finding] = {}
         for needed in task.depends_on:
-            candidates = [workers[key] for key in plan.workers_of(needed)]
-            best = next(each for each in candidates if each.status.succeeded)
+            best = chosen(workers[key] for key in plan.workers_of(needed))
+            assert best is not None, "what it needs has succeeded"
             found[needed] = self._finding(best, FINDINGS_BYTES // len(task.depends_on))
         return found
 
@@ -69,11 +85,41 @@ def _place_of(directory: str) -> str:
     return worktree if os.path.lexists(worktree) else directory
 
 
+def _answer_schema(worker: Worker) -> str:
+    if worker.is_reviewer:
+        return review_schema()
+    return plan_schema() if worker.is_planner else ""
+
+
+def _refused_changes(result: WorkerResult) -> str:
+    """What the checks of the merged state said, for the worker that is to mend it."""
+    blocking = [each for each in result.gates if each.blocks]
+    if not blocking:
+        return CONFLICTS
+    said = [
+        f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
+        f"{each.output[-FAILURE_CHARACTERS:]}"
+        for each in blocking
+    ]
+    return "\n\n".join(
+        [
+            "It succeeded, but what it changed does not pass together with what the other workers "
+            "changed. Your branch has their changes now, where they go together with yours.",
+            *said,
+        ]
+    )
+
+
 def _previous_failure(worker: Worker) -> str:
     if worker.attempt < 2 or worker.result is None:
         return ""
-    if worker.is_planner:
+    if worker.is_adviser:
         return worker.result.output
+    if worker.failure == SENT_BACK:
+        return _refused_changes(worker.result)
+    unpassed = for_the_next_attempt(worker.result.gates, GATE_CHARACTERS)
+    if unpassed:
+        return unpassed
     code, signal = worker.result.exit_code, worker.result.signal
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator.core.model import Exit
+from orchestrator.core.evidence import Exit
 
 logger = logging.getLogger(__name__)
 

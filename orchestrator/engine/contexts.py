@@ -5,8 +5,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from orchestrator.core.evidence import EndedBy, Exit
 from orchestrator.core.launching import Launch, Launcher
-from orchestrator.core.model import EndedBy, Exit, Job
+from orchestrator.core.model import Job
 from orchestrator.core.ports import Command, SharedContexts, Workspace
 from orchestrator.engine.dispatch import Surroundings
 from orchestrator.security.environment import worker_environment

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from orchestrator.core.evidence import EndedBy, Evidence, Exit, PromptSize, WorktreeState
 from orchestrator.core.launching import Launch
-from orchestrator.core.model import EndedBy, Evidence, Exit, PromptSize, TaskSpec, Worker
+from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Command, Workspace
 from orchestrator.core.repository import signature_of
 from orchestrator.engine.worktrees import Changes, Ground
@@ -100,6 +101,7 @@ class Dispatch:
             attempt_id=attempt_id(worker),
             argv=command.argv,
             cwd=ground.cwd if ground else directory,
+            make_cwd=ground is None,
             env=environment,
             stdin=f"{directory}/{command.stdin}" if command.stdin else None,
             log=self._workspace.log(worker),
@@ -141,8 +143,13 @@ class Dispatch:
         if changes is None:
             after = self._workspace.snapshot(worker)
             changes = Changes(tuple(after), after != flight.before)
+        if changes.faults is not None:
+            faults = tuple(self._mask(flight.secrets, fault) for fault in changes.faults)
+            evidence = replace(evidence, worktree=WorktreeState(faults=faults))
         if changes.files or changes.changed:
             evidence = replace(evidence, files_created=changes.files, files_changed=changes.changed)
+        if changes.size is not None:
+            evidence = replace(evidence, change=changes.size)
         return self._without_secrets(evidence, flight, printed)
 
     def _without_secrets(self, evidence: Evidence, flight: InFlight, printed: str) -> Evidence:
@@ -233,7 +240,9 @@ def _bytes(text: str) -> int:
 def _files(command: Command, assignment: Assignment) -> dict[str, str]:
     files = dict(command.files)
     if assignment.answer_schema:
-        files["plan.schema.json"] = assignment.answer_schema
+        kind = "review" if assignment.worker.is_reviewer else "plan"
+        files[f"{kind}.schema.json"] = assignment.answer_schema
+    files |= {f"{each.worker_id}.patch": each.patch for each in assignment.entries if each.patch}
     if assignment.findings:
         found = {
             task_id: {

@@ -7,18 +7,22 @@ from functools import partial
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import MakeContext, SetWaiting, Start, Stop
+from orchestrator.core.evidence import EndedBy, Evidence, Exit, WorktreeState
 from orchestrator.core.launching import Launch, Launcher
-from orchestrator.core.model import Attempt, EndedBy, Evidence, Exit, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.shortage import NO_ROOM, is_shortage
 from orchestrator.engine import clock
 from orchestrator.engine.assigning import Assigning
 from orchestrator.engine.beside import Beside
+from orchestrator.engine.checks import Checks
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
+from orchestrator.engine.judging import Checking, Judging
 from orchestrator.engine.planning import Planning
-from orchestrator.engine.worktrees import Worktrees
+from orchestrator.engine.reviewing import Reviewing
+from orchestrator.engine.worktrees import Ground, Worktrees
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +65,8 @@ class Flights:
         contexts: Contexts,
         planning: Planning,
         worktrees: Worktrees,
+        checks: Checks,
+        reviewing: Reviewing,
     ) -> None:
         self._scheduler = scheduler
         self._assigning = assigning
@@ -70,20 +76,26 @@ class Flights:
         self._workspace = workspace
         self._planning = planning
         self._worktrees = worktrees
+        self._reviewing = reviewing
         self._beside = Beside()
+        self._checks = checks
+        self._judging = Judging(checks, worktrees, workspace)
         self._under_way: dict[str, InFlight] = {}
         #: Told of every end, from whatever thread it comes.
         self.on_end: Callable[[Ended], None] = lambda ended: None
+
+    def tell_of_checks(self, told: Callable[[Checking], None]) -> None:
+        """Have somebody told of every attempt whose gates begin, from whatever thread."""
+        self._judging.on_begin = told
 
     def start(self, command: Start, token: str) -> None:
         """Prepare and launch; what cannot be started has ended."""
         worker = self._scheduler.ledger.workers[command.key]
         try:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
-            if self._worktrees.wanted(assignment.job, assignment.task, worker):
-                # That takes longer than others can wait for.
+            if self._takes_long(assignment):
                 self._beside.begin(
-                    attempt_id(worker), partial(self._start_in_worktree, assignment, token)
+                    attempt_id(worker), partial(self._start_beside, assignment, token)
                 )
                 return
             launch, flight = self._dispatch.prepare(assignment, token)
@@ -91,6 +103,11 @@ class Flights:
             self._cannot_start(worker, error)
         else:
             self._launch(launch, flight)
+
+    def _takes_long(self, assignment: Assignment) -> bool:
+        """To make it ready: longer than others can wait for."""
+        wanted = self._worktrees.wanted(assignment.job, assignment.task, assignment.worker)
+        return wanted or assignment.worker.is_reviewer
 
     def _launch(self, launch: Launch, flight: InFlight) -> None:
         failpoints.reached("launch: prepared")
@@ -102,12 +119,12 @@ class Flights:
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
         self.on_end(Ended(worker.key, worker.attempt, _never_started(error), Evidence()))
 
-    def _start_in_worktree(self, assignment: Assignment, token: str) -> None:
+    def _start_beside(self, assignment: Assignment, token: str) -> None:
         """In a thread of its own; a stop may have come meanwhile."""
         worker = assignment.worker
         name = attempt_id(worker)
         try:
-            ground = self._worktrees.open(assignment)
+            assignment, ground = self._equipped(assignment)
             launch, flight = self._dispatch.prepare(assignment, token, ground)
         except Exception as error:
             self._beside.ready(name, lambda: None)
@@ -117,15 +134,23 @@ class Flights:
         if stopped is not None:
             self.on_end(Ended(worker.key, worker.attempt, stopped, Evidence()))
 
+    def _equipped(self, assignment: Assignment) -> tuple[Assignment, Ground | None]:
+        if assignment.worker.is_reviewer:
+            return self._reviewing.equipped(assignment), None
+        return assignment, self._worktrees.open(assignment)
+
     def stop(self, command: Stop) -> None:
         attempt = _id(command.key, command.attempt)
         exit = Exit(ended_by=EndedBy(command.ended_by), stopped_by=command.stopped_by)
-        if not self._beside.stop(attempt, exit):
+        worker = self._scheduler.ledger.workers[command.key]
+        own = replace(worker, attempt=command.attempt)
+        if not (self._beside.stop(attempt, exit) or self._judging.stop(own, exit)):
             self._launcher.stop(attempt, command.ended_by, command.stopped_by)
 
     def close(self) -> None:
         """Begin nothing more; what was not begun yet is left to the next server. Idempotent."""
         self._beside.close()
+        self._checks.close()
 
     def set_waiting(self, command: SetWaiting) -> None:
         self._launcher.waiting(_id(command.key, command.attempt), command.waiting)
@@ -163,7 +188,9 @@ class Flights:
             if exit.ended_by not in _NO_RESULT:
                 task = self._scheduler.forest.task_of(worker)
                 own = replace(worker, attempt=attempt.number)
-                evidence = self._evidence(self._found(own, task), exit)
+                flight, job = self._found(own, task), self._scheduler.forest.job_of(worker)
+                evidence = self._evidence(flight, exit)
+                evidence = self._judging.without(flight, job, exit, evidence)
                 yield Late(attempt, exit, evidence, record)
 
     # -- what the launcher reports --------------------------------------------------------------
@@ -172,19 +199,24 @@ class Flights:
         """Nothing follows from it: a start was recorded before it was attempted."""
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
-        if self._contexts.ended(attempt_id, exit):
+        if self._contexts.ended(attempt_id, exit) or self._checks.ended(attempt_id, exit):
             return
         flight = self._under_way.pop(attempt_id, None)
         if flight is not None:
             failpoints.reached("attempt: its end is known")
             exit = _as_lost_unless_asked(exit)
+            self._judging.expect(flight.worker)
             if flight.ground is None:
                 self._report(flight, exit)
             else:
                 self._beside.later(partial(self._report, flight, exit))
 
     def _report(self, flight: InFlight, exit: Exit) -> None:
+        job = self._scheduler.ledger.jobs.get(flight.worker.job_id)
         evidence = self._evidence(flight, exit)
+        self._judging.begin(flight, job, exit, evidence, self._tell)
+
+    def _tell(self, flight: InFlight, exit: Exit, evidence: Evidence) -> None:
         self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))
 
     def _evidence(self, flight: InFlight, exit: Exit) -> Evidence:
@@ -195,10 +227,17 @@ class Flights:
             evidence = self._dispatch.evidence(flight, exit, changes)
             if flight.worker.is_planner and exit.code == 0:
                 return self._planning.checked(flight.worker, evidence)
+            if flight.worker.is_reviewer:
+                return self._reviewing.checked(flight.worker, evidence)
             return evidence
         except Exception as error:
             logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
-            return Evidence(claimed_success=False, error=f"its result is unreadable: {error}")
+            return _unreadable(flight, f"its result is unreadable: {error}")
+
+
+def _unreadable(flight: InFlight, why: str) -> Evidence:
+    broken = WorktreeState(faults=(why,)) if flight.ground else None
+    return Evidence(claimed_success=False, error=why, worktree=broken)
 
 
 def _as_lost_unless_asked(exit: Exit) -> Exit:

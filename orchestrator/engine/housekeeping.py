@@ -101,8 +101,9 @@ class Housekeeping:
                 return
             began = time.monotonic()
             if self._loop.call(partial(self._begin, job.id)):
-                self._removal.destroy(job.id)
-                logger.info("job removed", extra={"job_id": job.id, "ended_at": job.ended_at})
+                kept = self._removal.destroy(job.id)
+                said = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
+                logger.info("job removed", extra=said)
                 self.on_removed(job)
             # Half of the time at most, so that a thousand old jobs delay nobody.
             self._stopping.wait(time.monotonic() - began)

@@ -47,6 +47,12 @@ class RulesPlanner:
         return _tasks([(text, text)])
 
 
+def is_list(request: str) -> bool:
+    """Whether its author has split it already."""
+    text = dedent(request).strip()
+    return any(len(rule(text)) >= 2 for rule in (_list_items, _inline_items))
+
+
 def _tasks(parts: Sequence[tuple[str, str]]) -> list[TaskSpec]:
     tasks: list[TaskSpec] = []
     for number, (title, prompt) in enumerate(parts, start=1):

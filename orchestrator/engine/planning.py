@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from orchestrator.core import dag
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model import ErrorClass, Evidence, Job, TaskSpec, Worker
+from orchestrator.core.evidence import ErrorClass, Evidence
+from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Planner
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.submitting import Submitting

@@ -15,6 +15,7 @@ from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.engine import clock
 from orchestrator.engine.access import Access
+from orchestrator.engine.merge_record import in_words, record_of
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.submitting import Submitting
 from orchestrator.engine.supervisor import Supervisor
@@ -88,6 +89,7 @@ class Reads:
             workers=workers,
             estimate=self._estimate(workers) if with_tasks and job.awaits_approval else None,
             planner=self._store.planner(job_id) if with_tasks else None,
+            reviewers=self._store.reviewers(job_id) if with_tasks else (),
             left=self._submitting.left_of(job, self._supervisor.size_of(job), clock.now()),
         )
 
@@ -163,6 +165,13 @@ class Reads:
         content = read_regular(path, RECORD_BYTES, within=directory)
         return {} if content is None else _object(content)
 
+    def changes(self, caller: Caller, job: Job) -> Sequence[str]:
+        """What became of the changes of an ended job, in words; nothing for any other."""
+        if not job.status.ended or not job.config.base:
+            return ()
+        record = record_of(self.merge_record(caller, job.id))
+        return list(in_words(record)) if record else ()
+
     def workspace(self, job: Job) -> Path:
         return self._workspace.job_directory(job.root_id)
 
@@ -214,6 +223,7 @@ def _branch(tree: Tree, job_id: str) -> Tree:
         tasks={each: tree.tasks[each] for each in ids},
         workers=[worker for worker in tree.workers if worker.job_id in ids],
         planners=[planner for planner in tree.planners if planner.job_id in ids],
+        reviewers=[reviewer for reviewer in tree.reviewers if reviewer.job_id in ids],
         attempts=[attempt for attempt in tree.attempts if attempt.job_id in ids],
         last_seq=tree.last_seq,
     )

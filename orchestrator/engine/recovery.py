@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestrator.core import failpoints
+from orchestrator.core.evidence import EndedBy, Exit
 from orchestrator.core.launching import Launcher
-from orchestrator.core.model import NEVER_BEGAN, Attempt, EndedBy, Exit, Worker, WorkerKey
+from orchestrator.core.model import NEVER_BEGAN, Attempt, Worker, WorkerKey
 from orchestrator.core.ports import Store, Tree, Workspace
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.flights import Flights, running_attempt_id

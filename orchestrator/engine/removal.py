@@ -4,6 +4,8 @@ First the directory is set aside, which says that the job is to go; then its row
 one transaction; then the directory is destroyed. What was begun is finished by ``finish``.
 """
 
+from collections.abc import Sequence
+
 from orchestrator.core import failpoints
 from orchestrator.core.ports import JobFiles, Store
 
@@ -28,9 +30,11 @@ class Removal:
         self._store.forget([root_id])
         failpoints.reached("removal: rows deleted")
 
-    def destroy(self, root_id: str) -> None:
-        self._files.destroy(root_id)
+    def destroy(self, root_id: str) -> Sequence[str]:
+        """The names of refs in git under which work of the job is kept."""
+        kept = self._files.destroy(root_id)
         failpoints.reached("removal: files destroyed")
+        return kept
 
     def begun(self) -> tuple[str, ...]:
         """What an earlier process began, and did not finish."""

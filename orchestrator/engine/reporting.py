@@ -67,6 +67,10 @@ class Reporting:
         if missing and self._workspace.job_directory(root.id).is_dir():
             self._queue.put(_Owed(Render(root.id, root.id, ())))
 
+    def once_more(self, render: Render) -> None:
+        """What the reports of a job that has ended say is not true any more."""
+        self._queue.put(_Owed(render))
+
     def _run(self) -> None:
         self._reporter.prepare()
         while True:

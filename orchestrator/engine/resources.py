@@ -62,7 +62,7 @@ class Resources:
     """Read at most twice a second. For one thread; ``paused`` may be read by any.
 
     A worker that has just started has not taken its memory yet: what it is expected to need
-    counts as taken for some seconds.
+    counts as taken for some seconds, or until it has ended.
     """
 
     def __init__(
@@ -96,6 +96,18 @@ class Resources:
         self._refresh()
         self.held_back = bool(self.paused)
         return Room(paused=self.paused, lack=self._lack)
+
+    def gone(self, agent: str, seconds: float) -> None:
+        """A worker has ended that lived for so long: it takes no memory any more."""
+        if seconds >= SETTLE_SECONDS:
+            return
+        needed = self._forecast(agent)
+        # Of equal ones the oldest, whoever's it is: those that are left count for longer, not less.
+        for at, (_, expected) in enumerate(self._expected):
+            if expected == needed:
+                del self._expected[at]
+                self._expected_bytes -= needed
+                return
 
     def store_failed(self) -> None:
         """The state cannot be stored, perhaps because the disk is full: make what room there is."""

@@ -14,18 +14,24 @@ from orchestrator.core.errors import (
     StoreError,
 )
 from orchestrator.core.events import Event
+from orchestrator.core.evidence import Usage
 from orchestrator.core.launching import Launcher
-from orchestrator.core.model import Job, TaskSpec, Usage
+from orchestrator.core.model import Job, TaskSpec
 from orchestrator.core.ports import Change, Planner, Store, Workspace
 from orchestrator.core.repository import Base
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
-from orchestrator.core.views import Availability, Health
+from orchestrator.core.views import Availability, Health, with_login
 from orchestrator.engine.access import Access
+from orchestrator.engine.bases import Bases, check_child
+from orchestrator.engine.checkpointing import Checkpointing
+from orchestrator.engine.gate_plans import GatePlans
+from orchestrator.engine.integration import Integration
+from orchestrator.engine.lock_service import LockService
+from orchestrator.engine.merge_calls import MergeCalls
 from orchestrator.engine.planning import RULES
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.rates import Rates
-from orchestrator.engine.reads import Reads
 from orchestrator.engine.submitting import Asked, Submitting, check_tasks
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.engine.worktrees import Worktrees
@@ -33,7 +39,7 @@ from orchestrator.engine.worktrees import Worktrees
 Listener = Callable[[Sequence[Event]], None]
 
 
-class Service(Reads):
+class Service(Checkpointing, MergeCalls):
     """Every method with a caller raises NotFound for what is not the caller's."""
 
     def __init__(
@@ -48,6 +54,10 @@ class Service(Reads):
         planner: Planner,
         submitting: Submitting,
         worktrees: Worktrees,
+        gate_plans: GatePlans,
+        bases: Bases,
+        locks: LockService,
+        integration: Integration,
         new_job_id: Callable[[], str],
         version: str,
     ) -> None:
@@ -64,6 +74,10 @@ class Service(Reads):
         publisher.add(self._rates)
         self._planner = planner
         self._worktrees = worktrees
+        self._gate_plans = gate_plans
+        self._bases = bases
+        self.locks = locks
+        self._integration = integration
         self._new_job_id = new_job_id
         self._version = version
 
@@ -86,23 +100,29 @@ class Service(Reads):
             return again
         tasks = submission.tasks or tuple(self._planner.plan(submission.request))
         check_tasks(tasks)
+        base = self._base(caller, submission.config, tasks)
+        key = caller.worker_key
+        gates, first = self._gate_plans.of_job(self._store, key, submission.config, base.commit)
         asked = Asked(
             submission=submission,
             caller=caller,
             job_id=self._free_job_id(),
-            tasks=tasks,
+            tasks=self._gate_plans.of_tasks(tasks, first),
             plan_source="given" if submission.tasks else RULES,
             digest=admission.digest(submission.request, submission.tasks),
-            base=self._base(caller, submission.config, tasks),
+            base=base,
+            gates=gates,
         )
-        return self._supervisor.call(lambda scheduler, now: self._submit(scheduler, asked, now))
+        accepted = self._supervisor.call(lambda scheduler, now: self._submit(scheduler, asked, now))
+        self._bases.keep(accepted.job, submission.config)
+        return accepted
 
     def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
         """Where workers of a new job start: for a child job, from its worker's present state."""
         key = caller.worker_key
         if key is None:
-            off, agent = config.git == "off", config.agent or self._submitting.agent
-            return Base() if off else self._worktrees.base_for(tasks, agent)
+            return self._bases.of_root(config, tasks, config.agent or self._submitting.agent)
+        check_child(config)
         if not self._worktrees.may_be_wanted(tasks):
             return Base()
         worker = self._store.worker(key)
@@ -229,15 +249,17 @@ class Service(Reads):
             "workers": dict(stored.workers),
             "attempts": stored.attempts,
             "per_minute": self._rates.per_minute(),
-            # No agent of this release says what it costs: not known is not zero.
-            "cost_usd": None,
+            "cost_usd": stored.cost.usd,
+            "cost_estimated": stored.cost.estimated,
+            "cost_partial": stored.cost.partial,
             "slots": dict(self._supervisor.slots),
             "containment": self._launcher.containment,
         }
 
     def agents(self) -> Sequence[Availability]:
         """Every agent that a task can name, with what stands in its way."""
-        return self._submitting.agents()
+        seen = self._supervisor.call(lambda scheduler, now: scheduler.forest.logins.seen(now))
+        return [with_login(each, seen.get(each.name)) for each in self._submitting.agents()]
 
     def health(self) -> Health:
         checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}

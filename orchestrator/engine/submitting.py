@@ -22,6 +22,9 @@ from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Availability
+from orchestrator.engine.gate_plans import GatePlan
+from orchestrator.engine.reviewing import with_reviewers
+from orchestrator.engine.worthwhile import worth_planning
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
@@ -39,6 +42,7 @@ class Asked:
     digest: str
     #: Where workers that may change files start from.
     base: Base = field(default_factory=Base)
+    gates: GatePlan = field(default_factory=GatePlan)
 
 
 class Submitting:
@@ -87,7 +91,9 @@ class Submitting:
 
     def _submit_root(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         config = admission.root_config(asked.submission.config, self._defaults, self._ceilings)
-        config = replace(config, base=asked.base.commit, git_note=asked.base.note)
+        base = asked.base
+        config = replace(config, base=base.commit, include_dirty=base.dirty, git_note=base.note)
+        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
         return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job), now))
 
@@ -96,9 +102,10 @@ class Submitting:
     ) -> Accepted:
         _check_attempt(scheduler, asked.caller)
         line = _ancestry(scheduler, key, now)
-        if line.parent.is_planner:
+        if line.parent.is_adviser:
+            who = "planner" if line.parent.is_planner else "reviewer"
             raise Refused(
-                "a planner starts no child jobs; put the work into its plan",
+                f"a {who} starts no child jobs; it only answers",
                 kind="recursion-disabled",
             )
         if line.parent_job.cancelled_by is not None:
@@ -113,6 +120,7 @@ class Submitting:
         config = admission.child_config(asked.submission.config, line)
         base = asked.base.commit or line.parent_job.config.base
         config = replace(config, base=base, git_note=asked.base.note)
+        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         job = replace(
             _job(asked, config, now),
             root_id=key.root_id,
@@ -127,6 +135,8 @@ class Submitting:
         self, scheduler: Scheduler, asked: Asked, job: Job, already: int, now: float
     ) -> Job:
         """Submit the job with its tasks, or with a planner that will make them."""
+        if job.config.resolve:
+            self._agents.get(job.config.resolve)
         agent = self._planning_agent(job.config, asked)
         if agent is not None:
             admission.check_total(job.config, already, 1)
@@ -140,12 +150,14 @@ class Submitting:
             job = replace(job, status=JobStatus.PLANNING, reason=WAITS_FOR_APPROVAL)
         first = _next_number(scheduler, job)
         workers = self._admitted(job, asked.tasks, already, first)
-        scheduler.submit(job, asked.tasks, workers, now)
+        scheduler.submit(job, with_reviewers(self._agents, asked.tasks), workers, now)
         return job
 
     def _planning_agent(self, config: JobConfig, asked: Asked) -> str | None:
         """The agent that is to make the tasks; None when they are there."""
         if asked.submission.tasks:
+            return None
+        if config.planner == "auto" and not worth_planning(asked.submission.request):
             return None
         name = self._agents.planner(config.planner, config.agent)
         if name == "rules":

@@ -4,9 +4,8 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import (
@@ -16,6 +15,7 @@ from orchestrator.core.commands import (
     SetWaiting,
     Start,
     Stop,
+    StopMerging,
     TakePlan,
 )
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
@@ -27,6 +27,10 @@ from orchestrator.core.shortage import NO_ROOM
 from orchestrator.engine import clock
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.flights import Ended, Flights
+from orchestrator.engine.integration import Integrated, Integration
+from orchestrator.engine.items import Call, End, Prepared, Rendered
+from orchestrator.engine.judging import Checking
+from orchestrator.engine.locking import Locking
 from orchestrator.engine.planning import Planning
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.reporting import Reporting
@@ -42,31 +46,7 @@ CALL_TIMEOUT_SECONDS = 30.0
 RETRY_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Something that a caller wants done; answered once it is stored."""
-
-    action: Callable[[Scheduler, float], Any]
-    answer: Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What all workers of a job are told is there."""
-
-    job_id: str
-
-
-class _End:
-    """Ends the loop."""
-
-
-Item = Call | Ended | Rendered | Prepared | TakePlan | _End
+Item = Call | Checking | Ended | Integrated | Rendered | Prepared | TakePlan | End
 
 
 class Supervisor:
@@ -80,14 +60,18 @@ class Supervisor:
         flights: Flights,
         contexts: Contexts,
         planning: Planning,
+        integration: Integration,
         reporting: Reporting,
         publisher: Publisher,
         resources: Resources,
+        locking: Locking,
     ) -> None:
         self._scheduler = scheduler
+        self._locking = locking
         self._store = store
         self._flights = flights
         self._planning = planning
+        self._integration = integration
         self._reporting = reporting
         self._publisher = publisher
         self._resources = resources
@@ -95,7 +79,9 @@ class Supervisor:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         flights.on_end = self._queue.put
+        flights.tell_of_checks(self._queue.put)
         contexts.on_prepared = lambda job_id: self._queue.put(Prepared(job_id))
+        integration.on_integrated = self._queue.put
         reporting.on_rendered = lambda job_id: self._queue.put(Rendered(job_id))
 
     def start(self) -> None:
@@ -104,7 +90,7 @@ class Supervisor:
     def stop(self) -> None:
         """Finish the turn that is under way, then end. Attempts go on."""
         self._stopping.set()
-        self._queue.put(_End())
+        self._queue.put(End())
         if self._thread.is_alive():
             self._thread.join()
 
@@ -180,7 +166,8 @@ class Supervisor:
             return items
 
     def _idle_seconds(self) -> float | None:
-        due = self._scheduler.forest.next_time()
+        times = (self._scheduler.next_time(), self._locking.next_time)
+        due = min((time for time in times if time is not None), default=None)
         seconds = None if due is None else max(0.0, due - clock.now())
         if self._resources.held_back:
             seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
@@ -191,6 +178,7 @@ class Supervisor:
         answers = [self._apply(item, now) for item in items]
         for late in self._flights.late(now):
             self._scheduler.late.arrived(late.attempt, late.exit, late.evidence, late.record, now)
+        answers += self._locking.turn(now)
         commands = self._scheduler.turn(now, room=self._resources.room())
         starts = [command for command in commands if isinstance(command, Start)]
         tokens = {start.key: self._issue(start) for start in starts}
@@ -208,9 +196,11 @@ class Supervisor:
         """Tell the scheduler; what is answered comes back, to be called once it is stored."""
         match item:
             case Ended():
-                if item.exit.error.startswith(NO_ROOM):
-                    self._give_back(item)
-                self._scheduler.exited(item.key, item.attempt, item.exit, item.evidence, now)
+                self._take_end(item, now)
+            case Checking():
+                self._scheduler.checking(item.key, item.attempt, item.gates, now)
+            case Integrated():
+                return self._integrated(item, now)
             case Rendered():
                 self._scheduler.rendered(item.job_id, now)
             case Prepared():
@@ -221,15 +211,24 @@ class Supervisor:
                 return self._carry_out(item, now)
         return lambda: None
 
-    def _give_back(self, item: Ended) -> None:
-        """What a full disk kept from starting, however often, costs a worker none of its retries.
+    def _integrated(self, item: Integrated, now: float) -> Callable[[], None]:
+        """Its reports follow, unless workers whose changes are refused work again first."""
+        job_id, refusals = item.render.job_id, item.refusals
+        if self._scheduler.sending_back.refused(job_id, refusals, now):
+            return lambda: None
+        return lambda: self._reporting.ask(item.render)
 
-        Starts pause as soon as the disk is looked at again.
-        """
-        worker = self._scheduler.ledger.workers.get(item.key)
-        if worker is not None and worker.attempt == item.attempt and not worker.status.ended:
-            budget_from = worker.budget_from + 1
-            self._scheduler.ledger.update_worker(item.key, budget_from=budget_from, failure="")
+    def _take_end(self, ended: Ended, now: float) -> None:
+        ledger = self._scheduler.ledger
+        attempt = ledger.attempts.get(ended.key)
+        if attempt is not None and attempt.number == ended.attempt:
+            worker = ledger.workers[ended.key]
+            self._resources.gone(worker.agent, now - attempt.started_at)
+            if ended.exit.error.startswith(NO_ROOM):
+                # What a full disk kept from starting, however often, costs none of its retries.
+                # Starts pause as soon as the disk is looked at again.
+                ledger.update_worker(ended.key, budget_from=worker.budget_from + 1, failure="")
+        self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 
     def _carry_out(self, call: Call, now: float) -> Callable[[], None]:
         try:
@@ -281,9 +280,17 @@ class Supervisor:
             case SetWaiting():
                 self._flights.set_waiting(command)
             case Render():
-                self._reporting.ask(command)
+                self._render(command)
+            case StopMerging():
+                self._integration.stop(command.job_id)
             case TakePlan():
                 self._queue.put(command)
+
+    def _render(self, command: Render) -> None:
+        """What was changed is merged first, where there may be anything to merge."""
+        jobs = self._scheduler.ledger.jobs
+        merges = any(jobs[each].config.base for each in command.family)
+        (self._integration if merges else self._reporting).ask(command)
 
 
 def _refuse(items: Sequence[Item]) -> None:

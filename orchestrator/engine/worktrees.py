@@ -7,24 +7,31 @@ Making one takes from 20 ms to seconds, so nothing here is for the supervisor's 
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import UnknownAgent
+from orchestrator.core.evidence import ChangeSize
+from orchestrator.core.failure import before
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.repository import (
     Base,
     Merge,
     Repository,
-    branch_of,
+    checkpoint_refs,
     child_refs,
     merger_of,
     signature_of,
     start_ref,
     worker_branch,
 )
+from orchestrator.engine.checkpoints import Checkpoints, Place
+from orchestrator.engine.retiring import Turns
+from orchestrator.engine.taking_up import take_up
+from orchestrator.engine.tips import Tips
+from orchestrator.security.paths import read_regular
 
 #: In a worker's directory, which otherwise holds what the worker is given and leaves.
 NAME = "worktree"
@@ -34,6 +41,7 @@ MOST_FILES = 10_000
 LEFT = ("output.md", "result.json")
 #: In a root job's directory: the user's checkout before the first worker began.
 BEFORE = "checkout.json"
+BEFORE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,19 @@ class Changes:
     files: tuple[str, ...]
     #: Whether the latest attempt did any of it.
     changed: bool
+    #: What it left broken of its worktree, in words; None: it has a plain directory.
+    faults: tuple[str, ...] | None = None
+    #: Looked at for candidates, who are compared by it.
+    size: ChangeSize | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A child job's result, as far as it went into the files of a worker."""
+
+    #: The worker's state before.
+    ours: str
+    merge: Merge
 
 
 class Worktrees:
@@ -64,10 +85,9 @@ class Worktrees:
         self._agents = agents
         self._workspace = workspace
         self._looking = threading.Lock()
-
-    def base_for(self, tasks: Sequence[TaskSpec], agent: str) -> Base:
-        """Where workers of these tasks start; nothing where none of them changes files."""
-        return self._repository.base() if self._any_changes(tasks, agent) else Base()
+        self.checkpoints = Checkpoints(repository)
+        self._turns = Turns()
+        self._tips = Tips(repository)
 
     def base_below(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
@@ -76,16 +96,17 @@ class Worktrees:
 
         Without one, where its own job started, or else the project.
         """
-        if not self._any_changes(tasks, agent or parent.config.agent):
+        if not self.any_changes(tasks, agent or parent.config.agent):
             return Base()
         commit = self._snapshot(worker) or parent.config.base
         return Base(commit=commit) if commit else self._repository.base()
 
     def may_be_wanted(self, tasks: Sequence[TaskSpec]) -> bool:
         """Told without knowing the job's own agent: whether it is worth looking further."""
-        return any(not task.agents for task in tasks) or self._any_changes(tasks, "")
+        return any(not task.agents for task in tasks) or self.any_changes(tasks, "")
 
-    def _any_changes(self, tasks: Sequence[TaskSpec], agent: str) -> bool:
+    def any_changes(self, tasks: Sequence[TaskSpec], agent: str) -> bool:
+        """Whether one is for an agent that may change files; ``agent`` where none is named."""
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(task.git != "off" and self._changes(name, task) for task, name in pairs)
 
@@ -98,7 +119,7 @@ class Worktrees:
 
     def wanted(self, job: Job, task: TaskSpec, worker: Worker) -> bool:
         on = job.config.base and job.config.git != "off" and task.git != "off"
-        return bool(on) and not worker.is_planner and self._changes(worker.agent, task)
+        return bool(on) and not worker.is_adviser and self._changes(worker.agent, task)
 
     def directory(self, worker: Worker) -> str:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"
@@ -114,18 +135,35 @@ class Worktrees:
     # -- around an attempt ----------------------------------------------------------------------
 
     def open(self, assignment: Assignment) -> Ground:
-        """Idempotent; a further attempt goes on with what the one before left."""
-        worker = assignment.worker
+        """Idempotent; a further attempt goes on with what the one before left, or with an earlier
+        checkpoint where that was decided."""
+        with self.checkpoints.held(assignment.worker.key):
+            return self._open(assignment)
+
+    def _open(self, assignment: Assignment) -> Ground:
+        worker, job = assignment.worker, assignment.job
         self._note_checkout(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
         start = self._repository.tip(start_ref(worker))
         if not start:
             start = self._start(assignment)
             self._repository.point(start_ref(worker), start)
+        elif not os.path.lexists(directory):
+            start = take_up(self._repository, assignment.job, worker, start)
         failpoints.reached("worktree: its start is known")
-        self._repository.open_worktree(directory, branch, start)
-        before = self._repository.tip(branch)
-        return Ground(directory, self._repository.inside(directory), branch, before)
+        made_anew = not os.path.lexists(directory)
+        with self._turns.opening(worker):
+            self._repository.open_worktree(directory, branch, start)
+        place = Place(worker, branch, directory, True)
+        self.checkpoints.begin(
+            place, made_anew, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
+        )
+        tip = self._repository.tip(branch)
+        return Ground(directory, self._repository.inside(directory), branch, tip)
+
+    def place_of(self, worker: Worker) -> Place:
+        directory = self.directory(worker)
+        return Place(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def found(self, worker: Worker) -> Ground | None:
         """Of an attempt that was started by a server before this one."""
@@ -140,43 +178,15 @@ class Worktrees:
         for task_id, finding in assignment.findings.items():
             for tip in self.tips_of(job, finding.worker_id):
                 message = f"Merge {finding.worker_id} ({task_id}) for {assignment.worker.id}"
-                merged = self._merge(job, commit, tip, message)
+                merged = self._tips.merge(job, commit, tip, message)
                 commit = merged.commit or commit
         return commit
 
-    def _merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:
-        force = job.config.merge_strategy == "theirs"
-        return self._repository.merge(ours, theirs, message, merger_of(job), force=force)
-
     def tips_of(self, job: Job, worker_id: str) -> list[str]:
-        """What a worker that has ended came to: its branch, with its child jobs' results.
+        """What a worker that has ended came to. See ``engine.tips``."""
+        return self._tips.of(job, worker_id)
 
-        Those that cannot be folded into its branch stand by themselves. The branch itself stays
-        where it is: a worktree may have it checked out.
-        """
-        alone: list[str] = []
-        tip = self._repository.tip(branch_of(job.root_id, worker_id))
-        refs = self._repository.tips(child_refs(job.root_id, worker_id))
-        for name in (each for each in refs if each.endswith("/result")):
-            result, began = refs[name], refs[name.removesuffix("result") + "base"]
-            folded = self._folded(job, worker_id, tip, began, result) if tip else ""
-            tip = folded or tip
-            if not folded:
-                alone.append(result)
-        return [*filter(None, [tip]), *alone]
-
-    def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """A worker's branch with a child job's result; empty where they exclude each other."""
-        if self._repository.contains(tip, result):
-            return tip
-        if not self._repository.contains(tip, began):
-            # What it began with is not committed in that shape, but its changes are.
-            words = f"State of {worker_id} when it started a child job"
-            tip = self._repository.join(tip, began, words, merger_of(job))
-        message = f"Merge a child job of {worker_id}"
-        return self._merge(job, tip, result, message).commit
-
-    def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Merge | None:
+    def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
         """Have a child job's result in the files of the worker that waits for it.
 
         None where it has no worktree. What excludes the worker's own changes is left out whole.
@@ -187,24 +197,42 @@ class Worktrees:
         ours = now
         if not self._repository.contains(now, began):
             ours = self._repository.join(now, began, "State before", merger_of(job))
-        merged = self._merge(job, ours, result, f"Merge job {job.id}")
+        merged = self._tips.merge(job, ours, result, f"Merge job {job.id}")
         if merged.commit:
             self._repository.bring(self.directory(parent), now, merged.commit)
-        return merged
+        return Brought(now, merged)
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
-        """Commit what it left. Idempotent."""
+        """Commit what it left, whatever it did to its worktree. Idempotent."""
+        last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
+        faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
         self._take_left(worker, ground)
         message = _message(worker, task)
         tip = self._repository.commit(
             ground.directory, ground.branch, message, signature_of(worker)
         )
         failpoints.reached("worktree: committed")
+        self.checkpoints.end(self.place_of(worker), tip, interrupted)
+        self._repository.settle(ground.directory)
         start = self._repository.tip(start_ref(worker))
         files = self._repository.changed(start or tip, tip)
         others = self._of_children(worker, start, tip)
         own = tuple(each for each in files if each not in others)[:MOST_FILES]
-        return Changes(own, tip != (ground.before or start))
+        size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
+        changed = tip != (ground.before or start)
+        marked = self._repository.conflict_markers(start, tip) if changed and start else ()
+        return Changes(own, changed, (*faults, *marked), size)
+
+    def patch(self, worker: Worker, most_bytes: int) -> str:
+        """What a worker that has ended changed in its worktree; empty where it had none."""
+        start = self._repository.tip(start_ref(worker))
+        tip = self._repository.tip(worker_branch(worker))
+        return self._repository.patch(start, tip, most_bytes) if start and tip else ""
+
+    def span(self, worker: Worker) -> tuple[str, str]:
+        """The commits that it began with, and that it has come to. Raise RepositoryError."""
+        tip = self._repository.tip(worker_branch(worker))
+        return self._repository.tip(start_ref(worker)) or tip, tip
 
     def _of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
         """Files that its child jobs made or changed, and the worker itself did not."""
@@ -226,6 +254,10 @@ class Worktrees:
             if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
+    def drop_spares(self, root_id: str) -> None:
+        """The files of closed worktrees that were kept for the next ones of a tree."""
+        self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
+
     # -- the user's checkout --------------------------------------------------------------------
 
     def _note_checkout(self, root_id: str) -> None:
@@ -241,19 +273,30 @@ class Worktrees:
 
     def leaks(self, root_id: str) -> list[str]:
         """What became different in the user's checkout since then."""
-        path = self._workspace.job_directory(root_id) / BEFORE
-        if not path.exists():
+        directory = self._workspace.job_directory(root_id)
+        if not os.path.lexists(directory / BEFORE):
             return []
-        before, after = json.loads(path.read_text()), dict(self._repository.checkout_state())
+        # A worker could have put a pipe, or anything, in its place: then all is told.
+        noted = read_regular(directory / BEFORE, BEFORE_BYTES, within=directory)
+        before, after = _object(noted), dict(self._repository.checkout_state())
         names = sorted({*before, *after})
         return [name for name in names if before.get(name) != after.get(name)]
 
     def remove(self, worker: Worker) -> None:
         """Of a worker that has ended: what is in it is kept on its branch. Idempotent."""
         directory = self.directory(worker)
-        if os.path.lexists(directory):
-            branch = worker_branch(worker)
-            self._repository.close_worktree(directory, branch, signature_of(worker))
+        with self.checkpoints.held(worker.key), self._turns.removing(worker) as is_due:
+            if is_due and os.path.lexists(directory):
+                branch = worker_branch(worker)
+                self._repository.close_worktree(directory, branch, signature_of(worker))
+
+
+def _object(content: bytes | None) -> Mapping[str, object]:
+    try:
+        found = json.loads(content or b"")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _message(worker: Worker, task: TaskSpec) -> str:

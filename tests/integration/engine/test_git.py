@@ -122,6 +122,18 @@ def test_a_change_of_the_users_checkout_is_told(made: MakeProject) -> None:
     assert "Your checkout changed while the job ran" in final(site, ended["job_id"])
 
 
+def test_a_pipe_in_place_of_what_was_noted_of_the_checkout_holds_nobody_up(
+    made: MakeProject,
+) -> None:
+    site, _ = made()
+    script = 'cd "$ORCHESTRATOR_WORKER_DIR/../.."; rm checkout.json; mkfifo checkout.json'
+
+    ended = site.run("x", [edit(script)])
+
+    assert ended["status"] == "completed", ended
+    assert "refs/heads/main" in record(site, ended["job_id"])["leaks"]
+
+
 def test_conflicts_are_told_file_by_file_and_what_is_left_out_is_kept(made: MakeProject) -> None:
     site, project = made()
     tasks = [
@@ -440,6 +452,7 @@ POINTS = [
     "worktree: committed",
     "merge: done",
     "merge: stored",
+    "merge: about to be told",
 ]
 
 
@@ -462,7 +475,7 @@ def test_a_crash_costs_no_change_and_leaves_no_worktree(
 
 
 def test_clean_removes_a_worktree_that_a_crash_left(
-    crashing: Callable[..., tuple[FaultSite, Project]],
+    crashing: Callable[..., tuple[FaultSite, Project]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = crashing()
     job = site.submit_once([edit("echo a > a.txt; exit 1", retries=0)])
@@ -476,9 +489,18 @@ def test_clean_removes_a_worktree_that_a_crash_left(
     # Ages are whole seconds.
     ended = time.time()
     until(lambda: time.time() > ended + 1, "it ended a second ago")
+    capfd.readouterr()
 
     assert command(site, "clean", "--older-than", "0s", "--yes") == 0
 
     assert project.worktrees() == []
     assert project.git("for-each-ref", "refs/orchestrator", "refs/heads/orchestrator") == ""
     assert not site.directory(job).exists()
+    # What the failed worker did is in no result.
+    kept = f"refs/orchestrator-kept/{job}/worker_1"
+    assert project.show(kept, "a.txt") == "a"
+    said = capfd.readouterr()
+    assert said.out == f"{job}\n" and f"git update-ref -d {kept}" in said.err
+    [line] = (site.folder / "logs" / "audit.jsonl").read_text().splitlines()[-1:]
+    noted = json.loads(line)
+    assert (noted["method"], noted["target"]) == ("DELETE", f"/api/v1/jobs/{job}")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.store_adapters import database
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import InProcess, Watcher, shell
+from tests.integration.engine.site import InProcess, Watcher, shell, until
 from tests.integration.store.test_postgresql import cut_off
 
 pytestmark = pytest.mark.slow
@@ -34,6 +34,27 @@ def test_a_job_with_child_jobs_runs_on_postgresql(site: InProcess) -> None:
     assert answer["status"] == "completed", answer
     tree = site.get(f"/jobs/{answer['job_id']}/tree")
     assert [worker["status"] for worker in tree["workers"]] == ["recursive_success", "success"]
+
+
+def test_leases_hold_while_connections_are_cut_off(
+    site: InProcess, url: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    once = (
+        f"n=$(orchestrator lock db --wait 60) && echo in $n >> {log} && sleep 0.05 && "
+        f"echo out $n >> {log} && orchestrator unlock db"
+    )
+
+    with Watcher(lambda: cut_off(url)) as cutting:
+        job = site.submit("contend", [shell(f"{once}; {once}") for _ in range(4)])
+        until(lambda: cutting.looks > 20 or cutting.error, "it was cut off often")
+    answer = site.wait(job)
+
+    assert cutting.error is None
+    words = log.read_text().split()
+    assert words[::2] == ["in", "out"] * (len(words) // 4), answer
+    numbers = [int(word) for word in words[1::4]]
+    assert numbers == sorted(set(numbers)) and len(numbers) == 8
 
 
 def test_connections_that_are_cut_off_lose_and_double_nothing(

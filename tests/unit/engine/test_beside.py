@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.core.model import EndedBy, Exit
+from orchestrator.core.evidence import EndedBy, Exit
 from orchestrator.engine.beside import Beside
 
 STOPPED = Exit(ended_by=EndedBy.CANCEL, stopped_by="somebody")

@@ -1,5 +1,6 @@
 """Whether the machine has room for one more worker."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ class FakeMachine:
         self.disk: int | None = 1000 * MIB
         self.now = 0.0
 
-    def resources(self, directory: Path) -> Resources:
+    def resources(
+        self, directory: Path, forecast: Callable[[str], int] = lambda agent: 300 * MIB
+    ) -> Resources:
         readings = Readings(
             memory=lambda: self.memory,
             pressure=lambda: self.pressure,
@@ -37,7 +40,7 @@ class FakeMachine:
             clock=lambda: self.now,
         )
         reserve = DiskReserve(directory, size=8192)
-        return Resources(directory, BOUNDS, lambda agent: 300 * MIB, reserve, readings)
+        return Resources(directory, BOUNDS, forecast, reserve, readings)
 
 
 @pytest.fixture
@@ -60,6 +63,30 @@ def test_workers_that_have_just_started_count_with_what_they_are_expected_to_nee
     machine.now += SETTLE_SECONDS
     assert resources.room().lack("a") == ""
     assert not resources.held_back
+
+
+def test_what_a_worker_was_expected_to_need_is_free_when_it_has_ended(
+    machine: FakeMachine, resources: Resources
+) -> None:
+    room = resources.room()
+    assert [room.lack("a") == "" for _ in range(4)] == [True, True, True, False]
+
+    resources.gone("a", SETTLE_SECONDS)  # nothing was expected of it any more
+    assert room.lack("a") != ""
+    resources.gone("a", 0.1)
+    assert [room.lack("a") == "" for _ in range(2)] == [True, False]
+
+
+def test_an_end_frees_nothing_that_others_are_expected_to_need(
+    machine: FakeMachine, tmp_path: Path
+) -> None:
+    needs = {"small": 100 * MIB, "large": 800 * MIB}
+    resources = machine.resources(tmp_path, needs.__getitem__)
+    room = resources.room()
+    assert room.lack("large") == ""
+
+    resources.gone("small", 0.1)
+    assert room.lack("large") != ""
 
 
 def test_what_is_missing_is_told_with_its_setting(

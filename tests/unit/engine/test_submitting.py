@@ -9,7 +9,8 @@ from orchestrator.agents.role_prompts import RolePrompts
 from orchestrator.core import admission, allowance
 from orchestrator.core.commands import Start
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
-from orchestrator.core.model import EndedBy, Evidence, Exit, TaskSpec
+from orchestrator.core.evidence import EndedBy, Evidence, Exit
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.scheduler import MOST_REFUSALS_TOLD, Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.engine.submitting import Asked, Submitting, check_tasks

@@ -1,0 +1,122 @@
+"""The use cases around checkpoints: seeing those of a job's workers, and going back to one."""
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.classification import failure_of
+from orchestrator.core.errors import Conflict
+from orchestrator.core.failure import START, after, before
+from orchestrator.core.model import Attempt, Worker
+from orchestrator.core.repository import short, start_ref
+from orchestrator.core.states import WorkerStatus
+from orchestrator.core.submission import Caller
+from orchestrator.core.views import Checkpoint, RolledBack
+from orchestrator.engine.checkpoints import in_order, number_of
+from orchestrator.engine.reads import Reads
+from orchestrator.engine.worktrees import Worktrees
+
+_LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
+
+
+class Checkpointing(Reads):
+    """Every method raises NotFound for what is not the caller's, RepositoryError for git."""
+
+    _worktrees: Worktrees
+
+    def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
+        """Those of a job's own workers, as they were made; none without worktrees."""
+        attempts = self.attempts(caller, job_id)
+        found: list[Checkpoint] = []
+        if not self.job(caller, job_id).config.base:
+            return found
+        for worker in self._store.workers(job_id):
+            own = [each for each in attempts if each.worker_id == worker.id]
+            found += self._of_worker(worker, own)
+        return found
+
+    def _of_worker(self, worker: Worker, attempts: Sequence[Attempt]) -> Iterator[Checkpoint]:
+        kept = self._worktrees.checkpoints
+        repository = kept.repository
+        start = repository.tip(start_ref(worker))
+        if not start:
+            return
+        commits = {START: start, **kept.refs_of(worker)}
+        names, ignored = [START, *in_order(commits)[1:]], kept.not_kept(worker)
+        tip = repository.tip(self._worktrees.place_of(worker).branch)
+        current = _current([name for name in names if commits[name] == tip])
+        earlier = start
+        for name in names:
+            yield Checkpoint(
+                worker_id=worker.id,
+                name=name,
+                attempt=number_of(name),
+                at=_time_of(name, attempts),
+                commit=commits[name],
+                files_changed=len(repository.changed(earlier, commits[name])),
+                has_ignored=name in ignored,
+                not_kept=ignored.get(name, {}),
+                gates=_gates_of(worker, name),
+                is_current=name == current,
+            )
+            earlier = commits[name]
+
+    def roll_back(
+        self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
+    ) -> RolledBack:
+        """Have a worker's branch, and its worktree where there is one, as in a checkpoint.
+
+        By default the one before its latest attempt. What was there is kept as a checkpoint.
+        Raise Conflict for a worker that runs, or has no worktree.
+        """
+        self._access.changeable(caller, job_id)
+        worker = self._access.worker(caller, job_id, worker_id)
+        kept = self._worktrees.checkpoints
+        with kept.held(worker.key):
+            # Read once more: an attempt that begins now waits for this to be done.
+            worker = self._access.worker(caller, job_id, worker_id)
+            self._check_rollback(worker)
+            name = checkpoint or before(worker.attempt)
+            return kept.roll_back(self._worktrees.place_of(worker), name)
+
+    def _has_branch(self, worker: Worker, branch: str) -> bool:
+        job = self._store.job(worker.job_id)
+        in_git = job is not None and job.config.base
+        return bool(in_git and self._worktrees.checkpoints.repository.tip(branch))
+
+    def _check_rollback(self, worker: Worker) -> None:
+        if worker.status in _LIVES:
+            raise Conflict(
+                f"{worker.id} is {worker.status}: wait for its end, or cancel its job, and roll "
+                "it back then"
+            )
+        place = self._worktrees.place_of(worker)
+        if not worker.attempt or not self._has_branch(worker, place.branch):
+            raise Conflict(
+                f"{worker.id} has no branch {short(place.branch)}: it never began, or works "
+                "without a worktree"
+            )
+
+
+def _current(names: Sequence[str]) -> str:
+    """Of those with the same content: what came out of an attempt, before what one began with."""
+    made = [name for name in names if name == after(number_of(name))]
+    return next(reversed(made or names), "")
+
+
+def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
+    attempt = next((each for each in attempts if each.number == number_of(name)), None)
+    if attempt is None:
+        return None
+    times = {before(attempt.number): attempt.started_at, after(attempt.number): attempt.ended_at}
+    return times.get(name)
+
+
+def _gates_of(worker: Worker, name: str) -> str:
+    """In words, of a checkpoint after an attempt; empty where none was run, or it is not known."""
+    if worker.result is None or name != after(number_of(name)):
+        return ""
+    if name == worker.result.good:
+        return "passed"
+    failed = failure_of(worker, number_of(name))
+    if failed is not None and failed.gates:
+        return f"failed: {', '.join(failed.gates)}"
+    return ""

@@ -1,0 +1,247 @@
+"""Gates, run one after another on one state of the project. See ``core.gates.Gates``."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.events import EventKind
+from orchestrator.core.evidence import Exit
+from orchestrator.core.gates import Check, Gate, GateResult, GateSource
+from orchestrator.core.patterns import matching
+from orchestrator.core.ports import Change
+from orchestrator.core.readings import (
+    Ran,
+    SecretScan,
+    broken,
+    needs_base,
+    result_of,
+    skipped,
+)
+from orchestrator.core.repository import Repository
+from orchestrator.engine.baselines import Baselines
+from orchestrator.engine.beside import Beside
+from orchestrator.engine.gate_runs import GateRuns, Run
+
+logger = logging.getLogger(__name__)
+
+#: Of a diff, so much is searched for secrets.
+MOST_SCANNED = 64 * 1024 * 1024
+UNCHANGED = "nothing that it looks at was changed"
+Done = Callable[[Sequence[GateResult]], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Course:
+    """A check under way."""
+
+    check: Check
+    done: Done
+    cwd: str = ""
+    #: Every path that the change touches, and how many lines of it are gone.
+    touched: Mapping[str, int] = field(default_factory=dict)
+    results: list[GateResult] = field(default_factory=list)
+    #: By which the present run is stopped; empty while none runs.
+    process: str = ""
+    #: How it is to be stopped, and by whom.
+    stopped: tuple[str, str] | None = None
+    #: No thread and no process is at it.
+    awaits_base: bool = False
+
+    @property
+    def gate(self) -> Gate | None:
+        """The next one."""
+        gates = self.check.gates
+        return gates[len(self.results)] if len(self.results) < len(gates) else None
+
+
+class Checks:
+    """Implements ``core.gates.Gates``. Every step is a turn of a thread of ``beside``."""
+
+    def __init__(
+        self,
+        runs: GateRuns,
+        baselines: Baselines,
+        repository: Repository,
+        secrets: SecretScan,
+        masked: Callable[[str], str],
+        beside: Beside,
+    ) -> None:
+        self._runs = runs
+        self._baselines = baselines
+        self._repository = repository
+        self._secrets = secrets
+        self._masked = masked
+        self._beside = beside
+        self._lock = threading.Lock()
+        self._courses: dict[tuple[str, str], _Course] = {}
+
+    def begin(self, check: Check, done: Done) -> None:
+        course = _Course(check, done)
+        with self._lock:
+            self._courses[check.root_id, check.name] = course
+        opened = partial(self._guarded, course, self._open)
+        self._beside.later(partial(self._runs.clear, check.root_id, check.name, opened))
+
+    def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
+        with self._lock:
+            course = self._courses.get((root_id, name))
+            if course is None:
+                return False
+            course.stopped = course.stopped or (ended_by, stopped_by)
+            process = course.process
+            waits, course.awaits_base = course.awaits_base, False
+        if waits:
+            self._baselines.forget(course, (ended_by, stopped_by))
+            self._beside.later(partial(self._guarded, course, self._next))
+        elif process:
+            self._runs.stop(process, ended_by, stopped_by)
+        return True
+
+    def ended(self, name: str, exit: Exit) -> bool:
+        """A process has ended; whether it was a gate's. Called by the launcher's thread."""
+        return self._runs.ended(name, exit)
+
+    def observe(self, change: Change) -> None:
+        """Of root jobs that have ended, nothing is checked any more."""
+        for event in change.events:
+            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
+                self._baselines.drop(event.root_id)
+
+    def close(self) -> None:
+        """Begin nothing more, and tell nothing more. Idempotent."""
+        self._beside.close()
+
+    def _guarded(self, course: _Course, step: Callable[..., None], *more: object) -> None:
+        """Somebody waits for the end of a check, whatever goes wrong."""
+        try:
+            step(course, *more)
+        except Exception as error:
+            logger.exception("a check failed", extra={"check": course.check.name})
+            self._finish(course, f"it could not be run: {error}")
+
+    # -- one gate after another -----------------------------------------------------------------
+
+    def _open(self, course: _Course) -> None:
+        check = course.check
+        course.cwd = check.directory
+        try:
+            if check.base:
+                course.cwd = self._repository.inside(check.directory)
+                course.touched = self._repository.touched(check.base, check.commit)
+        except (RepositoryError, OSError) as error:
+            why = f"the change cannot be seen: {error}"
+            course.results += [broken(gate, why) for gate in check.gates]
+        self._next(course)
+
+    def _next(self, course: _Course) -> None:
+        gate = course.gate
+        if gate is None or course.stopped:
+            self._finish(course)
+            return
+        why = self._why_skipped(course, gate)
+        if why:
+            self._take(course, skipped(gate, why))
+        elif gate.is_secret_scan:
+            self._take(course, self._scanned(course, gate))
+        elif self._runs.lacks_program(gate):
+            missing = Ran(broken=f"its program {gate.program} is not installed here", missing=True)
+            self._take(course, result_of(gate, missing, None, course.touched))
+        else:
+            self._run(course, gate)
+
+    def _why_skipped(self, course: _Course, gate: Gate) -> str:
+        paths = course.touched
+        if not course.check.base:
+            return ""
+        if gate.when and not matching(paths, gate.when):
+            return UNCHANGED
+        return UNCHANGED if not paths and gate.source is not GateSource.ASKED else ""
+
+    def _scanned(self, course: _Course, gate: Gate) -> GateResult:
+        check = course.check
+        if not check.base:
+            return skipped(gate, "there is no commit to compare with")
+        try:
+            diff = self._repository.added(check.base, check.commit, MOST_SCANNED)
+        except (RepositoryError, OSError) as error:
+            return broken(gate, f"the change cannot be read: {error}")
+        ran = Ran(reading=self._secrets.scan(diff))
+        return result_of(gate, ran, None, course.touched)
+
+    def _run(self, course: _Course, gate: Gate) -> None:
+        check = course.check
+        run = Run(root_id=check.root_id, owner=check.name, gate=gate, cwd=course.cwd)
+        try:
+            told = partial(self._guarded, course, self._ran, gate)
+            self._runs.begin(run, told, partial(self._named, course))
+        except OSError as error:
+            self._take(course, broken(gate, f"it cannot be started: {error}"))
+            return
+        with self._lock:
+            process, by = course.process, course.stopped
+        if process and by:  # the stop came while it was started
+            self._runs.stop(process, *by)
+
+    def _named(self, course: _Course, process: str) -> None:
+        with self._lock:
+            course.process = process
+
+    def _ran(self, course: _Course, gate: Gate, ran: Ran | None) -> None:
+        with self._lock:
+            course.process = ""
+            is_lost = ran is None and course.stopped is None
+        if is_lost:
+            return  # with the server: the next one runs it again
+        self._restore(course)
+        failpoints.reached("gate: ran")
+        if ran is None or course.stopped:
+            self._finish(course)
+        elif course.check.base and needs_base(gate, ran, course.touched):
+            self._ask_base(course, gate, ran)
+        else:
+            self._judge(course, gate, ran, None)
+
+    def _ask_base(self, course: _Course, gate: Gate, ran: Ran) -> None:
+        with self._lock:
+            course.awaits_base = not course.stopped
+        if course.stopped:
+            self._finish(course)
+            return
+        told = partial(self._guarded, course, self._compare, gate, ran)
+        self._baselines.ask(course, course.check, gate, told)
+
+    def _compare(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:
+        with self._lock:
+            waits, course.awaits_base = course.awaits_base, False
+        if waits:
+            self._judge(course, gate, ran, base)
+
+    def _judge(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:
+        result = result_of(gate, ran, base, course.touched)
+        told = tuple(self._masked(each) for each in result.failures)
+        self._take(course, replace(result, failures=told))
+
+    def _take(self, course: _Course, result: GateResult) -> None:
+        course.results.append(result)
+        self._next(course)
+
+    def _finish(self, course: _Course, why: str = "") -> None:
+        with self._lock:
+            if self._courses.pop((course.check.root_id, course.check.name), None) is not course:
+                return
+        left = course.check.gates[len(course.results) :]
+        why = f"stopped by {course.stopped[1]}" if course.stopped else why
+        course.done([*course.results, *(broken(gate, why) for gate in left)])
+
+    def _restore(self, course: _Course) -> None:
+        check = course.check
+        if not check.base:
+            return
+        try:
+            self._repository.restore(check.directory, check.commit)
+        except (RepositoryError, OSError) as error:
+            logger.warning("a worktree is not restored: %s", error, extra={"check": check.name})

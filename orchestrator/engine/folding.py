@@ -1,0 +1,50 @@
+"""A child job's result given to the worker that asked for it, or told to it in words."""
+
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository import Repository, child_refs, short, worker_branch
+from orchestrator.core.states import WorkerStatus
+from orchestrator.engine.merge_record import Record, told
+from orchestrator.engine.worktrees import Worktrees
+
+
+class Folding:
+    def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+
+    def fold(self, record: Record, tree: Tree, job: Job) -> None:
+        """Have the result where the parent worker's changes are; in its files where it waits.
+
+        Idempotent. Nothing for a root job, without a result, or for a parent that is done.
+        """
+        if job.parent_worker_id is None or not record.commit:
+            return
+        parent = next(each for each in tree.workers if each.id == job.parent_worker_id)
+        if parent.status.ended:
+            return
+        refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
+        self._repository.point(f"{refs}base", record.base)
+        self._repository.point(f"{refs}result", record.commit)
+        if parent.status is WorkerStatus.WAITING:
+            self._bring(record, job, parent, refs)
+
+    def _bring(self, record: Record, job: Job, parent: Worker, refs: str) -> None:
+        """A worker that waits finds what its child job changed where it works."""
+        brought = self._worktrees.bring_result(job, parent, record.base, record.commit)
+        if brought is None:
+            return
+        taken = bool(brought.merge.commit)
+        record.conflicts += [told(parent, each, taken) for each in brought.merge.conflicts]
+        if taken:
+            # What the worker does to it from now on is its own choice.
+            self._repository.point(f"{refs}brought", record.commit)
+        else:
+            self._repository.point(f"{refs}ours", brought.ours)
+            record.handed = {
+                "worker_id": parent.id,
+                "branch": short(worker_branch(parent)),
+                "ours": brought.ours,
+                "theirs": record.branch,
+                "paths": [each.path for each in brought.merge.conflicts],
+            }

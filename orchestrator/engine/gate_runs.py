@@ -1,0 +1,288 @@
+"""Gates as processes: one run of one command in one directory, like any worker's process."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from shutil import which
+
+from orchestrator.core import failpoints
+from orchestrator.core.evidence import EndedBy, Exit
+from orchestrator.core.gates import Gate
+from orchestrator.core.launching import Launch, Launcher
+from orchestrator.core.ports import Workspace
+from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableReport, with_exit
+from orchestrator.engine.beside import Beside
+from orchestrator.engine.dispatch import Surroundings
+from orchestrator.security.environment import secrets_in, worker_environment
+from orchestrator.security.paths import read_tail
+
+logger = logging.getLogger(__name__)
+
+#: Where a gate writes its report, if it has one.
+REPORT = "ORCHESTRATOR_GATE_REPORT"
+#: A gate that prints more than that is not read to its end.
+LOG_BYTES = 16 * 1024 * 1024
+#: Of what it printed, so much is shown.
+TAIL_BYTES = 16 * 1024
+#: Seconds that a gate goes on without a server: the next one runs it again.
+LEASE_SECONDS = 60.0
+#: What a shell says of a program that is not there, or cannot be run.
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+#: Of the project's own programs, in the user's checkout.
+_PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A gate that is to be run once."""
+
+    root_id: str
+    #: Whose result it is: unique among what is run at a time.
+    owner: str
+    gate: Gate
+    #: Where it starts.
+    cwd: str
+
+    @property
+    def name(self) -> str:
+        return f"{prefix(self.owner)}{self.gate.name}"
+
+
+def prefix(owner: str) -> str:
+    """Of the names of all runs of an owner. A gate's name has no dot."""
+    return f"gate_{owner}."
+
+
+#: Told how a run ended; None: the server stops first, or somebody has stopped it.
+Told = Callable[[Ran | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    run: Run
+    told: Told
+    report: Path
+    log: Path
+
+
+class GateRuns:
+    """Any thread may call. What is told comes from a thread of ``beside``."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        workspace: Workspace,
+        around: Surroundings,
+        reader: ReportReader,
+        beside: Beside,
+    ) -> None:
+        self._launcher = launcher
+        self._workspace = workspace
+        self._around = around
+        self._reader = reader
+        self._beside = beside
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _UnderWay] = {}
+        #: Runs of an earlier server that are being stopped, and what follows once they are gone.
+        self._earlier: dict[str, Callable[[], None]] = {}
+
+    def begin(self, run: Run, told: Told, named: Callable[[str], None]) -> None:
+        """Start a gate; by the name that is said first it can be stopped. Raise OSError."""
+        number = self._next_number(run)
+        tree = self._workspace.job_directory(run.root_id)
+        report = self._place(tree, run) / "report"
+        report.unlink(missing_ok=True)
+        log = tree / "logs" / f"{run.name}.{number}.log"
+        launch = self._launch(run, number, report, log)
+        with self._lock:
+            self._under_way[launch.attempt_id] = _UnderWay(run, told, report, log)
+        named(launch.attempt_id)
+        failpoints.reached("gate: prepared")
+        self._launcher.start(launch)
+
+    def lacks_program(self, gate: Gate) -> bool:
+        """Whether the program is not there that a gate says it needs."""
+        path = environment_of(self._around)["PATH"]
+        return bool(gate.program) and which(gate.program, path=path) is None
+
+    def stop(self, name: str, ended_by: str, stopped_by: str) -> None:
+        self._launcher.stop(name, ended_by, stopped_by)
+
+    def clear(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
+        """Have nothing alive that an earlier server ran for this owner, and go on."""
+        found = self._unfinished(root_id, owner)
+        waiting = _Countdown(len(found) + 1, then)
+        for name, record in found:
+            with self._lock:
+                self._earlier[name] = waiting.down
+            if not self._stop_earlier(name, record):
+                self._gone(name)
+        waiting.down()
+
+    def _stop_earlier(self, name: str, record: str) -> bool:
+        """Whether its end is still to come."""
+        try:
+            if self._launcher.adopt(name, record):
+                self._launcher.stop(name, EndedBy.CANCEL, "a server that begins its gates again")
+                return True
+            self._launcher.settle(name, record)
+        except OSError:
+            logger.warning("an earlier gate is unreadable", extra={"path": record}, exc_info=True)
+        return False
+
+    def ended(self, name: str, exit: Exit) -> bool:
+        """A process has ended; whether it was a gate. Called by the launcher's thread."""
+        if self._gone(name):
+            return True
+        with self._lock:
+            found = self._under_way.pop(name, None)
+        if found is None:
+            return False
+        failpoints.reached("gate: its end is known")
+        self._beside.later(partial(self._tell, found, exit))
+        return True
+
+    def _gone(self, name: str) -> bool:
+        with self._lock:
+            then = self._earlier.pop(name, None)
+        if then is not None:
+            self._beside.later(then)
+        return then is not None
+
+    def _tell(self, found: _UnderWay, exit: Exit) -> None:
+        if exit.ended_by is EndedBy.CANCEL and exit.stopped_by:
+            found.told(None)
+            return
+        try:
+            ran = self._read(found, exit)
+        except Exception as error:
+            logger.exception("a gate's result cannot be read", extra={"gate": found.run.name})
+            ran = Ran(broken=f"what it left cannot be read: {error}")
+        found.told(replace(ran, seconds=exit.ended_at - exit.started_at))
+
+    def _read(self, found: _UnderWay, exit: Exit) -> Ran:
+        tree = self._workspace.job_directory(found.run.root_id)
+        printed = read_tail(found.log, TAIL_BYTES).decode("utf-8", "replace")
+        ran = Ran(output=printed, log=str(found.log.relative_to(tree)))
+        words = _why_broken(found.run.gate, exit)
+        if words:
+            return replace(ran, broken=words, missing=exit.code == _NOT_FOUND)
+        try:
+            run = found.run
+            reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
+        except UnreadableReport as error:
+            # One that broke down before it could report says so by its exit code.
+            if not exit.code:
+                return replace(ran, broken=str(error))
+            reading = Reading()
+        return replace(ran, reading=with_exit(reading, exit.code or 0))
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def _place(self, tree: Path, run: Run) -> Path:
+        """A directory that is the run's own: in a sandbox it may write there, too."""
+        place = tree / "gates" / run.name
+        for each in (place, tree / "logs", tree / "attempts"):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place
+
+    def _next_number(self, run: Run) -> int:
+        """Logs and records of earlier runs stay."""
+        tree = self._workspace.job_directory(run.root_id)
+        begun = [
+            int(number)
+            for place in ("logs", "attempts")
+            for path in _listed(tree / place, f"{run.name}.")
+            if (number := path.name.split(".")[2]).isdecimal()
+        ]
+        return max(begun, default=0) + 1
+
+    def _unfinished(self, root_id: str, owner: str) -> list[tuple[str, str]]:
+        """Names and records of runs that may still be alive."""
+        tree = self._workspace.job_directory(root_id)
+        with self._lock:
+            ours = set(self._under_way)
+        found = []
+        for path in _listed(tree / "attempts", prefix(owner)):
+            stem, _, number = path.name.removesuffix(".run").rpartition(".")
+            name = f"{root_id}/{stem}/{number}"
+            if path.name.endswith(".run") and name not in ours:
+                found.append((name, str(path.with_suffix(".json"))))
+        return found
+
+    def _launch(self, run: Run, number: int, report: Path, log: Path) -> Launch:
+        around, tree = self._around, self._workspace.job_directory(run.root_id)
+        environment = {
+            **environment_of(around),
+            REPORT: str(report),
+            "ORCHESTRATOR_WORKER_DIR": str(report.parent),
+            "ORCHESTRATOR_PROJECT_ROOT": run.cwd,
+        }
+        return Launch(
+            attempt_id=f"{run.root_id}/{run.name}/{number}",
+            argv=("bash", "-c", run.gate.run),
+            cwd=run.cwd,
+            env=environment,
+            log=str(log),
+            exit_path=str(tree / "attempts" / f"{run.name}.{number}.json"),
+            timeout=run.gate.timeout,
+            grace=around.grace_seconds,
+            log_limit_bytes=min(around.log_limit_bytes, LOG_BYTES),
+            lease_lock=str(around.lease_lock),
+            lease_seconds=LEASE_SECONDS,
+            secrets=(*around.secrets, *secrets_in(environment)),
+        )
+
+
+class _Countdown:
+    """Goes on when so many things have happened, from whatever thread the last one comes."""
+
+    def __init__(self, count: int, then: Callable[[], None]) -> None:
+        self._count = count
+        self._then = then
+        self._lock = threading.Lock()
+
+    def down(self) -> None:
+        with self._lock:
+            self._count -= 1
+            is_last = self._count == 0
+        if is_last:
+            self._then()
+
+
+def environment_of(around: Surroundings) -> dict[str, str]:
+    """As for a worker, without a key; the project's own programs come first.
+
+    Those of the user's checkout: what a worker puts into its worktree is not run in their place.
+    """
+    found = worker_environment(around.environment)
+    own = [str(around.project_root / each) for each in _PROGRAMS]
+    path = [each for each in own if os.path.isdir(each)] + [found.get("PATH") or os.defpath]
+    # Nobody is there to answer, and nothing is to be watched.
+    return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _listed(directory: Path, beginning: str) -> Sequence[Path]:
+    try:
+        return [each for each in directory.iterdir() if each.name.startswith(beginning)]
+    except FileNotFoundError:
+        return []
+
+
+def _why_broken(gate: Gate, exit: Exit) -> str:
+    """Why the end of a gate says nothing of the project; empty when it does."""
+    if exit.ended_by is EndedBy.CANCEL:
+        return "its shim was told to end from outside"
+    if exit.ended_by is EndedBy.TIMEOUT:
+        return f"ran into its time limit of {gate.timeout:g} s"
+    if exit.ended_by is not EndedBy.EXIT:
+        return exit.error or f"it did not come to its end ({exit.ended_by})"
+    if exit.signal is not None:
+        return f"killed by signal {exit.signal}"
+    if exit.code == _NOT_FOUND:
+        return f"a program that it needs is not there: {gate.run}"
+    return f"its program cannot be run: {gate.run}" if exit.code == _NOT_EXECUTABLE else ""

@@ -1,0 +1,134 @@
+"""Merging of jobs that come to their end, each in a thread of its own: gates may take minutes."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from orchestrator.core import failpoints
+from orchestrator.core.commands import Render
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.ports import Store
+from orchestrator.core.repository import MergeChoice
+from orchestrator.core.sending_back import Refusal
+from orchestrator.engine.integrator import Integrator
+
+logger = logging.getLogger(__name__)
+
+#: So many jobs are merged side by side; further ones wait.
+MOST_THREADS = 8
+
+
+class _Work:
+    """What is done for one job: one thread at a time."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        #: Tells the thread that what it does is not wanted any more.
+        self.stop = threading.Event()
+        self.asked = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Integrated:
+    """The changes of a job are merged, or could not be; these are refused by its gates."""
+
+    render: Render
+    refusals: Sequence[Refusal] = ()
+
+
+class Integration:
+    """Any thread may call. What a server does not come to the end of, the next one begins anew."""
+
+    def __init__(self, store: Store, integrator: Integrator) -> None:
+        self._store = store
+        self._integrator = integrator
+        self._threads = ThreadPoolExecutor(MOST_THREADS, "integration")
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _Work] = {}
+        self._closed = False
+        #: Told of every end, from whatever thread it comes.
+        self.on_integrated: Callable[[Integrated], None] = lambda integrated: None
+        #: Told when what the reports say of a job that has ended is not true any more.
+        self.on_merged_again: Callable[[Render], None] = lambda render: None
+
+    def ask(self, render: Render) -> None:
+        """Have the job merged; ``on_integrated`` follows."""
+        try:
+            self._threads.submit(self._integrate, render, self._begin(render.job_id))
+        except RuntimeError:
+            logger.info("the server is stopping: the next one merges", extra=_of(render.job_id))
+
+    def again(self, root_id: str, job_id: str, choice: MergeChoice) -> Future[None]:
+        """Have a job that has ended merged once more; the answer raises what that raises.
+
+        Raise Conflict while it is being merged.
+        """
+        with self._lock:
+            if job_id in self._under_way:
+                raise Conflict(f"job {job_id} is being merged; ask again when that is done")
+        work = self._begin(job_id)
+        return self._threads.submit(self._merge_again, root_id, job_id, choice, work)
+
+    def is_under_way(self, job_id: str) -> bool:
+        with self._lock:
+            return job_id in self._under_way
+
+    def stop(self, job_id: str) -> None:
+        """The job is being stopped: end soon, without what still takes time. Idempotent."""
+        with self._lock:
+            if job_id in self._under_way:
+                self._under_way[job_id].stop.set()
+
+    def close(self) -> None:
+        """End soon, and tell nothing more. Idempotent."""
+        self._closed = True
+        with self._lock:
+            for work in self._under_way.values():
+                work.stop.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, job_id: str) -> _Work:
+        with self._lock:
+            work = self._under_way.setdefault(job_id, _Work())
+            work.asked += 1
+            return work
+
+    def _end(self, job_id: str, work: _Work) -> None:
+        with self._lock:
+            work.asked -= 1
+            if not work.asked:
+                del self._under_way[job_id]
+
+    def _integrate(self, render: Render, work: _Work) -> None:
+        refusals: Sequence[Refusal] = ()
+        try:
+            whole = render.job_id == render.root_id
+            tree = self._store.tree(render.root_id, None if whole else render.family)
+            if tree is not None:
+                with work.turn:
+                    refusals = self._integrator.integrate(tree, render.job_id, work.stop.is_set)
+        except Exception:
+            # Its reports try again, and tell of it.
+            logger.exception("a job could not be merged", extra=_of(render.job_id))
+        finally:
+            self._end(render.job_id, work)
+        if not self._closed:
+            failpoints.reached("merge: about to be told")
+            self.on_integrated(Integrated(render, refusals))
+
+    def _merge_again(self, root_id: str, job_id: str, choice: MergeChoice, work: _Work) -> None:
+        try:
+            tree = self._store.tree(root_id, None)
+            if tree is None:
+                raise NotFound(f"there is no job {job_id}")
+            with work.turn:
+                self._integrator.again(tree, job_id, choice, work.stop.is_set)
+            self.on_merged_again(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
+        finally:
+            self._end(job_id, work)
+
+
+def _of(job_id: str) -> dict[str, str]:
+    return {"job_id": job_id}

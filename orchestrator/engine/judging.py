@@ -1,0 +1,163 @@
+"""What an attempt has left is checked before anybody is told that it succeeded."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.evidence import Evidence, Exit
+from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateSource
+from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.outcome import judge
+from orchestrator.core.ports import Workspace
+from orchestrator.engine.dispatch import InFlight, attempt_id
+from orchestrator.engine.worktrees import Worktrees
+
+#: Told how an attempt ended, and what its gates came to.
+Told = Callable[[InFlight, Exit, Evidence], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """The gates of an attempt are about to run; in its time it has ended."""
+
+    key: WorkerKey
+    attempt: int
+    gates: tuple[str, ...]
+
+
+def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
+    """What a worker's result must pass: the task's own gates come first, and win over the job's.
+
+    Those of the job are for what is merged. Without a worktree nothing is: then those count that
+    somebody asked for, in a project without a repository.
+    """
+    planned = (each.source is GateSource.PLANNED for each in task.gates)
+    own = zip(task.gates, planned, strict=True)
+    found = {gate.name: gate for gate, unasked in own if not (unasked and job.config.gates_off)}
+    if has_worktree or not job.config.base:
+        for gate in job.config.gates:
+            found.setdefault(gate.name, gate)
+    wanted = (each for each in found.values() if has_worktree or each.source is GateSource.ASKED)
+    return tuple(wanted)
+
+
+class Judging:
+    """Any thread may call."""
+
+    def __init__(self, gates: Gates, worktrees: Worktrees, workspace: Workspace) -> None:
+        self._gates = gates
+        self._worktrees = worktrees
+        self._workspace = workspace
+        self._lock = threading.Lock()
+        #: Attempts that have ended and are not told of, and how they were stopped since.
+        self._ended: dict[str, Exit | None] = {}
+        #: Told of attempts whose gates begin.
+        self.on_begin: Callable[[Checking], None] = lambda checking: None
+
+    def expect(self, worker: Worker) -> None:
+        """The process of an attempt has ended; what it left is looked at now."""
+        with self._lock:
+            self._ended[attempt_id(worker)] = None
+
+    def stop(self, worker: Worker, exit: Exit) -> bool:
+        """Whether the attempt's process had ended already; then its gates are stopped."""
+        name = attempt_id(worker)
+        with self._lock:
+            if name not in self._ended:
+                return False
+            self._ended[name] = self._ended[name] or exit
+        self._gates.stop(worker.root_id, worker.id, exit.ended_by, exit.stopped_by)
+        return True
+
+    def begin(
+        self, flight: InFlight, job: Job | None, exit: Exit, evidence: Evidence, told: Told
+    ) -> None:
+        """Have the gates run on what succeeded, and tell then; tell of all else at once."""
+        gates = self._wanted(flight, job, exit, evidence)
+        if not gates:
+            self._forget(flight.worker)
+            told(flight, exit, evidence)
+        elif self._stopped(flight.worker):
+            self._tell(flight, exit, evidence, told)
+        else:
+            self._begin(flight, gates, exit, evidence, told)
+
+    def _begin(
+        self,
+        flight: InFlight,
+        gates: tuple[Gate, ...],
+        exit: Exit,
+        evidence: Evidence,
+        told: Told,
+    ) -> None:
+        worker = flight.worker
+        try:
+            check = self._check(flight, gates)
+        except (RepositoryError, OSError) as error:
+            words = f"its gates cannot be run: {error}"
+            evidence = replace(evidence, claimed_success=False, error=words)
+            self._tell(flight, exit, evidence, told)
+            return
+        names = tuple(gate.name for gate in gates)
+        self.on_begin(Checking(worker.key, worker.attempt, names))
+        self._gates.begin(check, partial(self._done, flight, exit, evidence, told))
+        stopped = self._stopped(worker)
+        if stopped is not None:  # it came between
+            self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
+
+    def without(self, flight: InFlight, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
+        """Of an attempt that was given up and ended late: what was never checked is no success."""
+        if not self._wanted(flight, job, exit, evidence):
+            return evidence
+        words = "it ended after it was given up, and its gates were not run"
+        return replace(evidence, claimed_success=False, error=words)
+
+    def _wanted(
+        self, flight: InFlight, job: Job | None, exit: Exit, evidence: Evidence
+    ) -> tuple[Gate, ...]:
+        if job is None or flight.worker.is_planner or not judge(exit, evidence).succeeded:
+            return ()
+        return gates_of(job, flight.task, flight.ground is not None)
+
+    def _check(self, flight: InFlight, gates: tuple[Gate, ...]) -> Check:
+        worker, ground = flight.worker, flight.ground
+        directory = self._workspace.worker_directory(worker)
+        base, commit = "", ""
+        if ground is not None:
+            directory = ground.directory
+            base, commit = self._worktrees.span(worker)
+        return Check(
+            root_id=worker.root_id,
+            job_id=worker.job_id,
+            name=worker.id,
+            directory=directory,
+            base=base,
+            commit=commit,
+            gates=gates,
+        )
+
+    def _forget(self, worker: Worker) -> Exit | None:
+        with self._lock:
+            return self._ended.pop(attempt_id(worker), None)
+
+    def _stopped(self, worker: Worker) -> Exit | None:
+        with self._lock:
+            return self._ended.get(attempt_id(worker))
+
+    def _done(
+        self,
+        flight: InFlight,
+        exit: Exit,
+        evidence: Evidence,
+        told: Told,
+        results: Sequence[GateResult],
+    ) -> None:
+        self._tell(flight, exit, replace(evidence, gates=tuple(results)), told)
+
+    def _tell(self, flight: InFlight, exit: Exit, evidence: Evidence, told: Told) -> None:
+        stopped = self._forget(flight.worker)
+        if stopped is not None:
+            exit = replace(exit, ended_by=stopped.ended_by, stopped_by=stopped.stopped_by)
+        told(flight, exit, evidence)

@@ -1,0 +1,24 @@
+"""Candidates that were not chosen: their work is kept, and known for what it is."""
+
+from collections.abc import Iterator
+
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository import Repository, candidate_refs, worker_branch
+
+
+def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
+    """Mark the branches of a job's candidates that were not chosen. Idempotent.
+
+    Raise RepositoryError.
+    """
+    for worker in _others(tree, job):
+        tip = repository.tip(worker_branch(worker))
+        if tip:
+            repository.point(f"{candidate_refs(job.root_id)}{worker.id}", tip)
+
+
+def _others(tree: Tree, job: Job) -> Iterator[Worker]:
+    for worker in tree.workers:
+        if worker.job_id == job.id and worker.chosen is False:
+            yield worker

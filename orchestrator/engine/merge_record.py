@@ -1,0 +1,172 @@
+"""What became of the changes of a job: kept in a file of its reports, and told in words."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from orchestrator.core.gates import GateResult
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository import FileConflict, record_name, short, worker_branch
+
+#: So many paths are named in a sentence.
+MOST_PATHS = 10
+#: Writes a file below a directory, whole or not at all.
+Write = Callable[[Path, str, str], object]
+
+
+@dataclass(kw_only=True, slots=True)
+class Record:
+    """What became of the changes of a job; kept in ``reports/merge_<job>.json``."""
+
+    job_id: str
+    strategy: str
+    base: str
+    history: str = "merge"
+    #: The merged result; empty when nothing was merged, or nothing was changed.
+    branch: str = ""
+    commit: str = ""
+    #: Workers whose changes are in it.
+    merged: list[str] = field(default_factory=list)
+    #: Workers whose changes are not, with their branches.
+    left_out: dict[str, str] = field(default_factory=dict)
+    #: Why, of those that were left out for something else than a conflict.
+    reasons: dict[str, str] = field(default_factory=dict)
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    #: What the checks of the merged state came to.
+    gates: list[dict[str, Any]] = field(default_factory=list)
+    #: What excludes the changes of the worker that waits, which is to settle it: ``worker_id``, its
+    #: ``branch``, its state (``ours``), the branch of the result (``theirs``), and ``paths``.
+    handed: dict[str, Any] | None = None
+    #: Somebody asked for it after the job had ended.
+    again: bool = False
+    #: A ref that keeps the result before this one; empty when there was none.
+    earlier: str = ""
+    #: What changed in the user's checkout while the job ran.
+    leaks: list[str] = field(default_factory=list)
+    #: What went wrong, in words.
+    errors: list[str] = field(default_factory=list)
+
+
+class Records:
+    """Where records are kept."""
+
+    def __init__(self, workspace: Workspace, write: Write) -> None:
+        self._workspace = workspace
+        self._write = write
+
+    def keep(self, job: Job, record: Record) -> None:
+        text = json.dumps(asdict(record), indent=1)
+        self._write(self._workspace.job_directory(job.root_id), _name(job), text)
+
+    def read(self, job: Job) -> Record | None:
+        """None where nothing is written, or nothing that can be read."""
+        try:
+            return record_of(json.loads(self._path(job).read_text("utf-8")))
+        except (OSError, ValueError):
+            return None
+
+    def forget(self, job: Job) -> None:
+        """What was written is about to become untrue. Idempotent."""
+        self._path(job).unlink(missing_ok=True)
+
+    def _path(self, job: Job) -> Path:
+        return self._workspace.job_directory(job.root_id) / _name(job)
+
+
+def record_of(values: Mapping[str, Any]) -> Record | None:
+    """None for what is no record; what another version has beside it is left out."""
+    known = {each.name for each in fields(Record)}
+    try:
+        return Record(**{name: values[name] for name in values if name in known})
+    except TypeError:
+        return None
+
+
+def _name(job: Job) -> str:
+    return f"reports/{record_name(job.id)}"
+
+
+def told(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
+    """A conflict, as a record has it."""
+    who = {"worker_id": worker.id, "branch": short(worker_branch(worker))}
+    return {**who, **asdict(conflict), "resolved": resolved}
+
+
+def in_words(record: Record) -> Iterator[str]:
+    """What became of a job's changes, for its report."""
+    yield from _merged(record)
+    for worker, branch in record.left_out.items():
+        yield _left_out(record, worker, branch)
+    for conflict in record.conflicts:
+        if conflict["resolved"]:
+            yield f"{conflict['path']}: {conflict['worker_id']} won over those before it."
+    yield from _handed(record)
+    if record.leaks:
+        yield (
+            "Your checkout changed while the job ran (by you, or by a worker that left its "
+            f"worktree): {', '.join(record.leaks[:MOST_PATHS])}."
+        )
+    yield from (f"Not done: {error}" for error in record.errors)
+
+
+def _merged(record: Record) -> Iterator[str]:
+    if not record.branch:
+        return
+    who = ", ".join(record.merged)
+    yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}."
+    passed = [each["name"] for each in record.gates if each["status"] in ("passed", "known")]
+    if passed:
+        yield f"It passed the gates {', '.join(passed)}."
+    yield f"To see it: orchestrator diff {record.job_id}."
+    yield f"To have it on your branch: orchestrator land {record.job_id}."
+    if record.earlier:
+        yield f"The result before it is kept: {record.earlier}."
+
+
+def _handed(record: Record) -> Iterator[str]:
+    """For the worker that asked for the job: what it has to settle, and how."""
+    if not record.handed:
+        return
+    worker, theirs, ours = (record.handed[each] for each in ("worker_id", "theirs", "ours"))
+    paths = record.handed["paths"]
+    files = " ".join(quote(each) for each in paths[:MOST_PATHS])
+    yield (
+        f"Nothing of it was put into the files of {worker}: both sides changed {files}. The result "
+        f"of job {record.job_id} is on branch {theirs}; what {worker} had then is commit "
+        f"{ours[:12]}, to become part of branch {record.handed['branch']}."
+    )
+    yield f"To see where they differ: git diff {ours[:12]} {theirs} -- {files}"
+    yield f"To have the child job's: git checkout {theirs} -- {files}"
+    yield f"To settle it by hand: commit, then git merge {theirs}, mend the files, and commit."
+    yield f"To stay with your own: commit, then git merge -s ours {theirs}"
+
+
+def _left_out(record: Record, worker: str, branch: str) -> str:
+    why = _why(record, worker)
+    if worker in record.merged:
+        return (
+            f"Merged only in part: {worker}{why}. What is missing is kept: its own changes on "
+            f"branch {branch}, those of its child jobs on theirs."
+        )
+    return f"Not merged: {worker}, which is kept on branch {branch}{why}."
+
+
+def _why(record: Record, worker: str) -> str:
+    if worker in record.reasons:
+        return f": {record.reasons[worker]}"
+    paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
+    return f", for conflicts in {', '.join(paths[:MOST_PATHS])}" if paths else ""
+
+
+def failing(results: Sequence[GateResult]) -> str:
+    """Checks that keep a change from being merged, in words."""
+    return "; ".join(map(_failing, (each for each in results if each.blocks)))
+
+
+def _failing(result: GateResult) -> str:
+    found = ", ".join(result.failures[:MOST_PATHS])
+    return f"gate {result.name} {result.status}{f': {found}' if found else ''}"

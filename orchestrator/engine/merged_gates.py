@@ -1,0 +1,125 @@
+"""Checks of a merged state, in a worktree that holds nothing else."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator.core import failpoints
+from orchestrator.core.evidence import EndedBy
+from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateStatus
+from orchestrator.core.model import Job
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository import Repository
+
+logger = logging.getLogger(__name__)
+
+#: In a root job's directory: one folder for each job of the tree that is being merged.
+FOLDER = "integration"
+#: How soon it is noticed, while checks run, that nobody wants to know any more.
+LOOK_SECONDS = 0.1
+#: Checks that are stopped take no longer to say so, unless the server ends.
+STOP_SECONDS = 5.0
+
+#: Whether what is being done is not wanted any more.
+Halted = Callable[[], bool]
+
+
+class Abandoned(Exception):
+    """Nobody wants to know any more what the checks come to."""
+
+
+class Unfit(Exception):
+    """The checks cannot tell good changes from bad ones here."""
+
+
+class MergedGates:
+    def __init__(self, repository: Repository, gates: Gates, workspace: Workspace) -> None:
+        self._repository = repository
+        self._gates = gates
+        self._workspace = workspace
+
+    def directory(self, job: Job) -> str:
+        return f"{self._workspace.job_directory(job.root_id)}/{FOLDER}/{job.id}"
+
+    def clear(self, job: Job) -> None:
+        """Remove what a crash left. Idempotent."""
+        self._repository.close_at(self.directory(job))
+
+    def judge(self, job: Job, base: str, commit: str, halted: Halted) -> Sequence[GateResult]:
+        """What the job's checks say of a commit that was made from ``base``.
+
+        Raise Abandoned as soon as it is ``halted``, and Unfit where a check says the same of the
+        base itself although it must not: that is no worker's fault.
+        """
+        gates = job.config.gates
+        if not gates:
+            return ()
+        results = self._run(job, base, commit, gates, halted)
+        doubtful = _doubtful(gates, results)
+        if doubtful:
+            self._check_base(job, base, doubtful, halted)
+        return results
+
+    def _check_base(self, job: Job, base: str, gates: tuple[Gate, ...], halted: Halted) -> None:
+        whole = tuple(replace(gate, when=(), new_only=False) for gate in gates)
+        blocking = [each for each in self._run(job, "", base, whole, halted) if each.blocks]
+        if blocking:
+            names = ", ".join(each.name for each in blocking)
+            said = " ".join(blocking[0].output.split())[-300:]
+            raise Unfit(
+                f"gates block although nothing was changed: {names}{f' ({said})' if said else ''}; "
+                "nothing was merged: mend them, then merge again"
+            )
+
+    def _run(
+        self, job: Job, base: str, commit: str, gates: tuple[Gate, ...], halted: Halted
+    ) -> Sequence[GateResult]:
+        directory = self.directory(job)
+        self._repository.open_at(directory, commit)
+        # Without a commit to compare with, the checks do not know where the project is in it.
+        place = directory if base else self._repository.inside(directory)
+        failpoints.reached("merge: gates begin")
+        try:
+            check = Check(
+                root_id=job.root_id,
+                job_id=job.id,
+                name=f"result_{job.id}",
+                directory=place,
+                base=base,
+                commit=commit,
+                gates=gates,
+            )
+            results = self._waited(check, halted)
+        finally:
+            self._repository.close_at(directory)
+        failpoints.reached("merge: gates done")
+        return results
+
+    def _waited(self, check: Check, halted: Halted) -> Sequence[GateResult]:
+        told = threading.Event()
+        found: list[GateResult] = []
+
+        def done(results: Sequence[GateResult]) -> None:
+            found.extend(results)
+            told.set()
+
+        self._gates.begin(check, done)
+        while not told.wait(LOOK_SECONDS):
+            if halted():
+                self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of its job")
+                # Their worktree is about to be removed.
+                told.wait(STOP_SECONDS)
+                raise Abandoned("the job was stopped while its gates ran")
+        return found
+
+
+def _doubtful(gates: Sequence[Gate], results: Sequence[GateResult]) -> tuple[Gate, ...]:
+    """Those that block, and may do so whatever is changed."""
+    blocking = {each.name: each for each in results if each.blocks}
+    return tuple(
+        gate
+        for gate in gates
+        if gate.name in blocking
+        and (blocking[gate.name].status is GateStatus.BROKEN or not gate.new_only)
+    )

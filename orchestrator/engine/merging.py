@@ -1,0 +1,202 @@
+"""The branches of a job's workers put together, judged, and kept as the job's result."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+
+from orchestrator.core import failpoints
+from orchestrator.core.gates import GateResult
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository import (
+    FileConflict,
+    Repository,
+    Strategy,
+    branch_of,
+    hidden,
+    merged_refs,
+    merger_of,
+    result_branch,
+    sent_ref,
+    short,
+    start_ref,
+    taken_ref,
+    worker_branch,
+)
+from orchestrator.core.sending_back import Refusal
+from orchestrator.engine import resolving
+from orchestrator.engine.batch import Batch, Part, Settled, Step, in_order, split
+from orchestrator.engine.history import LINEAR, in_a_line
+from orchestrator.engine.merge_record import MOST_PATHS, Record, failing, told
+from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
+from orchestrator.engine.worktrees import Worktrees
+
+
+class Merging:
+    def __init__(self, repository: Repository, worktrees: Worktrees, gates: MergedGates) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+        self._gates = gates
+
+    def merge(
+        self, record: Record, tree: Tree, job: Job, workers: Sequence[Worker], halted: Halted
+    ) -> Sequence[Refusal]:
+        """Put the changes of ``workers``, which are in order, on top of each other.
+
+        What came of it stands in the record and, unless nothing was to be merged, on the job's
+        branch. Returns whose changes the gates refuse. Raise RepositoryError.
+        """
+        parts = in_order(_parts(record, tree, job, workers), self._is_built_on_others)
+        try:
+            settled = self._settled(record, job, parts, halted)
+        except (Unfit, Abandoned) as error:
+            for part in parts:
+                leave(record, part.worker, f"{error} (orchestrator merge {job.id} tries again)")
+            return ()
+        failpoints.reached("merge: done")
+        self._note(record, settled)
+        if job.config.merge_strategy == Strategy.MANUAL:
+            _leave_all(record, job)
+            return ()
+        self._store(record, job, settled)
+        refused = [
+            self._refusal(record, settled, part, results) for part, results in settled.culprits
+        ]
+        return [*refused, *self._to_resolve(record, job, settled)]
+
+    def _is_built_on_others(self, worker: Worker) -> bool:
+        return bool(self._repository.tip(taken_ref(worker)))
+
+    def _settled(self, record: Record, job: Job, parts: Sequence[Part], halted: Halted) -> Settled:
+        def judge(commit: str) -> Sequence[GateResult]:
+            if halted():
+                raise Abandoned("the job was stopped before it was merged")
+            if job.config.merge_strategy == Strategy.MANUAL:
+                return ()
+            return self._gates.judge(job, record.base, commit, halted)
+
+        return Batch(record.base, parts, partial(self._on_top, job), judge).settle()
+
+    def _on_top(self, job: Job, tip: str, part: Part) -> Step:
+        """A worker's changes on top of others; all or, where it does not go together, less."""
+        force = job.config.merge_strategy == Strategy.THEIRS
+        message = f"Merge {part.worker.id}: {part.worker.task_id}"
+        conflicts: list[FileConflict] = []
+        taken = True
+        start = self._repository.tip(start_ref(part.worker))
+        tips = self._tips(job, part.worker)
+        for commit in tips:
+            self._fold(part.worker, commit)
+            merged = self._repository.merge(tip, commit, message, merger_of(job), force=force)
+            conflicts += merged.conflicts
+            taken = taken and bool(merged.commit)
+            tip = merged.commit or tip
+        return Step(
+            part=part,
+            commit=tip,
+            changes=any(commit != start for commit in tips),
+            taken=taken,
+            conflicts=tuple(conflicts),
+        )
+
+    def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
+        """What it came to; its own branch as it was where its conflicts are not resolved."""
+        if resolving.unresolved(self._repository, worker):
+            return [resolving.own_tip(self._repository, worker)]
+        return self._worktrees.tips_of(job, worker.id)
+
+    def _fold(self, worker: Worker, commit: str) -> None:
+        """Its child jobs' results are on its own branch from now on."""
+        branch = worker_branch(worker)
+        tip = self._repository.tip(branch)
+        lives = os.path.lexists(self._worktrees.directory(worker))
+        if tip and tip != commit and not lives and self._repository.contains(commit, tip):
+            self._repository.point(branch, commit)
+
+    def _note(self, record: Record, settled: Settled) -> None:
+        before = record.base
+        for step in settled.steps:
+            worker = step.part.worker
+            if not step.taken:
+                marks = ", ".join(resolving.unresolved(self._repository, worker))
+                leave(record, worker, f"conflict marks are left in {marks}" if marks else "")
+            if step.changes and (step.taken or step.commit != before):
+                record.merged.append(worker.id)
+            resolved = step.taken
+            record.conflicts += [told(worker, each, resolved) for each in step.conflicts]
+            before = step.commit
+        for part, results in settled.culprits:
+            leave(record, part.worker, failing(results))
+        for part in settled.dropped:
+            leave(record, part.worker, "it builds on a task that is not in the result")
+        record.gates = [asdict(each) for each in settled.results]
+
+    def _store(self, record: Record, job: Job, settled: Settled) -> None:
+        branch, commit = result_branch(job.root_id, job.id), settled.commit
+        before = self._repository.tip(branch)
+        if commit != record.base and job.config.history == LINEAR:
+            commit = in_a_line(self._repository, job, record.base, settled.steps)
+        if before and record.again:
+            self._keep_earlier(record, job, before)
+        if commit == record.base:
+            self._repository.drop(branch)
+            return
+        record.branch, record.commit = short(branch), commit
+        self._repository.point(branch, commit)
+        self._repository.point(f"{hidden(job.root_id)}base/{job.id}", record.base)
+
+    def _keep_earlier(self, record: Record, job: Job, before: str) -> None:
+        kept = self._repository.tips(merged_refs(job.root_id, job.id))
+        known = next((name for name, commit in kept.items() if commit == before), "")
+        record.earlier = known or f"{merged_refs(job.root_id, job.id)}{len(kept) + 1}"
+        self._repository.point(record.earlier, before)
+
+    def _refusal(
+        self, record: Record, settled: Settled, part: Part, results: Sequence[GateResult]
+    ) -> Refusal:
+        """Its next attempt, if there is one, begins with what the others came to."""
+        if record.commit and not record.again:
+            # With the workers' own commits, not with those that tell of them in a line.
+            self._repository.point(sent_ref(part.worker), settled.commit)
+        why = f"its changes do not pass with the others': {failing(results)}"
+        return Refusal(worker_id=part.worker.id, reason=why, gates=tuple(results))
+
+    def _to_resolve(self, record: Record, job: Job, settled: Settled) -> Iterator[Refusal]:
+        """Conflicts that the job's agent for that is to look at."""
+        if not job.config.resolve or record.again or not record.commit:
+            return
+        for step in settled.steps:
+            if not step.taken:
+                worker = step.part.worker
+                self._repository.point(sent_ref(worker), settled.commit)
+                paths = ", ".join(each.path for each in step.conflicts[:MOST_PATHS])
+                yield Refusal(
+                    worker_id=worker.id,
+                    reason=f"its changes exclude those of the others: {paths}",
+                    agent=job.config.resolve,
+                    required=False,
+                )
+
+
+def leave(record: Record, worker: Worker, why: str = "") -> None:
+    """Out of the result; its branch keeps what it did."""
+    record.left_out[worker.id] = short(worker_branch(worker))
+    if why:
+        record.reasons[worker.id] = why
+
+
+def _leave_all(record: Record, job: Job) -> None:
+    """What was found out is told; nothing of it was kept."""
+    names = [*record.merged, *record.left_out]
+    record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
+    record.merged = []
+
+
+def _parts(record: Record, tree: Tree, job: Job, workers: Sequence[Worker]) -> Sequence[Part]:
+    tasks = tree.tasks[job.id]
+    needs = {task.id: frozenset(task.depends_on) for task in tasks}
+    whole, without = split([Part(each, needs[each.task_id]) for each in workers], tasks)
+    for part, task_id in without:
+        leave(record, part.worker, f"task {task_id!r}, which it builds on, is not in the result")
+    return whole

@@ -1,0 +1,47 @@
+"""Conflicts that an agent is to resolve: a further attempt of the worker, with marks in its files.
+
+The attempt is carried out by the agent that ``config.resolve`` names, in the worker's worktree; it
+costs one of the worker's retries. A file that still has marks is not resolved: then the worker's
+own branch counts, as it was before.
+"""
+
+from collections.abc import Sequence
+
+from orchestrator.core import failpoints
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.repository import (
+    Repository,
+    merger_of,
+    resolving_ref,
+    start_ref,
+    taken_ref,
+    worker_branch,
+)
+
+
+def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
+    """Have both sides on the worker's branch, with marks; where the worker starts then."""
+    own = own_tip(repository, worker)
+    words = f"Merge the result so far for {worker.id}, with conflicts"
+    marked = repository.marked(own, sent, words, merger_of(job))
+    repository.point(resolving_ref(worker), own)
+    repository.point(taken_ref(worker), sent)
+    repository.point(start_ref(worker), sent)
+    failpoints.reached("resolving: its start is known")
+    repository.point(worker_branch(worker), marked)
+    return sent
+
+
+def own_tip(repository: Repository, worker: Worker) -> str:
+    """The worker's branch, or what it was before somebody failed to resolve its conflicts."""
+    tip = repository.tip(worker_branch(worker))
+    return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
+
+
+def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
+    """Files in which marks are left."""
+    own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
+    tip = repository.tip(worker_branch(worker))
+    if not own or not tip or not repository.contains(tip, sent):
+        return ()
+    return repository.marks(own, sent, tip)

@@ -1,0 +1,128 @@
+"""Agents that compare the work of candidates: what they are shown, and what their word counts."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.evidence import ErrorClass, Evidence
+from orchestrator.core.model import REVIEWER, TaskSpec, Worker, WorkerResult
+from orchestrator.core.ports import Agents, Assignment, Entry, Workspace
+from orchestrator.core.reviewing import reviewed
+from orchestrator.core.scheduler import Scheduler
+from orchestrator.engine.worktrees import Worktrees
+from orchestrator.schemas.review import review_in
+
+#: Of the patches and of the outputs of all candidates together, in bytes of a prompt.
+PATCH_BYTES = 128 * 1024
+OUTPUT_BYTES = 16 * 1024
+#: Of one patch, in a file beside the prompt.
+MOST_PATCH_BYTES = 8 * 1024 * 1024
+#: So much of a refused answer is shown to the reviewer again.
+MOST_REPEATED = 4000
+
+
+class Reviewing:
+    def __init__(self, scheduler: Scheduler, worktrees: Worktrees) -> None:
+        self._scheduler = scheduler
+        self._worktrees = worktrees
+
+    def equipped(self, assignment: Assignment) -> Assignment:
+        """With what the candidates changed. Asks git, so not for the supervisor's thread.
+
+        Raise RepositoryError.
+        """
+        room = PATCH_BYTES // max(1, len(assignment.entries))
+        entries = tuple(self._with_patch(assignment, each, room) for each in assignment.entries)
+        return replace(assignment, entries=entries)
+
+    def _with_patch(self, assignment: Assignment, entry: Entry, room: int) -> Entry:
+        if not assignment.job.config.base:
+            return entry
+        worker = replace(assignment.worker, id=entry.worker_id)
+        patch = self._worktrees.patch(worker, MOST_PATCH_BYTES)
+        return replace(entry, patch=patch, shown=_beginning(patch, room))
+
+    def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
+        """What a reviewer left, with its ranking as the output, or with why that is none.
+
+        Any thread may ask.
+        """
+        evidence = replace(evidence, files_created=(), files_changed=False)
+        if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
+            return evidence
+        names = [each.id for each in _candidates(self._scheduler, reviewer)]
+        try:
+            review = review_in(evidence.output, names)
+        except InvalidRequest as error:
+            return _refused(evidence, error.message)
+        return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
+
+
+def with_reviewers(agents: Agents, tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
+    """The tasks with their reviewers by their own names. Raise UnknownAgent or InvalidRequest."""
+    return [replace(task, review=_named(agents, task.review)) for task in tasks]
+
+
+def _named(agents: Agents, asked: str) -> str:
+    if not asked:
+        return ""
+    name = agents.resolve(asked, TaskSpec(id=REVIEWER))
+    if not agents.uses_model(name):
+        raise InvalidRequest(
+            f"agent {name!r} cannot review: it answers no questions; review is an AI agent",
+            kind="no-reviewer",
+        )
+    agents.get(name).check(TaskSpec(id=REVIEWER, title="Review"))
+    return name
+
+
+def entries_for(scheduler: Scheduler, workspace: Workspace, worker: Worker) -> tuple[Entry, ...]:
+    """What a reviewer is to compare, without patches; nothing for any other worker."""
+    if not worker.is_reviewer:
+        return ()
+    candidates = _candidates(scheduler, worker)
+    room = OUTPUT_BYTES // len(candidates)
+    return tuple(_entry(workspace, each, room) for each in candidates)
+
+
+def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
+    plan = scheduler.forest.plans[reviewer.job_id]
+    keys = plan.workers_of(reviewer.task_id)
+    return reviewed([scheduler.ledger.workers[key] for key in keys])
+
+
+def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
+    """Its agent is not told: a reviewer may be of the same make."""
+    result = worker.result or WorkerResult()
+    return Entry(
+        worker_id=worker.id,
+        facts=tuple(_facts(result)),
+        files_created=result.files_created,
+        directory=workspace.worker_directory(worker),
+        output=_beginning(result.output, room),
+    )
+
+
+def _facts(result: WorkerResult) -> Iterator[str]:
+    for gate in result.gates:
+        counted = f", {gate.tests} tests passed" if gate.tests is not None else ""
+        found = f": {', '.join(gate.failures[:10])}" if gate.failures else ""
+        yield f"gate {gate.name}: {gate.status}{counted}{found}"
+    if result.change:
+        change = result.change
+        yield f"{change.files} files changed, {change.added} lines added, {change.removed} removed"
+
+
+def _beginning(text: str, most_bytes: int) -> str:
+    return text.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
+
+
+def _refused(evidence: Evidence, why: str) -> Evidence:
+    answer = evidence.output[:MOST_REPEATED].strip() or "(nothing)"
+    return replace(
+        evidence,
+        claimed_success=False,
+        error=f"its review was refused: {why}",
+        output=f"Your review was refused: {why}\n\nYour answer was:\n\n{answer}",
+    )

@@ -1,0 +1,82 @@
+"""Worktrees go with their workers; what is in them is on their branches."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.core.model import Worker, WorkerResult
+from orchestrator.core.ports import Change
+from orchestrator.core.states import WorkerStatus
+from orchestrator.engine.retiring import Retiring, Turns
+from tests.integration.engine.repositories.conftest import Host
+from tests.integration.engine.site import until
+from tests.project import edit
+
+GONE = "until [ ! -e ../../{}/worktree ]; do sleep 0.02; done"
+
+
+def test_a_worktree_goes_as_soon_as_its_worker_has_ended(host: Host) -> None:
+    tasks = [
+        edit("echo a > a.txt; git status -s > /dev/null", id="a"),
+        edit("echo wip > wip.txt; exit 1", id="fails", retries=0),
+        edit(f"{GONE.format('worker_1')}; {GONE.format('worker_2')}; echo b > b.txt", id="b"),
+        edit(f"{GONE.format('worker_1')}; cat a.txt > c.txt", id="c", depends_on=["a"]),
+    ]
+    ended = host.run(*tasks, default_timeout=60)
+    assert [row["status"] for row in ended["results"]["tasks"]] == [
+        "success",
+        "failed",
+        "success",
+        "success",
+    ], ended
+    job = ended["job_id"]
+    assert host.project.show(f"orchestrator/{job}/result", "c.txt") == "a"
+    assert host.project.show(f"orchestrator/{job}/worker_2", "wip.txt") == "wip"
+    assert host.record(job)["errors"] == []
+
+
+def worker(attempt: int, **more: object) -> Worker:
+    made = Worker(
+        id="worker_1", job_id="1", root_id="1", task_id="t", index=0, depth=0, agent="editor"
+    )
+    return replace(made, attempt=attempt, **more)  # type: ignore[arg-type]
+
+
+def test_what_has_begun_again_is_not_removed() -> None:
+    turns = Turns()
+    with turns.opening(worker(2)):
+        pass
+    with turns.removing(worker(1)) as is_due:
+        assert not is_due
+    with turns.removing(worker(2)) as is_due:
+        assert is_due
+
+
+class Seen:
+    """Notes what is removed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.place = directory
+        self.removed: list[int] = []
+
+    def directory(self, worker: Worker) -> str:
+        return str(self.place)
+
+    def remove(self, worker: Worker) -> None:
+        self.removed.append(worker.attempt)
+
+
+def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
+    seen = Seen(tmp_path)
+    retiring = Retiring(seen)
+    ended = WorkerResult(exit_code=1)
+    workers = [
+        worker(1, status=WorkerStatus.RUNNING),
+        worker(2, status=WorkerStatus.FAILED, result=WorkerResult()),
+        worker(3, status=WorkerStatus.FAILED, result=ended),
+        worker(4, status=WorkerStatus.SUCCESS, result=ended),
+    ]
+    retiring(Change(workers=workers))
+    until(lambda: len(seen.removed) == 2, "both are removed")
+    retiring.close()
+    assert seen.removed == [3, 4]
+    retiring(Change(workers=workers))

@@ -1,0 +1,249 @@
+"""The same job in repositories of many kinds: it comes out, and nothing of the user's changes."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine.repositories import scenarios
+from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
+from tests.integration.engine.site import Answer
+from tests.project import Project, edit
+
+#: The first is changed by both workers in different places; each makes a file.
+FIRST = edit("sed -i s/one/ONE/ src/app.py; echo 1 > first.txt")
+SECOND = edit("sed -i s/three/THREE/ src/app.py; echo 2 > 'second file.txt'; chmod +x src/app.py")
+MakeProject = Callable[[], Project]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project").begin(FILES)
+
+
+def check(host: Host) -> Answer:
+    """Run the job; everything but the product's own refs is as before, and nothing is left."""
+    mine, unchanged = host.project.worktrees(), host.untouched()
+    ended = host.run(FIRST, SECOND)
+    assert ended["status"] == "completed", ended
+    assert unchanged() == []
+    job = ended["job_id"]
+    record = host.record(job)
+    assert (record["leaks"], record["errors"], record["left_out"]) == ([], [], {}), record
+    assert record["merged"] == ["worker_1", "worker_2"]
+    assert host.project.show(record["commit"], "src/app.py").split() == ["ONE", "two", "THREE"]
+    names = host.project.git("diff", "--name-only", record["base"], record["commit"]).splitlines()
+    # Git itself takes a file for changed that its attributes would have otherwise.
+    assert set(names) - {"mixed.txt"} == {"first.txt", "second file.txt", "src/app.py"}
+    assert host.project.worktrees() == mine
+    return ended
+
+
+@pytest.mark.parametrize("name", scenarios.ALL)
+def test_in_a_repository_with(name: str, project: Project, make_host: MakeHost) -> None:
+    scenarios.ALL[name](project)
+    check(make_host(project))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--depth=1"],
+        ["--filter=blob:none"],
+        ["--shared"],
+        ["--filter=blob:none", "--sparse"],
+        ["--branch=main", "--single-branch"],
+    ],
+    ids=" ".join,
+)
+def test_in_a_clone_made_with(options: list[str], project: Project, make_host: MakeHost) -> None:
+    project.commit({"second.txt": "2\n"}, "second")
+    clone = scenarios.clone(project, *options)
+    if "--sparse" in options:
+        clone.git("sparse-checkout", "set", "src")
+    check(make_host(clone))
+
+
+def test_in_a_repository_with_sha256(tmp_path: Path, make_host: MakeHost) -> None:
+    project = Project(tmp_path / "project")
+    project.git("init", "-q", "-b", "main", "--object-format=sha256")
+    check(make_host(project.commit(FILES)))
+
+
+def test_in_a_worktree_of_a_bare_repository(
+    tmp_path: Path, project: Project, make_host: MakeHost
+) -> None:
+    bare = tmp_path / "bare.git"
+    project.git("clone", "-q", "--bare", str(project.path), str(bare))
+    Project(bare).git("worktree", "add", "-q", str(tmp_path / "work"), "-b", "work")
+    host = make_host(Project(tmp_path / "work"))
+    check(host)
+
+
+@pytest.mark.parametrize(
+    "name", ["with space", "new\nline", "ümlaut", "quo'te\"", "-dash", "tail "]
+)
+def test_in_a_directory_named(name: str, tmp_path: Path, make_host: MakeHost) -> None:
+    check(make_host(Project(tmp_path / name / name).begin(FILES)))
+
+
+def test_in_a_part_of_a_repository(project: Project, make_host: MakeHost) -> None:
+    project.commit({"part/src/app.py": "x\n"}, "part")
+    host = make_host(project, inside="part")
+    unchanged = host.untouched()
+    ended = host.run(edit("test -e ../README.md; echo new > new.txt; echo up > ../up.txt"))
+    assert ended["status"] == "completed", ended
+    assert host.project.show(host.record(ended["job_id"])["commit"], "part/new.txt") == "new"
+    assert [each for each in unchanged() if not each.startswith(b"part/product")] == []
+
+
+# What cannot be done is said
+
+
+def plain(host: Host, said: str) -> None:
+    """The worker has a plain directory, and the report says why."""
+    unchanged = host.untouched()
+    ended = host.run(edit("test ! -e .git; echo x > x.txt"))
+    assert ended["status"] == "completed", ended
+    assert said in host.final(ended["job_id"])
+    assert unchanged() == []
+
+
+def test_a_branch_in_the_way_is_said(project: Project, make_host: MakeHost) -> None:
+    project.git("branch", "orchestrator")
+    plain(make_host(project), "a branch is named 'orchestrator'")
+
+
+def test_a_repository_without_a_commit_is_said(tmp_path: Path, make_host: MakeHost) -> None:
+    project = Project(tmp_path / "empty")
+    project.git("init", "-q")
+    plain(make_host(project), "no commit yet")
+
+
+def test_a_broken_head_is_said(project: Project, make_host: MakeHost) -> None:
+    (project.path / ".git" / "HEAD").write_text("ref: refs/heads/nothing\n")
+    plain(make_host(project), "no commit yet")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_repository_of_another_user_is_said(project: Project, make_host: MakeHost) -> None:
+    host = make_host(project)
+    for parent, directories, files in os.walk(project.path):
+        for name in (*directories, *files):
+            os.lchown(f"{parent}/{name}", 12345, 12345)
+    os.chown(project.path, 12345, 12345)
+    ended = host.run(edit("test ! -e .git; echo x > x.txt"))
+    assert ended["status"] == "completed", ended
+    assert "safe.directory" in host.final(ended["job_id"])
+
+
+def test_a_smudge_filter_that_is_required_and_fails_is_said(
+    project: Project, make_host: MakeHost
+) -> None:
+    project.commit({".gitattributes": "*.dat filter=broken\n", "a.dat": "a\n"}, "filtered")
+    project.git("config", "filter.broken.smudge", "echo no key here >&2; false")
+    project.git("config", "filter.broken.required", "true")
+    host = make_host(project)
+    unchanged = host.untouched()
+    ended = host.run(edit("true", retries=0))
+    assert ended["status"] == "failed"
+    assert "smudge filter broken failed" in host.final(ended["job_id"])
+    assert unchanged() == []
+    assert host.project.worktrees() == []
+
+
+def test_a_clean_filter_that_is_required_and_fails_is_said(
+    project: Project, make_host: MakeHost
+) -> None:
+    project.commit({".gitattributes": "*.dat filter=broken\n"}, "filtered")
+    project.git("config", "filter.broken.clean", "false")
+    project.git("config", "filter.broken.required", "true")
+    host = make_host(project)
+    ended = host.run(edit("echo x > x.dat; echo y > y.txt", retries=0))
+    assert ended["status"] == "failed"
+    assert "clean filter 'broken' failed" in host.final(ended["job_id"])
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is not None, reason="git-lfs is installed")
+def test_files_of_lfs_without_lfs_are_said(project: Project, make_host: MakeHost) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    project.commit({".gitattributes": "*.psd filter=lfs\n", "a.psd": pointer}, "lfs")
+    host = make_host(project)
+    ended = check(host)
+    assert "git-lfs is not installed here" in host.final(ended["job_id"])
+
+
+# Meanwhile
+
+
+def meanwhile(host: Host, script: str, **config: object) -> Answer:
+    """What a person does in the checkout while a worker is at work."""
+    command = f"(cd '{host.project.path}'; export GIT_AUTHOR_NAME=U GIT_AUTHOR_EMAIL=u@e "
+    command += f"GIT_COMMITTER_NAME=U GIT_COMMITTER_EMAIL=u@e; {script}) >/dev/null\n"
+    return host.run(
+        edit(f"echo before > before.txt\n{command}echo after > after.txt", **config),
+        edit("echo other > other.txt"),
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "git worktree prune --expire=now",
+        "git switch -q -c elsewhere; echo e > e.txt; git add e.txt; git commit -qm e",
+        "git gc -q --prune=now",
+        "git pack-refs --all --prune",
+        "echo dirty > README.md; git stash -q",
+        "touch .git/index.lock",
+        "git branch -m main trunk",
+        # Not prune --expire=now, which git itself says is not safe while others write objects.
+        "git reflog expire --expire=now --all; git gc -q",
+        "git config core.autocrlf input",
+        "git checkout -q --orphan fresh; git rm -rfq .",
+        "git worktree repair",
+    ],
+)
+def test_a_person_at_work_in_the_checkout_harms_no_job(host: Host, script: str) -> None:
+    ended = meanwhile(host, script)
+    assert ended["status"] == "completed", ended
+    files = host.project.files(host.record(ended["job_id"])["commit"])
+    assert {"before.txt", "after.txt", "other.txt", "README.md"} <= set(files)
+    assert host.project.worktrees() == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'rm -rf "$OLDPWD"',
+        'git worktree remove --force --force "$OLDPWD"',
+        "rm -rf .git/worktrees",
+        'git worktree unlock "$OLDPWD"; mv "$OLDPWD" "$OLDPWD.moved"; git worktree prune',
+        'rm -f "$OLDPWD/.git"',
+        'echo broken > "$(git -C "$OLDPWD" rev-parse --git-path index)"',
+        'echo broken > "$(git -C "$OLDPWD" rev-parse --git-path HEAD)"',
+    ],
+)
+def test_a_worktree_that_is_gone_in_mid_job_is_made_anew(host: Host, script: str) -> None:
+    flag = host.project.path.parent / "flag"
+    once = f'[ -e "{flag}" ] || {{ touch "{flag}"; {script}; exit 1; }}'
+    ended = meanwhile(host, once, retries=1)
+    assert ended["status"] == "completed", ended
+    files = host.project.files(host.record(ended["job_id"])["commit"])
+    assert {"before.txt", "after.txt", "other.txt", "README.md"} <= set(files)
+    assert host.project.worktrees() == []
+
+
+def test_what_a_worker_does_to_its_own_worktree_stays_there(host: Host) -> None:
+    unchanged = host.untouched()
+    script = (
+        "git config --worktree x.y z 2>/dev/null || true; git stash list; git checkout -q -b mine;"
+        "git commit -q --allow-empty -m x; git switch -q -; git clean -fdxq; echo x > x.txt"
+    )
+    ended = host.run(edit(script))
+    assert ended["status"] == "completed", ended
+    # A branch that an agent makes is in the repository that both share: that is told.
+    assert [each for each in unchanged() if b"refs/heads/mine" not in each] == []
+    assert host.record(ended["job_id"])["leaks"] == ["refs/heads/mine"]
+    shutil.rmtree(host.project.path / "product" / "none", ignore_errors=True)

@@ -1,0 +1,89 @@
+"""``orchestrator apply``: results come into a project without git."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import InProcess, Site, shell
+from tests.project import Project, agents, edit
+
+
+def command(site: Site, *arguments: str) -> int:
+    return execute(
+        arguments, Surroundings(folder=site.folder, environ={"PATH": os.environ["PATH"]})
+    )
+
+
+def told(capfd: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+    files: list[dict[str, Any]] = json.loads(capfd.readouterr().out)["files"]
+    return {each["path"]: (each["action"], each["worker_id"]) for each in files}
+
+
+def test_files_of_workers_come_into_the_project(
+    site: InProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = site.folder / "project"
+    (project / "src").mkdir()
+    (project / "src" / "b.txt").write_text("mine\n")
+    (project / "same.txt").write_text("same\n")
+    (project / "dir").symlink_to("src")
+    tasks = [
+        shell("mkdir -p src dir; echo a > a.txt; echo b > src/b.txt; echo same > same.txt"),
+        shell("mkdir -p dir; echo x > dir/x; echo A > a.txt; chmod +x a.txt"),
+        shell("echo half > half.txt; exit 1"),
+    ]
+    job = site.run("x", tasks)["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "apply", job, "--dry-run", "--json") == 6
+    plan = told(capfd)
+    assert plan["a.txt"] == ("new", "worker_2"), plan
+    assert plan["src/b.txt"] == ("overwrite", "worker_1")
+    assert plan["same.txt"] == ("same", "worker_1")
+    assert plan["dir/x"] == ("refused", "worker_2")
+    assert "half.txt" not in plan
+    assert not (project / "a.txt").exists()
+
+    assert command(site, "apply", job) == 1
+    said = capfd.readouterr().err
+    assert "overwrite src/b.txt" in said
+    assert "say --yes" in said
+    assert (project / "src" / "b.txt").read_text() == "mine\n"
+
+    assert command(site, "apply", job, "--yes", "--json") == 6
+    assert told(capfd) == plan
+    assert (project / "a.txt").read_text() == "A\n"
+    assert os.access(project / "a.txt", os.X_OK)
+    assert (project / "src" / "b.txt").read_text() == "b\n"
+    assert not (project / "src" / "x").exists()
+
+
+def test_a_merged_result_is_copied_elsewhere(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "a\n", "old.txt": "old\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    job = site.run("x", [edit("echo n > new.txt; rm old.txt; ln -s a.txt link")])["job_id"]
+    to = tmp_path / "elsewhere"
+    to.mkdir()
+    (to / "old.txt").write_text("old\n")
+    capfd.readouterr()
+
+    assert command(site, "apply", job) == 2
+    assert f"orchestrator land {job}" in capfd.readouterr().err
+    assert command(site, "apply", job, "--to", str(to), "--json") == 6
+    plan = told(capfd)
+
+    assert {path: action for path, (action, _) in plan.items()} == {
+        "new.txt": "new",
+        "old.txt": "kept",
+        "link": "refused",
+    }
+    assert sorted(each.name for each in to.iterdir()) == ["new.txt", "old.txt"]
+    assert command(site, "apply", "no-such-job", "--to", str(to)) == 3

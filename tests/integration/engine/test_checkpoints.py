@@ -1,0 +1,293 @@
+"""Checkpoints around attempts, and going back to them: after a failure, or by a person."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
+from orchestrator.engine.checkpoints import pending
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
+from tests.project import Project, agents, edit
+
+FILES = {"app.py": "one\n", ".gitignore": "*.log\n"}
+MakeProject = Callable[..., tuple[InProcess, Project]]
+
+#: Fails in its first attempt, and leaves a merge that is not finished.
+BREAKS_FIRST = """
+if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then
+  echo broken > app.py; echo x > junk.txt; echo trace > x.log
+  git checkout -qb other; git commit -qam theirs; git checkout -q -
+  echo ours > app.py; git commit -qam ours; git merge -q other || exit 1
+fi
+test ! -e junk.txt; test ! -e x.log; test "$(cat app.py)" = one
+test -z "$(git status --porcelain --ignored)"
+echo good > app.py
+"""
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+    def make(**more: Any) -> tuple[InProcess, Project]:
+        project = Project(tmp_path / "project").begin(FILES)
+        given = {"project_root": str(project.path)}
+        return make_site(orchestrator=given, agents=agents(tmp_path), **more), project
+
+    return make
+
+
+def attempts(site: InProcess, job: str) -> list[Answer]:
+    found: list[Answer] = site.get(f"/jobs/{job}")["workers"][0]["attempts"]
+    return found
+
+
+def refs(project: Project, job: str) -> dict[str, str]:
+    listed = project.git("for-each-ref", "--format=%(refname) %(objectname)")
+    prefix = f"refs/orchestrator/{job}/"
+    pairs = (line.split(" ") for line in listed.splitlines() if line.startswith(prefix))
+    return {name.removeprefix(prefix): commit for name, commit in pairs}
+
+
+def test_what_an_attempt_broke_is_rolled_back_before_the_next_and_kept(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", [edit(BREAKS_FIRST, retries=2)])
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
+    found = refs(project, job)
+    kept = found["checkpoint/worker_1/1-after"]
+    assert "junk.txt" in project.files(kept)
+    assert project.show(found["ignored/worker_1/1-after"], "x.log") == "trace"
+    assert project.show(f"orchestrator/{job}/worker_1", "app.py") == "good"
+    first, second = attempts(site, job)
+    assert first["failure"]["kind"] == "corrupted_state"
+    assert first["failure"]["strategy"] == "rollback_last"
+    assert first["failure"]["checkpoint"] == "1-before"
+    assert first["failure"]["kept"] == "1-after"
+    assert "a merge was not finished" in first["failure"]["reason"]
+    assert 0 < first["failure"]["confidence"] <= 1
+    assert "failure" not in second
+    analytics = site.get(f"/jobs/{job}/reports/analytics.json")
+    assert "rollback_last" in str(analytics)
+
+
+def test_a_transient_failure_goes_on_with_ignored_files_and_all(made: MakeProject) -> None:
+    site, _ = made()
+    script = (
+        'if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then '
+        "echo a > a.txt; echo b > b.log; kill -9 $$; fi; test -e a.txt; test -e b.log"
+    )
+    ended = site.run("x", [edit(script, retries=1)])
+    assert ended["status"] == "completed", ended
+    [first, _] = attempts(site, ended["job_id"])
+    assert first["failure"]["strategy"] == "retry_current"
+
+
+def test_a_worktree_whose_git_file_was_deleted_loses_nothing(made: MakeProject) -> None:
+    site, project = made()
+    ended = site.run("x", [edit("echo wip > wip.txt; rm .git; exit 1", retries=0)])
+    job = ended["job_id"]
+    assert project.show(f"orchestrator/{job}/worker_1", "wip.txt") == "wip"
+    [only] = attempts(site, job)
+    assert only["failure"]["strategy"] == "escalate"
+    assert "its .git was deleted" in only["failure"]["reason"]
+
+
+@pytest.mark.usefixtures("spawning")
+def test_what_child_jobs_brought_is_there_again_after_a_rollback(made: MakeProject) -> None:
+    site, project = made()
+    children = json.dumps([edit("echo child > child.txt")])
+    script = (
+        'if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then echo own > own.txt\n'
+        f"cat > \"$ORCHESTRATOR_WORKER_DIR/c.json\" <<'END'\n{children}\nEND\n"
+        'orchestrator spawn child --tasks "$ORCHESTRATOR_WORKER_DIR/c.json" --wait\n'
+        "test -e child.txt; rm .git; exit 1; fi\n"
+        "test -e child.txt; test ! -e own.txt; echo more > more.txt"
+    )
+    ended = site.run("x", [edit(script, retries=1)])
+    job = ended["job_id"]
+    assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
+    found = set(project.files(f"orchestrator/{job}/result"))
+    assert {"child.txt", "more.txt"} <= found and "own.txt" not in found
+
+
+def test_without_a_worktree_all_is_as_before(made: MakeProject) -> None:
+    site, _ = made()
+    ended = site.run("x", [shell("[ -e f ] || { touch f; exit 1; }", retries=1)])
+    assert ended["status"] == "completed", ended
+    first, _ = attempts(site, ended["job_id"])
+    assert (first["failure"]["strategy"], first["failure"]["kept"]) == ("retry_current", "")
+
+
+# Crashes
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
+    yield zygote
+    zygote.close()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "checkpoint: after the attempt",
+        "rollback: branch moved",
+        "rollback: files as they were",
+        "checkpoint: before the attempt",
+    ],
+)
+def test_a_crash_between_decision_and_rollback_changes_nothing(
+    zygote: Zygote, tmp_path: Path, point: str
+) -> None:
+    project = Project(tmp_path / "project").begin(FILES)
+    root = {"project_root": str(project.path)}
+    # Counted by a file: attempts that a crash kept from beginning have numbers, too.
+    script = BREAKS_FIRST.replace('"${ORCHESTRATOR_WORKER##*/}" = 1', f"! -e '{tmp_path}/broke'")
+    script = script.replace("then\n", f"then touch '{tmp_path}/broke'\n")
+    site = FaultSite(
+        tmp_path / "site", zygote, (point,), orchestrator=root, agents=agents(tmp_path)
+    )
+    try:
+        job = site.submit_once([edit(script)])
+        until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
+        site.crashes = ""
+        answer = site.wait_through(job)
+        assert answer["status"] == "completed", (answer, site.said(), site.log(job, "worker_1"))
+        assert project.show(f"orchestrator/{job}/worker_1", "app.py") == "good"
+        kept = refs(project, job)
+        broken = [name for name in kept if name.startswith("checkpoint/") and "-after" in name]
+        assert any("junk.txt" in project.files(kept[name]) for name in broken)
+        assert any("x.log" in project.files(kept[n]) for n in kept if n.startswith("ignored/"))
+    finally:
+        site.end()
+
+
+# By a person
+
+
+def command(site: InProcess, *arguments: str, up: bool = True) -> int:
+    server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY} if up else {}
+    environ = {"PATH": os.environ["PATH"], **server}
+    return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+
+
+def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    flag = project.path.parent / "flag"
+    script = f"n=${{ORCHESTRATOR_WORKER##*/}}; echo $n > $n.txt; echo $n > n.log; test -e '{flag}'"
+    job = site.run("x", [edit(script, retries=1)])["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "checkpoints", job, "worker_7") == 3
+    assert "there are some of worker_1" in capfd.readouterr().err
+    assert command(site, "checkpoints", job, "--json") == 0
+    listed = json.loads(capfd.readouterr().out)
+    assert listed == site.get(f"/jobs/{job}/checkpoints")
+    rows = [
+        (each["name"], each["files_changed"], each["ignored"], each["current"])
+        for each in listed["checkpoints"]
+    ]
+    assert rows == [
+        ("start", 0, False, False),
+        ("1-before", 0, False, False),
+        ("1-after", 1, True, False),
+        ("2-before", 0, True, False),
+        ("2-after", 1, True, True),
+    ]
+    assert project.git("rev-parse", listed["checkpoints"][4]["ref"]) == project.git(
+        "rev-parse", f"orchestrator/{job}/worker_1"
+    )
+    assert listed["checkpoints"][1]["at"] < listed["checkpoints"][4]["at"]
+
+    assert command(site, "rollback", job, "worker_1", "1-after") == 1
+    assert "say --yes" in capfd.readouterr().err
+    assert command(site, "rollback", job, "worker_1", "9-after", "--yes") == 3
+    assert "it has: start, 1-before" in capfd.readouterr().err
+    assert command(site, "rollback", job, "worker_1", "1-after", "--yes") == 0
+    said = capfd.readouterr()
+    assert "worker_1 is at 1-after" in said.out
+    assert f"orchestrator merge {job}" in said.err
+    assert "2.txt" not in project.files(f"orchestrator/{job}/worker_1")
+    kept = refs(project, job)["checkpoint/worker_1/2-left-1"]
+    assert "2.txt" in project.files(kept)
+    assert command(site, "checkpoints", job, "worker_1") == 0
+    here = [line for line in capfd.readouterr().out.splitlines() if "<- here" in line]
+    assert len(here) == 1 and "1-after" in here[0]
+
+    flag.touch()
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+    assert site.wait(job)["status"] == "completed"
+    found = project.files(f"orchestrator/{job}/worker_1")
+    assert {"1.txt", "3.txt"} <= set(found) and "2.txt" not in found
+    # A worktree that is made anew has the ignored files of the checkpoint it goes on from.
+    assert project.show(refs(project, job)["ignored/worker_1/3-before"], "n.log") == "1"
+
+
+def test_a_worker_that_runs_or_has_no_worktree_is_not_rolled_back(
+    made: MakeProject, tmp_path: Path
+) -> None:
+    site, _ = made()
+    release = tmp_path / "release"
+    wait = f"touch here; until [ -e '{release}' ]; do sleep 0.02; done"
+    job = site.submit("x", [edit(wait), shell("true")])
+    directory = site.directory(job) / "depth_0" / "worker_1" / "worktree"
+    until((directory / "here").exists, "it runs")
+
+    refused = site.call("POST", f"/jobs/{job}/workers/worker_1/rollback", {"checkpoint": "start"})
+    plain = site.call("POST", f"/jobs/{job}/workers/worker_2/rollback")
+    unknown = site.call("POST", f"/jobs/{job}/workers/worker_9/rollback")
+
+    assert (refused.status_code, plain.status_code, unknown.status_code) == (409, 409, 404)
+    assert "worker_1 is running" in refused.json()["detail"]
+    assert "without a worktree" in plain.json()["detail"]
+    assert (directory / "here").exists()
+    release.touch()
+    assert site.wait(job)["status"] == "completed"
+
+
+def waits_to_try_again(worker: dict[str, Any]) -> bool:
+    return bool(worker["status"] == "pending" and worker["attempts"])
+
+
+def test_between_attempts_a_person_decides_instead(made: MakeProject, tmp_path: Path) -> None:
+    site, _ = made(workers={"retry_backoff_seconds": 30, "max_workers": 2})
+    job = site.submit("x", [edit("echo a > a.txt; rm .git; exit 1", retries=1)])
+    until(lambda: waits_to_try_again(site.get(f"/jobs/{job}")["workers"][0]), "it waits")
+    answer = site.call("POST", f"/jobs/{job}/workers/worker_1/rollback", {"checkpoint": "1-after"})
+    assert answer.status_code == 200, answer.text
+    directory = site.directory(job) / "depth_0" / "worker_1" / "worktree"
+    assert (directory / "a.txt").exists()
+    worker = site.manager.store.workers(job)[0]
+    assert worker.result is not None and worker.result.failures[-1].checkpoint == "1-before"
+    assert pending(worker, site.manager.service._worktrees.checkpoints.refs_of(worker)) is None
+    site.call("POST", f"/jobs/{job}/cancel", {})
+    assert site.wait(job)["status"] == "cancelled"
+
+
+def test_it_works_with_the_server_down(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo a > a.txt")])["job_id"]
+    site.stop()
+    capfd.readouterr()
+
+    assert command(site, "rollback", job, "worker_1", "--yes", "--json", up=False) == 0
+
+    answer = json.loads(capfd.readouterr().out)
+    assert (answer["checkpoint"], answer["kept"]) == ("1-before", "1-left-1")
+    assert "a.txt" not in project.files(f"orchestrator/{job}/worker_1")
+    assert command(site, "checkpoints", job, up=False) == 0
+    assert "1-left-1" in capfd.readouterr().out

@@ -1,0 +1,97 @@
+"""Servers that die while gates run."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
+from tests.integration.engine.site import ServerProcess, marked, until
+from tests.project import Project, agents, edit
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[..., tuple[FaultSite, Project]]]:
+    """A server that dies where it is told to, in a project that is a repository."""
+    sites: list[FaultSite] = []
+
+    def make(*crashes: str) -> tuple[FaultSite, Project]:
+        project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
+        root = {"project_root": str(project.path)}
+        site = FaultSite(
+            tmp_path / "site", zygote, crashes, orchestrator=root, agents=agents(tmp_path)
+        )
+        sites.append(site)
+        return site, project
+
+    yield make
+    for site in sites:
+        site.end()
+
+
+@pytest.mark.parametrize("point", ["gate: prepared", "gate: its end is known", "gate: ran"])
+def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
+    crashing: Callable[..., tuple[FaultSite, Project]], point: str
+) -> None:
+    site, project = crashing(point)
+    before = project.everything()
+    # It fails, at the base as well; each worktree has a lock of its own beside it.
+    gate = (
+        f"exec 9>>../lock; flock -n 9 || echo overlap >> {site.effects}; "
+        f"echo ran >> {site.effects}; sleep 0.05; exit 1"
+    )
+    config = {"gates": [gate, "true"]}
+    body = {"request": "x", "config": config, "tasks": [edit("echo b > b.txt"), edit("touch c")]}
+    headers = {"Idempotency-Key": "one"}
+    job = str(
+        site.insist(lambda: site.call("POST", "/orchestrate", body, headers=headers))["job_id"]
+    )
+    until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
+    site.crashes = ""
+
+    answer = site.wait_through(job)
+
+    assert answer["status"] == "completed", (answer, site.said())
+    assert "overlap" not in site.effects.read_text()
+    for worker in site.insist(lambda: site.call("GET", f"/jobs/{job}"))["workers"]:
+        assert [each["status"] for each in worker["gates"]] == ["known", "passed"]
+        assert len(worker["attempts"]) == 1
+    assert {"b.txt", "c"} <= set(project.files(f"orchestrator/{job}/result"))
+    until(lambda: project.worktrees() == [], "the worktree of the base is gone")
+    assert project.everything() == before
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_gates_of_a_server_that_ended_are_run_again_and_never_twice_at_once(
+    make_server: Callable[..., ServerProcess], tmp_path: Path, effects: Path, how: str
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": ""})
+    given = {"project_root": str(project.path)}
+    server = make_server(orchestrator=given, agents=agents(tmp_path))
+    release = tmp_path / "release"
+    gate = (
+        f"exec 9>>{effects}.lock; flock -n 9 || echo overlap >> {effects}; echo began >> {effects};"
+        f" until [ -e {release} ]; do sleep 0.02; done; echo ended >> {effects}"
+    )
+    task = edit(f"echo x > x.txt; echo worked >> {effects}", gates=[gate])
+    job = server.submit("x", [task])
+    until(lambda: "began" in effects.read_text(), "the gate runs")
+
+    server.kill() if how == "kill" else server.terminate()
+    server.start()
+    until(lambda: effects.read_text().count("began") == 2, "it runs again")
+    release.touch()
+    ended = server.wait(job)
+
+    assert ended["status"] == "completed", ended
+    assert ended["results"]["tasks"][0]["attempts"] == 1
+    assert effects.read_text().split() == ["worked", "began", "began", "ended"]
+    assert marked(job) == []

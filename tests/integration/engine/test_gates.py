@@ -1,0 +1,332 @@
+"""Gates on what workers change: real pytest, ruff and mypy, through the real server."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import (
+    Answer,
+    InProcess,
+    marked,
+    shell,
+    until,
+)
+from tests.project import Project, agents, edit
+
+#: Without the plugins of this environment, which take longer than all tests.
+PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
+TESTS = "from app import one\n\n\ndef test_one():\n    assert one() == 1\n"
+FILES = {
+    "app.py": "def one():\n    return 1\n",
+    "tests/__init__.py": "",
+    "tests/test_app.py": TESTS,
+    "pyproject.toml": f"[tool.pytest.ini_options]\naddopts = '{PLAIN}'\n",
+    ".gitignore": "__pycache__/\n",
+}
+MakeProject = Callable[..., tuple[InProcess, Project]]
+
+
+@pytest.fixture(autouse=True)
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest, ruff and mypy are where this Python is."""
+    own = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", f"{own}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+    """A job manager whose folder lies in the project that it works on."""
+
+    def make(files: dict[str, str] = FILES, **more: Any) -> tuple[InProcess, Project]:
+        project = Project(tmp_path / "project").begin(files)
+        workspace = project.path / "product" / "workspace"
+        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        site.workspace = workspace
+        return site, project
+
+    return make
+
+
+def worker(site: InProcess, job_id: str) -> Answer:
+    found: Answer = site.get(f"/jobs/{job_id}")["workers"][0]
+    return found
+
+
+def results(site: InProcess, job_id: str) -> dict[str, Answer]:
+    return {each["name"]: each for each in worker(site, job_id)["gates"]}
+
+
+def statuses(site: InProcess, job_id: str) -> dict[str, str]:
+    return {name: each["status"] for name, each in results(site, job_id).items()}
+
+
+def test_a_detected_gate_that_fails_is_told_and_mended_in_the_next_attempt(
+    made: MakeProject,
+) -> None:
+    site, project = made()
+    script = (
+        "if grep -q 2 app.py; then sed -i 's/2/1  # again/' app.py; else sed -i s/1/2/ app.py; fi"
+    )
+
+    ended = site.run("x", [edit(script, retries=1)])
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    why = "gate pytest failed: tests.test_app::test_one: assert 2 == 1"
+    assert worker(site, job)["attempts"][0]["reason"].startswith(why)
+    assert statuses(site, job) == {"secrets": "passed", "pytest": "passed"}
+    assert results(site, job)["pytest"]["tests"] == 1
+    assert project.worktrees() == []
+    assert (site.directory(job) / "logs" / "gate_worker_1.pytest.2.log").exists()
+    events = (site.directory(job) / "logs" / "orchestrator.log").read_text()
+    assert "gate=pytest status=passed" in events
+    assert "| pytest | passed |" in (site.directory(job) / "FINAL_RESULT.md").read_text()
+
+
+def test_what_fails_at_the_base_does_not_block_and_is_run_there_once(
+    made: MakeProject, effects: Path
+) -> None:
+    broken = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
+    site, _ = made(broken)
+    count = f"echo ran >> {effects}; pytest -q --junitxml=$ORCHESTRATOR_GATE_REPORT"
+    gates = [{"name": "tests", "run": count, "report": "junit"}]
+
+    ended = site.run("x", [edit("echo x > x.txt"), edit("echo y > y.txt")], gates=gates)
+
+    assert ended["status"] == "completed", ended
+    for each in site.get(f"/jobs/{ended['job_id']}")["workers"]:
+        [found] = each["gates"]
+        assert (found["status"], found["known"], found["tests"]) == ("known", 1, 1)
+    # Once for each worker, at the base, and on the merged state.
+    assert effects.read_text().count("ran") == 4
+
+
+def test_only_new_findings_of_ruff_and_mypy_count(made: MakeProject) -> None:
+    old = "import os\n\n\ndef f() -> int:\n    return 'x'\n"
+    config = "[tool.ruff]\n[tool.mypy]\nfiles = ['old.py', 'new.py']\n"
+    site, _ = made({"old.py": old, "new.py": "", "pyproject.toml": config})
+    script = "sed -i '1i # moved down' old.py; printf 'import sys\\nx: int = 1\\n' > new.py"
+
+    ended = site.run("x", [edit(script)])
+
+    found = results(site, ended["job_id"])
+    assert "new.py:1: F401 `sys` imported but unused" in found["ruff"]["failures"]
+    assert all(each.startswith("new.py") for each in found["ruff"]["failures"])
+    assert (found["ruff"]["known"], found["mypy"]["status"]) == (1, "known")
+    assert ended["status"] == "failed"
+
+
+@pytest.mark.skipif(not which("npm"), reason="npm is not installed")
+def test_scripts_of_npm_are_run_as_they_were_at_the_base(made: MakeProject) -> None:
+    scripts = {"test": "node check.js", "lint": "node --check one.js"}
+    package = json.dumps({"name": "x", "scripts": scripts})
+    check = "process.exit(require('./one.js') === 1 ? 0 : 1)"
+    site, _ = made({"package.json": package, "one.js": "module.exports = 1", "check.js": check})
+    weaken = "sed -i 's/node check.js/true/' package.json; echo 'module.exports = 2' > one.js"
+
+    ended = site.run("x", [edit(weaken)])
+
+    assert ended["results"]["tasks"][0]["reason"] == "gate npm-test failed: exit code 1"
+    found = results(site, ended["job_id"])
+    assert found["npm-lint"]["status"] == "passed"
+    note = "the change touches what configures this gate: package.json"
+    assert found["npm-test"]["note"] == note
+
+
+def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -> None:
+    site, _ = made()
+    tasks = [
+        edit("sed -i s/1/2/ app.py; git rm -q tests/test_app.py; echo > tests/test_new.py"),
+        edit("sed -i 's/^def/import pytest\\n@pytest.mark.skip\\ndef/' tests/test_app.py"),
+        edit("echo 'collect_ignore = [\"tests\"]' > conftest.py"),
+        edit("mkdir tests/unit; touch tests/unit/__init__.py; git mv tests/test_app.py tests/unit"),
+    ]
+
+    ended = site.run("x", tasks)
+
+    reasons = [row["reason"] for row in ended["results"]["tasks"]]
+    assert all("test_one: it passed at the base" in reason for reason in reasons[:3]), reasons
+    assert ended["results"]["tasks"][3]["status"] == "success", reasons
+    found = site.get(f"/jobs/{ended['job_id']}")["workers"][2]["gates"][1]
+    assert found["note"] == "the change touches what configures this gate: conftest.py"
+
+
+def test_a_secret_in_what_is_added_blocks_and_is_not_told(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    key = "ghp" + "_" + "a1B2" * 9
+
+    ended = site.run("x", [edit(f"echo 'token: {key}' > config.txt")])
+
+    assert ended["status"] == "failed"
+    [found] = worker(site, ended["job_id"])["gates"]
+    assert found["failures"] == ["config.txt:1: GitHub token (value not shown)"]
+
+
+def test_gates_leave_the_worktree_as_it_was_committed(made: MakeProject) -> None:
+    site, project = made({"a.txt": "a\n", ".gitignore": "*.tmp\n"})
+    gate = "echo changed > a.txt; echo new > b.txt; git commit -qam x; touch c.tmp; mkdir -p d/e"
+
+    ended = site.run("x", [edit("echo x > x.txt")], gates=[gate, "test ! -e b.txt"])
+
+    assert ended["status"] == "completed", ended
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert project.files(branch) == [".gitignore", "a.txt", "x.txt"]
+    assert project.show(branch, "a.txt") == "a"
+
+
+def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    gates = [
+        {"name": "docs", "run": "exit 1", "when": ["docs/**"]},
+        {"name": "told", "run": "exit 1", "required": False},
+        {"name": "text", "run": "true", "when": ["*.txt"]},
+    ]
+
+    ended = site.run("x", [edit("echo x > x.txt")], gates=gates)
+
+    assert ended["status"] == "completed", ended
+    # The one that is not required fails at the base, too.
+    assert statuses(site, ended["job_id"]) == {"docs": "skipped", "told": "known", "text": "passed"}
+
+
+def test_a_task_says_what_must_have_become_true(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    tasks = [
+        edit("echo x > x.txt", gates=["test -s x.txt"]),
+        edit("true", gates=["test -s y.txt"]),
+        shell("echo z > z.txt", gates=["test -s z.txt"]),
+        shell("true", gates=["test -s z.txt"]),
+    ]
+
+    ended = site.run("x", tasks)
+
+    rows = ended["results"]["tasks"]
+    assert [row["status"] for row in rows] == ["success", "failed", "success", "failed"], rows
+    assert rows[1]["reason"] == "gate test-s-y-txt failed: exit code 1"
+
+
+def test_a_program_that_is_missing_matters_only_where_it_was_asked_for(
+    made: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, _ = made({"Cargo.toml": "", "a.txt": ""})
+    monkeypatch.setattr("orchestrator.engine.gate_runs.which", lambda *_, **__: None)
+
+    detected = site.run("x", [edit("echo x > x.txt")])
+    asked = site.run("y", [edit("echo x > x.txt")], gates=["cargo-test"])
+    command = site.run("z", [edit("echo x > x.txt")], gates=["no-such-program --at-all"])
+
+    assert detected["status"] == "completed"
+    note = results(site, detected["job_id"])["cargo-test"]["note"]
+    assert note == "its program cargo is not installed here"
+    assert (asked["status"], command["status"]) == ("failed", "failed")
+    assert "could not be run" in command["results"]["tasks"][0]["reason"]
+
+
+def test_a_gate_that_hangs_is_ended_with_all_that_it_started(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    hang = {"name": "hang", "run": "trap '' TERM; sleep 300 & sleep 300", "timeout": 0.5}
+
+    ended = site.run("x", [edit("echo x > x.txt")], gates=[{**hang, "baseline": "none"}])
+
+    assert ended["status"] == "failed"
+    assert "ran into its time limit of 0.5 s" in ended["results"]["tasks"][0]["reason"]
+    assert marked(ended["job_id"]) == []
+
+
+def test_a_gate_that_leaves_a_daemon_or_prints_without_end(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    daemon = "setsid -f sleep 300; exit 0"
+    flood = "yes 'a line of a flood' | head -c 200000000; exit 3"
+
+    ended = site.run(
+        "x",
+        [edit("echo x > x.txt", gates=[daemon, flood])],
+    )
+
+    job = ended["job_id"]
+    by_status = sorted(statuses(site, job).values())
+    assert by_status == ["failed", "passed", "passed"]
+    assert marked(job) == []
+    logs = list((site.directory(job) / "logs").glob("gate_*"))
+    assert len(logs) == 2
+    assert sum(path.stat().st_size for path in logs) < 20_000_000
+
+
+def test_a_cancel_ends_the_gate_that_runs(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    job = site.submit("x", [edit("echo x > x.txt")], gates=["sleep 300"])
+    until(lambda: worker(site, job)["reason"].startswith("its gates run"), "the gate runs")
+    until(lambda: list((site.directory(job) / "logs").glob("gate_*")), "it has a log")
+
+    site.call("POST", f"/jobs/{job}/cancel")
+    ended = site.wait(job)
+
+    assert ended["status"] == "cancelled"
+    assert ended["results"]["tasks"][0]["status"] == "cancelled"
+    assert marked(job) == []
+
+
+def test_a_cancel_ends_a_baseline_that_nobody_else_waits_for(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    gate = "if [ -e x.txt ]; then exit 1; fi; sleep 300"
+    job = site.submit("x", [edit("echo x > x.txt")], gates=[gate])
+    until(lambda: list((site.directory(job) / "logs").glob("gate_base_*")), "the base is looked at")
+
+    site.call("POST", f"/jobs/{job}/cancel")
+
+    assert site.wait(job)["status"] == "cancelled"
+    until(lambda: marked(job) == [], "the baseline is ended")
+
+
+def test_a_child_job_has_its_parents_gates_and_cannot_drop_them(
+    made: MakeProject, spawning: None
+) -> None:
+    site, _ = made({"a.txt": ""})
+    inner = '{"agent": "editor", "prompt": "echo bad > bad.txt"}'
+    body = f'{{"request": "inner", "config": {{"gates": "off"}}, "tasks": [{inner}]}}'
+    script = (
+        f"curl -s -H \"X-API-Key: $ORCHESTRATOR_API_KEY\" -H 'Content-Type: application/json' "
+        f"-d '{body}' $ORCHESTRATOR_API_URL/api/v1/orchestrate > answer.tmp; cat answer.tmp; "
+        "echo x > x.txt"
+    )
+    gate = "test ! -e bad.txt"
+
+    ended = site.run("x", [edit(script)], gates=[gate])
+
+    [row] = ended["results"]["tasks"]
+    child = site.get(f"/jobs/{row['child_job_id']}")
+    assert [each["run"] for each in child["config"]["gates"]] == [gate]
+    assert child["workers"][0]["reason"] == "gate test-e-bad-txt failed: exit code 1"
+
+
+def test_the_repositorys_own_file_says_what_is_run(made: MakeProject) -> None:
+    own = "gates:\n- {name: mine, run: 'test ! -e x.txt'}\n- secrets\n"
+    site, _ = made({".orchestrator/gates.yaml": own, "a.txt": ""})
+    weaken = "echo x > x.txt; echo 'gates: []' > .orchestrator/gates.yaml"
+
+    ended = site.run("x", [edit(weaken)])
+    off = site.run("y", [edit(weaken)], gates="off")
+
+    assert ended["results"]["tasks"][0]["reason"] == "gate mine failed: exit code 1"
+    assert (off["status"], worker(site, off["job_id"])["gates"]) == ("completed", [])
+
+
+def test_what_cannot_be_a_gate_is_refused_in_words(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+
+    unknown = site.post("x", [edit("true")], gates=["npm-test"])
+    twice = site.post(
+        "x", [edit("true")], gates=[{"name": "a", "run": "x"}, {"name": "a", "run": "y"}]
+    )
+
+    assert (unknown.status_code, twice.status_code) == (422, 422)
+    assert "there is no gate named 'npm-test' here" in unknown.json()["detail"]
+    assert "two gates are named 'a'" in twice.json()["detail"]

@@ -1,0 +1,219 @@
+"""The integrator alone, with real gates in a real repository: crashes, bisecting, sending back."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core import failpoints
+from orchestrator.core.gates import Gate
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository import sent_ref, start_ref, worker_branch
+from orchestrator.core.sending_back import Refusal
+from orchestrator.core.states import WorkerStatus
+from orchestrator.engine.integrator import Integrator
+from orchestrator.engine.merge_record import Record, Records
+from orchestrator.engine.merged_gates import MergedGates
+from orchestrator.engine.taking_up import take_up
+from orchestrator.engine.worktrees import Worktrees
+from orchestrator.git import GitRepository
+from orchestrator.reports import write_report
+from orchestrator.workspace import Workspace
+from tests.gates import RunningGates
+from tests.project import Project
+from tests.unit.core.factories import a_config, a_job, a_task, a_worker
+
+#: Fails where a file of that name is in the project.
+NO_BAD_FILES = Gate(name="no bad files", run="! ls bad* 2>/dev/null")
+
+
+class Crash(BaseException):
+    """What kill -9 is to a process."""
+
+
+class Bench:
+    """Workers that have ended, each with one commit on its branch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = Project(folder / "project").begin({"a.txt": "a\n", "b.txt": "b\n"})
+        self.workspace = Workspace(folder / "workspace")
+        self.repository = GitRepository(self.project.path, folder / "workspace", folder)
+        self.gates = RunningGates()
+        self.records = Records(self.workspace, write_report)
+        config = a_config(base=self.project.git("rev-parse", "HEAD"), gates=(NO_BAD_FILES,))
+        self.job: Job = a_job(config=config)
+        self.tasks: list[Any] = []
+        self.workers: list[Worker] = []
+        self.workspace.job_directory(self.job.id).mkdir(parents=True)
+
+    def worker(self, files: dict[str, str], *needs: str) -> Worker:
+        name = f"worker_{len(self.workers) + 1}"
+        worker = a_worker(
+            id=name,
+            job_id=self.job.id,
+            root_id=self.job.id,
+            task_id=name,
+            status=WorkerStatus.SUCCESS,
+        )
+        self.tasks.append(a_task(name, *needs))
+        self.workers.append(worker)
+        start = self.job.config.base
+        for need in needs:
+            start = self.repository.tip(f"refs/heads/orchestrator/{self.job.id}/{need}")
+        self.repository.point(start_ref(worker), start)
+        self.change(worker, files, start)
+        return worker
+
+    def change(self, worker: Worker, files: dict[str, str], start: str) -> None:
+        self.project.git("checkout", "-q", "--detach", start)
+        self.project.commit(files, f"by {worker.id}")
+        self.repository.point(worker_branch(worker), self.project.git("rev-parse", "HEAD"))
+        self.project.git("checkout", "-q", "main")
+
+    @property
+    def tree(self) -> Tree:
+        return Tree(jobs=[self.job], tasks={self.job.id: self.tasks}, workers=self.workers)
+
+    def integrate(self) -> Sequence[Refusal]:
+        agents: Any = None  # asked for nothing here
+        worktrees = Worktrees(self.repository, agents, self.workspace)
+        gates = MergedGates(self.repository, self.gates, self.workspace)
+        integrator = Integrator(self.repository, worktrees, gates, self.records)
+        return integrator.integrate(self.tree, self.job.id)
+
+    @property
+    def record(self) -> Record:
+        found = self.records.read(self.job)
+        assert found is not None
+        return found
+
+    def result(self) -> list[str]:
+        return self.project.files(f"orchestrator/{self.job.id}/result")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(tmp_path)
+    failpoints.arm(None)
+
+
+def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
+    for number in range(8):
+        bench.worker({f"{'bad' if number in (2, 6) else 'good'}_{number}": "x\n"})
+
+    refusals = bench.integrate()
+
+    assert [each.worker_id for each in refusals] == ["worker_3", "worker_7"]
+    assert "gate no bad files failed" in refusals[0].reason
+    assert refusals[0].gates[0].output.strip() == "bad_2"
+    assert bench.record.merged == [f"worker_{number}" for number in (1, 2, 4, 5, 6, 8)]
+    assert not [name for name in bench.result() if name.startswith("bad")]
+    assert len(bench.gates.seen) <= 1 + 2 * (1 + 3)
+    assert bench.project.worktrees() == []
+
+
+def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) -> None:
+    bench.worker({"good": "x\n"})
+    culprit = bench.worker({"bad": "x\n"})
+    bench.integrate()
+    start = bench.repository.tip(start_ref(culprit))
+
+    again = take_up(bench.repository, bench.job, culprit, start)
+
+    assert {"good", "bad"} <= set(bench.project.files(worker_branch(culprit)))
+    assert bench.repository.changed(again, bench.repository.tip(worker_branch(culprit))) == ["bad"]
+    assert not bench.repository.tip(sent_ref(culprit))
+    assert take_up(bench.repository, bench.job, culprit, again) == again
+    # It mends it: both are in the result.
+    bench.project.git("checkout", "-q", "--detach", worker_branch(culprit))
+    bench.project.git("mv", "bad", "mended")
+    bench.project.git("commit", "-q", "-m", "mended")
+    bench.repository.point(worker_branch(culprit), bench.project.git("rev-parse", "HEAD"))
+    bench.project.git("checkout", "-q", "main")
+    assert bench.integrate() == []
+    assert {"good", "mended"} <= set(bench.result())
+    assert bench.record.merged == ["worker_1", "worker_2"]
+
+
+def test_a_crash_while_it_takes_up_loses_nothing(bench: Bench) -> None:
+    bench.worker({"good": "x\n"})
+    culprit = bench.worker({"bad": "x\n"})
+    bench.integrate()
+    _crash_at(1)
+    with pytest.raises(Crash):
+        take_up(bench.repository, bench.job, culprit, bench.repository.tip(start_ref(culprit)))
+    failpoints.arm(None)
+
+    take_up(bench.repository, bench.job, culprit, bench.repository.tip(start_ref(culprit)))
+
+    assert {"good", "bad"} <= set(bench.project.files(worker_branch(culprit)))
+
+
+def test_what_excludes_the_result_so_far_goes_on_alone(bench: Bench) -> None:
+    bench.worker({"a.txt": "one\n"})
+    culprit = bench.worker({"a.txt": "two\n", "bad": "x\n"})
+    bench.job = replace(bench.job, config=replace(bench.job.config, merge_strategy="theirs"))
+    assert [each.worker_id for each in bench.integrate()] == ["worker_2"]
+    start = bench.repository.tip(start_ref(culprit))
+
+    assert take_up(bench.repository, bench.job, culprit, start) == start
+
+    assert bench.project.show(worker_branch(culprit), "a.txt") == "two"
+
+
+@pytest.mark.parametrize("history", ["merge", "linear"])
+def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> None:
+    bench.job = replace(bench.job, config=replace(bench.job.config, history=history))
+    bench.worker({"one": "x\n"})
+    bench.worker({"bad": "x\n"})
+    bench.worker({"a.txt": "A\n"}, "worker_1")
+    before = bench.project.everything()
+    for nth in itertools.count(1):
+        _crash_at(nth)
+        try:
+            refusals = bench.integrate()
+            break
+        except Crash:
+            continue
+        finally:
+            failpoints.arm(None)
+
+    assert nth > 5
+    assert [each.worker_id for each in refusals] == ["worker_2"]
+    assert bench.record.merged == ["worker_1", "worker_3"]
+    assert bench.result() == ["a.txt", "b.txt", "one"]
+    merges = bench.project.git("rev-list", "--merges", f"orchestrator/{bench.job.id}/result")
+    assert merges == ""
+    assert bench.project.worktrees() == []
+    assert bench.project.everything() == before
+
+
+def test_clean_finds_what_a_crash_left_while_gates_ran(bench: Bench) -> None:
+    bench.worker({"one": "x\n"})
+    _crash_at(1, "merge: gates begin")
+    with pytest.raises(Crash):
+        bench.integrate()
+    failpoints.arm(None)
+    assert len(bench.project.worktrees()) == 1
+
+    directory = str(bench.workspace.job_directory(bench.job.id))
+    bench.repository.forget(bench.job.id, directory, directory)
+
+    assert bench.project.worktrees() == []
+    assert bench.project.git("for-each-ref", "refs/orchestrator", "refs/heads/orchestrator") == ""
+
+
+def _crash_at(nth: int, wanted: str = "") -> None:
+    passed: list[str] = []
+
+    def reached(name: str) -> None:
+        if wanted in name:
+            passed.append(name)
+            if len(passed) == nth:
+                raise Crash(name)
+
+    failpoints.arm(reached)

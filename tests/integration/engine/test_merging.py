@@ -1,0 +1,299 @@
+"""Gates on what was merged: culprits are found, sent back, and left out in the end."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.app import assembly
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
+from orchestrator.core.gates import Gate
+from orchestrator.engine.merged_gates import MergedGates
+from tests.gates import RunningGates
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
+from tests.project import Project, agents, edit
+
+FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
+#: Passes while no two files say the same.
+ALL_DIFFER = Gate(name="differ", run='test -z "$(cat words/* 2>/dev/null | sort | uniq -d)"')
+
+MakeProject = Callable[..., tuple[InProcess, Project]]
+
+
+@pytest.fixture
+def gates(monkeypatch: pytest.MonkeyPatch) -> RunningGates:
+    """What judges merged states, and notes which."""
+    made = RunningGates()
+
+    def merged_gates(repository: Any, gates: Any, workspace: Any) -> MergedGates:
+        return MergedGates(repository, made, workspace)
+
+    monkeypatch.setattr(assembly, "MergedGates", merged_gates)
+    return made
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
+    """A job manager for a project, whose jobs have these gates."""
+
+    def make(*gates: Gate, files: dict[str, str] = FILES) -> tuple[InProcess, Project]:
+        project = Project(tmp_path / "project").begin(files)
+        site = make_site(**settings_of(project, tmp_path))
+        asked = [{"name": gate.name, "run": gate.run} for gate in gates] or "off"
+        monkeypatch.setattr(site, "submit", partial(site.submit, gates=asked))
+        return site, project
+
+    return make
+
+
+def merged_only(name: str, run: str) -> Gate:
+    """One that passes in workers' own worktrees."""
+    return Gate(name=name, run=f'case "$PWD" in */integration/*) {run};; esac')
+
+
+def settings_of(project: Project, folder: Path) -> dict[str, dict[str, Any]]:
+    return {"orchestrator": {"project_root": str(project.path)}, "agents": agents(folder)}
+
+
+def rows(ended: Answer) -> list[Answer]:
+    found: list[Answer] = ended["results"]["tasks"]
+    return found
+
+
+def record(site: InProcess, job_id: str) -> Answer:
+    found: Answer = site.get(f"/jobs/{job_id}/conflicts")
+    return found
+
+
+def word(name: str, text: str) -> str:
+    return f"mkdir -p words; echo {text} > words/{name}"
+
+
+def attempts(site: InProcess, job_id: str) -> list[int]:
+    return [len(each["attempts"]) for each in site.get(f"/jobs/{job_id}")["workers"]]
+
+
+def test_what_passes_together_is_merged_after_one_run(
+    made: MakeProject, gates: RunningGates
+) -> None:
+    site, project = made(ALL_DIFFER)
+
+    ended = site.run("x", [edit(word("a", "x")), edit(word("b", "y"))])
+
+    assert ended["status"] == "completed", ended
+    found = record(site, ended["job_id"])
+    assert [each["status"] for each in found["gates"]] == ["passed"]
+    assert gates.seen == [found["commit"]]
+    assert project.worktrees() == []
+    assert not (site.directory(ended["job_id"]) / "integration" / ended["job_id"]).exists()
+
+
+def test_a_culprit_is_sent_back_and_mends_it(made: MakeProject, gates: RunningGates) -> None:
+    site, project = made(ALL_DIFFER)
+    # In its next attempt it finds what the others did, and what the gates said.
+    mend = (
+        f"if [ -e words/a ]; then {word('b', 'z')}; "
+        'grep -q differ "$ORCHESTRATOR_WORKER_DIR/prompt.md"; '
+        f"else {word('b', 'x')}; fi"
+    )
+
+    ended = site.run("x", [edit(word("a", "x")), edit(mend), edit(word("c", "y"))], max_retries=1)
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", (ended, site.log(job, "worker_2"))
+    assert attempts(site, job) == [1, 2, 1]
+    branch = f"orchestrator/{job}/result"
+    assert [project.show(branch, f"words/{name}") for name in "abc"] == ["x", "z", "y"]
+    assert rows(ended)[1]["files_created"] == ["words/b"]
+    found = record(site, job)
+    assert (found["merged"], found["left_out"]) == (["worker_1", "worker_3", "worker_2"], {})
+    assert project.worktrees() == []
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "- Attempt 1 ended well, but what it changed did not go together" in report
+
+
+def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
+    made: MakeProject, gates: RunningGates
+) -> None:
+    site, project = made(ALL_DIFFER)
+    tasks = [
+        edit(word("a", "x"), id="a"),
+        edit(word("b", "x"), id="b"),
+        edit(word("c", "y"), id="c", depends_on=["b"]),
+        edit(word("d", "w"), id="d"),
+    ]
+
+    ended = site.run("x", tasks)
+
+    job = ended["job_id"]
+    assert ended["status"] == "partial"
+    assert [row["status"] for row in rows(ended)] == ["success", "failed", "success", "success"]
+    assert "gate differ failed" in rows(ended)[1]["reason"]
+    found = record(site, job)
+    assert found["merged"] == ["worker_1", "worker_4"]
+    assert sorted(found["reasons"]) == ["worker_2", "worker_3"]
+    assert project.files(f"orchestrator/{job}/result").count("words/b") == 0
+    assert "Not merged: worker_2" in (site.directory(job) / "FINAL_RESULT.md").read_text()
+    # A retry of the job gives it another chance, on top of what is there.
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+    site.wait(job)
+    assert attempts(site, job) == [1, 2, 1, 1]
+
+
+def test_gates_that_fail_at_the_base_blame_nobody(made: MakeProject, gates: RunningGates) -> None:
+    site, _ = made(merged_only("missing", "no-such-program"))
+
+    ended = site.run("x", [edit(word("a", "x")), edit(word("b", "y"))], max_retries=3)
+
+    assert ended["status"] == "completed", ended
+    assert attempts(site, ended["job_id"]) == [1, 1]
+    found = record(site, ended["job_id"])
+    assert (found["branch"], sorted(found["left_out"])) == ("", ["worker_1", "worker_2"])
+    assert "although nothing was changed: missing" in found["reasons"]["worker_1"]
+
+
+def test_others_end_while_gates_run_and_a_cancel_reaches_them(
+    made: MakeProject, gates: RunningGates, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    waits = f"touch '{tmp_path}/begun'; until [ -e '{release}' ]; do sleep 0.02; done"
+    site, project = made(merged_only("slow", waits))
+    job = site.submit("x", [edit(word("a", "x"))])
+    until((tmp_path / "begun").exists, "the gates run")
+
+    assert site.run("y", [shell("true")])["status"] == "completed"
+    assert site.status(job)["status"] == "running"
+    assert site.call("POST", f"/jobs/{job}/cancel", {}).status_code == 202
+
+    ended = site.wait(job)
+    release.touch()
+    assert ended["status"] == "completed", "its task was done"
+    assert "was stopped while its gates ran" in record(site, job)["reasons"]["worker_1"]
+    assert project.worktrees() == []
+
+
+def test_a_server_that_stops_while_gates_run_leaves_it_to_the_next(
+    made: MakeProject, gates: RunningGates, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    waits = f"touch '{tmp_path}/begun'; until [ -e '{release}' ]; do sleep 0.02; done"
+    site, project = made(merged_only("slow", waits))
+    job = site.submit("x", [edit(word("a", "x"))])
+    until((tmp_path / "begun").exists, "the gates run")
+
+    site.stop()
+    release.touch()
+    assert not [each for each in threading.enumerate() if each.name.startswith("integration")]
+
+    again = InProcess(site.folder, settings_of(project, tmp_path))
+    try:
+        assert again.wait(job)["status"] == "completed"
+        assert record(again, job)["merged"] == ["worker_1"]
+        assert project.worktrees() == []
+    finally:
+        again.stop()
+
+
+# Merging again
+
+
+def merge(site: InProcess, job: str, **body: Any) -> Answer:
+    response = site.call("POST", f"/jobs/{job}/merge", body)
+    assert response.status_code == 200, response.text
+    found: Answer = response.json()
+    return found
+
+
+def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
+    job = site.run("x", tasks)["job_id"]
+    before = record(site, job)
+    assert before["merged"] == ["worker_1"]
+
+    again = merge(site, job, strategy="theirs")
+
+    branch = f"orchestrator/{job}/result"
+    assert (again["merged"], again["strategy"]) == (["worker_1", "worker_2"], "theirs")
+    assert project.show(branch, "src/app.py") == "one\nzwei\nthree"
+    assert project.git("rev-parse", again["earlier"]) == before["commit"]
+    final = site.directory(job) / "FINAL_RESULT.md"
+    until(lambda: "won over those before it" in final.read_text(), "its reports say so")
+
+    left = merge(site, job, leave=["worker_1"])
+
+    assert (left["merged"], left["strategy"]) == (["worker_2"], "auto")
+    assert left["left_out"] == {"worker_1": f"orchestrator/{job}/worker_1"}
+    assert merge(site, job, take=["worker_1"])["merged"] == ["worker_1"]
+    assert len(project.git("for-each-ref", f"refs/orchestrator/{job}/merged").split("\n")) == 3
+
+
+def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
+    site, project = made()
+    failing = edit("echo b > b.txt; exit 3", retries=0)
+    job = site.run("x", [edit("echo a > a.txt"), failing])["job_id"]
+    plain = site.run("x", [shell("true")])["job_id"]
+
+    def refused(job_id: str, **body: Any) -> tuple[int, str]:
+        response = site.call("POST", f"/jobs/{job_id}/merge", body)
+        return response.status_code, json.dumps(response.json())
+
+    assert "no worker worker_9" in refused(job, take=["worker_9"])[1]
+    status, said = refused(job, take=["worker_2"])
+    assert (status, "worker_2 cannot be taken" in said, "worker_1 can be" in said) == (
+        409,
+        True,
+        True,
+    )
+    assert project.show(f"orchestrator/{job}/result", "a.txt") == "a"
+    assert refused(job, strategy="ours")[0] == 422
+    assert "nothing to do with git" in refused(plain)[1]
+    project.git("branch", "-D", f"orchestrator/{job}/worker_1")
+    status, said = refused(job)
+    assert (status, "is gone" in said) == (409, True)
+    assert record(site, job)["merged"] == ["worker_1"]
+
+
+def test_the_command_line_merges_again(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, _ = made()
+    tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
+    job = site.run("x", tasks)["job_id"]
+    environ = {
+        "PATH": os.environ["PATH"],
+        "ORCHESTRATOR_API_URL": site.url,
+        "ORCHESTRATOR_API_KEY": KEY,
+    }
+
+    def command(*arguments: str) -> int:
+        return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+
+    capfd.readouterr()
+    assert command("merge", job) == 6
+    said = capfd.readouterr().out
+    assert f"left out: worker_2 (orchestrator/{job}/worker_2): src/app.py" in said
+    assert command("merge", job, "--strategy", "theirs", "--json") == 0
+    assert json.loads(capfd.readouterr().out)["merged"] == ["worker_1", "worker_2"]
+    assert command("merge", job, "--take", "worker_7") == 2
+    assert command("merge", "00000000") == 3
+
+
+def test_the_gates_of_workers_judge_the_merged_state_too(made: MakeProject) -> None:
+    site, project = made(ALL_DIFFER)
+
+    ended = site.run("x", [edit(word("a", "x")), edit(word("b", "x")), edit(word("c", "y"))])
+
+    job = ended["job_id"]
+    assert [row["status"] for row in rows(ended)] == ["success", "failed", "success"]
+    found = record(site, job)
+    assert (found["merged"], list(found["left_out"])) == (["worker_1", "worker_3"], ["worker_2"])
+    assert [(each["name"], each["status"]) for each in found["gates"]] == [("differ", "passed")]
+    assert project.worktrees() == []

@@ -1,0 +1,155 @@
+"""Three levels of jobs: what comes out reads as one line, or as one merge for each level."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess
+from tests.project import Project, agents, edit
+
+FILES = {"README.md": "hello\n", "app.py": "one\ntwo\nthree\nfour\nfive\n"}
+MakeProject = Callable[[], tuple[InProcess, Project]]
+
+pytestmark = pytest.mark.usefixtures("spawning")
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+    def make() -> tuple[InProcess, Project]:
+        project = Project(tmp_path / "project").begin(FILES)
+        given = {"project_root": str(project.path)}
+        return make_site(orchestrator=given, agents=agents(tmp_path)), project
+
+    return make
+
+
+def spawning(before: str, child: list[Answer], after: str) -> str:
+    """A worker that changes something, has child jobs do the rest, and goes on."""
+    return (
+        f"{before}\n"
+        f"cat > \"$ORCHESTRATOR_WORKER_DIR/children.json\" <<'END_{len(before)}'\n"
+        f"{json.dumps(child)}\nEND_{len(before)}\n"
+        'orchestrator spawn child --tasks "$ORCHESTRATOR_WORKER_DIR/children.json" --wait\n'
+        f"{after}"
+    )
+
+
+def three_levels() -> list[Answer]:
+    deepest = [
+        edit("echo c > deep.txt; sed -i 's/three/3/' app.py", title="Deepest, first"),
+        edit("echo d > deeper.txt", title="Deepest, second"),
+    ]
+    middle = spawning(
+        "echo m > middle.txt", deepest, "echo M >> middle.txt; sed -i s/3/III/ app.py"
+    )
+    top = spawning("echo t > top.txt", [edit(middle, title="Middle")], "echo T >> top.txt")
+    return [edit(top, title="Top"), edit("echo o > other.txt", title="Other")]
+
+
+def check_content(project: Project, branch: str) -> None:
+    wanted = ["deep.txt", "deeper.txt", "middle.txt", "other.txt", "top.txt"]
+    assert project.files(branch) == sorted(["README.md", "app.py", *wanted])
+    assert project.show(branch, "app.py") == "one\ntwo\nIII\nfour\nfive"
+    assert project.show(branch, "top.txt") == "t\nT"
+
+
+def test_three_levels_in_one_line(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", three_levels(), history="linear")
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    branch = f"orchestrator/{job}/result"
+    check_content(project, branch)
+    assert project.git("rev-list", "--merges", branch) == ""
+    told = project.git("log", "--reverse", "--format=%an|%s", f"main..{branch}").split("\n")
+    assert told == [
+        "worker_1 (editor)|State of worker_1 when it started a child job",
+        "worker_1_1 (editor)|State of worker_1_1 when it started a child job",
+        "worker_1_1_1 (editor)|Deepest, first",
+        "worker_1_1_2 (editor)|Deepest, second",
+        "worker_1_1 (editor)|Middle",
+        "worker_1 (editor)|Top",
+        "worker_2 (editor)|Other",
+    ]
+    trailers = project.git("log", "--format=%(trailers:key=Orchestrator-Worker,valueonly)", branch)
+    assert [line for line in trailers.split("\n") if line] == [
+        "worker_2",
+        "worker_1",
+        "worker_1_1",
+        "worker_1_1_2",
+        "worker_1_1_1",
+    ]
+    assert project.worktrees() == []
+
+
+def test_three_levels_with_one_merge_for_each(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", three_levels())
+
+    assert ended["status"] == "completed", ended
+    branch = f"orchestrator/{ended['job_id']}/result"
+    check_content(project, branch)
+    merges = project.git("log", "--merges", "--format=%s", f"main..{branch}").split("\n")
+    assert sorted(merges) == sorted(
+        [
+            "Merge worker_2: task_2",
+            "Merge a child job of worker_1",
+            "Merge a child job of worker_1_1",
+            "Merge worker_1_1_2: task_2",
+        ]
+    )
+
+
+def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakeProject) -> None:
+    site, project = made()
+    children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
+    # It settles it as it was told to, with git, in its own worktree.
+    script = (
+        f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
+        "orchestrator spawn child --tasks c.json --wait > said & "
+        "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
+        "echo p > worktree/README.md; touch $go/go; wait $!; cd worktree; cat ../said\n"
+        "theirs=$(grep -o 'orchestrator/[^ ]*/result_[0-9a-f]*' ../said | head -1)\n"
+        'git commit -qam mine; git merge -q "$theirs" || true\n'
+        "printf 'p\\nc\\n' > README.md; git commit -qam settled"
+    )
+
+    ended = site.run("x", [edit(script)])
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
+    [row] = ended["results"]["tasks"]
+    said = row["output"]
+    assert "both sides changed README.md" in said
+    assert "git merge -s ours orchestrator/" in said
+    [child] = row["child_job_ids"]
+    words = site.status(child)["results"]["changes"]
+    assert any("Nothing of it was put into the files of worker_1" in each for each in words)
+    handed = site.get(f"/jobs/{child}/conflicts")["handed"]
+    assert (handed["worker_id"], handed["paths"]) == ("worker_1", ["README.md"])
+    assert project.show(handed["ours"], "README.md") == "p"
+    assert project.show(handed["theirs"], "README.md") == "c"
+    assert project.show(f"orchestrator/{job}/result", "README.md") == "p\nc"
+    assert site.get(f"/jobs/{job}/conflicts")["conflicts"] == []
+
+
+def test_what_a_child_job_changed_in_vain_is_told_as_a_part(made: MakeProject) -> None:
+    site, project = made()
+    child = [edit("echo theirs > README.md")]
+    late = "\necho mine > README.md; echo t > top.txt"
+    waiting = spawning("(sleep 0; true)", child, late).replace(" --wait", "")
+
+    ended = site.run("x", [edit(waiting, title="Top")])
+
+    job = ended["job_id"]
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    branch = f"orchestrator/{job}/result"
+    assert project.show(branch, "README.md") == "mine"
+    assert "Merged only in part: worker_1, for conflicts in README.md." in report
+    assert "Not merged: worker_1" not in report

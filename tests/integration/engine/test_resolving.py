@@ -1,0 +1,73 @@
+"""Conflicts that an agent resolves in the worktree of the worker that has them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess
+from tests.project import Project, agents, edit
+
+#: Keeps both sides of every conflict.
+RESOLVER = """
+import pathlib
+for path in pathlib.Path(".").glob("*.txt"):
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(l for l in lines if l[:7] not in ("<<<<<<<", "=======", ">>>>>>>")))
+print("resolved")
+"""
+IDLE = 'print("I did nothing")'
+
+
+def made(
+    make_site: MakeSite, folder: Path, script: str, **config: object
+) -> tuple[InProcess, Project, Answer]:
+    project = Project(folder / "project").begin({"a.txt": "one\ntwo\nthree\n"})
+    (folder / "resolver.py").write_text(script)
+    resolver = {"resolver": {"command": [sys.executable, str(folder / "resolver.py")]}}
+    site = make_site(
+        orchestrator={"project_root": str(project.path)}, agents={**agents(folder), **resolver}
+    )
+    tasks = [edit("sed -i s/two/2/ a.txt"), edit("sed -i s/two/zwei/ a.txt; echo n > new")]
+    return site, project, site.run("x", tasks, resolve="resolver", **config)
+
+
+@pytest.mark.parametrize("history", ["merge", "linear"])
+def test_an_agent_resolves_a_conflict(make_site: MakeSite, tmp_path: Path, history: str) -> None:
+    site, project, ended = made(make_site, tmp_path, RESOLVER, max_retries=1, history=history)
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    found = site.get(f"/jobs/{job}/conflicts")
+    assert (found["merged"], found["left_out"]) == (["worker_1", "worker_2"], {}), found
+    shown = project.show(f"orchestrator/{job}/result", "a.txt").split("\n")
+    assert sorted(shown) == ["2", "one", "three", "zwei"]
+    assert "new" in project.files(f"orchestrator/{job}/result")
+    row = ended["results"]["tasks"][1]
+    assert (row["agent"], row["attempts"]) == ("resolver", 2)
+    assert row["files_created"] == ["a.txt", "new"]
+    assert "conflicts" not in project.git("log", "--format=%s", f"orchestrator/{job}/result") or (
+        history == "merge"
+    )
+
+
+def test_marks_that_are_left_are_no_resolution(make_site: MakeSite, tmp_path: Path) -> None:
+    site, project, ended = made(make_site, tmp_path, IDLE, max_retries=1)
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    found = site.get(f"/jobs/{job}/conflicts")
+    assert found["merged"] == ["worker_1"]
+    assert found["reasons"] == {"worker_2": "conflict marks are left in a.txt"}
+    assert [each["path"] for each in found["conflicts"]] == ["a.txt"]
+    assert project.show(f"orchestrator/{job}/result", "a.txt") == "one\n2\nthree"
+
+
+def test_without_a_retry_nobody_is_asked(make_site: MakeSite, tmp_path: Path) -> None:
+    site, _, ended = made(make_site, tmp_path, RESOLVER, max_retries=0)
+
+    assert ended["results"]["tasks"][1]["attempts"] == 1
+    assert site.get(f"/jobs/{ended['job_id']}/conflicts")["merged"] == ["worker_1"]
+    refused = site.post("x", [edit("true")], resolve="nobody")
+    assert (refused.status_code, "nobody" in refused.text) == (422, True)

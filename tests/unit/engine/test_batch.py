@@ -1,0 +1,123 @@
+"""Finding those whose changes make the gates fail, in few runs."""
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.engine.batch import Batch, Part, Step, blocked, in_order, split
+from tests.unit.core.factories import a_task, a_worker
+
+FAILED = (GateResult(name="tests", status=GateStatus.FAILED),)
+PASSED = (GateResult(name="tests", status=GateStatus.PASSED),)
+
+
+def part(name: str, *needs: str) -> Part:
+    return Part(a_worker(id=name, task_id=name), frozenset(needs))
+
+
+class Bench:
+    """States are the names of the parts in them; the gates fail where one of ``bad`` is in."""
+
+    def __init__(self, *bad: frozenset[str], conflicting: frozenset[str] = frozenset()) -> None:
+        self.bad, self.conflicting = bad, conflicting
+        self.runs: list[str] = []
+
+    def add(self, state: str, part: Part) -> Step:
+        if part.worker.id in self.conflicting:
+            return Step(part=part, commit=state, taken=False)
+        return Step(part=part, commit=f"{state}/{part.worker.id}")
+
+    def judge(self, state: str) -> tuple[GateResult, ...]:
+        self.runs.append(state)
+        inside = set(state.split("/"))
+        return FAILED if any(each <= inside for each in self.bad) else PASSED
+
+
+def bad(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+def test_a_batch_that_passes_takes_one_run() -> None:
+    bench = Bench()
+    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    assert bench.runs == ["base/a/b/c/d"]
+    assert settled.results == PASSED
+
+
+def test_nothing_is_run_where_nothing_was_changed() -> None:
+    bench = Bench(conflicting=bad("a"))
+    settled = Batch("base", [part("a")], bench.add, bench.judge).settle()
+    assert bench.runs == []
+    assert settled.commit == "base"
+
+
+def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
+    bench = Bench(bad("b"))
+    parts = [part("a"), part("b"), part("c", "b"), part("d", "c"), part("e")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["b"]
+    assert [each.worker.id for each in settled.dropped] == ["c", "d"]
+    assert settled.commit == "base/a/e"
+    assert settled.culprits[0][1] == FAILED
+
+
+def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
+    bench = Bench(bad("a", "c"))
+    parts = [part(name) for name in "abcd"]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["c"]
+    assert settled.commit == "base/a/b/d"
+
+
+def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
+    class Fussy(Bench):
+        def add(self, state: str, part: Part) -> Step:
+            if part.worker.id == "c" and "b" in state.split("/"):
+                return Step(part=part, commit=state, taken=False)
+            return super().add(state, part)
+
+    bench = Fussy(bad("b"))
+    parts = [part(name) for name in "abc"]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert settled.commit == "base/a/c"
+
+
+NAMES = [chr(ord("a") + number) for number in range(16)]
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(
+    count=st.integers(1, 16),
+    culprits=st.sets(st.sampled_from(NAMES), max_size=5),
+    conflicting=st.sets(st.sampled_from(NAMES), max_size=4),
+)
+def test_exactly_the_culprits_are_found_in_few_runs(
+    count: int, culprits: set[str], conflicting: set[str]
+) -> None:
+    names = NAMES[:count]
+    bench = Bench(*(bad(each) for each in culprits), conflicting=frozenset(conflicting))
+    settled = Batch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+
+    found = [each.worker.id for each, _ in settled.culprits]
+    assert found == [each for each in names if each in culprits - conflicting]
+    assert not blocked(settled.results)
+    kept = [each for each in names if each not in culprits | conflicting]
+    assert settled.commit == "/".join(["base", *kept])
+    assert len(bench.runs) <= 1 + len(found) * (1 + math.ceil(math.log2(count)))
+    assert len(bench.runs) == len(set(bench.runs))
+
+
+def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
+    tasks = [a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d")]
+    parts = [part("b", "a"), part("c", "b"), part("d")]
+    whole, without = split(parts, tasks)
+    assert [each.worker.id for each in whole] == ["d"]
+    assert [(each.worker.id, task) for each, task in without] == [("b", "a"), ("c", "b")]
+
+
+def test_those_that_have_the_others_in_them_come_last() -> None:
+    parts = [part("a"), part("b"), part("c", "b"), part("d")]
+    ordered = in_order(parts, lambda worker: worker.id == "b")
+    assert [each.worker.id for each in ordered] == ["a", "d", "b", "c"]

@@ -1,0 +1,65 @@
+"""Which gates a worker has, and what the next attempt is told of them."""
+
+from dataclasses import replace
+
+from orchestrator.core.gates import Gate, GateResult, GateSource, GateStatus
+from orchestrator.core.model import Job, TaskSpec, WorkerResult
+from orchestrator.engine.assigning import GATE_CHARACTERS, _previous_failure
+from orchestrator.engine.judging import gates_of
+from tests.unit.core.factories import a_config, a_job, a_worker
+
+ASKED = Gate(name="asked", run="true")
+FOUND = Gate(name="found", run="pytest", source=GateSource.DETECTED)
+PLANNED = Gate(name="planned", run="pytest a.py", source=GateSource.PLANNED)
+
+
+def made(base: str = "abc", **config: object) -> Job:
+    return a_job(config=a_config(base=base, **config))
+
+
+def names(of: Job, task: TaskSpec, has_worktree: bool = True) -> list[str]:
+    return [gate.name for gate in gates_of(of, task, has_worktree)]
+
+
+def test_a_tasks_own_gates_come_first_and_win_over_the_jobs() -> None:
+    own = replace(FOUND, run="pytest -x")
+    task = TaskSpec(id="a", gates=(own, PLANNED))
+
+    found = gates_of(made(gates=(ASKED, FOUND)), task, True)
+
+    assert [(gate.name, gate.run) for gate in found] == [
+        ("found", "pytest -x"),
+        ("planned", "pytest a.py"),
+        ("asked", "true"),
+    ]
+
+
+def test_without_a_worktree_only_what_was_asked_for_counts() -> None:
+    task = TaskSpec(id="a", gates=(replace(ASKED, name="mine"), PLANNED))
+
+    assert names(made(gates=(ASKED, FOUND)), task, has_worktree=False) == ["mine"]
+    assert names(made("", gates=(ASKED, FOUND)), task, has_worktree=False) == ["mine", "asked"]
+
+
+def test_off_is_for_plans_too() -> None:
+    task = TaskSpec(id="a", gates=(ASKED, PLANNED))
+
+    assert names(made(gates_off=True), task) == ["asked"]
+
+
+def test_the_next_attempt_is_told_what_its_gates_found() -> None:
+    failed = GateResult(
+        name="pytest",
+        status=GateStatus.FAILED,
+        failures=("tests.a::b: assert 1",),
+        output="x" * 9000,
+    )
+    again = replace(a_worker(), attempt=2, result=WorkerResult(exit_code=0, gates=(failed,)))
+
+    told = _previous_failure(again)
+
+    assert "Gate pytest: failed\n- tests.a::b: assert 1" in told
+    assert len(told) <= GATE_CHARACTERS
+    passed = replace(failed, status=GateStatus.PASSED)
+    result = WorkerResult(exit_code=1, gates=(passed,))
+    assert "exit code 1" in _previous_failure(replace(again, result=result))
