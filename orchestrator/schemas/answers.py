@@ -1,7 +1,7 @@
 """What callers are answered. Fields may be added; none of these may change."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,6 +50,8 @@ class TaskResult(Answer):
     agent: str
     reason: str
     """Why it has this status, in words."""
+    chosen: bool | None = None
+    """Whether it is the best of its task's candidates; left out where it is the only one."""
     attempts: int
     seconds: float | None = None
     """From its first start to its end."""
@@ -72,6 +74,8 @@ class Results(Answer):
     """One for each worker, in order of their numbers."""
     workspace: str
     final_report: str
+    changes: list[str] = Field(default_factory=list)
+    """What became of the workers' changes to the project's repository, once the job has ended."""
 
 
 class StatusAnswer(Answer):
@@ -169,8 +173,12 @@ class StatsAnswer(Answer):
     workers: dict[str, int] = {}
     #: Ends in the last minute.
     per_minute: dict[str, int] = {}
-    #: None: not known.
+    #: Of all workers and planners, as far as it is known. None: of none of them.
     cost_usd: float | None = None
+    #: A part of it was computed from a price table.
+    cost_estimated: bool = False
+    #: What some of them cost is not known, or not the whole of it.
+    cost_partial: bool = False
 
 
 class AgentAnswer(Answer):
@@ -187,6 +195,10 @@ class AgentAnswer(Answer):
     """As far as it can be told without running it."""
     authenticated: bool
     """A credential was found, or none is needed."""
+    login: Literal["yes", "no", "unknown"]
+    """Whether it is taken, as far as workers have shown in the last ten minutes."""
+    login_refused: str | None = None
+    """Why it is not."""
     credential: str | None = None
     """The variable or the file that it was found in."""
     mend: list[str]

@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.schemas.requests import NOT_SUPPORTED
 from orchestrator.schemas.text import TASK_ID_PATTERN, TASK_ID_WORDS
 
 Place = tuple[int | str, ...]
@@ -56,10 +55,6 @@ class Fault:
     def pointer(self) -> str:
         """The place as a JSON pointer (RFC 6901); empty for the whole document."""
         return "".join(f"/{_escaped(part)}" for part in self.place)
-
-    @property
-    def not_supported(self) -> bool:
-        return self.type == NOT_SUPPORTED
 
     def __str__(self) -> str:
         return f"{self.pointer}: {self.detail}" if self.place else self.detail

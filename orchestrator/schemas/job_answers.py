@@ -5,9 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from orchestrator.core.model import EndedBy
+from orchestrator.core.evidence import EndedBy
+from orchestrator.core.failure import FailureKind, RetryStrategy
+from orchestrator.core.lock_table import LockKind
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.schemas.answers import Answer, Links
+from orchestrator.schemas.gate_answers import GateAnswer, GateResultAnswer, JobGateAnswer
 
 
 class UsageAnswer(Answer):
@@ -32,6 +35,21 @@ class StrayAnswer(Answer):
     command: str
 
 
+class FailureAnswer(Answer):
+    """What was made of a failed attempt."""
+
+    kind: FailureKind
+    strategy: RetryStrategy
+    """What the next attempt begins with; escalate: none follows by itself."""
+    reason: str
+    confidence: float
+    """From 0 to 1."""
+    checkpoint: str
+    """The one that was gone back to; empty: the next attempt goes on with what this one left."""
+    kept: str
+    """The checkpoint that keeps what it left; empty for a worker without a worktree."""
+
+
 class AttemptAnswer(Answer):
     """One run of a worker."""
 
@@ -46,6 +64,18 @@ class AttemptAnswer(Answer):
     stopped_by: str | None = None
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
+    failure: FailureAnswer | None = None
+    """Left out for an attempt that did not fail."""
+
+
+class HeldLock(Answer):
+    """What a worker keeps others off."""
+
+    name: str
+    kind: LockKind
+    """claim: by its task, until the worker is done; lease: taken while it runs."""
+    number: int | None = None
+    """The fencing number of a lease."""
 
 
 class WorkerAnswer(Answer):
@@ -71,8 +101,12 @@ class WorkerAnswer(Answer):
     files_created: list[str]
     usage: UsageAnswer
     log_truncated: bool
+    locks: list[HeldLock] = Field(default_factory=list)
+    """What it holds; what it waits for is told by reason."""
     refused_child_jobs: int
     """How many child jobs it asked for in vain because a limit was hit, up to its last end."""
+    gates: list[GateResultAnswer]
+    """What the checks of its latest attempt came to."""
     strays: list[StrayAnswer]
     attempts: list[AttemptAnswer]
     child_job_ids: list[str]
@@ -95,12 +129,22 @@ class TaskAnswer(Answer):
     role: str | None = None
     model: str | None = None
     files: list[str]
+    locks: list[str] = Field(default_factory=list)
+    """What no other task may hold at the same time."""
     context: str
     env: list[str]
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     git: str | None = None
+    gates: list[GateAnswer]
+    """Beside those of the job."""
+    review: str = ""
+    """The agent that compares the candidates; empty: none."""
+    candidates: list[str] = Field(default_factory=list)
+    """The workers that try it, the best first once that is known; empty before it is planned."""
+    chosen: str | None = None
+    """The worker whose work counts; left out while that is open, or where none succeeded."""
 
 
 class ConfigAnswer(Answer):
@@ -119,11 +163,17 @@ class ConfigAnswer(Answer):
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     merge_strategy: str
+    history: str
+    resolve: str
     git: str
     base: str
     """The commit that workers' worktrees start from; empty: they have plain directories."""
+    include_dirty: bool
+    """Whether that commit has the uncommitted work of the user's checkout."""
     git_note: str
     """What to know of that."""
+    gates: list[JobGateAnswer]
+    """What the result of every worker must pass."""
     planner: str
     context: str
     context_files: list[str]
@@ -165,54 +215,59 @@ class JobAnswer(Answer):
     workers: list[WorkerAnswer]
     planner: WorkerAnswer | None = None
     """The worker that makes the tasks, or made them; null where no agent does."""
+    reviewers: list[WorkerAnswer] = Field(default_factory=list)
+    """The workers that compare the candidates of a task, or did."""
     estimate: EstimateAnswer | None = None
     """Only while the job waits for approval."""
     child_job_ids: list[str]
     usage: UsageAnswer
-    """Summed over the job's own workers and its planner."""
+    """Summed over the job's own workers, its planner and its reviewers."""
     left: dict[str, Any]
     workspace: str
     final_report: str
     links: Links
 
 
-class ConflictAnswer(Answer):
-    """A file that two workers changed in ways that exclude each other."""
+class CheckpointAnswer(Answer):
+    """A worker's worktree as it was at some time."""
 
     worker_id: str
-    """The later one of both."""
-    branch: str
-    """That worker's."""
-    path: str
-    base: str = ""
-    """The blob that both began with; empty where there was none."""
-    ours: str = ""
-    """The blob in the merged result before; empty where it has none."""
-    theirs: str = ""
-    """The blob on the worker's branch; empty where it has none."""
-    resolved: bool = False
-    """By merge_strategy theirs: the worker's file is in the result."""
+    name: str
+    """start, 1-before, 1-after, ... ; 1-left-1: what was there when a person rolled back."""
+    attempt: int
+    """0 for what the worker began with."""
+    at: datetime | None = None
+    commit: str
+    ref: str
+    files_changed: int
+    """How many files differ from the checkpoint before it."""
+    ignored: bool
+    """Files that git ignores are part of it."""
+    not_kept: dict[str, str]
+    """Those of them that are not, and why."""
+    gates: str
+    """What the checks came to; empty when there were none."""
+    current: bool
+    """The worker's branch is there now."""
 
 
-class ConflictsAnswer(Answer):
-    """What became of a job's changes to the host project's repository."""
+class CheckpointsAnswer(Answer):
+    """The checkpoints of a job's workers, as they were made."""
 
     job_id: str
-    strategy: str
-    base: str = ""
-    """The commit that workers started from; empty when the job has nothing to do with git."""
-    branch: str = ""
-    """Of the merged result; empty when there is none."""
-    commit: str = ""
-    merged: list[str] = Field(default_factory=list)
-    """Workers whose changes are in it."""
-    left_out: dict[str, str] = Field(default_factory=dict)
-    """Workers whose changes are not, and the branches that keep them."""
-    conflicts: list[ConflictAnswer] = Field(default_factory=list)
-    leaks: list[str] = Field(default_factory=list)
-    """What changed in the user's checkout while the job ran."""
-    errors: list[str] = Field(default_factory=list)
-    """What could not be done."""
+    checkpoints: list[CheckpointAnswer]
+
+
+class RolledBackAnswer(Answer):
+    """A worker's branch is at a checkpoint again, and its worktree, where there is one."""
+
+    job_id: str
+    worker_id: str
+    checkpoint: str
+    commit: str
+    kept: str
+    """The checkpoint that keeps what was there before."""
+    links: Links
 
 
 class TreeWorker(Answer):

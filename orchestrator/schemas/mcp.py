@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.schemas.requests import OrchestrateRequest, Wire
+from orchestrator.schemas.requests import OrchestrateRequest
 from orchestrator.schemas.text import Word
+from orchestrator.schemas.wire import Wire
 
 #: Clients give up on a call after 60 s.
 LONGEST_CALL_SECONDS = 45.0

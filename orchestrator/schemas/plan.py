@@ -54,7 +54,7 @@ def parse_plan(text: str, source: str) -> OrchestrateRequest:
         return OrchestrateRequest.model_validate(value)
     except ValidationError as error:
         found = faults(error, OrchestrateRequest)
-        raise _invalid(_listed(found, source, root), found) from error
+        raise _invalid(_listed(found, source, root)) from error
 
 
 def _read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
@@ -68,6 +68,11 @@ def _read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
         raise _invalid(f"{source}{_mark(error)}: {_reason(error)}") from error
     except (RecursionError, ValueError) as error:
         raise _invalid(f"{source}: cannot be read: {error}") from error
+
+
+def loaded_yaml(text: str) -> Any:
+    """Plain values. Raise yaml.YAMLError."""
+    return _read_yaml(text)[0]
 
 
 def _read_yaml(text: str) -> tuple[Any, yaml.Node | None]:
@@ -132,6 +137,5 @@ def _reason(error: yaml.YAMLError) -> str:
     return str(getattr(error, "problem", None) or error)
 
 
-def _invalid(message: str, found: list[Fault] | None = None) -> InvalidRequest:
-    unsupported = bool(found) and all(fault.not_supported for fault in found or ())
-    return InvalidRequest(message, kind="not-supported" if unsupported else KIND)
+def _invalid(message: str) -> InvalidRequest:
+    return InvalidRequest(message, kind=KIND)

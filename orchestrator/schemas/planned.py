@@ -9,8 +9,10 @@ from pydantic import Field, ValidationError
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model import TaskSpec
 from orchestrator.schemas.faults import faults
-from orchestrator.schemas.requests import Texts, Wire
+from orchestrator.schemas.planned_gates import planned_gates
+from orchestrator.schemas.requests import Texts
 from orchestrator.schemas.text import TaskId, Text
+from orchestrator.schemas.wire import Wire
 
 KIND = "invalid-plan"
 #: A plan with more than that is not read.
@@ -36,7 +38,8 @@ class PlannedTask(Wire):
     files: Texts = ()
     """Paths that it writes; no other task may name them, unless one depends on the other."""
     gates: Texts = ()
-    """What must be true when it is done, each in a sentence; the worker checks it."""
+    """What must be true when it is done, each in a sentence, which the worker checks, or as the
+    plain command of a test runner or linter, which is run on its result."""
 
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)
@@ -48,6 +51,7 @@ class PlannedTask(Wire):
             depends_on=self.depends_on,
             role=self.role,
             files=self.files,
+            gates=planned_gates(self.gates),
         )
 
 
@@ -76,7 +80,7 @@ def plan_in(text: str) -> Plan:
     What stands around it is left. Raise InvalidRequest with all that is wrong.
     """
     found = None
-    for value in _objects(text):
+    for value in objects_in(text):
         found = value if "tasks" in value else found
     if found is None:
         raise InvalidRequest('there is no JSON object with "tasks" in the answer', kind=KIND)
@@ -87,7 +91,7 @@ def plan_in(text: str) -> Plan:
         raise InvalidRequest("; ".join(told), kind=KIND) from error
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
+def objects_in(text: str) -> Iterator[dict[str, Any]]:
     """Objects in a text, whatever stands between them; those inside of another are skipped."""
     decoder, at = json.JSONDecoder(), text.find("{")
     for _ in range(MOST_BEGINNINGS):

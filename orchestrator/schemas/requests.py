@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchestrator.core.model import TaskSpec, Usage
+from orchestrator.core.evidence import Usage
+from orchestrator.core.gates import OFF, Gate
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.submission import ConfigRequest, Submission
+from orchestrator.schemas.gates import GateItem, Gates, JobGates, gate_of
 from orchestrator.schemas.text import (
     MOST_ITEMS,
     AgentNames,
@@ -17,6 +20,7 @@ from orchestrator.schemas.text import (
     CountOrZero,
     LabelName,
     LabelValue,
+    LockNames,
     Money,
     MoneyOrZero,
     RequestText,
@@ -26,39 +30,13 @@ from orchestrator.schemas.text import (
     VariableName,
     Word,
 )
+from orchestrator.schemas.wire import Wire
 
-#: The error type of a name that the contract knows and this release does not carry out.
-NOT_SUPPORTED = "not_supported"
-
-
-class Wire(BaseModel):
-    """A request's shape: unknown fields are refused, types are taken literally."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-
-def not_yet(value: object) -> object:
-    """Let an empty value pass; refuse the rest rather than ignore it."""
-    if value in (None, [], (), {}, ""):
-        return ()
-    raise PydanticCustomError(
-        NOT_SUPPORTED,
-        "is not supported by this version of the orchestrator; leave it out",
-    )
-
-
-#: Accepted by name, refused by value: it comes with a later release.
-NotYet = Annotated[tuple[Any, ...], BeforeValidator(not_yet, json_schema_input_type=list[Any])]
 PathNames = Annotated[
     tuple[Annotated[Text, Field(min_length=1, max_length=4096)], ...],
     Field(strict=False, max_length=100),
 ]
+Revision = Annotated[Text, Field(min_length=1, max_length=1024)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, max_length=MOST_ITEMS)]
 
 
@@ -83,10 +61,18 @@ class ConfigBody(Wire):
     """How often a failed worker is tried again."""
     merge_strategy: Literal["theirs", "auto", "manual"] | None = None
     """How workers' changes are merged."""
+    history: Literal["merge", "linear"] | None = None
+    """Whether the merged result has merge commits, or tells the workers' commits in one line."""
+    resolve: Word | None = None
+    """The agent that resolves conflicts, each for one retry of the worker that has it."""
     git: Literal["auto", "off"] | None = None
     """Whether workers get worktrees of the host project's repository."""
-    gates: NotYet = ()
-    """Checks a result must pass; not supported by this version."""
+    base: Revision | None = None
+    """The branch, tag or commit that workers start from; the checkout's HEAD if absent."""
+    include_dirty: bool | None = None
+    """Workers start from the checkout as it is, uncommitted work included."""
+    gates: JobGates | None = None
+    """Checks every result must pass: auto (those found in the repository), off, or a list."""
     planner: Word | None = None
     """Who splits the request into tasks: rules, an agent's name, or auto."""
     approve: bool | None = None
@@ -111,7 +97,8 @@ class ConfigBody(Wire):
     """Names and values of your own, kept with the job."""
 
     def to_config(self) -> ConfigRequest:
-        return ConfigRequest(**self.model_dump(exclude={"gates"}))
+        gates = None if self.gates is None else _job_gates(self.gates)
+        return ConfigRequest(**self.model_dump(exclude={"gates"}), gates=gates)
 
 
 class TaskRequest(Wire):
@@ -153,10 +140,12 @@ class TaskRequest(Wire):
     """What the agent may cost, in US dollars."""
     git: Literal["auto", "off"] | None = None
     """off: a plain directory instead of a worktree of the host project's repository."""
-    gates: NotYet = ()
-    """Checks the result must pass; not supported by this version."""
-    locks: NotYet = ()
-    """What no other task may hold at the same time; not supported by this version."""
+    review: Annotated[Text, Field(max_length=200)] = ""
+    """The agent that compares what the candidates made, or auto; only with several agents."""
+    gates: Gates = ()
+    """Checks the result must pass, beside the job's: commands, names, or objects."""
+    locks: LockNames = ()
+    """Paths of the project, or other names, that no other task may hold at the same time."""
 
     @model_validator(mode="after")
     def says_what_to_do(self) -> "TaskRequest":
@@ -164,6 +153,8 @@ class TaskRequest(Wire):
             raise ValueError("has both prompt and description; description means prompt, give one")
         if not (self.title.strip() or self.words.strip() or self.command):
             raise ValueError("needs a title, a prompt or a command")
+        if self.review and len(self.agent or ()) < 2:
+            raise ValueError("review compares candidates: agent must be a list of at least two")
         return self
 
     @property
@@ -171,9 +162,12 @@ class TaskRequest(Wire):
         return self.prompt or self.description or ""
 
     def to_task(self, task_id: str) -> TaskSpec:
-        values = self.model_dump(exclude={"description", "gates", "locks", "agent"})
+        values = self.model_dump(exclude={"description", "gates", "agent"})
         values |= {"id": task_id, "prompt": self.words, "agents": self.agent or ()}
-        return TaskSpec(**values)
+        values["locks"] = tuple(dict.fromkeys(self.locks))
+        # What a task is to bring about is not there at the base.
+        gates = tuple(gate_of(each, new_only=False) for each in self.gates)
+        return TaskSpec(**values, gates=gates)
 
 
 class OrchestrateRequest(Wire):
@@ -233,6 +227,13 @@ class UsageRequest(Wire):
         return Usage(**self.model_dump())
 
 
+class RollbackRequest(Wire):
+    """Where to go back to."""
+
+    checkpoint: str | None = Field(default=None, pattern=r"^[a-z0-9-]{1,40}$")
+    """Its name, such as 1-before or start; by default the one before the latest attempt."""
+
+
 class EmptyRequest(Wire):
     """Nothing needs to be said."""
 
@@ -269,6 +270,12 @@ def _check_dependency(
         raise fault_at(at, "a task cannot depend on itself")
     if needed not in known:
         raise fault_at(at, f"there is no task with the id {needed!r}")
+
+
+def _job_gates(asked: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
+    if asked == OFF:
+        return ()
+    return tuple(gate_of(each) for each in ((asked,) if isinstance(asked, str) else asked))
 
 
 def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:

@@ -2,7 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints
+
+from orchestrator.core.lock_names import LONGEST_NAME as LONGEST_LOCK
+from orchestrator.core.lock_names import MOST_NAMES as MOST_LOCKS
+from orchestrator.core.lock_names import lock_name
 
 REQUEST_LIMIT_CHARACTERS = 200_000
 
@@ -121,6 +125,11 @@ Command = Annotated[
 AgentNames = Annotated[
     tuple[str, ...], PlainValidator(checked_agents, json_schema_input_type=str | list[str])
 ]
+#: In its one spelling: ``./src//api/`` is ``src/api``.
+LockName = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_LOCK), AfterValidator(lock_name)
+]
+LockNames = Annotated[tuple[LockName, ...], Field(strict=False, max_length=MOST_LOCKS)]
 VariableName = Annotated[str, BeforeValidator(checked_variable_name)]
 LabelName = Annotated[
     str, BeforeValidator(checked_text), StringConstraints(min_length=1, max_length=100)

@@ -1,0 +1,97 @@
+"""Gates and what they came to, as answers."""
+
+from typing import Any, Literal
+
+from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.schemas.answers import Answer
+
+
+class GateAnswer(Answer):
+    """A gate as it can be asked for."""
+
+    name: str
+    run: str | None = None
+    """The command; null for the built-in scan for secrets."""
+    when: list[str]
+    timeout: float
+    report: GateReport
+    required: bool
+    baseline: Literal["new-only", "none"]
+    tests_may_vanish: bool
+
+
+class JobGateAnswer(GateAnswer):
+    """A gate that every result of a job must pass, and where it comes from."""
+
+    source: GateSource
+    why: str
+    """Why it is there, in words."""
+    program: str
+    """Needed to run it; a detected gate without its program is left out."""
+    configured_by: list[str]
+    """Files that say how strict it is: a change of them is told."""
+
+
+class GateResultAnswer(Answer):
+    """What one gate came to."""
+
+    name: str
+    status: GateStatus
+    blocks: bool
+    """It keeps the attempt from being a success."""
+    required: bool
+    seconds: float
+    failures: list[str]
+    """What it found that the base does not have."""
+    known: int
+    """How much it found that the base has, too."""
+    tests: int | None = None
+    """How many tests passed."""
+    note: str
+    output: str
+    """The end of what it printed; empty for one that passed."""
+    log: str
+    """Where all of it is, below the root job's directory."""
+
+
+def gate_answer(gate: Gate) -> GateAnswer:
+    return GateAnswer(**_asked(gate))
+
+
+def job_gate_answer(gate: Gate) -> JobGateAnswer:
+    return JobGateAnswer(
+        **_asked(gate),
+        source=gate.source,
+        why=gate.why,
+        program=gate.program,
+        configured_by=list(gate.configured_by),
+    )
+
+
+def _asked(gate: Gate) -> dict[str, Any]:
+    return {
+        "name": gate.name,
+        "run": gate.run or None,
+        "when": list(gate.when),
+        "timeout": gate.timeout,
+        "report": gate.report,
+        "required": gate.required,
+        "baseline": "new-only" if gate.new_only else "none",
+        "tests_may_vanish": gate.tests_may_vanish,
+    }
+
+
+def gate_result_answer(result: GateResult) -> GateResultAnswer:
+    return GateResultAnswer(
+        name=result.name,
+        status=result.status,
+        blocks=result.blocks,
+        required=result.required,
+        seconds=result.seconds,
+        failures=list(result.failures),
+        known=result.known,
+        tests=result.tests,
+        note=result.note,
+        output=result.output,
+        log=result.log,
+    )

@@ -1,0 +1,113 @@
+"""What became of workers' changes, and how they are merged once more."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.core.gates import GateStatus
+from orchestrator.core.repository import MergeChoice
+from orchestrator.schemas.answers import Answer
+from orchestrator.schemas.text import MOST_ITEMS, Text
+from orchestrator.schemas.wire import Wire
+
+WorkerNames = Annotated[
+    tuple[Annotated[Text, Field(min_length=1, max_length=200)], ...],
+    Field(strict=False, max_length=MOST_ITEMS),
+]
+
+
+class MergeRequest(Wire):
+    """How a job that has ended is merged again."""
+
+    strategy: Literal["theirs", "auto", "manual"] | None = None
+    """The job's own if absent."""
+    take: WorkerNames = ()
+    """Only the changes of these workers; of all that succeeded if absent."""
+    leave: WorkerNames = ()
+    """Not the changes of these workers."""
+
+    def to_choice(self) -> MergeChoice:
+        return MergeChoice(strategy=self.strategy or "", take=self.take, leave=self.leave)
+
+
+class ConflictAnswer(Answer):
+    """A file that two workers changed in ways that exclude each other."""
+
+    worker_id: str
+    """The later one of both."""
+    branch: str
+    """That worker's."""
+    path: str
+    base: str = ""
+    """The blob that both began with; empty where there was none."""
+    ours: str = ""
+    """The blob in the merged result before; empty where it has none."""
+    theirs: str = ""
+    """The blob on the worker's branch; empty where it has none."""
+    resolved: bool = False
+    """By merge_strategy theirs: the worker's file is in the result."""
+
+
+class MergedGateAnswer(Answer):
+    """What one check says of the merged state."""
+
+    name: str
+    status: GateStatus
+    required: bool = True
+    seconds: float = 0.0
+    failures: list[str] = Field(default_factory=list)
+    """What it found that the base does not have."""
+    known: int = 0
+    """How much it found that the base has, too."""
+    tests: int | None = None
+    """How many tests passed; null for what does not count them."""
+    output: str = ""
+    """The end of what it printed, if it did not pass."""
+
+
+class HandedAnswer(Answer):
+    """Both sides of what a child job and the worker that asked for it changed."""
+
+    worker_id: str
+    """The worker that is to settle it."""
+    branch: str
+    """That worker's."""
+    ours: str
+    """The commit with what that worker had."""
+    theirs: str
+    """The branch with the child job's result."""
+    paths: list[str]
+
+
+class ConflictsAnswer(Answer):
+    """What became of a job's changes to the host project's repository."""
+
+    job_id: str
+    strategy: str
+    base: str = ""
+    """The commit that workers started from; empty when the job has nothing to do with git."""
+    branch: str = ""
+    """Of the merged result; empty when there is none."""
+    commit: str = ""
+    merged: list[str] = Field(default_factory=list)
+    """Workers whose changes are in it."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Workers whose changes are not, and the branches that keep them."""
+    reasons: dict[str, str] = Field(default_factory=dict)
+    """Why, of those that were left out for something else than a conflict."""
+    history: Literal["merge", "linear"] = "merge"
+    gates: list[MergedGateAnswer] = Field(default_factory=list)
+    """What the checks of the merged state came to."""
+    handed: HandedAnswer | None = None
+    """Of a child job: what could not be put into the files of the worker that asked for it."""
+    again: bool = False
+    """It was merged again after the job had ended."""
+    earlier: str = ""
+    """A ref that keeps the result before this one."""
+    merging: bool = False
+    """It is being merged just now: ask again."""
+    conflicts: list[ConflictAnswer] = Field(default_factory=list)
+    leaks: list[str] = Field(default_factory=list)
+    """What changed in the user's checkout while the job ran."""
+    errors: list[str] = Field(default_factory=list)
+    """What could not be done."""
