@@ -44,6 +44,9 @@ seconds, memory is bytes, and null means "not known", never zero.
     ``wall_seconds``, ``workers``.
 ``workers``
     Per worker, by depth: the fields of ``WorkerFigures``. ``files_created`` says who made what.
+``comparisons``
+    Per task that several workers tried: the fields of ``core.comparison.Comparison``, as the API
+    tells them of its candidates.
 """
 
 import json
@@ -53,6 +56,7 @@ from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from typing import Any, TypeVar
 
+from orchestrator.core.comparison import Comparison
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -139,6 +143,7 @@ class Analytics:
     depths: tuple[DepthFigures, ...]
     jobs: tuple[JobFigures, ...]
     workers: tuple[WorkerFigures, ...]
+    comparisons: tuple[Comparison, ...]
 
 
 def analytics(tree: Tree, job_id: str) -> Analytics:
@@ -157,8 +162,8 @@ def analytics_of(family: Family, job: Job) -> Analytics:
     slots = family.tree.root.config.max_workers
     busy = work / wall if wall > 0 else None
     started = [each for each in figures if each.attempts]
-    planners = [worker_figures(family, each) for each in family.planners(jobs)]
-    spenders = [*started, *(each for each in planners if each.attempts)]
+    advisers = [worker_figures(family, each) for each in family.advisers(jobs)]
+    spenders = [*started, *(each for each in advisers if each.attempts)]
     largest = max(started, key=lambda each: each.peak_memory_bytes or 0, default=None)
     return Analytics(
         schema=SCHEMA,
@@ -199,6 +204,7 @@ def analytics_of(family: Family, job: Job) -> Analytics:
         depths=_depths(jobs, figures, workers),
         jobs=tuple(_job_figures(family, each) for each in jobs),
         workers=figures,
+        comparisons=tuple(found for each in jobs for found in family.comparisons(each)),
     )
 
 

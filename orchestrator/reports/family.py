@@ -1,8 +1,9 @@
 """Who belongs to whom in a tree, and when: the questions every report asks."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.core.comparison import Comparison, comparisons
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.ports import Tree
@@ -67,10 +68,21 @@ class Family:
     def workers(self, job_id: str) -> Sequence[Worker]:
         return self._workers.get(job_id, ())
 
-    def planners(self, jobs: Iterable[Job]) -> Sequence[Worker]:
-        """The workers that made the tasks of these jobs, where agents did."""
+    def advisers(self, jobs: Iterable[Job]) -> Sequence[Worker]:
+        """The workers that made the tasks of these jobs, or compared candidates, where any did."""
         ids = {job.id for job in jobs}
-        return [planner for planner in self.tree.planners if planner.job_id in ids]
+        return [adviser for adviser in self.tree.advisers if adviser.job_id in ids]
+
+    def comparisons(self, job: Job) -> Sequence[Comparison]:
+        """Of the tasks of a job that several workers tried."""
+        workers, tasks = self.workers(job.id), self.tree.tasks.get(job.id, ())
+        if len(workers) <= len(tasks):  # one each, as nearly always
+            return ()
+        tried = Counter(worker.task_id for worker in workers)
+        several = [task for task in tasks if tried[task.id] > 1]
+        own = [worker for worker in workers if tried[worker.task_id] > 1]
+        reviewers = [each for each in self.tree.reviewers if each.job_id == job.id]
+        return comparisons(several, own, reviewers)
 
     def attempts(self, worker: Worker) -> Sequence[Attempt]:
         return self._attempts.get(worker.id, ())

@@ -76,7 +76,7 @@ class Pages:
             failures=self._failures(missed),
             not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
             replaced=[worker for worker in unsuccessful if worker.replaced],
-            successes=[worker for worker in view.workers if worker.succeeded],
+            successes=[each for each in view.workers if each.succeeded and each.counts],
             files=made_files(self.figures.workers),
             entry_limit=FINAL_ENTRIES,
             file_limit=FINAL_FILES,

@@ -7,6 +7,10 @@ through a filter (see ``markdown.py`` and ``document.py``).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.core.classification import failure_of
+from orchestrator.core.comparison import Comparison
+from orchestrator.core.failure import Failure
+from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import tasks_succeeded
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -38,6 +42,8 @@ class JobLine:
 class FailedAttempt:
     number: int
     reason: str
+    #: What was made of that; None for attempts of an earlier release.
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,12 +57,18 @@ class WorkerView:
     status: WorkerStatus
     succeeded: bool
     started: bool
+    #: What its task claimed.
+    locks: Sequence[str]
     #: Another candidate succeeded at the same task, so this failure did no harm.
     replaced: bool
+    #: No other candidate of its task was better.
+    counts: bool
     reason: str
     attempts: int
     #: The latest of those that another attempt followed.
     earlier_attempts: Sequence[FailedAttempt]
+    #: What was made of its last attempt, if that failed.
+    failure: Failure | None
     #: Of all attempts, waiting for child jobs included; None when it was never started.
     seconds: float | None
     cpu_seconds: float | None
@@ -66,6 +78,8 @@ class WorkerView:
     output_length: int
     files_created: Sequence[str]
     log_truncated: bool
+    #: What the checks of its latest attempt came to.
+    gates: Sequence[GateResult]
     refused_child_jobs: int
     strays: Sequence[str]
     child_jobs: Sequence[JobLine]
@@ -88,6 +102,7 @@ class WorkerView:
             or self.strays
             or self.log_truncated
             or self.refused_child_jobs
+            or any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
         )
 
     @property
@@ -108,6 +123,8 @@ class JobView:
     workers: Sequence[WorkerView]
     tasks: int
     tasks_succeeded: int
+    #: Of the tasks that several of the workers tried.
+    comparisons: Sequence[Comparison]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +181,7 @@ def job_view(family: Family, job: Job, figures: Mapping[str, WorkerFigures], roo
         ],
         tasks=len(succeeded),
         tasks_succeeded=sum(succeeded.values()),
+        comparisons=family.comparisons(job),
     )
 
 
@@ -182,13 +200,20 @@ def worker_view(
         status=worker.status,
         succeeded=worker.status.succeeded,
         started=figures.attempts > 0,
+        locks=family.task(worker).locks,
         replaced=task_succeeded and not worker.status.succeeded,
+        counts=worker.chosen is not False,
         reason=worker.reason,
         attempts=figures.attempts,
         earlier_attempts=[
-            FailedAttempt(number=attempt.number, reason=attempt.reason)
+            FailedAttempt(
+                number=attempt.number,
+                reason=attempt.reason,
+                failure=failure_of(worker, attempt.number),
+            )
             for attempt in family.attempts(worker)[:-1][-EARLIER_ATTEMPTS:]
         ],
+        failure=failure_of(worker, worker.attempt),
         seconds=figures.work_seconds + figures.waited_seconds if figures.attempts else None,
         cpu_seconds=figures.cpu_seconds,
         peak_memory_bytes=figures.peak_memory_bytes,
@@ -196,6 +221,7 @@ def worker_view(
         output_length=len(output),
         files_created=figures.files_created,
         log_truncated=bool(result and result.log_truncated),
+        gates=result.gates if result else (),
         refused_child_jobs=figures.refused_child_jobs,
         strays=_stray_commands(family, worker),
         child_jobs=[job_line(family, child) for child in family.child_jobs(worker)],

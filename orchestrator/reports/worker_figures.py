@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.model import Exit, Usage, Worker
+from orchestrator.core.evidence import Exit, Usage
+from orchestrator.core.failure import Failure
+from orchestrator.core.model import Worker
 from orchestrator.core.states import WorkerStatus
 from orchestrator.reports.critical_path import own_seconds
 from orchestrator.reports.family import Family, overlap_seconds
@@ -46,6 +48,8 @@ class WorkerFigures:
     refused_child_jobs: int
     child_job_ids: tuple[str, ...]
     files_created: tuple[str, ...]
+    #: What was made of the attempts that failed.
+    failures: tuple[Failure, ...] = ()
 
 
 def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
@@ -82,12 +86,13 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         refused_child_jobs=worker.result.refused_child_jobs if worker.result else 0,
         child_job_ids=tuple(job.id for job in family.child_jobs(worker)),
         files_created=worker.result.files_created if worker.result else (),
+        failures=worker.result.failures if worker.result else (),
     )
 
 
 def _shared(family: Family, worker: Worker) -> int:
     """Zero for the first worker of its job and agent that was given them: they were new then."""
-    if worker.is_planner:
+    if worker.is_adviser:
         return 0
     given = [
         (_first_start(family, each) or 0.0, each.index, each.result.prompt.shared)

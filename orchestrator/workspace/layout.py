@@ -18,6 +18,7 @@ OWN_FILES = frozenset(
         "prompt.md",
         "dependencies.json",
         "plan.schema.json",
+        "review.schema.json",
         "output.md",
         "result.json",
     }
@@ -84,15 +85,17 @@ class Workspace:
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """The worker's directory with the files that it is given."""
+        """The worker's directory, with the files that it is given.
+
+        Without any it is made by whoever starts the worker, side by side with others: on a disk
+        that takes as long as all else that is done for a short worker.
+        """
         directory = self.worker_directory(worker)
-        try:
-            os.mkdir(directory, 0o700)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
+        depth = os.path.dirname(directory)
+        if not os.path.isdir(depth):
             self.prepare_job(worker.root_id)
-            os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
+            os.makedirs(depth, 0o700, exist_ok=True)
+        if files:
             os.makedirs(directory, 0o700, exist_ok=True)
         for name, text in files.items():
             _write_new(Path(directory, name), text)

@@ -11,16 +11,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PREFIX = ".removing-job_"
+Forget = Callable[[str, str, str], Sequence[str]]
 
 
 class JobFiles:
     """The directories of root jobs, which lie in ``root``."""
 
     def __init__(
-        self, root: Path, forget: Callable[[str, str], None] = lambda root_id, directory: None
+        self, root: Path, forget: Forget = lambda root_id, directory, present: ()
     ) -> None:
-        """``forget`` is told the id and the directory of a job that is destroyed: what belongs to
-        it elsewhere goes first. Idempotent."""
+        """``forget`` is told the id of a job that is destroyed, its directory, and where that is
+        now: what belongs to it elsewhere goes first. It gives what it keeps. Idempotent."""
         self._root = root
         self._forget = forget
 
@@ -47,11 +48,17 @@ class JobFiles:
         """Undo ``set_aside``. Raise OSError when there is a new directory."""
         self._aside(root_id).rename(self._root / f"job_{root_id}")
 
-    def destroy(self, root_id: str) -> None:
-        """Remove what was set aside; what its links point to stays. Idempotent. Raise OSError."""
-        if self._aside(root_id).exists():
-            self._forget(root_id, str(self._root / f"job_{root_id}"))
-            _remove_tree(self._aside(root_id))
+    def destroy(self, root_id: str) -> Sequence[str]:
+        """Remove what was set aside; what its links point to stays. Idempotent. Raise OSError.
+
+        The names of refs in git under which work is kept.
+        """
+        aside = self._aside(root_id)
+        if not aside.exists():
+            return ()
+        kept = self._forget(root_id, str(self._root / f"job_{root_id}"), str(aside))
+        _remove_tree(aside)
+        return kept
 
     def _aside(self, root_id: str) -> Path:
         return self._root / f"{PREFIX}{root_id}"

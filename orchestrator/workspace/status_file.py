@@ -114,7 +114,7 @@ class StatusFiles:
                 self._watched[job.root_id].jobs[job.id] = job
                 roots.add(job.root_id)
         for worker in (*change.new_workers, *change.workers):
-            if worker.root_id in self._watched and not worker.is_planner:
+            if worker.root_id in self._watched and not worker.is_adviser:
                 self._watched[worker.root_id].workers[worker.id] = worker
                 roots.add(worker.root_id)
         return roots
@@ -274,6 +274,8 @@ def _row(workspace: Workspace, by_job: dict[str, list[Worker]], worker: Worker) 
     }
     if worker.attempt or not worker.status.ended:
         row["log"] = workspace.log(worker)
+    if worker.chosen is not None:
+        row["chosen"] = worker.chosen
     if worker.result is not None:
         row["output"] = worker.result.output[:OUTPUT_LIMIT]
         row["files_created"] = list(worker.result.files_created)

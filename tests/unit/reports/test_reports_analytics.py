@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trees import Planted
 
-from orchestrator.core.model import PLANNER_INDEX, TaskSpec, Usage
+from orchestrator.core.evidence import Usage
+from orchestrator.core.model import PLANNER_INDEX, TaskSpec
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.reports.analytics import SCHEMA, Total, analytics, as_json
 

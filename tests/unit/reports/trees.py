@@ -1,21 +1,14 @@
 """Trees to render, built like a job manager would have left them. Times count from ``START``."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.model import (
-    Attempt,
-    EndedBy,
-    Exit,
-    Job,
-    JobConfig,
-    Stray,
-    TaskSpec,
-    Usage,
-    Worker,
-    WorkerResult,
-)
+from orchestrator.core.choice import Opinion, candidates_of, ranked
+from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerResult
 from orchestrator.core.ports import Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
 
@@ -35,6 +28,7 @@ class Planted:
     jobs: list[Job] = field(default_factory=list)
     tasks: dict[str, list[TaskSpec]] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
+    reviewers: list[Worker] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     sizes: Counter[str] = field(default_factory=Counter)
 
@@ -89,6 +83,9 @@ class Planted:
         peak_memory_bytes: int = 12_300_000,
         strays: tuple[Stray, ...] = (),
         ended_at: float | None = None,
+        failures: tuple[Failure, ...] = (),
+        change: ChangeSize | None = None,
+        gates: tuple[GateResult, ...] = (),
     ) -> Worker:
         if not self.tasks[job.id] or self.tasks[job.id][-1] != task:
             self.tasks[job.id].append(task)
@@ -115,6 +112,9 @@ class Planted:
                 cpu_seconds=cpu_seconds,
                 peak_memory_bytes=peak_memory_bytes,
                 strays=strays,
+                failures=failures,
+                change=change,
+                gates=gates,
             )
             if runs
             else None,
@@ -150,12 +150,30 @@ class Planted:
         children = tuple(job.id for job in self.jobs if job.parent_worker_id == worker.id)
         return replace(worker, child_job_ids=children)
 
+    def compare(self, task_id: str, opinions: Mapping[str, Opinion] | None = None) -> None:
+        """Have the candidates of a task stand as they would."""
+        own = [worker for worker in self.workers if worker.task_id == task_id]
+        standings = {
+            each.worker_id: standing for each, standing in ranked(candidates_of(own, opinions))
+        }
+        self.workers = [
+            replace(each, result=replace(each.result, standing=standings[each.id]))
+            if each.id in standings and each.result
+            else each
+            for each in self.workers
+        ]
+
     @property
     def tree(self) -> Tree:
         order = {job.id: place for place, job in enumerate(self.jobs)}
         workers = sorted(map(self._linked, self.workers), key=lambda w: (order[w.job_id], w.index))
         return Tree(
-            jobs=self.jobs, tasks=self.tasks, workers=workers, attempts=self.attempts, last_seq=9
+            jobs=self.jobs,
+            tasks=self.tasks,
+            workers=workers,
+            reviewers=self.reviewers,
+            attempts=self.attempts,
+            last_seq=9,
         )
 
 
@@ -186,6 +204,16 @@ def failure_skip_timeout() -> Tree:
         TaskSpec(id="test", title="Run the tests", depends_on=("lint",)),
         (4, 16),
         status=WorkerStatus.FAILED,
+        failures=(
+            Failure(
+                attempt=1,
+                kind=FailureKind.LOGIC_ERROR,
+                strategy=RetryStrategy.ESCALATE,
+                reason="exit code 1, with something to go on from",
+                confidence=0.6,
+                kept="1-after",
+            ),
+        ),
         reason="the command ended with exit code 1",
         output="FAILED tests/test_cart.py::test_total - assert 3 == 4\n1 failed, 41 passed",
     )
@@ -275,9 +303,36 @@ def candidates() -> Tree:
         output="The parser is in `parser.py`.",
         files=["parser.py", "test_parser.py"],
         usage=Usage(input_tokens=40_000, output_tokens=3_100),
+        change=ChangeSize(files=2, added=148, removed=3),
+        gates=(GateResult(name="pytest", status=GateStatus.PASSED, tests=14),),
     )
     planted.worker(
-        job, "worker_3", task, (0, 80), agent="gemini", output="Done.", files=["parser.py"]
+        job,
+        "worker_3",
+        task,
+        (0, 80),
+        agent="gemini",
+        output="Done.",
+        files=["parser.py"],
+        change=ChangeSize(files=1, added=90),
+        gates=(
+            GateResult(name="pytest", status=GateStatus.PASSED, tests=9),
+            GateResult(name="ruff|x", status=GateStatus.FAILED, failures=("E501", "F401")),
+        ),
+    )
+    planted.compare("parser")
+    planted.reviewers.append(
+        Worker(
+            id="reviewer_1",
+            job_id=job.id,
+            root_id=job.root_id,
+            task_id="parser",
+            index=-2,
+            depth=0,
+            agent="claude",
+            status=WorkerStatus.FAILED,
+            reason="its review was refused: there is no JSON object",
+        )
     )
     return planted.tree
 
@@ -349,6 +404,25 @@ def retries() -> Tree:
         output="1,234 rows",
         usage=Usage(steps=12, input_tokens=1_234, output_tokens=567, cost_usd=1.5),
         peak_memory_bytes=1_234_567_890,
+        failures=(
+            Failure(
+                attempt=1,
+                kind=FailureKind.CORRUPTED_STATE,
+                strategy=RetryStrategy.ROLLBACK_LAST,
+                reason="its worktree was left broken: conflicts were not resolved in *a*.txt",
+                confidence=0.9,
+                checkpoint="1-before",
+                kept="1-after",
+            ),
+            Failure(
+                attempt=2,
+                kind=FailureKind.TRANSIENT,
+                strategy=RetryStrategy.RETRY_CURRENT,
+                reason="the model's service failed; the work so far stands",
+                confidence=0.9,
+                kept="2-after",
+            ),
+        ),
     )
     planted.worker(
         job,
