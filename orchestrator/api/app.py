@@ -19,8 +19,11 @@ from orchestrator.api.render import job_path
 from orchestrator.api.service_port import Service
 from orchestrator.api.views import (
     agents,
+    checkpoints,
     jobs,
+    locks,
     mcp,
+    merging,
     numbers,
     pages,
     reports,
@@ -33,10 +36,13 @@ from orchestrator.launchers.masking import Masker
 BLUEPRINTS = (
     submissions.blueprint,
     jobs.blueprint,
+    checkpoints.blueprint,
+    merging.blueprint,
     watching.blueprint,
     reports.blueprint,
     numbers.blueprint,
     mcp.blueprint,
+    locks.blueprint,
     agents.blueprint,
     pages.blueprint,
 )

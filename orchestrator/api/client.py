@@ -53,6 +53,8 @@ Answer = dict[str, Any]
 
 #: One call of the server's bounded wait.
 WAIT_SECONDS = 100.0
+#: A call for locks is answered after 110 seconds at the latest.
+LOCK_TIMEOUT = 150.0
 #: How long a wait or an event stream outlives a server that is gone.
 PATIENCE_SECONDS = 300.0
 
@@ -143,6 +145,10 @@ class OrchestratorClient:
             retry_seconds=self._patience,
             read_timeout=seconds + 30,
         )
+
+    def candidates(self, job_id: str, task_id: str) -> Answer:
+        """Who tried a task, side by side: who is taken, and why."""
+        return self._get(_job(job_id, "tasks", task_id, "candidates"))
 
     def results(self, job_id: str) -> Answer:
         """The ``results`` object. Raises ConflictError while nothing has finished."""
@@ -252,6 +258,45 @@ class OrchestratorClient:
     def retry(self, job_id: str, **config: Any) -> Answer:
         """Run again what did not succeed, with overrides such as ``default_timeout=600``."""
         return self._post(_job(job_id, "retry"), {"config": config} if config else {})
+
+    def checkpoints(self, job_id: str) -> Answer:
+        """The checkpoints of the job's workers: ``checkpoints``, as they were made."""
+        return self._get(_job(job_id, "checkpoints"))
+
+    def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
+        """Have what a worker did as it was in a checkpoint; the worker must not run."""
+        body = {"checkpoint": checkpoint} if checkpoint else {}
+        return self._post(_job(job_id, "workers", worker_id, "rollback"), body)
+
+    def lock(self, *names: str, wait: float = 0.0) -> Answer:
+        """Take leases for this worker, all or none; ``leases`` have their fencing numbers."""
+        deadline = time.monotonic() + wait
+        while True:
+            asked = {"names": list(names), "wait": max(0.0, deadline - time.monotonic())}
+            response = self._transport.post("/api/v1/locks", asked, read_timeout=LOCK_TIMEOUT)
+            answer = _object(response)
+            if "leases" in answer:
+                return answer
+
+    def unlock(self, names: Sequence[str]) -> Answer:
+        """Give back leases of this worker; with an API key, break those of others."""
+        return _object(self._transport.delete("/api/v1/locks", {"names": list(names)}))
+
+    def locks(self) -> Answer:
+        """Who holds and who waits for which locks."""
+        return self._get("/api/v1/locks")
+
+    def conflicts(self, job_id: str) -> Answer:
+        """What became of the changes of an ended job, file by file."""
+        return self._get(_job(job_id, "conflicts"))
+
+    def merge(self, job_id: str, **choice: Any) -> Answer:
+        """Merge an ended job again: ``strategy``, ``take`` and ``leave`` (workers). Waits."""
+        answer = self._post(_job(job_id, "merge"), choice)
+        while answer["merging"]:
+            time.sleep(1)
+            answer = self.conflicts(job_id)
+        return answer
 
     def stats(self) -> Answer:
         """Counts and rates over all jobs."""

@@ -54,16 +54,26 @@ class Transport:
         return self._call(retry, "GET", path, read_timeout=read_timeout, params=present(query))
 
     def post(
-        self, path: str, body: Mapping[str, Any], *, idempotency_key: str | None = None
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> requests.Response:
         """Like ``get``; all tries carry one Idempotency-Key, so that they count once."""
         return self._call(
             Retry(self.retry_seconds),
             "POST",
             path,
+            read_timeout=read_timeout,
             json=body,
             headers={"Idempotency-Key": idempotency_key or secrets.token_hex(16)},
         )
+
+    def delete(self, path: str, body: Mapping[str, Any]) -> requests.Response:
+        """Like ``get``."""
+        return self._call(Retry(self.retry_seconds), "DELETE", path, json=body)
 
     @contextmanager
     def stream(

@@ -103,13 +103,12 @@ def unavailable(detail: str) -> ProblemError:
 
 def invalid(found: list[Fault]) -> ProblemError:
     """A request whose values do not fit."""
-    unsupported = all(fault.not_supported for fault in found)
     errors = [
         {"pointer": fault.pointer, "detail": fault.detail, "type": fault.type} for fault in found
     ]
     return ProblemError(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
-        type="not-supported" if unsupported else InvalidRequest.kind,
+        type=InvalidRequest.kind,
         detail=summary(found),
         more={"errors": errors},
     )

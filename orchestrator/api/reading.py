@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from orchestrator.api.problems import ProblemError, invalid
 from orchestrator.schemas.faults import Fault, faults, unknown_name
 from orchestrator.schemas.queries import Query
-from orchestrator.schemas.requests import Wire
+from orchestrator.schemas.wire import Wire
 
 BodyModel = TypeVar("BodyModel", bound=Wire)
 QueryModel = TypeVar("QueryModel", bound=Query)

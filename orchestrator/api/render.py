@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from orchestrator.api.service_port import Service
 from orchestrator.core.events import Event
-from orchestrator.core.model import Job, JobConfig, TaskSpec, Usage, Worker, WorkerResult
+from orchestrator.core.evidence import Usage
+from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerResult
 from orchestrator.core.spending import total
 from orchestrator.core.submission import Accepted
 from orchestrator.schemas.answers import (
@@ -17,6 +18,7 @@ from orchestrator.schemas.answers import (
     JobSummary,
     Links,
 )
+from orchestrator.schemas.gate_answers import gate_answer, job_gate_answer
 from orchestrator.schemas.job_answers import ConfigAnswer, TaskAnswer, UsageAnswer
 
 SUMMARY_CHARACTERS = 300
@@ -109,7 +111,9 @@ def job_summary(job: Job) -> JobSummary:
     )
 
 
-def task_answer(task: TaskSpec) -> TaskAnswer:
+def task_answer(
+    task: TaskSpec, candidates: Sequence[str] = (), chosen: str | None = None
+) -> TaskAnswer:
     return TaskAnswer(
         id=task.id,
         title=task.title,
@@ -122,6 +126,7 @@ def task_answer(task: TaskSpec) -> TaskAnswer:
         role=task.role,
         model=task.model,
         files=list(task.files),
+        locks=list(task.locks),
         context=task.context,
         # A value may be a secret.
         env=sorted(task.env),
@@ -129,6 +134,10 @@ def task_answer(task: TaskSpec) -> TaskAnswer:
         max_tokens=task.max_tokens,
         max_cost_usd=task.max_cost_usd,
         git=task.git,
+        gates=[gate_answer(gate) for gate in task.gates],
+        review=task.review,
+        candidates=list(candidates),
+        chosen=chosen,
     )
 
 
@@ -147,9 +156,13 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
         max_tokens=config.max_tokens,
         max_cost_usd=config.max_cost_usd,
         merge_strategy=config.merge_strategy,
+        history=config.history,
+        resolve=config.resolve,
         git=config.git,
         base=config.base,
+        include_dirty=config.include_dirty,
         git_note=config.git_note,
+        gates=[job_gate_answer(gate) for gate in config.gates],
         planner=config.planner,
         context=config.context,
         context_files=list(config.context_files),

@@ -18,18 +18,26 @@ from orchestrator.api.render import (
     task_answer,
     usage_answer,
 )
+from orchestrator.api.render_locks import held_locks
 from orchestrator.api.service_port import Service
+from orchestrator.core.classification import failure_of
+from orchestrator.core.comparison import comparisons
+from orchestrator.core.failure import Failure
 from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Tree
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.schemas.answers import Results, StatusAnswer, TaskResult, WaitAnswer
+from orchestrator.schemas.gate_answers import gate_result_answer
 from orchestrator.schemas.job_answers import (
     AttemptAnswer,
     EstimateAnswer,
+    FailureAnswer,
+    HeldLock,
     JobAnswer,
     StrayAnswer,
+    TaskAnswer,
     TreeAnswer,
     TreeWorker,
     WorkerAnswer,
@@ -47,7 +55,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         status=job.status,
         reason=job.reason,
         request=job.request[:SUMMARY_CHARACTERS],
-        results=_results(service, detail, by_job),
+        results=_results(service, caller, detail, by_job),
         workers=counts(detail.workers),
         counts=counts(_with_all_below(job.id, by_job)),
         left=dict(detail.left),
@@ -66,10 +74,12 @@ def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
 
 def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
     """None until a worker has finished."""
-    return _results(service, detail, _workers_by_job(service, caller, detail))
+    return _results(service, caller, detail, _workers_by_job(service, caller, detail))
 
 
-def _results(service: Service, detail: Detail, by_job: WorkersByJob) -> Results | None:
+def _results(
+    service: Service, caller: Caller, detail: Detail, by_job: WorkersByJob
+) -> Results | None:
     if not any(worker.status.ended for worker in detail.workers):
         return None
     job = detail.job
@@ -77,6 +87,7 @@ def _results(service: Service, detail: Detail, by_job: WorkersByJob) -> Results 
         tasks=_task_results(service, job, by_job),
         workspace=str(service.workspace(job)),
         final_report=str(service.final_report(job)),
+        changes=list(service.changes(caller, job)),
     )
 
 
@@ -134,6 +145,7 @@ def _task_result(
         files_created=list(result.files_created),
         agent=worker.agent,
         reason=worker.reason,
+        chosen=worker.chosen,
         attempts=worker.attempt,
         seconds=duration(worker.started_at, worker.ended_at),
         exit_code=result.exit_code,
@@ -151,7 +163,8 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
     for attempt in service.attempts(caller, job_id):
         attempts[attempt.worker_id].append(attempt)
     job, planner = detail.job, detail.planner
-    everybody = [*detail.workers, *([planner] if planner else [])]
+    held = held_locks(service, detail)
+    everybody = [*detail.workers, *([planner] if planner else []), *detail.reviewers]
     return JobAnswer(
         job_id=job.id,
         root_job_id=job.root_id,
@@ -169,9 +182,13 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         started_at=moment_or_none(job.started_at),
         ended_at=moment_or_none(job.ended_at),
         seconds=wall_seconds(job, detail.workers),
-        tasks=[task_answer(task) for task in detail.tasks],
-        workers=[_worker(service, job, one, attempts[one.id]) for one in detail.workers],
+        tasks=list(_tasks(detail)),
+        workers=[
+            _worker(service, job, one, attempts[one.id], held.get(one.id, ()))
+            for one in detail.workers
+        ],
         planner=_worker(service, job, planner, attempts[planner.id]) if planner else None,
+        reviewers=[_worker(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
@@ -182,8 +199,21 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
     )
 
 
+def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
+    """With who tries them, where that is known."""
+    for task, comparison in zip(
+        detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
+    ):
+        names = [row.worker_id for row in comparison.candidates]
+        yield task_answer(task, names, comparison.chosen)
+
+
 def _worker(
-    service: Service, job: Job, worker: Worker, attempts: Sequence[Attempt]
+    service: Service,
+    job: Job,
+    worker: Worker,
+    attempts: Sequence[Attempt],
+    locks: Sequence[HeldLock] = (),
 ) -> WorkerAnswer:
     result = result_of(worker)
     ran = worker.result is not None
@@ -207,16 +237,18 @@ def _worker(
         files_created=list(result.files_created),
         usage=usage_answer([result.usage]),
         log_truncated=result.log_truncated,
+        locks=list(locks),
         refused_child_jobs=result.refused_child_jobs,
+        gates=[gate_result_answer(each) for each in result.gates],
         strays=[StrayAnswer(pid=one.pid, command=one.command) for one in result.strays],
-        attempts=[_attempt(one) for one in attempts],
+        attempts=[_attempt(one, failure_of(worker, one.number)) for one in attempts],
         child_job_ids=list(worker.child_job_ids),
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),
     )
 
 
-def _attempt(attempt: Attempt) -> AttemptAnswer:
+def _attempt(attempt: Attempt, failure: Failure | None) -> AttemptAnswer:
     exit = attempt.exit
     return AttemptAnswer(
         number=attempt.number,
@@ -230,6 +262,18 @@ def _attempt(attempt: Attempt) -> AttemptAnswer:
         stopped_by=exit.stopped_by or None if exit else None,
         cpu_seconds=exit.cpu_seconds if exit else None,
         peak_memory_bytes=exit.peak_memory_bytes if exit else None,
+        failure=_failure(failure) if failure else None,
+    )
+
+
+def _failure(failure: Failure) -> FailureAnswer:
+    return FailureAnswer(
+        kind=failure.kind,
+        strategy=failure.strategy,
+        reason=failure.reason,
+        confidence=failure.confidence,
+        checkpoint=failure.checkpoint,
+        kept=failure.kept,
     )
 
 

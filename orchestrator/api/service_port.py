@@ -5,12 +5,60 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Job, Usage, Worker
+from orchestrator.core.evidence import Usage
+from orchestrator.core.lease import Lease
+from orchestrator.core.lock_view import LockView
+from orchestrator.core.model import Attempt, Job, Worker, WorkerKey
 from orchestrator.core.ports import Page, Tree
+from orchestrator.core.repository import MergeChoice
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
-from orchestrator.core.views import Availability, Detail, Health
+from orchestrator.core.views import Availability, Checkpoint, Detail, Health, RolledBack
 
 Listener = Callable[[Sequence[Event]], None]
+
+
+class LockCall(Protocol):
+    """A worker's call for leases."""
+
+    #: Called when something has become of it, from any thread.
+    tell: Callable[[], None]
+
+    @property
+    def key(self) -> WorkerKey: ...
+
+    @property
+    def job(self) -> Job:
+        """The worker's own job."""
+
+    @property
+    def why(self) -> str:
+        """Why it waits."""
+
+
+class Locks(Protocol):
+    """The use cases of locks."""
+
+    def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> Any:
+        """A LockCall. Raise Deadlock, Locked, or Forbidden for a caller that is no worker."""
+
+    def lock_decided(self, call: Any) -> bool:
+        """Whether a call may be answered."""
+
+    def lock_answer(self, call: Any, *, final: bool) -> Sequence[Lease] | None:
+        """The leases; None: the caller is to ask again. Raise what the call came to."""
+
+    def lock_dropped(self, call: Any) -> None:
+        """Its caller is gone."""
+
+    def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
+        """Raise NotFound or Forbidden; nothing has changed then."""
+
+    def locks(self, caller: Caller) -> Sequence[LockView]: ...
+
+    def leases(self) -> Sequence[Lease]:
+        """All that stand."""
+
+    def leases_on(self, name: str) -> Sequence[Lease]: ...
 
 
 class Service(Protocol):
@@ -18,6 +66,9 @@ class Service(Protocol):
 
     Those that change something raise Forbidden for what it sees and may not change.
     """
+
+    @property
+    def locks(self) -> Locks: ...
 
     def authenticate(self, key: str | None) -> Caller:
         """Raise Unauthorized."""
@@ -68,6 +119,25 @@ class Service(Protocol):
 
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
         """What became of the changes of an ended job; empty when it had none. Raise Conflict."""
+
+    def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
+        """Of the job's own workers, as they were made. Raise RepositoryError."""
+
+    def roll_back(
+        self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
+    ) -> RolledBack:
+        """Raise Conflict for a worker that runs, NotFound for a checkpoint it does not have."""
+
+    def changes(self, caller: Caller, job: Job) -> Sequence[str]:
+        """What became of the changes of an ended job, in words; nothing for any other."""
+
+    def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
+        """Merge a job that has ended once more; whether that is done already.
+
+        Raise Conflict where it cannot be, and InvalidRequest for workers that are none of its.
+        """
+
+    def is_merging(self, job_id: str) -> bool: ...
 
     def workspace(self, job: Job) -> Path:
         """The directory of the job's root."""

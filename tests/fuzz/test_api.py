@@ -18,7 +18,12 @@ from tests.integration.engine.site import KEY, InProcess
 pytestmark = pytest.mark.slow
 
 HEADERS = {"X-API-Key": KEY}
-NAMES = {"worker_id": "worker_1", "name": "FINAL_RESULT.md"}
+NAMES = {
+    "worker_id": "worker_1",
+    "name": "FINAL_RESULT.md",
+    "task_id": "task_1",
+    "lock": "src",
+}
 CHECKS = {
     # What no schema can say: which agents there are, that a name is taken twice, a limit.
     "positive_data_acceptance": {

@@ -93,6 +93,7 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
         "retry": not job.status.ended,
         "results": [_task(task, longest) for task in tasks],
         **_more(len(detail.workers) - len(tasks)),
+        **({"changes": found.changes} if found and found.changes else {}),
         "final_report": str(service.final_report(job)),
         "workspace": str(service.workspace(job)),
         **_used(detail.workers),

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.schemas import mcp
-from orchestrator.schemas.requests import Wire
+from orchestrator.schemas.wire import Wire
 
 Schema = dict[str, Any]
 
-#: Arguments that the server knows better, that do nothing, or have a second name; still accepted.
+#: Arguments that the server knows better, that are not worth a caller's tokens, or have a second
+#: name; still accepted.
 UNTOLD = frozenset({"current_depth", "gates", "locks", "description", "execution_mode", "labels"})
 
 #: Limits from here on are not worth a caller's tokens.

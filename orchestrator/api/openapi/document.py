@@ -15,7 +15,7 @@ from orchestrator.api.problems import MEDIA_TYPE
 from orchestrator.schemas.answers import AcceptedAnswer, EventAnswer
 from orchestrator.schemas.planned import Plan
 from orchestrator.schemas.problem import Problem
-from orchestrator.schemas.requests import Wire
+from orchestrator.schemas.wire import Wire
 
 Schema = dict[str, Any]
 
@@ -40,6 +40,7 @@ TAGS = {
     "jobs": "Submit, read, cancel and retry jobs.",
     "watching": "Follow a job while it runs.",
     "reports": "Read what was written about a job.",
+    "locks": "Keep workers off what another one works on.",
     "server": "The server itself.",
     "pages": "For people.",
 }
@@ -47,7 +48,9 @@ TAGS = {
 #: What each path parameter looks like.
 PATH_PARAMETERS = {
     "job_id": "Id of a job.",
+    "task_id": "Id of a task of the job.",
     "worker_id": "Name of a worker, such as worker_1 or worker_2_1.",
+    "lock": "Name of a lock: a path of the project, or another name.",
     "name": "Name of a report, such as FINAL_RESULT.md.",
 }
 

@@ -5,7 +5,16 @@ from http import HTTPStatus
 
 from pydantic import BaseModel
 
-from orchestrator.schemas import answers, job_answers, mcp, queries, requests
+from orchestrator.schemas import (
+    answers,
+    candidates,
+    job_answers,
+    locks,
+    mcp,
+    merging,
+    queries,
+    requests,
+)
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -41,6 +50,54 @@ class Operation:
 OK, ACCEPTED = HTTPStatus.OK, HTTPStatus.ACCEPTED
 CONFLICT = HTTPStatus.CONFLICT
 JOB = "/api/v1/jobs/{job_id}"
+
+LOCKS = "/api/v1/locks"
+
+LOCK_OPERATIONS = (
+    Operation(
+        method="get",
+        path=LOCKS,
+        id="listLocks",
+        tag="locks",
+        summary="Who holds and who waits for which locks",
+        answers={OK: locks.LocksAnswer},
+    ),
+    Operation(
+        method="post",
+        path=LOCKS,
+        id="takeLocks",
+        tag="locks",
+        summary="Take leases, all or none, from inside a worker",
+        description=(
+            "409 locked: somebody else holds one, and the time to wait is over. 409 deadlock: to "
+            "wait would be to wait for oneself; detail names the circle. 202: not yet, make the "
+            "same call again. What the worker holds already it keeps, with its number."
+        ),
+        body=locks.LockRequest,
+        body_required=True,
+        answers={OK: locks.LockedAnswer, ACCEPTED: locks.LockWaitAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="delete",
+        path=LOCKS,
+        id="endLocks",
+        tag="locks",
+        summary="Give back leases; with an API key, break those of others",
+        body=locks.UnlockRequest,
+        body_required=True,
+        answers={OK: locks.UnlockedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{LOCKS}/{{lock}}",
+        id="getLock",
+        tag="locks",
+        summary="Whether a lease on this name stands, and its number",
+        answers={OK: locks.LockNameAnswer},
+    ),
+)
 
 OPERATIONS = (
     Operation(
@@ -131,8 +188,53 @@ OPERATIONS = (
         tag="jobs",
         summary="What of the workers' changes could not be merged, file by file",
         description="409 while the job has not ended.",
-        answers={OK: job_answers.ConflictsAnswer},
+        answers={OK: merging.ConflictsAnswer},
         errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/merge",
+        id="mergeJob",
+        tag="jobs",
+        summary="Merge the branches of a job that has ended once more",
+        description="202 while it takes its time: GET conflicts tells when it is done. "
+        "The result before is kept.",
+        body=merging.MergeRequest,
+        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/checkpoints",
+        id="getCheckpoints",
+        tag="jobs",
+        summary="The checkpoints of the job's workers, around each of their attempts",
+        answers={OK: job_answers.CheckpointsAnswer},
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/rollback",
+        id="rollBackWorker",
+        tag="jobs",
+        summary="Have what a worker did as it was in a checkpoint",
+        description=(
+            "409 while the worker runs. What was there is kept as another checkpoint. The merged "
+            "result of a job that has ended stays as it is."
+        ),
+        body=requests.RollbackRequest,
+        answers={OK: job_answers.RolledBackAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/tasks/{{task_id}}/candidates",
+        id="getCandidates",
+        tag="jobs",
+        summary="Who tried a task, side by side: who is taken, and why",
+        description="409 while the job is being planned.",
+        answers={OK: candidates.CandidatesAnswer},
+        errors=(CONFLICT,),
+        tagged=True,
     ),
     Operation(
         method="get",
@@ -265,6 +367,7 @@ OPERATIONS = (
         },
         headers={"Idempotency-Key": "For orchestrate: the same key never makes a second job."},
     ),
+    *LOCK_OPERATIONS,
     Operation(
         method="get",
         path="/api/v1/agents",

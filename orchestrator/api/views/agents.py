@@ -24,6 +24,8 @@ def get_agents() -> Response:
             path=each.path or None,
             version=each.version or None,
             authenticated=each.authenticated,
+            login=each.login,
+            login_refused=each.login_refused or None,
             credential=each.credential or None,
             mend=list(each.mend) if not each.usable else [],
         )

@@ -6,11 +6,11 @@ from orchestrator.api import reading
 from orchestrator.api.answering import json_answer, tagged_answer
 from orchestrator.api.auth import authenticate, caller, service
 from orchestrator.api.render import job_summary
+from orchestrator.api.render_candidates import candidates_answer
 from orchestrator.api.render_job import job_answer, results, status_answer, tree_answer
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.core.errors import Conflict
 from orchestrator.schemas.answers import JobsAnswer
-from orchestrator.schemas.job_answers import ConflictsAnswer
 from orchestrator.schemas.queries import JobsQuery, NoQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
@@ -59,12 +59,11 @@ def get_results(job_id: str) -> Response:
     return tagged_answer(found)
 
 
-@blueprint.get("/<job_id>/conflicts")
-def get_conflicts(job_id: str) -> Response:
+@blueprint.get("/<job_id>/tasks/<task_id>/candidates")
+def get_candidates(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
-    strategy = service().job(caller(), checked_job_id(job_id)).config.merge_strategy
-    record = service().merge_record(caller(), job_id)
-    return json_answer(ConflictsAnswer(**{"job_id": job_id, "strategy": strategy, **record}))
+    found = candidates_answer(service(), caller(), checked_job_id(job_id), task_id)
+    return tagged_answer(found)
 
 
 @blueprint.get("/<job_id>/tree")

@@ -10,10 +10,11 @@ from typing import Any
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound, Unauthorized
 from orchestrator.core.events import Event, EventKind
+from orchestrator.core.evidence import EndedBy, Exit
+from orchestrator.core.lease import Lease
+from orchestrator.core.lock_view import LockView
 from orchestrator.core.model import (
     Attempt,
-    EndedBy,
-    Exit,
     Job,
     JobConfig,
     TaskSpec,
@@ -22,13 +23,41 @@ from orchestrator.core.model import (
     WorkerResult,
 )
 from orchestrator.core.ports import Page, Tree
+from orchestrator.core.repository import MergeChoice
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Scope, Submission
-from orchestrator.core.views import Availability, Detail, Health
+from orchestrator.core.views import Availability, Checkpoint, Detail, Health, RolledBack
 
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"
 LEFT = {"depth": 3, "child_jobs": 20}
+
+
+class FakeLocks:
+    """Nobody holds anything."""
+
+    def leases(self) -> Sequence[Lease]:
+        return []
+
+    def leases_on(self, name: str) -> Sequence[Lease]:
+        return []
+
+    def locks(self, caller: Caller) -> Sequence[LockView]:
+        return []
+
+    def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> Any:
+        raise Forbidden("leases are for workers, with their own keys; tasks name locks:")
+
+    def lock_decided(self, call: Any) -> bool:
+        return True
+
+    def lock_answer(self, call: Any, *, final: bool) -> Sequence[Lease] | None:
+        return []
+
+    def lock_dropped(self, call: Any) -> None: ...
+
+    def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
+        raise NotFound(f"nobody holds a lease on {names[0]}")
 
 
 class FakeService:
@@ -36,6 +65,7 @@ class FakeService:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.locks = FakeLocks()
         self.ready = True
         self.left: dict[str, object] = {**LEFT}
         self.failure: Exception | None = None
@@ -158,6 +188,41 @@ class FakeService:
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
         self.job(caller, job_id)
         return {}
+
+    def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
+        self.job(caller, job_id)
+        return [
+            Checkpoint(
+                worker_id="worker_1",
+                name="1-before",
+                attempt=1,
+                at=1.0,
+                commit="c" * 40,
+                files_changed=0,
+                has_ignored=True,
+                not_kept={"node_modules": "it is too large"},
+                gates="",
+                is_current=True,
+            )
+        ]
+
+    def roll_back(
+        self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
+    ) -> RolledBack:
+        self.job(caller, job_id)
+        return RolledBack(checkpoint=checkpoint or "1-before", commit="c" * 40, kept="1-left-1")
+
+    def changes(self, caller: Caller, job: Job) -> Sequence[str]:
+        return ()
+
+    def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
+        if not self.job(caller, job_id).status.ended:
+            raise Conflict(f"job {job_id} has not ended")
+        self.merged = choice
+        return choice.strategy != "theirs"
+
+    def is_merging(self, job_id: str) -> bool:
+        return False
 
     def workspace(self, job: Job) -> Path:
         return self.folder / f"job_{job.root_id}"

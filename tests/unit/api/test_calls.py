@@ -242,6 +242,21 @@ def test_a_retry_needs_no_body(client: FlaskClient, service: FakeService, job: J
     assert client.post(f"/api/v1/jobs/{job.id}/retry").status_code == HTTPStatus.ACCEPTED
 
 
+def test_a_job_that_has_ended_is_merged_again(
+    client: FlaskClient, service: FakeService, job: Job
+) -> None:
+    path = f"/api/v1/jobs/{job.id}/merge"
+    assert client.post(path, json={}).status_code == HTTPStatus.CONFLICT
+    service.end(job)
+    assert client.post(path).status_code == HTTPStatus.OK
+    # What takes long goes on, and is asked for.
+    response = client.post(path, json={"strategy": "theirs", "leave": ["worker_2"]})
+    assert response.status_code == HTTPStatus.ACCEPTED
+    assert response.headers["Location"] == f"/api/v1/jobs/{job.id}/conflicts"
+    assert (service.merged.strategy, service.merged.leave) == ("theirs", ("worker_2",))
+    assert client.post(path, json={"strategy": "ours"}).status_code == 422
+
+
 def test_events_are_those_stored_then_those_published(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 from orchestrator.api.mcp import digest
 from orchestrator.api.mcp.calls import LOG_CHARACTERS, REPORT_CHARACTERS
 from orchestrator.core.errors import Refused
-from orchestrator.core.model import Usage, WorkerResult
+from orchestrator.core.evidence import Usage
+from orchestrator.core.model import WorkerResult
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.schemas.mcp import WaitArguments
 from tests.unit.api.fake_service import KEY, LEFT, FakeService

@@ -95,14 +95,43 @@ def test_a_wrong_plan_is_located(text: str, expected: str) -> None:
 
 def test_a_wrong_json_plan_is_located() -> None:
     with pytest.raises(InvalidRequest, match=r"p\.json:2:3: "):
-        parse_plan('{"request": "x",\n  }', "p.json")
+        parse_plan('{"request":\n  }', "p.json")
 
 
-def test_gates_in_a_plan_are_refused_as_not_supported() -> None:
+def test_locks_of_a_plan_that_lead_out_of_the_project_are_refused_with_their_place() -> None:
     with pytest.raises(InvalidRequest) as error:
-        parse_plan("request: x\nconfig:\n  gates: [pytest]\n", "p.yaml")
-    assert error.value.kind == "not-supported"
-    assert "p.yaml:3:10" in error.value.message
+        parse_plan("request: x\ntasks:\n- title: t\n  locks: [../src]\n", "p.yaml")
+    assert "p.yaml:4:11" in error.value.message
+
+
+def test_gates_of_a_plan_are_names_commands_or_objects() -> None:
+    text = """request: x
+config: {gates: [auto, {name: unit, run: make unit, report: junit, timeout: 5}]}
+tasks:
+- {title: t, gates: [test -s x]}
+"""
+    asked = parse_plan(text, "p.yaml").to_submission()
+
+    auto, unit = asked.config.gates or ()
+    assert (auto.run, unit.name, unit.report, unit.new_only) == ("auto", "unit", "junit", True)
+    assert [(gate.run, gate.new_only) for gate in asked.tasks[0].gates] == [("test -s x", False)]
+
+
+@pytest.mark.parametrize(
+    ("gates", "place"),
+    [
+        ("some", "3:10"),
+        ("[{run: x}]", "3:11"),
+        ("[{name: a.b, run: x}]", "3:18"),
+        ("[{name: a, run: x, baseline: old}]", "3:38"),
+        ("[{name: a, run: x, command: y}]", "3:37"),
+        ("['']", "3:11"),
+    ],
+)
+def test_gates_that_cannot_be_are_refused_with_their_place(gates: str, place: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        parse_plan(f"request: x\nconfig:\n  gates: {gates}\n", "p.yaml")
+    assert f"p.yaml:{place[0]}:" in error.value.message
 
 
 def test_long_lists_of_faults_are_cut() -> None:

@@ -249,18 +249,6 @@ def test_an_unknown_field_is_answered_with_the_known_ones(client: FlaskClient) -
     assert "did you mean 'depends_on'?" in found["detail"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"request": "x", "config": {"gates": ["pytest"]}},
-        {"request": "x", "tasks": [{"title": "t", "gates": [{"command": "pytest"}]}]},
-        {"request": "x", "tasks": [{"title": "t", "locks": ["src/"]}]},
-    ],
-)
-def test_what_comes_later_is_refused_not_ignored(client: FlaskClient, body: object) -> None:
-    problem(client.post(ORCHESTRATE, json=body), 422, "not-supported")
-
-
 def test_empty_gates_and_locks_ask_for_nothing(client: FlaskClient) -> None:
     body = {"request": "x", "tasks": [{"title": "t", "gates": [], "locks": []}]}
     assert client.post(ORCHESTRATE, json=body).status_code == HTTPStatus.ACCEPTED

@@ -1,0 +1,28 @@
+"""Calls around checkpoints of workers' worktrees."""
+
+from flask import Blueprint, Response
+
+from orchestrator.api import reading
+from orchestrator.api.answering import json_answer
+from orchestrator.api.auth import authenticate, caller, service
+from orchestrator.api.render_checkpoints import checkpoints_answer, rolled_back_answer
+from orchestrator.api.views.names import checked_job_id, checked_worker_id
+from orchestrator.schemas.queries import NoQuery
+from orchestrator.schemas.requests import RollbackRequest
+
+blueprint = Blueprint("checkpoints", __name__, url_prefix="/api/v1/jobs")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/<job_id>/checkpoints")
+def get_checkpoints(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return json_answer(checkpoints_answer(service(), caller(), checked_job_id(job_id)))
+
+
+@blueprint.post("/<job_id>/workers/<worker_id>/rollback")
+def roll_back(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    name = reading.body(RollbackRequest, optional=True).checkpoint
+    job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
+    return json_answer(rolled_back_answer(service(), caller(), job, worker, name))

@@ -1,0 +1,38 @@
+"""What became of a job's changes to the project, and merging them once more."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api import reading
+from orchestrator.api.answering import json_answer
+from orchestrator.api.auth import authenticate, caller, service
+from orchestrator.api.render import job_path
+from orchestrator.api.views.names import checked_job_id
+from orchestrator.schemas.merging import ConflictsAnswer, MergeRequest
+from orchestrator.schemas.queries import NoQuery
+
+blueprint = Blueprint("merging", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/conflicts")
+def get_conflicts(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return json_answer(_answer(checked_job_id(job_id)))
+
+
+@blueprint.post("/merge")
+def merge_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    request = reading.body(MergeRequest, optional=True)
+    if service().merge(caller(), checked_job_id(job_id), request.to_choice()):
+        return json_answer(_answer(job_id))
+    return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
+
+
+def _answer(job_id: str) -> ConflictsAnswer:
+    strategy = service().job(caller(), job_id).config.merge_strategy
+    record = service().merge_record(caller(), job_id)
+    merging = service().is_merging(job_id)
+    return ConflictsAnswer(**{"job_id": job_id, "strategy": strategy, **record, "merging": merging})
