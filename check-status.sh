@@ -34,10 +34,17 @@ for argument in "$@"; do
   esac
 done
 shopt -s nullglob
-files=("$folder"/workspace/job_*/status.json)
+# A worker can put anything there: a pipe would be waited for, a link would be followed.
+is_plain() { [ -f "$1" ] && [ ! -L "$1" ]; }
+files=()
+for file in "$folder"/workspace/job_*/status.json; do
+  if is_plain "$file"; then files+=("$file"); else
+    printf 'check-status.sh: %s is no plain file, its job is left out\n' "$file" >&2
+  fi
+done
 if [ -n "$job" ]; then
   files=("$folder/workspace/job_$job/status.json")
-  if [ ! -f "${files[0]}" ]; then
+  if ! is_plain "${files[0]}"; then
     printf 'check-status.sh: there is no job %s in %s\n' "$job" "$folder/workspace" >&2
     exit 3
   fi
@@ -56,15 +63,22 @@ if [ ${#files[@]} -eq 0 ]; then
   printf 'No jobs yet. Try: ./quick-start.sh "Survey this repository"\n'
 elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then
   python3 -I - ${job:+--tasks} "${files[@]}" <<'PYTHON'
-import json, re, sys
+import json, os, re, stat, sys
 
 def plain(text):
     return re.sub("[\x00-\x1f\x7f-\x9f]", " ", str(text)).encode("ascii", "replace").decode()
 
+def plainly(path, flags):
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("it is no plain file")
+    return handle
+
 def show(path, with_tasks):
     try:
-        with open(path, encoding="utf-8") as file:
-            job = json.load(file)
+        with open(path, "rb", opener=plainly) as file:
+            job = json.loads(file.read().decode("utf-8"))
         tasks = (job.get("results") or {}).get("tasks") or []
     except (ValueError, OSError, AttributeError) as error:
         print("%s cannot be read: %s" % (plain(path), plain(error)))

@@ -12,6 +12,7 @@ from orchestrator.cli.surroundings import Surroundings, json_option, pass_surrou
 from orchestrator.cli.terminal import one_line, printable, table
 
 _VERSION_SECONDS = 15.0
+HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "WHAT IT IS")
 
 
 @click.command("agents")
@@ -23,10 +24,10 @@ def agents_command(surroundings: Surroundings) -> None:
     if surroundings.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
         return
-    click.echo(table([("AGENT", "USABLE", "VERSION", "LOGIN", "WHAT IT IS"), *map(_row, agents)]))
+    click.echo(table([HEADS, *map(_row, agents)]))
     for agent in agents:
-        for command in agent["mend"]:
-            click.echo(f"{agent['name']}: {printable(command)}", err=True)
+        for words in filter(None, (agent.get("login_refused"), *agent["mend"])):
+            click.echo(f"{agent['name']}: {printable(words)}", err=True)
 
 
 def found(surroundings: Surroundings) -> list[dict[str, Any]]:
@@ -62,11 +63,12 @@ def _version(agent: Mapping[str, Any]) -> str | None:
     return one_line(said.stdout.decode("utf-8", "replace"), 40) or None
 
 
-def _row(agent: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(agent["name"]),
         "yes" if agent["usable"] else "no",
         str(agent.get("version") or ("-" if agent["installed"] else "not installed")),
+        str(agent["login"]),
         str(agent.get("credential") or ("-" if agent["authenticated"] else "none found")),
         one_line(agent["description"], 60),
     )

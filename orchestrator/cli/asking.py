@@ -51,6 +51,13 @@ def request_options(command: Command) -> Command:
         click.option(
             "--approve", is_flag=True, default=None, help="Wait until a person approves the plan."
         ),
+        click.option("--base", metavar="REV", help="Branch, tag or commit to start from."),
+        click.option(
+            "--include-dirty",
+            is_flag=True,
+            default=None,
+            help="Start with what is uncommitted, too.",
+        ),
         click.option("--edit-plan", is_flag=True, help="Change the plan in $EDITOR first."),
         click.option(
             "--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once."
@@ -69,10 +76,27 @@ def request_options(command: Command) -> Command:
             metavar="N",
             help="Depth of the deepest child job.",
         ),
+        click.option(
+            "--gate",
+            "gates",
+            multiple=True,
+            callback=_gates,
+            metavar="GATE",
+            help="Check of results: a command or name; auto or off. May be given again.",
+        ),
     ]
     for decorator in reversed(decorators):
         command = decorator(command)
     return command
+
+
+def _gates(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> str | list[str] | None:
+    """None where nothing is said: the plan file, or the server, decides then."""
+    if len(given) == 1 and given[0] in ("auto", "off"):
+        return given[0]
+    return list(given) or None
 
 
 def asked(

@@ -11,6 +11,7 @@ from orchestrator.cli.doctor_config import config_checks
 from orchestrator.cli.doctor_containment import containment_checks
 from orchestrator.cli.doctor_install import install_checks
 from orchestrator.cli.doctor_machine import machine_checks
+from orchestrator.cli.doctor_mode import mode_checks
 from orchestrator.cli.doctor_server import server_checks
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.health_check import Check
@@ -45,6 +46,7 @@ def doctor(surroundings: Surroundings) -> Iterator[Check]:
     yield from machine_checks(surroundings.workspace)
     yield from containment_checks(surroundings.folder, settings)
     yield from server_checks(surroundings.workspace, settings)
+    yield from mode_checks(settings, surroundings.environ)
     yield from agent_checks(surroundings.folder, settings, surroundings.environ)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pass_surroundings
 def diff_command(surroundings: Surroundings, job_id: str, stat: bool) -> None:
     """Show what JOB changed, merged, as a patch."""
-    shown = _landing(surroundings, job_id).diff(stat=stat)
+    shown = landing_of(surroundings, job_id).diff(stat=stat)
     if sys.stdout.isatty():
         click.echo(printable(shown.decode("utf-8", "replace")), nl=False)
     else:
@@ -28,19 +28,24 @@ def diff_command(surroundings: Surroundings, job_id: str, stat: bool) -> None:
 
 @click.command("land")
 @job_argument
+@click.option("--ff-only", "how", flag_value="ff-only", help="Only if it takes no merge commit.")
+@click.option("--no-ff", "how", flag_value="no-ff", help="Always with a merge commit.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_surroundings
-def land_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
+def land_command(surroundings: Surroundings, job_id: str, how: str | None, yes: bool) -> None:
     """Take the result of JOB onto the branch that is checked out.
 
-    A fast-forward, or a merge commit; never over uncommitted changes.
+    A fast-forward, or a merge commit; never over uncommitted changes, nor over files that git
+    does not track.
     """
-    landing = _landing(surroundings, job_id)
+    from orchestrator.git import How
+
+    landing = landing_of(surroundings, job_id)
     branch, shown = landing.branch(), landing.diff(stat=True)
     click.echo(printable(shown.decode("utf-8", "replace")), err=True, nl=False)
-    if not yes and not _confirmed(f"Take this onto {branch}?"):
+    if not yes and not confirmed(f"Take this onto {branch}?"):
         raise Conflict("nothing was changed; say --yes to land without being asked")
-    click.echo(landing.land())
+    click.echo(landing.land(How(f"--{how}") if how else How.ANY))
 
 
 @click.command("undo")
@@ -52,13 +57,13 @@ def undo_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
 
     Changes that are not committed stop it.
     """
-    landing = _landing(surroundings, job_id)
-    if not yes and not _confirmed(f"Have {landing.branch()} where it was before job {job_id}?"):
+    landing = landing_of(surroundings, job_id)
+    if not yes and not confirmed(f"Have {landing.branch()} where it was before job {job_id}?"):
         raise Conflict("nothing was changed; say --yes to undo without being asked")
     click.echo(landing.undo())
 
 
-def _landing(surroundings: Surroundings, job_id: str) -> "Landing":
+def landing_of(surroundings: Surroundings, job_id: str) -> "Landing":
     """Works with the server up or down. Raises NotFound."""
     from orchestrator.app import landing
     from orchestrator.cli.local_jobs import directory_of
@@ -67,5 +72,5 @@ def _landing(surroundings: Surroundings, job_id: str) -> "Landing":
     return landing(surroundings.folder, surroundings.environ, root_id, job_id)
 
 
-def _confirmed(question: str) -> bool:
+def confirmed(question: str) -> bool:
     return sys.stdin.isatty() and click.confirm(question, err=True)

@@ -1,7 +1,7 @@
 """``orchestrator plan``: the tasks that a request would be split into."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,23 @@ def show_plan(
         click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *map(_row, tasks)]))
         if guess:
             click.echo(estimate_line(guess))
+        for line in _gate_lines(surroundings, job):
+            click.echo(line, err=True)
     return ExitCode.OK
+
+
+def _gate_lines(surroundings: Surroundings, job: Asked) -> Sequence[str]:
+    """What results would be checked with."""
+    from orchestrator.cli.gates import found_gates, gate_lines
+
+    asked = job.config.get("gates", "auto")
+    if asked == "auto":
+        found = found_gates(surroundings)
+        return ["results are checked with:", *gate_lines(found)] if found else []
+    if asked == "off":
+        return ["results are not checked (gates: off)"]
+    names = [each if isinstance(each, str) else str(each.get("name")) for each in asked]
+    return [f"results are checked with: {', '.join(names)}"]
 
 
 def _row(task: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -33,7 +33,8 @@ def planning_agent(surroundings: Surroundings, job: Asked) -> str | None:
     if job.tasks:
         return None
     config = job.config
-    name = planner_of(surroundings.folder, config.get("planner"), config.get("agent"))
+    wanted, agent = config.get("planner"), config.get("agent")
+    name = planner_of(surroundings.folder, wanted, agent, job.request)
     return None if name == "rules" else name
 
 
@@ -87,11 +88,15 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
 
 
 def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
-    """A task in the fields of a plan file, without those that say nothing."""
+    """A task in the fields of a plan file, without those that say nothing.
+
+    Who tries it, and whose work counts, is told by the server and no part of a plan.
+    """
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
     agents = plain.pop("agents")
     plain["agent"] = agents[0] if len(agents) == 1 else agents
-    return {k: v for k, v in plain.items() if v not in (None, "", [], {})}
+    told = ("candidates", "chosen")
+    return {k: v for k, v in plain.items() if k not in told and v not in (None, "", [], {})}
 
 
 def start(

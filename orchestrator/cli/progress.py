@@ -51,11 +51,13 @@ class Progress:
             return self._started(worker, facts, at)
         if kind == "worker_waiting":
             self.workers[worker] = "waiting"
-            jobs = ", ".join(map(str, facts.get("child_job_ids") or ()))
-            return f"{worker} waits for child job {jobs}".rstrip()
+            return f"{worker} waits for {_awaited(facts)}"
         if kind == "worker_resumed":
             self.workers[worker] = "running"
             return f"{worker} goes on"
+        if kind == "worker_sent_back":
+            self.workers[worker] = str(facts.get("status") or "pending")
+            return f"{worker} is sent back{because(facts)}"
         if kind == "worker_retrying":
             self.workers[worker] = "pending"
             delay = duration(float(facts.get("delay_seconds") or 0))
@@ -92,6 +94,11 @@ class Progress:
         if kind == "job_planned":
             made = f"{facts.get('tasks')} tasks, by {facts.get('source')}"
             return f"job {job} has {made}{because(facts)}"
+        if kind == "reviewer_started":
+            return f"the candidates of a task of job {job} are compared by {facts.get('agent')}"
+        if kind == "candidate_chosen":
+            order = facts.get("order") or ["?"]
+            return f"{order[0]} is the best of {len(order)} candidates{because(facts)}"
         if kind == "job_approved":
             return f"job {job} was approved"
         if kind == "job_cancel_requested":
@@ -126,6 +133,16 @@ class Progress:
 def indent(worker_id: str) -> str:
     """Two blanks for each depth: ``worker_2_1`` is one below ``worker_2``."""
     return "  " * max(0, worker_id.count("_") - 1)
+
+
+def _awaited(facts: Mapping[str, Any]) -> str:
+    """What a worker that waits has asked for: child jobs, or locks."""
+    jobs, locks = (
+        ", ".join(one_line(each, 80) for each in facts.get(kind) or ())
+        for kind in ("child_job_ids", "locks")
+    )
+    both = (f"child job {jobs}" if jobs else "", f"lock {locks}" if locks else "")
+    return " and ".join(filter(None, both)) or "child jobs"
 
 
 def because(facts: Mapping[str, Any]) -> str:

@@ -49,21 +49,23 @@ class Stop(Exception):
 class Server:
     """The server of this worker; every call is tried again while the server restarts."""
 
+    answer_seconds = ANSWER_TIMEOUT_SECONDS
+
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
         self._address, self._prefix = split(url)
 
     def submit(self, body: Answer, idempotency_key: str) -> Answer:
-        return self._call("POST", "/api/v1/orchestrate", body, idempotency_key)
+        return self.call("POST", "/api/v1/orchestrate", body, idempotency_key)
 
     def wait(self, job_id: str) -> Answer:
         """The status of the job once it has ended."""
         while True:
-            answer = self._call("GET", f"/api/v1/jobs/{job_id}/wait?timeout={WAIT_SECONDS}")
+            answer = self.call("GET", f"/api/v1/jobs/{job_id}/wait?timeout={WAIT_SECONDS}")
             if answer.get("status") in EXIT_BY_JOB_STATUS:
                 return answer
 
-    def _call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
+    def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
         deadline = time.monotonic() + PATIENCE_SECONDS
         delay, told = 0.1, False
         while True:
@@ -89,7 +91,7 @@ class Server:
         self, method: str, path: str, body: Answer | None, key: str
     ) -> tuple[int, float | None, Answer]:
         """HTTP status, seconds of ``Retry-After``, and the answer. Raises OSError."""
-        timeout = ANSWER_TIMEOUT_SECONDS + (WAIT_SECONDS if method == "GET" else 0)
+        timeout = self.answer_seconds + (WAIT_SECONDS if method == "GET" else 0)
         with socket.create_connection(self._address, timeout) as connection:
             connection.sendall(self._message(method, path, body, key))
             with connection.makefile("rb") as stream:
@@ -106,7 +108,7 @@ class Server:
         )
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-            head += f"Idempotency-Key: {key}\r\n"
+            head += f"Idempotency-Key: {key}\r\n" if key else ""
         return f"{head}\r\n".encode("latin-1") + content
 
 
@@ -235,11 +237,16 @@ def read_tasks(name: str) -> list[Any]:
 
 
 def connect() -> Server:
+    return Server(*address())
+
+
+def address() -> tuple[str, str]:
+    """The server's URL and this worker's key."""
     if os.environ.get("ORCHESTRATOR_OFFLINE"):
         raise Stop(
             UNREACHABLE,
             "this worker has no network (workers.sandbox.network is false), "
-            "so it cannot start child jobs",
+            "so it cannot start child jobs or lock anything",
         )
     url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
     if not url or not key:
@@ -248,7 +255,7 @@ def connect() -> Server:
             "this is no worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
             'outside of workers, use: orchestrator submit "..."',
         )
-    return Server(url, key)
+    return url, key
 
 
 def summary(answer: Answer) -> str:
@@ -262,6 +269,7 @@ def summary(answer: Answer) -> str:
     room = min(SHOWN_CHARACTERS, SHOWN_IN_ALL // max(len(tasks), 1))
     for task in tasks:
         lines += task_lines(task, room)
+    lines += map(str, results.get("changes") or ())
     if results.get("final_report"):
         lines.append(f"report: {results['final_report']}")
     return "\n".join(lines)

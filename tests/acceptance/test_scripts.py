@@ -255,6 +255,27 @@ def test_check_status_of_an_unknown_job_is_an_error(folder: Path) -> None:
     assert "there is no job nope" in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["bad"]])
+@pytest.mark.parametrize("with_python", [True, False])
+def test_check_status_waits_for_no_pipe_and_follows_no_link(
+    folder: Path, tmp_path: Path, with_python: bool, arguments: list[str]
+) -> None:
+    leave_job(folder, "good", "completed")
+    (tmp_path / "secret").write_text('{"job_id": "secret", "status": "failed"}')
+    for name in ("bad", "link"):
+        (folder / "workspace" / f"job_{name}").mkdir()
+    os.mkfifo(folder / "workspace" / "job_bad" / "status.json")
+    (folder / "workspace" / "job_link" / "status.json").symlink_to(tmp_path / "secret")
+    path = os.environ["PATH"] if with_python else programs(tmp_path / "bin", *TOOLS)
+
+    result = run(folder / "check-status.sh", *arguments, PATH=path)
+
+    assert result.returncode == (3 if arguments == ["bad"] else 0), result.stderr
+    assert "secret" not in result.stdout
+    assert ("good" in result.stdout) == (arguments != ["bad"])
+    assert "is no plain file" in result.stderr
+
+
 def test_check_status_before_the_first_job_says_so(folder: Path) -> None:
     assert run(folder / "check-status.sh").stdout.startswith("No jobs yet.")
 

@@ -306,7 +306,7 @@ def test_help_names_every_command_and_every_exit_code(
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(orchestrator: Orchestrator, capsys: Capture, name: str) -> None:
-    if name in ("spawn", "mcp"):
+    if name in ("spawn", "lock", "mcp"):
         with pytest.raises(SystemExit):
             orchestrator(name, "-h")
     else:
@@ -334,6 +334,18 @@ def test_the_help_of_spawn_loads_the_standard_library_alone() -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "--wait" in done.stdout
+
+
+def test_lock_loads_the_standard_library_alone() -> None:
+    program = OWN_FOLDER / "orchestrator" / "cli" / "lock.py"
+    command = [sys.executable, "-S", "-E", "-X", "importtime", str(program), "lock", "--help"]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert not loaded & {"click", "requests", "http.client", "urllib.request", "typing"}
+    assert "--check" in done.stdout
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -14,6 +14,20 @@ def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) 
     return {"kind": kind, "job_id": "j1", "worker_id": worker, "at": at, "data": data}
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"child_job_ids": [], "locks": ["db", "src"]}, "lock db, src"),
+        ({"child_job_ids": ["c1"], "locks": ["db"]}, "child job c1 and lock db"),
+        ({}, "child jobs"),
+    ],
+)
+def test_what_a_worker_waits_for_is_told(facts: dict[str, Any], said: str) -> None:
+    line = Progress().take(event("worker_waiting", "worker_2", **facts))
+
+    assert line == f"worker_2 waits for {said}"
+
+
 def test_a_worker_is_told_from_start_to_end() -> None:
     progress = Progress()
 

@@ -1,0 +1,201 @@
+"""``orchestrator apply``: what a job's workers made, copied into a directory."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.landing import confirmed, landing_of
+from orchestrator.cli.surroundings import Surroundings, job_argument, json_option, pass_surroundings
+from orchestrator.cli.terminal import printable
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
+from orchestrator.security.paths import open_plain
+from orchestrator.security.placing import Placing
+
+#: What a worker leaves for the orchestrator where it has a plain directory.
+REPORTS = {"output.md", "result.json"}
+#: Of one file.
+MOST_BYTES = 256 * 1024 * 1024
+NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that may be copied."""
+
+    path: str
+    worker_id: str
+    executable: bool
+    #: Raises OSError.
+    content: Callable[[], bytes]
+    #: Why it cannot be; empty when it can.
+    refused: str = ""
+    #: The job removed it.
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is done about one file, and why not."""
+
+    path: str
+    action: str
+    worker_id: str = ""
+    reason: str = ""
+
+
+@click.command("apply")
+@job_argument
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path), help="Where to; the project if left out."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--yes", is_flag=True, help="Overwrite without asking.")
+@json_option
+@pass_surroundings
+def apply_command(
+    surroundings: Surroundings, job_id: str, target: Path | None, dry_run: bool, yes: bool
+) -> int:
+    """Copy the files that JOB's workers made into a project without git.
+
+    From the merged result where there is one, else from the workers' directories. Asks before it
+    overwrites; removes nothing. Exit code 6 when something was refused.
+    """
+    place = _checked(target or _project(surroundings, job_id))
+    sources = {each.path: each for each in _sources(surroundings, job_id)}
+    placing = Placing(place)
+    plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
+    if not dry_run:
+        _ask(surroundings, place, [step for _, step in plan], yes)
+        plan = [(each, _done(placing, each, step)) for each, step in plan]
+    _print(surroundings, job_id, place, [step for _, step in plan], dry_run)
+    refused = any(step.action == REFUSED for _, step in plan)
+    return ExitCode.PARTIAL if refused else ExitCode.OK
+
+
+def _project(surroundings: Surroundings, job_id: str) -> Path:
+    from orchestrator.config import load, project_root
+
+    if any(_sources_of_result(surroundings, job_id)):
+        raise InvalidRequest(
+            f"the project is a git repository: orchestrator land {job_id} takes the result over; "
+            "to copy its files elsewhere, say where to with --to DIR"
+        )
+    environ = surroundings.environ
+    settings = load(surroundings.folder, environ=environ, require_key=False).settings
+    return project_root(settings, surroundings.folder)
+
+
+def _checked(target: Path) -> Path:
+    if not target.is_dir():
+        raise InvalidRequest(f"{target} is no directory; say where to with --to DIR")
+    return target.resolve()
+
+
+def _sources(surroundings: Surroundings, job_id: str) -> Iterator[Source]:
+    """A later one of the same path replaces an earlier one."""
+    from orchestrator.cli.local_jobs import directory_of, find_job
+
+    merged = list(_sources_of_result(surroundings, job_id))
+    yield from merged
+    if not merged:
+        home = directory_of(surroundings.workspace, job_id)
+        yield from _of_workers(home, find_job(surroundings.workspace, job_id)["results"]["tasks"])
+
+
+def _sources_of_result(surroundings: Surroundings, job_id: str) -> Iterator[Source]:
+    """Nothing where nothing was merged, or there is no repository."""
+    landing = landing_of(surroundings, job_id)
+    with suppress(RepositoryError, NotFound):
+        for each, content in landing.changed():
+            yield Source(each.path, "", each.executable, content, each.kind, not each.blob)
+
+
+def _of_workers(home: Path, tasks: Sequence[dict[str, object]]) -> Iterator[Source]:
+    """Of those that succeeded; of child jobs before the worker that asked for them."""
+    for task in tasks:
+        children = task.get("child_results")
+        yield from _of_workers(home, children if isinstance(children, list) else [])
+        if task.get("status") not in ("success", "recursive_success"):
+            continue
+        files, worker_id = task.get("files_created"), str(task.get("worker_id"))
+        directory = next(home.glob(f"depth_*/{worker_id}"), home)
+        for path in files if isinstance(files, list) else []:
+            if path not in REPORTS:
+                yield _of_worker(str(directory), str(path), worker_id)
+
+
+def _of_worker(directory: str, path: str, worker_id: str) -> Source:
+    whole = f"{directory}/{path}"
+    executable = os.path.isfile(whole) and os.access(whole, os.X_OK)
+    return Source(path, worker_id, executable, partial(_read, whole, directory))
+
+
+def _read(path: str, directory: str) -> bytes:
+    with open_plain(path, directory) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(f"it is larger than {MOST_BYTES} bytes")
+    return content
+
+
+def _step(placing: Placing, source: Source) -> Step:
+    told = partial(Step, source.path, worker_id=source.worker_id)
+    if source.refused:
+        return told(REFUSED, reason=source.refused)
+    try:
+        present = placing.present(source.path)
+        if source.gone:
+            removed = "the job removed it; remove it yourself"
+            return told(KEPT, reason=removed) if present is not None else told(SAME)
+        if present is None:
+            source.content()
+            return told(NEW)
+        return told(SAME if present == source.content() else OVERWRITE)
+    except OSError as error:
+        return told(REFUSED, reason=_words(error))
+
+
+def _done(placing: Placing, source: Source, step: Step) -> Step:
+    if step.action not in (NEW, OVERWRITE):
+        return step
+    try:
+        placing.put(source.path, source.content(), executable=source.executable)
+    except OSError as error:
+        return Step(step.path, REFUSED, step.worker_id, _words(error))
+    return step
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _ask(surroundings: Surroundings, place: Path, steps: Sequence[Step], yes: bool) -> None:
+    """Raise Conflict when files would be overwritten and nobody has said that they may."""
+    over = [step.path for step in steps if step.action == OVERWRITE]
+    if not over or yes:
+        return
+    click.echo(printable("\n".join(f"overwrite {path}" for path in over)), err=True)
+    if surroundings.as_json or not confirmed(f"Overwrite these {len(over)} files in {place}?"):
+        raise Conflict("nothing was copied; say --yes to overwrite without being asked")
+
+
+def _print(
+    surroundings: Surroundings, job_id: str, place: Path, steps: Sequence[Step], dry_run: bool
+) -> None:
+    if surroundings.as_json:
+        files = [asdict(step) for step in steps]
+        told = {"job_id": job_id, "target": str(place), "dry_run": dry_run, "files": files}
+        click.echo(json.dumps(told))
+        return
+    for step in steps:
+        who = f" ({step.worker_id})" if step.worker_id else ""
+        why = f": {step.reason}" if step.reason else ""
+        click.echo(printable(f"{step.action} {step.path}{who}{why}".replace("\n", "?")))
+    click.echo(f"{'would be copied' if dry_run else 'copied'} to {place}", err=True)

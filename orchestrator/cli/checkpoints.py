@@ -1,0 +1,136 @@
+"""``orchestrator checkpoints`` and ``rollback``: what workers' worktrees were, and back to it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    job_argument,
+    json_option,
+    pass_surroundings,
+)
+from orchestrator.cli.terminal import local_time, table
+from orchestrator.core.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from orchestrator.core.submission import Caller
+    from orchestrator.engine.service import Service
+
+Answer = dict[str, Any]
+_HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMIT", "")
+
+
+@click.command("checkpoints")
+@job_argument
+@click.argument("worker_id", metavar="[WORKER]", required=False)
+@json_option
+@pass_surroundings
+def checkpoints_command(surroundings: Surroundings, job_id: str, worker_id: str | None) -> None:
+    """List the checkpoints of JOB's workers, or of one WORKER, in the order they were made.
+
+    FILES is how many differ from the checkpoint before; the one a worker is at is marked.
+    """
+    answer = _checkpoints(surroundings, job_id)
+    found = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
+    if surroundings.as_json:
+        click.echo(json.dumps({**answer, "checkpoints": found}, indent=2))
+    elif found:
+        click.echo(table([_HEADINGS, *map(_row, found)]))
+    else:
+        if worker_id is not None and answer["checkpoints"]:
+            raise NotFound(f"job {job_id} has no checkpoints of {worker_id}; {_whose(answer)}")
+        click.echo("no checkpoints: they are made of workers that have a worktree", err=True)
+
+
+@click.command("rollback")
+@job_argument
+@click.argument("worker_id", metavar="WORKER")
+@click.argument("checkpoint", metavar="[CHECKPOINT]", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@pass_surroundings
+def rollback_command(
+    surroundings: Surroundings, job_id: str, worker_id: str, checkpoint: str | None, yes: bool
+) -> None:
+    """Have what WORKER of JOB did as it was in CHECKPOINT (default: before its latest attempt).
+
+    The worker must not be running. What is there now is kept as another checkpoint.
+    """
+    to = checkpoint or "the checkpoint before its latest attempt"
+    if not yes and not _confirmed(f"Have {worker_id} of job {job_id} back at {to}?"):
+        raise Conflict("nothing was changed; say --yes to roll back without being asked")
+    answer = _rolled_back(surroundings, job_id, worker_id, checkpoint)
+    if surroundings.as_json:
+        click.echo(json.dumps(answer))
+        return
+    commit = answer["commit"][:12]
+    click.echo(f"{worker_id} is at {answer['checkpoint']} (commit {commit}) again")
+    click.echo(f"what was there is kept as checkpoint {answer['kept']}", err=True)
+    click.echo(
+        f"the merged result is as it was; orchestrator merge {job_id} makes it anew, and "
+        f"orchestrator retry {job_id} runs again what did not succeed, from here",
+        err=True,
+    )
+
+
+def _whose(answer: Answer) -> str:
+    workers = dict.fromkeys(each["worker_id"] for each in answer["checkpoints"])
+    return f"there are some of {', '.join(workers)}"
+
+
+def _row(found: Answer) -> tuple[object, ...]:
+    ignored = "yes" if found["ignored"] else "-"
+    if found["not_kept"]:
+        ignored += f" but {', '.join(found['not_kept'])}"
+    return (
+        found["worker_id"],
+        found["name"],
+        local_time(found.get("at")),
+        found["files_changed"],
+        ignored,
+        found["gates"] or "-",
+        found["commit"][:12],
+        "<- here" if found["current"] else "",
+    )
+
+
+def _checkpoints(surroundings: Surroundings, job_id: str) -> Answer:
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.checkpoints(job_id)
+    from orchestrator.api.render_checkpoints import checkpoints_answer
+
+    with _locally(surroundings) as (service, caller):
+        return checkpoints_answer(service, caller, job_id).model_dump(mode="json")
+
+
+def _rolled_back(
+    surroundings: Surroundings, job_id: str, worker_id: str, checkpoint: str | None
+) -> Answer:
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.rollback(job_id, worker_id, checkpoint)
+    from orchestrator.api.render_checkpoints import rolled_back_answer
+
+    with _locally(surroundings) as (service, caller):
+        answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)
+        return answer.model_dump(mode="json")
+
+
+@contextmanager
+def _locally(surroundings: Surroundings) -> "Iterator[tuple[Service, Caller]]":
+    from orchestrator.app import local_service
+
+    with local_service(surroundings.folder, surroundings.environ) as found:
+        yield found
+
+
+def _confirmed(question: str) -> bool:
+    return sys.stdin.isatty() and click.confirm(question, err=True)

@@ -1,0 +1,53 @@
+"""``orchestrator merge``: the branches of a job's workers put together once more."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.surroundings import Surroundings, job_argument, json_option, pass_surroundings
+from orchestrator.cli.terminal import printable
+
+STRATEGIES = click.Choice(["auto", "theirs", "manual"])
+
+
+@click.command("merge")
+@job_argument
+@click.option("--strategy", type=STRATEGIES, help="How; the job's own if left out.")
+@click.option("--take", multiple=True, metavar="WORKER", help="Only this worker's changes.")
+@click.option("--leave", multiple=True, metavar="WORKER", help="Not this worker's changes.")
+@json_option
+@pass_surroundings
+def merge_command(
+    surroundings: Surroundings,
+    job_id: str,
+    strategy: str | None,
+    take: tuple[str, ...],
+    leave: tuple[str, ...],
+) -> int:
+    """Merge the branches of JOB's workers once more, when it has ended.
+
+    The result before is kept on a ref. Exit code 6 when something was left out.
+    """
+    choice = {"take": list(take), "leave": list(leave)}
+    with surroundings.client() as client:
+        record = client.merge(job_id, **choice, **({"strategy": strategy} if strategy else {}))
+    click.echo(json.dumps(record) if surroundings.as_json else printable(_told(record)))
+    return ExitCode.PARTIAL if record["left_out"] else ExitCode.OK
+
+
+def _told(record: Mapping[str, Any]) -> str:
+    lines = [f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no result"]
+    lines += [f"merged: {worker}" for worker in record["merged"]]
+    for worker, branch in record["left_out"].items():
+        why = record["reasons"].get(worker) or _paths(record, worker)
+        what = "left out in part" if worker in record["merged"] else "left out"
+        lines.append(f"{what}: {worker} ({branch}){f': {why}' if why else ''}")
+    lines += [f"the result before: {record['earlier']}"] if record["earlier"] else []
+    return "\n".join([*lines, *(f"not done: {error}" for error in record["errors"])])
+
+
+def _paths(record: Mapping[str, Any], worker: str) -> str:
+    return ", ".join(each["path"] for each in record["conflicts"] if each["worker_id"] == worker)
