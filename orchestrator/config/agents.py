@@ -76,6 +76,6 @@ class UserAgent(Section):
     memory_bytes: int | None = Field(default=None, ge=0)
     """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
     plans: bool | None = None
-    """Whether planner: auto asks it; true: yes, null: only where it is named, false: never."""
+    """Whether planner: auto asks it; true: yes, false: never, null: as known, or where named."""
     changes_files: bool = True
     """Whether its workers get a git worktree of the project each, where it is a repository."""

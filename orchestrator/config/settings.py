@@ -22,6 +22,7 @@ from orchestrator.config.kinds import (
     PathText,
     Size,
     Word,
+    Words,
 )
 from orchestrator.config.section import Section
 from orchestrator.config.words import empty_for_null, upper_case
@@ -67,6 +68,15 @@ class OnShutdown(StrEnum):
     STOP = "stop"
     #: they go on, and the next server takes them over
     LEAVE = "leave"
+
+
+class GatesByDefault(StrEnum):
+    """Checks of results, for requests that do not say."""
+
+    #: those that the repository speaks for
+    AUTO = "auto"
+    #: none
+    OFF = "off"
 
 
 class LogLevel(StrEnum):
@@ -186,6 +196,15 @@ class Workers(Section):
         return {**given, "max_live_workers": LIVE_PER_RUNNING * max(running, 1)}
 
 
+class Gates(Section):
+    """Checks of what workers changed, before it counts as done (see docs/gates.md)."""
+
+    run: Annotated[GatesByDefault, Field(strict=False)] = GatesByDefault.AUTO
+    """For requests that do not say: auto (those found in the repository) or off."""
+    timeout: float = Field(default=600, gt=0)
+    """Seconds one gate may take that has no timeout of its own (10 min)."""
+
+
 class Recursion(Section):
     """Whether workers may start child jobs, and how deep."""
 
@@ -268,6 +287,15 @@ class Logging(Section):
     """The directory of the server's log."""
 
 
+class Git(Section):
+    """What worktrees get of the files that git ignores."""
+
+    copy_ignored: Words = (".env", ".env.*", ".envrc")
+    """Ignored files and directories that every worktree gets a copy of, as names or paths."""
+    link_ignored: Words = ()
+    """The same as links: quick, but a worker that writes there changes your checkout."""
+
+
 class Reports(Section):
     """How reports are written."""
 
@@ -280,11 +308,13 @@ class Settings(Section):
 
     orchestrator: Orchestrator = Orchestrator()
     workers: Workers = Workers()
+    gates: Gates = Gates()
     recursion: Recursion = Recursion()
     limits: Limits = Limits()
     api: Api = Api()
     store: Store = Store()
     logging: Logging = Logging()
+    git: Git = Git()
     reports: Reports = Reports()
     agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
     """Agents that you add, by name."""

@@ -33,15 +33,13 @@ def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-@lru_cache(maxsize=4096)
-def _names_a_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name))
+@lru_cache(maxsize=256)
+def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are likely to name a secret. Most workers have the same variables."""
+    return tuple(name for name in names if _SECRET_NAME.search(name))
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Values that must not appear in a log, judged by the names of their variables."""
-    return tuple(
-        value
-        for name, value in environment.items()
-        if len(value) >= MIN_SECRET_LENGTH and _names_a_secret(name)
-    )
+    named = (environment[name] for name in _names_of_secrets(tuple(environment)))
+    return tuple(value for value in named if len(value) >= MIN_SECRET_LENGTH)

@@ -177,8 +177,8 @@ WRONG_FILES = {
     "wrkers: {}": ["1:1: wrkers: unknown section (did you mean 'workers'?)"],
     "port: 80": ["1:1: port: unknown section (did you mean 'api.port'?)"],
     "1: 2": [
-        "1:1: 1: unknown section; known here: orchestrator, workers, recursion, limits, api, store,"
-        " logging, reports, agents"
+        "1:1: 1: unknown section; known here: orchestrator, workers, gates, recursion, limits, api,"
+        " store, logging, git, reports, agents"
     ],
     "workers:\n  max_workers: ten\n  max_retries: true\n  grace_seconds:\n": [
         "2:3: workers.max_workers: 'ten' is not right; should be a whole number of at least 1,"

@@ -1,0 +1,104 @@
+"""Writing files that workers made into a directory of the user's: nowhere else, whole or not."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from orchestrator.core import failpoints
+from orchestrator.security.paths import NotPlain
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: What is written there is carried out, or obeyed, by others.
+_NEVER = {".git"}
+
+
+class Placing:
+    """Into one directory. Each directory is opened from the one above it, and no link followed."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+
+    def present(self, path: str) -> bytes | None:
+        """What is there; None for nothing. Raise NotPlain where nothing may be written."""
+        parts = _parts(path)
+        try:
+            with self._opened(parts[:-1], make=False) as folder:
+                return _content(folder, parts[-1], path)
+        except FileNotFoundError:
+            return None
+
+    def put(self, path: str, content: bytes, *, executable: bool) -> None:
+        """Write a file, in place of a plain one or where there is none. Raise OSError."""
+        parts = _parts(path)
+        with self._opened(parts[:-1], make=True) as folder:
+            # A last look: what may not be replaced is not.
+            _check(folder, parts[-1], path)
+            _write(folder, parts[-1], content, 0o777 if executable else 0o666)
+
+    @contextmanager
+    def _opened(self, parts: Sequence[str], *, make: bool) -> Iterator[int]:
+        folder = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in parts:
+                inner = _inner(folder, part, make)
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+
+
+def _parts(path: str) -> list[str]:
+    parts = path.split("/")
+    if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
+        raise NotPlain("it would leave the directory")
+    if any(part.lower() in _NEVER for part in parts):
+        raise NotPlain("it belongs to git")
+    return parts
+
+
+def _inner(folder: int, name: str, make: bool) -> int:
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=folder)
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=folder)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NotPlain(f"{name} is there and no directory") from error
+
+
+def _content(folder: int, name: str, path: str) -> bytes:
+    _check(folder, name, path)
+    with os.fdopen(os.open(name, _FILE, dir_fd=folder), "rb") as file:
+        return file.read()
+
+
+def _check(folder: int, name: str, path: str) -> None:
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise NotPlain(f"{path} is there and no plain file")
+
+
+def _write(folder: int, name: str, content: bytes, mode: int) -> None:
+    temporary = f".orchestrator-{secrets.token_hex(8)}"
+    try:
+        with os.fdopen(os.open(temporary, _NEW, mode, dir_fd=folder), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        failpoints.reached("apply: before the rename")
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
