@@ -11,8 +11,11 @@ from orchestrator.app.assembly import (
     role_text,
     roles,
 )
+from orchestrator.app.comparing import difference_between
 from orchestrator.app.from_settings import containment_in_force, own_secrets
+from orchestrator.app.gates import gates_here
 from orchestrator.app.job_manager import JobManager
+from orchestrator.app.local_service import local_service
 
 __all__ = [
     "JobManager",
@@ -20,8 +23,11 @@ __all__ = [
     "availability",
     "build",
     "containment_in_force",
+    "difference_between",
     "estimate_of",
+    "gates_here",
     "landing",
+    "local_service",
     "own_secrets",
     "plan",
     "planner_of",

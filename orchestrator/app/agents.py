@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orchestrator.agents.availability import Fresh, local_models, local_url, look
+from orchestrator.agents.availability import Fresh, local_models, local_url, look, needs_login
 from orchestrator.agents.availability import program_argv as argv_of
 from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.program import ProgramAgent
@@ -32,7 +32,9 @@ def registry(
     looks: dict[str, Look] = {}
     agents: dict[str, Agent] = {each.name: each for each in built_in(str(folder))}
     for each in KNOWN:
-        fresh = Fresh(partial(look, each, _command(settings, each), environ))
+        fresh = Fresh(
+            partial(look, each, _command(settings, each), environ, windows=_on_windows(settings))
+        )
         looks[each.name] = fresh
         agents[each.name] = _driven(each, settings, terms, fresh, environ)
     agents.update(_installed())
@@ -58,6 +60,10 @@ def _is_change(name: str, user: UserAgent) -> bool:
     return known(name) is not None and not user.command and user.class_ is None
 
 
+def _on_windows(settings: Settings) -> bool:
+    return str(settings.orchestrator.execution_mode) == "windows"
+
+
 def _command(settings: Settings, each: Known) -> str:
     return str(getattr(settings.orchestrator, f"{each.name}_command", each.program))
 
@@ -76,6 +82,8 @@ def _driven(
         pass_env=each.pass_env,
         env=each.env,
         caches_prompts=each.caches_prompts,
+        plans=each.plans,
+        login=each.login if needs_login(each) else "",
         memory_bytes=each.memory_bytes,
         model=partial(_model, each, environ),
         more=_more(each, environ),
@@ -96,6 +104,7 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
         env={**agent.env, **given},
         caches_prompts=user.caches_prompts or agent.caches_prompts,
         memory_bytes=agent.memory_bytes if user.memory_bytes is None else user.memory_bytes,
+        plans=agent.plans if user.plans is None else user.plans,
         changes_files=user.changes_files,
     )
 

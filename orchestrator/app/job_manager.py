@@ -9,10 +9,13 @@ from orchestrator.engine import clock
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
 from orchestrator.engine.housekeeping import Housekeeping
+from orchestrator.engine.integration import Integration
+from orchestrator.engine.locking import Locking
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.recovery import recover
 from orchestrator.engine.removal import Removal
 from orchestrator.engine.reporting import Reporting
+from orchestrator.engine.retiring import Retiring
 from orchestrator.engine.service import Service
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.launchers.local import LocalLauncher
@@ -35,16 +38,19 @@ class JobManager:
     supervisor: Supervisor
     flights: Flights
     scheduler: Scheduler
+    locking: Locking
     store: SqlStore
     launcher: LocalLauncher
     dispatch: Dispatch
     workspace: Workspace
     publisher: Publisher
+    integration: Integration
     reporting: Reporting
     job_log: JobLog
     status_files: StatusFiles
     removal: Removal
     housekeeping: Housekeeping
+    retiring: Retiring
     lock: WorkspaceLock
     #: Running workers are left to the next server.
     leaves_workers: bool
@@ -62,7 +68,7 @@ class JobManager:
     def start(self, api_url: str) -> None:
         """Take up what an earlier server left, then begin. ``api_url`` is for the workers."""
         self.dispatch.api_url = api_url
-        for observer in (self.job_log, self.status_files):
+        for observer in (self.job_log, self.status_files, self.retiring):
             self.publisher.add(observer)
         self.publisher.start()
         self.status_files.start()
@@ -77,6 +83,7 @@ class JobManager:
             self.status_files.load,
             clock.now(),
         )
+        self.locking.restore()
         failpoints.reached("recovery: done")
         self.supervisor.start()
         self.housekeeping.start()
@@ -88,7 +95,9 @@ class JobManager:
         """
         self.housekeeping.stop()
         self.supervisor.stop()
+        self.integration.close()
         self.flights.close()
+        self.retiring.close()
         self.launcher.close(stop=not self.leaves_workers)
 
     def stop(self) -> None:

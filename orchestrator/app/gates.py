@@ -1,0 +1,58 @@
+"""Putting together what runs gates."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from shutil import which
+
+from orchestrator.app.from_settings import masked, surroundings
+from orchestrator.config import Settings, load, project_root
+from orchestrator.config.settings import GatesByDefault
+from orchestrator.core.launching import Launcher
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository import Repository
+from orchestrator.engine.baselines import Baselines
+from orchestrator.engine.beside import Beside
+from orchestrator.engine.checks import Checks
+from orchestrator.engine.dispatch import Surroundings
+from orchestrator.engine.gate_plans import GatePlans
+from orchestrator.engine.gate_runs import GateRuns, environment_of
+from orchestrator.gates import Finder, Reports, Secrets
+from orchestrator.git import GitRepository
+from orchestrator.schemas.gate_answers import job_gate_answer
+
+
+def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
+    gates = settings.gates
+    return GatePlans(repository, Finder(gates.timeout), is_on=gates.run is GatesByDefault.AUTO)
+
+
+def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
+    """What would be run for a job of this folder's project that does not say; runs nothing.
+
+    Raise InvalidRequest where the repository's own file is wrong.
+    """
+    settings = load(folder, environ=environ, require_key=False).settings
+    if settings.gates.run is GatesByDefault.OFF:
+        return []
+    workspace = settings.orchestrator.workspace_root.resolve()
+    project = project_root(settings, folder).resolve()
+    repository = GitRepository(project, workspace, folder.resolve())
+    path = environment_of(surroundings(folder, settings))["PATH"]
+    return [
+        {
+            **job_gate_answer(gate).model_dump(mode="json"),
+            "available": not gate.program or which(gate.program, path=path) is not None,
+        }
+        for gate in gate_plans_of(repository, settings).of_commit()
+    ]
+
+
+def checks_of(
+    launcher: Launcher, repository: Repository, workspace: Workspace, around: Surroundings
+) -> Checks:
+    beside = Beside()
+    runs = GateRuns(launcher, workspace, around, Reports(), beside)
+    baselines = Baselines(runs, repository, workspace, beside)
+    clean = partial(masked, around.secrets)
+    return Checks(runs, baselines, repository, Secrets(), clean, beside)
