@@ -22,6 +22,8 @@ from benchmarks import (
     restart,
     scripts,
     streams,
+    workflows,
+    worktrees,
 )
 from benchmarks.figures import Findings
 from benchmarks.options import Options
@@ -35,9 +37,11 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "streams": ("Event streams", streams.measure),
     "load": ("Load: parked connections and a burst of submissions", load.measure),
     "efficiency": ("Parallel efficiency", efficiency.measure),
+    "workflows": ("Workflows of science projects", workflows.measure),
     "memory": ("Memory", memory.measure),
     "growth": ("Cost of a worker by size of job", growth.measure),
     "restart": ("Restart after a kill -9", restart.measure),
+    "worktrees": ("Worktrees and merges, by number of files", worktrees.measure),
     "launcher": ("The launcher alone", scripts.launcher),
     "store": ("The store alone, against sqlite3", scripts.store),
 }

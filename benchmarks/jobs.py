@@ -50,11 +50,17 @@ def run_job(
     slots: int,
     on_end: Callable[[], None] = lambda: None,
 ) -> JobRun:
+    """Submit a job of equal tasks and wait for its end; see ``run_request``."""
+    return run_request(client, body_of(command, count, slots), count, on_end)
+
+
+def run_request(
+    client: Client, body: bytes, count: int, on_end: Callable[[], None] = lambda: None
+) -> JobRun:
     """Submit a job and wait for its end. Raise RuntimeError if a worker did not succeed.
 
     ``on_end`` is called before the server is asked what each worker did, which costs it time.
     """
-    body = body_of(command, count, slots)
     began = time.time()
     job_id = client.submit(body)
     submitted = time.time()

@@ -18,8 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
-from orchestrator.core.model import Exit
 from orchestrator.launchers.local import LocalLauncher
 
 

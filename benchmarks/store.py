@@ -15,16 +15,8 @@ from pathlib import Path
 from statistics import median
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.model import (
-    Attempt,
-    EndedBy,
-    Exit,
-    Job,
-    JobConfig,
-    TaskSpec,
-    Worker,
-    WorkerResult,
-)
+from orchestrator.core.evidence import EndedBy, Exit
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.core.states import WorkerStatus
 from orchestrator.store import SqlStore, sqlite_url

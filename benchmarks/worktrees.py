@@ -1,0 +1,142 @@
+"""Worktrees and merges at several sizes, one and eight at once, and what git itself would take."""
+
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.figures import Figure, Findings
+from benchmarks.options import Options, place
+from orchestrator.core.repository import Signature
+from orchestrator.git import GitRepository
+
+SIZES = (100, 5_000, 50_000)
+AT_ONCE = 8
+WHO = Signature(name="benchmark", email="benchmark@example.org")
+_NOTES = (
+    "times are the least of all rounds, in ms; ratios are to `git worktree add` in the same round",
+    "spare: made of the files of a worktree of the same job that is not needed any more",
+    "hard links are not safe (a write is seen in all of them); cp leaves an index without times",
+    "ext4 writes files several times more slowly for some seconds after as many were removed, so "
+    "nothing is removed between the measurements of a round",
+)
+
+
+def measure(options: Options) -> Findings:
+    figures: list[Figure] = []
+    for size in options.pick(SIZES, (50, 100)):
+        repository = _repository(place() / "project", size)
+        rounds = [_Round(repository).measured() for _ in range(min(options.rounds, 3))]
+        least = {name: min(each[name] for each in rounds) for name in rounds[0]}
+        ratio = {n: min(r[n] / r["git worktree add"] for r in rounds) for n in least}
+        for name, seconds in least.items():
+            figures.append(Figure(what=f"{size:,} files: {name}", value=seconds * 1000, unit="ms"))
+            if not name.startswith(str(AT_ONCE)):
+                figures.append(Figure(what=f"{size:,} files: {name}, ratio", value=ratio[name]))
+    return Findings(figures=figures, notes=_NOTES)
+
+
+class _Round:
+    """All measurements once, in a copy of nothing: worktrees of one repository."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.top = place()
+        self.workspace = self.top / "product" / "workspace"
+        self.workspace.mkdir(parents=True)
+        self.repository = GitRepository(project, self.workspace, self.workspace.parent)
+        self.base = self.repository.base().commit
+        self.job = f"j{random.randrange(10**9)}"
+
+    def measured(self) -> dict[str, float]:
+        found = dict(self._by_git())
+        found["made"] = _timed(lambda: self._open(1))
+        found["committed"] = _timed(lambda: self._change(1))
+        self._open(2)
+        self._change(2)
+        found["merged"] = _timed(self._merge)
+        found["removed"] = _timed(lambda: self._close(1))
+        found["made of a spare one"] = _timed(lambda: self._open(3))
+        self._close(2)
+        self._close(3)
+        eight = range(10, 10 + AT_ONCE)
+        found[f"{AT_ONCE} at once, made"] = self._at_once(self._open, eight)
+        found[f"{AT_ONCE} at once, removed"] = self._at_once(self._close, eight)
+        again = range(30, 30 + AT_ONCE)
+        found[f"{AT_ONCE} at once, made of spare ones"] = self._at_once(self._open, again)
+        self.repository.forget(self.job, str(self.workspace / f"job_{self.job}"))
+        return found
+
+    def _by_git(self) -> Iterator[tuple[str, float]]:
+        """In an order of its own each time."""
+        ways: dict[str, Callable[[Path], object]] = {
+            "git worktree add": lambda to: self._git("worktree", "add", "-q", "--detach", to),
+            "checkout.workers=2": lambda to: self._git(
+                "-c", "checkout.workers=2", "worktree", "add", "-q", "--detach", to
+            ),
+            "git clone --shared": lambda to: self._git("clone", "-q", "--shared", ".", to),
+        }
+        for name in random.sample(list(ways), len(ways)):
+            act, to = ways[name], self.top / name.replace(" ", "_")
+            yield name, _timed(lambda act=act, to=to: act(to))  # type: ignore[misc]
+        clone = str(self.top / "git_clone_--shared")
+        for name, how in {"cp": "-a", "hard links": "-al"}.items():
+            command = ["cp", how, clone, str(self.top / name)]
+            yield name, _timed(lambda c=command: subprocess.run(c, check=True))  # type: ignore[misc]
+
+    def _git(self, *arguments: object) -> None:
+        subprocess.run(["git", *map(str, arguments)], cwd=self.project, check=True)
+
+    def _directory(self, number: int) -> Path:
+        return self.workspace / f"job_{self.job}" / f"worker_{number}" / "worktree"
+
+    def _branch(self, number: int) -> str:
+        return f"refs/heads/orchestrator/{self.job}/worker_{number}"
+
+    def _open(self, number: int) -> None:
+        directory = self._directory(number)
+        directory.parent.mkdir(parents=True)
+        self.repository.open_worktree(str(directory), self._branch(number), self.base)
+
+    def _change(self, number: int) -> None:
+        (self._directory(number) / f"new_{number}.txt").write_text("new\n")
+        (self._directory(number) / "d0" / f"f{number * 10}.py").write_text("changed\n")
+        directory = str(self._directory(number))
+        self.repository.commit(directory, self._branch(number), "It works\n", WHO)
+
+    def _merge(self) -> None:
+        ours, theirs = (self.repository.tip(self._branch(number)) for number in (1, 2))
+        assert self.repository.merge(ours, theirs, "Merge\n", WHO, force=False).commit
+
+    def _close(self, number: int) -> None:
+        self.repository.close_worktree(str(self._directory(number)), self._branch(number), WHO)
+
+    def _at_once(self, act: Callable[[int], None], numbers: range) -> float:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return _timed(lambda: list(threads.map(act, numbers)))
+
+
+def _timed(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def _repository(project: Path, size: int) -> Path:
+    """Packed, as a clone is; files of 100 bytes to 3 KB, ten to a directory and up to 1,000."""
+    lines = random.Random(size)
+    width = max(10, size // 50)
+    for number in range(size):
+        path = project / f"d{number // width}" / f"f{number % width}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = [f"x{line} = {lines.random()}\n" for line in range(lines.randint(5, 120))]
+        path.write_text("".join(text))
+    for command in ("init -q -b main", "add -A", "commit -q -m first", "gc -q"):
+        who = ["-c", "user.name=U", "-c", "user.email=u@example.org", "-c", "gc.auto=0"]
+        subprocess.run(["git", *who, *command.split()], cwd=project, check=True)
+    # What git wrote for itself is of no use; the checkout that stays is part of what is measured.
+    shutil.rmtree(project / ".git" / "hooks", ignore_errors=True)
+    return project
