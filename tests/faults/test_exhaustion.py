@@ -19,6 +19,8 @@ from tests.integration.engine.site import KEY, Answer, shell, until
 pytestmark = pytest.mark.slow
 #: What the server may open beyond what it has open when nobody asks for anything.
 LEFT = 30
+#: Descriptors of a shim (two sockets) and of a pooled reader (the database and its log).
+KEPT = 4
 CALL = f"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n".encode()
 
 
@@ -102,7 +104,8 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
     answered = until(lambda: server.call("GET", f"/jobs/{job}/status"), "it is there again")
     assert [row["output"] for row in answered.json()["results"]["tasks"]] == ["done"] * 3
     assert server.run("after", [shell("echo fine")] * 4)["status"] == "completed"
-    until(lambda: descriptors(server) <= before, "all descriptors are back")
+    # One more shim and one more reader of the database stay connected: both are kept for the next.
+    until(lambda: descriptors(server) <= before + KEPT, "all descriptors are back")
 
 
 def test_waiting_for_descriptors_uses_no_processor(server: FaultSite) -> None:

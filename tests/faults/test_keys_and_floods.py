@@ -31,6 +31,7 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 def calls(job: str) -> list[tuple[str, str]]:
     """Every call there is, about a job; what names no job is left out but for /orchestrate."""
     names = {"job_id": job, "worker_id": "worker_1", "name": "FINAL_RESULT.md"}
+    names |= {"task_id": "task_1", "lock": "src"}
     return [
         (method.upper(), re.sub(r"\{(\w+)\}", lambda found: names[found[1]], path))
         for path, methods in json.loads(document())["paths"].items()

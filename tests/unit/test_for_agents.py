@@ -16,6 +16,7 @@ from orchestrator.api.mcp.tools import BY_NAME
 from orchestrator.api.openapi.document import document
 from orchestrator.cli import COMMANDS, Commands
 from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.lock import parser as lock_parser
 from orchestrator.cli.spawn import parser
 
 FOLDER = Path(__file__).resolve().parents[2]
@@ -36,8 +37,9 @@ def calls(page: Path) -> list[tuple[str, str]]:
 
 
 def options_of(command: str) -> set[str]:
-    if command == "spawn":
-        return {option for action in parser()._actions for option in action.option_strings}
+    if command in ("spawn", "lock"):
+        made = parser() if command == "spawn" else lock_parser("lock")
+        return {option for action in made._actions for option in action.option_strings}
     found = Commands().get_command(click.Context(Commands()), command)
     assert found is not None
     return {"-h", "--help", *(option for one in found.params for option in one.opts)}

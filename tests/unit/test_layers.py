@@ -59,6 +59,8 @@ LIGHT = frozenset(
         "core.errors",
         "core.failpoints",
         "core.shortage",
+        "core.evidence",
+        "core.gates",
         "core.model",
         "core.spending",
         "core.states",
