@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -11,6 +12,10 @@ MARKER = "ORCHESTRATOR_WORKER"
 COMMAND_LIMIT = 200
 _PR_SET_CHILD_SUBREAPER = 36
 _ZOMBIES = "ZX"
+#: Places in /proc/<pid>/stat, counted from the state.
+_VSIZE, _ENV_END = 20, 48
+#: Longer than this nobody waits for a process to become its program.
+_EXEC_SECONDS = 1.0
 
 
 class Process:
@@ -110,8 +115,48 @@ def marked(attempt_id: str) -> list[Process]:
 
 
 def carries(pid: int, attempt_id: str) -> bool:
-    """Whether a process carries an attempt's marker, as far as we may see."""
-    return f"{MARKER}={attempt_id}".encode() in _read(f"/proc/{pid}/environ").split(b"\0")
+    """Whether a process carries an attempt's marker, as far as we may see.
+
+    One that is just becoming another program has no environment for a moment: that is waited for.
+    """
+    give_up_at = time.monotonic() + _EXEC_SECONDS
+    while (content := _environment(pid)) == b"" and time.monotonic() < give_up_at:
+        if not _is_between_programs(pid):
+            break
+        time.sleep(0.0005)
+    return f"{MARKER}={attempt_id}".encode() in (content or b"").split(b"\0")
+
+
+def _environment(pid: int) -> bytes | None:
+    """None when the process is gone or not ours to see."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _is_between_programs(pid: int) -> bool:
+    """Whether a process whose environment was empty just now has one, or is about to have one.
+
+    An exec makes new memory, and writes arguments and environment there a little later: first
+    their addresses are 0, then both the same. Kernel threads have no memory.
+    """
+    begin, end = _environment_addresses(pid)
+    if begin == end != 0:
+        time.sleep(0.0005)
+        begin, end = _environment_addresses(pid)
+        return begin != end
+    return end >= 0
+
+
+def _environment_addresses(pid: int) -> tuple[int, int]:
+    """(-1, -1) where there can be none."""
+    content = _read(f"/proc/{pid}/stat")
+    fields = content[content.rfind(b")") + 2 :].split()
+    if len(fields) <= _ENV_END or fields[0].decode("ascii") in _ZOMBIES or fields[_VSIZE] == b"0":
+        return -1, -1
+    return int(fields[_ENV_END - 1]), int(fields[_ENV_END])
 
 
 def everything() -> Iterator[Process]:
