@@ -5,13 +5,14 @@ Making one takes from 20 ms to seconds, so nothing here is for the supervisor's 
 """
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import UnknownAgent
+from orchestrator.core.errors import RepositoryError, UnknownAgent
 from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.failure import before
 from orchestrator.core.model import Job, TaskSpec, Worker
@@ -32,6 +33,8 @@ from orchestrator.engine.retiring import Turns
 from orchestrator.engine.taking_up import take_up
 from orchestrator.engine.tips import Tips
 from orchestrator.security.paths import read_regular
+
+logger = logging.getLogger(__name__)
 
 #: In a worker's directory, which otherwise holds what the worker is given and leaves.
 NAME = "worktree"
@@ -203,7 +206,15 @@ class Worktrees:
         return Brought(now, merged)
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
-        """Commit what it left, whatever it did to its worktree. Idempotent."""
+        """Commit what it left, whatever it or anybody has done to its worktree. Idempotent."""
+        try:
+            return self._close_attempt(worker, task, ground)
+        except RepositoryError:
+            # Another worker, or a person, may have broken it between two of the steps.
+            logger.warning("an attempt is closed again", extra={"worker": worker.id}, exc_info=True)
+            return self._close_attempt(worker, task, ground)
+
+    def _close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
         faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
         self._take_left(worker, ground)

@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator.core import failpoints
 from tests.integration.engine.repositories import scenarios
 from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
 from tests.integration.engine.site import Answer
@@ -233,6 +234,28 @@ def test_a_worktree_that_is_gone_in_mid_job_is_made_anew(host: Host, script: str
     files = host.project.files(host.record(ended["job_id"])["commit"])
     assert {"before.txt", "after.txt", "other.txt", "README.md"} <= set(files)
     assert host.project.worktrees() == []
+
+
+@pytest.fixture
+def at_first() -> Iterator[Callable[[str, Callable[[], None]], None]]:
+    """Have something done when a failpoint is reached for the first time."""
+
+    def arm(name: str, action: Callable[[], None]) -> None:
+        actions = [action]
+        failpoints.arm(lambda reached: actions.pop()() if reached == name and actions else None)
+
+    yield arm
+    failpoints.arm(None)
+
+
+def test_a_worktree_that_goes_while_its_attempt_is_closed_is_mended(
+    host: Host, at_first: Callable[[str, Callable[[], None]], None]
+) -> None:
+    entries = host.project.path / ".git" / "worktrees"
+    at_first("worktree: committed", lambda: shutil.rmtree(entries))
+    ended = host.run(FIRST)
+    assert ended["status"] == "completed", ended
+    assert "first.txt" in host.project.files(host.record(ended["job_id"])["commit"])
 
 
 def test_what_a_worker_does_to_its_own_worktree_stays_there(host: Host) -> None:
