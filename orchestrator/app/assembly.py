@@ -1,14 +1,12 @@
 """Putting the product together."""
 
-import os
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.agents.prompts.contexts import JobContexts
-from orchestrator.agents.role_prompts import Role, RolePrompts
+from orchestrator.agents.role_prompts import RolePrompts
 from orchestrator.agents.survey import intent
 from orchestrator.app.agents import registry
 from orchestrator.app.from_settings import (
@@ -22,17 +20,17 @@ from orchestrator.app.from_settings import (
 )
 from orchestrator.app.gates import checks_of, gate_plans_of
 from orchestrator.app.job_manager import DATABASE_NAME, JobManager
-from orchestrator.config import Settings, load, project_root
+from orchestrator.config import Settings, project_root
 from orchestrator.config.settings import OnShutdown
 from orchestrator.core.aside import Prompting
-from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.logins import Needs
-from orchestrator.core.model import Job, TaskSpec
+from orchestrator.core.model import Job
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine.access import Access
 from orchestrator.engine.assigning import Assigning
 from orchestrator.engine.bases import Bases
+from orchestrator.engine.checks import Checks
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch
 from orchestrator.engine.flights import Flights
@@ -54,8 +52,7 @@ from orchestrator.engine.service import Service
 from orchestrator.engine.submitting import Submitting
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.engine.worktrees import Worktrees
-from orchestrator.engine.worthwhile import worth_planning
-from orchestrator.git import GitRepository, Landing, Rules
+from orchestrator.git import GitRepository, Rules
 from orchestrator.launchers.local import LocalLauncher
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
@@ -68,44 +65,194 @@ from orchestrator.workspace import (
 )
 
 
-def plan(folder: Path, request: str, agent: str) -> Sequence[TaskSpec]:
-    """The tasks that the rules split a request into, with their agents; runs nothing."""
-    settings = load(folder, environ=os.environ, require_key=False).settings
-    agents = registry(folder, settings)
-    tasks = RulesPlanner().plan(request)
-    return [replace(task, agents=(agents.resolve(agent, task),)) for task in tasks]
+def build(folder: Path, settings: Settings) -> JobManager:
+    """Put the job manager together; nothing is opened or started."""
+    return Assembly(folder, settings).job_manager()
 
 
-def roles(folder: Path) -> Sequence[Role]:
-    """The roles that tasks may have, by name."""
-    settings = load(folder, environ=os.environ, require_key=False).settings
-    return RolePrompts(settings.workers.roles_dir).roles()
+class Assembly:
+    """The parts of one job manager: each is made once, when another asks for it."""
 
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._settings = settings
+        self._workspace = Workspace(settings.orchestrator.workspace_root)
+        self._agents = registry(folder, settings)
+        self._roles = RolePrompts(settings.workers.roles_dir)
+        self._around = surroundings(folder, settings)
+        self._repository = repository_of(folder, settings, self._workspace.root)
+        self._launcher = LocalLauncher(containment(folder, settings))
+        self._publisher = Publisher()
 
-def role_text(folder: Path, name: str) -> str:
-    """What an agent in a role is told. Raise UnknownRole."""
-    settings = load(folder, environ=os.environ, require_key=False).settings
-    found = RolePrompts(settings.workers.roles_dir)
-    found.check(name)
-    return found.text(name)
+    def job_manager(self) -> JobManager:
+        self._publisher.add(self._checks.observe)
+        self._integration.on_merged_again = self._reporting.once_more
+        return JobManager(
+            service=self._service,
+            supervisor=self._supervisor,
+            flights=self._flights,
+            scheduler=self._scheduler,
+            locking=self._locking,
+            store=self._store,
+            launcher=self._launcher,
+            dispatch=self._dispatch,
+            workspace=self._workspace,
+            publisher=self._publisher,
+            integration=self._integration,
+            reporting=self._reporting,
+            job_log=JobLog(self._workspace),
+            status_files=self._status_files,
+            removal=self._removal,
+            housekeeping=self._housekeeping,
+            retiring=Retiring(self._worktrees),
+            lock=WorkspaceLock(self._workspace.root),
+            leaves_workers=self._settings.workers.on_shutdown is OnShutdown.LEAVE,
+        )
 
+    # What is decided and kept
 
-def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
-    """Who would plan a job that asks for this planner and agent: ``rules``, or an agent."""
-    settings = load(folder, environ=os.environ, require_key=False).settings
-    workers = settings.workers
-    wanted = planner or workers.planner
-    if wanted == "auto" and not worth_planning(request):
-        return "rules"
-    return registry(folder, settings).planner(wanted, agent or workers.agent)
+    @cached_property
+    def _store(self) -> SqlStore:
+        url = self._settings.store.url
+        return SqlStore(
+            url.get_secret_value() if url else sqlite_url(self._workspace.root / DATABASE_NAME)
+        )
 
+    @cached_property
+    def _scheduler(self) -> Scheduler:
+        agents, workers = self._agents, self._settings.workers
+        return Scheduler(
+            max_workers=workers.max_workers,
+            max_live_workers=live_workers(self._settings),
+            backoff_seconds=workers.retry_backoff_seconds,
+            prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
+            needs=Needs(login=agents.needs_login, mend=agents.login),
+        )
 
-def estimate_of(folder: Path, agents: Sequence[str]) -> Estimate:
-    """What workers of these agents may come to use, without a look at earlier ones."""
-    settings = load(folder, environ=os.environ, require_key=False).settings
-    known = registry(folder, settings)
-    names = [known.resolve(name, TaskSpec(id="any")) for name in agents]
-    return estimate(names, known.uses_model, lambda agent: ())
+    @cached_property
+    def _locking(self) -> Locking:
+        return Locking(self._scheduler, self._store)
+
+    @cached_property
+    def _submitting(self) -> Submitting:
+        return Submitting(self._agents, self._roles, *limits(self._settings))
+
+    @cached_property
+    def _planning(self) -> Planning:
+        return Planning(self._scheduler, self._submitting, RulesPlanner())
+
+    @cached_property
+    def _supervisor(self) -> Supervisor:
+        return Supervisor(
+            scheduler=self._scheduler,
+            store=self._store,
+            flights=self._flights,
+            contexts=self._contexts,
+            planning=self._planning,
+            integration=self._integration,
+            reporting=self._reporting,
+            publisher=self._publisher,
+            resources=resources(self._settings, self._agents, self._workspace),
+            locking=self._locking,
+        )
+
+    # Attempts, from their start to the choice among them
+
+    @cached_property
+    def _dispatch(self) -> Dispatch:
+        return Dispatch(self._agents, self._workspace, self._around, masked)
+
+    @cached_property
+    def _worktrees(self) -> Worktrees:
+        return Worktrees(self._repository, self._agents, self._workspace)
+
+    @cached_property
+    def _checks(self) -> Checks:
+        return checks_of(self._launcher, self._repository, self._workspace, self._around)
+
+    @cached_property
+    def _contexts(self) -> Contexts:
+        shared = JobContexts(self._workspace.job_directory)
+        reads_prompt = self._agents.reads_prompt
+        return Contexts(shared, reads_prompt, self._launcher, self._workspace, self._around)
+
+    @cached_property
+    def _flights(self) -> Flights:
+        left_for = self._submitting.left_for
+        return Flights(
+            self._scheduler,
+            self._launcher,
+            self._dispatch,
+            self._workspace,
+            Assigning(self._workspace, self._contexts, self._roles, left_for),
+            self._contexts,
+            self._planning,
+            self._worktrees,
+            self._checks,
+            Reviewing(self._scheduler, self._worktrees),
+        )
+
+    # What becomes of a job that has ended
+
+    @cached_property
+    def _integrator(self) -> Integrator:
+        merged_gates = MergedGates(self._repository, self._checks, self._workspace)
+        records = Records(self._workspace, write_report)
+        return Integrator(self._repository, self._worktrees, merged_gates, records)
+
+    @cached_property
+    def _integration(self) -> Integration:
+        return Integration(self._store, self._integrator)
+
+    @cached_property
+    def _reporting(self) -> Reporting:
+        reporter = Reports(template_dir=self._settings.reports.template_dir)
+        told = self._integrator.told
+        return Reporting(self._store, reporter, self._workspace, notice, told)
+
+    @cached_property
+    def _status_files(self) -> StatusFiles:
+        return StatusFiles(self._workspace, self._store.tree)
+
+    @cached_property
+    def _removal(self) -> Removal:
+        return Removal(self._store, JobFiles(self._workspace.root, self._repository.forget))
+
+    @cached_property
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            store=self._store,
+            removal=self._removal,
+            loop=self._supervisor,
+            keep_seconds=self._settings.orchestrator.keep_jobs_seconds,
+            mend=self._mend,
+        )
+
+    def _mend(self, job: Job) -> None:
+        self._reporting.mend(job)
+        self._status_files.mend(job)
+
+    # Calls
+
+    @cached_property
+    def _service(self) -> Service:
+        access = Access(self._store, api_keys(self._settings))
+        return Service(
+            supervisor=self._supervisor,
+            store=self._store,
+            launcher=self._launcher,
+            workspace=self._workspace,
+            publisher=self._publisher,
+            planner=RulesPlanner(),
+            submitting=self._submitting,
+            worktrees=self._worktrees,
+            gate_plans=gate_plans_of(self._repository, self._settings),
+            bases=Bases(self._repository, self._worktrees),
+            access=access,
+            locks=LockService(self._supervisor, self._store, access, self._locking),
+            integration=self._integration,
+            new_job_id=lambda: secrets.token_hex(4),
+            version=__version__,
+        )
 
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
@@ -119,148 +266,3 @@ def notice(tree: Tree) -> str:
     """What the reader of a tree's reports must know first."""
     surveyed = bool(tree.workers) and all(worker.agent == "survey" for worker in tree.workers)
     return intent.NOTHING_BUILT if surveyed and intent.asks_to_build(tree.root.request) else ""
-
-
-def remove(
-    folder: Path, environ: Mapping[str, str], root_ids: Collection[str]
-) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove ended root jobs, and what an earlier removal left; gives each that is gone.
-
-    With the names of refs in git that keep what is nowhere else.
-
-    Raise WorkspaceBusy while a server runs.
-    """
-    manager = build(folder, load(folder, environ=environ, require_key=False).settings)
-    manager.open()
-    removal = manager.removal
-    try:
-        for root_id in removal.begun():
-            removal.finish(root_id)
-            yield root_id, removal.destroy(root_id)
-        unfinished = set(manager.store.unfinished())
-        for root_id in root_ids:
-            if root_id not in unfinished:
-                removal.begin(root_id)
-                yield root_id, removal.destroy(root_id)
-    finally:
-        manager.close()
-
-
-def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
-    """What a job changed in the host project's repository, for taking it over."""
-    settings = load(folder, environ=environ, require_key=False).settings
-    return Landing(project_root(settings, folder), root_id, job_id)
-
-
-def build(folder: Path, settings: Settings) -> JobManager:
-    """Put the job manager together; nothing is opened or started."""
-    workspace = Workspace(settings.orchestrator.workspace_root)
-    url = settings.store.url.get_secret_value() if settings.store.url else None
-    store = SqlStore(url or sqlite_url(workspace.root / DATABASE_NAME))
-    agents = registry(folder, settings)
-    role_prompts = RolePrompts(settings.workers.roles_dir)
-    scheduler = Scheduler(
-        max_workers=settings.workers.max_workers,
-        max_live_workers=live_workers(settings),
-        backoff_seconds=settings.workers.retry_backoff_seconds,
-        prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
-        needs=Needs(login=agents.needs_login, mend=agents.login),
-    )
-    around = surroundings(folder, settings)
-    dispatch = Dispatch(agents, workspace, around, masked)
-    submitting = Submitting(agents, role_prompts, *limits(settings))
-    reporter = Reports(template_dir=settings.reports.template_dir)
-    repository = repository_of(folder, settings, workspace.root)
-    worktrees = Worktrees(repository, agents, workspace)
-    publisher, launcher = Publisher(), LocalLauncher(containment(folder, settings))
-    checks = checks_of(launcher, repository, workspace, around)
-    publisher.add(checks.observe)
-    merged_gates = MergedGates(repository, checks, workspace)
-    records = Records(workspace, write_report)
-    integrator = Integrator(repository, worktrees, merged_gates, records)
-    integration = Integration(store, integrator)
-    reporting = Reporting(store, reporter, workspace, notice, integrator.told)
-    integration.on_merged_again = reporting.once_more
-    planning = Planning(scheduler, submitting, RulesPlanner())
-    reviewing = Reviewing(scheduler, worktrees)
-    shared = JobContexts(workspace.job_directory)
-    contexts = Contexts(shared, agents.reads_prompt, launcher, workspace, around)
-    assigning = Assigning(workspace, contexts, role_prompts, submitting.left_for)
-    flights = Flights(
-        scheduler,
-        launcher,
-        dispatch,
-        workspace,
-        assigning,
-        contexts,
-        planning,
-        worktrees,
-        checks,
-        reviewing,
-    )
-    locking = Locking(scheduler, store)
-    supervisor = Supervisor(
-        scheduler=scheduler,
-        store=store,
-        flights=flights,
-        contexts=contexts,
-        planning=planning,
-        integration=integration,
-        reporting=reporting,
-        publisher=publisher,
-        resources=resources(settings, agents, workspace),
-        locking=locking,
-    )
-    access = Access(store, api_keys(settings))
-    service = Service(
-        supervisor=supervisor,
-        store=store,
-        launcher=launcher,
-        workspace=workspace,
-        publisher=publisher,
-        planner=RulesPlanner(),
-        submitting=submitting,
-        worktrees=worktrees,
-        gate_plans=gate_plans_of(repository, settings),
-        bases=Bases(repository, worktrees),
-        access=access,
-        locks=LockService(supervisor, store, access, locking),
-        integration=integration,
-        new_job_id=lambda: secrets.token_hex(4),
-        version=__version__,
-    )
-    status_files = StatusFiles(workspace, store.tree)
-    removal = Removal(store, JobFiles(workspace.root, repository.forget))
-
-    def mend(job: Job) -> None:
-        reporting.mend(job)
-        status_files.mend(job)
-
-    housekeeping = Housekeeping(
-        store=store,
-        removal=removal,
-        loop=supervisor,
-        keep_seconds=settings.orchestrator.keep_jobs_seconds,
-        mend=mend,
-    )
-    return JobManager(
-        service=service,
-        supervisor=supervisor,
-        flights=flights,
-        scheduler=scheduler,
-        locking=locking,
-        store=store,
-        launcher=launcher,
-        dispatch=dispatch,
-        workspace=workspace,
-        publisher=publisher,
-        integration=integration,
-        reporting=reporting,
-        job_log=JobLog(workspace),
-        status_files=status_files,
-        removal=removal,
-        housekeeping=housekeeping,
-        retiring=Retiring(worktrees),
-        lock=WorkspaceLock(workspace.root),
-        leaves_workers=settings.workers.on_shutdown is OnShutdown.LEAVE,
-    )

@@ -1,0 +1,54 @@
+"""What a request would come to, for whoever asks without a server: its tasks, planner and roles."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.agents.role_prompts import Role, RolePrompts
+from orchestrator.app.agents import registry
+from orchestrator.config import load
+from orchestrator.core.estimate import Estimate, estimate
+from orchestrator.core.model import TaskSpec
+from orchestrator.engine.planner import RulesPlanner
+from orchestrator.engine.worthwhile import worth_planning
+
+
+def plan(folder: Path, request: str, agent: str) -> Sequence[TaskSpec]:
+    """The tasks that the rules split a request into, with their agents; runs nothing."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    agents = registry(folder, settings)
+    tasks = RulesPlanner().plan(request)
+    return [replace(task, agents=(agents.resolve(agent, task),)) for task in tasks]
+
+
+def roles(folder: Path) -> Sequence[Role]:
+    """The roles that tasks may have, by name."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    return RolePrompts(settings.workers.roles_dir).roles()
+
+
+def role_text(folder: Path, name: str) -> str:
+    """What an agent in a role is told. Raise UnknownRole."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    found = RolePrompts(settings.workers.roles_dir)
+    found.check(name)
+    return found.text(name)
+
+
+def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
+    """Who would plan a job that asks for this planner and agent: ``rules``, or an agent."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    workers = settings.workers
+    wanted = planner or workers.planner
+    if wanted == "auto" and not worth_planning(request):
+        return "rules"
+    return registry(folder, settings).planner(wanted, agent or workers.agent)
+
+
+def estimate_of(folder: Path, agents: Sequence[str]) -> Estimate:
+    """What workers of these agents may come to use, without a look at earlier ones."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    known = registry(folder, settings)
+    names = [known.resolve(name, TaskSpec(id="any")) for name in agents]
+    return estimate(names, known.uses_model, lambda agent: ())
