@@ -1,0 +1,52 @@
+"""What the engine needs from outside, as Protocols; adapters match them by shape.
+
+Where processes run is in ``core.launching``, the host project's repository in ``core.repository``.
+"""
+
+from orchestrator.core.ports.agents import (
+    Agent,
+    Agents,
+    Assignment,
+    Command,
+    Entry,
+    Finding,
+    Planner,
+    Roles,
+    SharedContexts,
+)
+from orchestrator.core.ports.files import (
+    JobFiles,
+    Reporter,
+    Workspace,
+)
+from orchestrator.core.ports.store import (
+    Change,
+    Cost,
+    Observer,
+    Page,
+    Store,
+    StoreStats,
+    Tree,
+)
+
+__all__ = [
+    "Agent",
+    "Agents",
+    "Assignment",
+    "Change",
+    "Command",
+    "Cost",
+    "Entry",
+    "Finding",
+    "JobFiles",
+    "Observer",
+    "Page",
+    "Planner",
+    "Reporter",
+    "Roles",
+    "SharedContexts",
+    "Store",
+    "StoreStats",
+    "Tree",
+    "Workspace",
+]

@@ -1,0 +1,82 @@
+"""The port to files: what workers leave, a job's directory, its reports."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.ports.store import Tree
+
+
+class Workspace(Protocol):
+    """Where a worker's files lie."""
+
+    def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
+        """Where the worker's directory is, made if there are ``files`` to put into it.
+
+        Else it is left to the launcher (``Launch.make_cwd``). Raise OSError.
+        """
+
+    def worker_directory(self, worker: Worker) -> str: ...
+
+    def job_directory(self, root_id: str) -> Path: ...
+
+    def log(self, worker: Worker) -> str: ...
+
+    def exit_record(self, worker: Worker, attempt: int) -> str: ...
+
+    def control(self, worker: Worker, attempt: int) -> str: ...
+
+    def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
+        """Make an attempt's control directory and put ``files`` into it. Raise OSError."""
+
+    def final_report(self, job: Job) -> Path: ...
+
+    def report(self, job: Job, name: str) -> Path | None:
+        """The path of a report; None when no report can have that name."""
+
+    def mark_attempt(self, worker: Worker, number: int) -> None:
+        """Write into the log that another attempt begins."""
+
+    def attempt_output(self, worker: Worker, number: int) -> str:
+        """The end of what an attempt has printed."""
+
+    def link_recursive(self, worker: Worker) -> None:
+        """Show on disk that the worker has started a child job. Idempotent."""
+
+    def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
+        """The worker's own files: size and time of change, by relative path."""
+
+
+class JobFiles(Protocol):
+    """Removing a root job's directory in steps."""
+
+    def set_aside(self, root_id: str) -> None:
+        """Take it out of the way, on record. Idempotent. Raise OSError."""
+
+    def aside(self) -> Sequence[str]:
+        """The root jobs whose directories are set aside."""
+
+    def put_back(self, root_id: str) -> None: ...
+
+    def destroy(self, root_id: str) -> Sequence[str]:
+        """Remove what was set aside. Idempotent. Raise OSError.
+
+        The names of refs in git under which work is kept.
+        """
+
+
+class Reporter(Protocol):
+    def prepare(self) -> None:
+        """Do what only the first report would wait for."""
+
+    def render(
+        self,
+        tree: Tree,
+        job_id: str,
+        directory: Path,
+        *,
+        notice: str = "",
+        changes: Sequence[str] = (),
+    ) -> object:
+        """Write the reports of a job whose workers are all done."""
