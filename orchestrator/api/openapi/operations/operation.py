@@ -1,0 +1,43 @@
+"""What the table of calls says of each."""
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from pydantic import BaseModel
+
+from orchestrator.schemas import queries
+
+JSON = "application/json"
+TEXT = "text/plain"
+PROBLEM = "application/problem+json"
+
+OK, ACCEPTED = HTTPStatus.OK, HTTPStatus.ACCEPTED
+CONFLICT = HTTPStatus.CONFLICT
+
+JOB = "/api/v1/jobs/{job_id}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operation:
+    """One call. ``path`` is OpenAPI's: parameters in braces."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    description: str = ""
+    query: type[queries.Query] = queries.NoQuery
+    body: type[BaseModel] | None = None
+    body_required: bool = False
+    #: By status: the answer's shape, or media types of an answer that is no JSON object.
+    answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]
+    #: Beyond those that every call has.
+    errors: tuple[HTTPStatus, ...] = ()
+    #: Request headers with their meaning.
+    headers: dict[str, str] = field(default_factory=dict)
+    needs_key: bool = True
+    #: The answer carries an ETag, and 304 is possible.
+    tagged: bool = False
+    #: The answer leads to a job by its job_id.
+    leads_to_job: bool = False

@@ -1,0 +1,120 @@
+"""Calls that make a job, change how it goes, or what it came to."""
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
+from orchestrator.schemas import answers, job_answers, merging, requests
+
+STEERING = (
+    Operation(
+        method="post",
+        path="/api/v1/orchestrate",
+        id="orchestrate",
+        tag="jobs",
+        summary="Submit a job",
+        description=(
+            "Once it is answered, the job is stored and will be carried out. A worker that calls "
+            "with its own key starts a child job. A limit that is hit is a 422 whose left says "
+            "what may still be done."
+        ),
+        body=requests.OrchestrateRequest,
+        body_required=True,
+        answers={ACCEPTED: answers.AcceptedAnswer},
+        errors=(CONFLICT,),
+        headers={"Idempotency-Key": "The same key never makes a second job (1 to 200 characters)."},
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/usage",
+        id="tellUsage",
+        tag="jobs",
+        summary="Tell what the calling worker has used so far",
+        description=(
+            "For workers, with their own key: steps, tokens and money of the present attempt in "
+            "all, so that telling it twice changes nothing. The answer says whether a limit of "
+            "the task, the job or a job above it is reached."
+        ),
+        body=requests.UsageRequest,
+        body_required=True,
+        answers={OK: answers.UsedAnswer},
+    ),
+    Operation(
+        method="delete",
+        path=JOB,
+        id="deleteJob",
+        tag="jobs",
+        summary="Cancel a job, as POST cancel does",
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: answers.CancelAnswer, OK: answers.CancelAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/cancel",
+        id="cancelJob",
+        tag="jobs",
+        summary="Stop a job and all its descendants, processes included",
+        description="202 when it is being stopped, 200 when it had ended already.",
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: answers.CancelAnswer, OK: answers.CancelAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/approve",
+        id="approveJob",
+        tag="jobs",
+        summary="Let the tasks of a job start that waits for approval",
+        description="409 when it does not wait for approval, 403 for a worker.",
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: answers.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/reject",
+        id="rejectJob",
+        tag="jobs",
+        summary="End a job that waits for approval; nothing of it has run but its planner",
+        description="409 when it does not wait for approval, 403 for a worker.",
+        body=requests.EmptyRequest,
+        answers={ACCEPTED: answers.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/retry",
+        id="retryJob",
+        tag="jobs",
+        summary="Run again what did not succeed",
+        body=requests.RetryRequest,
+        answers={ACCEPTED: answers.AcceptedAnswer},
+        errors=(CONFLICT,),
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/merge",
+        id="mergeJob",
+        tag="jobs",
+        summary="Merge the branches of a job that has ended once more",
+        description="202 while it takes its time: GET conflicts tells when it is done. "
+        "The result before is kept.",
+        body=merging.MergeRequest,
+        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/rollback",
+        id="rollBackWorker",
+        tag="jobs",
+        summary="Have what a worker did as it was in a checkpoint",
+        description=(
+            "409 while the worker runs. What was there is kept as another checkpoint. The merged "
+            "result of a job that has ended stays as it is."
+        ),
+        body=requests.RollbackRequest,
+        answers={OK: job_answers.RolledBackAnswer},
+        errors=(CONFLICT,),
+    ),
+)
