@@ -2,24 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from orchestrator import __version__
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
+from orchestrator.api.openapi.problems import header, problem_name, problems, problems_of
+from orchestrator.api.openapi.shapes import Schema, reference, shapes, without_nulls
 from orchestrator.api.problems import MEDIA_TYPE
-from orchestrator.schemas.answers import AcceptedAnswer, EventAnswer
-from orchestrator.schemas.planned import Plan
-from orchestrator.schemas.problem import Problem
-from orchestrator.schemas.wire import Wire
-
-Schema = dict[str, Any]
-
-REF = "#/components/schemas/{model}"
+from orchestrator.schemas.answers import AcceptedAnswer
 
 DESCRIPTION = """\
 Jobs, their workers, and what they came back with.
@@ -54,32 +46,13 @@ PATH_PARAMETERS = {
     "name": "Name of a report, such as FINAL_RESULT.md.",
 }
 
-#: Every call may be refused so; further ones are in the table.
-COMMON_ERRORS = (
-    HTTPStatus.BAD_REQUEST,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.METHOD_NOT_ALLOWED,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-)
-ERROR_HEADERS = {
-    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "How to send a key."),
-    HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "The methods that are possible."),
-    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "Seconds until to try again."),
-    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds until to try again."),
-}
-
 #: Calls that can follow one whose answer has a job_id.
 FOLLOWERS = ("getStatus", "getJob", "getResults", "getTree", "waitForJob", "cancelJob", "retryJob")
 
 
 def document() -> bytes:
     """The OpenAPI 3.1 document as JSON."""
-    schemas, names = _schemas()
+    schemas, names = shapes()
     whole = {
         "openapi": "3.1.0",
         "info": {
@@ -94,7 +67,7 @@ def document() -> bytes:
         "paths": _paths(names),
         "components": {
             "schemas": schemas,
-            "responses": {_problem_name(status): _problem(status) for status in _all_errors()},
+            "responses": problems(),
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -102,72 +75,6 @@ def document() -> bytes:
         },
     }
     return json.dumps(whole, indent=1).encode() + b"\n"
-
-
-def _schemas() -> tuple[Schema, dict[type[BaseModel], str]]:
-    """All shapes by name, and the name of each."""
-    inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (operation.body, "validation") for operation in OPERATIONS if operation.body
-    ]
-    outputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (model, "serialization")
-        for operation in OPERATIONS
-        for model in operation.answers.values()
-        if isinstance(model, type)
-    ]
-    extra: list[tuple[type[BaseModel], JsonSchemaMode]] = [
-        (Problem, "serialization"),
-        (EventAnswer, "serialization"),
-        # What an agent that plans answers with; no call takes it.
-        (Plan, "validation"),
-    ]
-    references, definitions = models_json_schema(
-        list(dict.fromkeys([*inputs, *outputs, *extra])), ref_template=REF
-    )
-    names: dict[Any, str] = {
-        model: ref["$ref"].rsplit("/", 1)[1] for (model, _), ref in references.items()
-    }
-    received = {kind.__name__ for kind in _kinds_of(Wire)}
-    schemas = {
-        name: one if name in received else _without_nulls(one)
-        for name, one in definitions["$defs"].items()
-    }
-    return _answers_as_sent(schemas), names
-
-
-def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    for each in kind.__subclasses__():
-        yield each
-        yield from _kinds_of(each)
-
-
-def _answers_as_sent(schemas: Schema) -> Schema:
-    """In serialization mode every field with a default is "required"; ours may be left out."""
-    for schema in schemas.values():
-        fields = schema.get("properties", {})
-        required = [name for name in schema.get("required", ()) if not fields[name].get("optional")]
-        for field in fields.values():
-            field.pop("optional", None)
-        if required:
-            schema["required"] = required
-        else:
-            schema.pop("required", None)
-    return schemas
-
-
-def _without_nulls(schema: Any) -> Any:
-    """What has no value is left out of answers, never null; in requests null is allowed."""
-    if isinstance(schema, list):
-        return [_without_nulls(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    plain = {key: _without_nulls(value) for key, value in schema.items()}
-    if plain.get("default", ...) is None:
-        del plain["default"]
-        if plain.get("anyOf", [])[-1:] == [{"type": "null"}] and len(plain["anyOf"]) == 2:
-            first = plain.pop("anyOf")[0]
-            plain = {**first, **plain, "optional": True}
-    return plain
 
 
 def _paths(names: dict[type[BaseModel], str]) -> Schema:
@@ -190,7 +97,7 @@ def _operation(operation: Operation, names: dict[type[BaseModel], str]) -> Schem
     if operation.body:
         found["requestBody"] = {
             "required": operation.body_required,
-            "content": {"application/json": {"schema": _ref(names[operation.body])}},
+            "content": {"application/json": {"schema": reference(names[operation.body])}},
         }
     if not operation.needs_key:
         found["security"] = []
@@ -214,7 +121,7 @@ def _query_parameters(operation: Operation) -> list[Schema]:
     definitions = schema.get("$defs", {})
     found = []
     for name, given in schema.get("properties", {}).items():
-        plain = _without_nulls(given)
+        plain = without_nulls(given)
         plain.pop("optional", None)
         text = plain.pop("description", "")
         if reference := plain.pop("$ref", None):
@@ -238,9 +145,9 @@ def _responses(operation: Operation, names: dict[type[BaseModel], str]) -> Schem
     }
     if operation.tagged:
         found["304"] = {"description": "Not changed since the ETag in If-None-Match."}
-    for status in _errors(operation):
+    for status in problems_of(operation):
         found.setdefault(
-            str(int(status)), {"$ref": f"#/components/responses/{_problem_name(status)}"}
+            str(int(status)), {"$ref": f"#/components/responses/{problem_name(status)}"}
         )
     return found
 
@@ -254,7 +161,7 @@ def _answer(
     if isinstance(shape, tuple):
         content: Schema = {media: {"schema": _free(media)} for media in shape}
     else:
-        content = {"application/json": {"schema": _ref(names[shape])}}
+        content = {"application/json": {"schema": reference(names[shape])}}
     found: Schema = {"description": status.phrase, **({"content": content} if content else {})}
     headers = _answer_headers(operation, status)
     if headers:
@@ -276,45 +183,11 @@ def _free(media: str) -> Schema:
 
 def _answer_headers(operation: Operation, status: HTTPStatus) -> Schema:
     if operation.tagged:
-        return {"ETag": _header("Changes when the answer does.")}
+        return {"ETag": header("Changes when the answer does.")}
     if status is HTTPStatus.ACCEPTED and operation.answers[status]:
-        return {"Location": _header("Where the job's status is.")}
+        return {"Location": header("Where the job's status is.")}
     return {}
 
 
 def _link(operation_id: str) -> Schema:
     return {"operationId": operation_id, "parameters": {"job_id": "$response.body#/job_id"}}
-
-
-def _errors(operation: Operation) -> tuple[HTTPStatus, ...]:
-    limited = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
-    key = limited if operation.needs_key else ()
-    body = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE,) if operation.body else ()
-    return tuple(sorted({*COMMON_ERRORS, *key, *body, *operation.errors}))
-
-
-def _all_errors() -> list[HTTPStatus]:
-    return sorted({status for operation in OPERATIONS for status in _errors(operation)})
-
-
-def _problem_name(status: HTTPStatus) -> str:
-    return status.name.title().replace("_", "")
-
-
-def _problem(status: HTTPStatus) -> Schema:
-    found: Schema = {
-        "description": status.phrase,
-        "content": {MEDIA_TYPE: {"schema": _ref("Problem")}},
-    }
-    if status in ERROR_HEADERS:
-        name, text = ERROR_HEADERS[status]
-        found["headers"] = {name: _header(text)}
-    return found
-
-
-def _header(description: str) -> Schema:
-    return {"description": description, "schema": {"type": "string"}}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": REF.format(model=name)}

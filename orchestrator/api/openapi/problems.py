@@ -1,0 +1,61 @@
+"""The problems that calls may be answered with, as the document has them."""
+
+from http import HTTPStatus
+
+from orchestrator.api.openapi.operations import OPERATIONS, Operation
+from orchestrator.api.openapi.shapes import Schema, reference
+from orchestrator.api.problems import MEDIA_TYPE
+
+#: Every call may be refused so; further ones are in the table.
+COMMON_ERRORS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+ERROR_HEADERS = {
+    HTTPStatus.UNAUTHORIZED: ("WWW-Authenticate", "How to send a key."),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("Allow", "The methods that are possible."),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Retry-After", "Seconds until to try again."),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("Retry-After", "Seconds until to try again."),
+}
+
+
+def problems() -> Schema:
+    """By name, all that the table of calls speaks of."""
+    return {problem_name(status): _problem(status) for status in _all_statuses()}
+
+
+def problems_of(operation: Operation) -> tuple[HTTPStatus, ...]:
+    limited = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+    key = limited if operation.needs_key else ()
+    body = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE,) if operation.body else ()
+    return tuple(sorted({*COMMON_ERRORS, *key, *body, *operation.errors}))
+
+
+def _all_statuses() -> list[HTTPStatus]:
+    return sorted({status for operation in OPERATIONS for status in problems_of(operation)})
+
+
+def problem_name(status: HTTPStatus) -> str:
+    return status.name.title().replace("_", "")
+
+
+def _problem(status: HTTPStatus) -> Schema:
+    found: Schema = {
+        "description": status.phrase,
+        "content": {MEDIA_TYPE: {"schema": reference("Problem")}},
+    }
+    if status in ERROR_HEADERS:
+        name, text = ERROR_HEADERS[status]
+        found["headers"] = {name: header(text)}
+    return found
+
+
+def header(description: str) -> Schema:
+    return {"description": description, "schema": {"type": "string"}}
