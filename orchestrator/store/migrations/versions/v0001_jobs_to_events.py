@@ -8,6 +8,14 @@ down_revision = None
 
 
 def upgrade() -> None:
+    _create_jobs()
+    _create_events()
+    _create_tasks()
+    _create_workers()
+    _create_attempts()
+
+
+def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.Text(), nullable=False),
@@ -52,6 +60,9 @@ def upgrade() -> None:
         ["submitted_by", "idempotency_key"],
         unique=False,
     )
+
+
+def _create_events() -> None:
     op.create_table(
         "events",
         sa.Column("root_id", sa.Text(), nullable=False),
@@ -64,6 +75,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["root_id"], ["jobs.id"], name=op.f("fk_events_root_id_jobs")),
         sa.PrimaryKeyConstraint("root_id", "seq", name=op.f("pk_events")),
     )
+
+
+def _create_tasks() -> None:
     op.create_table(
         "tasks",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -72,6 +86,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_tasks_job_id_jobs")),
         sa.PrimaryKeyConstraint("job_id", "position", name=op.f("pk_tasks")),
     )
+
+
+def _create_workers() -> None:
     op.create_table(
         "workers",
         sa.Column("root_id", sa.Text(), nullable=False),
@@ -97,6 +114,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("root_id", "id", name=op.f("pk_workers")),
     )
     op.create_index(op.f("ix_workers_job_id_index"), "workers", ["job_id", "index"], unique=False)
+
+
+def _create_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("root_id", sa.Text(), nullable=False),
