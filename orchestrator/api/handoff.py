@@ -7,6 +7,7 @@ so a duplicate lives on. On any other server the request's thread waits instead,
 
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -37,7 +38,7 @@ class Threads:
         self._free.release()
 
 
-class ParkedResponse(Response):
+class ParkedResponse(Response, ABC):
     """An answer that the hub gives over time."""
 
     automatically_set_content_length = False
@@ -67,15 +68,15 @@ class ParkedResponse(Response):
             pass  # no descriptor is left, or the server stops
         return self._refusal(environ, start_response)
 
+    @abstractmethod
     def _parked(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
     ) -> Iterable[bytes]:
         """Give ``taken`` to the hub."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Wait in this thread, which has been counted."""
-        raise NotImplementedError
 
     def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from orchestrator.api.hub import Hub
@@ -14,7 +15,7 @@ logger = logging.getLogger(__name__)
 STALL_SECONDS = 120.0
 
 
-class ParkedConnection:
+class ParkedConnection(ABC):
     """Something that holds a connection and no thread. Runs in the hub's thread.
 
     ``park`` is called once, from any thread.
@@ -39,14 +40,15 @@ class ParkedConnection:
         self._watch_for_stall()
         self.begin()
 
+    @abstractmethod
     def begin(self) -> None:
         """Do the first thing; every event from here on is seen."""
-        raise NotImplementedError
 
+    @abstractmethod
     def published(self, events: Sequence[Event]) -> None:
-        raise NotImplementedError
+        """Take note of what was stored, of the whole tree, in order."""
 
-    def drained(self) -> None:
+    def drained(self) -> None:  # noqa: B027 - only what is sent in pieces goes on then
         """All that was written has been taken."""
 
     def gone(self) -> None:
@@ -76,5 +78,5 @@ class ParkedConnection:
         self.beat()
         self._watch_for_stall()
 
-    def beat(self) -> None:
+    def beat(self) -> None:  # noqa: B027 - not everything has something to do then
         """Called every ``heartbeat_seconds``."""
