@@ -1,17 +1,17 @@
 """The agents that are known by name."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from orchestrator.agents import survey
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.shell import ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
-from orchestrator.core.model import PLANNER, TaskSpec
+from orchestrator.core.model import AUTO, PLANNER, TaskSpec
 from orchestrator.core.ports import Agent
 from orchestrator.core.views import Availability
 
-AUTO, RULES = "auto", "rules"
+RULES = "rules"
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
@@ -43,28 +43,35 @@ class AgentRegistry:
                 f"unknown agent {name!r}; known: {known}. Add one under agents: in config.yaml"
             ) from None
 
-    def resolve(self, name: str, task: TaskSpec) -> str:
+    def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """The agent that carries out a task: ``auto`` is shell for commands, else the default.
 
-        Where the default is ``auto``, too, it is the best AI agent that can work here.
+        Where the default is ``auto``, too, it is the best AI agent that can work here; one whose
+        login was ``refused`` only when there is no other.
         """
         if name != AUTO:
             return self.get(name).name
         if task.command:
             return "shell"
-        return self.get(self._best() if self._preferred == AUTO else self._preferred).name
+        if self._preferred != AUTO:
+            return self.get(self._preferred).name
+        return self.best_without(refused) or self.best_without(()) or "survey"
 
-    def _best(self) -> str:
-        return next((name for name, look in self._looks.items() if look().usable), "survey")
+    def best_without(self, refused: Collection[str]) -> str:
+        """The best AI agent that can work here, for ``auto``; empty: none of the others can."""
+        if self._preferred != AUTO:
+            return ""
+        names = (name for name, look in self._looks.items() if name not in refused)
+        return next((name for name in names if self._looks[name]().usable), "")
 
-    def planner(self, name: str, agent: str) -> str:
+    def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Who plans a job: ``rules``, or an agent's own name.
 
         ``auto`` is the job's agent when it is one that plans, else rules. Raise UnknownAgent, or
         InvalidRequest for an agent that cannot plan.
         """
         if name == AUTO:
-            chosen = self.resolve(agent, TaskSpec(id=PLANNER))
+            chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)
             return chosen if self._plans(chosen) else RULES
         if name == RULES:
             return RULES

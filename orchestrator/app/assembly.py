@@ -125,7 +125,9 @@ class Assembly:
             max_live_workers=live_workers(self._settings),
             backoff_seconds=workers.retry_backoff_seconds,
             prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
-            needs=Needs(login=agents.needs_login, mend=agents.login),
+            needs=Needs(
+                login=agents.needs_login, mend=agents.login, best_without=agents.best_without
+            ),
         )
 
     @cached_property

@@ -39,6 +39,9 @@ class Progress:
             kept = "which counts" if facts.get("taken") else "which is kept as salvage"
             said = one_line(facts.get("ended"), REASON_CHARACTERS)
             return f"{indent(str(worker))}{worker} had ended with {said}, {kept}"
+        if kind == "agent_passed_over":
+            who = f"{indent(str(worker))}{worker}" if worker else f"job {event['job_id']}"
+            return f"{who} has {facts.get('instead')}, not {facts.get('agent')}{because(facts)}"
         if kind == "worker_used":
             return None
         if kind.startswith("worker_") and worker:

@@ -258,6 +258,12 @@ def failure_of(worker: Worker, attempt: int) -> Failure | None:
     return next((each for each in reversed(failures) if each.attempt == attempt), None)
 
 
+def goes_on_with(failure: Failure, agent: str) -> Failure:
+    """Another agent follows, and begins with what this one left."""
+    why = f"{failure.reason}; {agent} goes on with what this one left"
+    return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="")
+
+
 def escalated(failure: Failure, why: str) -> Failure:
     """No further attempt follows: whatever was planned is not done."""
     if failure.strategy is _S.ESCALATE:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from orchestrator.core.another import HANDED_ON, Another, in_its_place
 from orchestrator.core.choosing import Choosing
 from orchestrator.core.claims import Claims
-from orchestrator.core.classification import escalated, failure_of, noted
+from orchestrator.core.classification import escalated, failure_of, goes_on_with, noted
 from orchestrator.core.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy
@@ -18,12 +19,13 @@ from orchestrator.core.states import JobStatus, WorkerStatus
 
 
 class Endings:
-    def __init__(self, forest: Forest, backoff_seconds: float) -> None:
+    def __init__(self, forest: Forest, backoff_seconds: float, another: Another) -> None:
         self._forest = forest
         self._ledger = forest.ledger
         self._claims = Claims(forest)
         self._backoff = backoff_seconds
         self._choosing = Choosing(forest)
+        self._another = another
         #: Jobs whose workers are all done and whose reports are being written.
         self.rendering: set[str] = set()
         #: Jobs whose planner is done and whose tasks are being taken from it.
@@ -127,6 +129,8 @@ class Endings:
                 worker, reason, reason, delay, now, budget_from=worker.budget_from + 1
             )
             return True
+        if self._with_another_agent(worker, verdict, now):
+            return True
         child_failed = self._failed_child(worker) is not None
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
@@ -134,6 +138,24 @@ class Endings:
         delay = 0.0 if verdict.reason == NEVER_BEGAN else retry_delay(worker, self._backoff)
         reason = f"{verdict.reason}; tried again in {delay:g} s"
         self._begin_again(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
+        return True
+
+    def _with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
+        """Try again with the next best where the choice was left open; that uses no retry."""
+        other = self._another.agent_for(worker, verdict, now)
+        if not other:
+            return False
+        reason, free = in_its_place(other, worker.agent, verdict.reason), worker.budget_from + 1
+        failed = failure_of(worker, worker.attempt)
+        if failed and worker.result:
+            handed_on = goes_on_with(failed, other)
+            worker = self._ledger.update_worker(worker.key, result=noted(worker.result, handed_on))
+        self._begin_again(
+            worker, reason, reason, 0.0, now, agent=other, budget_from=free, failure=HANDED_ON
+        )
+        if worker.is_planner:
+            self._another.plans_now(worker, other)
+        self._refused(worker, verdict, now)
         return True
 
     def _begin_again(
@@ -188,16 +210,20 @@ class Endings:
         self._record_end(worker, verdict, now)
         self._task_progress(self._ledger.workers[worker.key], now)
         if verdict.login_refused:
-            why = f"not started: {verdict.reason} (so it was for {worker.id})"
-            self._fail_unstarted(worker.root_id, worker.agent, why, now)
+            self._refused(worker, verdict, now)
 
-    def _fail_unstarted(self, root_id: str, agent: str, why: str, now: float) -> None:
-        """End the workers of an agent that wait in a tree: it cannot work."""
-        for job_id in self._forest.jobs_of(root_id):
+    def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
+        """The agent cannot work: its workers that wait in the tree get another one, or end."""
+        why = f"not started: {verdict.reason} (so it was for {first.id})"
+        for job_id in self._forest.jobs_of(first.root_id):
             for worker in self._forest.workers_of(job_id):
                 node = self._forest.nodes.get(worker.key)
                 idle = worker.status is WorkerStatus.PENDING and node and not node.open_children
-                if idle and worker.agent == agent:
+                if not idle or worker.agent != first.agent:
+                    continue
+                if other := self._another.agent_for(worker, verdict, now):
+                    self._another.give(worker, other, verdict, now)
+                else:
                     self._end_worker(worker, Verdict(status=WorkerStatus.FAILED, reason=why), now)
 
     def _record_end(self, worker: Worker, verdict: Verdict, now: float) -> None:

@@ -18,6 +18,9 @@ class EventKind(StrEnum):
     JOB_CANCEL_REQUESTED = "job_cancel_requested"
     #: What did not succeed runs again. data: by, workers
     JOB_RETRIED = "job_retried"
+    #: The best agent's login is refused, and the next best does what any may do; told of a job, or
+    #: of one worker. data: agent, instead, reason
+    AGENT_PASSED_OVER = "agent_passed_over"
     #: A worker asked for a child job and hit a limit. data: limit, detail, request, number
     CHILD_JOB_REFUSED = "child_job_refused"
     #: All workers are done and the reports are written. data: status, reason

@@ -5,7 +5,7 @@ those of its tree that have not started end with it: each would cost a call for 
 Pure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.core.outcome import Verdict
@@ -22,6 +22,9 @@ class Needs:
     login: Callable[[str], bool] = lambda agent: False
     #: What to do about a login that is refused, in words; may be empty.
     mend: Callable[[str], str] = lambda agent: ""
+    #: The best that can work here without those that are given, for whoever left the choice open;
+    #: empty: there is none.
+    best_without: Callable[[Collection[str]], str] = lambda refused: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,16 @@ class Logins:
 
     def seen(self, now: float) -> Mapping[str, Seen]:
         """What is known, without what was seen too long ago."""
-        return {agent: seen for agent in self._seen if (seen := self._fresh(agent, now))}
+        return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
+
+    def refused(self, now: float) -> Mapping[str, str]:
+        """Agents whose login was refused lately, and why. Any thread may ask."""
+        return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
+
+    def another(self, agent: str, now: float) -> str:
+        """The best that is not known to be refused; empty: there is none but this one."""
+        found = self._needs.best_without(self.refused(now))
+        return "" if found == agent else found
 
     def _fresh(self, agent: str, now: float) -> Seen | None:
         seen = self._seen.get(agent)

@@ -15,6 +15,8 @@ from orchestrator.core.states import JobStatus, WorkerStatus
 
 #: How a stop is signed that comes from the limit on wall time.
 WALL_TIME = "max_wall_seconds"
+#: In place of an agent's name: the best that can work. A planner's: the job's agent.
+AUTO = "auto"
 #: How stops are signed that come from limits on what agents use.
 BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.core.accounting import Accounting
+from orchestrator.core.another import Another
 from orchestrator.core.aside import Prompting
 from orchestrator.core.checked import Checked
 from orchestrator.core.claims import Claims
@@ -57,7 +58,8 @@ class Scheduler:
         self._running = Running(self.forest)
         self._claims = Claims(self.forest)
         self.leasing = Leasing(self.forest, self._running)
-        self._endings = Endings(self.forest, backoff_seconds)
+        self.another = Another(self.forest)
+        self._endings = Endings(self.forest, backoff_seconds, self.another)
         self._accounting = Accounting(self.forest, self._endings)
         self.late = LateResults(self.forest, self._endings)
         self.planning = Planning(self.forest, self._endings)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 
+from orchestrator.core.another import HANDED_ON
 from orchestrator.core.choice import chosen
 from orchestrator.core.model import TaskSpec, Worker, WorkerResult
 from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
@@ -22,6 +23,11 @@ FAILURE_CHARACTERS = 2000
 #: Of what its gates found.
 GATE_CHARACTERS = 6000
 
+#: For an agent that takes over.
+OTHER_AGENT = (
+    "Another agent had begun this task when its login was refused. Whatever it left is still "
+    "there: look at that first."
+)
 #: For whoever resolves a worker's conflicts.
 CONFLICTS = (
     "It succeeded, but what it changed excludes what other workers changed. Both sides are in the "
@@ -115,6 +121,8 @@ def _previous_failure(worker: Worker) -> str:
         return ""
     if worker.is_adviser:
         return worker.result.output
+    if worker.failure == HANDED_ON:
+        return OTHER_AGENT
     if worker.failure == SENT_BACK:
         return _refused_changes(worker.result)
     unpassed = for_the_next_attempt(worker.result.gates, GATE_CHARACTERS)

@@ -49,16 +49,18 @@ class Planning:
         if not planning.awaited(job_id):
             return
         job, planner = self._scheduler.ledger.jobs[job_id], planning.planner(job_id)
+        refused = self._scheduler.forest.logins.refused(now)
         if not planner.status.succeeded:
             reason = f"{planner.agent} made no plan: {planner.reason}"
         for source, made in self._plans(job, planner):
             try:
                 tasks = made()
-                workers = self._submitting.admitted(self._scheduler, job, tasks)
+                workers = self._submitting.admitted(self._scheduler, job, tasks, refused)
             except InvalidRequest as error:
                 reason = f"the plan of {source} cannot be carried out: {error.message}"
             else:
                 planning.taken(job_id, tasks, workers, source, reason, now)
+                self._submitting.choice.tell_passed_over(self._scheduler, job, now)
                 return
         planning.impossible(job_id, reason, now)
 

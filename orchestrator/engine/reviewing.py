@@ -1,7 +1,7 @@
 """Agents that compare the work of candidates: what they are shown, and what their word counts."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest
@@ -59,15 +59,17 @@ class Reviewing:
         return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
 
 
-def with_reviewers(agents: Agents, tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
+def with_reviewers(
+    agents: Agents, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
+) -> list[TaskSpec]:
     """The tasks with their reviewers by their own names. Raise UnknownAgent or InvalidRequest."""
-    return [replace(task, review=_named(agents, task.review)) for task in tasks]
+    return [replace(task, review=_named(agents, task.review, refused)) for task in tasks]
 
 
-def _named(agents: Agents, asked: str) -> str:
+def _named(agents: Agents, asked: str, refused: Collection[str]) -> str:
     if not asked:
         return ""
-    name = agents.resolve(asked, TaskSpec(id=REVIEWER))
+    name = agents.resolve(asked, TaskSpec(id=REVIEWER), refused)
     if not agents.uses_model(name):
         raise InvalidRequest(
             f"agent {name!r} cannot review: it answers no questions; review is an AI agent",

@@ -1,6 +1,6 @@
 """From a submission to a stored job. Runs inside the supervisor's loop, on its state."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import admission, allowance, dag
@@ -22,9 +22,9 @@ from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Availability
+from orchestrator.engine.agent_choice import AgentChoice
 from orchestrator.engine.gate_plans import GatePlan
 from orchestrator.engine.reviewing import with_reviewers
-from orchestrator.engine.worthwhile import worth_planning
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
@@ -54,9 +54,13 @@ class Submitting:
         ceilings: allowance.Ceilings,
     ) -> None:
         self._agents = agents
-        self._roles = roles
+        self._choice = AgentChoice(agents, roles)
         self._defaults = defaults
         self._ceilings = ceilings
+
+    @property
+    def choice(self) -> AgentChoice:
+        return self._choice
 
     @property
     def agent(self) -> str:
@@ -137,7 +141,8 @@ class Submitting:
         """Submit the job with its tasks, or with a planner that will make them."""
         if job.config.resolve:
             self._agents.get(job.config.resolve)
-        agent = self._planning_agent(job.config, asked)
+        refused = scheduler.forest.logins.refused(now)
+        agent = self._choice.planning_agent(job.config, asked.submission, refused)
         if agent is not None:
             admission.check_total(job.config, already, 1)
             job = replace(
@@ -145,41 +150,40 @@ class Submitting:
             )
             planner = planner_of(job, agent, _planner_name(scheduler, job))
             scheduler.submit(job, (), (), now, planner)
+            self._choice.tell_passed_over(scheduler, job, now)
             return job
         if job.config.approve:
             job = replace(job, status=JobStatus.PLANNING, reason=WAITS_FOR_APPROVAL)
         first = _next_number(scheduler, job)
-        workers = self._admitted(job, asked.tasks, already, first)
-        scheduler.submit(job, with_reviewers(self._agents, asked.tasks), workers, now)
+        workers = self._admitted(job, asked.tasks, already, first, refused)
+        tasks = with_reviewers(self._agents, asked.tasks, refused)
+        scheduler.submit(job, tasks, workers, now)
+        self._choice.tell_passed_over(scheduler, job, now)
         return job
 
-    def _planning_agent(self, config: JobConfig, asked: Asked) -> str | None:
-        """The agent that is to make the tasks; None when they are there."""
-        if asked.submission.tasks:
-            return None
-        if config.planner == "auto" and not worth_planning(asked.submission.request):
-            return None
-        name = self._agents.planner(config.planner, config.agent)
-        if name == "rules":
-            return None
-        # It must be able to work here, whether it carries out the tasks or not.
-        self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
-        # Tasks in words will be for this agent: whether it knows what to do with them is known.
-        self._candidates(config, TaskSpec(id=PLANNER, title="Any"))
-        return name
-
-    def admitted(self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec]) -> list[Worker]:
+    def admitted(
+        self,
+        scheduler: Scheduler,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        refused: Collection[str] = (),
+    ) -> list[Worker]:
         """The workers of a job that has been planned.
 
         Raise InvalidRequest or Refused when it cannot have these tasks.
         """
         already = scheduler.forest.size_of(job).workers
-        return self._admitted(job, tasks, already, _next_number(scheduler, job))
+        return self._admitted(job, tasks, already, _next_number(scheduler, job), refused)
 
     def _admitted(
-        self, job: Job, tasks: Sequence[TaskSpec], already: int, first: int
+        self,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        already: int,
+        first: int,
+        refused: Collection[str],
     ) -> list[Worker]:
-        workers = self._workers(job, tasks, first)
+        workers = self._workers(job, tasks, first, refused)
         admission.check_size(tasks, len(workers), self._ceilings)
         admission.check_total(job.config, already, len(workers))
         return workers
@@ -212,10 +216,16 @@ class Submitting:
     def _left_for(self, line: allowance.Ancestry) -> dict[str, object]:
         return allowance.what_is_left(line, self._ceilings)
 
-    def _workers(self, job: Job, tasks: Sequence[TaskSpec], first: int) -> list[Worker]:
+    def _workers(
+        self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
+    ) -> list[Worker]:
         """One worker for each candidate of each task, in that order."""
         prefix = job.parent_worker_id or "worker"
-        pairs = [(task, name) for task in tasks for name in self._candidates(job.config, task)]
+        pairs = [
+            (task, name)
+            for task in tasks
+            for name in self._choice.of_task(job.config, task, refused)
+        ]
         return [
             Worker(
                 id=f"{prefix}_{first + index}",
@@ -228,14 +238,6 @@ class Submitting:
             )
             for index, (task, name) in enumerate(pairs)
         ]
-
-    def _candidates(self, config: JobConfig, task: TaskSpec) -> list[str]:
-        names = [self._agents.resolve(name, task) for name in task.agents or (config.agent,)]
-        for name in names:
-            self._agents.get(name).check(task)
-        if task.role:
-            self._roles.check(task.role)
-        return names
 
 
 def check_tasks(tasks: Sequence[TaskSpec]) -> None:

@@ -1,6 +1,6 @@
 """The port to agents: what they are told, and what they make of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -106,8 +106,11 @@ class Agents(Protocol):
     def get(self, name: str) -> Agent:
         """Raise UnknownAgent with the names that exist."""
 
-    def resolve(self, name: str, task: TaskSpec) -> str:
-        """The agent's own name for ``auto`` and aliases. Raise UnknownAgent."""
+    def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
+        """The agent's own name for ``auto`` and aliases. Raise UnknownAgent.
+
+        ``auto`` passes over those whose login was ``refused``, as long as there are others.
+        """
 
     def names(self) -> Sequence[str]: ...
 
@@ -117,7 +120,7 @@ class Agents(Protocol):
     def uses_model(self, name: str) -> bool:
         """Whether a language model may be at work in it, which costs tokens."""
 
-    def planner(self, name: str, agent: str) -> str:
+    def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Who plans a job: ``rules``, or an agent's own name.
 
         ``auto`` is the job's ``agent`` when that can plan, else rules. Raise UnknownAgent, or

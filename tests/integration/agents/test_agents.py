@@ -233,6 +233,38 @@ def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None
     assert login_of(site, "survey") == ("yes", None)
 
 
+def test_where_any_agent_may_do_it_the_next_best_takes_over(
+    make_site: MakeSite, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"type": "item.completed", "item": {"type": "agent_message", "text": "codex did it"}}
+    turn = {"type": "turn.completed", "usage": {"input_tokens": 7, "output_tokens": 3}}
+    second = tmp_path / "bin" / "second"
+    lines = "".join(f"echo '{json.dumps(each)}'\n" for each in (said, turn))
+    second.write_text(f"#!/bin/sh\ncat >/dev/null\n{lines}")
+    second.chmod(0o755)
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, KEY)
+    commands = {"claude_command": str(program), "codex_command": str(second)}
+    site = make_site(orchestrator=commands)
+
+    ended = site.run("Build", [task("refused", agent="auto", id=f"t{n}") for n in range(3)])
+
+    assert ended["status"] == "completed", ended
+    workers = site.get(f"/jobs/{ended['job_id']}")["workers"]
+    assert [worker["agent"] for worker in workers] == ["codex"] * 3
+    assert [len(worker["attempts"]) for worker in workers] == [2, 1, 1]
+    assert "invalid x-api-key" in workers[0]["attempts"][0]["reason"]
+    assert workers[0]["usage"]["input_tokens"] == 7
+
+    again = site.run("Build once more", [task("refused", agent="auto")])
+    log = (site.directory(again["job_id"]) / "logs" / "orchestrator.log").read_text()
+    assert again["status"] == "completed"
+    assert "agent_passed_over" in log and "agent=claude instead=codex" in log
+    # Whoever names it has it tried again.
+    assert site.run("Once more", [task()])["status"] == "completed"
+    assert login_of(site, "claude") == ("yes", None)
+
+
 def test_an_agent_of_the_user_may_speak_a_language_that_we_read(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,20 @@ def test_a_worker_is_told_from_start_to_end() -> None:
     ]
 
 
+def test_an_agent_that_is_passed_over_is_told() -> None:
+    facts = {"agent": "claude", "instead": "codex", "reason": "its key was refused"}
+
+    lines = [
+        Progress().take(event("agent_passed_over", worker, **facts))
+        for worker in ("worker_2", None)
+    ]
+
+    assert lines == [
+        "worker_2 has codex, not claude: its key was refused",
+        "job j1 has codex, not claude: its key was refused",
+    ]
+
+
 def test_counters_follow_the_workers() -> None:
     progress = Progress()
     for worker in ("worker_1", "worker_2", "worker_3"):

@@ -1,12 +1,17 @@
 """Agents whose login is refused: one worker shows it, and no other is started."""
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from orchestrator.core.aside import Prompting
+from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import ErrorClass, Evidence, Usage
 from orchestrator.core.logins import KNOWN_SECONDS, Needs
 from orchestrator.core.model import Job, WorkerKey
+from orchestrator.core.planning import planner_of
 from orchestrator.core.states import JobStatus, WorkerStatus
 
-from .factories import EXIT_1, a_task
+from .factories import EXIT_1, a_job, a_task, workers_for
 from .story import Story
 
 PENDING, RUNNING, FAILED = WorkerStatus.PENDING, WorkerStatus.RUNNING, WorkerStatus.FAILED
@@ -120,3 +125,95 @@ def test_nobody_waits_for_longer_than_the_bound() -> None:
     story.later(20)
 
     assert states(story, keys) == [RUNNING, RUNNING]
+
+
+BEST_FIRST = ("claude", "codex", "gemini")
+
+
+def best_without(refused: Collection[str]) -> str:
+    return next((each for each in BEST_FIRST if each not in refused), "")
+
+
+def a_choice() -> Story:
+    needs = Needs(login=BEST_FIRST.__contains__, best_without=best_without)
+    return Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+
+
+def submitted(story: Story, *asked: str) -> tuple[Job, list[WorkerKey]]:
+    """A job with one task for each of these; for ``auto`` it takes claude, as the engine does."""
+    tasks = [a_task(f"t{n}", agents=(each,)) for n, each in enumerate(asked)]
+    job = a_job(created_at=story.now)
+    workers = [
+        replace(each, agent=best_without(()) if each.agent == "auto" else each.agent)
+        for each in workers_for(job, tasks)
+    ]
+    story.scheduler.submit(job, tasks, workers, story.now)
+    story.turn()
+    return job, story.keys(job)
+
+
+def agents(story: Story, keys: list[WorkerKey]) -> list[str]:
+    return [story.worker(key).agent for key in keys]
+
+
+def test_a_task_that_may_have_any_agent_goes_on_with_the_next_best() -> None:
+    story = a_choice()
+    job, keys = submitted(story, "auto", "auto", "claude")
+
+    story.ends(keys[0], EXIT_1, REFUSED)
+
+    assert agents(story, keys) == ["codex", "codex", "claude"]
+    assert sorted(states(story, keys)) == [FAILED, PENDING, RUNNING], "one goes ahead"
+    assert story.status(keys[2]) is FAILED, "its agent was named"
+    assert EventKind.AGENT_PASSED_OVER in story.events(job)
+    for key in sorted(keys[:2], key=lambda key: story.status(key) is PENDING):
+        story.ends(key)
+    assert [story.worker(key).attempt for key in keys] == [2, 1, 0]
+    assert story.job_status(job) is JobStatus.PARTIAL
+
+
+def test_another_agent_uses_none_of_a_workers_retries() -> None:
+    story = a_choice()
+    job = a_job(created_at=story.now, config=story._config({"max_retries": 0}))
+    tasks = [a_task("a", agents=("auto",))]
+    workers = [replace(each, agent="claude") for each in workers_for(job, tasks)]
+    story.scheduler.submit(job, tasks, workers, story.now)
+    story.turn()
+    [key] = story.keys(job)
+
+    story.ends(key, EXIT_1, REFUSED)
+    story.ends(key, EXIT_1, REFUSED)
+
+    assert (story.status(key), story.worker(key).agent) == (RUNNING, "gemini")
+    story.ends(key, EXIT_1, REFUSED)
+    assert story.status(key) is FAILED, "none is left"
+
+
+def test_candidates_keep_the_agents_that_they_were_given() -> None:
+    story = a_choice()
+    job = a_job(created_at=story.now)
+    tasks = [a_task("a", agents=("auto", "codex"))]
+    given = zip(workers_for(job, tasks), ("claude", "codex"), strict=True)
+    workers = [replace(each, agent=agent) for each, agent in given]
+    story.scheduler.submit(job, tasks, workers, story.now)
+    story.turn()
+    keys = story.keys(job)
+
+    story.ends(keys[0], EXIT_1, REFUSED)
+
+    assert agents(story, keys) == ["claude", "codex"]
+    assert states(story, keys) == [FAILED, RUNNING]
+
+
+def test_a_plan_is_asked_of_the_next_best() -> None:
+    story = a_choice()
+    config = story._config({"planner": "auto", "agent": "auto"})
+    job = a_job(created_at=story.now, status=JobStatus.PLANNING, config=config)
+    job = replace(job, plan_source="claude")
+    story.scheduler.submit(job, (), (), story.now, planner_of(job, "claude", "planner"))
+    story.turn()
+
+    story.ends(story.planner(job), EXIT_1, REFUSED)
+
+    assert story.worker(story.planner(job)).agent == "codex"
+    assert story.job(job.id).plan_source == "codex"
