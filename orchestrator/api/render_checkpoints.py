@@ -4,7 +4,7 @@ from orchestrator.api.render import links, moment_or_none
 from orchestrator.api.service_port import Service
 from orchestrator.core.failure import START
 from orchestrator.core.model import Job
-from orchestrator.core.repository import checkpoint_refs, hidden
+from orchestrator.core.refs import checkpoint_refs, hidden
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Checkpoint
 from orchestrator.schemas.job_answers import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.choice import chosen
 from orchestrator.core.model import TaskSpec, Worker, WorkerResult
-from orchestrator.core.repository import short, worker_branch
+from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.states import WorkerStatus
 
 

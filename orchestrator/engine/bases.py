@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.model import Job, TaskSpec
-from orchestrator.core.repository import Base, Repository, base_ref, dirty_ref
+from orchestrator.core.refs import base_ref, dirty_ref
+from orchestrator.core.repository import Base, Repository
 from orchestrator.core.submission import ConfigRequest
 from orchestrator.engine.worktrees import Worktrees
 

@@ -6,7 +6,7 @@ from orchestrator.core.classification import failure_of
 from orchestrator.core.errors import Conflict
 from orchestrator.core.failure import START, after, before
 from orchestrator.core.model import Attempt, Worker
-from orchestrator.core.repository import short, start_ref
+from orchestrator.core.refs import short, start_ref
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Checkpoint, RolledBack

@@ -15,13 +15,8 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import NotFound, RepositoryError
 from orchestrator.core.failure import START, Failure, after, before
 from orchestrator.core.model import Worker, WorkerKey
-from orchestrator.core.repository import (
-    Repository,
-    checkpoint_refs,
-    ignored_refs,
-    signature_of,
-    start_ref,
-)
+from orchestrator.core.refs import checkpoint_refs, ignored_refs, start_ref
+from orchestrator.core.repository import Repository, signature_of
 from orchestrator.core.views import RolledBack
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,8 @@
 
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository import Repository, child_refs, short, worker_branch
+from orchestrator.core.refs import child_refs, short, worker_branch
+from orchestrator.core.repository import Repository
 from orchestrator.core.states import WorkerStatus
 from orchestrator.engine.merge_record import Record, told
 from orchestrator.engine.worktrees import Worktrees

@@ -3,13 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from orchestrator.core.model import Job, Worker
-from orchestrator.core.repository import (
-    Repository,
-    child_refs,
-    merger_of,
-    start_ref,
-    worker_branch,
-)
+from orchestrator.core.refs import child_refs, start_ref, worker_branch
+from orchestrator.core.repository import Repository, merger_of
 from orchestrator.engine.batch import Step
 
 LINEAR = "linear"

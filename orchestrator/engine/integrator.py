@@ -11,14 +11,8 @@ from orchestrator.core.dag import in_order
 from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository import (
-    MergeChoice,
-    Repository,
-    branch_of,
-    short,
-    start_ref,
-    worker_branch,
-)
+from orchestrator.core.refs import branch_of, short, start_ref, worker_branch
+from orchestrator.core.repository import MergeChoice, Repository
 from orchestrator.core.sending_back import Refusal
 from orchestrator.engine.folding import Folding
 from orchestrator.engine.losers import keep_others

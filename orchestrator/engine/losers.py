@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository import Repository, candidate_refs, worker_branch
+from orchestrator.core.refs import candidate_refs, worker_branch
+from orchestrator.core.repository import Repository
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:

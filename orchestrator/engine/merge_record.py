@@ -10,7 +10,8 @@ from typing import Any
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
-from orchestrator.core.repository import FileConflict, record_name, short, worker_branch
+from orchestrator.core.refs import short, worker_branch
+from orchestrator.core.repository import FileConflict, record_name
 
 #: So many paths are named in a sentence.
 MOST_PATHS = 10

@@ -9,14 +9,10 @@ from orchestrator.core import failpoints
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository import (
-    FileConflict,
-    Repository,
-    Strategy,
+from orchestrator.core.refs import (
     branch_of,
     hidden,
     merged_refs,
-    merger_of,
     result_branch,
     sent_ref,
     short,
@@ -24,6 +20,7 @@ from orchestrator.core.repository import (
     taken_ref,
     worker_branch,
 )
+from orchestrator.core.repository import FileConflict, Repository, Strategy, merger_of
 from orchestrator.core.sending_back import Refusal
 from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, in_order, split

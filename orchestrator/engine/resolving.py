@@ -9,14 +9,8 @@ from collections.abc import Sequence
 
 from orchestrator.core import failpoints
 from orchestrator.core.model import Job, Worker
-from orchestrator.core.repository import (
-    Repository,
-    merger_of,
-    resolving_ref,
-    start_ref,
-    taken_ref,
-    worker_branch,
-)
+from orchestrator.core.refs import resolving_ref, start_ref, taken_ref, worker_branch
+from orchestrator.core.repository import Repository, merger_of
 
 
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:

@@ -2,14 +2,8 @@
 
 from orchestrator.core import failpoints
 from orchestrator.core.model import Job, Worker
-from orchestrator.core.repository import (
-    Repository,
-    merger_of,
-    sent_ref,
-    start_ref,
-    taken_ref,
-    worker_branch,
-)
+from orchestrator.core.refs import sent_ref, start_ref, taken_ref, worker_branch
+from orchestrator.core.repository import Repository, merger_of
 from orchestrator.engine import resolving
 
 

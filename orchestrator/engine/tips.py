@@ -1,7 +1,8 @@
 """What workers that have ended came to, with what their child jobs came to."""
 
 from orchestrator.core.model import Job
-from orchestrator.core.repository import Merge, Repository, branch_of, child_refs, merger_of
+from orchestrator.core.refs import branch_of, child_refs
+from orchestrator.core.repository import Merge, Repository, merger_of
 
 
 class Tips:

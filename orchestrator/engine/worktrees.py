@@ -17,17 +17,8 @@ from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.failure import before
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
-from orchestrator.core.repository import (
-    Base,
-    Merge,
-    Repository,
-    checkpoint_refs,
-    child_refs,
-    merger_of,
-    signature_of,
-    start_ref,
-    worker_branch,
-)
+from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
+from orchestrator.core.repository import Base, Merge, Repository, merger_of, signature_of
 from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.retiring import Turns
 from orchestrator.engine.taking_up import take_up

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.core.repository import BRANCHES
+from orchestrator.core.refs import BRANCHES
 from orchestrator.git.running import Git
 
 #: More changed files than this are not looked at one by one.

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.repository import BRANCHES, Signature
+from orchestrator.core.refs import BRANCHES
+from orchestrator.core.repository import Signature
 from orchestrator.git.carrying import carried
 from orchestrator.git.running import Git
 

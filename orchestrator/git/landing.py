@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import Conflict, NotFound, RepositoryError
-from orchestrator.core.repository import Signature, dirty_ref, hidden, result_branch, short
+from orchestrator.core.refs import dirty_ref, hidden, result_branch, short
+from orchestrator.core.repository import Signature
 from orchestrator.git import exporting, merging, snapshots
 from orchestrator.git.commits import signed
 from orchestrator.git.exporting import Changed

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator, Sequence
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.repository import BRANCHES, Signature, hidden, kept_refs
+from orchestrator.core.refs import BRANCHES, hidden, kept_refs
+from orchestrator.core.repository import Signature
 from orchestrator.git import commits
 from orchestrator.git.running import Git
 from orchestrator.git.worktrees import Found, Worktrees

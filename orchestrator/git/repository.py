@@ -9,14 +9,8 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.core.repository import (
-    BRANCHES,
-    Base,
-    Merge,
-    Signature,
-    candidate_refs,
-    hidden,
-)
+from orchestrator.core.refs import BRANCHES, candidate_refs, hidden
+from orchestrator.core.repository import Base, Merge, Signature
 from orchestrator.git import (
     carrying,
     checkout,

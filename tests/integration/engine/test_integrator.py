@@ -12,7 +12,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.gates import Gate
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository import sent_ref, start_ref, worker_branch
+from orchestrator.core.refs import sent_ref, start_ref, worker_branch
 from orchestrator.core.sending_back import Refusal
 from orchestrator.core.states import WorkerStatus
 from orchestrator.engine.integrator import Integrator
