@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.api.render import counts, result_of, usage_answer
-from orchestrator.api.render_job import results
+from orchestrator.api.render_results import results
 from orchestrator.api.service_port import Service
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.submission import Accepted, Caller

@@ -7,7 +7,8 @@ from orchestrator.api.answering import json_answer, tagged_answer
 from orchestrator.api.auth import authenticate, caller, service
 from orchestrator.api.render import job_summary
 from orchestrator.api.render_candidates import candidates_answer
-from orchestrator.api.render_job import job_answer, results, status_answer, tree_answer
+from orchestrator.api.render_job import job_answer, tree_answer
+from orchestrator.api.render_results import results, status_answer
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.core.errors import Conflict
 from orchestrator.schemas.answers import JobsAnswer

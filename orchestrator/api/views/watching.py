@@ -14,7 +14,7 @@ from orchestrator.api.guard import secured
 from orchestrator.api.handoff import ParkedReply, ParkedStream, Refusal
 from orchestrator.api.parking import Parking
 from orchestrator.api.pending_wait import Answering, Checking, PendingWait
-from orchestrator.api.render_job import wait_answer
+from orchestrator.api.render_results import wait_answer
 from orchestrator.api.service_port import Service
 from orchestrator.api.sinks import Reply
 from orchestrator.api.views.names import checked_job_id, checked_worker_id

@@ -1,0 +1,135 @@
+"""What a job has come to so far, as answers: its status, and the results of its workers."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from orchestrator.api.render import (
+    DEEPEST_NESTING,
+    SUMMARY_CHARACTERS,
+    counts,
+    duration,
+    links,
+    log_file,
+    moment,
+    moment_or_none,
+    result_of,
+)
+from orchestrator.api.service_port import Service
+from orchestrator.core.model import Job, Worker
+from orchestrator.core.outcome_of_job import wall_seconds
+from orchestrator.core.submission import Caller
+from orchestrator.core.views import Detail
+from orchestrator.schemas.answers import Results, StatusAnswer, TaskResult, WaitAnswer
+
+WorkersByJob = Mapping[str, Sequence[Worker]]
+
+
+def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer:
+    detail = service.detail(caller, job_id, with_tasks=False)
+    job = detail.job
+    by_job = _workers_by_job(service, caller, detail)
+    return StatusAnswer(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        request=job.request[:SUMMARY_CHARACTERS],
+        results=_results(service, caller, detail, by_job),
+        workers=counts(detail.workers),
+        counts=counts(_with_all_below(job.id, by_job)),
+        left=dict(detail.left),
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=wall_seconds(job, detail.workers),
+        links=links(job.id),
+    )
+
+
+def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
+    status = status_answer(service, caller, job_id)
+    return WaitAnswer.model_construct(**dict(status), timed_out=not status.status.ended)
+
+
+def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
+    """None until a worker has finished."""
+    return _results(service, caller, detail, _workers_by_job(service, caller, detail))
+
+
+def _results(
+    service: Service, caller: Caller, detail: Detail, by_job: WorkersByJob
+) -> Results | None:
+    if not any(worker.status.ended for worker in detail.workers):
+        return None
+    job = detail.job
+    return Results(
+        tasks=_task_results(service, job, by_job),
+        workspace=str(service.workspace(job)),
+        final_report=str(service.final_report(job)),
+        changes=list(service.changes(caller, job)),
+    )
+
+
+def _workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
+    """Also those of child jobs, which are read only if there are any."""
+    if not any(worker.child_job_ids for worker in detail.workers):
+        return {detail.job.id: detail.workers}
+    tree = by_job(service.workers_in_tree(caller, detail.job.id))
+    # The job's own as they were when its status was read.
+    return {**tree, detail.job.id: detail.workers}
+
+
+def by_job(workers: Sequence[Worker]) -> WorkersByJob:
+    grouped: dict[str, list[Worker]] = defaultdict(list)
+    for worker in workers:
+        grouped[worker.job_id].append(worker)
+    return {job_id: sorted(own, key=lambda one: one.index) for job_id, own in grouped.items()}
+
+
+def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
+    jobs = [job_id]
+    for each in jobs:
+        for worker in workers.get(each, ()):
+            yield worker
+            jobs += worker.child_job_ids
+
+
+def _task_results(service: Service, job: Job, workers: WorkersByJob) -> list[TaskResult]:
+    def of_job(job_id: str, depth: int) -> list[TaskResult]:
+        if depth > DEEPEST_NESTING:
+            return []
+        own = workers.get(job_id, ())
+        if not any(worker.status.ended for worker in own):
+            return []
+        return [one(worker, depth) for worker in own]
+
+    def one(worker: Worker, depth: int) -> TaskResult:
+        children = worker.child_job_ids
+        below = of_job(children[-1], depth + 1) if children else []
+        return _task_result(service, job, worker, below)
+
+    return of_job(job.id, 0)
+
+
+def _task_result(
+    service: Service, job: Job, worker: Worker, child_results: list[TaskResult]
+) -> TaskResult:
+    result = result_of(worker)
+    children = worker.child_job_ids
+    return TaskResult.model_construct(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        status=worker.status,
+        output=result.output,
+        files_created=list(result.files_created),
+        agent=worker.agent,
+        reason=worker.reason,
+        chosen=worker.chosen,
+        attempts=worker.attempt,
+        seconds=duration(worker.started_at, worker.ended_at),
+        exit_code=result.exit_code,
+        workspace=str(service.worker_directory(worker)),
+        log=log_file(service, job, worker),
+        child_job_id=children[-1] if children else None,
+        child_job_ids=list(children),
+        child_results=child_results,
+    )
