@@ -21,7 +21,7 @@ from orchestrator.app.from_settings import (
 from orchestrator.app.gates import checks_of, gate_plans_of
 from orchestrator.app.job_manager import DATABASE_NAME, JobManager
 from orchestrator.config import Settings, project_root
-from orchestrator.config.settings import OnShutdown
+from orchestrator.config.choices import OnShutdown
 from orchestrator.core.aside import Prompting
 from orchestrator.core.logins import Needs
 from orchestrator.core.model import Job

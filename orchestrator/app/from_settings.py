@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings, project_root
-from orchestrator.config.settings import Containment
+from orchestrator.config.choices import Containment
 from orchestrator.core import admission, allowance
 from orchestrator.core.slots import LIVE_PER_RUNNING
 from orchestrator.engine.dispatch import Surroundings

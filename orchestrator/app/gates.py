@@ -7,7 +7,7 @@ from shutil import which
 
 from orchestrator.app.from_settings import masked, surroundings
 from orchestrator.config import Settings, load, project_root
-from orchestrator.config.settings import GatesByDefault
+from orchestrator.config.choices import GatesByDefault
 from orchestrator.core.launching import Launcher
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository import Repository

@@ -1,18 +1,19 @@
 """The settings: what can be set, its default, its bounds, and one line on what it does."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from orchestrator.config.agents import AgentPolicy, UserAgent
+from orchestrator.config.choices import (
+    Containment,
+    ExecutionMode,
+    GatesByDefault,
+    LogLevel,
+    OnShutdown,
+)
 from orchestrator.config.kinds import (
     AgentName,
     KeyHash,
@@ -26,68 +27,9 @@ from orchestrator.config.kinds import (
 )
 from orchestrator.config.section import Section
 from orchestrator.config.words import empty_for_null, upper_case
+from orchestrator.core.slots import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
-
-#: Workers that may exist for each one that may run, unless ``max_live_workers`` is given.
-LIVE_PER_RUNNING = 4
-
-
-class ExecutionMode(StrEnum):
-    """Where a worker's tool runs."""
-
-    #: as a process of this system
-    NATIVE = "native"
-    #: inside WSL, where this is the same as native
-    WSL = "wsl"
-    #: from WSL to a tool on the Windows side
-    WINDOWS = "windows"
-
-
-class Containment(StrEnum):
-    """How a worker's processes are held together, so that all of them can be stopped."""
-
-    #: the strongest that works here
-    AUTO = "auto"
-    #: orphans fall to the worker's own supervisor process
-    SUBREAPER = "subreaper"
-    #: a control group (v2) of its own, where one is delegated
-    CGROUP = "cgroup"
-    #: a PID namespace of its own
-    PIDNS = "pidns"
-    #: bubblewrap: a host that is read-only but for the worker's directory, and a PID namespace
-    SANDBOX = "sandbox"
-    #: process groups and a marker, for systems that have nothing else
-    BASIC = "basic"
-
-
-class OnShutdown(StrEnum):
-    """What becomes of running workers when the server is stopped."""
-
-    #: they are stopped, and run again after the next start
-    STOP = "stop"
-    #: they go on, and the next server takes them over
-    LEAVE = "leave"
-
-
-class GatesByDefault(StrEnum):
-    """Checks of results, for requests that do not say."""
-
-    #: those that the repository speaks for
-    AUTO = "auto"
-    #: none
-    OFF = "off"
-
-
-class LogLevel(StrEnum):
-    """Log lines below this are left out."""
-
-    DEBUG = "DEBUG"
-    INFO = "INFO"
-    WARNING = "WARNING"
-    ERROR = "ERROR"
-    CRITICAL = "CRITICAL"
-
 
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 
