@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import admission, allowance, dag
-from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
+from orchestrator.core.errors import Conflict, InvalidRequest, Refused
 from orchestrator.core.forest import TreeSize
 from orchestrator.core.model import (
     PLANNER,
@@ -23,10 +23,9 @@ from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Availability
 from orchestrator.engine.agent_choice import AgentChoice
+from orchestrator.engine.ancestry import ancestry_of, check_attempt, same_child
 from orchestrator.engine.gate_plans import GatePlan
 from orchestrator.engine.reviewing import with_reviewers
-
-_STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,8 +103,8 @@ class Submitting:
     def _submit_child(
         self, scheduler: Scheduler, asked: Asked, key: WorkerKey, now: float
     ) -> Accepted:
-        _check_attempt(scheduler, asked.caller)
-        line = _ancestry(scheduler, key, now)
+        check_attempt(scheduler, asked.caller)
+        line = ancestry_of(scheduler, key, now)
         if line.parent.is_adviser:
             who = "planner" if line.parent.is_planner else "reviewer"
             raise Refused(
@@ -114,7 +113,7 @@ class Submitting:
             )
         if line.parent_job.cancelled_by is not None:
             raise Conflict("the job of this worker is being cancelled; it can start nothing more")
-        again = _same_child(scheduler, line.parent, asked.digest)
+        again = same_child(scheduler, line.parent, asked.digest)
         if again is not None:
             scheduler.attach(key, again.id, now)
             return self._accepted_child(scheduler, again, line, duplicate=True)
@@ -133,7 +132,7 @@ class Submitting:
             parent_job_id=line.parent_job.id,
         )
         job = self._take_in(scheduler, asked, job, line.workers_in_root, now)
-        return self._accepted_child(scheduler, job, _ancestry(scheduler, key, now))
+        return self._accepted_child(scheduler, job, ancestry_of(scheduler, key, now))
 
     def _take_in(
         self, scheduler: Scheduler, asked: Asked, job: Job, already: int, now: float
@@ -211,7 +210,7 @@ class Submitting:
 
     def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
         """What a worker may still start and use."""
-        return self._left_for(_ancestry(scheduler, worker.key, now))
+        return self._left_for(ancestry_of(scheduler, worker.key, now))
 
     def _left_for(self, line: allowance.Ancestry) -> dict[str, object]:
         return allowance.what_is_left(line, self._ceilings)
@@ -275,42 +274,3 @@ def _planner_name(scheduler: Scheduler, job: Job) -> str:
         return PLANNER
     number = len(scheduler.ledger.workers[key].child_job_ids) + 1
     return f"{key.worker_id}_{PLANNER}_{number}"
-
-
-def _check_attempt(scheduler: Scheduler, caller: Caller) -> None:
-    """Its end may have come between the look at its key and its turn. Raise Unauthorized."""
-    asking = caller.attempt
-    current = asking and scheduler.ledger.attempts.get(asking.key)
-    if asking is None or current is None or current.number != asking.number:
-        raise Unauthorized("this key opens nothing; a worker's key dies with the worker")
-
-
-def _ancestry(scheduler: Scheduler, key: WorkerKey, now: float) -> allowance.Ancestry:
-    forest = scheduler.forest
-    parent = scheduler.ledger.workers[key]
-    parent_job = forest.job_of(parent)
-    ancestors = [parent_job, *forest.ancestors(parent_job)]
-    above = [scheduler.ledger.workers[job.parent_key] for job in ancestors if job.parent_key]
-    told = [forest.task_of(worker) for worker in (parent, *above)]
-    size = forest.size_of(parent_job)
-    return allowance.Ancestry(
-        parent_job=parent_job,
-        parent=parent,
-        ancestors=ancestors,
-        worker_digests=frozenset(
-            admission.digest(text, ()) for task in told for text in (task.prompt, task.title)
-        ),
-        child_jobs_in_root=size.child_jobs,
-        workers_in_root=size.workers,
-        budget=size.budget,
-        now=now,
-    )
-
-
-def _same_child(scheduler: Scheduler, parent: Worker, digest: str) -> Job | None:
-    """The worker's own child job for the same question, unless that one came to nothing."""
-    for job_id in reversed(parent.child_job_ids):
-        job = scheduler.ledger.jobs[job_id]
-        if job.digest == digest and job.status not in _STARTED_AGAIN and not job.cancelled_by:
-            return job
-    return None
