@@ -28,6 +28,7 @@ from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Planning, plan_of
 from orchestrator.core.ports import Tree
+from orchestrator.core.restoring import Restoring
 from orchestrator.core.result import result_of
 from orchestrator.core.room import AMPLE, Room
 from orchestrator.core.running import Running
@@ -65,6 +66,9 @@ class Scheduler:
         self.planning = Planning(self.forest, self._endings)
         self._checked = Checked(self.forest)
         self.sending_back = SendingBack(self.forest, self._endings)
+        self._restoring = Restoring(
+            self.forest, self._running, self._claims, self._endings, self.late
+        )
         self._ended_roots: list[str] = []
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
@@ -256,41 +260,7 @@ class Scheduler:
         Each of them must be followed by ``exited`` sooner or later: at once when it is known to
         be over, when it ends if it still runs.
         """
-        self.ledger.load(tree, tree.root.id)
-        self._register_all(tree)
-        last = {attempt.key: attempt for attempt in tree.attempts}
-        for worker in (*tree.workers, *tree.advisers):
-            if not worker.status.ended:
-                self._restore_worker(worker, last.get(worker.key), now)
-        for attempt in tree.attempts:
-            self.late.ended(attempt)
-        for job in tree.jobs:
-            if not job.status.ended:
-                self._endings.check_job(job.id, now)
-        return [attempt for attempt in tree.attempts if attempt.ended_at is None]
-
-    def _register_all(self, tree: Tree) -> None:
-        planners = {planner.job_id: planner for planner in tree.planners}
-        by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
-        for worker in (*tree.workers, *tree.reviewers):
-            by_job[worker.job_id].append(worker)
-        # Clocks are set back now and then: a child job may look older than its parent.
-        for job in sorted(tree.jobs, key=lambda job: job.depth):
-            planner = planners.get(job.id)
-            plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)
-            self.forest.register(job, plan, planner.key if planner else None)
-
-    def _restore_worker(self, worker: Worker, last: Attempt | None, now: float) -> None:
-        jobs, node = self.ledger.jobs, self.forest.nodes[worker.key]
-        node.open_children = {
-            child for child in worker.child_job_ids if not jobs[child].status.ended
-        }
-        self._claims.found(worker, node, now)
-        if worker.key in self.ledger.attempts:
-            self._running.found_alive(worker, node)
-            self._endings.stop_again(worker)
-        elif worker.status is not WorkerStatus.PENDING and last and last.exit:
-            self._endings.wait_again(worker, _verdict_again(last.exit, last.reason), now)
+        return self._restoring.restore(tree, now)
 
     def _child_ended(self, key: WorkerKey, child_job_id: str, now: float) -> None:
         node = self.forest.nodes[key]
@@ -313,11 +283,3 @@ class Scheduler:
             not_before=0.0,
             ended_at=None,
         )
-
-
-def _verdict_again(exit: Exit, reason: str) -> Verdict:
-    """The verdict on an attempt whose evidence is gone; its reason was stored."""
-    status = judge(exit, Evidence()).status
-    if reason and status is WorkerStatus.SUCCESS:
-        status = WorkerStatus.FAILED
-    return Verdict(status=status, reason=reason)
