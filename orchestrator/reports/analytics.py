@@ -54,11 +54,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from orchestrator.core.comparison import Comparison
 from orchestrator.core.model import Job, Worker
-from orchestrator.core.ports import Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.reports.critical_path import CriticalPath, critical_path
 from orchestrator.reports.family import Family
@@ -76,6 +75,21 @@ class Total:
     value: float | None
     known: int
     unknown: int
+
+
+class Totals(TypedDict):
+    """The sums of a job whose shares some workers may not know."""
+
+    cpu_seconds: Total
+    input_tokens: Total
+    output_tokens: Total
+    cost_usd: Total
+    steps: Total
+    cache_read_tokens: Total
+    cache_write_tokens: Total
+    prompt_bytes: Total
+    prompt_bytes_shared: Total
+    prompt_bytes_left_out: Total
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,18 +160,13 @@ class Analytics:
     comparisons: tuple[Comparison, ...]
 
 
-def analytics(tree: Tree, job_id: str) -> Analytics:
-    """The figures of a job with all its descendants. Raise KeyError for a job of another tree."""
-    family = Family(tree)
-    return analytics_of(family, family.job(job_id))
-
-
 def analytics_of(family: Family, job: Job) -> Analytics:
+    """The figures of a job with all its descendants."""
     jobs = sorted(family.descendants(job), key=lambda each: each.depth)
     workers = [worker for each in jobs for worker in family.workers(each.id)]
     figures = tuple(worker_figures(family, worker) for worker in workers)
     path = critical_path(family, job)
-    wall = family.ended(job) - family.began(job)
+    wall = family.wall_seconds(job)
     work = sum(each.work_seconds for each in figures)
     slots = family.tree.root.config.max_workers
     busy = work / wall if wall > 0 else None
@@ -187,16 +196,7 @@ def analytics_of(family: Family, job: Job) -> Analytics:
         strays=sum(each.strays for each in figures),
         refused_child_jobs=sum(each.refused_child_jobs for each in figures),
         containment=_containment(family, workers),
-        cpu_seconds=_total(each.cpu_seconds for each in started),
-        input_tokens=_total(each.input_tokens for each in spenders),
-        output_tokens=_total(each.output_tokens for each in spenders),
-        cost_usd=_total(each.cost_usd for each in spenders),
-        steps=_total(each.steps for each in spenders),
-        cache_read_tokens=_total(each.cache_read_tokens for each in spenders),
-        cache_write_tokens=_total(each.cache_write_tokens for each in spenders),
-        prompt_bytes=_total(each.prompt_bytes for each in started),
-        prompt_bytes_shared=_total(each.prompt_bytes_shared for each in started),
-        prompt_bytes_left_out=_total(each.prompt_bytes_left_out for each in started),
+        **_totals(started, spenders),
         peak_memory_bytes=largest.peak_memory_bytes if largest else None,
         peak_memory_worker=largest.worker_id if largest and largest.peak_memory_bytes else None,
         workers_by_status=_worker_counts(workers),
@@ -237,6 +237,22 @@ def _by_name(value: Any) -> dict[str, object]:
 def _exact(value: object) -> object:
     """Without the digits that are nothing but the noise of subtracting times."""
     return round(value, 6) if isinstance(value, float) else value
+
+
+def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
+    """Money is spent also by those that carry out no task: ``spenders``."""
+    return Totals(
+        cpu_seconds=_total(each.cpu_seconds for each in started),
+        input_tokens=_total(each.input_tokens for each in spenders),
+        output_tokens=_total(each.output_tokens for each in spenders),
+        cost_usd=_total(each.cost_usd for each in spenders),
+        steps=_total(each.steps for each in spenders),
+        cache_read_tokens=_total(each.cache_read_tokens for each in spenders),
+        cache_write_tokens=_total(each.cache_write_tokens for each in spenders),
+        prompt_bytes=_total(each.prompt_bytes for each in started),
+        prompt_bytes_shared=_total(each.prompt_bytes_shared for each in started),
+        prompt_bytes_left_out=_total(each.prompt_bytes_left_out for each in started),
+    )
 
 
 def _total(values: Iterable[float | None]) -> Total:
@@ -282,6 +298,6 @@ def _job_figures(family: Family, job: Job) -> JobFigures:
         parent_worker_id=job.parent_worker_id,
         depth=job.depth,
         status=family.status(job),
-        wall_seconds=family.ended(job) - family.began(job),
+        wall_seconds=family.wall_seconds(job),
         workers=len(family.workers(job.id)),
     )

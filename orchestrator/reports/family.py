@@ -127,6 +127,9 @@ class Family:
             self._ends[job.id] = max(self._known_ends(job), default=self.began(job))
         return self._ends[job.id]
 
+    def wall_seconds(self, job: Job) -> float:
+        return self.ended(job) - self.began(job)
+
     def _known_ends(self, job: Job) -> Iterator[float]:
         for worker in self.workers(job.id):
             if worker.ended_at is not None:

@@ -32,7 +32,7 @@ def _child_jobs(family: Family, worker: Worker, margin: str) -> Iterator[str]:
 
 def _job_line(family: Family, job: Job) -> str:
     status = family.status(job).value
-    wall = duration(family.ended(job) - family.began(job))
+    wall = duration(family.wall_seconds(job))
     workers = plural(len(family.workers(job.id)), "worker")
     return f"job {job.id}: {status}, {wall}, {workers}: {one_line(job.request, 60)}"
 

@@ -159,7 +159,7 @@ def job_line(family: Family, job: Job) -> JobLine:
         id=job.id,
         depth=job.depth,
         status=family.status(job),
-        seconds=family.ended(job) - family.began(job),
+        seconds=family.wall_seconds(job),
         request=job.request,
         parent_worker_id=job.parent_worker_id,
         report="FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md",

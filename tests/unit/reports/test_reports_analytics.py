@@ -11,8 +11,15 @@ from trees import Planted
 
 from orchestrator.core.evidence import Usage
 from orchestrator.core.model import PLANNER_INDEX, TaskSpec
+from orchestrator.core.ports import Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
-from orchestrator.reports.analytics import SCHEMA, Total, analytics, as_json
+from orchestrator.reports.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
+from orchestrator.reports.family import Family
+
+
+def analytics(tree: Tree, job_id: str) -> Analytics:
+    family = Family(tree)
+    return analytics_of(family, family.job(job_id))
 
 
 def test_work_wall_and_efficiency_of_two_levels() -> None:
