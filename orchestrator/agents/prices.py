@@ -38,11 +38,6 @@ def cost(
     return float(sum(each * price[kind] for kind, each in needed.items())) / PER_MILLION
 
 
-def as_of() -> str:
-    """The date of the table, as YYYY-MM-DD."""
-    return str(_table()["as_of"])
-
-
 def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
     names = _names(model)
     listed = next((table[name] for name in names if name in table), None)

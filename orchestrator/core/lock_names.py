@@ -29,11 +29,6 @@ def lock_name(text: str) -> str:
     return "/".join(part for part in parts if part not in ("", ".")) or EVERYTHING
 
 
-def lock_names(texts: Sequence[str]) -> tuple[str, ...]:
-    """Each name once, in the order given. Raise ValueError."""
-    return tuple(dict.fromkeys(lock_name(text) for text in texts))
-
-
 def names_above(name: str) -> Sequence[str]:
     """From everything down to its parent; none for everything."""
     if name == EVERYTHING:

@@ -88,8 +88,3 @@ def write_private(path: Path, content: bytes) -> None:
     failpoints.reached(f"{path.name}: before the rename")
     os.replace(temporary, path)
     failpoints.reached(f"{path.name}: after the rename")
-
-
-def is_inside(path: Path, directory: Path) -> bool:
-    """Whether a path, links resolved, lies in a directory, links resolved."""
-    return path.resolve().is_relative_to(directory.resolve())

@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core.errors import Deadlock
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest
-from orchestrator.core.lock_names import lock_name, lock_names, names_above, overlap
+from orchestrator.core.lock_names import lock_name, names_above, overlap
 from orchestrator.core.states import WorkerStatus
 
 from .factories import a_task
@@ -36,10 +36,6 @@ def test_a_name_has_one_spelling(given: str, name: str) -> None:
 def test_what_is_no_name_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="lock's name"):
         lock_name(given)
-
-
-def test_each_name_counts_once() -> None:
-    assert lock_names(["a/", "b", "./a"]) == ("a", "b")
 
 
 def test_a_path_is_about_all_below_it() -> None:

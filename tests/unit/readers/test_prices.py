@@ -57,7 +57,7 @@ def test_prices_of_the_user_go_before_those_of_the_table_kind_by_kind():
 
 def test_the_table_says_of_when_and_from_where_it_is():
     table = json.loads(prices.TABLE.read_text())
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", prices.as_of())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", table["as_of"])
     for name, entry in table["models"].items():
         assert entry["source"].startswith("https://"), name
         assert 0 < entry["cache_read"] < entry["input"] < entry["output"], name
