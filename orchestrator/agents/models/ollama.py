@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.models import instructions, shapes
+from orchestrator.agents.models.chat import Chat
 from orchestrator.agents.models.failure import Failure, overflow
-from orchestrator.agents.models.functions import declared, use_of
-from orchestrator.agents.models.settings import Service, Settings
-from orchestrator.agents.models.toolbox.tool import Result, Tool
+from orchestrator.agents.models.settings import Service
+from orchestrator.agents.models.toolbox.tool import Result
 from orchestrator.agents.models.turns import Stop, Turn, Use
 from orchestrator.core.evidence import ErrorClass, Usage
 
@@ -17,29 +17,12 @@ SERVICE = Service(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL", l
 _MOST_CHARACTERS_PER_TOKEN = 5
 
 
-class Chat:
+class OllamaChat(Chat):
     """A conversation. The context window is asked for: by itself Ollama gives a short one."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._messages: list[dict[str, Any]] = []
-        self._tools: list[dict[str, Any]] = []
-        self._format: dict[str, Any] = {}
-        self._serial = 0
 
     @property
     def path(self) -> str:
         return "/api/chat"
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        key = self._settings.api_key
-        return {"authorization": f"Bearer {key}"} if key else {}
-
-    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None:
-        self._messages = [{"role": "system", "content": system}] if system else []
-        self._messages.append({"role": "user", "content": prompt})
-        self._tools = declared(tools)
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         """Raise Failure for what cannot fit: Ollama would drop its start without a word."""
@@ -53,7 +36,7 @@ class Chat:
             "options": {"num_ctx": window, "num_predict": min(max_tokens, window)},
             **self._format,
         }
-        return {**value, "tools": self._tools} if self._tools else value
+        return self._with_tools(value)
 
     def answered(self, answer: object) -> Turn:
         value = shapes.mapping(answer)
@@ -66,10 +49,6 @@ class Chat:
         self._remember(text, uses)
         usage = _usage(value)
         return Turn(text=text, uses=uses, usage=usage, stop=self._stop(value, usage))
-
-    def _use(self, call: object) -> Use:
-        self._serial += 1
-        return use_of(call, f"call_{self._serial}")
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
         said: dict[str, Any] = {"role": "assistant", "content": text}
@@ -110,4 +89,4 @@ def _usage(value: Mapping[str, Any]) -> Usage:
     )
 
 
-DIALECT = Chat
+DIALECT = OllamaChat

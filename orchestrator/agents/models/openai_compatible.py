@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.models import instructions, shapes
+from orchestrator.agents.models.chat import Chat
 from orchestrator.agents.models.failure import Failure, message
-from orchestrator.agents.models.functions import declared, shown, use_of
+from orchestrator.agents.models.functions import shown
 from orchestrator.agents.models.settings import Service, Settings
-from orchestrator.agents.models.toolbox.tool import Result, Tool
+from orchestrator.agents.models.toolbox.tool import Result
 from orchestrator.agents.models.turns import Stop, Turn, Use
 from orchestrator.core.evidence import ErrorClass, Usage
 
@@ -23,18 +24,14 @@ _STOPS = {"length": Stop.CUT, "content_filter": Stop.REFUSED}
 _NOT_TAKEN = frozenset((400, 422, 500, 501))
 
 
-class ChatCompletions:
+class ChatCompletions(Chat):
     """A conversation. Servers find a prompt's stable start in their caches by themselves."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._messages: list[dict[str, Any]] = []
-        self._tools: list[dict[str, Any]] = []
-        self._format: dict[str, Any] = {}
+        super().__init__(settings)
         # OpenAI's newer models refuse the old name, other servers do not know the new one.
         self._most = "max_completion_tokens" if self._is_openai else "max_tokens"
         self._renamed = False
-        self._serial = 0
 
     @property
     def _is_openai(self) -> bool:
@@ -44,16 +41,6 @@ class ChatCompletions:
     def path(self) -> str:
         return "/chat/completions"
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        key = self._settings.api_key
-        return {"authorization": f"Bearer {key}"} if key else {}
-
-    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None:
-        self._messages = [{"role": "system", "content": system}] if system else []
-        self._messages.append({"role": "user", "content": prompt})
-        self._tools = declared(tools)
-
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         value: dict[str, Any] = {
             "model": self._settings.model,
@@ -62,7 +49,7 @@ class ChatCompletions:
             "stream": False,
             **self._format,
         }
-        return {**value, "tools": self._tools} if self._tools else value
+        return self._with_tools(value)
 
     def answered(self, answer: object) -> Turn:
         choices = shapes.sequence(shapes.mapping(answer).get("choices"))
@@ -81,10 +68,6 @@ class ChatCompletions:
             usage=_usage(shapes.mapping(shapes.mapping(answer).get("usage"))),
             stop=Stop.REFUSED if refusal and not text else stop,
         )
-
-    def _use(self, call: object) -> Use:
-        self._serial += 1
-        return use_of(call, f"call_{self._serial}")
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
         """Only what every server takes: not what an answer had besides."""
