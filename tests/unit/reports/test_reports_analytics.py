@@ -7,7 +7,7 @@ import pytest
 import trees
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import Planted
+from planted import ROOT, Planted
 
 from orchestrator.core.evidence import Usage
 from orchestrator.core.model import PLANNER_INDEX, TaskSpec
@@ -23,7 +23,7 @@ def analytics(tree: Tree, job_id: str) -> Analytics:
 
 
 def test_work_wall_and_efficiency_of_two_levels() -> None:
-    figures = analytics(trees.two_levels(), trees.ROOT)
+    figures = analytics(trees.two_levels(), ROOT)
     assert figures.wall_seconds == 20
     # 3 of worker_1, 20 of worker_2 without the 13 of its child job, 7 and 13 in the child job.
     assert figures.work_seconds == 3 + 7 + 7 + 13
@@ -33,7 +33,7 @@ def test_work_wall_and_efficiency_of_two_levels() -> None:
 
 
 def test_a_parent_contains_the_critical_path_of_its_child_job() -> None:
-    path = analytics(trees.two_levels(), trees.ROOT).critical_path
+    path = analytics(trees.two_levels(), ROOT).critical_path
     assert path.seconds == 20
     assert [(step.worker_id, step.seconds) for step in path.steps] == [
         ("worker_2", 7),
@@ -71,7 +71,7 @@ def test_child_jobs_one_after_another_both_count_and_side_by_side_the_longest() 
 
 
 def test_a_sum_with_unknown_parts_says_so() -> None:
-    figures = analytics(trees.candidates(), trees.ROOT)
+    figures = analytics(trees.candidates(), ROOT)
     assert figures.input_tokens == Total(value=58_200, known=2, unknown=1)
     assert figures.cost_usd == Total(value=0.0712, known=1, unknown=2)
     assert figures.steps == Total(value=None, known=0, unknown=3)
@@ -107,8 +107,8 @@ def test_memory_and_cpu_that_were_not_measured_are_not_known() -> None:
 
 
 def test_retries_strays_and_statuses_are_counted() -> None:
-    assert analytics(trees.retries(), trees.ROOT).retries == 2
-    figures = analytics(trees.failure_skip_timeout(), trees.ROOT)
+    assert analytics(trees.retries(), ROOT).retries == 2
+    figures = analytics(trees.failure_skip_timeout(), ROOT)
     assert figures.strays == 1
     assert figures.workers_by_status == {
         WorkerStatus.SUCCESS: 1,
@@ -130,7 +130,7 @@ def test_retries_strays_and_statuses_are_counted() -> None:
 def test_the_status_follows_from_the_workers_before_it_is_stored(
     case: str, status: JobStatus
 ) -> None:
-    assert analytics(trees.ALL[case](), trees.ROOT).status is status
+    assert analytics(trees.ALL[case](), ROOT).status is status
 
 
 def test_a_child_job_has_figures_of_its_own() -> None:
@@ -184,7 +184,7 @@ def test_no_job_is_faster_than_its_critical_path(plan: list[tuple[set[int], int]
 
 @pytest.mark.parametrize("case", sorted(trees.ALL))
 def test_the_json_is_json_with_its_schema(case: str) -> None:
-    figures = analytics(trees.ALL[case](), trees.ROOT)
+    figures = analytics(trees.ALL[case](), ROOT)
     loaded = json.loads(as_json(figures))
     assert loaded["schema"] == SCHEMA == 1
     assert [worker["worker_id"] for worker in loaded["workers"]] == [

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 import trees
 from markdown_it import MarkdownIt
-from trees import Planted
+from planted import ROOT, Planted
 
 from orchestrator.core.model import WALL_TIME, TaskSpec
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -23,7 +23,7 @@ def names(paths: list[Path], directory: Path) -> list[str]:
 
 
 def test_a_root_job_has_all_reports(tmp_path: Path) -> None:
-    written = Reports().render(trees.two_levels(), trees.ROOT, tmp_path)
+    written = Reports().render(trees.two_levels(), ROOT, tmp_path)
     assert sorted(names(written, tmp_path)) == [
         "FINAL_RESULT.md",
         "depth_0/LEVEL_0_REPORT.md",
@@ -55,7 +55,7 @@ def test_a_child_job_has_its_report_while_its_parent_still_runs(tmp_path: Path) 
 
 def test_a_child_job_needs_no_more_of_the_tree_than_its_line(tmp_path: Path) -> None:
     tree = trees.large(200)
-    line = {trees.ROOT, "c50"}
+    line = {ROOT, "c50"}
     part = replace(
         tree,
         jobs=[job for job in tree.jobs if job.id in line],
@@ -70,9 +70,9 @@ def test_a_child_job_needs_no_more_of_the_tree_than_its_line(tmp_path: Path) -> 
 
 
 def test_rendering_again_replaces_the_reports(tmp_path: Path) -> None:
-    first = Reports().render(trees.two_levels(), trees.ROOT, tmp_path)
+    first = Reports().render(trees.two_levels(), ROOT, tmp_path)
     before = {path: path.read_text() for path in first}
-    again = Reports().render(trees.two_levels(), trees.ROOT, tmp_path)
+    again = Reports().render(trees.two_levels(), ROOT, tmp_path)
     assert {path: path.read_text() for path in again} == before
 
 
@@ -112,20 +112,20 @@ def links(report: str) -> Iterator[str]:
 def test_the_command_to_see_a_log_can_be_pasted(tmp_path: Path) -> None:
     place = tmp_path / "it's a 'place'"
     place.mkdir()
-    Reports().render(trees.failure_skip_timeout(), trees.ROOT, place)
+    Reports().render(trees.failure_skip_timeout(), ROOT, place)
     report = (place / "FINAL_RESULT.md").read_text()
     assert f"tail -n 50 '{tmp_path}/it'\"'\"'s a '\"'\"'place'\"'\"'/logs/" in report
 
 
 def test_what_did_not_succeed_comes_before_what_came_out(tmp_path: Path) -> None:
-    Reports().render(trees.failure_skip_timeout(), trees.ROOT, tmp_path)
+    Reports().render(trees.failure_skip_timeout(), ROOT, tmp_path)
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert report.index("## What did not succeed") < report.index("## What came out")
 
 
 def test_a_notice_stands_at_the_top(tmp_path: Path) -> None:
     tree = trees.single_success()
-    Reports().render(tree, trees.ROOT, tmp_path, notice="Nothing was built: <b>")
+    Reports().render(tree, ROOT, tmp_path, notice="Nothing was built: <b>")
     lines = (tmp_path / "FINAL_RESULT.md").read_text().splitlines()
     assert lines[2] == "> Nothing was built: &lt;b>"
 
@@ -138,7 +138,7 @@ def test_a_notice_is_said_once_and_the_headline_agrees_with_it(tmp_path: Path) -
         output = f"# What there is\n\n**{notice}**\n\nPart {number}"
         planted.worker(job, f"worker_{number}", TaskSpec(id=str(number)), (0, 1), output=output)
 
-    Reports().render(planted.tree, trees.ROOT, tmp_path, notice=notice)
+    Reports().render(planted.tree, ROOT, tmp_path, notice=notice)
 
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert report.startswith("# Surveyed; nothing was built: all 2 tasks succeeded\n")
@@ -161,7 +161,7 @@ def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
         status=WorkerStatus.FAILED,
         reason="disk is full",
     )
-    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    Reports().render(planted.tree, ROOT, tmp_path)
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert "Why: disk is full" in report
     assert "Its child job [c1](reports/job_c1.md): failed." in report
@@ -170,7 +170,7 @@ def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
 def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
     planted = Planted()
     planted.job("x")
-    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    Reports().render(planted.tree, ROOT, tmp_path)
     assert (
         (tmp_path / "FINAL_RESULT.md").read_text().startswith("# Failed: there was nothing to run")
     )
@@ -180,7 +180,7 @@ def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None
     planted = Planted()
     job = planted.job("x")
     planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), output="line of text\n" * 100_000)
-    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    Reports().render(planted.tree, ROOT, tmp_path)
     for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
         report = (tmp_path / name).read_text()
         assert len(report) < 50_000
@@ -192,7 +192,7 @@ def test_a_long_request_is_cut(tmp_path: Path) -> None:
     planted = Planted()
     job = planted.job("many words " * 100_000)
     planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
-    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    Reports().render(planted.tree, ROOT, tmp_path)
     for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
         assert len((tmp_path / name).read_text()) < 10_000
     assert "of 1,100,000 characters" in (tmp_path / "FINAL_RESULT.md").read_text()
@@ -215,7 +215,7 @@ def test_a_large_job_has_its_reports_in_seconds_and_no_report_is_endless(
 ) -> None:
     tree = trees.large(workers)
     began = time.process_time()
-    Reports().render(tree, trees.ROOT, tmp_path)
+    Reports().render(tree, ROOT, tmp_path)
     # Time of this process alone, and three times what it takes: the machine may be busy.
     assert time.process_time() - began < seconds
     assert len((tmp_path / "FINAL_RESULT.md").read_text()) < 200_000
@@ -243,6 +243,6 @@ def test_a_job_that_ran_out_of_time_is_not_called_cancelled(
     planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
     planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 9), status=status, reason="stopped")
 
-    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    Reports().render(planted.tree, ROOT, tmp_path)
 
     assert (tmp_path / "FINAL_RESULT.md").read_text().splitlines()[0] == headline

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import trees
+from planted import ROOT, Planted
 
 from orchestrator.reports import Reports
 
 
 def final_result(templates: Path, place: Path) -> str:
     place.mkdir()
-    Reports(template_dir=templates).render(trees.retries(), trees.ROOT, place)
+    Reports(template_dir=templates).render(trees.retries(), ROOT, place)
     return (place / "FINAL_RESULT.md").read_text()
 
 
@@ -74,7 +75,7 @@ def test_a_template_dir_that_does_not_exist_changes_nothing(tmp_path: Path) -> N
 
 
 def test_text_of_a_worker_is_never_a_template(tmp_path: Path) -> None:
-    planted = trees.Planted()
+    planted = Planted()
     job = planted.job("{{ 7 * 7 }}{% raw %}")
     planted.worker(job, "worker_1", trees.TaskSpec(id="{{ 6 * 7 }}"), (0, 1), output="{{ 5 * 7 }}")
     Reports().render(planted.tree, job.id, tmp_path)
