@@ -252,6 +252,7 @@ class Assembly:
             access=access,
             locks=LockService(self._supervisor, self._store, access, self._locking),
             integration=self._integration,
+            report_anew=self._reporting.once_more,
             new_job_id=lambda: secrets.token_hex(4),
             version=__version__,
         )

@@ -20,5 +20,6 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
     manager.open()
     try:
         yield manager.service, OWNER
+        manager.reporting.write()
     finally:
         manager.close()

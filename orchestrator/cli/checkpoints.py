@@ -117,11 +117,15 @@ def _rolled_back(
     if client is not None:
         with client:
             return client.rollback(job_id, worker_id, checkpoint)
+    from orchestrator.api.render import job_path
     from orchestrator.api.render_checkpoints import rolled_back_answer
 
     with _locally(surroundings) as (service, caller):
         answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)
-        return answer.model_dump(mode="json")
+    audit = surroundings.audit_log()
+    audit.note("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
+    audit.close()
+    return answer.model_dump(mode="json")
 
 
 @contextmanager

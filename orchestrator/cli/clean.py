@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,9 +17,6 @@ from orchestrator.cli.terminal import local_time, moment, one_line, size, table
 from orchestrator.core.errors import Conflict
 from orchestrator.core.states import ENDED_JOB
 from orchestrator.workspace import JobFiles
-
-if TYPE_CHECKING:
-    from orchestrator.api.audit import AuditLog
 
 _AGE = re.compile(r"(\d+)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -63,7 +60,7 @@ def _remove(surroundings: Surroundings, job_ids: Sequence[str]) -> None:
 
     if not job_ids and not JobFiles(surroundings.workspace).aside():
         return  # without a look at the database, which may not be there
-    audit = _audit(surroundings)
+    audit = surroundings.audit_log()
     try:
         for job_id, kept in remove(surroundings.folder, surroundings.environ, job_ids):
             audit.note("(clean)", "DELETE", job_path(job_id))
@@ -71,15 +68,6 @@ def _remove(surroundings: Surroundings, job_ids: Sequence[str]) -> None:
             _tell_kept(job_id, kept)
     finally:
         audit.close()
-
-
-def _audit(surroundings: Surroundings) -> "AuditLog":
-    """The server's, which does not run now: what was removed stands where all else does."""
-    from orchestrator.api.audit import AuditLog
-    from orchestrator.config import load
-
-    found = load(surroundings.folder, environ=surroundings.environ, require_key=False)
-    return AuditLog(found.settings.logging.log_dir, lambda text: text)
 
 
 def _tell_kept(job_id: str, kept: Sequence[str]) -> None:

@@ -65,6 +65,8 @@ class Progress:
             self.workers[worker] = "pending"
             delay = duration(float(facts.get("delay_seconds") or 0))
             return f"{worker} is tried again in {delay}{because(facts)}"
+        if kind == "worker_rolled_back":
+            return f"{worker} was rolled back to {facts.get('checkpoint')} by {facts.get('by')}"
         return self._ended(worker, facts, at)
 
     def _started(self, worker: str, facts: Mapping[str, Any], at: float) -> str:

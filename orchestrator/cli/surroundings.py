@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from orchestrator.api.audit import AuditLog
     from orchestrator.api.client import OrchestratorClient
 
 #: The folder that this package lies in.
@@ -59,6 +60,14 @@ class Surroundings:
 
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
         return OrchestratorClient.from_env(self.folder, environ=environ)
+
+    def audit_log(self) -> "AuditLog":
+        """The server's, while that does not run: what is done now stands where all else does."""
+        from orchestrator.api.audit import AuditLog
+        from orchestrator.config import load
+
+        found = load(self.folder, environ=self.environ, require_key=False)
+        return AuditLog(found.settings.logging.log_dir, lambda text: text)
 
 
 pass_surroundings = click.make_pass_decorator(Surroundings, ensure=True)

@@ -37,6 +37,8 @@ class EventKind(StrEnum):
     #: Its changes did not pass with the others': another attempt follows, or it has failed.
     #: data: attempt, reason, status
     WORKER_SENT_BACK = "worker_sent_back"
+    #: Somebody had its branch go back to a checkpoint. data: by, attempt, checkpoint, commit, kept
+    WORKER_ROLLED_BACK = "worker_rolled_back"
     #: What it has used so far, in all. data: steps, input_tokens, output_tokens, cost_usd, ...
     WORKER_USED = "worker_used"
     #: An attempt has ended well, and what it left is checked. data: attempt, gates

@@ -40,6 +40,30 @@ class RetryStrategy(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rollback:
+    """Somebody had a worker's branch go back to a checkpoint."""
+
+    at: float
+    by: str
+    #: The worker's latest one then.
+    attempt: int
+    checkpoint: str
+    commit: str
+    #: The checkpoint that keeps what was there before.
+    kept: str
+
+    def told(self) -> Mapping[str, object]:
+        """For events."""
+        return {
+            "by": self.by,
+            "attempt": self.attempt,
+            "checkpoint": self.checkpoint,
+            "commit": self.commit,
+            "kept": self.kept,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """One failed attempt, classified. Stored before anything is done about it."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from orchestrator.core.evidence import NO_USAGE, ChangeSize, Exit, PromptSize, Stray, Usage
-from orchestrator.core.failure import Failure
+from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import Gate, GateResult
 from orchestrator.core.standing import Standing
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -208,6 +208,8 @@ class WorkerResult:
     gates: tuple[GateResult, ...] = ()
     #: What was made of the attempts that failed, in order; of the latest ones only.
     failures: tuple[Failure, ...] = ()
+    #: What people had go back, in order; of the latest times only.
+    rollbacks: tuple[Rollback, ...] = ()
     #: The latest checkpoint whose gates passed; empty: none is known to be good but the start.
     good: str = ""
     #: How much it changed; known of candidates that have a worktree.

@@ -33,6 +33,7 @@ def result_of(
         prompt=evidence.prompt or before.prompt,
         gates=evidence.gates,
         failures=before.failures,
+        rollbacks=before.rollbacks,
         good=after(attempt.number) if _is_good(evidence) else before.good,
         change=evidence.change,
     )

@@ -254,6 +254,10 @@ class Scheduler:
             if root_id in self.forest and self.ledger.jobs[root_id].status.ended:
                 self.forest.forget(root_id)
 
+    def forget_after_turn(self, root_id: str) -> None:
+        """A tree that has ended, and was restored for one change."""
+        self._ended_roots.append(root_id)
+
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Take over a tree from the store; the attempts whose end is not known are returned.
 

@@ -1,12 +1,18 @@
 """The use cases around checkpoints: seeing those of a job's workers, and going back to one."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from orchestrator.core.classification import failure_of
+from orchestrator.core.commands import Render
 from orchestrator.core.errors import Conflict
-from orchestrator.core.failure import START, after, before
-from orchestrator.core.model import Attempt, Worker
+from orchestrator.core.events import EventKind
+from orchestrator.core.failure import START, Rollback, after, before
+from orchestrator.core.ledger import Ledger
+from orchestrator.core.model import Attempt, Worker, WorkerResult
 from orchestrator.core.refs import short, start_ref
+from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Checkpoint, RolledBack
@@ -15,12 +21,16 @@ from orchestrator.engine.reads import Reads
 from orchestrator.engine.worktrees import Worktrees
 
 _LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
+#: So many of a worker's latest rollbacks are kept.
+MOST_ROLLBACKS = 20
 
 
 class Checkpointing(Reads):
     """Every method raises NotFound for what is not the caller's, RepositoryError for git."""
 
     _worktrees: Worktrees
+    #: What the reports of an ended job say is not all any more.
+    _report_anew: Callable[[Render], None]
 
     def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
         """Those of a job's own workers, as they were made; none without worktrees."""
@@ -75,7 +85,45 @@ class Checkpointing(Reads):
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_rollback(worker)
             name = checkpoint or before(worker.attempt)
-            return kept.roll_back(self._worktrees.place_of(worker), name)
+            done = kept.roll_back(self._worktrees.place_of(worker), name)
+            self._note(caller, worker, done)
+        return done
+
+    def _note(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
+        """Store that it was done, and by whom; have the reports tell it."""
+        rollback = Rollback(
+            at=time.time(),
+            by=caller.name,
+            attempt=worker.attempt,
+            checkpoint=done.checkpoint,
+            commit=done.commit,
+            kept=done.kept,
+        )
+        if self._supervisor.alive:
+            self._supervisor.call(lambda scheduler, now: self._tell(scheduler, worker, rollback))
+        else:
+            # Without a server, the workspace is locked by whoever calls.
+            ledger = Ledger()
+            tree = self._store.tree(worker.root_id)
+            if tree is not None:
+                ledger.load(tree, worker.root_id)
+                _keep(ledger, worker, rollback)
+                self._store.save(ledger.take())
+        tree = self._store.tree(worker.root_id)
+        family = tuple(each.id for each in tree.jobs) if tree else ()
+        for job_id in dict.fromkeys((worker.job_id, worker.root_id)):
+            job = self._store.job(job_id)
+            if job is not None and job.status.ended:
+                self._report_anew(Render(job.root_id, job_id, family))
+
+    def _tell(self, scheduler: Scheduler, worker: Worker, rollback: Rollback) -> None:
+        if worker.root_id not in scheduler.forest:
+            tree = self._store.tree(worker.root_id)
+            if tree is None:
+                return
+            scheduler.restore(tree, rollback.at)
+            scheduler.forget_after_turn(worker.root_id)
+        _keep(scheduler.ledger, worker, rollback)
 
     def _has_branch(self, worker: Worker, branch: str) -> bool:
         job = self._store.job(worker.job_id)
@@ -94,6 +142,15 @@ class Checkpointing(Reads):
                 f"{worker.id} has no branch {short(place.branch)}: it never began, or works "
                 "without a worktree"
             )
+
+
+def _keep(ledger: Ledger, worker: Worker, rollback: Rollback) -> None:
+    found = ledger.workers[worker.key]
+    result = found.result or WorkerResult()
+    rollbacks = (*result.rollbacks, rollback)[-MOST_ROLLBACKS:]
+    ledger.update_worker(worker.key, result=replace(result, rollbacks=rollbacks))
+    job, kind = ledger.jobs[worker.job_id], EventKind.WORKER_ROLLED_BACK
+    ledger.emit(kind, job, rollback.at, worker.id, **rollback.told())
 
 
 def _current(names: Sequence[str]) -> str:

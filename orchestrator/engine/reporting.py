@@ -71,6 +71,12 @@ class Reporting:
         """What the reports of a job that has ended say is not true any more."""
         self._queue.put(_Owed(render))
 
+    def write(self) -> None:
+        """Have everything that was asked for written, where nothing was started."""
+        if not self._queue.empty():
+            self.start()
+            self.stop()
+
     def _run(self) -> None:
         self._reporter.prepare()
         while True:

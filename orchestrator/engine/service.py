@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.core import admission
+from orchestrator.core.commands import Render
 from orchestrator.core.errors import (
     Conflict,
     Forbidden,
@@ -58,6 +59,7 @@ class Service(Checkpointing, MergeCalls):
         bases: Bases,
         locks: LockService,
         integration: Integration,
+        report_anew: Callable[[Render], None],
         new_job_id: Callable[[], str],
         version: str,
     ) -> None:
@@ -78,6 +80,7 @@ class Service(Checkpointing, MergeCalls):
         self._bases = bases
         self.locks = locks
         self._integration = integration
+        self._report_anew = report_anew
         self._new_job_id = new_job_id
         self._version = version
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import Comparison
-from orchestrator.core.failure import Failure
+from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import tasks_succeeded
@@ -69,6 +69,8 @@ class WorkerView:
     earlier_attempts: Sequence[FailedAttempt]
     #: What was made of its last attempt, if that failed.
     failure: Failure | None
+    #: What people had go back to a checkpoint.
+    rollbacks: Sequence[Rollback]
     #: Of all attempts, waiting for child jobs included; None when it was never started.
     seconds: float | None
     cpu_seconds: float | None
@@ -99,6 +101,7 @@ class WorkerView:
             self.output
             or why_not
             or self.earlier_attempts
+            or self.rollbacks
             or self.strays
             or self.log_truncated
             or self.refused_child_jobs
@@ -214,6 +217,7 @@ def worker_view(
             for attempt in family.attempts(worker)[:-1][-EARLIER_ATTEMPTS:]
         ],
         failure=failure_of(worker, worker.attempt),
+        rollbacks=figures.rollbacks,
         seconds=figures.work_seconds + figures.waited_seconds if figures.attempts else None,
         cpu_seconds=figures.cpu_seconds,
         peak_memory_bytes=figures.peak_memory_bytes,

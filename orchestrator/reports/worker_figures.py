@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.evidence import Exit, Usage
-from orchestrator.core.failure import Failure
+from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.model import Worker
 from orchestrator.core.states import WorkerStatus
 from orchestrator.reports.critical_path import own_seconds
@@ -50,6 +50,8 @@ class WorkerFigures:
     files_created: tuple[str, ...]
     #: What was made of the attempts that failed.
     failures: tuple[Failure, ...] = ()
+    #: What people had go back to a checkpoint.
+    rollbacks: tuple[Rollback, ...] = ()
 
 
 def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
@@ -87,6 +89,7 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         child_job_ids=tuple(job.id for job in family.child_jobs(worker)),
         files_created=worker.result.files_created if worker.result else (),
         failures=worker.result.failures if worker.result else (),
+        rollbacks=worker.result.rollbacks if worker.result else (),
     )
 
 

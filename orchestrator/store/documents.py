@@ -7,7 +7,7 @@ lacks, because it was written before the field existed, gets its default.
 from typing import Any
 
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, PromptSize, Stray, Usage
-from orchestrator.core.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model import JobConfig, TaskSpec, WorkerResult
 from orchestrator.core.standing import Criterion, Standing
@@ -47,6 +47,7 @@ def read_result(found: Found) -> WorkerResult:
     found["gates"] = tuple(_gate_result(each) for each in found.get("gates", ()))
     if "failures" in found:
         found["failures"] = tuple(_read_failure(each) for each in found["failures"])
+    found["rollbacks"] = tuple(Rollback(**each) for each in found.get("rollbacks", ()))
     if found.get("change") is not None:
         found["change"] = ChangeSize(**found["change"])
     if found.get("standing") is not None:

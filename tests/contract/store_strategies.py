@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.failure import Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerResult
 from orchestrator.core.standing import Criterion, Standing
@@ -94,6 +95,18 @@ results = st.builds(
     log_truncated=st.booleans(),
     strays=strays,
     gates=gate_results,
+    rollbacks=st.lists(
+        st.builds(
+            Rollback,
+            at=times,
+            by=texts,
+            attempt=counts,
+            checkpoint=texts,
+            commit=texts,
+            kept=texts,
+        ),
+        max_size=2,
+    ).map(tuple),
     change=maybe(st.builds(ChangeSize, files=counts, added=large_counts, removed=counts)),
     standing=maybe(
         st.builds(

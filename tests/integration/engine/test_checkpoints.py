@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.surroundings import Surroundings
+from orchestrator.core.events import EventKind
 from orchestrator.engine.checkpoints import pending
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
@@ -225,6 +227,14 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     assert command(site, "checkpoints", job, "worker_1") == 0
     here = [line for line in capfd.readouterr().out.splitlines() if "<- here" in line]
     assert len(here) == 1 and "1-after" in here[0]
+    told = site.manager.store.events(job, 0, 1000)[-1]
+    assert (told.kind, told.worker_id) == (EventKind.WORKER_ROLLED_BACK, "worker_1")
+    assert (told.data["checkpoint"], told.data["kept"], told.data["attempt"]) == (
+        *("1-after", "2-left-1"),
+        2,
+    )
+    final = site.directory(job) / "FINAL_RESULT.md"
+    until(lambda: "Rolled back to checkpoint 1-after" in final.read_text(), "the report tells it")
 
     flag.touch()
     assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
@@ -291,3 +301,11 @@ def test_it_works_with_the_server_down(
     assert "a.txt" not in project.files(f"orchestrator/{job}/worker_1")
     assert command(site, "checkpoints", job, up=False) == 0
     assert "1-left-1" in capfd.readouterr().out
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "Rolled back to checkpoint 1-before by command line" in report
+    with sqlite3.connect(site.directory(job).parent / "orchestrator.db") as database:
+        last = "SELECT kind, data FROM events ORDER BY seq DESC LIMIT 1"
+        kind, told = database.execute(last).fetchone()
+    assert kind == "worker_rolled_back" and json.loads(told)["kept"] == "1-left-1"
+    audit = (site.folder / "logs" / "audit.jsonl").read_text()
+    assert f"/api/v1/jobs/{job}/workers/worker_1/rollback" in audit

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.choice import Opinion, candidates_of, ranked
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
-from orchestrator.core.failure import Failure
+from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerResult
 from orchestrator.core.ports import Tree
@@ -84,6 +84,7 @@ class Planted:
         strays: tuple[Stray, ...] = (),
         ended_at: float | None = None,
         failures: tuple[Failure, ...] = (),
+        rollbacks: tuple[Rollback, ...] = (),
         change: ChangeSize | None = None,
         gates: tuple[GateResult, ...] = (),
     ) -> Worker:
@@ -113,6 +114,7 @@ class Planted:
                 peak_memory_bytes=peak_memory_bytes,
                 strays=strays,
                 failures=failures,
+                rollbacks=rollbacks,
                 change=change,
                 gates=gates,
             )

@@ -1,9 +1,9 @@
 """Trees to render."""
 
-from planted import Planted
+from planted import START, Planted
 
 from orchestrator.core.evidence import ChangeSize, Stray, Usage
-from orchestrator.core.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Tree
@@ -45,6 +45,16 @@ def failure_skip_timeout() -> Tree:
                 reason="exit code 1, with something to go on from",
                 confidence=0.6,
                 kept="1-after",
+            ),
+        ),
+        rollbacks=(
+            Rollback(
+                at=START + 60,
+                by="mine",
+                attempt=1,
+                checkpoint="1-before",
+                commit="1" * 40,
+                kept="1-left-1",
             ),
         ),
         reason="the command ended with exit code 1",
