@@ -2,10 +2,8 @@
 
 import logging
 import os
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Protocol
 
 from orchestrator.core.model import Worker, WorkerKey
@@ -23,34 +21,23 @@ class Grounds(Protocol):
 
 
 class Turns:
-    """Opening and removing one worker's worktree exclude each other. Any thread may call."""
+    """Which attempt a worker's worktree was opened for, until it is removed.
+
+    Whoever asks has the worker's worktree ``held``. Any thread may call.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._turns: dict[WorkerKey, threading.Lock] = {}
         self._opened: dict[WorkerKey, int] = {}
 
-    @contextmanager
-    def opening(self, worker: Worker) -> Iterator[None]:
-        with self._turn(worker.key):
-            self._opened[worker.key] = worker.attempt
-            yield
+    def opened(self, worker: Worker) -> None:
+        self._opened[worker.key] = worker.attempt
 
-    @contextmanager
-    def removing(self, worker: Worker) -> Iterator[bool]:
+    def is_due(self, worker: Worker) -> bool:
         """Whether it is still to be removed: not when a later attempt has begun meanwhile."""
-        with self._turn(worker.key):
-            is_due = self._opened.get(worker.key, 0) <= worker.attempt
-            yield is_due
-            if is_due:
-                self._opened.pop(worker.key, None)
+        return self._opened.get(worker.key, 0) <= worker.attempt
 
-    @contextmanager
-    def _turn(self, key: WorkerKey) -> Iterator[None]:
-        with self._lock:
-            turn = self._turns.setdefault(key, threading.Lock())
-        with turn:
-            yield
+    def removed(self, worker: Worker) -> None:
+        self._opened.pop(worker.key, None)
 
 
 class Retiring:

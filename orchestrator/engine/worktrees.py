@@ -146,8 +146,8 @@ class Worktrees:
             start = take_up(self._repository, assignment.job, worker, start)
         failpoints.reached("worktree: its start is known")
         made_anew = not os.path.lexists(directory)
-        with self._turns.opening(worker):
-            self._repository.open_worktree(directory, branch, start)
+        self._turns.opened(worker)
+        self._repository.open_worktree(directory, branch, start)
         place = Place(worker, branch, directory, True)
         self.checkpoints.begin(
             place, made_anew, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
@@ -287,10 +287,13 @@ class Worktrees:
     def remove(self, worker: Worker) -> None:
         """Of a worker that has ended: what is in it is kept on its branch. Idempotent."""
         directory = self.directory(worker)
-        with self.checkpoints.held(worker.key), self._turns.removing(worker) as is_due:
-            if is_due and os.path.lexists(directory):
+        with self.checkpoints.held(worker.key):
+            if not self._turns.is_due(worker):
+                return
+            if os.path.lexists(directory):
                 branch = worker_branch(worker)
                 self._repository.close_worktree(directory, branch, signature_of(worker))
+            self._turns.removed(worker)
 
 
 def _object(content: bytes | None) -> Mapping[str, object]:

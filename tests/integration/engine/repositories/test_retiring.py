@@ -43,12 +43,14 @@ def worker(attempt: int, **more: object) -> Worker:
 
 def test_what_has_begun_again_is_not_removed() -> None:
     turns = Turns()
-    with turns.opening(worker(2)):
-        pass
-    with turns.removing(worker(1)) as is_due:
-        assert not is_due
-    with turns.removing(worker(2)) as is_due:
-        assert is_due
+    turns.opened(worker(2))
+    assert not turns.is_due(worker(1))
+    assert turns.is_due(worker(2))
+
+
+def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
+    host.run(edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=1))
+    assert not host.site.manager.flights._worktrees._turns._opened
 
 
 class Seen:
