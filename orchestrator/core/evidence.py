@@ -142,7 +142,10 @@ class Evidence:
 
     output: str = ""
     files_created: tuple[str, ...] = ()
+    #: By the latest attempt.
     files_changed: bool = False
+    #: There is something that it or an earlier attempt changed.
+    has_work: bool = False
     #: The agent's own word on how it went; None where it says nothing.
     claimed_success: bool | None = None
     usage: Usage = NO_USAGE

@@ -4,10 +4,11 @@ Exit code 0 alone is never success. The rows are tried from the top; the first t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import WALL_TIME
 from orchestrator.core.readings import in_words
 from orchestrator.core.states import WorkerStatus
@@ -56,6 +57,20 @@ def _out_of_time(exit: Exit) -> str:
         return f"stopped by {exit.stopped_by}"
     ran = exit.ended_at - exit.started_at
     return f"ran into its time limit (timeout) after {ran:.1f} s; give it more with a longer one"
+
+
+def _shows_something(evidence: Evidence) -> bool:
+    """Of an attempt that was silent and changed nothing: what is there of earlier ones is theirs,
+    and counts only when a check has found it good now."""
+    if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
+        return True
+    return evidence.has_work and any(each.status is GateStatus.PASSED for each in evidence.gates)
+
+
+def _nothing(evidence: Evidence) -> str:
+    if evidence.has_work:
+        return "exit code 0, but it said nothing and changed nothing of what earlier attempts left"
+    return "exit code 0, but no output and no file was left"
 
 
 def _over_limit(exit: Exit) -> str:
@@ -140,21 +155,22 @@ TABLE: tuple[Row, ...] = (
         retry=True,
     ),
     Row(
-        "nothing to show",
-        lambda x, e: e.output_required and not e.output.strip() and not e.files_changed,
-        _S.FAILED,
-        lambda x, e: "exit code 0, but no output and no file was left",
-        retry=True,
-    ),
-    Row(
         "gates",
         lambda x, e: any(each.blocks for each in e.gates),
         _S.FAILED,
         lambda x, e: "; ".join(in_words(each) for each in e.gates if each.blocks),
         retry=True,
     ),
+    Row(
+        "nothing to show",
+        lambda x, e: not _shows_something(e),
+        _S.FAILED,
+        lambda x, e: _nothing(e),
+        retry=True,
+    ),
     Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: ""),
 )
+_PASSED = GateResult(name="any", status=GateStatus.PASSED)
 _RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RATE_LIMIT}")
 _LOGIN_REFUSED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.AUTH}")
 
@@ -172,6 +188,11 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         rate_limited=row is _RATE_LIMITED,
         login_refused=row is _LOGIN_REFUSED,
     )
+
+
+def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
+    """Whether its checks decide: it is a success if they pass."""
+    return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 
 def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:

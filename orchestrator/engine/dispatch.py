@@ -142,12 +142,17 @@ class Dispatch:
         evidence = replace(evidence, prompt=flight.prompt) if flight.prompt else evidence
         if changes is None:
             after = self._workspace.snapshot(worker)
-            changes = Changes(tuple(after), after != flight.before)
+            changes = Changes(tuple(after), after != flight.before, has_work=bool(after))
         if changes.faults is not None:
             faults = tuple(self._mask(flight.secrets, fault) for fault in changes.faults)
             evidence = replace(evidence, worktree=WorktreeState(faults=faults))
-        if changes.files or changes.changed:
-            evidence = replace(evidence, files_created=changes.files, files_changed=changes.changed)
+        if changes.files or changes.changed or changes.has_work:
+            evidence = replace(
+                evidence,
+                files_created=changes.files,
+                files_changed=changes.changed,
+                has_work=changes.has_work,
+            )
         if changes.size is not None:
             evidence = replace(evidence, change=changes.size)
         return self._without_secrets(evidence, flight, printed)

@@ -9,7 +9,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateSource
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.outcome import judge
+from orchestrator.core.outcome import is_for_gates
 from orchestrator.core.ports import Workspace
 from orchestrator.engine.dispatch import InFlight, attempt_id
 from orchestrator.engine.worktrees import Worktrees
@@ -117,7 +117,7 @@ class Judging:
     def _wanted(
         self, flight: InFlight, job: Job | None, exit: Exit, evidence: Evidence
     ) -> tuple[Gate, ...]:
-        if job is None or flight.worker.is_planner or not judge(exit, evidence).succeeded:
+        if job is None or flight.worker.is_planner or not is_for_gates(exit, evidence):
             return ()
         return gates_of(job, flight.task, flight.ground is not None)
 

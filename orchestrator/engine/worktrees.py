@@ -62,6 +62,8 @@ class Changes:
     faults: tuple[str, ...] | None = None
     #: Looked at for candidates, who are compared by it.
     size: ChangeSize | None = None
+    #: Whether any of its attempts did something, even if it only removed files.
+    has_work: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,12 @@ class Worktrees:
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
         changed = tip != (ground.before or start)
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
-        return Changes(own, changed, (*faults, *marked), size)
+        has_work = bool(files) or self._differs(start, tip)
+        return Changes(own, changed, (*faults, *marked), size, has_work)
+
+    def _differs(self, start: str, tip: str) -> bool:
+        """Also where files are only gone."""
+        return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
         """What a worker that has ended changed in its worktree; empty where it had none."""

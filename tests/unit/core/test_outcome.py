@@ -6,7 +6,7 @@ import pytest
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import Worker
-from orchestrator.core.outcome import TABLE, judge
+from orchestrator.core.outcome import TABLE, is_for_gates, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.states import JobStatus, WorkerStatus
 
@@ -24,6 +24,11 @@ CLASSES = [
     (ErrorClass.KILLED, "failed", "program was killed", True),
     (ErrorClass.TIMEOUT, "timeout", "silent for too long", True),
 ]
+
+FAILED = GateResult(name="tests", status=GateStatus.FAILED, failures=("a",))
+PASSED = GateResult(name="tests", status=GateStatus.PASSED)
+KNOWN = GateResult(name="tests", status=GateStatus.KNOWN)
+SILENT = Evidence(output_required=True)
 
 #: Row, exit, evidence, status, part of the reason, retry. Each example would fit lower rows too.
 EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
@@ -69,19 +74,19 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         True,
     ),
     (
+        "gates",
+        EXIT_0,
+        Evidence(output_required=True, has_work=True, gates=(FAILED,)),
+        "failed",
+        "gate tests failed: a",
+        True,
+    ),
+    (
         "nothing to show",
         EXIT_0,
         Evidence(output=" \n", output_required=True),
         "failed",
         "no output and no file",
-        True,
-    ),
-    (
-        "gates",
-        EXIT_0,
-        replace(DONE, gates=(GateResult(name="tests", status=GateStatus.FAILED, failures=("a",)),)),
-        "failed",
-        "gate tests failed: a",
         True,
     ),
     ("success", EXIT_0, DONE, "success", "", False),
@@ -100,6 +105,25 @@ def test_each_row_of_the_table_decides_its_example(
     assert reason in verdict.reason
     assert verdict.retry is retry
     assert verdict.succeeded is (name == "success")
+
+
+@pytest.mark.parametrize(
+    ("evidence", "checked", "succeeds"),
+    [
+        (SILENT, False, False),
+        (replace(SILENT, gates=(PASSED,)), False, False),
+        (replace(SILENT, has_work=True), True, False),
+        (replace(SILENT, has_work=True, gates=(PASSED,)), True, True),
+        (replace(SILENT, has_work=True, gates=(KNOWN,)), True, False),
+        (replace(SILENT, has_work=True, gates=(PASSED, FAILED)), True, False),
+        (replace(SILENT, has_work=True, gates=(PASSED,), claimed_success=False), False, False),
+    ],
+)
+def test_a_silent_attempt_counts_by_what_is_there_only_on_the_word_of_a_gate(
+    evidence: Evidence, checked: bool, succeeds: bool
+) -> None:
+    assert is_for_gates(EXIT_0, evidence) is checked
+    assert judge(EXIT_0, evidence).succeeded is succeeds
 
 
 def test_every_row_of_the_table_has_an_example() -> None:
