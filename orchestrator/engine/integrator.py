@@ -1,6 +1,7 @@
 """What a job's workers changed becomes one branch, once all of them have ended."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -65,7 +66,7 @@ class Integrator:
         if not base:
             return ()
         self._records.forget(job)
-        record = _record(job, base)
+        began, record = time.monotonic(), _record(job, base)
         workers = [each for each in tree.workers if each.job_id == job_id]
         refusals: list[Refusal] = []
         self._guarded(record, lambda: self._remove_worktrees(record, job, workers))
@@ -73,15 +74,19 @@ class Integrator:
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
             self._guarded(record, lambda: record.leaks.extend(self._worktrees.leaks(job.id)))
-        self._records.keep(job, record)
+        self._keep(job, record, began)
         return refusals
+
+    def _keep(self, job: Job, record: Record, began: float) -> None:
+        record.seconds = round(time.monotonic() - began, 3)
+        self._records.keep(job, record)
 
     def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> None:
         """Merge the branches of a job that has ended once more; the result before is kept.
 
         Raise Conflict or RepositoryError; nothing is changed then.
         """
-        job = _job(tree, job_id)
+        began, job = time.monotonic(), _job(tree, job_id)
         job = replace(
             job,
             config=replace(job.config, merge_strategy=choice.strategy or job.config.merge_strategy),
@@ -100,7 +105,7 @@ class Integrator:
         record.leaks = before.leaks if before else []
         self._merging.merge(record, tree, job, wanted, halted)
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
-        self._records.keep(job, record)
+        self._keep(job, record, began)
 
     def _check_branch(self, worker: Worker) -> None:
         started, branch = self._repository.tip(start_ref(worker)), worker_branch(worker)

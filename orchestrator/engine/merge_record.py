@@ -46,6 +46,8 @@ class Record:
     again: bool = False
     #: A ref that keeps the result before this one; empty when there was none.
     earlier: str = ""
+    #: How long it took, gates included; the last worker had ended before.
+    seconds: float = 0.0
     #: What changed in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)
     #: What went wrong, in words.
@@ -112,6 +114,7 @@ def in_words(record: Record) -> Iterator[str]:
             f"worktree): {', '.join(record.leaks[:MOST_PATHS])}."
         )
     yield from (f"Not done: {error}" for error in record.errors)
+    yield from _time(record)
 
 
 def _merged(record: Record) -> Iterator[str]:
@@ -126,6 +129,12 @@ def _merged(record: Record) -> Iterator[str]:
     yield f"To have it on your branch: orchestrator land {record.job_id}."
     if record.earlier:
         yield f"The result before it is kept: {record.earlier}."
+
+
+def _time(record: Record) -> Iterator[str]:
+    if record.seconds:
+        gates = " and the gates on the merged state" if record.gates else ""
+        yield f"Merging{gates} took {record.seconds:.1f} s more, after the last worker had ended."
 
 
 def _handed(record: Record) -> Iterator[str]:

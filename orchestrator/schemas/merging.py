@@ -107,6 +107,8 @@ class ConflictsAnswer(Answer):
     merging: bool = False
     """It is being merged just now: ask again."""
     conflicts: list[ConflictAnswer] = Field(default_factory=list)
+    seconds: float = 0.0
+    """How long merging took, its gates included, after the last worker had ended."""
     leaks: list[str] = Field(default_factory=list)
     """What changed in the user's checkout while the job ran."""
     errors: list[str] = Field(default_factory=list)
