@@ -15,6 +15,7 @@ from orchestrator.cli.surroundings import (
 )
 from orchestrator.cli.terminal import duration, one_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.states import ENDED_JOB
 
 Answer = dict[str, Any]
 
@@ -48,10 +49,17 @@ def find_comparison(surroundings: Surroundings, job_id: str, task_id: str) -> An
 
 
 def _from_reports(surroundings: Surroundings, job_id: str, task_id: str) -> Answer:
-    from orchestrator.cli.local_jobs import directory_of
+    from orchestrator.cli.local_jobs import directory_of, find_job
     from orchestrator.cli.report import find_report
 
     root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    root = find_job(surroundings.workspace, root_id)
+    if root.get("status") not in ENDED_JOB:
+        raise Conflict(
+            f"job {root_id} has not ended and no server is running: what its candidates came to "
+            "is in its reports when it has ended, or told by the server before "
+            "(orchestrator serve)"
+        )
     # Of the root job: it tells of all levels.
     figures = json.loads(find_report(surroundings, root_id, "analytics.json"))
     for found in figures.get("comparisons", ()):

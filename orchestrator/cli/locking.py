@@ -13,7 +13,7 @@ from orchestrator.cli.terminal import local_time, one_line, table
 @json_option
 @pass_surroundings
 def locks_command(surroundings: Surroundings) -> None:
-    """List who holds and who waits for which locks."""
+    """List who holds and who waits for which locks; needs a running server."""
     with surroundings.client() as client:
         answer = client.locks()
     if surroundings.as_json:
@@ -42,7 +42,7 @@ def _row(lock: dict[str, Any]) -> tuple[str, ...]:
 @json_option
 @pass_surroundings
 def unlock_command(surroundings: Surroundings, names: tuple[str, ...]) -> None:
-    """Give back leases; outside of workers: break those of others."""
+    """Give back leases; outside of workers: break those of others. Needs a running server."""
     with surroundings.client() as client:
         answer = client.unlock(names)
     if surroundings.as_json:

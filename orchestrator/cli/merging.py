@@ -29,7 +29,8 @@ def merge_command(
 ) -> int:
     """Merge the branches of JOB's workers once more, when it has ended.
 
-    The result before is kept on a ref. Exit code 6 when something was left out.
+    The result before is kept on a ref. Exit code 6 when something was left out. Needs a running
+    server.
     """
     choice = {"take": list(take), "leave": list(leave)}
     with surroundings.client() as client:

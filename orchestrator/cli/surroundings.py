@@ -42,7 +42,10 @@ class Surroundings:
         if client is None:
             from orchestrator.api.client_errors import NoServer
 
-            raise NoServer(f"no server is running for {self.folder}")
+            raise NoServer(
+                f"no server is running for {self.folder}, and this command needs one; start it: "
+                "orchestrator serve"
+            )
         return client
 
     def client_if_running(self) -> "OrchestratorClient | None":

@@ -350,6 +350,12 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     assert down == told
     assert shown() == text
     assert command("compare", job, "nothing") == 3
+    # As a server that was killed leaves a job that runs.
+    path = site.directory(job) / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "running"}))
+    assert command("compare", job, "a") == 1
+    said = capfdbinary.readouterr().err.decode()
+    assert f"job {job} has not ended and no server is running" in said
 
 
 def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakeProject) -> None:
