@@ -37,6 +37,11 @@ export PYTHONPATH=$PWD
 # Hundreds of processes are started; without kept bytecode each would compile the product anew.
 unset PYTHONDONTWRITEBYTECODE
 
+# Many tests wait more than they compute: one process more than there are processors. Many
+# processors do not help tests that start servers; eight processes at most.
+processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+processes=$((processors < 8 ? processors + 1 : 8))
+
 summary='' failed=0
 step() {
   local name=$1 begun=$SECONDS status=0 word=ok
@@ -103,8 +108,7 @@ if [ "$suite" = true ]; then
   step format "$python" -m ruff format --check .
   step types "$python" -m mypy
   step scripts check_scripts
-  # Many processors do not help tests that start servers; eight at most.
-  step tests "$python" -m pytest -n auto --maxprocesses 8 \
+  step tests "$python" -m pytest -n "$processes" \
     "${selection[@]}" ${pytest_options[@]+"${pytest_options[@]}"}
 fi
 if [ "$agents" = true ]; then

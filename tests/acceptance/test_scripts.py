@@ -316,6 +316,16 @@ def test_every_check_runs_and_arguments_reach_pytest(installed: Path, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize(("processors", "processes"), [("1", "2"), ("2", "3"), ("64", "8")])
+def test_there_is_a_process_more_than_processors_and_at_most_eight(
+    installed: Path, tmp_path: Path, processors: str, processes: str
+) -> None:
+    tools = {"getconf": f"#!/bin/sh\necho {processors}\n", "shellcheck": "#!/bin/sh\nexit 0\n"}
+    result = run(installed / "run-tests.sh", PATH=programs(tmp_path / "bin", *TOOLS, **tools))
+    calls = [json.loads(line)["argv"] for line in result.stdout.splitlines() if line[:1] == "{"]
+    assert calls[3][:4] == ["-m", "pytest", "-n", processes]
+
+
 def test_all_checks_passing_is_success(installed: Path, tmp_path: Path) -> None:
     path = programs(tmp_path / "bin", *TOOLS, shellcheck="#!/bin/sh\nexit 0\n")
     assert run(installed / "run-tests.sh", PATH=path).returncode == 0
