@@ -9,10 +9,11 @@ from pathlib import Path
 from benchmarks.figures import Figure, Findings
 from benchmarks.jobs import run_job
 from benchmarks.options import SHARED_MEMORY, Options, place
-from benchmarks.peers import SLOTS, Peer, left_out, peers
+from benchmarks.peers import NOT_DURABLE, SLOTS, XARGS, Peer, left_out, peers
 from benchmarks.server import Client, running_server
 
-XARGS_SHARE = 0.6
+#: What is aimed at where it is not a share of 1.
+SHARES: Mapping[str, float | None] = {XARGS: 0.6, NOT_DURABLE: None}
 WORK, END = "ours, until the last worker ended", "ours, until the reports were written"
 OURS = (WORK, END)
 WARM_UP_WORKERS = 20
@@ -77,7 +78,7 @@ def _costs(place_name: str, walls: Walls, count: int) -> Iterator[Figure]:
 def _ratios(place_name: str, walls: Walls) -> Iterator[Figure]:
     """Our tasks per second as a share of theirs: the median over the rounds."""
     for peer in (name for name in walls if name not in OURS):
-        bound = XARGS_SHARE if peer.startswith("xargs") else 1.0
+        bound = SHARES.get(peer, 1.0)
         for ours in OURS:
             pairs = zip(walls[peer], walls[ours], strict=True)
             yield Figure(
