@@ -10,7 +10,7 @@ from signal import SIGCONT, SIGTERM
 from orchestrator.core import failpoints
 from orchestrator.launchers import processes
 from orchestrator.launchers.channel import Message
-from orchestrator.launchers.claim import Claim, Refused
+from orchestrator.launchers.claim import Claim, Refused, encoded
 from orchestrator.launchers.clock import Clock
 from orchestrator.launchers.containment import Subreaper
 from orchestrator.launchers.limits import Watch, hit_by_end
@@ -67,10 +67,14 @@ class Attempt:
         self._peak_kib = 0
         #: The worker's own process, until it has been reaped.
         self._worker = 0
-        #: The reading end of the worker's output; None when there is nothing to read any more.
+        #: The reading end of the worker's output, while there may be some.
         self.output: int | None = None
+        #: The other end. Kept, so that a worker's end makes one event (SIGCHLD) and not two.
+        self._output_kept = -1
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit"}
         self.record["containment"] = family.mode
+        #: The record as it was published.
+        self.encoded_record = b""
 
     @property
     def is_done(self) -> bool:
@@ -105,14 +109,11 @@ class Attempt:
             make_directory(launch["cwd"])
         self._log = WorkerLog(launch["log"], launch["log_limit_bytes"], self._masker)
         env = {**launch["env"], processes.MARKER: launch["attempt"]}
-        self.output, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        os.set_blocking(writing_end, True)
-        try:
-            return self._family.start(
-                launch["argv"], launch["cwd"], env, launch["stdin"], writing_end
-            )
-        finally:
-            os.close(writing_end)
+        self.output, self._output_kept = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(self._output_kept, True)
+        return self._family.start(
+            launch["argv"], launch["cwd"], env, launch["stdin"], self._output_kept
+        )
 
     def _fail(self, ended_by: str, error: str, now: float) -> None:
         self.record.update(ended_by=ended_by, error=self._masker.text(error))
@@ -140,30 +141,29 @@ class Attempt:
 
     def read_output(self, now: float) -> None:
         """Take one chunk of what the worker said."""
-        if self.output is not None and not self._read_chunk():
-            os.close(self.output)
-            self.output = None
+        self._read_chunk()
         self._heard_at = now
 
     def _read_chunk(self) -> int:
-        """Length of it: 0 at the end of the stream, negative when there is nothing now."""
-        assert self.output is not None and self._log is not None
+        """Length of it: 0 when there is nothing now."""
+        if self.output is None or self._log is None:
+            return 0
         try:
             chunk = os.read(self.output, _CHUNK)
         except BlockingIOError:
-            return -1
+            return 0
         self._log.write(chunk)
         return len(chunk)
 
     @property
     def wakes_at(self) -> float | None:
         """When ``pass_time`` has something to do; None: not by itself."""
-        times = [self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends]
+        due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
-            times.append(self._watch.due)
+            due = sooner(due, self._watch.due)
         if self._log is not None and self._log.awaits_silence:
-            times.append(self._heard_at + _SILENCE_SECONDS)
-        return min((each for each in times if each is not None), default=None)
+            due = sooner(due, self._heard_at + _SILENCE_SECONDS)
+        return due
 
     def pass_time(self, now: float) -> None:
         """Do what is due. Idempotent."""
@@ -284,22 +284,27 @@ class Attempt:
     def _drain(self) -> None:
         """What is left in the pipe; its writers are gone, so there is nothing to wait for."""
         drained = 0
-        while self.output is not None and drained < _DRAIN_BYTES:
-            length = self._read_chunk()
-            if length <= 0:
-                break
+        while drained < _DRAIN_BYTES and (length := self._read_chunk()):
             drained += length
         if self.output is not None:
             os.close(self.output)
+            os.close(self._output_kept)
             self.output = None
 
     def _publish(self) -> None:
+        self.encoded_record = encoded(self.record)
         if self._claim is None:
             return
         try:
-            self._claim.publish(self.record)
+            self._claim.publish(self.encoded_record)
         except OSError as error:
             # The server still hears of it; a restarted one finds a dead attempt.
             said = self.record.get("error") or "the exit record could not be written"
             self.record["error"] = f"{said}: {error}"
+            self.encoded_record = encoded(self.record)
             self._claim.drop()
+
+
+def sooner(time: float | None, other: float) -> float:
+    """The earlier of two moments; None is never."""
+    return other if time is None or other < time else time

@@ -42,7 +42,10 @@ class Channel:
 
     def queue(self, message: Message) -> None:
         """Leave it to the next ``flush`` or ``send``."""
-        body = _encode(message).encode("ascii")
+        self.queue_encoded(_encode(message).encode("ascii"))
+
+    def queue_encoded(self, body: bytes) -> None:
+        """A message that is JSON already."""
         self._unsent += _LENGTH.pack(len(body))
         self._unsent += body
 

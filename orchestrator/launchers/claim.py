@@ -35,6 +35,8 @@ class Claim:
     def __init__(self, descriptor: int, exit_path: str) -> None:
         self._descriptor = descriptor
         self._exit_path = exit_path
+        #: Where the holder's lines end.
+        self._end = 0
 
     @classmethod
     def take(cls, exit_path: str) -> "Claim":
@@ -77,14 +79,14 @@ class Claim:
 
     def write_holder(self, attempt_id: str) -> None:
         """Say who runs the attempt."""
-        self._write(0, {"attempt": attempt_id, **_identity(os.getpid())})
+        self._end = self._write(0, encoded({"attempt": attempt_id, **_identity(os.getpid())}))
         failpoints.reached("claim: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
         """Say which process the worker is and what else there is of it, on a line of its own."""
-        self._write(os.fstat(self._descriptor).st_size, {"worker": pid, **traces})
+        self._write(self._end, encoded({"worker": pid, **traces}))
 
-    def publish(self, record: dict[str, Any]) -> None:
+    def publish(self, record: bytes) -> None:
         """Make the exit record durable and visible, and let go. On OSError the claim is kept."""
         # In place and shortened last: on a full disk the block that is there is enough.
         os.ftruncate(self._descriptor, self._write(0, record))
@@ -101,13 +103,18 @@ class Claim:
         """Let go; what is in the file stays."""
         os.close(self._descriptor)
 
-    def _write(self, at: int, content: dict[str, Any]) -> int:
+    def _write(self, at: int, content: bytes) -> int:
         """Write one line; where it ends."""
-        line = json.dumps(content).encode("ascii") + b"\n"
+        line = content + b"\n"
         written = os.pwrite(self._descriptor, line, at)
         if written < len(line):
             raise OSError(f"{self._exit_path}: only {written} of {len(line)} bytes were written")
         return at + written
+
+
+def encoded(content: Mapping[str, Any]) -> bytes:
+    """As it is written, on one line."""
+    return json.dumps(content).encode("ascii")
 
 
 @cache

@@ -208,6 +208,8 @@ class LocalLauncher:
         elif launch is not None and "started" in message:
             self._events.started(launch.attempt_id, message["started"])
         elif launch is not None:
+            if message.get("pid"):
+                self._events.started(launch.attempt_id, message["pid"])
             with self._lock:
                 link.launch = None
                 if message["clean"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.launchers import processes
-from orchestrator.launchers.claim import Claim, Refused, run_path
+from orchestrator.launchers.claim import Claim, Refused, encoded, run_path
 from orchestrator.security.paths import open_plain, read_regular
 
 #: How long a lock may have a holder that is not (yet, or no longer) written in the file.
@@ -112,7 +112,7 @@ def _complete(claim: Claim) -> State:
     if ended is None:
         claim.drop()
         return Unfinished.DEAD
-    claim.publish(json.loads(content.split(b"\n", 1)[0]))
+    claim.publish(content.split(b"\n", 1)[0])
     return Finished(exit=ended)
 
 
@@ -142,7 +142,7 @@ def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...]) -> Exit:
     if ended is None:
         ended = Exit(ended_by=EndedBy.LOST, error=reason, ended_at=time.time(), strays=strays)
     try:
-        claim.publish(_record_of(ended))
+        claim.publish(encoded(_record_of(ended)))
     except OSError:
         claim.drop()
         raise

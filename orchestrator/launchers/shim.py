@@ -11,15 +11,15 @@ import socket
 import time
 import traceback
 
-from orchestrator.launchers.attempt import Attempt
+from orchestrator.launchers.attempt import Attempt, sooner
 from orchestrator.launchers.channel import Channel, Message
 from orchestrator.launchers.families import family_for, held_by_family
 from orchestrator.launchers.lease import Lease
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
-#: So long a start may wait to be told together with an end.
-_GATHER_SECONDS = 0.005
+#: A worker that ends within so long is told of once.
+_GATHER_SECONDS = 0.02
 
 
 def serve(end: socket.socket, plan: Message) -> None:
@@ -55,12 +55,13 @@ class _Shim:
         self._connected = True
         self._attempt: Attempt | None = None
         #: What ``_poll`` knows of the attempt: its output, and its family's notices.
-        self._watched: set[int] = set()
+        self._watched: tuple[int | None, int | None] = (None, None)
         #: The latest launch; the next one is told by its differences from it.
         self._launched: Message = {"env": {}}
         #: Runs while there is no server at the other end.
         self._lease: Lease | None = None
-        #: When a start is told even if there is no end to tell with it.
+        #: The worker's pid while its start is to be told, and when.
+        self._untold = 0
         self._tell_at = 0.0
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
@@ -71,9 +72,11 @@ class _Shim:
             self._turn()
 
     def _turn(self) -> None:
-        output, notices = self._sources()
+        output, notices = self._watched
         ready = [descriptor for descriptor, _ in self._poll.poll(self._patience())]
-        if time.monotonic() >= self._tell_at:
+        if self._untold and time.monotonic() >= self._tell_at:
+            self._tell_start()
+        if self._channel.has_unsent:
             self._channel.flush()
         if output in ready:
             self._read_output()
@@ -90,27 +93,27 @@ class _Shim:
             self._report_if_done()
         self._watch()
 
-    def _sources(self) -> tuple[int | None, int | None]:
-        """The worker's output and the family's notices, while they are open."""
-        return self._attempt.output if self._attempt else None, self._family.notices
-
     def _watch(self) -> None:
         """Whoever closed one of them: a descriptor that is closed would be ready for ever."""
-        wanted = {each for each in self._sources() if each is not None}
-        for descriptor in self._watched - wanted:
-            self._poll.unregister(descriptor)
-        for descriptor in wanted - self._watched:
-            self._poll.register(descriptor, select.POLLIN)
+        output = self._attempt.output if self._attempt else None
+        wanted, watched = (output, self._family.notices), self._watched
+        if wanted == watched:
+            return
+        for descriptor in watched:
+            if descriptor is not None and descriptor not in wanted:
+                self._poll.unregister(descriptor)
+        for descriptor in wanted:
+            if descriptor is not None and descriptor not in watched:
+                self._poll.register(descriptor, select.POLLIN)
         self._watched = wanted
 
     def _patience(self) -> float | None:
         """Milliseconds until something is due; None is for ever."""
         wakes_at = self._attempt.wakes_at if self._attempt else None
         if self._lease is not None and self._lease.wakes_at is not None:
-            lease = self._lease.wakes_at
-            wakes_at = lease if wakes_at is None else min(wakes_at, lease)
-        if self._channel.has_unsent:
-            wakes_at = self._tell_at if wakes_at is None else min(wakes_at, self._tell_at)
+            wakes_at = sooner(wakes_at, self._lease.wakes_at)
+        if self._untold:
+            wakes_at = sooner(wakes_at, self._tell_at)
         return None if wakes_at is None else max(0.0, (wakes_at - time.monotonic()) * 1000 + 0.5)
 
     def _heed_lease(self, attempt: Attempt) -> None:
@@ -161,11 +164,12 @@ class _Shim:
         launch = self._launched = completed(told, self._launched)
         self._attempt = Attempt(launch, self._family, self._limits, self._held)
         pid = self._attempt.start(time.monotonic())
-        if pid:
-            # A worker that ends at once is told of once: half of the messages and wake-ups.
-            self._channel.queue({"started": pid})
-            self._tell_at = time.monotonic() + _GATHER_SECONDS
+        self._untold, self._tell_at = pid, time.monotonic() + _GATHER_SECONDS
         self._report_if_done()
+
+    def _tell_start(self) -> None:
+        self._channel.send({"started": self._untold})
+        self._untold = 0
 
     def _report_if_done(self) -> None:
         """Say how the attempt ended. One that left something behind is this shim's last."""
@@ -174,7 +178,11 @@ class _Shim:
             return
         self._attempt = None
         # Never blocks: at most two small messages stand between two launches.
-        self._channel.send({"ended": attempt.record, "clean": attempt.is_clean})
+        end = b'{"ended": %s, "clean": %s, "pid": %d}'
+        clean = b"true" if attempt.is_clean else b"false"
+        self._channel.queue_encoded(end % (attempt.encoded_record, clean, self._untold))
+        self._channel.flush()
+        self._untold = 0
         if not attempt.is_clean:
             self._disconnect()
 
