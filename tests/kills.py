@@ -3,6 +3,7 @@
 Server, spawner and shims are killed with SIGKILL, one or two of them at a time, at instants that
 the seed decides; a server that starts again may be killed once more before it is ready. What must
 hold is checked for every job at its end (``tests.faults.site.check``).
+``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestrator.launchers import processes
-from tests.faults.site import FaultSite, check, the_job
+from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 
 #: Jobs in flight at the same time.
@@ -104,9 +105,9 @@ class Killer:
 
 
 class Kills:
-    def __init__(self, folder: Path, zygote: Zygote, seed: int) -> None:
+    def __init__(self, folder: Path, zygote: Zygote, seed: int, store: str = STORE) -> None:
         self._random = random.Random(seed)
-        self._site = FaultSite(folder, zygote)
+        self._site = FaultSite(folder, zygote, store=store)
         self._site.most_starts = sys.maxsize
         #: Jobs in flight, and those of them during which a shim was killed.
         self._jobs: list[str] = []

@@ -6,12 +6,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from orchestrator.launchers.crashing import LINE_BYTES, VARIABLE
+from tests.contract.store_adapters import database
 from tests.faults.zygote import Forked, Zygote
 from tests.integration.engine.site import KEY, Answer, ServerProcess, marked, shell
 
@@ -19,6 +21,9 @@ ENDED = ("completed", "partial", "failed", "cancelled")
 #: More starts than any schedule of crashes needs.
 MOST_STARTS = 12
 WITHIN = 40.0
+
+#: On which store the servers run whose tests do not say it: sqlite or postgresql.
+STORE = os.environ.get("ORCHESTRATOR_TEST_STORE", "sqlite")
 
 #: What every worker does first and last. A descriptor that all its processes inherit holds the
 #: lock: whoever cannot have it runs beside an earlier attempt of the same worker.
@@ -36,8 +41,11 @@ class FaultSite(ServerProcess):
         folder: Path,
         zygote: Zygote,
         crashes: tuple[int | str, ...] = (),
+        store: str = STORE,
         **changes: Mapping[str, Any],
     ) -> None:
+        self._databases = ExitStack()
+        changes = {**changes, **store_settings(store, folder, self._databases)}
         # A root job of its own for each server, or one would find another's processes.
         changes.setdefault("workers", {"max_retries": 6, "retry_backoff_seconds": 0.01})
         super().__init__(folder, changes, folder)
@@ -162,6 +170,14 @@ class FaultSite(ServerProcess):
         if isinstance(self.process, Forked):
             self.process.kill()
             self.process.wait(10)
+        self._databases.close()
+
+
+def store_settings(store: str, folder: Path, databases: ExitStack) -> dict[str, Any]:
+    """The settings for an empty store of this kind, which is dropped with ``databases``."""
+    if store == "sqlite":
+        return {}
+    return {"store": {"url": databases.enter_context(database(store, folder))}}
 
 
 def the_job(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.site import FaultSite, check, the_job
+from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 
 #: Tests that share the work, and runs that one of them has going at the same time.
@@ -22,9 +22,9 @@ SHIM_POINTS = ("claim:", "exit record:", "worker:")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def run(zygote: Zygote, folder: Path, crashes: tuple[int, ...]) -> int:
+def run(zygote: Zygote, folder: Path, crashes: tuple[int, ...], store: str) -> int:
     """How many failpoints the job came by; the job ends as it does without a crash."""
-    site = FaultSite(folder, zygote, crashes)
+    site = FaultSite(folder, zygote, crashes, store)
     try:
         job_id = site.submit_once(the_job(site))
         answer = site.wait_through(job_id)
@@ -41,7 +41,7 @@ def shim_died(site: FaultSite) -> bool:
 
 
 def sweep(
-    zygote: Zygote, tmp_path: Path, schedules: Iterator[tuple[int, ...]]
+    zygote: Zygote, tmp_path: Path, schedules: Iterator[tuple[int, ...]], store: str = STORE
 ) -> Sequence[tuple[int, ...]]:
     """Run one schedule after another until a crash comes after the last failpoint; all that ran."""
     done: list[tuple[int, ...]] = []
@@ -49,7 +49,7 @@ def sweep(
         while True:
             batch = [next(schedules) for _ in range(AT_ONCE)]
             folders = [tmp_path / "-".join(map(str, crashes)) for crashes in batch]
-            reached = pool.map(run, [zygote] * AT_ONCE, folders, batch)
+            reached = pool.map(run, [zygote] * AT_ONCE, folders, batch, [store] * AT_ONCE)
             done += batch
             if any(crashes[-1] > most for crashes, most in zip(batch, reached, strict=True)):
                 return done

@@ -3,12 +3,13 @@
 import json
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.site import FaultSite
+from tests.faults.site import STORE, FaultSite, store_settings
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import ServerProcess, marked, shell, until
 
@@ -20,17 +21,21 @@ pytestmark = pytest.mark.slow
 def make_server(tmp_path: Path, bytecode: Path, zygote: Zygote) -> Iterator[MakeServer]:
     """Makes processes whose end can be seen; the zygote has compiled all that they import."""
     made: list[ServerProcess] = []
+    databases = ExitStack()
 
     def make(**workers: Any) -> ServerProcess:
         common = {"max_workers": 8, "default_timeout": 60, "grace_seconds": 1, "max_retries": 0}
-        changes = {"workers": {**common, **workers}}
-        made.append(ServerProcess(tmp_path / f"server_{len(made)}", changes, bytecode))
+        folder = tmp_path / f"server_{len(made)}"
+        store = store_settings(STORE, folder, databases)
+        changes = {"workers": {**common, **workers}, **store}
+        made.append(ServerProcess(folder, changes, bytecode))
         made[-1].start()
         return made[-1]
 
     yield make
     for server in made:
         server.stop()
+    databases.close()
 
 
 def held(effects: Path, release: Path) -> str:

@@ -12,11 +12,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).absolute().parents[2]
+IMPORTED = (
+    "orchestrator.cli.serve",
+    "orchestrator.cli.server",
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.dialects.postgresql",
+)
 
 
 class Forked:
@@ -94,8 +101,10 @@ class Zygote:
 
 
 def main() -> None:
-    for name in ("orchestrator.cli.serve", "orchestrator.cli.server", "sqlalchemy.dialects.sqlite"):
+    for name in IMPORTED:
         import_module(name)
+    with suppress(ImportError):
+        import_module("psycopg")
     from orchestrator.cli import main as orchestrator_main
 
     print("ready", flush=True)

@@ -1,0 +1,51 @@
+"""Some of what crashes here, with the state in PostgreSQL.
+
+All of it: ``ORCHESTRATOR_TEST_STORE=postgresql pytest tests/faults``.
+"""
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.faults.site import FaultSite, check, the_job
+from tests.faults.test_failpoints import RECOVERY, sweep
+from tests.faults.zygote import Zygote
+from tests.kills import Kills
+
+SECONDS = 6.0
+#: Every so many failpoints, so that others are hit as the code changes.
+STRIDE = 17
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_a_crash_at_a_failpoint_changes_nothing_on_postgresql(
+    zygote: Zygote, tmp_path: Path, spawning: None
+) -> None:
+    schedules = ((n, n + 1 + n % RECOVERY) for n in count(7, STRIDE))
+
+    assert len(sweep(zygote, tmp_path, schedules, "postgresql")) > 100 / STRIDE
+
+
+def test_no_kill_loses_or_doubles_work_on_postgresql(
+    zygote: Zygote, tmp_path: Path, spawning: None
+) -> None:
+    figures = Kills(tmp_path / "site", zygote, 3, "postgresql").run(SECONDS)
+
+    assert not figures.wrong, "\n".join(figures.wrong)
+    assert figures.jobs
+
+
+def test_a_crash_and_an_orderly_end_change_nothing_on_postgresql(
+    zygote: Zygote, tmp_path: Path, spawning: None
+) -> None:
+    site = FaultSite(tmp_path / "site", zygote, store="postgresql")
+    try:
+        job = site.submit_once(the_job(site, pause="sleep 0.3; "))
+        site.kill()
+        site.ensure()
+        site.terminate()
+        check(site, job, site.wait_through(job), shim_died=True)
+    finally:
+        site.end()
