@@ -113,9 +113,8 @@ class Assembly:
     @cached_property
     def _store(self) -> SqlStore:
         url = self._settings.store.url
-        return SqlStore(
-            url.get_secret_value() if url else sqlite_url(self._workspace.root / DATABASE_NAME)
-        )
+        own = sqlite_url(self._workspace.root / DATABASE_NAME)
+        return SqlStore(url.get_secret_value() if url else own, alone=True)
 
     @cached_property
     def _scheduler(self) -> Scheduler:

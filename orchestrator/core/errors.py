@@ -16,6 +16,7 @@ OrchestratorError
 ├── Unavailable          cannot be done now, may be later
 ├── WorkspaceBusy        another server holds the workspace
 ├── StoreError           the store could not be read or written
+│   └── StoreAway        it cannot be reached now, may be later
 ├── LaunchError          a process could not be started
 ├── RepositoryError      git could not do what it was asked to
 └── ContainmentUnavailable  workers cannot be held as the settings ask
@@ -137,6 +138,10 @@ class StoreError(OrchestratorError):
     """The store could not be read or written."""
 
     kind = "store"
+
+
+class StoreAway(StoreError):
+    """The store cannot be reached now."""
 
 
 class LaunchError(OrchestratorError):

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.ports import Change
-from orchestrator.store import queries
+from orchestrator.store import queries, server
 from orchestrator.store.statements import Writings
 
 #: Seconds that a writer waits for another program's lock.
@@ -48,13 +48,13 @@ def sqlite_url(path: Path) -> str:
 class Connections:
     """The connections to one database. Raises SQLAlchemyError."""
 
-    def __init__(self, url: URL, *, echo: bool) -> None:
+    def __init__(self, url: URL, *, alone: bool, echo: bool) -> None:
         if url.get_backend_name() == "sqlite":
             _prepare_file(url)
             options, reader_options = _sqlite_options(), _sqlite_options()
         else:
             # Parameters by position, as in SQLite: rows of values are the same everywhere.
-            options = {"paramstyle": "format"}
+            options = {"paramstyle": "format", "connect_args": server.patience(url)}
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         shared = {"echo": echo, "hide_parameters": True}
         self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
@@ -68,6 +68,8 @@ class Connections:
         if self._write_engine.dialect.name == "sqlite":
             _set_up_sqlite(self._write_engine, _WRITER_PRAGMAS, "BEGIN IMMEDIATE")
             _set_up_sqlite(self._readers, _READER_PRAGMAS, "BEGIN")
+        elif alone:
+            server.take_for_one_writer(self._write_engine)
         self.writer = self._write_engine.connect()
         self._writings = Writings(self.writer.dialect)
         driver: Any = self.writer.dialect.loaded_dbapi
@@ -90,20 +92,23 @@ class Connections:
         May be called again with the same change when the connection was lost: one that had been
         stored after all is not stored twice.
         """
-        if self._in_doubt and self._is_stored(change):
-            self._in_doubt = False
-            return
         try:
             # Straight to the driver: this is what the supervisor waits for in every turn.
-            driver: Any = self.writer.connection.driver_connection
-            self._wait_for_disk(driver, change.durable)
-            self._write(driver, change)
+            driver = self._driver()
+            if not (self._in_doubt and self._is_stored(change)):
+                self._wait_for_disk(driver, change.durable)
+                self._write(driver, change)
         except self._driver_error as error:
             # What state the connection is in is not known: the next change gets a new one.
             self.writer.invalidate()
-            self._in_doubt = isinstance(error, self._lost_error)
+            self._in_doubt |= isinstance(error, self._lost_error)
             self._waits = None if self._waits is None else True
             raise DBAPIError(None, None, error) from error
+        self._in_doubt = False
+
+    def _driver(self) -> Any:
+        """The writer's connection; where it was lost, a new one."""
+        return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
         """A change that makes new rows tells of an event, and is there as a whole or not at all."""
@@ -130,7 +135,10 @@ class Connections:
 
     def durable_writer(self) -> Connection:
         """The writer, whose next commit waits until the disk has it."""
-        self._wait_for_disk(self.writer.connection.driver_connection, True)
+        try:
+            self._wait_for_disk(self._driver(), True)
+        except self._driver_error as error:
+            raise DBAPIError(None, None, error) from error
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:

@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import StoreAway, StoreError
 
 _NOT_A_DATABASE = (
     "{where} is not a database: move it aside to start with an empty one, or put a copy back"
@@ -26,6 +26,11 @@ _SQLITE_ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_CANTOPEN: "{where} cannot be opened ({why}): check its directory",
 }
 
+_SQLITE_MAY_PASS = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+)
+_LOST = frozenset({"OperationalError", "InterfaceError"})
+
 
 @contextmanager
 def told_as_store_errors(where: str) -> Iterator[None]:
@@ -33,7 +38,8 @@ def told_as_store_errors(where: str) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise StoreError(_sentence(where, error)) from error
+        kind = StoreAway if _may_pass(error) else StoreError
+        raise kind(_sentence(where, error)) from error
     except ModuleNotFoundError as error:
         raise StoreError(
             f"the package {error.name} is missing, which {where} needs: "
@@ -49,6 +55,17 @@ def told_as_unreadable(where: str) -> Iterator[None]:
     except (ValueError, TypeError, KeyError) as error:
         # Rows are made of checked values, so it is the database that is wrong.
         raise StoreError(f"{where} holds a value that cannot be read: {error}") from error
+
+
+def _may_pass(error: SQLAlchemyError) -> bool:
+    """Whether the same may work later."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, TimeoutError):
+        return True
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _SQLITE_MAY_PASS
+    # By the names that every driver gives its errors.
+    return not _LOST.isdisjoint(kind.__name__ for kind in type(cause).__mro__)
 
 
 def _sentence(where: str, error: SQLAlchemyError) -> str:

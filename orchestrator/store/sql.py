@@ -30,15 +30,17 @@ class SqlStore:
 
     ``url`` is SQLAlchemy's: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``. Writes
     come from one thread, reads from any. Text comes back exactly as it was saved, and so do
-    values; an event's ``data`` comes back as JSON has it (tuples are lists).
+    values; an event's ``data`` comes back as JSON has it (tuples are lists). ``alone`` refuses a
+    database that another server uses; for a file that is the caller's to see to.
     """
 
-    def __init__(self, url: str, *, echo: bool = False) -> None:
+    def __init__(self, url: str, *, alone: bool = False, echo: bool = False) -> None:
         try:
             self._url = make_url(url)
         except ArgumentError as error:
             raise StoreError("store.url is not the URL of a database") from error
         self._where = _place(self._url)
+        self._alone = alone
         self._echo = echo
         self._connections: Connections | None = None
         self._jobs: Recent[Job | None] = Recent(_RECENT)
@@ -48,7 +50,7 @@ class SqlStore:
         if self._connections is not None:
             return
         with told_as_store_errors(self._where):
-            connections = Connections(self._url, echo=self._echo)
+            connections = Connections(self._url, alone=self._alone, echo=self._echo)
             try:
                 with connections.writer.begin():
                     migrate(connections.writer, self._where)

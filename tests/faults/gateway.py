@@ -1,0 +1,105 @@
+"""A way to a server that can be closed: as if the server, or the network to it, were gone."""
+
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+#: Bytes that are passed on at once.
+PIECE_BYTES = 65536
+
+
+class Gateway:
+    """Passes on what comes to ``port`` of the loopback address, in a thread of its own."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._listener = self._listen(0)
+        self.port: int = self._listener.getsockname()[1]
+        #: Both ends of each connection.
+        self._others: dict[socket.socket, socket.socket] = {}
+        self._selector = selectors.DefaultSelector()
+        self._asked = threading.Condition()
+        self._open = self._wanted = True
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._thread.start()
+
+    def shut(self) -> None:
+        """Cut every connection and refuse others; returns when that is so."""
+        self._want(False)
+
+    def open(self) -> None:
+        self._want(True)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        self.shut()
+        try:
+            yield
+        finally:
+            self.open()
+
+    def close(self) -> None:
+        self.shut()
+        self._ended = True
+        self._thread.join(10)
+
+    def _want(self, wanted: bool) -> None:
+        with self._asked:
+            self._wanted = wanted
+            assert self._asked.wait_for(lambda: self._open == wanted, 20)
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+        return listener
+
+    def _run(self) -> None:
+        while not self._ended:
+            for key, _ in self._selector.select(0.02):
+                ready = key.fileobj
+                assert isinstance(ready, socket.socket)
+                self._accept() if ready is self._listener else self._pass_on(ready)
+            with self._asked:
+                if self._wanted != self._open:
+                    self._turn()
+                    self._asked.notify_all()
+
+    def _turn(self) -> None:
+        if self._wanted:
+            self._listener = self._listen(self.port)
+            self._selector.register(self._listener, selectors.EVENT_READ)
+        else:
+            self._drop(self._listener)
+            for each in list(self._others):
+                self._drop(each)
+        self._open = self._wanted
+
+    def _accept(self) -> None:
+        near, _ = self._listener.accept()
+        far = socket.create_connection(self._target, timeout=10)
+        self._others |= {near: far, far: near}
+        for each in (near, far):
+            self._selector.register(each, selectors.EVENT_READ)
+
+    def _pass_on(self, ready: socket.socket) -> None:
+        # The other end of one that was dropped in this round is gone as well.
+        other = self._others.get(ready)
+        if other is None:
+            return
+        with suppress(OSError):
+            if piece := ready.recv(PIECE_BYTES):
+                other.sendall(piece)
+                return
+        self._drop(ready)
+        self._drop(other)
+
+    def _drop(self, end: socket.socket) -> None:
+        self._others.pop(end, None)
+        self._selector.unregister(end)
+        end.close()
