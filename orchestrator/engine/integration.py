@@ -13,6 +13,7 @@ from orchestrator.core.ports import Store
 from orchestrator.core.repository import MergeChoice
 from orchestrator.core.sending_back import Refusal
 from orchestrator.engine.integrator import Integrator
+from orchestrator.engine.patience import when_reachable
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Integration:
         self._threads = ThreadPoolExecutor(MOST_THREADS, "integration")
         self._lock = threading.Lock()
         self._under_way: dict[str, _Work] = {}
-        self._closed = False
+        self._closed = threading.Event()
         #: Told of every end, from whatever thread it comes.
         self.on_integrated: Callable[[Integrated], None] = lambda integrated: None
         #: Told when what the reports say of a job that has ended is not true any more.
@@ -83,7 +84,7 @@ class Integration:
 
     def close(self) -> None:
         """End soon, and tell nothing more. Idempotent."""
-        self._closed = True
+        self._closed.set()
         with self._lock:
             for work in self._under_way.values():
                 work.stop.set()
@@ -105,7 +106,8 @@ class Integration:
         refusals: Sequence[Refusal] = ()
         try:
             whole = render.job_id == render.root_id
-            tree = self._store.tree(render.root_id, None if whole else render.family)
+            family = None if whole else render.family
+            tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._closed)
             if tree is not None:
                 with work.turn:
                     refusals = self._integrator.integrate(tree, render.job_id, work.stop.is_set)
@@ -114,7 +116,7 @@ class Integration:
             logger.exception("a job could not be merged", extra=_of(render.job_id))
         finally:
             self._end(render.job_id, work)
-        if not self._closed:
+        if not self._closed.is_set():
             failpoints.reached("merge: about to be told")
             self.on_integrated(Integrated(render, refusals))
 

@@ -11,6 +11,7 @@ from orchestrator.core.commands import Render
 from orchestrator.core.model import Job
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
 from orchestrator.core.shortage import is_shortage
+from orchestrator.engine.patience import when_reachable
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Reporting:
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: What could not be written yet, by job.
         self._owed: dict[str, Render] = {}
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
         self.on_rendered: Callable[[str], None] = lambda job_id: None
 
@@ -51,6 +53,7 @@ class Reporting:
         self._thread.start()
 
     def stop(self) -> None:
+        self._stopping.set()
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
@@ -118,7 +121,8 @@ class Reporting:
 
     def _render(self, render: Render) -> None:
         whole = render.job_id == render.root_id
-        tree = self._store.tree(render.root_id, None if whole else render.family)
+        family = None if whole else render.family
+        tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._stopping)
         if tree is not None:
             directory = self._workspace.job_directory(render.root_id)
             self._reporter.render(

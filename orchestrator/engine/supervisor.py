@@ -44,6 +44,8 @@ T = TypeVar("T")
 CALL_TIMEOUT_SECONDS = 30.0
 #: How soon the loop looks again while memory or the store holds it up.
 RETRY_SECONDS = 0.5
+#: How soon a change is stored again at first: a connection that was lost may be had again at once.
+FIRST_RETRY_SECONDS = 0.02
 
 
 Item = Call | Checking | Ended | Integrated | Rendered | Prepared | TakePlan | End
@@ -251,6 +253,7 @@ class Supervisor:
     def _save(self, change: Change) -> None:
         """Nothing is acted on before it is stored: while that fails, everything waits."""
         self._publisher.announce()
+        pause = FIRST_RETRY_SECONDS
         while True:
             try:
                 self._store.save(change)
@@ -258,9 +261,10 @@ class Supervisor:
             except StoreError:
                 logger.exception("the state cannot be stored; nothing starts until it can")
                 self._resources.store_failed()
-                if self._stopping.wait(RETRY_SECONDS):
+                if self._stopping.wait(pause):
                     self._publisher.withdraw()
                     raise
+                pause = min(2 * pause, RETRY_SECONDS)
 
     def _try(self, command: Command, tokens: dict[WorkerKey, str]) -> None:
         try:

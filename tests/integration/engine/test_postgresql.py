@@ -1,17 +1,26 @@
 """The whole job manager on PostgreSQL, whose connections come and go."""
 
+import json
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.contract.store_adapters import database
+from tests.faults.gateway import Gateway
+from tests.faults.site import BEGIN, END, ENDED
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import InProcess, Watcher, shell, until
+from tests.integration.engine.site import Answer, InProcess, Watcher, marked, shell, until
 from tests.integration.store.test_postgresql import cut_off
 
 pytestmark = pytest.mark.slow
+#: Of PostgreSQL during one job.
+ABSENCES = 4
 
 
 @pytest.fixture
@@ -57,19 +66,111 @@ def test_leases_hold_while_connections_are_cut_off(
     assert numbers == sorted(set(numbers)) and len(numbers) == 8
 
 
-def test_connections_that_are_cut_off_lose_and_double_nothing(
-    site: InProcess, url: str, tmp_path: Path
-) -> None:
-    ran = tmp_path / "ran"
-    count = 40
-    tasks = [shell(f"echo {number} >> {ran}; sleep 0.05") for number in range(count)]
+class Caller:
+    """Calls again after a 503, and keeps what else is not an answer."""
 
-    with Watcher(lambda: cut_off(url)) as cutting:
-        answer = site.run("many", tasks)
+    def __init__(self, site: InProcess) -> None:
+        self._site = site
+        self.refused = 0
+        self.wrong: list[str] = []
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        headers = {"Idempotency-Key": "one"} if body else {}
+        deadline = time.monotonic() + 60
+        while True:
+            assert time.monotonic() < deadline, path
+            response = self._site.call(method, path, body, headers=headers)
+            if response.status_code == 503 and "Retry-After" in response.headers:
+                self.refused += 1
+                time.sleep(0.02)
+                continue
+            if not response.ok:
+                self.wrong.append(f"{path}: {response.status_code} {response.text}")
+            found: Answer = response.json()
+            return found
+
+    def run(self, tasks: Sequence[Answer], **config: Any) -> Answer:
+        body = {"request": "many", "tasks": tasks, "config": config}
+        job = self.call("POST", "/orchestrate", body)["job_id"]
+        while True:
+            answer = self.call("GET", f"/jobs/{job}/status")
+            self.call("GET", f"/jobs/{job}/tree")
+            if answer["status"] in ENDED:
+                return answer
+            time.sleep(0.02)
+
+
+def the_workers(folder: Path, count: int) -> tuple[list[Answer], Path]:
+    """Every third one fails once; the first one waits for a child job. All note what they do."""
+    effects = folder / "effects"
+    common = {"env": {"EFFECTS": str(effects)}, "retries": 3}
+    (folder / "child.json").write_text(json.dumps([shell(BEGIN + END, **common)]))
+    spawn = f"orchestrator spawn child --tasks {folder}/child.json --wait >/dev/null && "
+    again = "[ -e tried ] || { touch tried; exit 1; }; "
+    work = [again if number % 3 == 0 else "sleep 0.05; " for number in range(1, count)]
+    return [shell(BEGIN + each + END, **common) for each in (spawn, *work)], effects
+
+
+def check_many(site: InProcess, answer: Answer, effects: Path, count: int) -> None:
+    """Nothing was lost, nothing ran twice, and all that is told of it is whole."""
+    assert answer["status"] == "completed", answer
+    lines = Counter(effects.read_text().splitlines())
+    assert not [line for line in lines if line.startswith("overlap")]
+    assert max(lines.values()) == 1, lines
+    attempts = [row["attempts"] for row in answer["results"]["tasks"]]
+    assert attempts == [1] + [2 if number % 3 == 0 else 1 for number in range(1, count)]
+    # One more of each: the child job's.
+    assert sum(line.startswith("end ") for line in lines) == count + 1
+    assert sum(line.startswith("start ") for line in lines) == sum(attempts) + 1
+    job = answer["job_id"]
+    until((site.directory(job) / "FINAL_RESULT.md").exists, "its report is there")
+    seqs = [event.seq for event in site.manager.store.events(job, 0, 10_000)]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert not marked(job)
+
+
+def test_connections_that_are_cut_off_lose_and_double_nothing(
+    site: InProcess, url: str, tmp_path: Path, spawning: None
+) -> None:
+    count, caller, random = 60, Caller(site), Random(1)
+    tasks, effects = the_workers(tmp_path, count)
+
+    def cut() -> None:
+        cut_off(url)
+        time.sleep(random.uniform(0.05, 0.2))
+
+    with Watcher(cut) as cutting:
+        answer = caller.run(tasks)
 
     assert cutting.error is None and cutting.looks > 3
-    assert answer["status"] == "completed", answer
-    assert Counter(ran.read_text().split()) == Counter(map(str, range(count)))
-    job_id = answer["job_id"]
-    seqs = [event.seq for event in site.manager.store.events(job_id, 0, 10_000)]
-    assert seqs == list(range(1, len(seqs) + 1))
+    assert not caller.wrong
+    check_many(site, answer, effects, count)
+
+
+def test_a_server_that_goes_away_for_seconds_loses_and_doubles_nothing(
+    url: str, make_site: MakeSite, tmp_path: Path, spawning: None
+) -> None:
+    server = make_url(url)
+    gateway = Gateway(server.host or "127.0.0.1", server.port or 5432)
+    way = server.set(host="127.0.0.1", port=gateway.port).render_as_string(hide_password=False)
+    site = make_site(store={"url": way})
+    count, caller, random = 30, Caller(site), Random(1)
+    tasks, effects = the_workers(tmp_path, count)
+    absences = 0
+
+    def go_away() -> None:
+        nonlocal absences
+        if absences < ABSENCES:
+            with gateway.closed():
+                absences += 1
+                time.sleep(random.uniform(0.5, 2.0))
+        time.sleep(random.uniform(0.2, 0.6))
+
+    with Watcher(go_away) as going:
+        answer = caller.run(tasks)
+
+    assert going.error is None and absences > 1 and caller.refused
+    assert not caller.wrong
+    check_many(site, answer, effects, count)
+    assert site.manager.service.health().ready
+    gateway.close()

@@ -1,0 +1,36 @@
+"""A store that cannot be read at the end of a job."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import StoreAway
+from orchestrator.core.ports import Tree
+from orchestrator.store import SqlStore
+from tests.integration.engine.conftest import MakeSite
+from tests.project import Project, agents, edit
+
+
+def test_what_changed_is_merged_and_reported_when_the_store_is_back(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    read, reads = SqlStore.tree, 0
+
+    def away_at_first(
+        store: SqlStore, root_id: str, job_ids: Collection[str] | None = None
+    ) -> Tree | None:
+        nonlocal reads
+        reads += 1
+        if reads < 3:
+            raise StoreAway("the connection is lost")
+        return read(store, root_id, job_ids)
+
+    monkeypatch.setattr(SqlStore, "tree", away_at_first)
+    answer = site.run("x", [edit("echo b > b.txt")])
+
+    assert answer["status"] == "completed"
+    assert "b.txt" in project.files(f"orchestrator/{answer['job_id']}/result")
+    assert (site.directory(answer["job_id"]) / "FINAL_RESULT.md").exists()
