@@ -5,6 +5,7 @@ while server, spawner and shims are killed and the disk runs full. Each job is j
 every few seconds nothing is submitted until all have ended, and what must hold then is checked
 (``tests.soaking.invariants``). In the second half no server is killed, so that a leak shows.
 The disk is a small one of its own, which only root can mount; without it, it does not run full.
+``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
 """
 
 import argparse
@@ -19,15 +20,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
 from orchestrator.launchers import processes
-from tests.faults.site import ENDED, FaultSite, check
+from tests.faults.site import ENDED, STORE, FaultSite, check
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import Answer
 from tests.kills import Killer, Victim
+from tests.project import Project, agents
 from tests.soaking.disk import fill, mounted, unmount
 from tests.soaking.invariants import (
     SUCCEEDED,
     Held,
     complaints_of_job,
+    complaints_of_project,
+    complaints_of_result,
     complaints_of_store,
     end_daemons,
 )
@@ -96,17 +100,26 @@ class Flight:
 
 
 class Soak:
-    def __init__(self, folder: Path, zygote: Zygote, seed: int, disk: Path | None) -> None:
+    def __init__(
+        self, folder: Path, zygote: Zygote, seed: int, disk: Path | None, store: str
+    ) -> None:
         self._random = random.Random(seed)
         self._disk = disk
-        place = {"orchestrator": {"workspace_root": str((disk or folder) / "workspace")}}
+        self._project = Project(folder / "repository").begin({"a.txt": "a\n"})
+        self._untouched = self._project.everything()
+        workspace = (disk or folder) / "workspace"
         self._site = FaultSite(
             folder,
             zygote,
+            store=store,
             workers={"retry_backoff_seconds": 0.01, "min_free_disk_bytes": 16 * 2**20},
-            **place,
+            orchestrator={
+                "workspace_root": str(workspace),
+                "project_root": str(self._project.path),
+            },
+            agents=agents(folder),
         )
-        self._site.workspace = (disk or folder) / "workspace"
+        self._site.workspace = workspace
         self._site.most_starts = sys.maxsize
         self._flights: dict[str, Flight] = {}
         self._in_flight: list[str] = []
@@ -143,7 +156,8 @@ class Soak:
             kind = self._random.choice(list(KINDS))
             flight = Flight(kind, time.monotonic())
             tasks = flight.rules.tasks(self._site, self._random)
-            job = self._site.submit_once(tasks, f"{kind} {len(self._accepted)}")
+            name = f"{kind} {len(self._accepted)}"
+            job = self._site.submit_once(tasks, name, **flight.rules.config)
             if flight.rules.cancelled:
                 flight.cancel_at = time.monotonic() + self._random.uniform(0, 3)
             self._accepted.add(job)
@@ -213,6 +227,8 @@ class Soak:
         if answer["status"] not in flight.rules.ends:
             touched = ", a shim was killed" if job in self._touched else ""
             wrong.append(f"{job} ({flight.kind}{touched}) is {answer['status']}: {_bad(answer)}")
+        if flight.kind == "repository" and not flight.disk_was_full:
+            wrong += complaints_of_result(self._project, job)
         if flight.kind == "family" and not flight.disk_was_full:
             try:
                 check(self._site, job, answer, shim_died=job in self._touched)
@@ -221,6 +237,9 @@ class Soak:
         return wrong
 
     def _forget(self, job: str) -> None:
+        # The disk is small, and nobody looks at them any more.
+        for log in (self._site.directory(job) / "logs").glob("depth_*.log"):
+            log.unlink()
         del self._flights[job]
         self._in_flight.remove(job)
 
@@ -231,6 +250,9 @@ class Soak:
             time.sleep(0.05)
         self.figures.quiet_moments += 1
         wrong = complaints_of_store(self._site, self._accepted)
+        wrong += complaints_of_project(self._project, self._untouched)
+        lines = self._site.effects.read_text().splitlines()
+        wrong += [line for line in lines if line.startswith("overlap")]
         assert self._site.process is not None
         server = self._site.process.pid
         spawners = processes.children(server)
@@ -252,11 +274,11 @@ def _bad(answer: Answer) -> list[str]:
     ]
 
 
-def soak(place: Path, zygote: Zygote, seed: int, seconds: float) -> Figures:
+def soak(place: Path, zygote: Zygote, seed: int, seconds: float, store: str = STORE) -> Figures:
     """Run it with its own disk, where there can be one, below the empty directory ``place``."""
     disk = mounted(place / "disk")
     try:
-        return Soak(place / "site", zygote, seed, disk).run(seconds)
+        return Soak(place / "site", zygote, seed, disk, store).run(seconds)
     finally:
         if disk is not None:
             unmount(disk)

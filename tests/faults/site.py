@@ -45,7 +45,10 @@ class FaultSite(ServerProcess):
         **changes: Mapping[str, Any],
     ) -> None:
         self._databases = ExitStack()
-        changes = {**changes, **store_settings(store, folder, self._databases)}
+        stored = store_settings(store, folder, self._databases)
+        #: Of a database on a server; empty for the file in the workspace.
+        self.database: str = stored["store"]["url"] if stored else ""
+        changes = {**changes, **stored}
         # A root job of its own for each server, or one would find another's processes.
         changes.setdefault("workers", {"max_retries": 6, "retry_backoff_seconds": 0.01})
         super().__init__(folder, changes, folder)
@@ -108,8 +111,8 @@ class FaultSite(ServerProcess):
             found: Answer = response.json()
             return found
 
-    def submit_once(self, tasks: list[Answer], name: str = "the-only-one") -> str:
-        body = {"request": name, "tasks": tasks}
+    def submit_once(self, tasks: list[Answer], name: str = "the-only-one", **config: object) -> str:
+        body = {"request": name, "tasks": tasks, "config": config}
         headers = {"Idempotency-Key": name}
         return str(
             self.insist(lambda: self.call("POST", "/orchestrate", body, headers=headers))["job_id"]

@@ -3,15 +3,18 @@
 import json
 import os
 import signal
-import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection, NullPool, create_engine, text
+
 from tests.faults.site import FaultSite
 from tests.integration.engine.site import Answer
+from tests.project import Project
+from tests.soaking.kinds import WHOLE_RESULT
 
 #: How much more a server may hold than at its first quiet moment.
 MORE_DESCRIPTORS, MORE_THREADS, MORE_BYTES = 8, 2, 24 * 2**20
@@ -161,18 +164,41 @@ def _events(events: list[Answer]) -> Iterator[str]:
 
 def complaints_of_store(site: FaultSite, accepted: set[str]) -> list[str]:
     """What does not hold for all jobs together, when none of them runs."""
-    database = site.workspace / "orchestrator.db"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        found = [f"the database: {row}" for row in connection.execute("PRAGMA foreign_key_check")]
-        [verdict] = connection.execute("PRAGMA quick_check").fetchone()
-        rows = dict(connection.execute("SELECT id, status FROM jobs WHERE depth = 0"))
-        open_attempts = connection.execute("SELECT count(*) FROM attempts WHERE ended_at IS NULL")
-        [unended] = open_attempts.fetchone()
-    connection.close()
+    file = f"sqlite:///file:{site.workspace / 'orchestrator.db'}?mode=ro&uri=true"
+    engine = create_engine(site.database or file, poolclass=NullPool)
+    with engine.connect() as connection:
+        found = [] if site.database else _complaints_of_file(connection)
+        jobs = {row.id for row in connection.execute(text("SELECT id FROM jobs WHERE depth = 0"))}
+        unended = connection.scalar(text("SELECT count(*) FROM attempts WHERE ended_at IS NULL"))
+        leased = connection.scalar(text("SELECT count(*) FROM leases"))
     directories = {path.name.removeprefix("job_") for path in site.workspace.glob("job_*")}
-    found += [f"the database: {verdict}"] if verdict != "ok" else []
     found += [f"{unended} attempts have no end"] if unended else []
-    found += [f"lost: {job}" for job in accepted - rows.keys()]
-    found += [f"job {job} has no directory" for job in rows.keys() - directories]
-    found += [f"the directory of {job} belongs to nobody" for job in directories - rows.keys()]
+    found += [f"lost: {job}" for job in accepted - jobs]
+    found += [f"job {job} has no directory" for job in jobs - directories]
+    found += [f"the directory of {job} belongs to nobody" for job in directories - jobs]
+    standing = site.insist(lambda: site.call("GET", "/locks"))["locks"]
+    found += [f"leases stand, of {leased}: {standing}"] if standing else []
     return found
+
+
+def _complaints_of_file(connection: Connection) -> list[str]:
+    broken = connection.execute(text("PRAGMA foreign_key_check"))
+    found = [f"the database: {row}" for row in broken]
+    verdict = connection.scalar(text("PRAGMA quick_check"))
+    return [*found, f"the database: {verdict}"] if verdict != "ok" else found
+
+
+def complaints_of_project(project: Project, before: Mapping[str, str]) -> list[str]:
+    """What does not hold for a repository when no job works on it."""
+    found = [f"a worktree is left: {each}" for each in project.worktrees()]
+    now = project.everything()
+    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return [*found, f"files of the user's have changed: {changed}"] if changed else found
+
+
+def complaints_of_result(project: Project, root_id: str) -> list[str]:
+    """What is not on the branch of a job of the kind ``repository``."""
+    files = project.files(f"orchestrator/{root_id}/result")
+    missing = [name for name in WHOLE_RESULT if name not in files]
+    found = [f"{root_id}: its result has no {missing}, only {files}"] if missing else []
+    return [*found, f"{root_id}: what a gate refuses was merged"] if "broken" in files else found

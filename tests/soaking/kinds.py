@@ -1,5 +1,6 @@
 """The kinds of jobs of a soak: what their workers do, and how they may end."""
 
+import json
 import random
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from tests.faults.site import ENDED, FaultSite, the_job
 from tests.faults.zygote import REPOSITORY
 from tests.integration.engine.site import Answer, shell
+from tests.project import edit
 
 #: More than what kills can cost.
 RETRIES = 50
@@ -30,6 +32,23 @@ touch "$(printf 'line\nbreak')" "$(printf '\xff\xfe')" '<script>' '{{ 7 * 7 }}'
 printf '\033]0;title\007\033[2J\000\xff'; head -c 3000000 /dev/zero | tr '\0' 'x'
 mkdir -p closed/within; chmod 0 closed/within closed; echo; true
 """
+#: Who holds the lock is alone with the file.
+LOCKED = """
+orchestrator lock soak:db --wait 100 >/dev/null
+exec 8>>'{place}/db.lock'
+flock -n 8 || echo 'overlap soak:db' >> '{effects}'
+sleep 0.0$((RANDOM % 10))
+exec 8>&-
+orchestrator unlock soak:db
+"""
+#: What a gate refuses, the first time.
+SENT_BACK = """
+echo worked > mended.txt
+if [ -e "$ORCHESTRATOR_WORKER_DIR/tried" ]; then rm -f broken; else echo x > broken; fi
+touch "$ORCHESTRATOR_WORKER_DIR/tried"
+"""
+SPAWN = "orchestrator spawn below --tasks '{children}' --wait >/dev/null; echo above > above.txt"
+WHOLE_RESULT = ("locked_1.txt", "locked_2.txt", "mended.txt", "above.txt", "below.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +101,21 @@ def _litter(site: FaultSite, rng: random.Random) -> list[Answer]:
     return [shell(LITTER, retries=1), shell('rm -rf "$PWD"; cd /; echo gone', retries=1)]
 
 
+def _repository(site: FaultSite, rng: random.Random) -> list[Answer]:
+    """Leases and claims, a conflict, work that is sent back by a gate, a child job's changes."""
+    children = site.folder / "changes.json"
+    if not children.exists():
+        children.write_text(json.dumps([edit("echo below > below.txt", retries=RETRIES)]))
+    locked = LOCKED.format(place=site.folder, effects=site.effects)
+    scripts = [
+        *(f"{locked}echo {n} > locked_{n}.txt" for n in (1, 2)),
+        *(f"echo {rng.random()} > a.txt" for _ in range(2)),
+        SENT_BACK,
+        SPAWN.format(children=children),
+    ]
+    return [edit(script, retries=RETRIES, locks=[f"part:{rng.randrange(3)}"]) for script in scripts]
+
+
 KINDS: Mapping[str, Kind] = {
     "family": Kind(tasks=_family),
     "deep": Kind(tasks=_deep),
@@ -91,4 +125,5 @@ KINDS: Mapping[str, Kind] = {
     "escape": Kind(tasks=_escape),
     "murder": Kind(tasks=_murder, ends=ANYHOW),
     "litter": Kind(tasks=_litter, ends=ANYHOW),
+    "repository": Kind(tasks=_repository, config={"gates": ["test ! -e broken", "true"]}),
 }
