@@ -99,7 +99,16 @@ class Usage:
     #: The agent was stopped before it told all that it used: these are lower bounds.
     partial: bool = False
 
+    @property
+    def cost_marks(self) -> int:
+        """What is to be said of its cost: ESTIMATED, INCOMPLETE, both (added) or nothing (0)."""
+        known = self.cost_usd is not None
+        lacks = self.partial or (not known and self != NO_USAGE)
+        return ESTIMATED * (known and self.cost_estimated) + INCOMPLETE * lacks
 
+
+#: Bits of ``Usage.cost_marks``, which are stored: their values never change.
+ESTIMATED, INCOMPLETE = 1, 2
 #: Nothing is known. One for all: to make one takes as long as the rest of a short result.
 NO_USAGE = Usage()
 

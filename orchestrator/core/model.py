@@ -252,6 +252,16 @@ class Worker:
         return WorkerKey(self.root_id, self.id)
 
     @property
+    def cost_usd(self) -> float | None:
+        """As far as it is known."""
+        return self.result.usage.cost_usd if self.result else None
+
+    @property
+    def cost_marks(self) -> int:
+        """As of ``Usage``."""
+        return self.result.usage.cost_marks if self.result else 0
+
+    @property
     def is_planner(self) -> bool:
         """It makes the job's tasks, and carries out none of them."""
         return self.index == PLANNER_INDEX

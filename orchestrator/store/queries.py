@@ -1,5 +1,6 @@
 """What is asked of the tables, as the values of the core."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,12 +17,11 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event
-from orchestrator.core.evidence import Usage
+from orchestrator.core.evidence import ESTIMATED, INCOMPLETE, Usage
 from orchestrator.core.model import PLANNER_INDEX, Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.ports import Page, StoreStats
+from orchestrator.core.ports import Cost, Page, StoreStats
 from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus
 from orchestrator.store import tables
-from orchestrator.store.costs import cost
 
 Value = TypeVar("Value")
 
@@ -46,7 +46,9 @@ def _first(found: Sequence[Value]) -> Value | None:
 
 def _by(table: Table, *names: str) -> Select[Any]:
     """Rows whose columns equal the parameters of the same names."""
-    return select(table).where(and_(*(table.c[name] == bindparam(name) for name in names)))
+    return select(*tables.told(table)).where(
+        and_(*(table.c[name] == bindparam(name) for name in names))
+    )
 
 
 _job = _by(tables.jobs, "id")
@@ -89,6 +91,15 @@ _events = (
     .order_by(tables.events.c.seq)
     .limit(bindparam("most"))
 )
+_jobs_by_status = select(tables.jobs.c.status, func.count().label("number")).group_by(
+    tables.jobs.c.status
+)
+_summary = select(
+    tables.workers.c.status,
+    tables.workers.c.cost_marks,
+    func.count().filter(_does_a_task).label("number"),
+    func.sum(tables.workers.c.cost_usd).label("cost_usd"),
+).group_by(tables.workers.c.status, tables.workers.c.cost_marks)
 _unfinished = (
     select(tables.jobs.c.id)
     .where(tables.jobs.c.status.in_(_UNFINISHED), tables.jobs.c.parent_worker_id.is_(None))
@@ -209,20 +220,22 @@ def ended(connection: Connection, before: float, limit: int) -> Sequence[Job]:
 
 def stats(connection: Connection) -> StoreStats:
     counting = select(func.count()).select_from(tables.attempts)
+    found = connection.execute(_summary).all()
+    workers: Counter[str] = Counter()
+    for row in found:
+        workers[row.status] += row.number
+    marks = [row.cost_marks for row in found]
+    known = [row.cost_usd for row in found if row.cost_usd is not None]
     return StoreStats(
-        jobs=_by_status(connection, tables.jobs),
-        workers=_by_status(connection, tables.workers, _does_a_task),
+        jobs={row.status: row.number for row in connection.execute(_jobs_by_status)},
+        workers=dict(+workers),
         attempts=connection.execute(counting).scalar_one(),
-        cost=cost(connection),
+        cost=Cost(
+            usd=round(sum(known), 6) if known else None,
+            estimated=any(each & ESTIMATED for each in marks),
+            partial=any(each & INCOMPLETE for each in marks),
+        ),
     )
-
-
-def _by_status(
-    connection: Connection, table: Table, *conditions: ColumnElement[bool]
-) -> dict[str, int]:
-    counting = select(table.c.status, func.count().label("number"))
-    statement = counting.where(*conditions).group_by(table.c.status)
-    return {row.status: row.number for row in connection.execute(statement)}
 
 
 def _bounded(number: int) -> int:

@@ -3,6 +3,8 @@
 ``migrations`` makes these tables; a test compares the two.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -63,6 +65,15 @@ tasks = Table(
     Column("task", Document(documents.read_task), nullable=False),
 )
 
+#: Marks columns whose values are in other columns, too: they are written and never read.
+DERIVED = {"derived": True}
+
+
+def told(table: Table) -> list[Column[Any]]:
+    """The columns that make a value of the core."""
+    return [column for column in table.c if not column.info]
+
+
 workers = Table(
     "workers",
     metadata,
@@ -84,7 +95,12 @@ workers = Table(
     Column("started_at", Double),
     Column("ended_at", Double),
     Column("result", Document(documents.read_result)),
+    # Of its result, for sums over all workers.
+    Column("cost_usd", Double, info=DERIVED),
+    Column("cost_marks", Integer, nullable=False, server_default="0", info=DERIVED),
     Index(None, "job_id", "index"),
+    # All that is asked of every worker at once, so that no row has to be read for it.
+    Index("ix_workers_summary", "status", "cost_marks", "index", "cost_usd"),
 )
 
 attempts = Table(

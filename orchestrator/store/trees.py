@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindpar
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.store.queries import values
-from orchestrator.store.tables import attempts, events, jobs, tasks, workers
+from orchestrator.store.tables import attempts, events, jobs, tasks, told, workers
 
 #: With more jobs than that the whole tree is read: databases bound the length of a statement.
 MOST_NAMED_JOBS = 500
@@ -33,7 +33,9 @@ class _Loading:
             .where(jobs.c.root_id == root, *within(tasks.c.job_id))
             .order_by(tasks.c.job_id, tasks.c.position)
         )
-        self.workers = select(workers).where(workers.c.root_id == root, *within(workers.c.job_id))
+        self.workers = select(*told(workers)).where(
+            workers.c.root_id == root, *within(workers.c.job_id)
+        )
         self.attempts = select(attempts).where(
             attempts.c.root_id == root, *within(attempts.c.job_id)
         )

@@ -1,5 +1,6 @@
 """Migrations, on every database."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from importlib import resources
@@ -11,11 +12,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import Change, Cost
 from orchestrator.store import SqlStore, migrate, sqlite_url
 from orchestrator.store.tables import metadata
 from tests.contract.store_adapters import ADAPTERS, database
-from tests.contract.store_values import a_job
+from tests.contract.store_values import a_job, a_worker
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -52,6 +53,36 @@ def test_opening_again_changes_neither_schema_nor_data(url: str, connection: Con
         store.close()
 
     assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
+
+
+def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> None:
+    told = [
+        {"steps": 1, "cost_usd": 0.25, "cost_estimated": False, "partial": False},
+        {"steps": 1, "cost_usd": 0.5, "cost_estimated": True, "partial": False},
+        {"steps": 2, "cost_usd": None, "cost_estimated": False, "partial": False},
+        {"steps": None, "cost_usd": None, "cost_estimated": False, "partial": False},
+    ]
+    store = SqlStore(url)
+    store.open()
+    workers = [a_worker(a_job(), index) for index in range(len(told))]
+    store.save(Change(new_jobs=[a_job()], new_workers=workers))
+    store.close()
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        for worker, usage in zip(workers, told, strict=True):
+            document = {"output": 'a "usage":{"cost_usd":7}', "usage": usage}
+            text_of = {"id": worker.id, "result": json.dumps(document, separators=(",", ":"))}
+            connection.execute(text("UPDATE workers SET result = :result WHERE id = :id"), text_of)
+        connection.execute(text("DROP INDEX ix_workers_summary"))
+        for column in ("cost_usd", "cost_marks"):
+            connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+
+    store.open()
+
+    assert store.stats().cost == Cost(usd=0.75, estimated=True, partial=True)
+    assert store.stats().workers == {"pending": 4}
+    store.close()
 
 
 def test_a_newer_schema_is_refused_and_left_alone(url: str, connection: Connection) -> None:

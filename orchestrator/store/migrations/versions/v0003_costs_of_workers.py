@@ -1,0 +1,63 @@
+"""what a worker has cost, beside its result, and an index for sums over all workers"""
+
+import json
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+#: A quotation mark within a text of JSON has a backslash before it, so that this is nowhere else.
+_MARK = '"usage":{'
+#: More than a usage has; what comes after it is left.
+_CHARACTERS = 600
+_ESTIMATED, _INCOMPLETE = 1, 2
+
+_workers = sa.table(
+    "workers",
+    *map(sa.column, ("root_id", "id", "cost_usd", "cost_marks")),
+    sa.column("result", sa.Text()),
+)
+
+
+def upgrade() -> None:
+    op.add_column("workers", sa.Column("cost_usd", sa.Double(), nullable=True))
+    marks = sa.Column("cost_marks", sa.Integer(), nullable=False, server_default="0")
+    op.add_column("workers", marks)
+    connection = op.get_bind()
+    change = (
+        sa.update(_workers)
+        .where(_workers.c.root_id == sa.bindparam("root"), _workers.c.id == sa.bindparam("name"))
+        .values(cost_usd=sa.bindparam("usd"), cost_marks=sa.bindparam("marks"))
+    )
+    found = list(_found(connection))
+    if found:
+        connection.execute(change, found)
+    summary = ["status", "cost_marks", "index", "cost_usd"]
+    op.create_index("ix_workers_summary", "workers", summary)
+
+
+def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
+    """Of workers that have told anything."""
+    place = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
+    at = place(_workers.c.result, _MARK)
+    usage = sa.func.substr(_workers.c.result, at + len(_MARK) - 1, _CHARACTERS)
+    rows = connection.execute(sa.select(_workers.c.root_id, _workers.c.id, usage).where(at > 0))
+    for root, name, text in rows:
+        usd, marks = _cost(text)
+        if usd is not None or marks:
+            yield {"root": root, "name": name, "usd": usd, "marks": marks}
+
+
+def _cost(text: str) -> tuple[float | None, int]:
+    try:
+        usage, _ = json.JSONDecoder().raw_decode(text)
+        usd = usage.pop("cost_usd", None)
+    except (ValueError, AttributeError):
+        return None, _INCOMPLETE
+    estimated, partial = usage.pop("cost_estimated", False), usage.pop("partial", False)
+    told = any(value is not None for value in usage.values())
+    lacks = partial or (usd is None and told)
+    return usd, _ESTIMATED * bool(usd is not None and estimated) + _INCOMPLETE * bool(lacks)
