@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
 from orchestrator.agents.readers import loose
-from orchestrator.agents.readers.codex_session import SANDBOX, CodexSession, refused, tokens
+from orchestrator.agents.readers.codex_sandbox import kept_from_writing
+from orchestrator.agents.readers.codex_session import CodexSession, refused, tokens
 from orchestrator.agents.readers.counts import Known, Meter, Steps, plus, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify, clipped
@@ -112,7 +113,13 @@ class CodexReader:
         return [*signs, did] if did.denied or not begun else signs
 
     def _step(self) -> list[Sign]:
-        return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]
+        """What the session's file tells goes before: the stream lacks what ended at once."""
+        self._steps.put_out()
+        return [*self._meter.raise_to(Usage(steps=self._count))]
+
+    @property
+    def _count(self) -> int:
+        return max(self._steps.count, self._told.steps)
 
     def _completed(self, event: Object) -> list[Sign]:
         self._total = tokens(loose.dig(event, "usage"))
@@ -131,7 +138,7 @@ class CodexReader:
         return []
 
     def _used(self) -> Usage:
-        steps = Usage(steps=self._steps.count if self._began else None)
+        steps = Usage(steps=self._count if self._began else None)
         if self._total is None:
             # As far as turns before this one, or the session's files, told it.
             return replace(self._meter.total, steps=steps.steps)
@@ -148,7 +155,8 @@ class CodexReader:
             self._denied["command_execution"] = None
         if not self._told.line(text, source):
             return []
-        return [*self._meter.raise_to(self._priced(self._told.total))]
+        used = plus(Usage(steps=self._count), self._told.total)
+        return [*self._meter.raise_to(self._priced(used))]
 
     _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[Sign]]]] = {
         "thread.started": _thread,
@@ -164,7 +172,7 @@ class CodexReader:
 def _may_not_write(event: Object) -> bool:
     item = loose.dig(event, "item")
     said = loose.text(item, "aggregated_output")
-    return loose.text(item, "status") == "failed" and bool(SANDBOX.search(clipped(said)))
+    return loose.text(item, "status") == "failed" and kept_from_writing(clipped(said))
 
 
 def _did(event: Object) -> Did:

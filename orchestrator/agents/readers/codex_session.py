@@ -1,19 +1,19 @@
 """The file of a session of Codex: what its stream tells at its end, or does not tell.
 
-That is what it has used so far, and the commands that ended at once.
+That is what it has used so far, how often it has called its model, and the commands that ended at
+once, of which the stream has no item.
 """
 
 import re
 from collections.abc import Mapping
 
 from orchestrator.agents.readers import loose
+from orchestrator.agents.readers.codex_sandbox import kept_from_writing
 from orchestrator.agents.readers.counts import plus
 from orchestrator.agents.readers.failures import clipped
 from orchestrator.agents.readers.loose import Object
 from orchestrator.core.evidence import Usage
 
-#: What its sandbox lets a command say that tries to write. Nothing else tells of it.
-SANDBOX = re.compile(r"read-only file system", re.I)
 _FAILED = re.compile(r"exited with code (?!0\b)")
 
 
@@ -23,7 +23,7 @@ def refused(text: str) -> bool:
     if loose.text(payload, "type") != "function_call_output":
         return False
     said = clipped(loose.text(payload, "output"))
-    return bool(_FAILED.search(said) and SANDBOX.search(said))
+    return bool(_FAILED.search(said)) and kept_from_writing(said)
 
 
 class CodexSession:
@@ -31,6 +31,8 @@ class CodexSession:
 
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
+        #: Of each answer of its model; a helper's file may repeat those before it began.
+        self._answers: set[tuple[str, str, int | None]] = set()
         #: As the session says, where nobody asked for one.
         self.model = ""
 
@@ -38,6 +40,9 @@ class CodexSession:
         """Take in a line; whether there are new totals."""
         event = loose.parsed(text)
         payload = loose.dig(event, "payload")
+        if loose.text(event, "type") == "token_usage_record":
+            self._answers.add(_answer(payload))
+            return True
         self.model = self.model or loose.text(payload, "thread_settings", "model")
         if loose.text(payload, "type") != "token_count":
             return False
@@ -47,11 +52,22 @@ class CodexSession:
         return isinstance(total, Mapping)
 
     @property
+    def steps(self) -> int:
+        """Calls of its model that were answered; 0 for a release that does not tell."""
+        return len(self._answers)
+
+    @property
     def total(self) -> Usage:
         whole = Usage()
         for each in self._totals.values():
             whole = plus(whole, each)
         return whole
+
+
+def _answer(payload: object) -> tuple[str, str, int | None]:
+    total = loose.dig(payload, "thread_token_usage", "total_tokens")
+    so_far = total if isinstance(total, int) else None
+    return loose.text(payload, "thread_id"), loose.text(payload, "response_id"), so_far
 
 
 def tokens(usage: Object | None) -> Usage:

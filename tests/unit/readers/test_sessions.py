@@ -146,3 +146,75 @@ def test_a_command_of_codex_that_ended_at_once_is_known_to_have_been_refused(
 
     found = reading.outcome(Ending(code=0)).error_class
     assert (found is ErrorClass.DENIED) is denied
+
+
+def codex_answer(name: str, total: int, thread: str = "t") -> str:
+    payload = {"thread_id": thread, "response_id": name, "thread_token_usage": {}}
+    payload["thread_token_usage"] = {"total_tokens": total}
+    return json.dumps({"type": "token_usage_record", "payload": payload})
+
+
+def test_a_command_of_codex_that_its_stream_lacks_was_a_step() -> None:
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+    item = {"id": "1", "type": "command_execution"}
+    signs = [
+        *reading.line(json.dumps({"type": "item.started", "item": item})),
+        *reading.session_line(codex_answer("a", 130), "one"),
+        *reading.line(json.dumps({"type": "item.completed", "item": item})),
+        *reading.session_line(codex_answer("b", 260), "one"),
+        *reading.session_line(codex_answer("c", 390), "one"),
+        *reading.line(json.dumps({"type": "item.completed", "item": SAID})),
+        # A helper: its file begins with what came before it.
+        *reading.session_line(codex_answer("c", 390), "two"),
+        *reading.session_line(codex_answer("a", 130, "helper"), "two"),
+    ]
+    reading.line(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 9}}))
+
+    assert sum(sign.usage.steps or 0 for sign in signs if isinstance(sign, Spent)) == 4
+    assert reading.outcome(Ending(code=0)).usage.steps == 4
+
+
+SAID = {"id": "2", "type": "agent_message", "text": "done"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "touch: cannot touch 'a.txt': Permission denied",
+        "mkdir: cannot create directory ‘a/b’: Permission denied",
+        "touch: a.txt: Operation not permitted",
+        "tee: a.txt: Permission denied",
+        "sh: 1: cannot create a.txt: Permission denied",
+        "/bin/bash: line 1: a.txt: Permission denied",
+        "/bin/bash: a.txt: Operation not permitted",
+        "zsh:1: operation not permitted: a.txt",
+        "/bin/zsh:1: operation not permitted: src/a.txt",
+        "PermissionError: [Errno 1] Operation not permitted: 'a.txt'",
+        "first\ntouch: cannot touch 'a.txt': Permission denied\nlast",
+    ],
+)
+def test_every_kind_of_sandbox_that_keeps_codex_from_writing_is_noticed(said: str) -> None:
+    assert ended("read-only", aggregated_output=said) is ErrorClass.DENIED
+    assert ended("edit", aggregated_output=said) is ErrorClass.NONE
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "/bin/bash: line 1: ./run.sh: Permission denied",
+        "/bin/bash: line 1: scripts/run.sh: Permission denied",
+        "zsh:1: permission denied: ./run.sh",
+        "cat: secret.txt: Permission denied",
+        "touch: cannot touch '/etc/a': Permission denied",
+        "mkdir: /etc/a: Operation not permitted",
+        "PermissionError: [Errno 13] Permission denied: 'a.txt'",
+        "PermissionError: [Errno 1] Operation not permitted: '/proc/1/mem'",
+        "kill: (1) - Operation not permitted",
+        "ping: socket: Operation not permitted",
+        "chown: changing ownership of 'a': Operation not permitted",
+        "git@host: Permission denied (publickey).",
+    ],
+)
+def test_what_may_be_refused_without_a_sandbox_says_nothing_of_one(said: str) -> None:
+    assert ended("read-only", aggregated_output=said) is ErrorClass.NONE

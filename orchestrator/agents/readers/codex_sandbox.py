@@ -1,0 +1,33 @@
+"""What a command says when Codex's sandbox keeps it from writing; nothing else tells of that.
+
+Which words depends on what the sandbox is made of: mounts (Linux), Landlock (older Linux), Seatbelt
+(macOS). The last two refuse with errors that occur without any sandbox, too. So they count only for
+a program that was about to make a file, in the directory that it was started in: that is the
+worker's own, where everything may be written but for the sandbox.
+"""
+
+import re
+
+_REFUSED = r"(?:Permission denied|Operation not permitted)"
+#: A path that does not begin at the root, perhaps in quotation marks.
+_HERE = r"""['"‘]?+(?!/)[^\n:]+"""
+_SHELL = r"(?:/\S*/)?(?:ba|da|z|k)?sh"
+_WORDS = (
+    # GNU and busybox: "touch: cannot touch 'a': ...", "mkdir: cannot create directory ‘a’: ..."
+    rf"^\S+: (?:can't|cannot) (?:touch|create (?:directory|regular file)) {_HERE}: {_REFUSED}$",
+    # BSD, and tee: "mkdir: a: ..."
+    rf"^(?:touch|mkdir|tee): (?!can(?:'t|not) ){_HERE}: {_REFUSED}$",
+    # dash: "sh: 1: cannot create a: ..."
+    rf"^{_SHELL}: \d+: cannot create {_HERE}: {_REFUSED}$",
+    # A redirection of bash. With a slash it may be a program that cannot be executed.
+    rf"^{_SHELL}: (?:line \d+: )?(?!/)[^\n:/]+: {_REFUSED}$",
+    # A redirection of zsh; a program that cannot be executed is "permission denied" there.
+    rf"^{_SHELL}:(?:\d+:)? operation not permitted: {_HERE}$",
+    # Without Seatbelt, opening a file is not refused in these words.
+    rf"^PermissionError: \[Errno 1\] Operation not permitted: {_HERE}$",
+)
+_KEPT_FROM_WRITING = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)
+
+
+def kept_from_writing(said: str) -> bool:
+    return bool(_KEPT_FROM_WRITING.search(said))
