@@ -1,12 +1,18 @@
-"""Plans that people write: a YAML or JSON file with ``request``, ``config`` and ``tasks``."""
+"""Plans that people write: a YAML or JSON file with ``request``, ``config`` and ``tasks``.
+
+Run as a program it reads one from standard input, under the name that it is given, and prints it as
+JSON: ``orchestrator spawn`` cannot import what that takes.
+"""
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.core.errors import InvalidRequest
 
 _HAS_REQUEST = re.compile(r"""^(\s*\{|["']?request["']?\s*:)""", re.MULTILINE)
@@ -26,13 +32,16 @@ def read_plan(path: Path, request: str | None) -> PlanFile:
 
     ``request`` stands in for one that the file lacks.
     """
+    return _plan_in(_text(path), path.name, request)
+
+
+def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     from orchestrator.schemas.plan import parse_plan
 
-    text = _text(path)
     if not _HAS_REQUEST.search(text):
         # At the end, so that the lines of the file keep their numbers.
-        text += f"\nrequest: {json.dumps(request or f'The tasks of {path.name}')}\n"
-    parsed = parse_plan(text, path.name)
+        text += f"\nrequest: {json.dumps(request or f'The tasks of {name}')}\n"
+    parsed = parse_plan(text, name)
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     return PlanFile(
         request=plan["request"],
@@ -48,3 +57,19 @@ def _text(path: Path) -> str:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{path} is not UTF-8 text; save the file as UTF-8") from error
+
+
+def main() -> int:
+    [name] = sys.argv[1:]
+    try:
+        plan = _plan_in(sys.stdin.read(), name, None)
+    except InvalidRequest as error:
+        print(error.message, file=sys.stderr)
+        return ExitCode.USAGE
+    told = {"request": plan.request, "config": plan.config, "tasks": plan.tasks}
+    json.dump({key: value for key, value in told.items() if value}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

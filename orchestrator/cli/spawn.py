@@ -173,6 +173,12 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("request", nargs="?", help="what to do, in words")
     add("--tasks", metavar="FILE", help="explicit tasks as JSON: a file, or - for standard input")
+    add(
+        "--plan",
+        metavar="FILE",
+        help="request, config and tasks, as JSON or (slower) YAML: a file, or - for standard "
+        "input; options go before what it says",
+    )
     add("--command", metavar="CMD", help="run this one shell command instead of splitting the text")
     add("--max-workers", type=int, metavar="N", help="workers that run at the same time")
     add("--timeout", type=float, metavar="S", help="seconds each task may take")
@@ -192,8 +198,11 @@ def parser() -> argparse.ArgumentParser:
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
     """The request to post; raises Stop for what cannot be one."""
+    plan = read_plan(options.plan) if options.plan else {}
     tasks = tasks_of(options)
-    request = options.request or options.command
+    request = options.request or options.command or plan.get("request")
+    if not request and plan:
+        request = f"The tasks of {options.plan}"
     if not request:
         raise Stop(USAGE, 'say what to do: orchestrator spawn "..."; all options: -h')
     config = {
@@ -205,7 +214,10 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
         "current_depth": int(depth) + 1 if depth and depth.isdigit() else None,
     }
     given = {name: value for name, value in config.items() if value is not None}
-    return {"request": request, "config": given, **({"tasks": tasks} if tasks else {})}
+    planned = plan.get("config")
+    if isinstance(planned, dict):
+        given = {**planned, **given}
+    return {**plan, "request": request, "config": given, **({"tasks": tasks} if tasks else {})}
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
@@ -217,17 +229,59 @@ def paths_of(names: list[str] | None) -> list[str] | None:
 
 
 def tasks_of(options: argparse.Namespace) -> list[Any]:
+    both = [f"--{name}" for name in ("command", "tasks", "plan") if getattr(options, name)]
+    if len(both) > 1:
+        raise Stop(USAGE, f"give either {' or '.join(both)}, not both")
     if options.command is not None:
-        if options.tasks:
-            raise Stop(USAGE, "give either --command or --tasks, not both")
         return [{"agent": "shell", "command": options.command}]
     return read_tasks(options.tasks) if options.tasks else []
 
 
+def read_plan(name: str) -> Answer:
+    """JSON is read here; YAML by another process, which has what that takes."""
+    try:
+        text = text_of(name)
+    except (OSError, ValueError) as error:
+        raise Stop(USAGE, f"--plan {name} cannot be read: {error}") from error
+    try:
+        plan = json.loads(text)
+    except ValueError as error:
+        plan = read_yaml(name, text, str(error))
+    if not isinstance(plan, dict):
+        raise Stop(USAGE, f"--plan {name} should hold an object with request, config and tasks")
+    return plan
+
+
+def read_yaml(name: str, text: str, why_not_json: str) -> object:
+    """By the product that this file is a part of; the file may have been copied out of it."""
+    from subprocess import run
+
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    command = [sys.executable, "-P", "-m", "orchestrator.cli.plan_file", name]
+    environ = {**os.environ, "PYTHONPATH": folder}
+    environ.pop("PYTHONHOME", None)
+    done = run(command, input=text.encode(), env=environ, capture_output=True)
+    said = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode == USAGE:
+        raise Stop(USAGE, said)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        raise Stop(
+            USAGE,
+            f"--plan {name} is no JSON ({why_not_json}), and YAML can only be read where the "
+            "packages of the product are installed: write the plan as JSON",
+        ) from None
+
+
+def text_of(name: str) -> str:
+    with open(0 if name == "-" else name, encoding="utf-8-sig") as file:
+        return file.read()
+
+
 def read_tasks(name: str) -> list[Any]:
     try:
-        with open(0 if name == "-" else name, encoding="utf-8") as file:
-            tasks = json.load(file)
+        tasks = json.loads(text_of(name))
     except (OSError, ValueError) as error:
         raise Stop(USAGE, f"--tasks {name} cannot be read as JSON: {error}") from error
     tasks = tasks.get("tasks") if isinstance(tasks, dict) else tasks

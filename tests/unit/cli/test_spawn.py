@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import orchestrator.cli.spawn as spawn_module
 from orchestrator.cli import exit_codes
@@ -108,6 +109,49 @@ def test_tasks_come_from_standard_input_or_a_file(api: FakeApi, tmp_path: Path, 
     spawn(["y", "--tasks", "-"], worker(api), stdin=None, input=file.read_text())
 
     assert [job.body["tasks"] for job in api.jobs.values()] == [tasks, tasks]
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_a_plan_comes_from_standard_input_or_a_file(
+    api: FakeApi, tmp_path: Path, form: str
+) -> None:
+    task = {"id": "a", "agent": ["shell"], "command": "true"}
+    plan = {"request": "All of it", "config": {"max_workers": 4, "agent": "shell"}, "tasks": [task]}
+    text = json.dumps(plan) if form == "json" else yaml.safe_dump(plan)
+    file = tmp_path / f"a plan.{form}"
+    file.write_text(text)
+
+    done = spawn(["--plan", str(file), "--max-workers", "2"], worker(api))
+    piped = spawn(["Another", "--plan", "-"], worker(api), stdin=None, input=text)
+
+    assert (done.returncode, piped.returncode) == (0, 0), done.stderr + piped.stderr
+    assert api.jobs["j1"].body == {
+        "request": "All of it",
+        "config": {"max_workers": 2, "agent": "shell", "current_depth": 2},
+        "tasks": [task],
+    }
+    assert api.jobs["j2"].body["request"] == "Another"
+
+
+def test_what_is_wrong_with_a_plan_is_told(api: FakeApi, tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text("request: x\ntasks:\n  - {id: a, promt: b}\n")
+    alone = tmp_path / "spawn.py"
+    alone.write_bytes(SPAWN.read_bytes())
+
+    wrong = spawn(["--plan", str(file)], worker(api))
+    away = subprocess.run(
+        [sys.executable, "-S", "-E", str(alone), "--plan", str(file)],
+        env=worker(api),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (wrong.returncode, away.returncode) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert f"{file}:3:20: " in wrong.stderr and "promt" in wrong.stderr
+    assert "write the plan as JSON" in away.stderr
+    assert not api.jobs
 
 
 @pytest.mark.parametrize(
