@@ -6,7 +6,7 @@ from typing import Protocol
 
 from orchestrator.cli.progress import Event, Progress, indent
 from orchestrator.cli.surroundings import Surroundings
-from orchestrator.cli.terminal import cut, duration, is_plain, printable, terminal_width
+from orchestrator.cli.terminal import cut, duration, is_plain, moment, printable, terminal_width
 
 SHOWN_WORKERS = 8
 UP_AND_CLEAR = "\x1b[{}F\x1b[J"
@@ -26,20 +26,21 @@ class Display(Protocol):
 
 
 class PlainDisplay:
-    """One line for each piece of news, with the time since the first."""
+    """One line for each piece of news, with the time since the job's first event."""
 
     def __init__(self) -> None:
         self._progress = Progress()
-        self._began = 0.0
+        self._began: float | None = None
 
     def say(self, message: str) -> None:
         print(printable(message), file=sys.stderr, flush=True)
 
     def event(self, event: Event) -> None:
         line = self._progress.take(event)
-        self._began = self._began or time.monotonic()
+        at = _moment(event)
+        self._began = at if self._began is None else self._began
         if line is not None:
-            self.say(f"{time.monotonic() - self._began:7.1f}s  {line}")
+            self.say(f"{at - self._began:7.1f}s  {line}")
 
     def tick(self) -> None:
         pass
@@ -53,7 +54,7 @@ class LiveDisplay:
 
     def __init__(self) -> None:
         self._progress = Progress()
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._lines = 0
 
     def say(self, message: str) -> None:
@@ -61,6 +62,7 @@ class LiveDisplay:
 
     def event(self, event: Event) -> None:
         line = self._progress.take(event)
+        self._began = _moment(event) if self._began is None else self._began
         stays = event["kind"] not in ("worker_started", "worker_waiting", "worker_resumed")
         self._draw([printable(line)] if line and stays else [], self._footer())
 
@@ -79,7 +81,7 @@ class LiveDisplay:
         ]
         if len(running) > SHOWN_WORKERS:
             lines.append(f"... and {len(running) - SHOWN_WORKERS} more")
-        elapsed = duration(time.monotonic() - self._began)
+        elapsed = duration(0 if self._began is None else now - self._began)
         return [*lines, f"[{elapsed}] {self._progress.counters()}"]
 
     def _draw(self, staying: list[str], footer: list[str]) -> None:
@@ -90,6 +92,12 @@ class LiveDisplay:
         sys.stderr.write(back + text)
         sys.stderr.flush()
         self._lines = len(footer)
+
+
+def _moment(event: Event) -> float:
+    """When it happened: what is told late, after a break of the connection, has its own time."""
+    at = moment(event.get("at"))
+    return time.time() if at is None else at
 
 
 def display_for(surroundings: Surroundings) -> Display:

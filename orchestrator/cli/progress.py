@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.cli.terminal import duration, moment, one_line
-from orchestrator.core.states import ENDED_WORKER, SUCCEEDED_WORKER
+from orchestrator.core.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
 
 REASON_CHARACTERS = 160
 _SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
-_ENDED = {str(status) for status in ENDED_WORKER}
+_UNSUCCESSFUL = [
+    str(status) for status in WorkerStatus if status in ENDED_WORKER - SUCCEEDED_WORKER
+]
 
 Event = Mapping[str, Any]
 
@@ -125,13 +127,8 @@ class Progress:
         """Such as ``3 done, 1 failed, 2 running, 1 waiting``."""
         counts = self.counts()
         done = sum(counts[status] for status in _SUCCEEDED)
-        lost = sum(counts[status] for status in _ENDED - _SUCCEEDED)
-        parts = [
-            (done, "done"),
-            (lost, "failed"),
-            (counts["running"], "running"),
-            (counts["waiting"], "waiting"),
-        ]
+        others = (*_UNSUCCESSFUL, "running", "waiting")
+        parts = [(done, "done"), *((counts[status], status) for status in others)]
         return ", ".join(f"{n} {word}" for n, word in parts if n or word in ("done", "running"))
 
 

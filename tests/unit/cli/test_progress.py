@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.display import LiveDisplay
+from orchestrator.cli.display import LiveDisplay, PlainDisplay
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.summary import counts_of, nothing_built
 from orchestrator.cli.terminal import duration, moment, one_line, printable, size, table
@@ -84,14 +84,48 @@ def test_counters_follow_the_workers() -> None:
     progress.take(event("worker_ended", "worker_3", status="timeout"))
     progress.take(event("worker_waiting", "worker_2", child_job_ids=["c"]))
 
-    assert progress.counters() == "1 done, 1 failed, 0 running, 1 waiting"
+    assert progress.counters() == "1 done, 1 timeout, 0 running, 1 waiting"
     assert list(progress.running()) == []
+
+
+def test_what_was_cancelled_or_skipped_did_not_fail() -> None:
+    progress = Progress()
+    for number, status in enumerate(("cancelled", "skipped", "failed", "cancelled")):
+        progress.take(event("worker_ended", f"worker_{number}", status=status))
+
+    assert progress.counters() == "0 done, 1 failed, 2 cancelled, 1 skipped, 0 running"
 
 
 def test_text_of_workers_cannot_steer_the_terminal() -> None:
     hostile = event("worker_ended", "worker_1", status="failed", reason="\x1b[2J\x9b1m\u202eevil\n")
 
     assert Progress().take(hostile) == "worker_1 failed: [2J1mevil"
+
+
+def test_lines_carry_the_time_since_the_job_began_however_late_they_come(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = PlainDisplay()
+
+    display.event(event("job_submitted", at=100.0, request="all", depth=0))
+    display.event(event("worker_started", "worker_1", at=100.5, agent="shell"))
+    display.event(event("worker_ended", "worker_1", at=112.0, status="success"))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "    0.5s  worker_1 started (shell)",
+        "   12.0s  worker_1 success after 12 s",
+    ]
+
+
+def test_the_clock_of_a_job_does_not_count_what_came_before_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    display = LiveDisplay()
+    monkeypatch.setattr("orchestrator.cli.display.time.time", lambda: 160.0)
+
+    display.event(event("job_submitted", at=100.0, request="all", depth=0))
+
+    assert "[1 min 00 s] 0 done" in capsys.readouterr().err
 
 
 def test_no_line_of_the_changing_part_wraps(
