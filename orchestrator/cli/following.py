@@ -9,8 +9,13 @@ from types import FrameType
 from typing import Any
 
 from orchestrator.api.client import ClientError, OrchestratorClient
+from orchestrator.api.client_discovery import read_record
 from orchestrator.cli.display import Display
+from orchestrator.cli.local_jobs import find_job
+from orchestrator.cli.processes import is_same_process
 from orchestrator.cli.surroundings import Surroundings
+from orchestrator.core.errors import NotFound
+from orchestrator.core.states import ENDED_JOB
 
 TICK_SECONDS = 0.25
 
@@ -44,11 +49,30 @@ def follow(
                 if isinstance(item, Ended):
                     return item.answer, interrupted
                 _show(item, display)
+                if item is None and (answer := _ended_without_server(surroundings, job_id)):
+                    return answer, interrupted
         except KeyboardInterrupt:
             if interrupted:
                 raise Left from None
             interrupted = True
             _ask_to_stop(client, job_id, display)
+
+
+def _ended_without_server(surroundings: Surroundings, job_id: str) -> dict[str, Any] | None:
+    """What the workspace tells of an ended job, when nobody serves it any more.
+
+    Whoever started the server may stop it as soon as the last job has ended.
+    """
+    if surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        return None
+    record = read_record(surroundings.workspace)
+    if record and is_same_process(record.pid, record.started_at):
+        return None
+    try:
+        answer = find_job(surroundings.workspace, job_id)
+    except NotFound:
+        return None
+    return answer if answer["status"] in ENDED_JOB else None
 
 
 def _show(item: dict[str, Any] | None, display: Display) -> None:

@@ -2,21 +2,24 @@
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.api.client_discovery import ServerRecord, read_record
 from orchestrator.cli.local_jobs import root_jobs
+from orchestrator.cli.processes import is_same_process
 from orchestrator.cli.running_server import running_server
 from orchestrator.cli.surroundings import OWN_FOLDER, Surroundings
 from orchestrator.core.errors import ConfigError, Unavailable
-from orchestrator.core.states import ENDED_JOB
+from orchestrator.core.states import ENDED_JOB, JobStatus
+from orchestrator.security.paths import read_regular, write_private
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -25,6 +28,11 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
+
+#: Says which server was left by its starter for the jobs of others.
+LEFT_NAME = "server.left"
+LEFT_BYTES = 100
+UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
 
 Say = Callable[[str], None]
 
@@ -43,10 +51,12 @@ def server_at(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str]
 def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str]:
     """The URL of the server that runs for the folder; starts one when there is none.
 
-    One that was started here is stopped at the end, unless ``keep``, or other jobs need it.
+    One that was started here is stopped at the end, unless ``keep``, or other jobs need it: then
+    whoever uses it last does that.
     """
     if record := running_server(surroundings.workspace):
         yield record.url
+        _stop_if_left(surroundings, record, keep)
         return
     process, log = _start(surroundings, say)
     try:
@@ -57,12 +67,12 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
         _leave(process, surroundings.workspace)
         raise
     except BaseException:
-        _stop(process, say, _unfinished(surroundings))
+        _stop(process, say, surroundings)
         raise
     if keep:
         say(f"the server goes on at {started.url} (process {process.pid})")
     else:
-        _stop(process, say, _unfinished(surroundings))
+        _stop(process, say, surroundings)
 
 
 #: Nobody but the owner reads what a server says.
@@ -160,20 +170,49 @@ def _unfinished(surroundings: Surroundings) -> int:
 
     try:
         with surroundings.client() as client:
-            pages = [client.jobs(status=s, page_size=100) for s in ("pending", "running")]
+            pages = [client.jobs(status=s, page_size=100) for s in UNFINISHED]
     except ClientError:
         return 0
     return sum(not job.get("depth") for page in pages for job in page["jobs"])
 
 
-def _stop(process: subprocess.Popen[bytes], say: Say, unfinished: int) -> None:
+def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: Surroundings) -> None:
     if process.poll() is not None:
         return
-    if unfinished:
-        say(f"{unfinished} other jobs run, so the server goes on; to stop it: kill {process.pid}")
+    if unfinished := _unfinished(surroundings):
+        others = "1 other job runs" if unfinished == 1 else f"{unfinished} other jobs run"
+        say(f"{others}, so the server goes on; to stop it: kill {process.pid}")
+        record = read_record(surroundings.workspace)
+        with suppress(OSError):
+            write_private(_left(surroundings), _identity(record).encode())
         return
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         say(f"the server (process {process.pid}) is still stopping")
+
+
+def _stop_if_left(surroundings: Surroundings, record: ServerRecord, keep: bool) -> None:
+    """Stop a server that its starter has left for the jobs of others, when there are no more."""
+    left = _left(surroundings)
+    if read_regular(left, LEFT_BYTES) != _identity(record).encode():
+        return
+    if not keep and _unfinished(surroundings):
+        return
+    left.unlink(missing_ok=True)
+    if keep or not is_same_process(record.pid, record.started_at):
+        return
+    with suppress(OSError):
+        os.kill(record.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_same_process(record.pid, record.started_at) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def _left(surroundings: Surroundings) -> Path:
+    return surroundings.workspace / LEFT_NAME
+
+
+def _identity(record: ServerRecord | None) -> str:
+    return f"{record.pid} {record.started_at}" if record else ""

@@ -251,8 +251,52 @@ def test_the_server_goes_on_for_the_jobs_of_others(product: Path, start: Run) ->
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
     _, _, err = finish(process)
 
-    assert "1 other jobs run, so the server goes on" in err
+    assert "1 other job runs, so the server goes on" in err
     assert server_of(product)
+
+
+def test_who_uses_a_left_server_last_stops_it(product: Path, start: Run) -> None:
+    first = start("run", "x", FAKE="slow")
+    read_until(first, "worker_1 started")
+    second = start("run", "of others")
+    read_until(second, "worker_1 started")
+    assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+    assert "so the server goes on" in finish(first)[2]
+
+    assert finish(start("cancel", "j2"))[0] == ExitCode.OK
+    finish(second)
+
+    assert server_of(product) is None
+
+
+def test_a_job_that_ended_just_before_its_server_is_told_by_the_workspace(
+    product: Path, start: Run
+) -> None:
+    process = start("run", "x", FAKE="slow")
+    read_until(process, "worker_1 started")
+    (product / "workspace" / "job_j1").mkdir()
+    status = {"job_id": "j1", "status": "partial", "seconds": 2, "counts": {"success": 1}}
+    (product / "workspace" / "job_j1" / "status.json").write_text(json.dumps(status))
+    record = server_of(product)
+    assert record
+    os.kill(record["pid"], signal.SIGKILL)
+
+    code, out, _ = finish(process)
+    (product / "workspace" / "server.json").unlink()
+
+    assert code == ExitCode.PARTIAL
+    assert "job j1: partial after 2.0 s" in out
+
+
+def test_a_server_that_was_started_by_itself_is_left_alone(product: Path, start: Run) -> None:
+    server = start("serve")
+    wait_until(lambda: server_of(product))
+
+    assert finish(start("run", "x"))[0] == ExitCode.OK
+
+    assert server_of(product) and server.poll() is None
+    server.terminate()
+    finish(server)
 
 
 @pytest.mark.parametrize("extra", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
