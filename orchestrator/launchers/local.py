@@ -27,7 +27,7 @@ _CLOSE_SECONDS = 15.0
 
 
 class LocalLauncher:
-    """See ``core.ports.Launcher``. Any thread may call it; one thread of its own listens.
+    """See ``core.launching.Launcher``. Any thread may call it; one thread of its own listens.
 
     Calls write to the shims' sockets directly, without blocking; what does not fit is sent by the
     listening thread. ``_lock`` guards all of the state and is not held while events are reported.
