@@ -4,13 +4,14 @@ A red run can be had again; HYPOTHESIS_SEARCH=1 looks for new examples instead.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from orchestrator.agents.tools.catalog import KNOWN
+from tests.faults.zygote import Zygote
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 if not os.environ.get("HYPOTHESIS_SEARCH"):
@@ -23,6 +24,15 @@ for _agent in KNOWN:
 for _name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
     os.environ[_name] = "/nonexistent"
 os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """One for all tests of a process: it takes longer to start than what it forks."""
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
 
 HERE = Path(__file__).parent
 #: What ./run-tests.sh --quick runs, but for what is marked slow in there: the units, the contracts

@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        zygote = Zygote(Path(place) / "bytecode")
+        zygote = Zygote()
         try:
             figures = Kills(Path(place) / "site", zygote, given.seed).run(given.minutes * 60)
         finally:

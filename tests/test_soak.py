@@ -1,7 +1,6 @@
 """One minute of ``tests/soak.py``; more of it: ``.venv/bin/python tests/soak.py --minutes 10``."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,17 @@ SEED, SECONDS = 1, 60.0
 
 
 @pytest.fixture
-def zygote(tmp_path: Path) -> Iterator[Zygote]:
+def spawning() -> None:
     if not (REPOSITORY / ".venv" / "bin" / "python").exists():
         said = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
         pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
-    zygote = Zygote(tmp_path / "bytecode")
-    yield zygote
-    zygote.close()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_minute_of_everything_at_once_breaks_no_promise(zygote: Zygote, tmp_path: Path) -> None:
+def test_a_minute_of_everything_at_once_breaks_no_promise(
+    zygote: Zygote, tmp_path: Path, spawning: None
+) -> None:
     figures = soak(tmp_path, zygote, SEED, SECONDS)
 
     print(figures)

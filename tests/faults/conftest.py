@@ -1,26 +1,10 @@
 """Servers that crash where and when a test wants it."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.faults.zygote import REPOSITORY, Zygote
-
-
-@pytest.fixture(scope="session")
-def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled modules, shared with all other tests that start servers."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent.parent if "gw" in base.name else base.parent) / "bytecode"
-
-
-@pytest.fixture(scope="session")
-def zygote(bytecode: Path) -> Iterator[Zygote]:
-    zygote = Zygote(bytecode)
-    yield zygote
-    zygote.close()
+from tests.faults.zygote import REPOSITORY
 
 
 @pytest.fixture

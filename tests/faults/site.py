@@ -51,7 +51,7 @@ class FaultSite(ServerProcess):
         changes = {**changes, **stored}
         # A root job of its own for each server, or one would find another's processes.
         changes.setdefault("workers", {"max_retries": 6, "retry_backoff_seconds": 0.01})
-        super().__init__(folder, changes, folder)
+        super().__init__(folder, changes)
         self._zygote = zygote
         self.trace = folder / "trace"
         self.effects = folder / "effects"

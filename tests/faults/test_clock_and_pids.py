@@ -46,12 +46,12 @@ class JumpingServer(ServerProcess):
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["ahead", "back"])
 def test_a_clock_that_jumps_ends_nothing_and_holds_nothing_up(
-    tmp_path: Path, bytecode: Path, seconds: float
+    tmp_path: Path, seconds: float
 ) -> None:
     workers = {"retry_backoff_seconds": 0.5, "default_timeout": 60}
-    server = JumpingServer(tmp_path / "site", {"workers": workers}, bytecode)
-    server.start()
+    server = JumpingServer(tmp_path / "site", {"workers": workers})
     try:
+        server.start()
         ready, gate = tmp_path / "ready", tmp_path / "gate"
         wait = f"touch {ready}; until [ -e {gate} ]; do sleep 0.05; done; echo held"
         again = "[ -e tried ] || { touch tried; exit 1; }; echo again"

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def make_server(tmp_path: Path, bytecode: Path, zygote: Zygote) -> Iterator[MakeServer]:
-    """Makes processes whose end can be seen; the zygote has compiled all that they import."""
+def make_server(tmp_path: Path) -> Iterator[MakeServer]:
+    """Makes processes whose end can be seen."""
     made: list[ServerProcess] = []
     databases = ExitStack()
 
@@ -28,7 +28,7 @@ def make_server(tmp_path: Path, bytecode: Path, zygote: Zygote) -> Iterator[Make
         folder = tmp_path / f"server_{len(made)}"
         store = store_settings(STORE, folder, databases)
         changes = {"workers": {**common, **workers}, **store}
-        made.append(ServerProcess(folder, changes, bytecode))
+        made.append(ServerProcess(folder, changes))
         made[-1].start()
         return made[-1]
 

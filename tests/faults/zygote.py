@@ -65,13 +65,13 @@ class Forked:
 class Zygote:
     """Any thread may fork."""
 
-    def __init__(self, bytecode: Path) -> None:
+    def __init__(self) -> None:
         kept = {name: value for name, value in os.environ.items() if "ORCHESTRATOR" not in name}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "tests.faults.zygote"],
-            env={**kept, "PYTHONPATH": str(REPOSITORY), "PYTHONPYCACHEPREFIX": str(bytecode)},
+            env={**kept, "PYTHONPATH": str(REPOSITORY)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -33,15 +33,12 @@ def site(make_site: MakeSite) -> InProcess:
 
 
 @pytest.fixture
-def make_server(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeServer]:
+def make_server(tmp_path: Path) -> Iterator[MakeServer]:
     """Makes server processes, started; what still runs in the end is stopped by its pid."""
     made: list[ServerProcess] = []
-    base = tmp_path_factory.getbasetemp()
-    # The directory of all runs; with xdist there is one more in between.
-    bytecode = (base.parent.parent if "gw" in base.name else base.parent) / "bytecode"
 
     def make(**changes: dict[str, Any]) -> ServerProcess:
-        made.append(ServerProcess(tmp_path / f"server_{len(made)}", changes, bytecode))
+        made.append(ServerProcess(tmp_path / f"server_{len(made)}", changes))
         made[-1].start()
         return made[-1]
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -280,13 +280,6 @@ def test_a_review_survives_its_server_and_needs_no_git(
     found = server.get(f"/jobs/{job}/tasks/a/candidates")
     assert (found["chosen"], found["by"], len(judge.asked)) == ("worker_2", "review", 1)
     assert "made.txt" in judge.asked[0]
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
-    yield zygote
-    zygote.close()
 
 
 @pytest.mark.parametrize("point", ["attempt: its end is known", "worktree: committed"])

@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,13 +130,6 @@ def test_without_a_worktree_all_is_as_before(made: MakeProject) -> None:
 
 
 # Crashes
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
-    yield zygote
-    zygote.close()
 
 
 @pytest.mark.parametrize(

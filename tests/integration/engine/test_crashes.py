@@ -13,7 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.integration.engine.conftest import MakeServer
-from tests.integration.engine.site import KEY, ServerProcess, marked, shell, until
+from tests.integration.engine.site import (
+    KEY,
+    READY_SECONDS,
+    ServerProcess,
+    marked,
+    shell,
+    until,
+)
 
 
 def note(effects: Path, wait_for: Path) -> str:
@@ -187,7 +194,7 @@ def test_a_second_server_is_refused_and_told_who_holds_the_workspace(
 
     second = server.popen("--port", "0")
 
-    assert second.wait(30) != 0
+    assert second.wait(READY_SECONDS) != 0
     assert f"process {server.process.pid} already serves the workspace" in server.output()
     assert server.call("GET", "/jobs").status_code == 200
 

@@ -11,13 +11,6 @@ from tests.integration.engine.site import ServerProcess, marked, until
 from tests.project import Project, agents, edit
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
-    yield zygote
-    zygote.close()
-
-
 @pytest.fixture
 def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[..., tuple[FaultSite, Project]]]:
     """A server that dies where it is told to, in a project that is a repository."""

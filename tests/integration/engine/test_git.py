@@ -418,13 +418,6 @@ def test_a_result_is_looked_at_landed_and_taken_back(
 # Crashes
 
 
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
-    yield zygote
-    zygote.close()
-
-
 @pytest.fixture
 def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[..., tuple[FaultSite, Project]]]:
     """A server that dies where it is told to, in a project that is a repository."""

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,6 @@ from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import HOLD, Site, shell, until
 
 KEEP = {"keep_jobs_seconds": 1.0}
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
-    yield zygote
-    zygote.close()
 
 
 def left_of(site: Site, job_id: str) -> list[str]:
