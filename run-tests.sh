@@ -98,8 +98,9 @@ check_agents() {
     export ORCHESTRATOR_TEST_TOOLS=$PWD/.agents-tools
     step 'AI tools' install_tools "$ORCHESTRATOR_TEST_TOOLS"
   fi
-  # Two kinds of tools at a time: they need up to a gigabyte each.
-  step agents "$python" -m pytest -n 2 --dist loadgroup -m real_tools tests/agents/real "$@"
+  # Four tools at a time at most: they need up to a gigabyte each.
+  step agents "$python" -m pytest -n $((processes < 4 ? processes : 4)) --dist worksteal \
+    -m real_tools tests/agents/real "$@"
 }
 
 if [ "$suite" = true ]; then

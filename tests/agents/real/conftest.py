@@ -36,8 +36,6 @@ OPENCODE = {
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("real_tools"):
-            # One of them may need a gigabyte: those of one kind run one after the other.
-            item.add_marker(pytest.mark.xdist_group(agent_of(item)))
             item.add_marker(pytest.mark.timeout(300))
 
 

@@ -29,7 +29,8 @@ class Failure:
     reason: str
     #: Another attempt may end differently: with one retry there are two.
     again: bool
-    #: Agents that try it again by themselves for a minute and more: they get no retry here.
+    #: Agents that try it again by themselves for a minute and more: they get no retry here,
+    #: and are tested at night.
     slow: tuple[str, ...] = ()
     #: Agents of which nothing is heard meanwhile: for these, silence is soon taken for a hang.
     silent: tuple[str, ...] = ()

@@ -22,8 +22,9 @@ COST = {
     "anthropic": 0.002718,
     "openai-compatible": 0.0015075,
 }
-#: These wait several seconds before they try again by themselves; none of them for long.
-REFUSALS = {"gemini": 4, "opencode": 4}
+#: Of four workers: more than one each, where that takes no time. Tools wait for seconds before they
+#: try again by themselves, none of them for long.
+REFUSALS = {"claude": 6, "codex": 6, "gemini": 4, "opencode": 4}
 GOOD = ("success", "recursive_success")
 
 
