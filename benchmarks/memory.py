@@ -1,4 +1,4 @@
-"""What the server, its spawner and the shims hold, at rest and with many live workers."""
+"""What the server, keeper and spawner, and the shims hold, at rest and with many live workers."""
 
 from benchmarks.figures import Figure, Findings
 from benchmarks.jobs import body_of
@@ -29,11 +29,13 @@ def _running(client: Client) -> int:
 
 
 def _generations(server: Server) -> tuple[list[int], list[int], list[int]]:
-    """The process ids of the spawner, of the shims and of the workers."""
+    """The process ids of keeper and spawner, of the shims and of the workers."""
     of = children()
-    spawners = list(of.get(server.pid, ()))
+    keepers = list(of.get(server.pid, ()))
+    spawners = [child for keeper in keepers for child in of.get(keeper, ())]
     shims = [child for spawner in spawners for child in of.get(spawner, ())]
-    return spawners, shims, [child for shim in shims for child in of.get(shim, ())]
+    workers = [child for shim in shims for child in of.get(shim, ())]
+    return [*keepers, *spawners], shims, workers
 
 
 def _count_sleeping(server: Server) -> int:
@@ -41,8 +43,8 @@ def _count_sleeping(server: Server) -> int:
 
 
 def _figures(when: str, server: Server) -> list[Figure]:
-    spawners, shims, _ = _generations(server)
-    groups = {"server": [server.pid], "spawner": spawners, f"{len(shims)} shims": shims}
+    spawner, shims, _ = _generations(server)
+    groups = {"server": [server.pid], "spawner": spawner, f"{len(shims)} shims": shims}
     figures = []
     for name, pids in groups.items():
         held = memory_of(pids)

@@ -1,8 +1,8 @@
 """``python -m tests.kills --minutes N --seed S``: jobs that run while their processes are killed.
 
-Server, spawner and shims are killed with SIGKILL, one or two of them at a time, at instants that
-the seed decides; a server that starts again may be killed once more before it is ready. What must
-hold is checked for every job at its end (``tests.faults.site.check``).
+Server, keeper, spawner and shims are killed with SIGKILL, one or two of them at a time, at instants
+that the seed decides; a server that starts again may be killed once more before it is ready. What
+must hold is checked for every job at its end (``tests.faults.site.check``).
 ``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
 """
 
@@ -22,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestrator.launchers import processes
+from tests import above
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 
@@ -35,6 +36,7 @@ WORK = "sleep 0.$((RANDOM % 4)); "
 
 class Victim(StrEnum):
     SERVER = "server"
+    KEEPER = "keeper"
     SPAWNER = "spawner"
     SHIM = "shim"
 
@@ -89,8 +91,14 @@ class Killer:
             return self._random.choice(self._shims() or [0]) or None
         if process is None or process.poll() is not None:
             return None
-        children = processes.children(process.pid) if kind is Victim.SPAWNER else [process.pid]
-        return children[0] if children else None
+        if kind is Victim.SERVER:
+            return process.pid
+        # Of a keeper whose spawner is gone, shims may be left, but no more of them are forked.
+        for keeper in above.keepers(process.pid):
+            spawner = above.spawner(keeper)
+            if spawner is not None:
+                return keeper if kind is Victim.KEEPER else spawner
+        return None
 
     def _shims(self) -> list[int]:
         """Those at work, as they say it themselves."""

@@ -1,8 +1,8 @@
 """``python tests/soak.py --minutes N --seed S``: everything at once, for as long as you like.
 
 Jobs of all kinds (``tests.soaking.kinds``), hostile ones and ones that are cancelled among them,
-while server, spawner and shims are killed and the disk runs full. Each job is judged at its end;
-every few seconds nothing is submitted until all have ended, and what must hold then is checked
+while server, keeper, spawner and shims are killed and the disk runs full. Each job is judged at its
+end; every few seconds nothing is submitted until all have ended, and what must hold then is checked
 (``tests.soaking.invariants``). In the second half no server is killed, so that a leak shows.
 The disk is a small one of its own, which only root can mount; without it, it does not run full.
 ``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
-from orchestrator.launchers import processes
+from tests import above
 from tests.faults.site import ENDED, STORE, FaultSite, check
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import Answer
@@ -45,7 +45,15 @@ CYCLE_SECONDS = 8.0
 #: Within this each job ends, and what is written after its end is there.
 WITHIN, SETTLED_WITHIN = 120.0, 20.0
 #: What happens after each pause, and how often compared with the others.
-HAPPENINGS = {"nothing": 20, "shim": 4, "spawner": 2, "server": 2, "two of them": 1, "disk": 1}
+HAPPENINGS = {
+    "nothing": 20,
+    "shim": 4,
+    "spawner": 2,
+    "keeper": 1,
+    "server": 2,
+    "two of them": 2,
+    "disk": 1,
+}
 
 
 @dataclass
@@ -125,7 +133,7 @@ class Soak:
         self._in_flight: list[str] = []
         #: Jobs during which a shim was killed: nobody knows how its attempt ended.
         self._touched: set[str] = set()
-        #: Jobs during which a spawner was killed, or died with its server.
+        #: Jobs during which a keeper was killed, so that a spawner and a shim leave nobody.
         self._orphaned: set[str] = set()
         self._accepted: set[str] = set()
         self._first: dict[int, Held] = {}
@@ -177,7 +185,7 @@ class Soak:
         killed = self._killer.kill([kind for kind in kinds if servers_die or kind != "server"])
         if Victim.SHIM in killed:
             self._touched |= set(self._in_flight)
-        if killed - {Victim.SHIM}:
+        if Victim.KEEPER in killed:
             self._orphaned |= set(self._in_flight)
         if Victim.SERVER in killed and self._random.random() < 0.3:
             self._killer.kill_at_start()
@@ -255,9 +263,10 @@ class Soak:
         wrong += [line for line in lines if line.startswith("overlap")]
         assert self._site.process is not None
         server = self._site.process.pid
-        spawners = processes.children(server)
-        shims = sum(len(processes.children(spawner)) for spawner in spawners)
-        for pid in (server, *spawners):
+        keepers = above.keepers(server)
+        spawners = [pid for keeper in keepers if (pid := above.spawner(keeper))]
+        shims = sum(len(above.shims(keeper)) for keeper in keepers)
+        for pid in (server, *keepers, *spawners):
             held = Held.by(pid, shims)
             wrong += held.grown_since(self._first.setdefault(pid, held))
             self.figures.held += [held] if pid == server else []

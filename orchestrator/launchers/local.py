@@ -59,8 +59,8 @@ class LocalLauncher:
         return self._plan or self._asked
 
     @property
-    def spawner_pid(self) -> int:
-        """For doctor and tests."""
+    def keeper_pid(self) -> int:
+        """Of the process above the spawner, for tests."""
         with self._lock:
             return self._pool.spawner.pid
 
@@ -93,8 +93,6 @@ class LocalLauncher:
         begin(link)
         if link.has_unsent:
             self._pool.watch(link)
-        if self._pool.has_abandoned:
-            os.eventfd_write(self._wake, 1)
 
     def _fail(self, launch: Launch, error: str) -> None:
         now = time.time()
@@ -186,7 +184,6 @@ class LocalLauncher:
             self._adopted_ended(adopted)
         elif descriptor == self._wake:
             os.eventfd_read(self._wake)
-            self._serve_spawner()
         else:
             self._serve_spawner()
 

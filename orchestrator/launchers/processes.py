@@ -10,7 +10,7 @@ from functools import cache
 #: The variable that marks every process of an attempt.
 MARKER = "ORCHESTRATOR_WORKER"
 COMMAND_LIMIT = 200
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _ZOMBIES = "ZX"
 #: Places in /proc/<pid>/stat, counted from the state.
 _VSIZE, _ENV_END = 20, 48
@@ -191,10 +191,19 @@ def signal_group(leader: int, number: int) -> None:
 
 def become_subreaper() -> None:
     """Make this process the parent of whatever its descendants orphan. Not inherited by forks."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def signal_at_parents_end(number: int) -> None:
+    """Have this process sent a signal when its parent, which has one thread, ends."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, value: int) -> None:
     import ctypes  # not at the top: the server imports this module too, and needs none of it
 
-    if ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError("prctl(PR_SET_CHILD_SUBREAPER) was refused")
+    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(f"prctl({option}) was refused")
 
 
 @cache

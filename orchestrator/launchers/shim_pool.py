@@ -1,5 +1,6 @@
 """The shims of this server: those at work, those that are idle, and the spawner that forks them."""
 
+import itertools
 import logging
 import select
 import time
@@ -24,20 +25,22 @@ class ShimPool:
     def __init__(self, epoll: select.epoll, plan: Plan) -> None:
         self._epoll = epoll
         self._plan = plan
+        self._serials = itertools.count(1)
         self._spawner: SpawnerProcess | None = None
+        #: That one, and such as have been replaced and tell of their last shims.
+        self._spawners: list[SpawnerProcess] = []
         self._links: dict[int, ShimLink] = {}
         #: The one that was at work latest is last, and the next to work.
         self._idle: list[ShimLink] = []
         #: By serial number: shims that have ended at work, until what they left is gone.
         self._fallen: dict[int, ShimLink] = {}
-        #: Such of a spawner that died before it told that.
-        self._abandoned: list[ShimLink] = []
 
     @property
     def spawner(self) -> SpawnerProcess:
         """Raise OSError when there is none and none can be started."""
         if self._spawner is None:
-            self._spawner = SpawnerProcess(self._plan)
+            self._spawner = SpawnerProcess(self._plan, self._serials)
+            self._spawners.append(self._spawner)
             self._epoll.register(self._spawner, _READ)
         return self._spawner
 
@@ -87,7 +90,7 @@ class ShimPool:
             self._idle.remove(link)
         if link.launch is None:
             return False
-        if link.is_gone or link.spawner is not self._spawner:
+        if link.is_gone or link.spawner not in self._spawners:
             return True
         self._fallen[link.serial] = link
         return False
@@ -98,38 +101,42 @@ class ShimPool:
         link.close()
 
     def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Shims at work that have ended with all that they left, as the spawner tells it."""
-        told, alive = self._spawner.receive() if self._spawner else ([], True)
-        ended = [(self._by_serial(shim.serial), shim.strays) for shim in told]
-        if not alive:
-            self._replace_spawner()
-        abandoned, self._abandoned = self._abandoned, []
-        found = [(link, strays) for link, strays in ended if link is not None]
-        return found + [(link, ()) for link in abandoned]
-
-    @property
-    def has_abandoned(self) -> bool:
-        return bool(self._abandoned)
+        """Shims at work that have ended with all that they left, as their spawners tell it."""
+        ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
+        for spawner in list(self._spawners):
+            told, is_there = spawner.receive()
+            ended += [(self._by_serial(shim.serial), shim.strays) for shim in told]
+            if not is_there:
+                ended += [(link, ()) for link in self._abandon(spawner)]
+            if spawner is self._spawner and (spawner.is_retired or not is_there):
+                self._replace_spawner()
+        return [(link, strays) for link, strays in ended if link is not None]
 
     def _by_serial(self, serial: int) -> ShimLink | None:
         """None for one that was let go."""
         if serial in self._fallen:
             return self._fallen.pop(serial)
         for link in self._links.values():
-            if link.serial == serial and link.spawner is self._spawner:
+            if link.serial == serial:
                 link.is_gone = True
                 return link
         return None
+
+    def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
+        """It has ended with its keeper: the fallen shims of which it has not told."""
+        self._epoll.unregister(spawner)
+        spawner.close()
+        self._spawners.remove(spawner)
+        lonely = [link for link in self._fallen.values() if link.spawner is spawner]
+        for link in lonely:
+            del self._fallen[link.serial]
+        return lonely
 
     def _replace_spawner(self) -> None:
         """Start another spawner; shims that are at work go on without theirs."""
         old, self._spawner = self._spawner, None
         if old is not None:
             logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})
-            self._epoll.unregister(old)
-            old.close()
-        self._abandoned += self._fallen.values()
-        self._fallen.clear()
         while self._idle:
             self._drop(self._idle.pop())
         try:
@@ -140,7 +147,8 @@ class ShimPool:
 
     def close(self) -> None:
         """Idle shims end; those at work go on until their attempt has ended."""
+        has_work = any(link.launch for link in self._links.values())
         for link in list(self._links.values()):
             self._drop(link)
-        if self._spawner is not None:
-            self._spawner.close()
+        for spawner in self._spawners:
+            spawner.close(has_work)

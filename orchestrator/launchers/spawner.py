@@ -2,8 +2,8 @@
 
 Each request is a packet with a serial number and a socket for the new shim; when that shim has
 ended and nothing that it left is alive any more, the serial number comes back with the names of
-what had to be killed. It is a subreaper and kills whatever it did not start itself. It ends when
-the server's socket closes, and leaves living shims alone.
+what had to be killed. It is a subreaper and kills whatever it did not start itself, as does its
+keeper, the process above it, when the spawner has been killed. It leaves living shims alone.
 """
 
 import gc
@@ -13,124 +13,116 @@ import select
 import signal
 import socket
 import sys
+import time
+from collections.abc import Collection
 from typing import Any
 
 from orchestrator.core import failpoints
 from orchestrator.launchers import crashing, processes, shim
-from orchestrator.launchers.containment import Subreaper
+from orchestrator.launchers.keeper import Keeper
+from orchestrator.launchers.roster import Roster
 
-_MOST_LISTED = 20
-#: Between two passes while something is being killed, in milliseconds.
-_KILL_INTERVAL = 5.0
-#: Without a server, what cannot be killed is not waited for beyond so many passes.
-_LAST_PASSES = 400
+#: A keeper that cannot fork ends, and the server starts another one: not at full speed.
+_NO_FORK_SECONDS = 1.0
 
 
 def main() -> None:
     """Entry point: the last arguments are the plan and the control socket's descriptor."""
-    plan, descriptor = sys.argv[-2:]
+    told, descriptor = sys.argv[-2:]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)
     crashing.arm_from(os.environ)
+    plan, roster = json.loads(told), Roster()
     # Shims share the pages of this process as long as nobody writes into them.
     gc.freeze()
-    _Spawner(control, json.loads(plan)).run()
+    if plan["mode"] == "basic":
+        # Nothing would fall to a keeper.
+        Spawner(control, plan, roster, os.getppid()).run()
+    else:
+        _run_under_keeper(control, plan, roster)
 
 
-class _Spawner:
-    def __init__(self, control: socket.socket, plan: dict[str, Any]) -> None:
-        self._control = control
-        self._plan = plan
-        self._connected = True
-        self._signals = shim.wake_on_signals((signal.SIGCHLD,))
-        #: What falls to this process from a namespace is its first process, which is ours.
-        self._may_list = plan["mode"] not in ("pidns", "sandbox")
-        self._family = Subreaper(adopts=plan["mode"] != "basic")
-        #: Serial numbers of the living shims by pid.
-        self._shims: dict[int, int] = {}
-        #: Serial numbers of shims that have ended, not yet reported.
-        self._ended: list[int] = []
-        self._killed: dict[tuple[int, int], dict[str, object]] = {}
-        #: There was something to kill at the latest pass.
-        self._is_killing = False
-        self._last_passes = _LAST_PASSES
+def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: Roster) -> None:
+    # Before there is a spawner: this is not inherited, and nothing may fall past this process.
+    processes.become_subreaper()
+    keeper = os.getpid()
+    try:
+        spawner = os.fork()
+    except OSError:
+        time.sleep(_NO_FORK_SECONDS)
+        raise
+    if spawner == 0:
+        processes.signal_at_parents_end(signal.SIGCHLD)
+        Spawner(control, plan, roster, keeper).run()
+        return
+    os.waitpid(spawner, 0)
+    failpoints.reached("keeper: spawner ended")
+    above = Keeper(control, plan, roster)
+    above.take_over()
+    above.run()
 
-    def run(self) -> None:
-        poll = select.poll()
-        poll.register(self._signals, select.POLLIN)
-        poll.register(self._control, select.POLLIN)
-        while self._connected or (self._is_killing and self._last_passes > 0):
-            ready = [fd for fd, _ in poll.poll(_KILL_INTERVAL if self._is_killing else None)]
-            if self._signals in ready:
-                os.read(self._signals, 4096)
-            if self._connected and self._control.fileno() in ready and not self._take_request():
-                self._connected = False
-                poll.unregister(self._control)
-            self._clean_up()
 
-    def _take_request(self) -> bool:
-        """Fork a shim as asked; False when there is no server any more."""
+class Spawner(Keeper):
+    def __init__(
+        self, control: socket.socket, plan: dict[str, Any], roster: Roster, parent: int
+    ) -> None:
+        """``parent`` is the process without which no more shims are forked."""
+        super().__init__(control, plan, roster)
+        self._pid, self._parent = os.getpid(), parent
+        self._serves = True
+        self._poll.register(control, select.POLLIN)
+
+    @property
+    def _has_work(self) -> bool:
+        return self._serves or super()._has_work
+
+    def _serve(self, ready: Collection[int]) -> None:
+        """Fork a shim as asked, until there is no server or no keeper any more."""
+        if not self._serves:
+            return
+        if os.getppid() != self._parent:
+            self._stop_serving()
+            self._retire()
+        elif self._control.fileno() in ready:
+            request = self._receive()
+            if request is None:
+                self._stop_serving()
+            else:
+                self._fork_shim(*request)
+
+    def _stop_serving(self) -> None:
+        self._serves = False
+        self._poll.unregister(self._control)
+
+    def _fork_shim(self, serial: int, descriptors: list[int]) -> None:
+        if not descriptors:  # This process has too many open to be given another.
+            self._refuse(serial, descriptors)
+            return
         try:
-            serial, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
-        except OSError:
-            return False
-        if not serial:
-            return False
-        for descriptor in descriptors:
-            # recv_fds gives it as inheritable, whatever the flags: no worker may have it.
-            os.set_inheritable(descriptor, False)
-            self._fork_shim(int(serial), descriptor)
-        return True
-
-    def _fork_shim(self, serial: int, descriptor: int) -> None:
-        try:
+            self._roster.add(serial)
             pid = os.fork()
         except OSError:
-            # The server learns it from the socket, which closes here.
-            self._ended.append(serial)
-        else:
-            if pid == 0:
-                self._become_shim(descriptor)
-            self._shims[pid] = serial
-            failpoints.reached("spawner: shim forked")
-        os.close(descriptor)
+            self._refuse(serial, descriptors)
+            return
+        if pid == 0:
+            self._become_shim(serial, *descriptors)
+        self._shims[pid] = serial
+        failpoints.reached("spawner: shim forked")
+        for descriptor in descriptors:
+            os.close(descriptor)
 
-    def _become_shim(self, descriptor: int) -> None:
+    def _become_shim(self, serial: int, descriptor: int) -> None:
         status = 1
         try:
-            self._control.close()
-            os.close(self._signals)
-            os.close(signal.set_wakeup_fd(-1))
-            shim.serve(socket.socket(fileno=descriptor), self._plan)
-            status = 0
+            self._roster.enter(serial)
+            # Otherwise the keeper may have looked just before, and not know this process.
+            if os.getppid() == self._pid:
+                self._control.close()
+                os.close(self._signals)
+                os.close(signal.set_wakeup_fd(-1))
+                # recv_fds gives it as inheritable, whatever the flags: no worker may have it.
+                os.set_inheritable(descriptor, False)
+                shim.serve(socket.socket(fileno=descriptor), self._plan)
+                status = 0
         finally:
             os._exit(status)
-
-    def _clean_up(self) -> None:
-        """Reap; kill what a dead shim left; report shims after which nothing is left."""
-        for pid, _, _ in self._family.reap():
-            if pid in self._shims:
-                self._ended.append(self._shims.pop(pid))
-        orphans = self._family.detached(self._shims)
-        self._family.kill(self._shims)
-        for process in orphans[: _MOST_LISTED - len(self._killed)] if self._may_list else ():
-            command = processes.command_line(process.pid) or process.command
-            entry = {"pid": process.pid, "command": command}
-            self._killed.setdefault((process.pid, process.ticks), entry)
-        self._is_killing = bool(orphans)
-        if not orphans:
-            self._report()
-        elif not self._connected:
-            self._last_passes -= 1
-
-    def _report(self) -> None:
-        for serial in self._ended:
-            self._send({"shim": serial, "strays": list(self._killed.values())})
-        self._ended.clear()
-        self._killed.clear()
-
-    def _send(self, message: dict[str, object]) -> None:
-        try:
-            self._control.send(json.dumps(message).encode("ascii"))
-        except OSError:
-            self._connected = False

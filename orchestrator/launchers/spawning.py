@@ -1,11 +1,12 @@
 """The server's side of the spawner process."""
 
-import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,13 @@ class ShimGone:
 
 
 class SpawnerProcess:
-    """A running spawner. Raises OSError when it cannot be started or asked."""
+    """A spawner that runs under its keeper. Raises OSError when it cannot be started or asked."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._serials = itertools.count(1)
+    def __init__(self, plan: Plan, serials: Iterator[int]) -> None:
+        """``serials`` are those of its shims, and of no other's."""
+        self._serials = serials
+        #: One of the two has ended: no shims can be had, but those that are there are told of.
+        self.is_retired = False
         # Packets, so that a request and its descriptor stay together.
         self._control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other_end:
@@ -50,6 +54,7 @@ class SpawnerProcess:
 
     @property
     def pid(self) -> int:
+        """Of the keeper; in mode ``basic``, where there is none, of the spawner."""
         return self._process.pid
 
     def fileno(self) -> int:
@@ -68,7 +73,7 @@ class SpawnerProcess:
         return serial, own_end
 
     def receive(self) -> tuple[list[ShimGone], bool]:
-        """What has been said, and whether the spawner is still there."""
+        """What has been said, and whether the spawner or its keeper is still there."""
         told: list[ShimGone] = []
         while True:
             try:
@@ -79,16 +84,20 @@ class SpawnerProcess:
                 return told, False
             if not packet:
                 return told, False
-            told.append(_shim_gone(json.loads(packet)))
+            message = json.loads(packet)
+            if "retired" in message:
+                self.is_retired = True
+            else:
+                told.append(_shim_gone(message))
 
-    def close(self) -> None:
-        """Let it end; living shims go on. Idempotent."""
+    def close(self, has_work: bool = False) -> None:
+        """Let it end: with the last of its shims, which is not waited for if they have work."""
         self._control.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(0 if has_work else _END_SECONDS)
+        if self._process.returncode is None:
+            # It goes on without us. Else its object would complain of that at its own end.
+            self._process.returncode = 0
 
 
 def _shim_gone(message: dict[str, Any]) -> ShimGone:

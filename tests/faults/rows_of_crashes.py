@@ -39,7 +39,10 @@ ROWS = (
     Row(
         number=4,
         fault="kill -9 of a shim",
-        injection="the shim of a running worker is killed, its spawner too",
+        injection=(
+            "the shim of a running worker is killed; with it, or before it, the spawner, the "
+            "keeper or the server"
+        ),
         promise=(
             "nothing of the worker stays alive; it is never a success; it runs again only "
             "when its processes are dead"
@@ -52,7 +55,15 @@ ROWS = (
             "integration/launchers/test_containment.py::test_nothing_escapes_a_killed_shim",
             (
                 "integration/launchers/test_containment.py::"
-                "test_nothing_escapes_a_killed_shim_whose_spawner_was_killed"
+                "test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it"
+            ),
+            (
+                "integration/launchers/test_containment.py::"
+                "test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it"
+            ),
+            (
+                "integration/launchers/test_containment.py::"
+                "test_nothing_escapes_a_shim_whose_server_was_killed"
             ),
             (
                 "faults/test_late_results.py::"

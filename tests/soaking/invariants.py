@@ -35,7 +35,7 @@ class Held:
 
     @classmethod
     def by(cls, pid: int, shims: int) -> "Held":
-        """What the server or its spawner holds, which has so many shims."""
+        """What the server, its keeper or its spawner holds, which has so many shims."""
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         return cls(
@@ -83,8 +83,8 @@ def strays(site: FaultSite, root_id: str) -> list[str]:
 def end_daemons(site: FaultSite, root_id: str) -> int:
     """Kill what of a root job has emptied its environment; how many there were.
 
-    Containment ``subreaper`` leaves these, and docs/containment.md says so, when both the shim and
-    the spawner above it were killed.
+    Containment ``subreaper`` leaves these, and docs/containment.md says so, when the shim and both
+    processes above it were killed.
     """
     ended = 0
     for stray in strays(site, root_id):

@@ -247,6 +247,6 @@ def test_a_server_keeps_nothing_of_the_jobs_that_have_ended(make_server: MakeSer
 
     assert after[0] <= before[0] + 4
     assert after[1] <= before[1] + 2
-    # The spawner and shims that are kept for the next attempts: no more than may run.
+    # Keeper, spawner and shims that are kept for the next attempts: no more than may run.
     pid = server.process.pid
-    until(lambda: len(descendants(pid)) <= 1 + 8, f"{descendants(pid)} are few")
+    until(lambda: len(descendants(pid)) <= 2 + 8, f"{descendants(pid)} are few")

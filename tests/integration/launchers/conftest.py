@@ -1,6 +1,8 @@
 """A launcher with real processes, and the means to wait for what it does."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +17,8 @@ from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
 from orchestrator.launchers import processes
 from orchestrator.launchers.local import LocalLauncher
-from orchestrator.launchers.plan import Plan
+from orchestrator.launchers.plan import Mode, Plan
+from tests import above
 
 
 @dataclass
@@ -53,6 +56,8 @@ def _name(attempt_id: str) -> str:
 
 
 ESCAPEES = Path(__file__).with_name("escapees.py")
+SERVER = Path(__file__).with_name("server.py")
+REPOSITORY = Path(__file__).parents[3]
 
 
 class Stage:
@@ -97,6 +102,9 @@ class Stage:
     def adopt(self, name: str) -> bool:
         return self.launcher.adopt(self.id(name), str(self.directory / f"{name}.json"))
 
+    def settle(self, name: str) -> Exit:
+        return self.launcher.settle(self.id(name), str(self.directory / f"{name}.json"))
+
     def run(self, name: str, *argv: str, **changes: object) -> Exit:
         self.start(name, *argv, **changes)
         return self.reports.exit(name)
@@ -118,10 +126,30 @@ class Stage:
         assert worker is not None
         return worker.parent
 
+    @property
+    def spawner(self) -> int:
+        """Its pid; there is none for a moment at its start."""
+        found: list[int] = []
+        wait_until(lambda: found.extend(self._spawners()) or found)
+        return found[0]
+
+    def _spawners(self) -> list[int]:
+        keeper = self.launcher.keeper_pid
+        if self.launcher.containment == Mode.BASIC:
+            return [keeper]
+        spawner = above.spawner(keeper)
+        return [spawner] if spawner else []
+
     def shim(self) -> int:
         """The pid of the only shim."""
-        [shim] = processes.children(self.launcher.spawner_pid)
+        [shim] = processes.children(self.spawner)
         return shim
+
+    def kill(self, *names: str) -> None:
+        """kill -9 of "keeper", "spawner" and "shim", all at once."""
+        pids = {"keeper": self.launcher.keeper_pid, "spawner": self.spawner, "shim": self.shim()}
+        for name in names:
+            os.kill(pids[name], signal.SIGKILL)
 
     def reopen(self, stop: bool = False) -> None:
         """Another server takes over: the first one's launcher goes, its shims stay."""
@@ -131,10 +159,47 @@ class Stage:
         self.launcher.open(self.reports)
 
 
+class Doomed:
+    """A launcher in a process of its own, which can be killed as well."""
+
+    def __init__(self, stage: Stage, name: str, mode: Mode, *argv: str) -> None:
+        """Start an attempt of a stage, which has to adopt it if it is to hear of it."""
+        given = [mode, stage.id(name), str(stage.directory), *argv]
+        self._server = subprocess.Popen(
+            [sys.executable, str(SERVER), *given], stdout=subprocess.PIPE, cwd=REPOSITORY
+        )
+        assert self._server.stdout is not None
+        keeper = int(self._server.stdout.readline())
+        spawner = above.spawner(keeper)
+        assert spawner is not None
+        [shim] = above.shims(keeper)
+        self.pids = {"server": self._server.pid, "keeper": keeper, "spawner": spawner, "shim": shim}
+
+    def kill(self, *names: str) -> None:
+        """kill -9 of some of those above the worker, all at once."""
+        for name in names:
+            os.kill(self.pids[name], signal.SIGKILL)
+        if "server" in names:
+            self._server.wait()
+            assert self._server.stdout is not None
+            self._server.stdout.close()
+
+    def living(self) -> list[str]:
+        """Those above the worker that are alive."""
+        return [name for name, pid in self.pids.items() if processes.start_ticks(pid) is not None]
+
+
 def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> None:
-    argv = (sys.executable, "-S", "-E", str(ESCAPEES), str(stage.directory), *options)
-    stage.start("a", *argv, grace=0.2)
-    until(lambda: len(list(stage.directory.glob("beat-*"))) == 6, within=20.0)
+    stage.start("a", *escapees(stage.directory, *options), grace=0.2)
+    until(lambda: all_escaped(stage.directory), within=20.0)
+
+
+def escapees(directory: Path, *options: str) -> tuple[str, ...]:
+    return (sys.executable, "-S", "-E", str(ESCAPEES), str(directory), *options)
+
+
+def all_escaped(directory: Path) -> bool:
+    return len(list(directory.glob("beat-*"))) == 6
 
 
 def alive_escapees(directory: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""A server to be killed: starts one attempt, says the pid of its spawner, and stays."""
+"""A server to be killed: starts one attempt, says the pid of its keeper, and stays."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ sys.path.insert(0, os.getcwd())
 from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
 from orchestrator.launchers.local import LocalLauncher
+from orchestrator.launchers.plan import Mode, Plan
 
 
 class Ears:
@@ -16,15 +17,15 @@ class Ears:
         self._launcher = launcher
 
     def started(self, attempt_id: str, pid: int) -> None:
-        print(self._launcher.spawner_pid, flush=True)
+        print(self._launcher.keeper_pid, flush=True)
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         pass
 
 
-launcher = LocalLauncher()
+mode, attempt_id, directory, *argv = sys.argv[1:]
+launcher = LocalLauncher(Plan(mode=Mode(mode)))
 launcher.open(Ears(launcher))
-attempt_id, directory, *argv = sys.argv[1:]
 launcher.start(
     Launch(
         attempt_id=attempt_id,

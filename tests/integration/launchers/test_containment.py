@@ -16,7 +16,7 @@ from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import cgroups, probing, processes
 from orchestrator.launchers.plan import Mode, Plan, Sandbox
 
-from .conftest import Stage, alive_escapees, start_escapees
+from .conftest import Doomed, Stage, alive_escapees, all_escaped, escapees, start_escapees
 
 #: What the default mode holds is tested in test_launcher_stops.py, at every run.
 pytestmark = pytest.mark.slow
@@ -115,19 +115,48 @@ def test_nothing_escapes_a_killed_shim(held: Any, until: Callable[..., None]) ->
     assert alive_escapees(held.directory) == []
 
 
-def test_nothing_escapes_a_killed_shim_whose_spawner_was_killed(
-    held: Any, until: Callable[..., None]
+@pytest.mark.parametrize("other", ["spawner", "keeper"])
+def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
+    held: Any, until: Callable[..., None], other: str
 ) -> None:
     start_escapees(held, until, "stay")
-    shim, spawner = held.shim(), held.launcher.spawner_pid
-    os.kill(spawner, 9)
-    until(lambda: held.launcher.spawner_pid != spawner)
+    held.kill("shim", other)
+    ended = held.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert alive_escapees(held.directory) == []
+
+
+@pytest.mark.parametrize("other", ["spawner", "keeper"])
+def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
+    held: Any, until: Callable[..., None], other: str
+) -> None:
+    start_escapees(held, until, "stay")
+    shim, keeper = held.shim(), held.launcher.keeper_pid
+    held.kill(other)
+    until(lambda: held.launcher.keeper_pid != keeper)
+    assert held.shell("b", "exit 4").code == 4, "another one forks shims"
     os.kill(shim, 9)
-    assert held.reports.exit("a").ended_by is EndedBy.LOST
-    # A subreaper alone leaves the proper daemon then: nothing is left that would know it.
-    left = ["beat-daemon"] if held.plan.mode is Mode.SUBREAPER else []
-    assert alive_escapees(held.directory) == left
-    end_all(held.directory)
+    ended = held.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert alive_escapees(held.directory) == []
+    if held.plan.mode is Mode.SUBREAPER:
+        assert len(ended.strays) == 7, "the worker, and all that it started"
+
+
+@pytest.mark.parametrize("first", [[], ["spawner"], ["keeper"]])
+def test_nothing_escapes_a_shim_whose_server_was_killed(
+    tmp_path: Path, until: Callable[..., None], first: list[str]
+) -> None:
+    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
+    doomed = Doomed(stage, "a", Mode.SUBREAPER, *escapees(tmp_path, "stay"))
+    until(lambda: all_escaped(tmp_path), within=20.0)
+    for name in first:
+        doomed.kill(name)
+    doomed.kill("server", "shim")
+    until(lambda: alive_escapees(tmp_path) == [])
+    until(lambda: doomed.living() == [])
+    assert stage.settle("a").ended_by is EndedBy.LOST
+    stage.launcher.close(stop=True)
 
 
 @pytest.mark.parametrize("mode", IN_NAMESPACE)
@@ -149,30 +178,43 @@ def end_all(directory: Path) -> None:
             processes.send_signal(process, 9)
 
 
+#: It leaves its marker and its session, and then nobody but its parent could know it.
 MOVING_TARGET = """
-import os, signal, time
+import os, signal, sys, time
+if len(sys.argv) == 3: os.execve(sys.executable, [sys.executable, "-S", *sys.argv, "again"], {})
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if os.fork(): os._exit(0)
+if os.fork(): time.sleep(float(sys.argv[2])); os._exit(0)
 os.setsid()
+beat = os.open(f"beat-{sys.argv[1]}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 while True:
+    os.write(beat, b".")
     time.sleep(0.0001)
     if os.fork(): os._exit(0)
 """
 
 
-def test_a_process_that_forks_itself_anew_is_caught(held: Any) -> None:
-    ended = held.run("a", sys.executable, "-S", "-E", "-c", MOVING_TARGET)
+def start_moving_target(stage: Stage, until: Callable[..., None], name: str, seconds: str) -> None:
+    """Beside a worker that ends after a while."""
+    (stage.directory / "moving.py").write_text(MOVING_TARGET)
+    stage.start(name, sys.executable, "-S", str(stage.directory / "moving.py"), name, seconds)
+    until((stage.directory / f"beat-{name}").exists)
+
+
+def test_a_process_that_forks_itself_anew_is_caught(held: Any, until: Callable[..., None]) -> None:
+    start_moving_target(held, until, "a", "0.1")
+    ended = held.reports.exit("a")
     assert ended.code == 0 and ended.error == ""
-    assert processes.marked(held.id("a")) == []
+    assert alive_escapees(held.directory) == []
 
 
-def test_a_killed_shim_leaves_no_process_that_forks_itself_anew(held: Any) -> None:
-    script = MOVING_TARGET.replace("os._exit(0)", "time.sleep(60)", 1)
-    held.start("a", sys.executable, "-S", "-E", "-c", script)
-    held.reports.pid("a")
-    os.kill(held.shim(), 9)
-    assert held.reports.exit("a").ended_by is EndedBy.LOST
-    assert processes.marked(held.id("a")) == []
+def test_a_killed_shim_leaves_no_process_that_forks_itself_anew(
+    held: Any, until: Callable[..., None]
+) -> None:
+    for number, killed in enumerate((["shim"], ["shim", "spawner"], ["shim", "keeper"])):
+        start_moving_target(held, until, str(number), "60")
+        held.kill(*killed)
+        assert held.reports.exit(str(number)).ended_by is EndedBy.LOST
+    assert alive_escapees(held.directory) == []
 
 
 def test_processes_of_others_are_never_touched(held: Any) -> None:

@@ -2,17 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import processes, record
+from orchestrator.launchers.plan import Mode
 
-SERVER = Path(__file__).with_name("server.py")
+from .conftest import Doomed
+
 GATE = "echo ready; while [ ! -e gate ]; do sleep 0.02; done; echo done; exit 5"
 
 
@@ -43,16 +42,16 @@ def test_shims_outlive_the_spawner_and_a_new_one_serves(
 ) -> None:
     stage.start("a", "sh", "-c", GATE)
     stage.reports.pid("a")
-    old = stage.launcher.spawner_pid
-    os.kill(old, 9)
-    until(lambda: stage.launcher.spawner_pid != old)
+    old = stage.launcher.keeper_pid
+    stage.kill("spawner")
+    until(lambda: stage.launcher.keeper_pid != old)
     assert stage.shell("b", "exit 3").code == 3
     (stage.directory / "gate").touch()
     assert stage.reports.exit("a").code == 5
 
 
 def test_what_a_killed_spawner_was_asked_for_is_started_by_the_next(stage: Any) -> None:
-    spawner = stage.launcher.spawner_pid
+    spawner = stage.spawner
     os.kill(spawner, signal.SIGSTOP)
     for name in "abc":
         stage.start(name, "sh", "-c", "echo once >> ran; exit 6")
@@ -66,7 +65,7 @@ def test_what_a_killed_spawner_was_asked_for_is_started_by_the_next(stage: Any) 
 
 def test_a_start_in_the_moment_of_the_spawner_s_death_succeeds(stage: Any) -> None:
     for number in range(5):
-        os.kill(stage.launcher.spawner_pid, signal.SIGKILL)
+        os.kill(stage.spawner, signal.SIGKILL)
         names = [f"{number}{letter}" for letter in "ab"]
         for name in names:
             stage.start(name, "sh", "-c", "exit 6")
@@ -79,9 +78,9 @@ def test_a_shim_that_dies_after_its_spawner_leaves_nothing_marked(
     stage.start("a", "sh", "-c", "setsid sleep 60 & sleep 60")
     shim = stage.shim_of("a")
     until(lambda: len(processes.marked(stage.id("a"))) == 3)
-    old = stage.launcher.spawner_pid
-    os.kill(old, 9)
-    until(lambda: stage.launcher.spawner_pid != old)
+    old = stage.launcher.keeper_pid
+    stage.kill("spawner")
+    until(lambda: stage.launcher.keeper_pid != old)
     os.kill(shim, 9)
     ended = stage.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST and len(ended.strays) == 3
@@ -143,24 +142,16 @@ def test_what_has_ended_or_never_began_is_not_adopted(stage: Any) -> None:
 
 
 def test_work_survives_a_killed_server(stage: Any, until: Callable[..., None]) -> None:
-    server = subprocess.Popen(
-        [sys.executable, str(SERVER), stage.id("a"), str(stage.directory), "sh", "-c", GATE],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[3],
-    )
-    assert server.stdout is not None
-    spawner = int(server.stdout.readline())
-    server.kill()
-    server.wait()
-    server.stdout.close()
-    until(lambda: processes.start_ticks(spawner) is None)
+    doomed = Doomed(stage, "a", Mode.SUBREAPER, "sh", "-c", GATE)
+    doomed.kill("server")
     exit_path = str(stage.directory / "a.json")
     state = record.inspect(exit_path)
     assert isinstance(state, record.Running)
     assert stage.adopt("a")
+    assert doomed.living() == ["keeper", "spawner", "shim"], "they have somebody to stand above"
     (stage.directory / "gate").touch()
     assert stage.reports.exit("a").code == 5
-    until(lambda: processes.start_ticks(state.shim_pid) is None)
+    until(lambda: doomed.living() == [])
 
 
 def test_idle_shims_end_with_their_server(stage: Any, until: Callable[..., None]) -> None:

@@ -58,12 +58,12 @@ def _threads_and_descriptors() -> tuple[int, int]:
 
 def test_nothing_leaks_over_two_hundred_attempts(stage: Any) -> None:
     _run_many(stage, "warm", 8)
-    shims = len(processes.children(stage.launcher.spawner_pid))
+    shims = len(processes.children(stage.spawner))
     before = _threads_and_descriptors()
     began = _shim_descriptors(stage)
     _run_many(stage, "many", 200)
     assert _threads_and_descriptors() == before
-    assert len(processes.children(stage.launcher.spawner_pid)) <= max(shims, 4)
+    assert len(processes.children(stage.spawner)) <= max(shims, 4)
     assert max(_shim_descriptors(stage)) <= max(began)
 
 
@@ -77,19 +77,19 @@ def _run_many(stage: Any, prefix: str, count: int) -> None:
 
 
 def _shim_descriptors(stage: Any) -> list[int]:
-    shims = processes.children(stage.launcher.spawner_pid)
+    shims = processes.children(stage.spawner)
     return [len(os.listdir(f"/proc/{shim}/fd")) for shim in shims]
 
 
 def test_closing_leaves_no_process_thread_or_descriptor(tmp_path: Path, stage: Any) -> None:
     before = _threads_and_descriptors()
     other = type(stage)(tmp_path)
-    spawner = other.launcher.spawner_pid
+    above = other.launcher.keeper_pid, other.spawner
     _run_many(other, "a", 8)
     other.launcher.close(stop=True)
     other.launcher.close(stop=True)
     assert _threads_and_descriptors() == before
-    assert processes.start_ticks(spawner) is None
+    assert [processes.start_ticks(pid) for pid in above] == [None, None]
 
 
 def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None]) -> None:
@@ -101,7 +101,7 @@ def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None
     (stage.directory / "gate").touch()
     for name in names:
         stage.reports.exit(name)
-    until(lambda: len(processes.children(stage.launcher.spawner_pid)) == 4, within=10.0)
+    until(lambda: len(processes.children(stage.spawner)) == 4, within=10.0)
     assert stage.shell("after", "exit 2").code == 2
 
 
@@ -109,7 +109,7 @@ def test_idle_shims_use_no_processor(stage: Any, until: Callable[..., None]) -> 
     """What a worker says just before it ends is read after its end."""
 
     def all_asleep() -> bool:
-        shims = processes.children(stage.launcher.spawner_pid)
+        shims = processes.children(stage.spawner)
         looks = [processes.look_up(pid) for _ in range(50) for pid in shims]
         return all(look is not None and look.state == "S" for look in looks)
 
