@@ -7,9 +7,11 @@ A directory is not synced: a ``.run`` that is unlocked and holds a whole exit re
 cut, or a kill before the rename) counts as published; see ``record.inspect``.
 """
 
+import errno
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -23,6 +25,10 @@ _NOTHING: Mapping[str, object] = {}
 
 class Refused(Exception):
     """The attempt has been run, is being run or was given up: it must not be started."""
+
+
+class Foreign(OSError):
+    """In the place of an attempt's file is a link, a FIFO or the like, which a worker has put."""
 
 
 def run_path(exit_path: str) -> str:
@@ -51,7 +57,7 @@ class Claim:
 
     @classmethod
     def take_over(cls, exit_path: str) -> "Claim":
-        """Claim an attempt whose runner is gone. Raise Refused when it is alive."""
+        """Claim an attempt whose runner is gone. Raise Refused when it is alive; Foreign."""
         return cls._locked(_open(run_path(exit_path), 0), exit_path)
 
     @classmethod
@@ -124,7 +130,23 @@ def _identity(pid: int) -> dict[str, Any]:
 
 
 def _open(path: str, flags: int) -> int:
-    return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise Foreign(f"{path} is not a plain file") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Foreign(f"{path} is not a plain file")
+    return descriptor
+
+
+def set_aside(exit_path: str) -> None:
+    """Make room for a claim, and keep what was in its place."""
+    path = run_path(exit_path)
+    os.rename(path, f"{path}.foreign")
 
 
 def _is_at(descriptor: int, path: str) -> bool:

@@ -5,6 +5,7 @@ import os
 
 #: Seconds between two looks for a server, at most.
 _LOOK_SECONDS = 60.0
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Lease:
@@ -36,7 +37,7 @@ class Lease:
 
     def _is_served(self) -> bool:
         try:
-            descriptor = os.open(self._lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._lock, _FLAGS)
         except OSError:
             return False
         try:

@@ -10,12 +10,12 @@ from typing import Any
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.launchers import processes
-from orchestrator.launchers.claim import Claim, Refused, encoded, run_path
+from orchestrator.launchers.claim import Claim, Foreign, Refused, encoded, run_path, set_aside
 from orchestrator.security.paths import open_plain, read_regular
 
 #: How long a lock may have a holder that is not (yet, or no longer) written in the file.
 _HOLDER_SECONDS = 2.0
-_HOLDER_BYTES = 64 * 1024
+HOLDER_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,9 @@ def inspect(exit_path: str) -> State:
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path)) is None:
         if time.monotonic() > give_up_at:
+            # Nothing of it can be taken over while somebody else has the lock.
+            if (holder := _holder_of_lock(exit_path)) is not None:
+                return holder
             raise OSError(f"{run_path(exit_path)} is locked by a process that it does not name")
         time.sleep(0.001)
     return state
@@ -103,6 +106,8 @@ def _inspect_once(exit_path: str) -> State | None:
         return None if os.path.exists(exit_path) else Unfinished.NEVER
     except Refused:
         return _holder(exit_path)
+    except Foreign:
+        return Unfinished.DEAD
     return _complete(claim)
 
 
@@ -119,7 +124,7 @@ def _complete(claim: Claim) -> State:
 def _holder(exit_path: str) -> Running | None:
     """Who holds the lock; None when that cannot be told at this moment."""
     try:
-        written = read_regular(Path(run_path(exit_path)), _HOLDER_BYTES) or b""
+        written = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
         holder = json.loads(written.split(b"\n", 1)[0])
         pid, ticks, boot = holder["shim"], holder["shim_start"], holder["boot_id"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -151,7 +156,10 @@ def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...]) -> Exit:
 
 def _claim_any(exit_path: str) -> Claim:
     if os.path.lexists(run_path(exit_path)):
-        return Claim.take_over(exit_path)
+        try:
+            return Claim.take_over(exit_path)
+        except Foreign:
+            set_aside(exit_path)
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
     return Claim.take(exit_path)
 

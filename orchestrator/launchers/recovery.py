@@ -4,13 +4,13 @@ import os
 import signal
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.core.model import NEVER_BEGAN
 from orchestrator.launchers import cgroups, processes, record
 from orchestrator.launchers.claim import run_path
 from orchestrator.launchers.masking import Masker
+from orchestrator.security.paths import read_regular
 
 #: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
 _KILL_SECONDS = 2.0
@@ -39,10 +39,8 @@ def settle(
 
 def clear_group(attempt_id: str, exit_path: str) -> None:
     """Kill and remove the control group that a dead shim has left. Idempotent."""
-    try:
-        directory = cgroups.find_traced(Path(run_path(exit_path)).read_bytes(), attempt_id)
-    except FileNotFoundError:
-        return
+    written = read_regular(run_path(exit_path), record.HOLDER_BYTES) or b""
+    directory = cgroups.find_traced(written, attempt_id)
     if not directory:
         return
     cgroups.kill(directory)

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -64,9 +65,15 @@ def make_directory(path: str) -> None:
 def open_input(path: str | None) -> int:
     """What a worker reads; nothing is /dev/null. Raise SpawnFailed."""
     try:
-        return os.open(path or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path or os.devnull, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SpawnFailed(f"cannot read the input {path}: {error.strerror}") from None
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        # Another worker has put it there; without a writer it is read for ever.
+        os.close(descriptor)
+        raise SpawnFailed(f"cannot read the input: {path} is a FIFO")
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _spawn(

@@ -3,7 +3,10 @@
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ import pytest
 from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.launchers import processes, record
 from orchestrator.launchers.claim import Claim, Refused, run_path
+
+from .conftest import wait_until
 
 ENDED = {"attempt": "a", "ended_by": "exit", "code": 7, "strays": [{"pid": 3, "command": "x"}]}
 
@@ -82,6 +87,49 @@ def test_a_lock_without_a_name_in_it_is_not_taken_for_dead(exit_path: str) -> No
     assert isinstance(record.inspect(exit_path), record.Running)
     named.join()
     os.close(descriptor)
+
+
+def test_a_lock_of_somebody_else_is_waited_for_until_its_holder_has_ended(stage: Any) -> None:
+    path = stage.launch("a").exit_path
+    Path(run_path(path)).write_text('{"shim": 1, "shim_start": 0, "boot_id": "x"}')
+    code = "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, 2); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-S", "-c", code, run_path(path)]) as holder:
+        wait_until(lambda: processes.lock_holder(run_path(path)) == holder.pid)
+        assert stage.adopt("a")
+        holder.kill()
+    assert stage.reports.exit("a").ended_by is EndedBy.LOST
+
+
+def _fifo(path: str) -> None:
+    os.mkfifo(path)
+
+
+def _link(path: str) -> None:
+    Path(path).symlink_to(os.devnull)
+
+
+def _directory(path: str) -> None:
+    Path(path, "in").mkdir(parents=True)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("put", [_fifo, _link, _directory])
+def test_what_a_worker_has_put_in_place_of_its_claim_is_set_aside(
+    stage: Any, put: Callable[[str], None]
+) -> None:
+    path = stage.launch("a").exit_path
+    put(run_path(path))
+    assert not stage.adopt("a")
+    ended = stage.settle("a")
+    assert ended.ended_by is EndedBy.LOST and ended == record.read_exit(path)
+    assert [each.name for each in stage.directory.glob("a.run*")] == ["a.run.foreign"]
+
+
+@pytest.mark.timeout(20)
+def test_an_input_that_is_a_fifo_is_refused(stage: Any) -> None:
+    os.mkfifo(stage.directory / "question")
+    ended = stage.shell("a", "cat", stdin=str(stage.directory / "question"))
+    assert ended.ended_by is EndedBy.SPAWN_FAILED and "question is a FIFO" in ended.error
 
 
 def test_a_claim_that_was_buried_before_it_had_the_lock_is_refused(exit_path: str) -> None:
