@@ -11,7 +11,7 @@ from orchestrator.core.model import TaskSpec
 from orchestrator.schemas.faults import faults
 from orchestrator.schemas.planned_gates import planned_gates
 from orchestrator.schemas.requests import Texts
-from orchestrator.schemas.text import TaskId, Text
+from orchestrator.schemas.text import LockNames, TaskId, Text
 from orchestrator.schemas.wire import Wire
 
 KIND = "invalid-plan"
@@ -41,6 +41,10 @@ class PlannedTask(Wire):
     """What must be true when it is done, each in a sentence, which the worker checks, or as the
     plain command of a test runner or linter, which is run on its result."""
 
+    locks: LockNames = ()
+    """What only one task on this machine may use at a time, such as "port:8080" or "database"; not
+    files, which are kept apart by files and depends_on."""
+
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)
         asked = f"\n\nBefore you say that it is done, check that this is true:{checks}"
@@ -52,6 +56,7 @@ class PlannedTask(Wire):
             role=self.role,
             files=self.files,
             gates=planned_gates(self.gates),
+            locks=tuple(dict.fromkeys(self.locks)),
         )
 
 

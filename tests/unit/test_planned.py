@@ -40,6 +40,14 @@ def test_an_answer_without_a_plan_is_refused_and_quickly(answer: str) -> None:
         plan_in(answer)
 
 
+def test_a_plan_may_say_what_only_one_task_may_use_at_a_time() -> None:
+    plan = {"tasks": [{**TASK, "locks": ["database", "./src//a/", "database"]}]}
+
+    (task,) = plan_in(json.dumps(plan)).to_tasks()
+
+    assert task.locks == ("database", "src/a")
+
+
 @pytest.mark.parametrize(
     ("tasks", "why"),
     [
@@ -47,6 +55,7 @@ def test_an_answer_without_a_plan_is_refused_and_quickly(answer: str) -> None:
         ([{**TASK, "prompt": ""}], "/tasks/0/prompt"),
         ([{"id": "a", "title": "A"}], "/tasks/0/prompt: is required"),
         ([{**TASK, "colour": "red"}], "/tasks/0/colour"),
+        ([{**TASK, "locks": ["../x"]}], "/tasks/0/locks/0"),
         ([TASK, TASK], "two tasks have the id 'a'"),
         ([{**TASK, "depends_on": ["z"]}], "depends on 'z'"),
         (

@@ -77,6 +77,7 @@ PLAN = {
             "role": "backend",
             "files": ["a.txt"],
             "gates": [],
+            "locks": [],
         }
     ]
 }

@@ -57,7 +57,7 @@ def result(
 def plans() -> None:
     """As Claude Code does where it is given a schema; the words that come with it do not count."""
     task = {"id": "a", "title": "Part a", "prompt": "Do a", "depends_on": [], "role": None}
-    plan = {"tasks": [{**task, "files": [], "gates": []}]}
+    plan = {"tasks": [{**task, "files": [], "gates": [], "locks": []}]}
     result("Here it is", structured_output=plan)
 
 

@@ -37,4 +37,4 @@ def test_words_that_services_do_not_know_are_left_out() -> None:
 
 def test_what_it_accepts_is_a_plan() -> None:
     task = {"id": "a", "title": "A", "prompt": "Do a", "depends_on": []}
-    Plan.model_validate({"tasks": [{**task, "role": None, "files": [], "gates": []}]})
+    Plan.model_validate({"tasks": [{**task, "role": None, "files": [], "gates": [], "locks": []}]})
