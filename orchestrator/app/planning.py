@@ -46,9 +46,11 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
     return registry(folder, settings).planner(wanted, agent or workers.agent)
 
 
-def estimate_of(folder: Path, agents: Sequence[str]) -> Estimate:
+def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
     """What workers of these agents may come to use, without a look at earlier ones."""
     settings = load(folder, environ=os.environ, require_key=False).settings
     known = registry(folder, settings)
-    names = [known.resolve(name, TaskSpec(id="any")) for name in agents]
-    return estimate(names, known.uses_model, lambda agent: ())
+    workers, reviewing = (
+        [known.resolve(name, TaskSpec(id="any")) for name in names] for names in (agents, reviewers)
+    )
+    return estimate(workers, known.uses_model, lambda agent: (), reviewing)

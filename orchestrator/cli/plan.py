@@ -47,7 +47,7 @@ def show_plan(
 ) -> int:
     """Print the tasks, as given, as an agent made them, or as the rules would."""
     tasks = made.tasks if made else planned(surroundings, job)
-    guess = made.estimate if made else rough_estimate(surroundings, tasks)
+    guess = made.estimate if made else rough_estimate(surroundings, job, tasks)
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
     shown = {name: value for name, value in plan.items() if value}
     if surroundings.as_json:

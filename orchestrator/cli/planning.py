@@ -49,17 +49,23 @@ def planned(surroundings: Surroundings, job: Asked) -> Sequence[Mapping[str, Any
 
 
 def rough_estimate(
-    surroundings: Surroundings, tasks: Sequence[Mapping[str, Any]]
+    surroundings: Surroundings, job: Asked, tasks: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     """What the tasks may come to use, without a look at earlier workers."""
     from orchestrator.app import estimate_of
 
-    agents = [name for task in tasks for name in _agents(task)]
-    return asdict(estimate_of(surroundings.folder, agents))
+    default = job.config.get("agent") or "auto"
+    agents = [_agents(task, default) for task in tasks]
+    compared = [task for task, names in zip(tasks, agents, strict=True) if len(names) > 1]
+    reviewers = [str(task["review"]) for task in compared if task.get("review")]
+    names = [name for each in agents for name in each]
+    return asdict(estimate_of(surroundings.folder, names, reviewers))
 
 
-def _agents(task: Mapping[str, Any]) -> Sequence[str]:
-    named = task.get("agent") or ("shell" if task.get("command") else "auto")
+def _agents(task: Mapping[str, Any], default: str) -> Sequence[str]:
+    named = task.get("agent") or default
+    if named == "auto" and task.get("command"):
+        named = "shell"
     return [named] if isinstance(named, str) else named
 
 
@@ -67,7 +73,7 @@ def draft(surroundings: Surroundings, client: "OrchestratorClient", job: Asked) 
     """The plan of a job. A job that an agent has planned is left waiting for approval."""
     if planning_agent(surroundings, job) is None:
         tasks = planned(surroundings, job)
-        return Draft(tasks=tasks, estimate=rough_estimate(surroundings, tasks))
+        return Draft(tasks=tasks, estimate=rough_estimate(surroundings, job, tasks))
     job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
     try:
         return _wait_for_plan(client, job_id)
@@ -153,4 +159,8 @@ def estimate_line(found: Mapping[str, Any]) -> str:
     earlier = found["from_workers"]
     basis = f"from {earlier} earlier workers" if earlier else "a rule of thumb"
     about = f"estimate: about {found['tokens']:,} tokens, {money}"
-    return f"{about} ({basis}; without child jobs and retries)"
+    who = f"{found['workers']} workers"
+    if found.get("reviewers"):
+        who += f" and {found['reviewers']} reviewers"
+    left_out = "not in it: child jobs, retries, and what checks or merging send back"
+    return f"{about} ({who}, {basis}; {left_out})"

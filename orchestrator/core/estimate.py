@@ -16,6 +16,8 @@ class Estimate:
     """None is "not known"."""
 
     workers: int
+    #: Those that compare the candidates of a task, beside the workers.
+    reviewers: int = 0
     tokens: int
     cost_usd: float | None
     #: Earlier workers whose own figures it is made from; 0: of some agent there was none.
@@ -26,17 +28,20 @@ def estimate(
     agents: Sequence[str],
     uses_model: Callable[[str], bool],
     earlier: Callable[[str], Sequence[Usage]],
+    reviewers: Sequence[str] = (),
 ) -> Estimate:
-    """For one attempt of a worker each, without the child jobs that they may start.
+    """For one attempt of a worker and of a reviewer each, without what follows from their work:
+    child jobs, retries, and what checks and merging send back.
 
     ``earlier``: what workers of an agent have used.
     """
-    asked = [name for name in agents if uses_model(name)]
+    asked = [name for name in (*agents, *reviewers) if uses_model(name)]
     known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}
     costs = [_mean_cost(known[name]) for name in asked]
     complete = all(known.values())
     return Estimate(
         workers=len(agents),
+        reviewers=len(reviewers),
         tokens=sum(_mean_tokens(known[name]) for name in asked),
         cost_usd=sum(each for each in costs if each) if None not in costs else None,
         from_workers=_count(known) if complete else 0,

@@ -1,6 +1,7 @@
 """The use cases that change nothing."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Job, Worker
+from orchestrator.core.model import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.ports import Page, Store, Tree, Workspace
 from orchestrator.core.repository import record_name
+from orchestrator.core.reviewing import FEWEST_REVIEWED
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.engine import clock
@@ -83,22 +85,25 @@ class Reads:
     def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
         job = self.job(caller, job_id)
         workers = self._store.workers(job_id)
+        tasks = self._store.tasks(job_id) if with_tasks else ()
         return Detail(
             job=job,
-            tasks=self._store.tasks(job_id) if with_tasks else (),
+            tasks=tasks,
             workers=workers,
-            estimate=self._estimate(workers) if with_tasks and job.awaits_approval else None,
+            estimate=self._estimate(tasks, workers) if tasks and job.awaits_approval else None,
             planner=self._store.planner(job_id) if with_tasks else None,
             reviewers=self._store.reviewers(job_id) if with_tasks else (),
             left=self._submitting.left_of(job, self._supervisor.size_of(job), clock.now()),
         )
 
-    def _estimate(self, workers: Sequence[Worker]) -> Estimate:
-        agents = [worker.agent for worker in workers]
+    def _estimate(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> Estimate:
+        candidates = Counter(worker.task_id for worker in workers)
+        compared = [task for task in tasks if candidates[task.id] >= FEWEST_REVIEWED]
         return estimate(
-            agents,
+            [worker.agent for worker in workers],
             self._submitting.uses_model,
             lambda agent: self._store.recent_usage(agent, EARLIER_WORKERS),
+            [task.review for task in compared if task.review],
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:

@@ -182,9 +182,12 @@ class ConfigAnswer(Answer):
 
 
 class EstimateAnswer(Answer):
-    """What tasks may come to use: an estimate for one attempt each, without child jobs."""
+    """What tasks may come to use: an estimate for one attempt of each worker and reviewer, without
+    child jobs, retries, and what checks or merging send back."""
 
     workers: int
+    reviewers: int = 0
+    """Those that compare the candidates of a task, beside the workers."""
     tokens: int
     cost_usd: float | None = None
     """In US dollars; null when it is not known."""

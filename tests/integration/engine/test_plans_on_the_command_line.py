@@ -79,7 +79,7 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
 
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["ID", "a", "b", "c", "estimate:"]
-    assert "about 300,000 tokens, cost not known (a rule of thumb" in out
+    assert "about 300,000 tokens, cost not known (3 workers, a rule of thumb" in out
     assert len(planner.asked) == 1
     (job,) = site.get("/jobs")["jobs"]
     assert "rejected" in site.wait(job["job_id"])["reason"]
@@ -94,6 +94,22 @@ def test_plan_only_with_rules_asks_nobody(site: InProcess, say: Say, planner: Pl
     assert [task["title"] for task in json.loads(out)["tasks"]] == ["Build it.", "Test it."]
     assert json.loads(out)["estimate"]["tokens"] == 0
     assert (planner.asked, jobs(site)) == ([], [])
+
+
+def test_an_estimate_counts_candidates_and_who_compares_them(
+    site: InProcess, say: Say, tmp_path: Path
+) -> None:
+    task = {"id": "a", "prompt": "Build it", "agent": ["claude", "codex"], "review": "claude"}
+    alone = {"id": "b", "prompt": "Build it"}
+    whole = {"request": "Build", "config": {"agent": "claude"}}
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(json.dumps({**whole, "tasks": [task, alone]}))
+
+    code, out = say("run", "--json", "--plan-only", "--plan", str(plan))
+
+    assert code == 0, out
+    found = json.loads(out)["estimate"]
+    assert (found["workers"], found["reviewers"], found["tokens"]) == (3, 1, 400_000)
 
 
 def test_a_plan_that_is_left_as_it_is_in_the_editor_runs(

@@ -27,6 +27,13 @@ def test_it_is_the_mean_of_earlier_workers_of_the_same_agent() -> None:
     )
 
 
+def test_reviewers_count_beside_the_workers() -> None:
+    found = estimate(["costly"] * 2, lambda agent: True, lambda agent: EARLIER[agent], ["unpriced"])
+
+    assert (found.workers, found.reviewers) == (2, 1)
+    assert (found.tokens, found.cost_usd) == (350, None)
+
+
 def test_commands_use_no_tokens_and_cost_nothing() -> None:
     assert of("shell", "shell") == Estimate(workers=2, tokens=0, cost_usd=0, from_workers=0)
 
