@@ -14,7 +14,9 @@ def mend(git: Git, admin: Path, branch: str) -> None:
     _mend_link(git.directory, admin)
     if _is_sound(git):
         return
+    # Without such a file git takes it for no repository; where HEAD is kept elsewhere, git is told.
     (admin / "HEAD").write_text(f"ref: {branch}\n")
+    git.run("symbolic-ref", "HEAD", branch)
     refill(git, admin)
 
 

@@ -62,7 +62,8 @@ class Spares:
         if plain and index.exists() and index.stat().st_size >= LEAST_INDEX_BYTES:
             # With its times: git goes by them to see what was changed.
             shutil.copy2(index, admin / PRISTINE)
-            commit = self._git.run("rev-parse", "--verify", _branch_of(admin)).text
+            own = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
+            commit = own.run("rev-parse", "--verify", "HEAD").text
             (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
 
     def put(self, directory: str, admin: Path) -> bool:
@@ -163,10 +164,6 @@ def _directories(git: Git, commit: str) -> Iterator[str]:
 
 def _is_open(directory: str) -> bool:
     return os.lstat(directory).st_mode & 0o700 == 0o700
-
-
-def _branch_of(admin: Path) -> str:
-    return (admin / "HEAD").read_text().strip().removeprefix("ref: ")
 
 
 def discard(path: Path) -> None:

@@ -156,7 +156,8 @@ class Worktrees:
             os.rename(aside, directory)
             found = self.find(directory)
         assert found is not None, "git has just made it"
-        (found.admin / "HEAD").write_text(f"ref: {branch}\n")
+        # Through git, which need not keep it in a file.
+        self.git_of(found).run("symbolic-ref", "HEAD", branch)
         (found.admin / READY).touch()
         return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import RepositoryError
+from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.git import GitRepository
 from tests.project import Project
 from tests.unit.git.conftest import WHO
@@ -230,3 +230,13 @@ def test_a_project_that_its_repository_does_not_know_is_none(project: Project) -
 def test_errors_are_words(repository: GitRepository) -> None:
     with pytest.raises(RepositoryError, match=r"git diff-tree failed: .*nothing-like-it"):
         repository.changed("nothing-like-it", "HEAD")
+
+
+def test_an_extension_that_this_git_does_not_know_is_named(
+    project: Project, repository: GitRepository
+) -> None:
+    project.git("config", "core.repositoryFormatVersion", "1")
+    project.git("config", "extensions.somethingNew", "true")
+    assert "unknown repository extension found" in repository.base().note
+    with pytest.raises(InvalidRequest, match="somethingnew"):
+        repository.base("HEAD")
