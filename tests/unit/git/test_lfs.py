@@ -1,0 +1,64 @@
+"""Files of Git LFS, with the real program."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.git import GitRepository
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+pytestmark = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+BIG = "content of a large file\n"
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    """With a remote that nobody must ask."""
+    project.git("lfs", "install", "--local")
+    project.git("config", "remote.origin.url", "http://127.0.0.1:9/nowhere.git")
+    project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    project.commit({".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n", "a.bin": BIG})
+    assert project.show("HEAD", "a.bin").startswith("version https://git-lfs")
+    return project
+
+
+def test_worktrees_have_the_content_and_what_is_changed_comes_back(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    before = project.everything()
+    base = repository.base()
+    assert base.note == ""
+    repository.open_worktree(directory, BRANCH, base.commit)
+    assert Path(directory, "a.bin").read_text() == BIG
+
+    Path(directory, "b.bin").write_text("more\n")
+    tip = repository.commit(directory, BRANCH, "work\n", WHO)
+    repository.close_worktree(directory, BRANCH, WHO)
+
+    assert project.everything() == before
+    assert project.show(tip, "b.bin").startswith("version https://git-lfs")
+    assert project.git("cat-file", "--filters", f"{tip}:b.bin") == "more"
+
+
+def test_what_is_not_here_stays_a_pointer_and_nobody_is_asked(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    shutil.rmtree(project.path / ".git" / "lfs" / "objects")
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    assert Path(directory, "a.bin").read_text().startswith("version https://git-lfs")
+    assert repository.commit(directory, BRANCH, "work\n", WHO) == repository.base().commit
+
+
+def test_without_its_filter_pointers_stay_and_that_is_told(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    for name, value in {"process": "", "smudge": "", "clean": "", "required": "false"}.items():
+        project.git("config", f"filter.lfs.{name}", value)
+    base = repository.base()
+    assert "git-lfs is not set up (git lfs install)" in base.note
+    repository.open_worktree(directory, BRANCH, base.commit)
+    assert Path(directory, "a.bin").read_text().startswith("version https://git-lfs")
