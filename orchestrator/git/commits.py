@@ -101,8 +101,20 @@ def _leave_out(git: Git, paths: Sequence[str], env: Mapping[str, str] | None = N
         git.run("rm", *how, *listed, given=given, env=env)
 
 
-def snapshot(git: Git, admin: Path, message: str, signature: Signature) -> str:
-    """With an index of its own, so that the agent, which may be at work, notices nothing."""
+def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str]) -> None:
+    """Have an index hold these commits of submodules."""
+    lines = "".join(f"160000 {commit}\t{path}\0" for path, commit in modules.items())
+    if lines:
+        git.run("update-index", "-z", "--index-info", given=os.fsencode(lines), env=env)
+
+
+def snapshot(
+    git: Git, admin: Path, message: str, signature: Signature, modules: Mapping[str, str]
+) -> str:
+    """With an index of its own, so that the agent, which may be at work, notices nothing.
+
+    ``modules`` are commits of submodules that are not at these.
+    """
     head = git.run("rev-parse", "--verify", "HEAD^{commit}").text
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         index = os.path.join(directory, "index")
@@ -111,6 +123,7 @@ def snapshot(git: Git, admin: Path, message: str, signature: Signature) -> str:
         env = {"GIT_INDEX_FILE": index}
         git.run("add", "--all", "--", ".", env=env)
         _leave_out(git, carried(admin), env)
+        put_modules(git, modules, env)
         tree = git.run("write-tree", env=env).text
     same = tree == tree_of(git, head)
     return head if same else commit_tree(git, tree, [head], message, signature)
@@ -143,10 +156,11 @@ def touched(git: Git, start: str, end: str) -> dict[str, int]:
     return found
 
 
-def added(git: Git, start: str, end: str, most: int) -> bytes:
-    """The beginning of a diff without context."""
+def added(git: Git, start: str, end: str, most: int, below: str = "") -> bytes:
+    """The beginning of a diff without context; ``below`` comes before its paths."""
     plain = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
-    return git.beginning("diff-tree", "-p", "-U0", "-r", *plain, start, end, most=most)
+    names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
+    return git.beginning("diff-tree", "-p", "-U0", "-r", *plain, *names, start, end, most=most)
 
 
 def restore(git: Git, commit: str) -> None:

@@ -53,7 +53,7 @@ def _uncommitted(
         git = worktrees.git_of(Found(moved, found.admin))
         try:
             worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
-            commit = commits.snapshot(git, found.admin, f"Left by {worker}", _NOBODY)
+            commit = commits.snapshot(git, found.admin, f"Left by {worker}", _NOBODY, {})
         except RepositoryError as error:
             said = {"worktree": found.directory, "error": error.message}
             logger.warning("what is in a worktree cannot be kept", extra=said)

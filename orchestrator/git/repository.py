@@ -4,12 +4,11 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.core.refs import BRANCHES, candidate_refs, hidden
+from orchestrator.core.refs import BRANCHES, hidden
 from orchestrator.core.repository import Base, Merge, Signature
 from orchestrator.git import (
     carrying,
@@ -19,35 +18,21 @@ from orchestrator.git import (
     differences,
     dirt,
     faults,
+    forgetting,
     ignored,
-    leftovers,
     merging,
     replaying,
     starting,
+    submodules,
 )
 from orchestrator.git.carrying import NO_RULES, Rules, carried
 from orchestrator.git.commit_files import CommitFiles
+from orchestrator.git.forgetting import has_traces
+from orchestrator.git.place import Place, check_version, has_repository, place_of
 from orchestrator.git.running import Git
-from orchestrator.git.spares import Spares
-from orchestrator.git.worktrees import Found, Worktrees
+from orchestrator.git.worktrees import Found
 
 logger = logging.getLogger(__name__)
-
-#: The first that has ``merge-tree --write-tree``.
-OLDEST = (2, 38)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where things of a repository are."""
-
-    top: str
-    common: Path
-    #: The host project within its repository; empty when it is all of it.
-    prefix: str
-    git: Git
-    worktrees: Worktrees
-    spares: Spares
 
 
 class GitRepository:
@@ -73,12 +58,12 @@ class GitRepository:
             return Base(note=f"workers have plain directories: {error}")
 
     def _base(self, revision: str, *, dirty: bool) -> Base:
-        if not self._has_repository():
+        if not has_repository(self._project):
             if revision or dirty:
                 raise RepositoryError("the host project is not a git repository")
             return Base()
         git = Git(str(self._project), {})
-        _check_version(git)
+        check_version(git)
         place = self.place()
         commit = starting.commit_of(git, revision)
         if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
@@ -99,28 +84,12 @@ class GitRepository:
         """The product's own folders, relative to the top."""
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
 
-    def _has_repository(self) -> bool:
-        """Without running git: most projects on a machine without it have none."""
-        project = Path(os.path.abspath(self._project))
-        return any(os.path.lexists(each / ".git") for each in (project, *project.parents))
-
     def place(self) -> Place:
         """Raise RepositoryError when there is no repository."""
         with self._finding:
             if self._place is None:
-                self._place = self._found()
+                self._place = place_of(self._project, self._workspace)
             return self._place
-
-    def _found(self) -> Place:
-        git = Git(str(self._project), {})
-        top, common, prefix = (
-            git.run("rev-parse", "--path-format=absolute", what).line
-            for what in ("--show-toplevel", "--git-common-dir", "--show-prefix")
-        )
-        git = Git(top, {})
-        spares = Spares(git, Path(common), self._workspace)
-        worktrees = Worktrees(git, Path(common), spares)
-        return Place(top, Path(common), prefix, git, worktrees, spares)
 
     def open_worktree(self, directory: str, branch: str, start: str) -> None:
         place = self.place()
@@ -130,6 +99,7 @@ class GitRepository:
             faults.mend(place.worktrees, directory, branch, start)
         found = place.worktrees.open(directory, branch, start)
         worktree = place.worktrees.git_of(found)
+        submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
         carrying.carry(place.git, worktree, found.admin, self._rules, self._ours(place))
 
     def _hide(self, place: Place) -> None:
@@ -142,10 +112,7 @@ class GitRepository:
         place = self.place()
         found = place.worktrees.sound(directory, branch)
         if found is not None:
-            git = place.worktrees.git_of(found)
-            commits.commit_rest(
-                git, branch, "Left in the worktree", signature, carried(found.admin)
-            )
+            self._commit(found, branch, "Left in the worktree", signature)
         place.worktrees.close(directory, spare=True)
 
     def drop_spares(self, directory: str) -> None:
@@ -156,34 +123,44 @@ class GitRepository:
 
     def commit(self, directory: str, branch: str, message: str, signature: Signature) -> str:
         worktrees = self.place().worktrees
-        found = worktrees.sound(directory, branch) or self._whole(directory)
-        git, without = worktrees.git_of(found), carried(found.admin)
-        return commits.commit_rest(git, branch, message, signature, without)
+        found = worktrees.sound(directory, branch) or self.place().whole(directory)
+        return self._commit(found, branch, message, signature)
+
+    def _commit(self, found: Found, branch: str, message: str, signature: Signature) -> str:
+        git, top = self.place().worktrees.git_of(found), self.place().top
+        submodules.commit_all(git, found.admin, top, branch, message, signature)
+        return commits.commit_rest(git, branch, message, signature, carried(found.admin))
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        found = self._whole(directory)
-        git = self.place().worktrees.git_of(found)
-        return commits.snapshot(git, found.admin, message, signature)
+        found = self.place().whole(directory)
+        place = self.place()
+        git, name = place.worktrees.git_of(found), f"{hidden(self._root_of(directory))}snapshot"
+        inner = submodules.snapshot(git, found.admin, place.top, name, message, signature)
+        return commits.snapshot(git, found.admin, message, signature, inner)
+
+    def _root_of(self, directory: str) -> str:
+        inside = os.path.relpath(os.path.realpath(directory), os.path.realpath(self._workspace))
+        return inside.split("/")[0].removeprefix("job_")
 
     def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         place = self.place()
         found = faults.mend(place.worktrees, directory, branch, start)
-        return found, faults.interrupted(self._whole(directory))
+        return found, faults.interrupted(self.place().whole(directory))
 
     def settle(self, directory: str) -> None:
-        faults.settle(self._whole(directory))
+        faults.settle(self.place().whole(directory))
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
         return faults.in_words(faults.conflict_markers(self.place().git, start, end))
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         place = self.place()
-        git = place.worktrees.git_of(self._whole(directory))
+        git = place.worktrees.git_of(self.place().whole(directory))
         return ignored.keep(git, place.top, message, signature)
 
     def put_back_ignored(self, directory: str, commit: str) -> None:
         place = self.place()
-        ignored.put_back(place.worktrees.git_of(self._whole(directory)), place.top, commit)
+        ignored.put_back(place.worktrees.git_of(self.place().whole(directory)), place.top, commit)
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
         found = ignored.note_of(self.place().git, commit).get("not_kept")
@@ -192,15 +169,18 @@ class GitRepository:
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         place = self.place()
         checkpoints.roll_back(place.worktrees, place.top, directory, branch, commit, kept)
+        self._refill(place.whole(directory), commit)
+
+    def _refill(self, found: Found, commit: str) -> None:
+        place = self.place()
+        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit)
 
     def bring(self, directory: str, now: str, then: str) -> None:
-        commits.bring(self.place().worktrees.git_of(self._whole(directory)), now, then)
-
-    def _whole(self, directory: str) -> Found:
-        found = self.place().worktrees.find(directory)
-        if found is None or not found.is_whole:
-            raise RepositoryError(f"the worktree {directory} is gone")
-        return found
+        place, found = self.place(), self.place().whole(directory)
+        git = place.worktrees.git_of(found)
+        submodules.check_clean(git, found.admin, place.top, now, then)
+        commits.bring(git, now, then)
+        submodules.move(git, found.admin, place.top, now, then)
 
     def tip(self, name: str) -> str:
         return self.place().git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
@@ -232,7 +212,13 @@ class GitRepository:
         return commits.touched(self.place().git, start, end)
 
     def added(self, start: str, end: str, most: int) -> bytes:
-        return commits.added(self.place().git, start, end, most)
+        place = self.place()
+        found = commits.added(place.git, start, end, most)
+        for git, path, before, after in submodules.added(place.git, place.top, start, end):
+            left = most - len(found)
+            if left > 0:
+                found += commits.added(git, before, after, left, f"{path}/")
+        return found
 
     def files(self, commit: str) -> CommitFiles:
         place = self.place()
@@ -241,15 +227,17 @@ class GitRepository:
     def open_at(self, directory: str, commit: str) -> None:
         place = self.place()
         self._hide(place)
-        place.worktrees.open_at(directory, commit)
+        found = place.worktrees.open_at(directory, commit)
+        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit, anew=False)
 
     def close_at(self, directory: str) -> None:
         self.place().worktrees.close(directory)
 
     def restore(self, directory: str, commit: str) -> None:
-        found, worktrees = self._whole(directory), self.place().worktrees
+        found, worktrees = self.place().whole(directory), self.place().worktrees
         worktrees.unlock(found)
         commits.restore(worktrees.git_of(found), commit)
+        self._refill(found, commit)
 
     def size(self, start: str, end: str) -> ChangeSize:
         return differences.size(self.place().git, start, end)
@@ -293,57 +281,14 @@ class GitRepository:
 
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()
-        return checkout.state(place.git, place.top, place.common, self._ours(place))
+        found = checkout.state(place.git, place.top, place.common, self._ours(place))
+        return {**found, **dict(submodules.state(place.top, place.git))}
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
-            if self._has_repository() and _has_traces(self.place().common, root_id):
-                place, directory = self.place(), os.path.realpath(directory)
-                kept = leftovers.keep(place.git, place.worktrees, root_id, directory, present)
-                self._forget(place, root_id, directory)
-                return kept
+            if has_repository(self._project) and has_traces(self.place().common, root_id):
+                return forgetting.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A repository that is broken, or gone, keeps no job from being removed.
             logger.warning("worktrees or branches are left", extra={"error": error.message})
         return ()
-
-    def _forget(self, place: Place, root_id: str, directory: str) -> None:
-        for found in list(place.worktrees.all()):
-            if found.directory.startswith(f"{directory}/"):
-                place.worktrees.close(found.directory)
-        branches = f"refs/heads/{BRANCHES}/{root_id}/"
-        kept = {name for name in self.tips(branches) if self._is_wanted(place, name)}
-        if kept:
-            # Whoever has not taken the result may still want another candidate's work.
-            others = candidate_refs(root_id)
-            kept |= {name.replace(others, branches, 1) for name in self.tips(others)}
-        gone = [*(set(self.tips(branches)) - kept), *self.tips(hidden(root_id))]
-        given = "".join(f"delete {name}\n" for name in gone)
-        place.git.run("update-ref", "--stdin", given=given.encode())
-
-    def _is_wanted(self, place: Place, name: str) -> bool:
-        """A result that is on no branch of the user's."""
-        if not name.rpartition("/")[2].startswith("result"):
-            return False
-        shown = place.git.run(
-            "for-each-ref", "--format=%(refname)", f"--contains={name}", "refs/heads"
-        )
-        own = f"refs/heads/{BRANCHES}/"
-        return all(each.startswith(own) for each in shown.text.splitlines())
-
-
-def _has_traces(common: Path, root_id: str) -> bool:
-    """Whether a job may have left anything: asked for every job that is removed."""
-    kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
-    if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():
-        return True
-    packed = common / "packed-refs"
-    return packed.exists() and f"{BRANCHES}/{root_id}/".encode() in packed.read_bytes()
-
-
-def _check_version(git: Git) -> None:
-    said = git.run("version").text
-    numbers = [part for part in said.split() if part[:1].isdigit()]
-    found = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
-    if found < OLDEST:
-        raise RepositoryError(f"{said} is too old: {OLDEST[0]}.{OLDEST[1]} is needed")

@@ -3,24 +3,33 @@
 import shutil
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
+from orchestrator.git import submodules
 from orchestrator.git.running import Git
 
-_SUBMODULES = (
-    "the repository has submodules: they are empty directories in workers' worktrees, and "
-    "changes in them are not taken"
-)
 _LFS = (
-    "the repository keeps files with Git LFS, and git-lfs is not installed here: workers find "
-    "pointers in their place"
+    "the repository keeps files with Git LFS, and git-lfs is not {}: workers find pointers in "
+    "their place"
 )
+#: So many submodules are named.
+_MOST_PATHS = 10
 
 
 def notes(git: Git, commit: str) -> list[str]:
     """What workers that start from a commit do not find, in words."""
-    found = [_SUBMODULES] if git.ask("ls-tree", commit, "--", ".gitmodules") else []
-    attributes = git.ask("show", f"{commit}:.gitattributes")
-    if "filter=lfs" in attributes and not shutil.which("git-lfs"):
-        found.append(_LFS)
+    found = []
+    empty = submodules.missing(git, git.directory, commit)
+    if empty:
+        found.append(
+            f"the submodules {', '.join(empty[:_MOST_PATHS])} are empty directories in workers' "
+            "worktrees, as your checkout does not have them (git submodule update --init)"
+        )
+    if "filter=lfs" in git.ask("show", f"{commit}:.gitattributes"):
+        if not shutil.which("git-lfs"):
+            found.append(_LFS.format("installed here"))
+        elif not (
+            git.ask("config", "filter.lfs.process") or git.ask("config", "filter.lfs.smudge")
+        ):
+            found.append(_LFS.format("set up (git lfs install)"))
     return found
 
 

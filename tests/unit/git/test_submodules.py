@@ -1,0 +1,201 @@
+"""Submodules in worktrees: there without a network, and what is done in them is not lost."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.git import GitRepository
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a submodule that has a submodule; their origins are gone."""
+    folder = tmp_path_factory.mktemp("submodules")
+    inner = Project(folder / "inner").begin({"deep.txt": "deep\n"})
+    middle = Project(folder / "middle").begin({"m.txt": "m\n"})
+    middle.git("submodule", "--quiet", "add", str(inner.path), "in side")
+    middle.git("commit", "-qm", "with a submodule")
+    project = Project(folder / "the project").begin({"a.txt": "one\n"})
+    project.git("submodule", "--quiet", "add", str(middle.path), "lib/sub")
+    project.git("submodule", "--quiet", "update", "--init", "--recursive")
+    project.git("commit", "-qm", "with submodules")
+    shutil.rmtree(inner.path)
+    shutil.rmtree(middle.path)
+    return project.path
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Project:
+    shutil.copytree(made, tmp_path / "the project", symlinks=True)
+    return Project(tmp_path / "the project")
+
+
+@pytest.fixture
+def worktree(repository: GitRepository, directory: str) -> Path:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    return Path(directory)
+
+
+def users(project: Project) -> dict[str, str]:
+    """What of the user's submodules must stay as it is."""
+    inner = project.path / ".git" / "modules" / "lib" / "sub"
+    found = project.everything()
+    for path in sorted(inner.rglob("*")):
+        name = str(path.relative_to(inner))
+        if path.is_file() and not any(part in name for part in ("objects/", "orchestrator")):
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def commit(repository: GitRepository, worktree: Path) -> str:
+    return repository.commit(str(worktree), BRANCH, "work\n", WHO)
+
+
+def gitlink(project: Project, revision: str, path: str) -> str:
+    return project.git("rev-parse", f"{revision}:{path}")
+
+
+def test_what_the_user_has_is_there_at_every_level(worktree: Path) -> None:
+    assert (worktree / "lib/sub/m.txt").read_text() == "m\n"
+    assert (worktree / "lib/sub/in side/deep.txt").read_text() == "deep\n"
+    assert Project(worktree).git("status", "--porcelain") == ""
+    assert Project(worktree / "lib/sub").git("status", "--porcelain") == ""
+    assert Project(worktree / "lib/sub").git("remote") == ""
+
+
+def test_changes_are_committed_inside_and_outlive_the_worktree(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    before, start = users(project), repository.tip("HEAD")
+    (worktree / "lib/sub/m.txt").write_text("changed\n")
+    (worktree / "lib/sub/in side/new.txt").write_text("new\n")
+
+    tip = commit(repository, worktree)
+    repository.close_worktree(str(worktree), BRANCH, WHO)
+
+    assert list(repository.changed(start, tip)) == ["lib/sub"]
+    sub = Project(project.path / "lib/sub")
+    middle = gitlink(project, tip, "lib/sub")
+    assert sub.show(middle, "m.txt") == "changed"
+    assert sub.git("rev-parse", BRANCH) == middle
+    assert sub.git("log", "-1", "--format=%an", middle) == "worker_1"
+    deep = Project(project.path / "lib/sub/in side")
+    assert deep.show(gitlink(sub, middle, "in side"), "new.txt") == "new"
+    assert users(project) == before
+    # Another worker that starts from there has it.
+    other = f"{worktree}-2"
+    repository.open_worktree(other, f"{BRANCH}-2", tip)
+    assert Path(other, "lib/sub/in side/new.txt").read_text() == "new\n"
+
+
+def test_without_changes_nothing_is_made_in_the_users_repositories(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    before, start = users(project), repository.tip("HEAD")
+    assert commit(repository, worktree) == start
+    assert Project(project.path / "lib/sub").git("for-each-ref", "refs/heads/orchestrator") == ""
+    assert users(project) == before
+
+
+def test_a_snapshot_has_what_is_uncommitted_and_the_worker_notices_nothing(
+    repository: GitRepository, worktree: Path
+) -> None:
+    deep = worktree / "lib/sub/in side/deep.txt"
+    deep.write_text("wip\n")
+    inside = Project(deep.parent)
+    head, status = inside.git("rev-parse", "HEAD"), inside.git("status", "--porcelain")
+
+    shot = repository.snapshot(str(worktree), "shot", WHO)
+
+    assert (inside.git("rev-parse", "HEAD"), inside.git("status", "--porcelain")) == (head, status)
+    child = f"{worktree}-child"
+    repository.open_worktree(child, f"{BRANCH}_1", shot)
+    assert Path(child, "lib/sub/in side/deep.txt").read_text() == "wip\n"
+    repository.roll_back(str(worktree), BRANCH, repository.tip("HEAD"), "")
+    assert deep.read_text() == "deep\n"
+    repository.roll_back(str(worktree), BRANCH, shot, "")
+    assert deep.read_text() == "wip\n"
+
+
+@pytest.mark.parametrize("damage", ["link", "repository", "entry"])
+def test_what_a_worker_does_to_its_repository_loses_nothing(
+    project: Project, repository: GitRepository, worktree: Path, damage: str
+) -> None:
+    sub = worktree / "lib/sub"
+    (sub / "new.txt").write_text("new\n")
+    (sub / ".git").unlink()
+    if damage == "repository":
+        Project(sub).begin({"own.txt": "own\n"})
+    if damage == "entry":
+        (admin,) = (project.path / ".git/worktrees").iterdir()
+        shutil.rmtree(admin)
+        repository.mend(str(worktree), BRANCH, repository.tip(BRANCH))
+    tip = commit(repository, worktree)
+    kept = Project(project.path / "lib/sub")
+    assert kept.show(gitlink(project, tip, "lib/sub"), "new.txt") == "new"
+
+
+def test_the_diff_that_is_searched_for_secrets_has_what_was_added_inside(
+    repository: GitRepository, worktree: Path
+) -> None:
+    start = repository.tip("HEAD")
+    (worktree / "lib/sub/key.txt").write_text("hunter2\n")
+    tip = commit(repository, worktree)
+    text = repository.added(start, tip, 10_000).decode()
+    assert "+hunter2" in text
+    assert "+++ b/lib/sub/key.txt" in text
+
+
+def test_a_change_of_the_users_own_submodule_is_told(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    before = repository.checkout_state()
+    (worktree / "lib/sub/m.txt").write_text("changed\n")
+    commit(repository, worktree)
+    assert repository.checkout_state() == before
+    Project(project.path / "lib/sub").git("branch", "leaked", "HEAD~0")
+    Project(project.path / "lib/sub").git("config", "user.name", "Somebody")
+    after = repository.checkout_state()
+    assert [name for name in after if after[name] != before.get(name)] == ["submodule lib/sub"]
+
+
+def test_what_the_user_does_not_have_is_empty_and_named(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    project.git("submodule", "--quiet", "deinit", "--all", "--force")
+    base = repository.base()
+    assert "lib/sub are empty directories" in base.note
+    repository.open_worktree(directory, BRANCH, base.commit)
+    assert not list(Path(directory, "lib/sub").iterdir())
+    assert commit(repository, Path(directory)) == base.commit
+
+
+def test_merging_tells_conflicts_and_removal_leaves_what_is_nowhere_else(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    start = repository.tip("HEAD")
+    tips = []
+    for number in (1, 2):
+        place, branch = Path(f"{worktree}{number}"), f"{BRANCH}{number}"
+        repository.open_worktree(str(place), branch, start)
+        (place / f"lib/sub/{number}.txt").write_text("x\n")
+        tips.append(repository.commit(str(place), branch, "work\n", WHO))
+    assert repository.merge(start, tips[0], "m", WHO, force=False).commit
+    both = repository.merge(tips[0], tips[1], "m", WHO, force=False)
+    assert [each.path for each in both.conflicts] == ["lib/sub"]
+    assert not both.commit
+    forced = repository.merge(tips[0], tips[1], "m", WHO, force=True)
+    assert gitlink(project, forced.commit, "lib/sub") == gitlink(project, tips[1], "lib/sub")
+
+    sub = Project(project.path / "lib/sub")
+    sub.git("branch", "taken", gitlink(project, tips[0], "lib/sub"))
+    workspace = project.path / "product" / "workspace" / "job_1"
+    repository.forget("1", str(workspace), str(workspace))
+    left = sub.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
+    assert left.splitlines() == [f"{BRANCH}2"]
