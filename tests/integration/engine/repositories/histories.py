@@ -1,0 +1,147 @@
+"""Histories of real projects, made of the source archives of their releases."""
+
+import difflib
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.project import Project
+
+#: A folder with a directory for each project, and its ``<name>-<version>.tar.gz`` in that.
+FOLDER = os.environ.get("ORCHESTRATOR_TEST_RELEASES", "")
+_VERSION = re.compile(r"-(\d+(?:\.\d+)*)\.tar\.gz$")
+
+#: Path to content; None where there is no such file.
+Part = Mapping[str, bytes | None]
+
+
+def projects() -> list[str]:
+    return sorted(each.name for each in Path(FOLDER).iterdir() if each.is_dir()) if FOLDER else []
+
+
+def archives(name: str) -> list[tuple[str, Path]]:
+    """Versions and archives, in order."""
+    found = [(_VERSION.search(each.name), each) for each in Path(FOLDER, name).glob("*.tar.gz")]
+    known = [(match[1], path) for match, path in found if match]
+    return sorted(known, key=lambda pair: [int(number) for number in pair[0].split(".")])
+
+
+def history(name: str, to: Path) -> tuple[Project, list[str]]:
+    """A repository with a commit and a tag for each release; the last one is checked out."""
+    project = Project(to)
+    project.git("init", "-q", "-b", "main")
+    versions = []
+    for version, archive in archives(name):
+        for path in to.iterdir():
+            if path.name != ".git":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        _extract(archive, to)
+        project.git("add", "--all", "--force", ".")
+        project.git("commit", "-q", "-m", f"release {version}")
+        project.git("tag", version)
+        versions.append(version)
+    return project, versions
+
+
+def _extract(archive: Path, to: Path) -> None:
+    with tarfile.open(archive) as file:
+        for member in file:
+            parts = Path(member.name).parts[1:]
+            if parts and parts[0] != "PKG-INFO" and ".egg-info" not in member.name:
+                member.name = str(Path(*parts))
+                file.extract(member, to, filter="data")
+
+
+def changed(project: Project, before: str, after: str) -> dict[str, bytes | None]:
+    """What a release has where it differs from the one before."""
+    names = project.git("diff", "--name-only", "--no-renames", "-z", before, after)
+    return contents(project, after, names.split("\0")[:-1])
+
+
+def contents(project: Project, revision: str, paths: Iterable[str]) -> dict[str, bytes | None]:
+    """Of files in a commit; None for those that are not in it."""
+    names = list(paths)
+    asked = "".join(f"{revision}:{path}\n" for path in names).encode()
+    batch = ["git", "cat-file", "--batch"]
+    ran = subprocess.run(batch, cwd=project.path, input=asked, capture_output=True, check=True)
+    found: dict[str, bytes | None] = {}
+    stream = io.BytesIO(ran.stdout)
+    for name in names:
+        about = stream.readline().split()
+        size = int(about[-1]) if about[-1] != b"missing" else None
+        found[name] = None if size is None else stream.read(size + 1)[:-1]
+    return found
+
+
+def shares(parts: Part, count: int) -> list[dict[str, bytes | None]]:
+    """Files dealt out to workers."""
+    names = sorted(parts)
+    return [{name: parts[name] for name in names[number::count]} for number in range(count)]
+
+
+def halves(old: bytes, new: bytes) -> tuple[bytes, bytes] | None:
+    """Every second hunk each; None where there are fewer than two."""
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    hunks = [step for step in steps if step[0] != "equal"]
+    if len(hunks) < 2:
+        return None
+    first, second = (b"".join(_with(before, after, steps, hunks[n::2])) for n in (0, 1))
+    return first, second
+
+
+def _with(
+    before: Sequence[bytes],
+    after: Sequence[bytes],
+    steps: Sequence[tuple[str, int, int, int, int]],
+    taken: Sequence[tuple[str, int, int, int, int]],
+) -> Iterator[bytes]:
+    for step in steps:
+        _, old, old_end, new, new_end = step
+        yield from after[new:new_end] if step in taken else before[old:old_end]
+
+
+def branch(project: Project, start: str, part: Part, name: str) -> str:
+    """A commit with these files on top of ``start``, made beside the checkout."""
+    work = project.path.parent / "tree"
+    index = project.path.parent / "index"
+    index.unlink(missing_ok=True)
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    inside = Side(work, project.path / ".git", index)
+    inside.git("read-tree", start)
+    for path, data in part.items():
+        if data is None:
+            inside.git("rm", "-q", "--cached", "--", path)
+        else:
+            place = work / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+    there = [path for path, data in part.items() if data is not None]
+    if there:
+        inside.git("add", "--force", "--", *there)
+    tree = inside.git("write-tree")
+    commit = project.git("commit-tree", "-p", start, "-m", name, tree)
+    project.git("branch", "-f", name, commit)
+    return commit
+
+
+class Side(Project):
+    """The repository with files and an index of another place."""
+
+    def __init__(self, path: Path, repository: Path, index: Path) -> None:
+        super().__init__(path)
+        self._place = ("--git-dir", str(repository), "--work-tree", str(path))
+        self._index = str(index)
+
+    def git(self, *arguments: str, check: bool = True) -> str:
+        os.environ["GIT_INDEX_FILE"] = self._index
+        try:
+            return super().git("-c", "core.autocrlf=false", *self._place, *arguments, check=check)
+        finally:
+            del os.environ["GIT_INDEX_FILE"]
