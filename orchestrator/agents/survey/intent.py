@@ -9,11 +9,11 @@ from pathlib import Path
 
 #: Said in the terminal and on top of the report when a request asks for something to be built.
 NOTHING_BUILT = (
-    "Nothing was built: this request asks for something to be made or changed, and no AI agent is"
-    " connected; the parts of the project that it concerns were surveyed instead. To connect an"
-    " agent, put it under `agents:` in config.yaml, for example"
-    " `agents: {claude: {command: [claude, -p, --dangerously-skip-permissions]}}`,"
-    " and run the request again with `--agent claude`."
+    "Nothing was built: this request asks for something to be made or changed, and no AI agent"
+    " worked on it; the parts of the project that it concerns were surveyed instead. To connect"
+    " an agent, install its tool and log in (`bin/orchestrator agents` says how, for each), then"
+    " run the request again: the best one that can work here is taken, or the one that you name,"
+    " such as `--agent claude`. One of your own goes under `agents:` in config.yaml."
 )
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'+#]*")
