@@ -35,11 +35,10 @@ def _files_and_code(result: SurveyResult) -> str:
 
 
 def _mostly(result: SurveyResult) -> str:
-    best = [(n, c) for n, c in top_languages(result.languages)[:_MOST_LANGUAGES] if c.code]
-    if not best:
-        return "."
-    shares = (f"{name} {100 * c.code // max(result.totals.code, 1)} %" for name, c in best)
-    return f": {', '.join(shares)}."
+    best = top_languages(result.languages)[:_MOST_LANGUAGES]
+    percents = ((name, 100 * c.code // max(result.totals.code, 1)) for name, c in best)
+    shares = [f"{name} {percent} %" for name, percent in percents if percent]
+    return f": {', '.join(shares)}." if shares else "."
 
 
 def _unread(result: SurveyResult) -> str:

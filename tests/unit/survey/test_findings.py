@@ -218,3 +218,11 @@ def test_foreign_text_becomes_an_inert_code_span(text: str, expected: str) -> No
 def test_tables_keep_their_columns_whatever_a_cell_holds() -> None:
     lines = table(("A", "B"), [(code("x|y"), 1234)])
     assert lines == ["| A | B |", "| --- | ---: |", "| `x\\|y` | 1,234 |"]
+
+
+def test_a_language_with_next_to_no_share_is_not_among_the_main_ones(tmp_path: Path) -> None:
+    result = mapped(plant(tmp_path, {"a.py": "x = 1\n" * 500, "b.sh": "true\n"}))
+
+    assert render(result, "it")[2].startswith(
+        "**2 files, 501 lines of code in 2 languages**: Python 99 %."
+    )
