@@ -23,7 +23,9 @@ from orchestrator.reports.views import (
 )
 
 #: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
-FINAL_ROOM = (8_000, 120_000)
+FINAL_ROOM = 120_000
+#: Of one worker, whether it has one of many or all the room of FINAL_RESULT.md for itself.
+FINAL_SHARE = (8_000, 40_000)
 LEVEL_ROOM = (20_000, 300_000)
 FAILURE_ROOM = (2_000, 60_000)
 
@@ -62,7 +64,7 @@ class Pages:
         self._of_worker = {each.worker_id: each for each in self.figures.workers}
 
     def final_result(self) -> str:
-        view = self._view(self._job, Room(*FINAL_ROOM))
+        view = self._view(self._job, self._final_room())
         unsuccessful = self._unsuccessful()
         missed = [worker for worker in unsuccessful if not worker.replaced]
         tree = list(islice(text_tree(self._family, self._job), FINAL_TREE_LINES + 1))
@@ -125,6 +127,11 @@ class Pages:
     def _fill(self, template: str, **context: object) -> str:
         """With the paths of the report's directory: ``up`` leads from it to the root job's."""
         return self._templates.fill(template, {"directory": str(self._directory), **context})
+
+    def _final_room(self) -> Room:
+        least, most = FINAL_SHARE
+        workers = len(self._family.workers(self._job.id))
+        return Room(min(most, max(least, FINAL_ROOM // max(1, workers))), FINAL_ROOM)
 
     def _view(self, job: Job, room: Room) -> JobView:
         view = job_view(self._family, job, self._of_worker, room)

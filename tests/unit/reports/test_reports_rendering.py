@@ -188,6 +188,22 @@ def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None
         assert "logs/depth_0_worker_1.log" in report
 
 
+@pytest.mark.parametrize(("workers", "whole"), [(1, True), (20, False)])
+def test_the_final_result_has_more_room_for_each_of_few_workers(
+    tmp_path: Path, workers: int, whole: bool
+) -> None:
+    planted = Planted()
+    job = planted.job("x")
+    for number in range(workers):
+        task = TaskSpec(id=f"t{number}")
+        planted.worker(job, f"worker_{number + 1}", task, (0, 1), output="line of text\n" * 1_500)
+    Reports().render(planted.tree, trees.ROOT, tmp_path)
+
+    report = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert ("of 19,499 characters" not in report) is whole
+    assert len(report) < 150_000
+
+
 def test_a_long_request_is_cut(tmp_path: Path) -> None:
     planted = Planted()
     job = planted.job("many words " * 100_000)
