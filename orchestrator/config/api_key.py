@@ -23,11 +23,20 @@ def ensure_key(folder: Path) -> bool:
     Everything else in the file stays as it is. Raises ValueError when there is no sure way.
     """
     path = folder / FILE_NAME
-    text = (path if path.exists() else folder / TEMPLATE_NAME).read_bytes().decode("utf-8-sig")
+    text = _text(path if path.exists() else folder / TEMPLATE_NAME)
     if path.exists() and not _lacks_key(text):
         return False
     _write_private(path, with_key(text, secrets.token_hex(32)))
     return True
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path.name}:{line}: not UTF-8; save the file as UTF-8") from error
 
 
 def with_key(text: str, key: str) -> str:
@@ -35,7 +44,10 @@ def with_key(text: str, key: str) -> str:
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
             return edited
-    raise ValueError(f'{FILE_NAME}: write the line  api_key: "{key}"  below api: yourself')
+    raise ValueError(
+        f'{FILE_NAME}: write the key in yourself, as two lines, "api:" and below it, indented,'
+        f' "api_key: {key}"'
+    )
 
 
 def _lacks_key(text: str) -> bool:

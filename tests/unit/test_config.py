@@ -504,6 +504,12 @@ def test_a_broken_file_is_not_touched_by_the_search_for_a_key(tmp_path: Path) ->
     assert (tmp_path / "config.yaml").read_text() == "api: {\n"
 
 
+def test_a_file_that_is_not_utf_8_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes("api:\n  host: b\u00fccher\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"^config\.yaml:2: not UTF-8"):
+        ensure_key(tmp_path)
+
+
 HASH = "a" * 64
 
 
