@@ -198,4 +198,9 @@ def _print(
         who = f" ({step.worker_id})" if step.worker_id else ""
         why = f": {step.reason}" if step.reason else ""
         click.echo(printable(f"{step.action} {step.path}{who}{why}".replace("\n", "?")))
-    click.echo(f"{'would be copied' if dry_run else 'copied'} to {place}", err=True)
+    copied = sum(step.action in (NEW, OVERWRITE) for step in steps)
+    if not steps:
+        click.echo(f"job {job_id} made no files", err=True)
+    else:
+        number = f"{copied} file{'s' * (copied != 1)}"
+        click.echo(f"{number} {'would be copied' if dry_run else 'copied'} to {place}", err=True)

@@ -56,6 +56,9 @@ def test_files_of_workers_come_into_the_project(
     assert "say --yes" in said
     assert (project / "src" / "b.txt").read_text() == "mine\n"
 
+    assert command(site, "apply", job, "--dry-run") == 6
+    assert f"2 files would be copied to {project}" in capfd.readouterr().err
+
     assert command(site, "apply", job, "--yes", "--json") == 6
     assert told(capfd) == plan
     assert (project / "a.txt").read_text() == "A\n"
