@@ -30,9 +30,16 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
     click.echo(f"Error: {printable(error.message)}", err=True)
     for name, value in (getattr(error, "left", None) or {}).items():
         click.echo(f"  left: {name} {value}", err=True)
-    if error.kind in _NEXT_STEP:
-        click.echo(_NEXT_STEP[error.kind], err=True)
+    if step := _next_step(error):
+        click.echo(step, err=True)
     return code
+
+
+def _next_step(error: OrchestratorError) -> str | None:
+    # Of a worker or a report that is missing, the message says what there is.
+    if error.kind == "not-found" and "no job" not in error.message:
+        return None
+    return _NEXT_STEP.get(error.kind)
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:

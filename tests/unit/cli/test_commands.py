@@ -11,8 +11,10 @@ import pytest
 
 from orchestrator import __version__
 from orchestrator.cli import COMMANDS, exit_codes
+from orchestrator.cli.errors import report_error
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.surroundings import OWN_FOLDER
+from orchestrator.core.errors import NotFound
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
 
@@ -201,6 +203,13 @@ def test_an_unknown_job_exits_3_and_says_what_to_type_next(
     out, err = capsys.readouterr()
     assert out == ""
     assert "nope" in err and "orchestrator jobs" in err
+
+
+def test_the_list_of_jobs_is_no_way_to_a_report_that_is_not_there(capsys: Capture) -> None:
+    error = NotFound("job j1 has no report 'x'")
+
+    assert report_error(error, as_json=False) == ExitCode.NOT_FOUND
+    assert capsys.readouterr().err == "Error: job j1 has no report 'x'\n"
 
 
 @pytest.mark.parametrize("arguments", [["submit", "x"], ["cancel", "j1"], ["retry", "j1"]])
