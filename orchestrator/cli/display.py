@@ -21,6 +21,9 @@ class Display(Protocol):
     def tick(self) -> None:
         """Called a few times a second."""
 
+    def idle(self) -> bool:
+        """Whether no worker runs, as far as is known."""
+
     def close(self) -> None:
         """Leave the terminal as lines that stay."""
 
@@ -45,6 +48,9 @@ class PlainDisplay:
     def tick(self) -> None:
         pass
 
+    def idle(self) -> bool:
+        return not any(self._progress.running())
+
     def close(self) -> None:
         pass
 
@@ -68,6 +74,9 @@ class LiveDisplay:
 
     def tick(self) -> None:
         self._draw([], self._footer())
+
+    def idle(self) -> bool:
+        return not any(self._progress.running())
 
     def close(self) -> None:
         self._draw([], [])

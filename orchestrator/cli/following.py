@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.api.client import ClientError, OrchestratorClient
 from orchestrator.api.client_discovery import read_record
 from orchestrator.cli.display import Display
+from orchestrator.cli.held_back import HeldBack
 from orchestrator.cli.local_jobs import find_job
 from orchestrator.cli.processes import is_same_process
 from orchestrator.cli.surroundings import Surroundings
@@ -42,13 +43,14 @@ def follow(
     The first Ctrl-C asks the job to stop, the second raises Left.
     """
     news = Listener(surroundings.client_at(client.api_url), job_id)
+    held = HeldBack(client, job_id)
     interrupted = False
     while True:
         try:
             for item in news:
                 if isinstance(item, Ended):
                     return item.answer, interrupted
-                _show(item, display)
+                _show(item, display, held)
                 if item is None and (answer := _ended_without_server(surroundings, job_id)):
                     return answer, interrupted
         except KeyboardInterrupt:
@@ -75,11 +77,14 @@ def _ended_without_server(surroundings: Surroundings, job_id: str) -> dict[str, 
     return answer if answer["status"] in ENDED_JOB else None
 
 
-def _show(item: dict[str, Any] | None, display: Display) -> None:
-    if item is None:
-        display.tick()
-    else:
+def _show(item: dict[str, Any] | None, display: Display, held: HeldBack) -> None:
+    if item is not None:
+        held.news()
         display.event(item)
+        return
+    display.tick()
+    if display.idle() and (line := held.ask()):
+        display.say(line)
 
 
 def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:

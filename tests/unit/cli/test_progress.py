@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.display import LiveDisplay, PlainDisplay
+from orchestrator.cli.held_back import held_back
 from orchestrator.cli.progress import Progress
 from orchestrator.cli.summary import counts_of, nothing_built
 from orchestrator.cli.terminal import duration, moment, one_line, printable, size, table
@@ -152,6 +153,22 @@ def test_many_running_workers_are_shown_in_few_lines(capsys: pytest.CaptureFixtu
 
     out = capsys.readouterr().err
     assert "... and 42 more" in out and out.count("\n") == 10
+
+
+def test_what_holds_workers_back_is_found_at_any_depth() -> None:
+    waits = {"worker_id": "worker_1_2", "status": "pending", "reason": "waits for memory: 1 MiB"}
+    tried = {"worker_id": "worker_1_1", "status": "pending", "reason": "exit code 3"}
+    above = {"worker_id": "worker_1", "status": "waiting", "reason": "waits for child job c"}
+    tree = {"workers": [{**above, "child_jobs": [{"workers": [tried, waits]}]}]}
+
+    assert list(held_back(tree)) == ["worker_1_2 waits for memory: 1 MiB"]
+
+
+def test_a_display_is_idle_while_no_worker_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    for display in (PlainDisplay(), LiveDisplay()):
+        assert display.idle()
+        display.event(event("worker_started", "worker_1", agent="shell"))
+        assert not display.idle()
 
 
 @pytest.mark.parametrize(
