@@ -12,9 +12,12 @@ from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.repository import FileConflict, record_name
+from orchestrator.security.paths import read_regular
 
 #: So many paths are named in a sentence.
 MOST_PATHS = 10
+#: No record is so large.
+_MOST_BYTES = 64 * 2**20
 #: Writes a file below a directory, whole or not at all.
 Write = Callable[[Path, str, str], object]
 
@@ -68,8 +71,8 @@ class Records:
     def read(self, job: Job) -> Record | None:
         """None where nothing is written, or nothing that can be read."""
         try:
-            return record_of(json.loads(self._path(job).read_text("utf-8")))
-        except (OSError, ValueError):
+            return record_of(json.loads(read_regular(self._path(job), _MOST_BYTES) or b""))
+        except (ValueError, RecursionError):
             return None
 
     def forget(self, job: Job) -> None:

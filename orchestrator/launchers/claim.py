@@ -102,8 +102,8 @@ class Claim:
         failpoints.reached("exit record: after the rename")
         self.drop()
 
-    def read(self) -> bytes:
-        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+    def read(self, limit: int) -> bytes:
+        return os.pread(self._descriptor, limit, 0)
 
     def drop(self) -> None:
         """Let go; what is in the file stays."""

@@ -16,6 +16,8 @@ from orchestrator.security.paths import open_plain, read_regular
 #: How long a lock may have a holder that is not (yet, or no longer) written in the file.
 _HOLDER_SECONDS = 2.0
 HOLDER_BYTES = 64 * 1024
+#: No exit record is so large; a worker may have put anything there.
+_RECORD_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +78,7 @@ def read_exit(exit_path: str) -> Exit | None:
     """None when there is no exit record. One that cannot be read says so in ``error``."""
     try:
         with open_plain(Path(exit_path)) as file:
-            content = file.read()
+            content = file.read(_RECORD_BYTES)
     except FileNotFoundError:
         return None
     except OSError:
@@ -112,7 +114,7 @@ def _inspect_once(exit_path: str) -> State | None:
 
 
 def _complete(claim: Claim) -> State:
-    content = claim.read()
+    content = claim.read(_RECORD_BYTES)
     ended = _parse(content)
     if ended is None:
         claim.drop()
@@ -127,7 +129,7 @@ def _holder(exit_path: str) -> Running | None:
         written = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
         holder = json.loads(written.split(b"\n", 1)[0])
         pid, ticks, boot = holder["shim"], holder["shim_start"], holder["boot_id"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return _holder_of_lock(exit_path)
     if boot != processes.boot_id() or processes.start_ticks(pid) != ticks:
         return None
@@ -143,7 +145,7 @@ def _holder_of_lock(exit_path: str) -> Running | None:
 
 def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...]) -> Exit:
     claim = _claim_any(exit_path)
-    ended = _parse(claim.read())
+    ended = _parse(claim.read(_RECORD_BYTES))
     if ended is None:
         ended = Exit(ended_by=EndedBy.LOST, error=reason, ended_at=time.time(), strays=strays)
     try:
@@ -174,5 +176,5 @@ def _parse(content: bytes) -> Exit | None:
     # One line; what a cut-off publication left of a longer line before it does not count.
     try:
         return exit_from(json.loads(content.split(b"\n", 1)[0]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

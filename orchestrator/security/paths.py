@@ -78,6 +78,19 @@ def _read(file: BinaryIO, limit: int) -> bytes:
     return found
 
 
+def open_log(path: Path | str) -> int:
+    """Open a plain file to append to it, for its owner alone. Raise NotPlain or another OSError.
+
+    Without O_NONBLOCK a FIFO would block until somebody reads it.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NotPlain(f"{path} is not a plain file")
+    return handle
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Replace a file atomically; readable by its owner only. Links are never followed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -7,6 +7,8 @@ import sys
 from io import TextIOWrapper
 from pathlib import Path
 
+from orchestrator.security.paths import open_log
+
 LOG_BYTES = 10 * 1024 * 1024
 LOG_FILES = 5
 
@@ -51,8 +53,8 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
         )
 
 
-def _private(path: str, flags: int) -> int:
-    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def _private(path: str, _flags: int) -> int:
+    handle = open_log(path)
     # It may be one that an earlier version left readable for others.
     os.fchmod(handle, 0o600)
     return handle

@@ -8,7 +8,8 @@ from collections import OrderedDict, defaultdict
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.ports import Change
 from orchestrator.workspace.clock import iso
-from orchestrator.workspace.layout import Workspace, open_log, write_all
+from orchestrator.security.paths import open_log
+from orchestrator.workspace.layout import Workspace, write_all
 
 _MAX_TEXT = 300
 _MOST_OPEN = 64

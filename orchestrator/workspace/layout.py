@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from orchestrator.core.model import Job, Worker
-from orchestrator.security.paths import read_tail
+from orchestrator.security.paths import open_log, read_tail
 
 #: Files that the orchestrator itself puts into a worker's directory, or reads from there.
 OWN_FILES = frozenset(
@@ -165,8 +165,3 @@ def _write_new(path: Path, text: str) -> None:
 def write_all(handle: int, content: bytes) -> None:
     while content:
         content = content[os.write(handle, content) :]
-
-
-def open_log(path: Path | str) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(path, flags, 0o600)

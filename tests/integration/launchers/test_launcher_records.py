@@ -62,7 +62,10 @@ def test_a_record_that_was_written_but_not_renamed_counts(exit_path: str) -> Non
     assert not os.path.exists(run_path(exit_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0\0", b'{"ended_by": "ex', b'{"shim": 1}\n', b"[]"])
+NO_RECORDS = (b"", b"\0\0\0", b'{"ended_by": "ex', b'{"shim": 1}\n', b"[]", b"[" * 200_000)
+
+
+@pytest.mark.parametrize("content", NO_RECORDS, ids=range(len(NO_RECORDS)))
 def test_a_half_written_record_is_a_dead_attempt(exit_path: str, content: bytes) -> None:
     Path(run_path(exit_path)).write_bytes(content)
     assert record.inspect(exit_path) is record.Unfinished.DEAD

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.security.environment import secrets_in, worker_environment
 from orchestrator.security.keys import DEFAULT, ApiKeys, hash_key, new_key
-from orchestrator.security.paths import read_regular, read_tail, write_private
+from orchestrator.security.paths import open_log, read_regular, read_tail, write_private
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
@@ -92,6 +92,22 @@ def test_what_is_no_plain_file_is_not_read(tmp_path: Path, kind: str) -> None:
 
     assert read_regular(path, 100) is None
     assert read_tail(path, 100) == b""
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
+def test_what_is_no_plain_file_is_not_written_to_as_a_log(tmp_path: Path, kind: str) -> None:
+    other, path = tmp_path / "other", tmp_path / "worker.log"
+    other.write_text("mine")
+    {
+        "link": lambda: path.symlink_to(other),
+        "fifo": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+    }[kind]()
+
+    with pytest.raises(OSError):
+        os.close(open_log(path))
+    assert other.read_text() == "mine"
 
 
 @pytest.mark.parametrize("step", ["job_x", "depth_0", "worker_1"])
