@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.security.paths import NotPlain
 from orchestrator.security.placing import Placing
+from tests.crashing import Crash, crash_at
 
 
 @pytest.fixture
@@ -80,3 +81,14 @@ def test_what_cannot_be_written_leaves_what_was_there(
         Placing(target).put("a", b"after", executable=False)
     assert (target / "a").read_text() == "before"
     assert [each.name for each in target.iterdir()] == ["a"]
+
+
+def test_a_crash_before_the_rename_leaves_what_was_there(target: Path) -> None:
+    (target / "a").write_text("before")
+
+    with crash_at(1, "apply: before the rename"), pytest.raises(Crash):
+        Placing(target).put("a", b"after", executable=False)
+
+    assert (target / "a").read_text() == "before"
+    Placing(target).put("a", b"after", executable=False)
+    assert (target / "a").read_text() == "after"

@@ -1,14 +1,14 @@
 """The integrator alone, with real gates in a real repository: crashes, bisecting, sending back."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.core import failpoints
 from orchestrator.core.gates import Gate
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
@@ -23,16 +23,13 @@ from orchestrator.engine.worktrees import Worktrees
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
 from orchestrator.workspace import Workspace
+from tests.crashing import Crash, crash_at
 from tests.gates import RunningGates
 from tests.project import Project
 from tests.unit.core.factories import a_config, a_job, a_task, a_worker
 
 #: Fails where a file of that name is in the project.
 NO_BAD_FILES = Gate(name="no bad files", run="! ls bad* 2>/dev/null")
-
-
-class Crash(BaseException):
-    """What kill -9 is to a process."""
 
 
 class Bench:
@@ -96,9 +93,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    yield Bench(tmp_path)
-    failpoints.arm(None)
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
 
 
 def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
@@ -143,10 +139,8 @@ def test_a_crash_while_it_takes_up_loses_nothing(bench: Bench) -> None:
     bench.worker({"good": "x\n"})
     culprit = bench.worker({"bad": "x\n"})
     bench.integrate()
-    _crash_at(1)
-    with pytest.raises(Crash):
+    with crash_at(1), pytest.raises(Crash):
         take_up(bench.repository, bench.job, culprit, bench.repository.tip(start_ref(culprit)))
-    failpoints.arm(None)
 
     take_up(bench.repository, bench.job, culprit, bench.repository.tip(start_ref(culprit)))
 
@@ -173,14 +167,9 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     bench.worker({"a.txt": "A\n"}, "worker_1")
     before = bench.project.everything()
     for nth in itertools.count(1):
-        _crash_at(nth)
-        try:
+        with crash_at(nth), suppress(Crash):
             refusals = bench.integrate()
             break
-        except Crash:
-            continue
-        finally:
-            failpoints.arm(None)
 
     assert nth > 5
     assert [each.worker_id for each in refusals] == ["worker_2"]
@@ -194,10 +183,8 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
 
 def test_clean_finds_what_a_crash_left_while_gates_ran(bench: Bench) -> None:
     bench.worker({"one": "x\n"})
-    _crash_at(1, "merge: gates begin")
-    with pytest.raises(Crash):
+    with crash_at(1, "merge: gates begin"), pytest.raises(Crash):
         bench.integrate()
-    failpoints.arm(None)
     assert len(bench.project.worktrees()) == 1
 
     directory = str(bench.workspace.job_directory(bench.job.id))
@@ -205,15 +192,3 @@ def test_clean_finds_what_a_crash_left_while_gates_ran(bench: Bench) -> None:
 
     assert bench.project.worktrees() == []
     assert bench.project.git("for-each-ref", "refs/orchestrator", "refs/heads/orchestrator") == ""
-
-
-def _crash_at(nth: int, wanted: str = "") -> None:
-    passed: list[str] = []
-
-    def reached(name: str) -> None:
-        if wanted in name:
-            passed.append(name)
-            if len(passed) == nth:
-                raise Crash(name)
-
-    failpoints.arm(reached)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import GitRepository, spares, worktrees
+from tests.crashing import Crash, crash_at
 from tests.integration.engine.site import until
 from tests.project import Project
 from tests.unit.git.conftest import WHO
@@ -89,6 +90,23 @@ def test_a_spare_worktree_is_as_a_new_one(
     assert (second / "dir").stat().st_ino == untouched, "it is not the spare one"
     assert Project(second).git("status", "--porcelain", "--ignored") == ""
     assert Project(second).git("ls-files", "-v").split("\n") == ["H a.txt", "H dir/b.txt"]
+
+
+def test_a_crash_while_a_spare_one_is_taken_costs_no_file(
+    repository: GitRepository, opened: Open, job: Path
+) -> None:
+    expected = seen(opened(1))
+    for number in (2, 3):
+        close(repository, opened(number))
+    with crash_at(1, "worktree: spare files taken"), pytest.raises(Crash):
+        opened(4)
+    taken = len(list((job / spares.DIRECTORY).iterdir()))
+
+    again = opened(4)
+
+    assert seen(again) == expected
+    assert Project(again).git("status", "--porcelain", "--ignored") == ""
+    assert taken < 2, "a spare one was under way"
 
 
 def test_it_starts_where_it_is_to_start(

@@ -1,0 +1,29 @@
+"""Crashes in this process: an exception that nothing but a test catches."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.core import failpoints
+
+
+class Crash(BaseException):
+    """What comes after it does not happen."""
+
+
+@contextmanager
+def crash_at(nth: int, wanted: str = "") -> Iterator[None]:
+    """Raise Crash at the n-th failpoint of this name, or of any name."""
+    passed = 0
+
+    def reached(name: str) -> None:
+        nonlocal passed
+        if wanted in name:
+            passed += 1
+            if passed == nth:
+                raise Crash(name)
+
+    failpoints.arm(reached)
+    try:
+        yield
+    finally:
+        failpoints.arm(None)
