@@ -1,6 +1,7 @@
 """One survey worker, start to finish: task in, ``output.md`` and ``result.json`` out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .assignment import Surroundings, Task
@@ -11,6 +12,7 @@ from .mapping import map_files
 from .markdown import code, count
 from .matching import find_matches
 from .parts import Division, divide
+from .places import named_places
 from .report import OUTPUT_FILE, write_report
 from .result import PartRow, SurveyResult
 from .result_file import RESULT_FILE, write_result
@@ -26,9 +28,11 @@ def survey(task: Task, surroundings: Surroundings) -> list[PartRow]:
         # What an earlier attempt left must not be taken for this one's.
         (surroundings.directory / name).unlink(missing_ok=True)
     listing = list_files(surroundings, task.files)
-    say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
     if not task.files and asks_to_build(task.request or task.prompt):
+        say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
         return _survey_for_building(task, surroundings, listing)
+    task, listing = _narrowed(task, listing)
+    say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
     result, missing = _map(task, surroundings, listing)
     write_result(result, surroundings.directory)
     write_report(result, surroundings.directory, _title(task, surroundings.root))
@@ -47,9 +51,21 @@ def printable(text: str) -> str:
     return "".join(letters)
 
 
+def _words(task: Task) -> str:
+    return f"{task.title} {task.prompt}".strip() or task.request
+
+
+def _narrowed(task: Task, listing: Listing) -> tuple[Task, Listing]:
+    """The task with the places that it names in words, if it is about them alone."""
+    places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
+    if not places:
+        return task, listing
+    return replace(task, files=places), listing.select(within(places))
+
+
 def _survey_for_building(task: Task, around: Surroundings, listing: Listing) -> list[PartRow]:
     say(NOTHING_BUILT)
-    words = f"{task.title} {task.prompt}".strip() or task.request
+    words = _words(task)
     result = map_files(around.root, listing, [], say, with_history=False)
     result.mode = "build request"
     result.matches = find_matches(result, words)
