@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.asking import PLAN_FILE, Asked, RequestCommand, asked
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.planning import Draft, estimate_line, planned, rough_estimate
+from orchestrator.cli.planning import Draft, agents_of, estimate_line, planned, rough_estimate
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, table
 
@@ -42,6 +42,10 @@ def plan_command(
     return show_plan(surroundings, asked(request, plan_path, agent=agent), as_yaml)
 
 
+#: Have no worktree, and so only the gates that they are given.
+UNCHECKED = frozenset({"shell", "survey"})
+
+
 def show_plan(
     surroundings: Surroundings, job: Asked, as_yaml: bool, made: Draft | None = None
 ) -> int:
@@ -60,16 +64,20 @@ def show_plan(
         click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *map(_row, tasks)]))
         if guess:
             click.echo(estimate_line(guess))
-        for line in _gate_lines(surroundings, job):
+        for line in _gate_lines(surroundings, job, tasks):
             click.echo(line, err=True)
     return ExitCode.OK
 
 
-def _gate_lines(surroundings: Surroundings, job: Asked) -> Sequence[str]:
+def _gate_lines(
+    surroundings: Surroundings, job: Asked, tasks: Sequence[Mapping[str, Any]]
+) -> Sequence[str]:
     """What results would be checked with."""
     from orchestrator.cli.gates import found_gates, gate_lines
 
     asked = job.config.get("gates", "auto")
+    if asked == "auto" and all(UNCHECKED.issuperset(agents_of(task)) for task in tasks):
+        return []
     if asked == "auto":
         found = found_gates(surroundings)
         return ["results are checked with:", *gate_lines(found)] if found else []

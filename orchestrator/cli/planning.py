@@ -55,14 +55,15 @@ def rough_estimate(
     from orchestrator.app import estimate_of
 
     default = job.config.get("agent") or "auto"
-    agents = [_agents(task, default) for task in tasks]
+    agents = [agents_of(task, default) for task in tasks]
     compared = [task for task, names in zip(tasks, agents, strict=True) if len(names) > 1]
     reviewers = [str(task["review"]) for task in compared if task.get("review")]
     names = [name for each in agents for name in each]
     return asdict(estimate_of(surroundings.folder, names, reviewers))
 
 
-def _agents(task: Mapping[str, Any], default: str) -> Sequence[str]:
+def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
+    """Names of those that a task is for."""
     named = task.get("agent") or default
     if named == "auto" and task.get("command"):
         named = "shell"

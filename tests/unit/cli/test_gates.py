@@ -50,11 +50,20 @@ def test_switched_off_gates_are_said_to_be(
 def test_a_plan_is_shown_with_what_its_results_are_checked_with(
     surroundings: Surroundings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute(["plan", "do it", "--agent", "shell"], surroundings) == 0
+    assert execute(["plan", "do it", "--agent", "claude"], surroundings) == 0
 
     shown = capsys.readouterr()
     assert "results are checked with:" in shown.err
     assert "cargo-test" in shown.err
+
+
+@pytest.mark.parametrize("agent", ["shell", "survey"])
+def test_a_plan_for_workers_without_a_worktree_names_no_gates(
+    surroundings: Surroundings, capsys: pytest.CaptureFixture[str], agent: str
+) -> None:
+    assert execute(["plan", "do it", "--agent", agent], surroundings) == 0
+
+    assert "checked with" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
