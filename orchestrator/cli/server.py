@@ -43,6 +43,7 @@ def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT; ``on_ready`` is told the URL. Raise OrchestratorError."""
     crashing.arm_from(os.environ)
+    gc.disable()  # until it is ready
     settings = load(folder, environ=os.environ, flags=flags).settings
     # Nothing that it writes, nor any worker, is for other users of this machine.
     os.umask(0o077)
@@ -56,6 +57,7 @@ def serve(
         _serve(manager, settings, "api.port" in (flags or {}), stop, on_ready)
     finally:
         manager.close()
+        gc.enable()
     return 0
 
 
@@ -82,6 +84,7 @@ def _serve(
         # reports take.
         gc.collect()
         gc.freeze()
+        gc.enable()
         # A signal may reach any thread (one that comes while the process is stopped does); its
         # handler runs in this one, which therefore has to wake up by itself.
         while not stop.wait(SIGNAL_SECONDS):

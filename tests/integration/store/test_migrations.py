@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
 from orchestrator.core.errors import StoreError
@@ -117,6 +118,13 @@ def test_the_migrations_are_part_of_the_package() -> None:
 
     assert (package / "migrations" / "env.py").is_file()
     assert [file.name for file in (package / "migrations" / "versions").iterdir() if file.is_file()]
+
+
+def test_a_database_is_left_alone_that_has_the_newest_of_the_migrations() -> None:
+    versions = migrate.MIGRATIONS / "versions"
+
+    assert max(file.name for file in versions.glob("v*.py")).startswith(f"v{migrate.LATEST}_")
+    assert ScriptDirectory(str(migrate.MIGRATIONS)).get_heads() == [migrate.LATEST]
 
 
 def test_the_package_may_lie_under_any_path(
