@@ -65,9 +65,14 @@ FAILURES: Mapping[str, Failure] = {
         silent=AGENTS,
     ),
     "an answer that is cut off": Failure(
-        script=Script.failing(Fault(kind=Kind.CUT, times=0)), reason=API, again=True
+        script=Script.failing(Fault(kind=Kind.CUT, times=0)),
+        reason=API,
+        again=True,
+        slow=("opencode",),
     ),
-    "an empty answer": Failure(script=Script.of(Turn(""), endless=True), reason=EMPTY, again=True),
+    "an empty answer": Failure(
+        script=Script.of(Turn(""), endless=True), reason=EMPTY, again=True, slow=("opencode",)
+    ),
     "no such model": Failure(
         script=Script.failing(
             Fault(status=404, message="model: no-such-model was not found", times=0)
