@@ -1,5 +1,6 @@
 """The contract of the store for values: what was saved comes back, equal in every field."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.contract.store_values import HARD_TEXT, a_job, a_worker, an_attempt, 
 HUGE = HARD_TEXT * 1000 + "é" * 4_000_000
 
 quickly = settings(
-    max_examples=60,
+    max_examples=200 if os.environ.get("HYPOTHESIS_SEARCH") else 25,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
