@@ -109,7 +109,8 @@ if [ "$suite" = true ]; then
   step format "$python" -m ruff format --check .
   step types "$python" -m mypy
   step scripts check_scripts
-  step tests "$python" -m pytest -n "$processes" \
+  # Slow tests stand together: a process that is done takes some of those that wait elsewhere.
+  step tests "$python" -m pytest -n "$processes" --dist worksteal \
     "${selection[@]}" ${pytest_options[@]+"${pytest_options[@]}"}
 fi
 if [ "$agents" = true ]; then
