@@ -57,7 +57,9 @@ class ProcessGroups(Subreaper):
     def members(self) -> list[processes.Process]:
         if not self._leader:
             return []
-        return [each for each in processes.everything() if self._owns(each)]
+        marked = {each.pid for each in processes.marked(self._attempt_id)}
+        found = (each for each in processes.everything() if each.pid != self._own_pid)
+        return [each for each in found if each.pid in marked or self._in_session(each)]
 
     def detached(self, spare: Collection[int]) -> list[processes.Process]:
         return [each for each in self.members() if each.pid not in spare]
@@ -72,11 +74,6 @@ class ProcessGroups(Subreaper):
     def close(self) -> str:
         self._leader, self._attempt_id = 0, ""
         return ""
-
-    def _owns(self, process: processes.Process) -> bool:
-        if process.pid == self._own_pid:
-            return False
-        return self._in_session(process) or processes.carries(process.pid, self._attempt_id)
 
     def _in_session(self, process: processes.Process) -> bool:
         """A stranger can have the leader's number only once its session and group are empty."""

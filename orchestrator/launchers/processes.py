@@ -110,21 +110,23 @@ def descendants(pid: int) -> Iterator[Process]:
 
 def marked(attempt_id: str) -> list[Process]:
     """The living processes that carry an attempt's marker, as far as we may see."""
-    found = (look_up(pid) for pid in _all_pids() if carries(pid, attempt_id))
+    found = map(look_up, carrying(_all_pids(), attempt_id))
     return [process for process in found if process is not None and process.alive]
 
 
-def carries(pid: int, attempt_id: str) -> bool:
-    """Whether a process carries an attempt's marker, as far as we may see.
+def carrying(pids: list[int], attempt_id: str) -> list[int]:
+    """Which of these processes carry an attempt's marker, as far as we may see.
 
     One that is just becoming another program has no environment for a moment: that is waited for.
     """
+    wanted = f"{MARKER}={attempt_id}".encode()
     give_up_at = time.monotonic() + _EXEC_SECONDS
-    while (content := _environment(pid)) == b"" and time.monotonic() < give_up_at:
-        if not _is_between_programs(pid):
-            break
-        time.sleep(0.0005)
-    return f"{MARKER}={attempt_id}".encode() in (content or b"").split(b"\0")
+    found: list[int] = []
+    while pids and time.monotonic() < give_up_at:
+        contents = {pid: _environment(pid) for pid in pids}
+        found += [pid for pid, text in contents.items() if text and wanted in text.split(b"\0")]
+        pids = _between_programs([pid for pid, text in contents.items() if text == b""])
+    return found
 
 
 def _environment(pid: int) -> bytes | None:
@@ -136,18 +138,20 @@ def _environment(pid: int) -> bytes | None:
         return None
 
 
-def _is_between_programs(pid: int) -> bool:
-    """Whether a process whose environment was empty just now has one, or is about to have one.
+def _between_programs(pids: list[int]) -> list[int]:
+    """Of processes whose environment was empty: those that may have one now, or soon.
 
     An exec makes new memory, and writes arguments and environment there a little later: first
-    their addresses are 0, then both the same. Kernel threads have no memory.
+    their addresses are 0, then both the same. They stay the same where there is none: that is told
+    by one pause for all, as every shim and spawner is such a process.
     """
-    begin, end = _environment_addresses(pid)
-    if begin == end != 0:
-        time.sleep(0.0005)
-        begin, end = _environment_addresses(pid)
-        return begin != end
-    return end >= 0
+    before = {pid: _environment_addresses(pid) for pid in pids}
+    unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
+    if not unsure:
+        return []
+    time.sleep(0.0005)
+    after = {pid: _environment_addresses(pid) for pid in unsure}
+    return [pid for pid, (begin, end) in after.items() if begin != end or end == 0]
 
 
 def _environment_addresses(pid: int) -> tuple[int, int]:

@@ -1,7 +1,11 @@
 """Finding the processes of an attempt, whatever they are doing at that moment."""
 
 import subprocess
+import time
+from contextlib import ExitStack
 from pathlib import Path
+
+import pytest
 
 from orchestrator.launchers import processes
 
@@ -12,7 +16,7 @@ def test_a_process_that_becomes_another_program_keeps_its_mark(tmp_path: Path) -
     env = {processes.MARKER: "a/b/1"}
     with subprocess.Popen(["/bin/sh", str(script)], env=env) as process:
         try:
-            missed = sum(not processes.carries(process.pid, "a/b/1") for _ in range(30_000))
+            missed = sum(not processes.carrying([process.pid], "a/b/1") for _ in range(10_000))
         finally:
             process.kill()
     assert missed == 0
@@ -21,7 +25,25 @@ def test_a_process_that_becomes_another_program_keeps_its_mark(tmp_path: Path) -
 def test_a_process_without_an_environment_is_nobodys() -> None:
     with subprocess.Popen(["sleep", "60"], env={}) as process:
         try:
-            assert not processes.carries(process.pid, "a/b/1")
+            assert not processes.carrying([process.pid], "a/b/1")
             assert processes.look_up(process.pid) is not None
         finally:
             process.kill()
+
+
+def test_many_processes_without_an_environment_cost_one_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ExitStack() as stack:
+        # What it says tells that it has become its program.
+        started = [
+            stack.enter_context(
+                subprocess.Popen(["/bin/sh", "-c", "echo; read x"], env={}, stdin=-1, stdout=-1)
+            )
+            for _ in range(20)
+        ]
+        assert [each.stdout.readline() for each in started if each.stdout] == [b"\n"] * 20
+        pauses: list[float] = []
+        monkeypatch.setattr(time, "sleep", pauses.append)
+        assert processes.carrying([each.pid for each in started], "a/b/1") == []
+        assert len(pauses) == 1
