@@ -128,19 +128,20 @@ def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
 
 @pytest.mark.parametrize("other", ["spawner", "keeper"])
 def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
-    held: Any, until: Callable[..., None], other: str
+    tmp_path: Path, until: Callable[..., None], other: str
 ) -> None:
-    start_escapees(held, until, "stay")
-    shim, keeper = held.shim(), held.launcher.keeper_pid
-    held.kill(other)
-    until(lambda: held.launcher.keeper_pid != keeper)
-    assert held.shell("b", "exit 4").code == 4, "another one forks shims"
+    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
+    start_escapees(stage, until, "stay")
+    shim, keeper = stage.shim(), stage.launcher.keeper_pid
+    stage.kill(other)
+    until(lambda: stage.launcher.keeper_pid != keeper)
+    assert stage.shell("b", "exit 4").code == 4, "another one forks shims"
     os.kill(shim, 9)
-    ended = held.reports.exit("a")
+    ended = stage.reports.exit("a")
+    assert alive_escapees(tmp_path) == []
     assert ended.ended_by is EndedBy.LOST
-    assert alive_escapees(held.directory) == []
-    if held.plan.mode is Mode.SUBREAPER:
-        assert len(ended.strays) == 7, "the worker, and all that it started"
+    assert len(ended.strays) == 7, "the worker, and all that it started"
+    stage.launcher.close(stop=True)
 
 
 @pytest.mark.parametrize("first", [[], ["spawner"], ["keeper"]])
@@ -396,7 +397,8 @@ def test_all_of_this_holds_for_an_ordinary_user_too() -> None:
         pytest.skip(f"{product} is not for everybody to read")
     place = Path(tempfile.mkdtemp())
     os.chown(place, 65534, 65534)
-    tests = [Path(__file__), Path(__file__).with_name("test_launcher_stops.py")]
+    names = ("test_containment.py", "test_launcher_stops.py", "test_launcher_crashes.py")
+    tests = [Path(__file__).with_name(name) for name in names]
     environment = {"PATH": os.environ["PATH"], "HOME": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
