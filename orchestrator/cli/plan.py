@@ -76,7 +76,8 @@ def _gate_lines(
     from orchestrator.cli.gates import found_gates, gate_lines
 
     asked = job.config.get("gates", "auto")
-    if asked == "auto" and all(UNCHECKED.issuperset(agents_of(task)) for task in tasks):
+    default = job.config.get("agent") or "auto"
+    if asked == "auto" and all(UNCHECKED.issuperset(agents_of(task, default)) for task in tasks):
         return []
     if asked == "auto":
         found = found_gates(surroundings)
