@@ -6,6 +6,7 @@ three ways of quoting. The tool has the configuration and the login of its user 
 """
 
 import base64
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,9 @@ _LINUX = (
     *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "SSL_CERT_*"),
 )
 _SECONDS = 10.0
+_HAS_MEANING = re.compile(r"""[\s"&|<>^()%!;,=`]""")
+#: Backslashes are themselves, but before a quotation mark, which ends the word.
+_BEFORE_MARK, _AT_END = re.compile(r'(\\*)"'), re.compile(r"(\\+)\Z")
 _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
 
 
@@ -57,7 +61,7 @@ def on_windows(call: Call, ask: Ask, directory: Path) -> Call:
 
 
 def _script(argv: Iterable[str], directory: Path, prompt: Path | None) -> str:
-    command = "& " + " ".join(map(quoted, argv))
+    command = command_line(argv)
     given = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(translated(prompt))}"
     return "\n".join(
         (
@@ -70,9 +74,26 @@ def _script(argv: Iterable[str], directory: Path, prompt: Path | None) -> str:
     )
 
 
+def command_line(argv: Iterable[str]) -> str:
+    program, *words = argv
+    return " ".join(("&", quoted(program), *(quoted(_native(each)) for each in words)))
+
+
 def quoted(text: str) -> str:
     """As a string of PowerShell in which nothing has a meaning."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _native(word: str) -> str:
+    """As Windows PowerShell hands it to a program whole.
+
+    It puts quotation marks around what has blanks in it, and leaves what has marks already. Inside
+    of them nothing has a meaning for cmd.exe either, which runs batch files, but for ``%NAME%``.
+    """
+    if word and not _HAS_MEANING.search(word):
+        return word
+    escaped = _BEFORE_MARK.sub(r"\1\1\"", word)
+    return '"' + _AT_END.sub(r"\1\1", escaped) + '"'
 
 
 def _argument(word: str) -> str:
@@ -80,9 +101,18 @@ def _argument(word: str) -> str:
 
 
 def translated(path: Path | None) -> str:
-    """As Windows names it. Raise OrchestratorError."""
+    """As Windows names it, whether it is there yet or not. Raise OrchestratorError.
+
+    ``wslpath`` knows only what is there.
+    """
     if path is None:
         return ""
+    there = next(each for each in (path, *path.parents) if each.exists())
+    rest = path.relative_to(there).parts
+    return "\\".join([_translated(there).rstrip("\\") if rest else _translated(there), *rest])
+
+
+def _translated(path: Path) -> str:
     try:
         said = subprocess.run(
             [TRANSLATOR, "-w", str(path)],
@@ -94,7 +124,7 @@ def translated(path: Path | None) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise OrchestratorError(f"{path} has no name on the Windows side: {error}") from error
-    return said.stdout.strip()
+    return said.stdout.removesuffix("\n")
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:

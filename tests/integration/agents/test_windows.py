@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given as given_by
+from hypothesis import strategies as st
 
+from orchestrator.agents.tools import windows
 from orchestrator.cli.doctor_mode import mode_checks
 from orchestrator.config import Settings
 from tests.integration.agents import windows_side
@@ -35,7 +39,10 @@ def wsl(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     prefix = windows_side.PREFIX.replace("\\", "\\\\")
     a_program(
         folder / "wslpath",
-        f"""#!/bin/sh\n[ "$1" = -w ] && printf '%s' "$2" | sed 's,/,\\\\,g; s,^,{prefix},'\n""",
+        # As that of WSL, it knows no name for what is not there.
+        f"""#!/bin/sh
+[ "$1" = -w ] && [ -e "$2" ] &&
+printf '%s' "$2" | sed 's,/,\\\\,g; s,^,{prefix},'\n""",
     )
     a_program(folder / "claude.cmd", "")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -105,6 +112,29 @@ def test_without_the_launchers_of_wsl_the_reason_says_so(
     [row] = ended["results"]["tasks"]
     assert row["status"] == "failed"
     assert "needs powershell.exe, which WSL has; orchestrator doctor says more" in row["reason"]
+
+
+ODD = st.text(st.sampled_from("ab C&^%!'\"\\\\$`();,=<>|é\t"), max_size=12)
+
+
+@given_by(st.lists(ODD, min_size=1, max_size=4))
+def test_every_word_comes_through_as_it_was(words: list[str]) -> None:
+    command = windows.command_line(["claude", *words])
+
+    said = [each.replace("''", "'") for each in re.findall(windows_side.WORD, command)]
+    assert windows_side.as_program_sees(said) == ["claude", *words]
+    for word in said[1:]:
+        # What cmd.exe would act on lies between quotation marks.
+        assert not re.search(r"[&|<>^]", word) or word.startswith('"')
+
+
+@pytest.mark.parametrize("name", ["R&D", "100% a b", "it's", "a^b", "$HOME", "(x)", "é"])
+def test_a_file_that_is_not_there_yet_has_a_name_too(wsl: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+
+    for path in (folder, folder / "not" / "yet.json"):
+        assert windows_side.here(windows.translated(path)) == str(path)
 
 
 def test_commands_run_in_linux(site: InProcess) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 PREFIX = "\\\\wsl.localhost\\Test"
-_WORD = r"'((?:[^']|'')*)'"
+WORD = r"'((?:[^']|'')*)'"
 
 
 def here(path: str) -> str:
@@ -32,15 +32,60 @@ def environment() -> dict[str, str]:
     return given
 
 
+def as_program_sees(words: list[str]) -> list[str]:
+    """What becomes of them on the way through Windows PowerShell 5.1 to a program's ``argv``."""
+    return taken_apart(" ".join(f'"{each}"' if has_bare_blank(each) else each for each in words))
+
+
+def has_bare_blank(word: str) -> bool:
+    """Then PowerShell puts quotation marks around it; it does nothing else."""
+    marks, before = 0, ""
+    for each in word:
+        if each == '"' and before != "\\":
+            marks += 1
+        elif each.isspace() and marks % 2 == 0:
+            return True
+        before = each
+    return False
+
+
+def taken_apart(line: str) -> list[str]:
+    """As the C runtime of Windows does it."""
+    words, word, inside, at = [], "", False, 0
+    begun = False
+    while at < len(line):
+        backslashes = len(line[at:]) - len(line[at:].lstrip("\\"))
+        at += backslashes
+        each = line[at : at + 1]
+        at += 1
+        if each == '"':
+            word += "\\" * (backslashes // 2)
+            if backslashes % 2:
+                word += each
+            else:
+                inside = not inside
+            begun = True
+            continue
+        word += "\\" * backslashes
+        begun |= bool(backslashes)
+        if each in (" ", "\t") and not inside:
+            if begun:
+                words.append(word)
+            word, begun = "", False
+        else:
+            word, begun = word + each, begun or bool(each)
+    return [*words, word] if begun else words
+
+
 def main() -> int:
     options, encoded = sys.argv[1:-1], sys.argv[-1]
     assert options[-1] == "-EncodedCommand" and "-NoProfile" in options, options
     script = base64.b64decode(encoded).decode("utf-16-le")
-    directory = re.search(rf"Set-Location -LiteralPath {_WORD}", script)
-    prompt = re.search(rf"Get-Content -Raw -Encoding UTF8 -LiteralPath {_WORD} \| & ", script)
+    directory = re.search(rf"Set-Location -LiteralPath {WORD}", script)
+    prompt = re.search(rf"Get-Content -Raw -Encoding UTF8 -LiteralPath {WORD} \| & ", script)
     command = re.search(r"\| & (.*)", script)
     assert directory and prompt and command, script
-    words = [each.replace("''", "'") for each in re.findall(_WORD, command[1])]
+    words = as_program_sees([each.replace("''", "'") for each in re.findall(WORD, command[1])])
     with open(here(prompt[1])) as text:
         return subprocess.run(
             [os.environ["WINDOWS_PROGRAM"], *words[1:]],
