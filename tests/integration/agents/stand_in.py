@@ -106,8 +106,9 @@ def behave(word: str) -> None:
         case "exit-3":
             sys.exit(3)
         case "calls-orchestrator":
+            shell = os.environ.get("LOGIN_SHELL", "bash")
             found = subprocess.run(
-                ["bash", "-lc", "command -v orchestrator"], capture_output=True, text=True
+                [shell, "-lc", "command -v orchestrator"], capture_output=True, text=True
             )
             result(found.stdout.strip())
         case "answers":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,11 +151,19 @@ def test_a_process_that_the_agent_leaves_behind_keeps_nobody_waiting(rig: Rig) -
     assert (code, outcome.text) == (0, "the answer")
 
 
-def test_the_agent_finds_orchestrator_in_a_login_shell(rig: Rig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_agent_finds_orchestrator_in_a_login_shell(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
     bin = tmp_path / "the product" / "bin"
     bin.mkdir(parents=True)
     (bin / "orchestrator").write_text("#!/bin/sh\n")
     (bin / "orchestrator").chmod(0o755)
+    monkeypatch.setenv("LOGIN_SHELL", shell)
+    # As every worker has it.
+    monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
 
     _, _, outcome = rig.run("calls-orchestrator", home=str(bin.parent))
 
