@@ -67,7 +67,8 @@ class _Round:
         found[f"{AT_ONCE} at once, removed"] = self._at_once(self._close, eight)
         again = range(30, 30 + AT_ONCE)
         found[f"{AT_ONCE} at once, made of spare ones"] = self._at_once(self._open, again)
-        self.repository.forget(self.job, str(self.workspace / f"job_{self.job}"))
+        job = str(self.workspace / f"job_{self.job}")
+        self.repository.forget(self.job, job, job)
         return found
 
     def _by_git(self) -> Iterator[tuple[str, float]]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks import worktrees
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.figures import Figure, Findings, quantile
+from benchmarks.options import Options
 
 FOLDER = Path(__file__).resolve().parents[2]
 RUN = FOLDER / "benchmarks" / "run.sh"
@@ -46,6 +48,14 @@ def test_one_command_prints_tables_and_keeps_their_figures_as_json(tmp_path: Pat
     for benchmark in found["benchmarks"]:
         assert f"## {benchmark['title']}\n" in ended.stdout
         check_figures(benchmark["figures"], ended.stdout)
+
+
+@pytest.mark.slow
+def test_worktrees_are_measured() -> None:
+    found = worktrees.measure(Options(quick=True, rounds=1))
+    assert {"50 files: merged", "100 files: 8 at once, made"} <= {
+        each.what for each in found.figures
+    }
 
 
 def check_figures(figures: list[dict[str, Any]], printed: str) -> None:
