@@ -78,6 +78,11 @@ def _all(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
         yield Module(path, f"{top}/{path}", place, each, admin / "modules" / name)
 
 
+def _may_have_some(git: Git, admin: Path) -> bool:
+    """Of a worktree, without running git: most repositories have no submodules."""
+    return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
+
+
 def missing(git: Git, top: str, commit: str) -> list[str]:
     """Submodules that the user does not have here, so that workers find empty directories."""
     found = _all(git, Path(top), top, commit)
@@ -89,7 +94,7 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 
     ``anew``: also those that are filled already; else they stay as they are.
     """
-    for module in _all(git, admin, top, commit):
+    for module in _all(git, admin, top, commit) if _may_have_some(git, admin) else ():
         if (module.is_filled and not anew) or not (module.is_filled or _make(module)):
             continue
         _relink(module)
@@ -134,7 +139,7 @@ def _relink(module: Module) -> None:
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
     """Those that were filled, and that the worker has not removed."""
-    for module in _all(git, admin, top, commit):
+    for module in _all(git, admin, top, commit) if _may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
         if has_files and (module.is_filled or _revive(module)):
