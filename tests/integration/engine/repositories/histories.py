@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -49,12 +48,9 @@ def history(name: str, to: Path) -> tuple[Project, list[str]]:
 
 
 def _extract(archive: Path, to: Path) -> None:
-    with tarfile.open(archive) as file:
-        for member in file:
-            parts = Path(member.name).parts[1:]
-            if parts and parts[0] != "PKG-INFO" and ".egg-info" not in member.name:
-                member.name = str(Path(*parts))
-                file.extract(member, to, filter="data")
+    command = ["tar", "-xf", str(archive), "--strip-components=1", "-C", str(to)]
+    left_out = ["--exclude=PKG-INFO", "--exclude=*.egg-info"]
+    subprocess.run([*command, *left_out], check=True)
 
 
 def changed(project: Project, before: str, after: str) -> dict[str, bytes | None]:

@@ -18,7 +18,10 @@ from tests.integration.engine.repositories.conftest import MakeHost
 from tests.project import Project, edit
 from tests.unit.git.conftest import WHO
 
-pytestmark = pytest.mark.skipif(not histories.FOLDER, reason="ORCHESTRATOR_TEST_RELEASES is unset")
+pytestmark = [
+    pytest.mark.skipif(not histories.FOLDER, reason="ORCHESTRATOR_TEST_RELEASES is unset"),
+    pytest.mark.timeout(1800),
+]
 WORKERS = 4
 
 
