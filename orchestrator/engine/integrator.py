@@ -73,7 +73,9 @@ class Integrator:
         self._guarded(record, lambda: refusals.extend(self._merge(record, tree, job, halted)))
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
-            self._guarded(record, lambda: record.leaks.extend(self._worktrees.leaks(job.id)))
+            self._guarded(
+                record, lambda: record.leaks.extend(self._worktrees.checkout.leaks(job.id))
+            )
         self._keep(job, record, began)
         return refusals
 

@@ -4,11 +4,9 @@ Making one takes from 20 ms to seconds, so nothing here is for the supervisor's 
 ``wanted``.
 """
 
-import json
 import logging
 import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.core import failpoints
@@ -23,7 +21,7 @@ from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.retiring import Turns
 from orchestrator.engine.taking_up import take_up
 from orchestrator.engine.tips import Tips
-from orchestrator.security.paths import read_regular
+from orchestrator.engine.users_checkout import UsersCheckout
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +31,6 @@ NAME = "worktree"
 MOST_FILES = 10_000
 #: What an agent may leave where it works, and is meant for its directory.
 LEFT = ("output.md", "result.json")
-#: In a root job's directory: the user's checkout before the first worker began.
-BEFORE = "checkout.json"
-BEFORE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +75,11 @@ class Worktrees:
         self._repository = repository
         self._agents = agents
         self._workspace = workspace
-        self._looking = threading.Lock()
         self.checkpoints = Checkpoints(repository)
         self._turns = Turns()
         self._tips = Tips(repository)
+        #: Tells what became different in the user's own files.
+        self.checkout = UsersCheckout(repository, workspace)
 
     def base_below(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
@@ -138,7 +134,7 @@ class Worktrees:
 
     def _open(self, assignment: Assignment) -> Ground:
         worker, job = assignment.worker, assignment.job
-        self._note_checkout(worker.root_id)
+        self.checkout.note(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
         start = self._repository.tip(start_ref(worker))
         if not start:
@@ -267,30 +263,6 @@ class Worktrees:
         """The files of closed worktrees that were kept for the next ones of a tree."""
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
-    # -- the user's checkout --------------------------------------------------------------------
-
-    def _note_checkout(self, root_id: str) -> None:
-        """As it was before any agent of the tree began."""
-        path = self._workspace.job_directory(root_id) / BEFORE
-        with self._looking:
-            if path.exists():
-                return
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            temporary = path.with_suffix(".new")
-            temporary.write_text(json.dumps(dict(self._repository.checkout_state())))
-            temporary.replace(path)
-
-    def leaks(self, root_id: str) -> list[str]:
-        """What became different in the user's checkout since then."""
-        directory = self._workspace.job_directory(root_id)
-        if not os.path.lexists(directory / BEFORE):
-            return []
-        # A worker could have put a pipe, or anything, in its place: then all is told.
-        noted = read_regular(directory / BEFORE, BEFORE_BYTES, within=directory)
-        before, after = _object(noted), dict(self._repository.checkout_state())
-        names = sorted({*before, *after})
-        return [name for name in names if before.get(name) != after.get(name)]
-
     def remove(self, worker: Worker) -> None:
         """Of a worker that has ended: what is in it is kept on its branch. Idempotent."""
         directory = self.directory(worker)
@@ -301,14 +273,6 @@ class Worktrees:
                 branch = worker_branch(worker)
                 self._repository.close_worktree(directory, branch, signature_of(worker))
             self._turns.removed(worker)
-
-
-def _object(content: bytes | None) -> Mapping[str, object]:
-    try:
-        found = json.loads(content or b"")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _message(worker: Worker, task: TaskSpec) -> str:
