@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES, hidden, kept_refs
 from orchestrator.core.repository import Signature
-from orchestrator.git import commits
+from orchestrator.git import commits, submodules
 from orchestrator.git.running import Git
 from orchestrator.git.worktrees import Found, Worktrees
 
@@ -25,7 +25,7 @@ def keep(
     starts = _below(git, f"{hidden(root_id)}start/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
     tips = {name: commit for name, commit in branches.items() if not name.startswith(_RESULT)}
-    tips |= dict(_uncommitted(worktrees, tips, directory, present))
+    tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
     kept = []
     for name, commit in tips.items():
         start = starts.get(name.partition("+")[0], "")
@@ -42,7 +42,12 @@ def _below(git: Git, prefix: str) -> dict[str, str]:
 
 
 def _uncommitted(
-    worktrees: Worktrees, tips: dict[str, str], directory: str, present: str
+    users: Git,
+    worktrees: Worktrees,
+    tips: dict[str, str],
+    root_id: str,
+    directory: str,
+    present: str,
 ) -> Iterator[tuple[str, str]]:
     """What worktrees hold that a crash has left: in place of its branch, or beside that."""
     for found in list(worktrees.all()):
@@ -53,10 +58,13 @@ def _uncommitted(
         git = worktrees.git_of(Found(moved, found.admin))
         try:
             worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
-            commit = commits.snapshot(git, found.admin, f"Left by {worker}", _NOBODY, {})
+            said, name = f"Left by {worker}", f"{kept_refs(root_id)}{worker}"
+            where = (git, found.admin, users.directory)
+            inner = submodules.snapshot(*where, name, said, _NOBODY)
+            commit = commits.snapshot(git, found.admin, said, _NOBODY, inner)
         except RepositoryError as error:
-            said = {"worktree": found.directory, "error": error.message}
-            logger.warning("what is in a worktree cannot be kept", extra=said)
+            about = {"worktree": found.directory, "error": error.message}
+            logger.warning("what is in a worktree cannot be kept", extra=about)
             continue
         tip = tips.get(worker, commit)
         on_top = git.run("merge-base", "--is-ancestor", tip, commit, accept=(0, 1)).code == 0

@@ -123,6 +123,19 @@ def test_a_snapshot_has_what_is_uncommitted_and_the_worker_notices_nothing(
     assert deep.read_text() == "wip\n"
 
 
+def test_what_a_crash_left_uncommitted_inside_is_kept_when_its_job_is_removed(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    (worktree / "lib/sub/wip.txt").write_text("wip\n")
+    job = str(project.path / "product" / "workspace" / "job_1")
+
+    [kept] = repository.forget("1", job, job)
+
+    assert not worktree.exists()
+    inside = Project(project.path / "lib/sub")
+    assert inside.show(gitlink(project, kept, "lib/sub"), "wip.txt") == "wip"
+
+
 @pytest.mark.parametrize("damage", ["link", "repository", "entry"])
 def test_what_a_worker_does_to_its_repository_loses_nothing(
     project: Project, repository: GitRepository, worktree: Path, damage: str
