@@ -102,8 +102,8 @@ def _with(
         yield from after[new:new_end] if step in taken else before[old:old_end]
 
 
-def branch(project: Project, start: str, part: Part, name: str) -> str:
-    """A commit with these files on top of ``start``, made beside the checkout."""
+def branch(project: Project, start: str, part: Part, name: str, release: str) -> str:
+    """A commit with these files of a release on top of ``start``, made beside the checkout."""
     work = project.path.parent / "tree"
     index = project.path.parent / "index"
     index.unlink(missing_ok=True)
@@ -121,6 +121,10 @@ def branch(project: Project, start: str, part: Part, name: str) -> str:
     there = [path for path, data in part.items() if data is not None]
     if there:
         inside.git("add", "--force", "--", *there)
+    listed = project.git("ls-tree", "-r", "-z", release).split("\0")
+    programs = {each.partition("\t")[2] for each in listed if each.startswith("100755")}
+    for path in programs & set(there):
+        inside.git("update-index", "--chmod=+x", "--", path)
     tree = inside.git("write-tree")
     commit = project.git("commit-tree", "-p", start, "-m", name, tree)
     project.git("branch", "-f", name, commit)

@@ -59,7 +59,7 @@ def test_files_dealt_out_to_workers_come_together_as_the_release(
         parts = histories.shares(histories.changed(project, before, after), WORKERS)
         tip, seconds = start, []
         for number, part in enumerate(parts):
-            commit = histories.branch(project, start, part, f"w{number}")
+            commit = histories.branch(project, start, part, f"w{number}", after)
             began = time.perf_counter()
             merged = repository.merge(tip, commit, "merge", WHO, force=False)
             seconds.append(time.perf_counter() - began)
@@ -85,7 +85,7 @@ def test_hunks_of_one_file_come_together_or_are_told(
             for part, each in zip(parts, pair or (), strict=False):
                 part[path] = each
         first, second = (
-            histories.branch(project, start, part, f"h{number}")
+            histories.branch(project, start, part, f"h{number}", after)
             for number, part in enumerate(parts)
         )
         merged = repository.merge(first, second, "merge", WHO, force=False)
