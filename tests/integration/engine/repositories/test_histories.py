@@ -146,10 +146,10 @@ def test_a_job_of_parallel_workers_makes_the_next_release(
     host = make_host(project, workers={"max_workers": WORKERS})
     untouched = host.untouched()
 
-    ended = host.run(*tasks, base=before, gates=["secrets"])
+    job = host.site.submit("change things", tasks, base=before, gates=["secrets"])
+    ended = host.site.wait(job, within=1200)
 
     assert ended["status"] == "completed", ended
-    job = ended["job_id"]
     found = host.record(job)
     print(f"{before} -> {after}: merged in {found['seconds']:.1f} s")
     assert found["conflicts"] == []
