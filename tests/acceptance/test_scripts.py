@@ -432,11 +432,13 @@ def base_python() -> str:
     return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
 
 
+#: Each installation may take minutes where others install or compile at the same time.
+installing = pytest.mark.timeout(600)
 needs_uv = pytest.mark.skipif(not shutil.which("uv"), reason="uv is not on PATH")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@installing
 def test_install_with_pip_alone_and_then_from_a_directory(folder: Path, tmp_path: Path) -> None:
     # Given a machine without uv, when installing
     result = run(folder / "install.sh", "--pip", "--python", base_python())
@@ -467,6 +469,7 @@ def test_install_with_pip_alone_and_then_from_a_directory(folder: Path, tmp_path
 
 
 @pytest.mark.slow
+@installing
 def test_a_python_without_any_pip_is_explained(folder: Path, tmp_path: Path) -> None:
     refusing = failing_python(base_python(), "ensurepip*|*-m pip")
     refusing = refusing.replace('*"ensurepip*|*-m pip"*', '*ensurepip*|*"-m pip"*')
@@ -477,6 +480,7 @@ def test_a_python_without_any_pip_is_explained(folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@installing
 def test_packages_that_cannot_be_had_leave_a_log_and_a_hint(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     options = ["--offline", tmp_path / "empty", "--python", base_python()]
@@ -490,6 +494,7 @@ def test_packages_that_cannot_be_had_leave_a_log_and_a_hint(folder: Path, tmp_pa
 
 @needs_uv
 @pytest.mark.slow
+@installing
 def test_a_moved_folder_gets_a_new_venv_and_keeps_its_key(folder: Path) -> None:
     assert run(folder / "install.sh").returncode == 0
     key = key_of(folder)
@@ -502,6 +507,7 @@ def test_a_moved_folder_gets_a_new_venv_and_keeps_its_key(folder: Path) -> None:
 
 @needs_uv
 @pytest.mark.slow
+@installing
 def test_two_installs_at_once_do_not_break_each_other(folder: Path) -> None:
     both = [
         subprocess.Popen([folder / "install.sh"], env=environment(), stdin=subprocess.DEVNULL)
@@ -514,6 +520,7 @@ def test_two_installs_at_once_do_not_break_each_other(folder: Path) -> None:
 
 @needs_uv
 @pytest.mark.slow
+@installing
 def test_each_copy_has_a_key_of_its_own_and_a_broken_venv_is_mended(folder: Path) -> None:
     assert run(folder / "install.sh").returncode == 0
     first = key_of(folder)
@@ -529,6 +536,7 @@ def test_each_copy_has_a_key_of_its_own_and_a_broken_venv_is_mended(folder: Path
 
 @needs_uv
 @pytest.mark.slow
+@installing
 def test_changed_requirements_are_installed_into_the_same_venv(folder: Path) -> None:
     assert run(folder / "install.sh").returncode == 0
     marker = folder / ".venv" / "mine"

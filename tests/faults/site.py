@@ -20,7 +20,7 @@ from tests.integration.engine.site import KEY, Answer, ServerProcess, marked, sh
 ENDED = ("completed", "partial", "failed", "cancelled")
 #: More starts than any schedule of crashes needs.
 MOST_STARTS = 12
-WITHIN = 40.0
+WITHIN = 90.0
 
 #: On which store the servers run whose tests do not say it: sqlite or postgresql.
 STORE = os.environ.get("ORCHESTRATOR_TEST_STORE", "sqlite")
@@ -172,7 +172,7 @@ class FaultSite(ServerProcess):
         """End the server, whatever became of it: an orderly stop would only take longer."""
         if isinstance(self.process, Forked):
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(WITHIN)
         self._databases.close()
 
 

@@ -20,6 +20,9 @@ from orchestrator.launchers.local import LocalLauncher
 from orchestrator.launchers.plan import Mode, Plan
 from tests import above
 
+#: No measure of anything, but the end of a hang: a loaded machine may take its time.
+HANG_SECONDS = 60.0
+
 
 @dataclass
 class Reports:
@@ -39,12 +42,12 @@ class Reports:
             self.exits.setdefault(_name(attempt_id), []).append(exit)
             self.changed.notify_all()
 
-    def pid(self, name: str, within: float = 10.0) -> int:
+    def pid(self, name: str, within: float = HANG_SECONDS) -> int:
         with self.changed:
             assert self.changed.wait_for(lambda: name in self.pids, within), "never started"
             return self.pids[name]
 
-    def exit(self, name: str, within: float = 20.0) -> Exit:
+    def exit(self, name: str, within: float = HANG_SECONDS) -> Exit:
         with self.changed:
             assert self.changed.wait_for(lambda: name in self.exits, within), "never ended"
             assert len(self.exits[name]) == 1, "an end is reported once"
@@ -191,7 +194,7 @@ class Doomed:
 
 def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> None:
     stage.start("a", *escapees(stage.directory, *options), grace=0.2)
-    until(lambda: all_escaped(stage.directory), within=20.0)
+    until(lambda: all_escaped(stage.directory))
 
 
 def escapees(directory: Path, *options: str) -> tuple[str, ...]:
@@ -211,7 +214,7 @@ def alive_escapees(directory: Path) -> list[str]:
     ]
 
 
-def wait_until(condition: Callable[[], object], within: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], within: float = HANG_SECONDS) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -101,7 +101,7 @@ def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None
     (stage.directory / "gate").touch()
     for name in names:
         stage.reports.exit(name)
-    until(lambda: len(processes.children(stage.spawner)) == 4, within=10.0)
+    until(lambda: len(processes.children(stage.spawner)) == 4)
     assert stage.shell("after", "exit 2").code == 2
 
 
@@ -115,7 +115,7 @@ def test_idle_shims_use_no_processor(stage: Any, until: Callable[..., None]) -> 
 
     for number in range(20):
         stage.run(f"a{number}", "/bin/echo", "the last words")
-        until(all_asleep, within=5.0)
+        until(all_asleep)
 
 
 def test_two_hundred_live_workers_cost_the_server_nothing(stage: Any) -> None:
