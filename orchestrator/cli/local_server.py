@@ -61,7 +61,10 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
     process, log = _start(surroundings, say)
     try:
         started = _ready(process, surroundings.workspace, log)
-        say(f"started the server at {started.url}")
+        # Of two that start one at the same time, one serves.
+        is_own = started.pid == process.pid
+        if is_own:
+            say(f"started the server at {started.url}")
         yield started.url
     except KeyboardInterrupt:
         _leave(process, surroundings.workspace)
@@ -69,7 +72,9 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
     except BaseException:
         _stop(process, say, surroundings)
         raise
-    if keep:
+    if not is_own:
+        _stop_if_left(surroundings, started, keep)
+    elif keep:
         say(f"the server goes on at {started.url} (process {process.pid})")
     else:
         _stop(process, say, surroundings)

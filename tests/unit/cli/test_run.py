@@ -33,6 +33,9 @@ def serve(folder, *, flags, on_ready):
         print("the database is on fire", file=sys.stderr)
         return 1
     record = folder / "workspace" / "server.json"
+    if "overtaken" in os.environ.get("FAKE", ""):
+        record.with_name("aside").rename(record)
+        return 1
     port = flags.get("api.port") or os.environ["ORCHESTRATOR_API__PORT"]
     api = FakeApi(int(port))
     api.outcome = os.environ.get("OUTCOME", "completed")
@@ -286,6 +289,21 @@ def test_a_job_that_ended_just_before_its_server_is_told_by_the_workspace(
 
     assert code == ExitCode.PARTIAL
     assert "job j1: partial after 2.0 s" in out
+
+
+def test_a_server_of_somebody_who_was_faster_is_not_ones_own(product: Path, start: Run) -> None:
+    server = start("serve")
+    wait_until(lambda: server_of(product))
+    record = server_of(product)
+    assert record
+    workspace = product / "workspace"
+    (workspace / "server.left").write_text(f"{record['pid']} {record['started_at']}")
+    (workspace / "server.json").rename(workspace / "aside")
+
+    code, _, err = finish(start("run", "x", FAKE="overtaken"))
+
+    assert (code, "started the server" in err) == (ExitCode.OK, False)
+    finish(server)  # which was left, and had nobody else
 
 
 def test_a_server_that_was_started_by_itself_is_left_alone(product: Path, start: Run) -> None:
