@@ -52,17 +52,17 @@ ROWS = (
                 "integration/launchers/test_launcher_crashes.py::"
                 "test_a_killed_shim_is_a_lost_attempt_with_a_tombstone"
             ),
-            "integration/launchers/test_containment.py::test_nothing_escapes_a_killed_shim",
+            "integration/launchers/test_containment_kills.py::test_nothing_escapes_a_killed_shim",
             (
-                "integration/launchers/test_containment.py::"
+                "integration/launchers/test_containment_kills.py::"
                 "test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it"
             ),
             (
-                "integration/launchers/test_containment.py::"
+                "integration/launchers/test_containment_kills.py::"
                 "test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it"
             ),
             (
-                "integration/launchers/test_containment.py::"
+                "integration/launchers/test_containment_kills.py::"
                 "test_nothing_escapes_a_shim_whose_server_was_killed"
             ),
             (
@@ -121,8 +121,8 @@ ROWS = (
                 "test_nothing_escapes_a_normal_end_and_all_are_named"
             ),
             (
-                "integration/launchers/test_containment.py::"
-                "test_all_of_this_holds_for_an_ordinary_user_too"
+                "integration/launchers/test_ordinary_user.py::"
+                "test_containment_holds_for_an_ordinary_user_too"
             ),
         ),
     ),
@@ -133,11 +133,11 @@ ROWS = (
         promise="it is dead within seconds",
         tests=(
             (
-                "integration/launchers/test_containment.py::"
+                "integration/launchers/test_containment_kills.py::"
                 "test_a_process_that_forks_itself_anew_is_caught"
             ),
             (
-                "integration/launchers/test_containment.py::"
+                "integration/launchers/test_containment_kills.py::"
                 "test_a_killed_shim_leaves_no_process_that_forks_itself_anew"
             ),
         ),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
 from orchestrator.launchers import processes
@@ -229,5 +230,28 @@ def until() -> Callable[..., None]:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path)
+    yield stage
+    stage.launcher.close(stop=True)
+
+
+FULL = (Mode.SUBREAPER, Mode.CGROUP, Mode.PIDNS, Mode.SANDBOX)
+#: Missing elsewhere than here; where tests must not be left out, these are not.
+EVERYWHERE = (Mode.SUBREAPER, Mode.PIDNS, Mode.BASIC)
+IN_NAMESPACE = (Mode.PIDNS, Mode.SANDBOX)
+
+
+def opened(directory: Path, plan: Plan) -> Stage:
+    try:
+        return Stage(directory, plan)
+    except ContainmentUnavailable as error:
+        if os.environ.get("CI") and plan.mode in EVERYWHERE:
+            raise
+        pytest.skip(error.message)
+
+
+@pytest.fixture(params=FULL)
+def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A launcher in each mode that claims to let nothing escape."""
+    stage = opened(tmp_path, Plan(mode=request.param))
     yield stage
     stage.launcher.close(stop=True)

@@ -1,7 +1,6 @@
 """What each mode of containment holds, and what it says when it does not."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,33 +15,12 @@ from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import cgroups, probing, processes
 from orchestrator.launchers.plan import Mode, Plan, Sandbox
 
-from .conftest import Doomed, Stage, alive_escapees, all_escaped, escapees, start_escapees
+from .conftest import IN_NAMESPACE, Stage, alive_escapees, opened, start_escapees
 
 #: What the default mode holds is tested in test_launcher_stops.py, at every run.
 pytestmark = pytest.mark.slow
 
-FULL = (Mode.SUBREAPER, Mode.CGROUP, Mode.PIDNS, Mode.SANDBOX)
-#: Missing elsewhere than here; where tests must not be left out, these are not.
-EVERYWHERE = (Mode.SUBREAPER, Mode.PIDNS, Mode.BASIC)
-IN_NAMESPACE = (Mode.PIDNS, Mode.SANDBOX)
 BEAT = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
-
-
-def opened(directory: Path, plan: Plan) -> Stage:
-    try:
-        return Stage(directory, plan)
-    except ContainmentUnavailable as error:
-        if os.environ.get("CI") and plan.mode in EVERYWHERE:
-            raise
-        pytest.skip(error.message)
-
-
-@pytest.fixture(params=FULL)
-def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A launcher in each mode that claims to let nothing escape."""
-    stage = opened(tmp_path, Plan(mode=request.param))
-    yield stage
-    stage.launcher.close(stop=True)
 
 
 @pytest.fixture
@@ -108,114 +86,11 @@ def test_nothing_escapes_a_normal_end_and_all_are_named(
     assert all("escapees.py" in stray.command for stray in ended.strays)
 
 
-def test_nothing_escapes_a_killed_shim(held: Any, until: Callable[..., None]) -> None:
-    start_escapees(held, until, "stay")
-    os.kill(held.shim(), 9)
-    assert held.reports.exit("a").ended_by is EndedBy.LOST
-    assert alive_escapees(held.directory) == []
-
-
-@pytest.mark.parametrize("other", ["spawner", "keeper"])
-def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
-    held: Any, until: Callable[..., None], other: str
-) -> None:
-    start_escapees(held, until, "stay")
-    held.kill("shim", other)
-    ended = held.reports.exit("a")
-    assert ended.ended_by is EndedBy.LOST
-    assert alive_escapees(held.directory) == []
-
-
-@pytest.mark.parametrize("other", ["spawner", "keeper"])
-def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
-    tmp_path: Path, until: Callable[..., None], other: str
-) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
-    start_escapees(stage, until, "stay")
-    shim, keeper = stage.shim(), stage.launcher.keeper_pid
-    stage.kill(other)
-    until(lambda: stage.launcher.keeper_pid != keeper)
-    assert stage.shell("b", "exit 4").code == 4, "another one forks shims"
-    os.kill(shim, 9)
-    ended = stage.reports.exit("a")
-    assert alive_escapees(tmp_path) == []
-    assert ended.ended_by is EndedBy.LOST
-    assert len(ended.strays) == 7, "the worker, and all that it started"
-    stage.launcher.close(stop=True)
-
-
-@pytest.mark.parametrize("first", [[], ["spawner"], ["keeper"]])
-def test_nothing_escapes_a_shim_whose_server_was_killed(
-    tmp_path: Path, until: Callable[..., None], first: list[str]
-) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
-    doomed = Doomed(stage, "a", Mode.SUBREAPER, *escapees(tmp_path, "stay"))
-    until(lambda: all_escaped(tmp_path), within=20.0)
-    for name in first:
-        doomed.kill(name)
-    doomed.kill("server", "shim")
-    until(lambda: alive_escapees(tmp_path) == [])
-    until(lambda: doomed.living() == [])
-    assert stage.settle("a").ended_by is EndedBy.LOST
-    stage.launcher.close(stop=True)
-
-
-@pytest.mark.parametrize("mode", IN_NAMESPACE)
-def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
-    tmp_path: Path, mode: Mode, until: Callable[..., None]
-) -> None:
-    stage = opened(tmp_path, Plan(mode=mode))
-    start_escapees(stage, until, "stay")
-    shim = stage.shim()
-    stage.launcher.close(stop=False)
-    os.kill(shim, 9)
-    until(lambda: alive_escapees(tmp_path) == [])
-
-
 def end_all(directory: Path) -> None:
     """End the escapees of a test that a mode does not hold, found by their own directory."""
     for process in processes.everything():
         if str(directory) in processes.command_line(process.pid):
             processes.send_signal(process, 9)
-
-
-#: It leaves its marker and its session, and then nobody but its parent could know it.
-MOVING_TARGET = """
-import os, signal, sys, time
-if len(sys.argv) == 3: os.execve(sys.executable, [sys.executable, "-S", *sys.argv, "again"], {})
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if os.fork(): time.sleep(float(sys.argv[2])); os._exit(0)
-os.setsid()
-beat = os.open(f"beat-{sys.argv[1]}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-while True:
-    os.write(beat, b".")
-    time.sleep(0.0001)
-    if os.fork(): os._exit(0)
-"""
-
-
-def start_moving_target(stage: Stage, until: Callable[..., None], name: str, seconds: str) -> None:
-    """Beside a worker that ends after a while."""
-    (stage.directory / "moving.py").write_text(MOVING_TARGET)
-    stage.start(name, sys.executable, "-S", str(stage.directory / "moving.py"), name, seconds)
-    until((stage.directory / f"beat-{name}").exists)
-
-
-def test_a_process_that_forks_itself_anew_is_caught(held: Any, until: Callable[..., None]) -> None:
-    start_moving_target(held, until, "a", "0.1")
-    ended = held.reports.exit("a")
-    assert ended.code == 0 and ended.error == ""
-    assert alive_escapees(held.directory) == []
-
-
-def test_a_killed_shim_leaves_no_process_that_forks_itself_anew(
-    held: Any, until: Callable[..., None]
-) -> None:
-    for number, killed in enumerate((["shim"], ["shim", "spawner"], ["shim", "keeper"])):
-        start_moving_target(held, until, str(number), "60")
-        held.kill(*killed)
-        assert held.reports.exit(str(number)).ended_by is EndedBy.LOST
-    assert alive_escapees(held.directory) == []
 
 
 def test_processes_of_others_are_never_touched(held: Any) -> None:
@@ -383,55 +258,3 @@ def test_only_a_group_that_is_meant_for_this_server_is_taken_by_auto(
     assert probing._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
     monkeypatch.setattr(probing, "_mount_point", lambda: str(group))
     assert probing._strongest_first() == (Mode.SUBREAPER,)
-
-
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-
-
-@pytest.mark.timeout(600)
-def test_all_of_this_holds_for_an_ordinary_user_too() -> None:
-    product, python = Path(__file__).parents[3], _python_for_all()
-    if os.getuid() != 0 or shutil.which("setpriv") is None or python is None:
-        pytest.skip("only root can become somebody else, who needs a Python that all may run")
-    if not _may_read(product):
-        pytest.skip(f"{product} is not for everybody to read")
-    place = Path(tempfile.mkdtemp())
-    os.chown(place, 65534, 65534)
-    names = ("test_containment.py", "test_launcher_stops.py", "test_launcher_crashes.py")
-    tests = [Path(__file__).with_name(name) for name in names]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            [*NOBODY, *python, *map(str, tests), f"--basetemp={place}/t", "-q", "-rs"],
-            cwd=product,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
-
-
-def _may_read(place: Path) -> bool:
-    argv = [*NOBODY, "test", "-r", str(place / "pyproject.toml")]
-    return subprocess.run(argv, check=False).returncode == 0
-
-
-def _python_for_all() -> tuple[str, ...] | None:
-    """pytest with this version of Python, as a command that any user may run."""
-    import pytest as installed
-
-    packages = str(Path(installed.__file__).parents[1])
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    begin = f"import sys; sys.path[:0] = ['', {packages!r}]; import pytest; "
-    code = begin + "sys.exit(pytest.main(sys.argv[1:]))"
-    for candidate in (sys.executable, shutil.which(version, path="/usr/bin:/usr/local/bin")):
-        # Through a shell: setpriv itself still may what root may when it starts a program.
-        trial = [*NOBODY, "sh", "-c", 'exec "$0" -c "$1"', str(candidate), begin]
-        if candidate and subprocess.run(trial, capture_output=True, check=False).returncode == 0:
-            return (candidate, "-c", code)
-    return None
