@@ -53,7 +53,11 @@ if [ -n "$offline" ]; then
   [ -d "$offline" ] || fail "--offline: there is no directory '$offline'"
   offline=$(CDPATH='' cd -- "$offline" && pwd)
 fi
-case $python in */*) python=$(CDPATH='' cd -- "$(dirname -- "$python")" && pwd)/${python##*/} ;; esac
+case $python in */*)
+  [ -x "$python" ] || fail "--python: there is no program '$python'"
+  python=$(CDPATH='' cd -- "$(dirname -- "$python")" && pwd)/${python##*/}
+  ;;
+esac
 
 CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
 folder=$PWD
@@ -132,8 +136,18 @@ venv_is_good() {
   grep -Fqs -- "$folder/.venv" .venv/bin/activate
 }
 
-make_venv() {
+# Another one is not put under a .venv that may be in use.
+check_asked_python() {
+  [ -n "$python" ] || return 0
   find_python
+  local asked present
+  venv_is_good || return 0
+  asked=$(version_of "$python") present=$(version_of "$venv_python")
+  [ "$asked" = "$present" ] || fail "$folder/.venv has Python $present, and '$python' is $asked" \
+    "To change it, stop the server, then type: rm -rf .venv && ./install.sh --python '$python'"
+}
+
+make_venv() {
   rm -rf .venv
   if [ "$use_uv" = yes ]; then
     logged uv venv --no-project --python "$python" "$folder/.venv" || fail_with_log 'uv could not make .venv'
@@ -183,9 +197,10 @@ install_packages() {
 
 set_up_packages() {
   if packages_are_in && venv_is_good; then return; fi
+  if [ "$use_uv" = yes ] && ! command -v uv >/dev/null; then use_uv=no; fi
+  venv_is_good || find_python
   working "Installing packages into .venv (the first time takes up to a minute) ..."
   : >"$log"
-  if [ "$use_uv" = yes ] && ! command -v uv >/dev/null; then use_uv=no; fi
   venv_is_good || make_venv
   install_packages
 }
@@ -201,6 +216,7 @@ set_up_key() {
     fail 'config.yaml has no usable API key (see above)'
 }
 
+check_asked_python
 if is_complete && venv_is_good; then
   say 'Everything is in place.'
   exit 0

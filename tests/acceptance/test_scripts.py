@@ -369,6 +369,19 @@ def test_an_old_python_is_named_in_the_error(folder: Path, tmp_path: Path) -> No
     assert "/nowhere" in result.stderr
 
 
+def test_another_python_is_not_put_under_a_venv_that_is_there(installed: Path) -> None:
+    python = installed / ".venv" / "bin" / "python"
+    write_program(python, f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    result = run(installed / "install.sh", "--python", sys.executable)
+    assert (result.returncode, result.stdout) == (0, "Everything is in place.\n"), result.stderr
+    other = installed / "other"
+    write_program(other, '#!/bin/sh\ncase "$*" in *print*) echo 3.99.1 ;; esac\n')
+    result = run(installed / "install.sh", "--python", other)
+    assert result.returncode == 1
+    assert "is 3.99.1" in result.stderr
+    assert f"rm -rf .venv && ./install.sh --python '{other}'" in result.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_explained(folder: Path) -> None:
     # The first thing that is written; a directory in its place stops even root.
     (folder / ".install.lock").mkdir()
