@@ -3,7 +3,7 @@
 ``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts through all processes that share the file,
 the server, its spawner and its shims, and through their restarts. The file gets one line of fixed
 length for each failpoint: its length gives the count, and a test can read what was reached. A
-failpoint's name may stand in for a number.
+failpoint's name may stand in for a number: every time, or once with ``<name>#<n>``.
 """
 
 import os
@@ -28,9 +28,12 @@ class _Crash:
     def __init__(self, path: str, places: frozenset[str]) -> None:
         self._path = path
         self._places = places
+        self._counts_names = any("#" in place for place in places)
 
     def __call__(self, name: str) -> None:
-        if str(self._count(name)) in self._places or name in self._places:
+        number = self._count(name)
+        times = f"{name}#{self._times(name, number)}" if self._counts_names else name
+        if not self._places.isdisjoint((str(number), name, times)):
             os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
 
@@ -43,3 +46,9 @@ class _Crash:
             return os.lseek(file, 0, os.SEEK_CUR) // LINE_BYTES
         finally:
             os.close(file)
+
+    def _times(self, name: str, number: int) -> int:
+        """How often this one is among the first so many, whoever came by them."""
+        with open(self._path, "rb") as trace:
+            lines = trace.read(number * LINE_BYTES).decode().splitlines()
+        return sum(line.partition(" ")[2].rstrip() == name for line in lines)

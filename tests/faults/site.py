@@ -118,9 +118,9 @@ class FaultSite(ServerProcess):
             self.insist(lambda: self.call("POST", "/orchestrate", body, headers=headers))["job_id"]
         )
 
-    def wait_through(self, job_id: str) -> Answer:
+    def wait_through(self, job_id: str, within: float = WITHIN) -> Answer:
         """The end of a job, however many servers it takes."""
-        deadline = time.monotonic() + WITHIN
+        deadline = time.monotonic() + within
         while True:
             answer = self.insist(lambda: self.call("GET", f"/jobs/{job_id}/wait?timeout=2"))
             if answer["status"] in ENDED:
@@ -160,8 +160,13 @@ class FaultSite(ServerProcess):
 
     def crashed_at(self) -> list[str]:
         names = self.reached()
-        numbers = [int(each) for each in self.crashes.split(",") if each.isdecimal()]
-        return [names[number - 1] for number in numbers if number <= len(names)]
+        places = self.crashes.split(",")
+        numbers = [int(each) for each in places if each.isdecimal()]
+        once = {each.partition("#")[0] for each in places if "#" in each}
+        return [
+            *(names[number - 1] for number in numbers if number <= len(names)),
+            *sorted(once & {name.partition(" ")[2] for name in names}),
+        ]
 
     def said(self) -> str:
         output = self.folder / "server.out"

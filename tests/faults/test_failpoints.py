@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.crash_points import OF_ANY_JOB
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 
@@ -17,6 +18,8 @@ from tests.faults.zygote import Zygote
 GROUPS, AT_ONCE = 4, 3
 #: How many failpoints a crash during recovery is sought after the first one.
 RECOVERY = 9
+#: What only those come by that were crashed before.
+RARE = {"recovery: attempt taken up"}
 SHIM_POINTS = ("claim:", "exit record:", "worker:")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -31,6 +34,8 @@ def run(zygote: Zygote, folder: Path, crashes: tuple[int, ...], store: str) -> i
         check(site, job_id, answer, shim_died=shim_died(site))
         children = answer["results"]["tasks"][1]["child_job_ids"]
         assert site.get("/jobs")["total"] == 1 + len(children)
+        if not site.crashed_at():
+            check_names(site)
     finally:
         site.end()
     return len(site.reached())
@@ -38,6 +43,13 @@ def run(zygote: Zygote, folder: Path, crashes: tuple[int, ...], store: str) -> i
 
 def shim_died(site: FaultSite) -> bool:
     return any(each.partition(" ")[2].startswith(SHIM_POINTS) for each in site.crashed_at())
+
+
+def check_names(site: FaultSite) -> None:
+    """A crash beyond the last failpoint: the job came by all that are said to be crashed at."""
+    names = {each.partition(" ")[2] for each in site.reached()}
+    renames = {f"{{}}:{name.partition(':')[2]}" for name in names if "the rename" in name}
+    assert set(OF_ANY_JOB) - RARE <= names | renames
 
 
 def sweep(

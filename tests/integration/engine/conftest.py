@@ -1,16 +1,20 @@
 """Job managers with real workers, real stores and real HTTP servers."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.site import FaultSite
+from tests.faults.zygote import Zygote
 from tests.integration.engine.site import REPOSITORY, InProcess, ServerProcess
+from tests.project import Project, agents
 
 MakeSite = Callable[..., InProcess]
 MakeServer = Callable[..., ServerProcess]
+MakeCrashing = Callable[..., tuple[FaultSite, Project]]
 
 
 @pytest.fixture
@@ -45,6 +49,35 @@ def make_server(tmp_path: Path) -> Iterator[MakeServer]:
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[MakeCrashing]:
+    """Makes servers that die where they are told to, in a project that is a repository."""
+    sites: list[FaultSite] = []
+
+    def make(
+        *crashes: str, files: Mapping[str, str], **changes: dict[str, Any]
+    ) -> tuple[FaultSite, Project]:
+        project = Project(tmp_path / "project").begin(files)
+        root = {"project_root": str(project.path)}
+        known = {**agents(tmp_path), **changes.pop("agents", {})}
+        site = FaultSite(
+            tmp_path / "site", zygote, crashes, orchestrator=root, agents=known, **changes
+        )
+        sites.append(site)
+        return site, project
+
+    yield make
+    for site in sites:
+        site.end()
 
 
 @pytest.fixture

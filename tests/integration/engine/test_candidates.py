@@ -12,9 +12,7 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.surroundings import Surroundings
-from tests.faults.site import FaultSite
-from tests.faults.zygote import Zygote
-from tests.integration.engine.conftest import MakeServer, MakeSite
+from tests.integration.engine.conftest import MakeCrashing, MakeServer, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, marked, until
 from tests.project import Project, agents, edit
 
@@ -284,26 +282,19 @@ def test_a_review_survives_its_server_and_needs_no_git(
 
 @pytest.mark.parametrize("point", ["attempt: its end is known", "worktree: committed"])
 def test_a_crash_before_the_choice_is_stored_changes_nothing_of_it(
-    zygote: Zygote, tmp_path: Path, point: str
+    crashing: MakeCrashing, point: str
 ) -> None:
-    project = Project(tmp_path / "project").begin({"README.md": "hello\n"})
-    root = {"project_root": str(project.path)}
-    site = FaultSite(
-        tmp_path / "site", zygote, (point,), orchestrator=root, agents=agents(tmp_path)
-    )
+    site, project = crashing(point, files={"README.md": "hello\n"})
     tasks = [tried(2), edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"])]
-    try:
-        job = site.submit_once(tasks)
-        until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
-        site.crashes = ""
-        answer = site.wait_through(job)
+    job = site.submit_once(tasks)
+    until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
+    site.crashes = ""
+    answer = site.wait_through(job)
 
-        assert answer["status"] == "completed", (answer, site.said())
-        assert project.show(f"orchestrator/{job}/result", "count.txt") == "3"
-        log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
-        assert log.count(" candidate_chosen ") == 1
-    finally:
-        site.end()
+    assert answer["status"] == "completed", (answer, site.said())
+    assert project.show(f"orchestrator/{job}/result", "count.txt") == "3"
+    log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
+    assert log.count(" candidate_chosen ") == 1
 
 
 def test_the_command_shows_the_comparison_with_the_server_up_and_down(

@@ -13,9 +13,8 @@ from orchestrator.cli import execute
 from orchestrator.cli.surroundings import Surroundings
 from orchestrator.core.events import EventKind
 from orchestrator.engine.checkpoints import pending
-from tests.faults.site import FaultSite
-from tests.faults.zygote import Zygote
-from tests.integration.engine.conftest import MakeSite
+from tests.faults import crash_points
+from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
 from tests.project import Project, agents, edit
 
@@ -132,39 +131,24 @@ def test_without_a_worktree_all_is_as_before(made: MakeProject) -> None:
 # Crashes
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "checkpoint: after the attempt",
-        "rollback: branch moved",
-        "rollback: files as they were",
-        "checkpoint: before the attempt",
-    ],
-)
+@pytest.mark.parametrize("point", crash_points.OF_CHECKPOINTS)
 def test_a_crash_between_decision_and_rollback_changes_nothing(
-    zygote: Zygote, tmp_path: Path, point: str
+    crashing: MakeCrashing, tmp_path: Path, point: str
 ) -> None:
-    project = Project(tmp_path / "project").begin(FILES)
-    root = {"project_root": str(project.path)}
     # Counted by a file: attempts that a crash kept from beginning have numbers, too.
     script = BREAKS_FIRST.replace('"${ORCHESTRATOR_WORKER##*/}" = 1', f"! -e '{tmp_path}/broke'")
     script = script.replace("then\n", f"then touch '{tmp_path}/broke'\n")
-    site = FaultSite(
-        tmp_path / "site", zygote, (point,), orchestrator=root, agents=agents(tmp_path)
-    )
-    try:
-        job = site.submit_once([edit(script)])
-        until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
-        site.crashes = ""
-        answer = site.wait_through(job)
-        assert answer["status"] == "completed", (answer, site.said(), site.log(job, "worker_1"))
-        assert project.show(f"orchestrator/{job}/worker_1", "app.py") == "good"
-        kept = refs(project, job)
-        broken = [name for name in kept if name.startswith("checkpoint/") and "-after" in name]
-        assert any("junk.txt" in project.files(kept[name]) for name in broken)
-        assert any("x.log" in project.files(kept[n]) for n in kept if n.startswith("ignored/"))
-    finally:
-        site.end()
+    site, project = crashing(point, files=FILES)
+    job = site.submit_once([edit(script)])
+    until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
+    site.crashes = ""
+    answer = site.wait_through(job)
+    assert answer["status"] == "completed", (answer, site.said(), site.log(job, "worker_1"))
+    assert project.show(f"orchestrator/{job}/worker_1", "app.py") == "good"
+    kept = refs(project, job)
+    broken = [name for name in kept if name.startswith("checkpoint/") and "-after" in name]
+    assert any("junk.txt" in project.files(kept[name]) for name in broken)
+    assert any("x.log" in project.files(kept[n]) for n in kept if n.startswith("ignored/"))
 
 
 # By a person

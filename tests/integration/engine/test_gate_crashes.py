@@ -1,40 +1,21 @@
 """Servers that die while gates run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.faults.site import FaultSite
-from tests.faults.zygote import Zygote
+from tests.faults import crash_points
+from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.site import ServerProcess, marked, until
 from tests.project import Project, agents, edit
 
 
-@pytest.fixture
-def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[..., tuple[FaultSite, Project]]]:
-    """A server that dies where it is told to, in a project that is a repository."""
-    sites: list[FaultSite] = []
-
-    def make(*crashes: str) -> tuple[FaultSite, Project]:
-        project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
-        root = {"project_root": str(project.path)}
-        site = FaultSite(
-            tmp_path / "site", zygote, crashes, orchestrator=root, agents=agents(tmp_path)
-        )
-        sites.append(site)
-        return site, project
-
-    yield make
-    for site in sites:
-        site.end()
-
-
-@pytest.mark.parametrize("point", ["gate: prepared", "gate: its end is known", "gate: ran"])
+@pytest.mark.parametrize("point", crash_points.OF_GATES)
 def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
-    crashing: Callable[..., tuple[FaultSite, Project]], point: str
+    crashing: MakeCrashing, point: str
 ) -> None:
-    site, project = crashing(point)
+    site, project = crashing(point, files={"a.txt": "a\n"})
     before = project.everything()
     # It fails, at the base as well; each worktree has a lock of its own beside it.
     gate = (

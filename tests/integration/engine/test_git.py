@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import pytest
 from orchestrator.cli import execute
 from orchestrator.cli.surroundings import Surroundings
 from orchestrator.git import GitRepository
-from tests.faults.site import FaultSite
-from tests.faults.zygote import Zygote
-from tests.integration.engine.conftest import MakeSite
+from tests.faults import crash_points
+from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import Answer, InProcess, Site, shell, until
 from tests.project import Project, agents, edit
 
@@ -424,42 +423,10 @@ def test_a_result_is_looked_at_landed_and_taken_back(
 # Crashes
 
 
-@pytest.fixture
-def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[Callable[..., tuple[FaultSite, Project]]]:
-    """A server that dies where it is told to, in a project that is a repository."""
-    sites: list[FaultSite] = []
-
-    def make(*crashes: str) -> tuple[FaultSite, Project]:
-        project = Project(tmp_path / "project").begin(FILES)
-        root = {"project_root": str(project.path)}
-        site = FaultSite(
-            tmp_path / "site", zygote, crashes, orchestrator=root, agents=agents(tmp_path)
-        )
-        sites.append(site)
-        return site, project
-
-    yield make
-    for site in sites:
-        site.end()
-
-
 #: Each is reached by every worker, so the server dies there again and again.
-POINTS = [
-    "worktree: its start is known",
-    "worktree: registered",
-    "worktree: checked out",
-    "worktree: committed",
-    "merge: done",
-    "merge: stored",
-    "merge: about to be told",
-]
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_a_crash_costs_no_change_and_leaves_no_worktree(
-    crashing: Callable[..., tuple[FaultSite, Project]], point: str
-) -> None:
-    site, project = crashing(point)
+@pytest.mark.parametrize("point", crash_points.OF_WORKTREES)
+def test_a_crash_costs_no_change_and_leaves_no_worktree(crashing: MakeCrashing, point: str) -> None:
+    site, project = crashing(point, files=FILES)
     before = project.everything()
     job = site.submit_once([edit("echo a > a.txt"), edit("echo b > b.txt")])
     until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
@@ -474,9 +441,9 @@ def test_a_crash_costs_no_change_and_leaves_no_worktree(
 
 
 def test_clean_removes_a_worktree_that_a_crash_left(
-    crashing: Callable[..., tuple[FaultSite, Project]], capfd: pytest.CaptureFixture[str]
+    crashing: MakeCrashing, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = crashing()
+    site, project = crashing(files=FILES)
     job = site.submit_once([edit("echo a > a.txt; exit 1", retries=0)])
     assert site.wait_through(job)["status"] == "failed"
     site.end()

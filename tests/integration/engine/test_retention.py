@@ -13,6 +13,7 @@ from orchestrator.engine.removal import Removal
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import JobFiles
 from tests.contract.store_values import a_job
+from tests.faults import crash_points
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.conftest import MakeServer, MakeSite
@@ -65,9 +66,7 @@ def test_without_the_setting_no_job_is_removed(make_site: MakeSite) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "point", ["removal: set aside", "store: forgotten", "removal: files destroyed"]
-)
+@pytest.mark.parametrize("point", crash_points.OF_REMOVAL)
 def test_a_crash_leaves_no_job_half_removed(zygote: Zygote, tmp_path: Path, point: str) -> None:
     place = {"workspace_root": "./workspace", "project_root": "./project"}
     site = FaultSite(tmp_path / "site", zygote, (point,), orchestrator={**place, **KEEP})

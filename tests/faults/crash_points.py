@@ -1,0 +1,86 @@
+"""Where the code may be made to crash, and which test does it.
+
+An everyday test (``unit/test_crash_points.py``) fails for a failpoint that is not here. The tests
+take their points from here, or check that they came by them.
+"""
+
+from collections.abc import Mapping
+
+#: A name that is made of a file's.
+RENAMES = ("{}: before the rename", "{}: after the rename")
+#: The n-th one of a plain job, for every n.
+OF_ANY_JOB = (
+    *RENAMES,
+    "attempt: its end is known",
+    "claim: holder written",
+    "claim: made",
+    "exit record: after the rename",
+    "exit record: before the rename",
+    "launch: prepared",
+    "launch: sent",
+    "migration: after the commit",
+    "migration: before the commit",
+    "recovery: attempt taken up",
+    "recovery: done",
+    "reports: written",
+    "spawner: shim forked",
+    "store: after the commit",
+    "store: before the commit",
+    "turn: commands carried out",
+    "worker: started",
+)
+OF_WORKTREES = (
+    "worktree: its start is known",
+    "worktree: registered",
+    "worktree: checked out",
+    "worktree: committed",
+    "merge: done",
+    "merge: stored",
+    "merge: about to be told",
+)
+OF_GATES = ("gate: prepared", "gate: its end is known", "gate: ran")
+OF_CHECKPOINTS = (
+    "checkpoint: after the attempt",
+    "rollback: branch moved",
+    "rollback: files as they were",
+    "checkpoint: before the attempt",
+)
+OF_REMOVAL = (
+    "removal: set aside",
+    "store: forgotten",
+    "removal: rows deleted",
+    "removal: files destroyed",
+)
+#: One after the other, in one job.
+OF_A_RICH_JOB = (
+    "store: leases before the commit",
+    "merge: gates begin",
+    "merge: gates done",
+    "sent back: its start is known",
+    "resolving: its start is known",
+)
+OF_SPARES = ("worktree: spare files taken",)
+OF_APPLYING = ("apply: before the rename",)
+
+#: Who crashes there: "<path below tests/>::<test>".
+CRASHED_BY: Mapping[str, tuple[str, ...]] = {
+    "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing": OF_ANY_JOB,
+    (
+        "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
+    ): OF_WORKTREES,
+    (
+        "integration/engine/test_gate_crashes.py::"
+        "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"
+    ): OF_GATES,
+    (
+        "integration/engine/test_checkpoints.py::"
+        "test_a_crash_between_decision_and_rollback_changes_nothing"
+    ): OF_CHECKPOINTS,
+    "integration/engine/test_retention.py::test_a_crash_leaves_no_job_half_removed": OF_REMOVAL,
+    (
+        "integration/engine/test_rich_crashes.py::"
+        "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
+    ): OF_A_RICH_JOB,
+    "unit/git/test_spares.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file": OF_SPARES,
+    "unit/test_placing.py::test_a_crash_before_the_rename_leaves_what_was_there": OF_APPLYING,
+}
