@@ -29,7 +29,8 @@ def settle(
         return state.exit
     if isinstance(state, record.Unfinished):
         clear_group(attempt_id, exit_path)
-        strays += kill_marked(attempt_id, masker)
+        told = {stray.pid for stray in strays}
+        strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in told)
         reason = NEVER_BEGAN if state is record.Unfinished.NEVER else _LOST
         ended = record.tombstone(exit_path, reason, strays)
         if ended is not None:
