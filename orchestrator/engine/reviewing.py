@@ -63,12 +63,13 @@ def with_reviewers(
     agents: Agents, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
 ) -> list[TaskSpec]:
     """The tasks with their reviewers by their own names. Raise UnknownAgent or InvalidRequest."""
-    return [replace(task, review=_named(agents, task.review, refused)) for task in tasks]
+    return [
+        replace(task, review=_named(agents, task.review, refused)) if task.review else task
+        for task in tasks
+    ]
 
 
 def _named(agents: Agents, asked: str, refused: Collection[str]) -> str:
-    if not asked:
-        return ""
     name = agents.resolve(asked, TaskSpec(id=REVIEWER), refused)
     if not agents.uses_model(name):
         raise InvalidRequest(

@@ -6,6 +6,7 @@ import signal
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 
 from orchestrator.core.shortage import DISK_FULL, NO_ROOM
 
@@ -92,7 +93,7 @@ def _spawn(
             file_actions=actions,
             setsid=True,
             setsigmask=[],
-            setsigdef=_ALL_SIGNALS,
+            setsigdef=_ignored(),
         )
     except (OSError, ValueError) as error:
         raise SpawnFailed(f"cannot start {program!r}: {_why(error)}") from None
@@ -127,6 +128,15 @@ def _fork(
         os.waitpid(pid, 0)
         raise SpawnFailed(f"cannot start {program!r}: {reason.decode()}")
     return pid
+
+
+@cache
+def _ignored() -> tuple[int, ...]:
+    """By this process, for all of its life; what has a handler is reset by the exec itself.
+
+    Each one named to posix_spawn is a call to the system.
+    """
+    return tuple(each for each in _DEFAULTED if signal.getsignal(each) is signal.SIG_IGN)
 
 
 def fork_quietly() -> int:
