@@ -70,7 +70,7 @@ def test_workers_that_are_left_go_on_and_are_adopted(
 
 
 def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path: Path) -> None:
-    server = make_server(grace_seconds=100)
+    server = make_server(grace_seconds=30)
     ready = tmp_path / "ready"
     job = server.submit("x", [shell(f"trap '' TERM; touch {ready}; while :; do sleep 1; done")])
     until(ready.exists, "it runs")
@@ -81,7 +81,7 @@ def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path
     assert server.process.poll() is None
     server.process.send_signal(signal.SIGTERM)
 
-    assert server.process.wait(60) == 130
+    assert server.process.wait(25) == 130
     server.start()
     assert server.status(job)["status"] == "running"
     server.call("POST", f"/jobs/{job}/cancel")
