@@ -1,6 +1,7 @@
 """From ``spec.json`` to ``agent.json``: one attempt of an agent."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -101,9 +102,12 @@ class Driver:
         if self.termed:
             program.stop(Stop(ErrorClass.KILLED, "the orchestrator stopped it"))
         linked = prepared(call)
+        there = litter_of(call)
         try:
             return program.run(call, environment(call))
         finally:
+            for path in litter_of(call) - there:
+                shutil.rmtree(path, ignore_errors=True)
             logins.bring_back(linked)
             stream.close()
 
@@ -157,6 +161,12 @@ def prepared(call: Call) -> list[logins.Linked]:
         with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
     return logins.link(call.logins)
+
+
+def litter_of(call: Call) -> set[Path]:
+    """What there is of it, in directories; a link is left."""
+    found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
+    return {path for path in found if path.is_dir() and not path.is_symlink()}
 
 
 def environment(call: Call) -> dict[str, str]:

@@ -22,6 +22,8 @@ _TOKENS = re.compile(
     r"(?: ?Cost: \$([\d.]+) message)?"
 )
 _ERROR = re.compile(r"^(?:litellm\.)+(\w+)\b")
+#: Gemini has the same words for the quota of a minute.
+_UNPAID = re.compile(r"OpenAIException - You exceeded your current quota")
 _TOKEN_LIMIT = re.compile(r"has hit a token limit", re.I)
 _AGAIN = re.compile(r"^Retrying in ([\d.]{1,9}) seconds")
 _DID = re.compile(r"^(Applied edit to|Commit [0-9a-f]{7,40}) (.+)")
@@ -29,7 +31,7 @@ _DID = re.compile(r"^(Applied edit to|Commit [0-9a-f]{7,40}) (.+)")
 _CHATTER = re.compile(
     r"^(?:Aider v|(?:Main |Weak |Editor )?[Mm]odel:|Git repo:|Repo-map:|Added .* to the chat"
     r"|Warning|https://aider\.chat|Use /help|You can skip|Scanning repo|Update git|Can't init"
-    r"|Initial repo scan|Cost estimates|The API provider|.* to \.gitignore)"
+    r"|HTTPSConnectionPool|Initial repo scan|Cost estimates|The API provider|.* to \.gitignore)"
 )
 _BY_NAME = {
     "AuthenticationError": ErrorClass.AUTH,
@@ -48,6 +50,9 @@ class AiderReader:
         self._known = known or Known()
         self._meter = Meter()
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
+        #: The same without aider's own words, from its history.
+        self._answer: deque[str] = deque(maxlen=ANSWER_LINES)
+        self._has_history = self._speaks_itself = False
         self._fault: Fault = FINE
         self._began = False
 
@@ -64,8 +69,23 @@ class AiderReader:
             return [Did(tool, loose.one_line(did[2]))]
         return self._other(words)
 
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """A line of its history. What aider says begins with "> " there and ends with two blanks,
+        several lines later if need be; what it was told begins with "#### ".
+        """
+        words = loose.text({"": text[:LINE_CHARS]}, "")
+        self._has_history = True
+        if words.startswith("#### "):
+            # Its prompt, or what a command printed: what follows answers that.
+            self._answer.clear()
+        elif self._speaks_itself or words.startswith("> "):
+            self._speaks_itself = not text.endswith("  ")
+        elif not words.startswith("# aider chat started"):
+            self._answer.append(words.rstrip())
+        return []
+
     def outcome(self, ending: Ending) -> Outcome:
-        text = "\n".join(self._lines).strip()
+        text = "\n".join(self._answer if self._has_history else self._lines).strip()
         stopped = bool(ending.stopped_for or ending.signal)
         told = Told(
             text=text,
@@ -93,13 +113,20 @@ class AiderReader:
     def _other(self, words: str) -> list[Sign]:
         error = _ERROR.match(words)
         if error:
-            self._fault = _BY_NAME.get(error[1]) or classify(words), words
+            self._fault = _class_of(error[1], words), words
         elif _TOKEN_LIMIT.search(words):
             self._fault = ErrorClass.LIMIT, words
         if error or _CHATTER.match(words):
             return []
         self._lines.append(words)
         return [Said(words)] if words.strip() else []
+
+
+def _class_of(name: str, words: str) -> ErrorClass:
+    """A purse that is empty has the name of a rate limit, and does not fill by itself."""
+    found = classify(words)
+    empty = found is ErrorClass.AUTH or _UNPAID.search(words)
+    return ErrorClass.AUTH if empty else _BY_NAME.get(name) or found
 
 
 def _usage(tokens: re.Match[str]) -> Usage:

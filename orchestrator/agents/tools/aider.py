@@ -1,12 +1,19 @@
 """aider: edits files and says in words what it did; runs no tools, so it starts no child jobs."""
 
+from orchestrator.agents.drive.follow import Session
 from orchestrator.agents.tools.call import Ask, Call
 
 _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),
     *("--no-check-update", "--no-analytics", "--no-show-release-notes", "--no-gitignore"),
     *("--no-detect-urls", "--disable-playwright"),
+    # What is left is committed for it; a message of its own costs a call that it does not tell.
+    *("--no-auto-commits", "--no-dirty-commits"),
 )
+#: It breaks its lines, errors among them, at the width of a terminal, 80 where there is none.
+_WIDTH = "10000"
+#: What it knows of the project's names; there is no option that puts that elsewhere.
+_TAGS = ".aider.tags.cache.v*"
 
 
 def call(ask: Ask) -> Call:
@@ -23,13 +30,23 @@ def call(ask: Ask) -> Call:
     return Call(
         argv=tuple(argv),
         reader="aider",
-        env={"OPENAI_API_BASE": given or url} if given or url else {},
+        env={
+            "COLUMNS": _WIDTH,
+            # It opens pages of its manual on some errors.
+            "BROWSER": "true",
+            # Else it waits for a price list from the network at each start.
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            **({"OPENAI_API_BASE": given or url} if given or url else {}),
+        },
         files={history / "input": ""},
+        # There the model's words stand apart from its own.
+        session=Session(history, "chat.md"),
         prompt_on_stdin=False,
+        litter=(_TAGS,),
     )
 
 
 def _policy(ask: Ask) -> list[str]:
     if ask.policy == "read-only":
-        return ["--dry-run", "--no-suggest-shell-commands", "--no-auto-commits"]
+        return ["--dry-run", "--no-suggest-shell-commands"]
     return [] if ask.policy == "full" else ["--no-suggest-shell-commands"]

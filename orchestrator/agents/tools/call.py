@@ -89,6 +89,8 @@ class Call:
     logins: tuple[Login, ...] = ()
     #: Files in which it tells of its use while it runs, where its output does that at its end.
     session: Session | None = None
+    #: What it leaves in the directory where it works and nobody wants, as patterns of names.
+    litter: tuple[str, ...] = ()
     #: The prompt is its standard input; else that is empty.
     prompt_on_stdin: bool = True
 

@@ -16,6 +16,8 @@ from tests.agents.model_api import ModelApi
 from tests.agents.real.site import Site
 from tests.agents.real.tools import TOOLS, installed
 
+#: Of the settings, by section.
+Changes = Mapping[str, Mapping[str, object]]
 #: By themselves codex and gemini use newer ones, which want more of their API than we speak.
 MODELS = {
     "claude": "sonnet",
@@ -40,7 +42,8 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("real_tools") and not installed(agent_of(item)):
+    wanted = item.get_closest_marker("real_tools") and agent_of(item)
+    if wanted and not installed(agent_of(item)):
         reason = f"{agent_of(item)} is not installed; ./run-tests.sh --agents installs it"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
@@ -49,7 +52,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def agent_of(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
-    return str(callspec.params["agent"]) if callspec else ""
+    return str(callspec.params.get("agent", "")) if callspec else ""
 
 
 @pytest.fixture(scope="session")
@@ -72,10 +75,12 @@ def looking_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @contextmanager
-def a_site(api: ModelApi, project: Path, **workers: object) -> Iterator[Site]:
+def a_site(
+    api: ModelApi, project: Path, changes: Changes | None = None, **workers: object
+) -> Iterator[Site]:
     folder = project / "the product"
     make_project(project)
-    make_product(folder, workers)
+    make_product(folder, {**(changes or {}), "workers": workers})
     server = Server(folder=folder, project=project, variables=variables(api, project))
     try:
         server.start()
@@ -98,25 +103,26 @@ def make_project(project: Path) -> None:
         subprocess.run(["git", *command], cwd=project, check=True)
 
 
-def make_product(folder: Path, workers: Mapping[str, object]) -> None:
+def make_product(folder: Path, changes: Changes) -> None:
     folder.mkdir()
     for name in ("orchestrator", "bin", ".venv", "api_server.py", "requirements.txt"):
         if (PRODUCT / name).exists():
             (folder / name).symlink_to(PRODUCT / name)
     (folder / "workspace").mkdir()
     config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump(settings(workers)))
+    config.write_text(yaml.safe_dump(settings(changes)))
     config.chmod(0o600)
 
 
-def settings(workers: Mapping[str, object]) -> dict[str, object]:
+def settings(changes: Changes) -> dict[str, dict[str, object]]:
     commands = {f"{name}_command": str(path) for name in TOOLS if (path := installed(name))}
-    return {
+    given: dict[str, dict[str, object]] = {
         "api": {"port": 0, "api_key": KEY},
-        "orchestrator": commands,
+        "orchestrator": {**commands},
         "agents": {name: {"model": model} for name, model in MODELS.items()},
-        "workers": {"max_workers": 4, "max_retries": 0, "retry_backoff_seconds": 0.1, **workers},
+        "workers": {"max_workers": 4, "max_retries": 0, "retry_backoff_seconds": 0.1},
     }
+    return {name: {**section, **changes.get(name, {})} for name, section in given.items()}
 
 
 def variables(api: ModelApi, project: Path) -> dict[str, str]:

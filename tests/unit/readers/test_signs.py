@@ -1,9 +1,12 @@
 """What readers tell while a program runs, and what is left of a session that goes on."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from orchestrator.agents.drive.signs import Did, Ending, Finished, Said, Spent, Troubled
+from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Spent, Troubled
 from orchestrator.agents.readers import READERS, reader
+from orchestrator.agents.readers.aider import AiderReader
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Usage
 
@@ -221,3 +224,57 @@ def test_aider_s_answer_is_without_what_it_says_of_itself():
 
 def _spent(sign: object) -> bool:
     return isinstance(sign, Spent)
+
+
+#: As aider 0.86 writes them, the prompt shortened.
+AIDER_ASKED = (
+    "",
+    "# aider chat started at 2026-11-22 08:40:02",
+    "",
+    "> Main model: openai/gpt-5.1 with diff edit format  ",
+    "",
+    "#### # How this works  ",
+    "#### ",
+    "#### Do it.  ",
+    "> .gitignore  ",
+    "> Add file to the chat? (Y)es/(N)o/(A)ll/(S)kip all/(D)on't ask again [Yes]: y  ",
+    "",
+)
+AIDER_TOKENS = "Tokens: 260 sent, 40 received. Cost: $0.00066 message, $0.00066 session."
+AIDER_SAID = (".gitignore", "I make it.", "", "a.txt", ">>>>>>> REPLACE", AIDER_TOKENS)
+
+
+def aider(history: Sequence[str], lines: Sequence[str]) -> Outcome:
+    reading = AiderReader()
+    for line in lines:
+        list(reading.line(line))
+    for line in history:
+        reading.session_line(line, "chat.md")
+    return reading.outcome(Ending(code=0))
+
+
+def test_aider_s_answer_is_what_its_history_has_of_the_model() -> None:
+    answer = ("I make it.", "", "a.txt", ">>>>>>> REPLACE", "")
+    own = (f"> {AIDER_TOKENS}  ", "> Commit f7c4625 I make it.", "", "a.txt  ", "> More  ")
+
+    found = aider((*AIDER_ASKED, *answer, *own), AIDER_SAID)
+
+    assert found.succeeded
+    assert found.text == "I make it.\n\na.txt\n>>>>>>> REPLACE"
+    assert aider((), AIDER_SAID).text == ".gitignore\n" + found.text
+
+
+def test_an_empty_answer_of_aider_is_no_success() -> None:
+    said = "Empty response received from LLM. Check your provider account?"
+
+    found = aider((*AIDER_ASKED, f"> {said}  "), (".gitignore", said, AIDER_TOKENS))
+
+    assert found.error_class is ErrorClass.EMPTY
+
+
+def test_a_quota_that_is_used_up_is_no_rate_limit_for_aider() -> None:
+    quota = "You exceeded your current quota, please check your plan and billing details."
+    error = "litellm.RateLimitError: RateLimitError: OpenAIException - "
+
+    assert aider((), (error + quota,)).error_class is ErrorClass.AUTH
+    assert aider((), (error + "slow down",)).error_class is ErrorClass.RATE_LIMIT
