@@ -51,13 +51,6 @@ def make_server(tmp_path: Path) -> Iterator[MakeServer]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("bytecode"))
-    yield zygote
-    zygote.close()
-
-
 @pytest.fixture
 def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[MakeCrashing]:
     """Makes servers that die where they are told to, in a project that is a repository."""
