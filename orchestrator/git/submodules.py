@@ -6,6 +6,7 @@ branch of the user's, so that its commits outlive the worktree; else nothing of 
 """
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository import Signature
 from orchestrator.git.commits import commit_tree, free, put_modules, tree_of
 from orchestrator.git.running import Git
+
+logger = logging.getLogger(__name__)
 
 #: In a submodule's repository of ours: its files were all written once.
 READY = "orchestrator-ready"
@@ -44,6 +47,12 @@ class Module:
     @property
     def is_filled(self) -> bool:
         return (self.own / READY).exists()
+
+    @property
+    def is_workers(self) -> bool:
+        """The worker has put something where nothing of ours was."""
+        place = self.directory
+        return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
     @property
     def source(self) -> Git | None:
@@ -95,13 +104,30 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
     ``anew``: also those that are filled already; else they stay as they are.
     """
     for module in _all(git, admin, top, commit) if _may_have_some(git, admin) else ():
-        if (module.is_filled and not anew) or not (module.is_filled or _make(module)):
+        if not anew and (module.is_filled or module.is_workers):
             continue
-        _relink(module)
+        if (module.is_filled or _make(module)) and _check_out(module):
+            fill(module.git, module.own, module.users, module.commit, anew=anew)
+
+
+def _check_out(module: Module) -> bool:
+    """False where the user's repository lacks files of the commit (a partial clone): it is empty
+    then, as one that the user does not have."""
+    _relink(module)
+    try:
         module.git.run("checkout", "--quiet", "--force", "--detach", module.commit)
-        module.git.run("clean", "-ffdq", accept=range(256))
-        (module.own / READY).touch()
-        fill(module.git, module.own, module.users, module.commit, anew=anew)
+    except RepositoryError as error:
+        if module.is_filled:
+            raise
+        about = {"submodule": module.path, "error": error.message}
+        logger.warning("a submodule stays empty", extra=about)
+        shutil.rmtree(module.directory)
+        shutil.rmtree(module.own)
+        os.mkdir(module.directory)
+        return False
+    module.git.run("clean", "-ffdq", accept=range(256))
+    (module.own / READY).touch()
+    return True
 
 
 def _make(module: Module) -> bool:
@@ -132,8 +158,10 @@ def _relink(module: Module) -> None:
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
         return
-    if os.path.lexists(link):
+    if os.path.isdir(link) and not os.path.islink(link):
         os.rename(link, free(f"{module.directory}/dot-git"))
+    elif os.path.lexists(link):
+        os.unlink(link)
     Path(link).write_bytes(wanted)
 
 
@@ -268,8 +296,8 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
         source = module.source
         if source is not None:
             own = ("--exclude=refs/heads/orchestrator/*", "--exclude=refs/orchestrator/*")
-            refs = source.run("rev-parse", *own, "--all", "HEAD").out
-            config = Path(source.directory, "config").read_bytes()
+            refs = source.run("rev-parse", *own, "--all", "HEAD", accept=range(256)).out
+            config = source.run("config", "--local", "--list", "-z", accept=range(256)).out
             yield f"submodule {module.path}", hashlib.sha256(refs + config).hexdigest()
 
 

@@ -154,6 +154,34 @@ def test_what_a_worker_does_to_its_repository_loses_nothing(
     assert kept.show(gitlink(project, tip, "lib/sub"), "new.txt") == "new"
 
 
+def test_what_a_worker_has_put_into_an_empty_one_stays(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    users, away = project.path / "lib" / "sub", project.path.parent / "away"
+    users.rename(away)
+    users.mkdir()
+    start = repository.base().commit
+    repository.open_worktree(directory, BRANCH, start)
+    own = Path(directory, "lib/sub/own.txt")
+    own.write_text("own\n")
+    users.rmdir()
+    away.rename(users)
+    repository.open_worktree(directory, BRANCH, start)
+    assert own.read_text() == "own\n"
+    assert not own.with_name("m.txt").exists()
+
+
+def test_what_the_users_repository_lacks_leaves_it_empty(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    sub = Project(project.path / "lib/sub")
+    blob = sub.git("rev-parse", "HEAD:m.txt")
+    (project.path / f".git/modules/lib/sub/objects/{blob[:2]}/{blob[2:]}").unlink()
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    assert not list(Path(directory, "lib/sub").iterdir())
+    assert commit(repository, Path(directory)) == repository.base().commit
+
+
 def test_the_diff_that_is_searched_for_secrets_has_what_was_added_inside(
     repository: GitRepository, worktree: Path
 ) -> None:
