@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES, candidate_refs, hidden
-from orchestrator.git import leftovers, submodules
+from orchestrator.git import leftovers, users_submodules
 from orchestrator.git.place import Place
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def forget(place: Place, root_id: str, directory: str, present: str) -> Sequence
             place.worktrees.close(found.directory)
     _drop_refs(place, root_id)
     try:
-        submodules.forget(place.git, place.top, root_id)
+        users_submodules.forget(place.git, place.top, root_id)
     except RepositoryError as error:
         logger.warning("branches in submodules are left", extra={"error": error.message})
     return kept

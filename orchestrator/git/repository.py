@@ -24,6 +24,7 @@ from orchestrator.git import (
     replaying,
     starting,
     submodules,
+    users_submodules,
 )
 from orchestrator.git.carrying import NO_RULES, Rules, carried
 from orchestrator.git.commit_files import CommitFiles
@@ -214,7 +215,7 @@ class GitRepository:
     def added(self, start: str, end: str, most: int) -> bytes:
         place = self.place()
         found = commits.added(place.git, start, end, most)
-        for git, path, before, after in submodules.added(place.git, place.top, start, end):
+        for git, path, before, after in users_submodules.added(place.git, place.top, start, end):
             left = most - len(found)
             if left > 0:
                 found += commits.added(git, before, after, left, f"{path}/")
@@ -282,7 +283,7 @@ class GitRepository:
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()
         found = checkout.state(place.git, place.top, place.common, self._ours(place))
-        return {**found, **dict(submodules.state(place.top, place.git))}
+        return {**found, **dict(users_submodules.state(place.top, place.git))}
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:

@@ -3,7 +3,7 @@
 import shutil
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
-from orchestrator.git import submodules
+from orchestrator.git import users_submodules
 from orchestrator.git.running import Git
 
 _LFS = (
@@ -17,7 +17,7 @@ _MOST_PATHS = 10
 def notes(git: Git, commit: str) -> list[str]:
     """What workers that start from a commit do not find, in words."""
     found = []
-    empty = submodules.missing(git, git.directory, commit)
+    empty = users_submodules.missing(git, git.directory, commit)
     if empty:
         found.append(
             f"the submodules {', '.join(empty[:_MOST_PATHS])} are empty directories in workers' "

@@ -80,7 +80,7 @@ def links(git: Git, commit: str) -> dict[str, str]:
     return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(_LINK)}
 
 
-def _all(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
+def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
     for path, each in links(git, commit).items():
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         place = f"{git.directory}/{path}"
@@ -92,18 +92,12 @@ def _may_have_some(git: Git, admin: Path) -> bool:
     return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
 
 
-def missing(git: Git, top: str, commit: str) -> list[str]:
-    """Submodules that the user does not have here, so that workers find empty directories."""
-    found = _all(git, Path(top), top, commit)
-    return [each.path for each in found if not each.is_here]
-
-
 def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
     """Have a worktree's submodules as a commit says, as far as the user has them.
 
     ``anew``: also those that are filled already; else they stay as they are.
     """
-    for module in _all(git, admin, top, commit) if _may_have_some(git, admin) else ():
+    for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
         if not anew and (module.is_filled or module.is_workers):
             continue
         if (module.is_filled or _make(module)) and _check_out(module):
@@ -167,7 +161,7 @@ def _relink(module: Module) -> None:
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
     """Those that were filled, and that the worker has not removed."""
-    for module in _all(git, admin, top, commit) if _may_have_some(git, admin) else ():
+    for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
         if has_files and (module.is_filled or _revive(module)):
@@ -259,7 +253,7 @@ def snapshot(
 def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     """Raise RepositoryError where what is uncommitted in a submodule stands in the way."""
     after = links(git, then)
-    for module in _all(git, admin, top, now):
+    for module in listed(git, admin, top, now):
         moves = module.is_filled and after.get(module.path) not in (module.commit, None)
         if moves and module.git.run("status", "--porcelain", "-z").fields:
             raise RepositoryError(f"there is uncommitted work in submodule {module.path}")
@@ -268,53 +262,8 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     """Have those that differ between two commits as in the second one."""
     before = links(git, now)
-    for module in _all(git, admin, top, then):
+    for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):
             _relink(module)
             module.git.run("checkout", "--quiet", "--detach", module.commit)
             (module.own / READY).touch()
-
-
-def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
-    """For each submodule that differs: the user's repository of it, its path, and both commits."""
-    before = links(git, start)
-    for module in _all(git, Path(top), top, end):
-        earlier = before.get(module.path, "")
-        source = module.source
-        if earlier != module.commit and source is not None and has(source, module.commit):
-            known = bool(earlier) and has(source, earlier)
-            yield source, module.path, earlier if known else _empty_tree(source), module.commit
-
-
-def _empty_tree(git: Git) -> str:
-    return git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
-
-
-def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
-    """What must not change in the user's repositories of submodules, as words to values."""
-    for module in _all(git, Path(top), top, "HEAD"):
-        source = module.source
-        if source is not None:
-            own = ("--exclude=refs/heads/orchestrator/*", "--exclude=refs/orchestrator/*")
-            refs = source.run("rev-parse", *own, "--all", "HEAD", accept=range(256)).out
-            config = source.run("config", "--local", "--list", "-z", accept=range(256)).out
-            yield f"submodule {module.path}", hashlib.sha256(refs + config).hexdigest()
-
-
-def forget(git: Git, top: str, root_id: str) -> None:
-    """Remove what was kept for a root job; a branch stays that has commits nothing else has."""
-    for module in _all(git, Path(top), top, "HEAD"):
-        source = module.source
-        if source is not None:
-            _forget(source, root_id)
-
-
-def _forget(git: Git, root_id: str) -> None:
-    hidden, branches = f"refs/orchestrator/{root_id}/", f"refs/heads/orchestrator/{root_id}/"
-    gone = git.run("for-each-ref", "--format=%(refname)", hidden).text.split()
-    for name in git.run("for-each-ref", "--format=%(refname)", branches).text.split():
-        holders = git.run("for-each-ref", "--format=%(refname)", f"--contains={name}").text.split()
-        if any(not each.startswith(("refs/heads/orchestrator/", hidden)) for each in holders):
-            gone.append(name)
-    given = "".join(f"delete {name}\n" for name in gone)
-    git.run("update-ref", "--stdin", given=given.encode())
