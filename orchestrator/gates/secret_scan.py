@@ -138,7 +138,14 @@ def _looks_drawn(value: bytes) -> bool:
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
     mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
     has_digits = sum(each in b"0123456789" for each in value) >= 3
-    return mixed and has_digits and _entropy(value) >= LEAST_ENTROPY
+    drawn = mixed and has_digits and _entropy(value) >= LEAST_ENTROPY
+    return drawn and not _repeats(value)
+
+
+def _repeats(value: bytes) -> bool:
+    """Made up by hand, as in tests: what is drawn by lot has no six signs in a row twice."""
+    parts = [value[at : at + 6] for at in range(len(value) - 5)]
+    return len(set(parts)) < len(parts)
 
 
 def _entropy(value: bytes) -> float:

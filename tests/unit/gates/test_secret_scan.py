@@ -33,6 +33,8 @@ def test_a_secret_is_known_by_its_kind(kind: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        # As in the tests of Django.
+        'CSRF_TOKEN = "1bcdefghij2bcdefghij3bcdefghij4bcdefghij5bcdefghij6bcdefghijABCD"',
         'password = "changeme"',
         'api_key = os.environ["API_KEY"]',
         'token = "this-is-a-placeholder-for-the-token"',
