@@ -157,12 +157,20 @@ ROWS = (
     Row(
         number=48,
         fault="PostgreSQL goes away and comes back",
-        injection="connections are cut off in the midst of jobs and commits",
-        promise="no run is lost or doubled",
+        injection="connections are cut off in the midst of jobs and commits; none for seconds",
+        promise="no run is lost or doubled; calls are answered, with a 503 at worst",
         tests=(
             (
                 "integration/engine/test_postgresql.py::"
                 "test_connections_that_are_cut_off_lose_and_double_nothing"
+            ),
+            (
+                "integration/engine/test_postgresql.py::"
+                "test_a_server_that_goes_away_for_seconds_loses_and_doubles_nothing"
+            ),
+            (
+                "integration/store/test_postgresql.py::"
+                "test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_back"
             ),
             (
                 "integration/store/test_postgresql.py::"

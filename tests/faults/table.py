@@ -3,10 +3,15 @@
 ``python -m tests.faults.reliability`` runs them and writes docs/reliability.md.
 """
 
-from tests.faults import rows_of_attacks, rows_of_crashes, rows_of_resources
+from tests.faults import rows_of_attacks, rows_of_crashes, rows_of_git, rows_of_resources
 from tests.faults.row import Row
 
-TABLE: tuple[Row, ...] = (*rows_of_crashes.ROWS, *rows_of_resources.ROWS, *rows_of_attacks.ROWS)
+TABLE: tuple[Row, ...] = (
+    *rows_of_crashes.ROWS,
+    *rows_of_resources.ROWS,
+    *rows_of_attacks.ROWS,
+    *rows_of_git.ROWS,
+)
 
 #: Rows that may do without a test.
 MOST_WITHOUT_TEST = 4

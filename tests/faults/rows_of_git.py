@@ -1,0 +1,99 @@
+"""The fault table: repositories, gates, merging and locks."""
+
+from tests.faults.row import Row
+
+_RICH = (
+    "integration/engine/test_rich_crashes.py::"
+    "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
+)
+
+ROWS = (
+    Row(
+        number=50,
+        fault="a crash around worktrees, checkpoints and going back to them",
+        injection="the server dies at each failpoint there, again and again",
+        promise="no change of a worker is lost, no worktree is left, the checkout is untouched",
+        tests=(
+            "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
+            "integration/engine/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
+            (
+                "integration/engine/test_checkpoints.py::"
+                "test_a_crash_between_decision_and_rollback_changes_nothing"
+            ),
+            "unit/git/test_spares.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file",
+        ),
+    ),
+    Row(
+        number=51,
+        fault="a server that ends while gates run",
+        injection="failpoints around each gate; kill -9 and an orderly stop",
+        promise="the gates run again, none beside itself, and the worker's attempt is kept",
+        tests=(
+            (
+                "integration/engine/test_gate_crashes.py::"
+                "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"
+            ),
+            (
+                "integration/engine/test_gate_crashes.py::"
+                "test_gates_of_a_server_that_ended_are_run_again_and_never_twice_at_once"
+            ),
+        ),
+    ),
+    Row(
+        number=52,
+        fault="a crash while results are merged, sent back or resolved",
+        injection="at the n-th failpoint of a merge, for every n; several in one job",
+        promise="the result is the same, in a merged and in a linear history",
+        tests=(
+            "integration/engine/test_integrator.py::test_a_crash_at_any_failpoint_is_made_up_for",
+            "integration/engine/test_integrator.py::test_a_crash_while_it_takes_up_loses_nothing",
+            (
+                "integration/engine/test_integrator.py::"
+                "test_clean_finds_what_a_crash_left_while_gates_ran"
+            ),
+            _RICH,
+        ),
+    ),
+    Row(
+        number=53,
+        fault="the holder of a lock dies, or the server that gave it",
+        injection="kill -9 of worker and server; connections to the store are cut off",
+        promise="a lock has one holder at a time, and ends with its worker",
+        tests=(
+            (
+                "integration/engine/test_locks.py::"
+                "test_leases_survive_the_server_and_end_with_a_killed_worker"
+            ),
+            (
+                "integration/engine/test_postgresql.py::"
+                "test_leases_hold_while_connections_are_cut_off"
+            ),
+            "contract/test_leases.py::test_a_lease_ends_with_its_attempt",
+        ),
+    ),
+    Row(
+        number=54,
+        fault="crashes with the state in PostgreSQL",
+        injection=(
+            "kill -9 of server, spawner and shims, at failpoints and at random; a connection that "
+            "is lost while its commit is under way; a second server with the same database"
+        ),
+        promise="as on SQLite; the second server is refused",
+        tests=(
+            (
+                "faults/test_on_postgresql.py::"
+                "test_a_crash_at_a_failpoint_changes_nothing_on_postgresql"
+            ),
+            "faults/test_on_postgresql.py::test_no_kill_loses_or_doubles_work_on_postgresql",
+            (
+                "faults/test_on_postgresql.py::"
+                "test_a_crash_and_an_orderly_end_change_nothing_on_postgresql"
+            ),
+            (
+                "integration/store/test_postgresql.py::"
+                "test_a_change_whose_commit_is_still_under_way_is_not_stored_twice"
+            ),
+            "integration/store/test_postgresql.py::test_one_server_at_a_time_has_the_database",
+        ),
+    ),
+)
