@@ -58,13 +58,20 @@ def part(name: str) -> Script:
     return Script.of(Turn(calls=(Call.write(f"{name}.txt", name),)), Turn(f"PART of {name}"))
 
 
-def whole(*agents: str) -> Script:
+def whole(way: str, *agents: str) -> Script:
+    """Has its parts done by these agents, in a child job that is started in one of the ways."""
     tasks = [
         {"id": name, "agent": name, "prompt": f"Your part. [[script:part-{name}]]"}
         for name in agents
     ]
-    started = Call.mcp("orchestrate", request="The parts", tasks=tasks)
-    return Script.of(Turn(calls=(started,)), Turn("RESULT whole"))
+    plan = {"request": f"The parts by {way}", "tasks": tasks}
+    if way == "MCP":
+        call = Call.mcp("orchestrate", **plan)
+    elif way == "HTTP":
+        call = Call.shell(BY_HTTP % json.dumps(plan))
+    else:
+        call = Call.shell(f"printf %s '{json.dumps(plan)}' | orchestrator spawn --plan - --wait")
+    return Script.of(Turn(calls=(call,)), Turn("RESULT whole"))
 
 
 PLAN = {

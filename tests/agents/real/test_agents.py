@@ -161,15 +161,17 @@ def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: s
         assert worker["usage"]["steps"] == 3
 
 
-@each_with("a child job for codex and gemini")
-def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str) -> None:
+@pytest.mark.parametrize("way", ["MCP", "command", "HTTP"])
+@each_with("a child job for codex and gemini, in all three ways")
+def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str, way: str) -> None:
     for name in ("codex", "gemini"):
         site.api.scripts[f"part-{name}"] = scripts.part(name)
-    job = site.run(agent, "whole", scripts.whole("codex", "gemini"))
+    job = site.run(agent, f"whole-{way}", scripts.whole(way, "codex", "gemini"))
 
     worker = site.only(job)
     assert worker["status"] in GOOD, site.log(worker)
     [child] = [site.client.job(child) for child in worker["child_job_ids"]]
+    assert child["request"] == f"The parts by {way}"
     assert {each["agent"]: each["output"] for each in child["workers"]} == {
         "codex": "PART of codex",
         "gemini": "PART of gemini",
