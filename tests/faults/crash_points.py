@@ -29,6 +29,8 @@ OF_ANY_JOB = (
     "turn: commands carried out",
     "worker: started",
 )
+#: Reached when one has crashed before.
+OF_RECOVERY = ("keeper: spawner ended",)
 OF_WORKTREES = (
     "worktree: its start is known",
     "worktree: registered",
@@ -65,6 +67,7 @@ OF_APPLYING = ("apply: before the rename",)
 #: Who crashes there: "<path below tests/>::<test>".
 CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing": OF_ANY_JOB,
+    "faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing": OF_RECOVERY,
     (
         "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
     ): OF_WORKTREES,
