@@ -197,7 +197,7 @@ def test_the_final_result_has_more_room_for_each_of_few_workers(
     for number in range(workers):
         task = TaskSpec(id=f"t{number}")
         planted.worker(job, f"worker_{number + 1}", task, (0, 1), output="line of text\n" * 1_500)
-    Reports().render(planted.tree, trees.ROOT, tmp_path)
+    Reports().render(planted.tree, ROOT, tmp_path)
 
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert ("of 19,499 characters" not in report) is whole
