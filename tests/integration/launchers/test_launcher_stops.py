@@ -35,7 +35,7 @@ def test_what_ignores_a_stop_is_killed_after_its_grace(
     began = time.monotonic()
     stage.stop("a", "cancel", "user")
     ended = stage.reports.exit("a")
-    assert 0.35 < time.monotonic() - began < 10.0
+    assert 0.35 < time.monotonic() - began < 30.0
     assert (ended.ended_by, ended.signal) == (EndedBy.CANCEL, 9)
 
 
@@ -63,7 +63,7 @@ def test_a_stop_of_an_unknown_attempt_is_ignored(stage: Any) -> None:
 def test_a_deadline_ends_a_worker(stage: Any) -> None:
     began = time.monotonic()
     ended = stage.run("a", "sleep", "60", timeout=0.3)
-    assert 0.25 < time.monotonic() - began < 10.0
+    assert 0.25 < time.monotonic() - began < 30.0
     assert (ended.ended_by, ended.stopped_by) == (EndedBy.TIMEOUT, "timeout")
 
 
@@ -76,13 +76,13 @@ def test_the_deadline_stands_while_a_worker_waits(stage: Any) -> None:
     began = time.monotonic()
     stage.waiting("a", False)
     assert stage.reports.exit("a").ended_by is EndedBy.TIMEOUT
-    assert 0.2 < time.monotonic() - began < 10.0
+    assert 0.2 < time.monotonic() - began < 30.0
 
 
 def test_a_background_child_does_not_keep_a_worker_from_ending(stage: Any) -> None:
     began = time.monotonic()
     ended = stage.shell("a", "sleep 30 & sleep 0.2; echo hi")
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 20.0
     assert ended.code == 0 and stage.log("a") == b"hi\n"
     [stray] = ended.strays
     assert stray.command == "sleep 30"

@@ -410,7 +410,7 @@ def test_a_wait_is_answered_when_the_job_ends(
     started = time.monotonic()
     answer = read(client, f"/api/v1/jobs/{job.id}/wait?timeout=60")
     timer.join()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 50
     assert (answer["status"], answer["timed_out"]) == ("completed", False)
 
 

@@ -1,7 +1,7 @@
 """Starting, waiting, dependencies: what the scheduler does, told as stories."""
 
 from collections import Counter
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -276,13 +276,13 @@ def test_a_failure_skips_all_that_needs_it_and_nothing_else() -> None:
 def test_a_chain_of_ten_thousand_skips_is_fast_and_needs_no_recursion(how: str) -> None:
     story = Story()
     root = story.root(*chain(10_000))
-    begun = perf_counter()
+    begun = process_time()
     if how == "badly":
         story.fails(story.key(root))
     else:
         story.cancel(root)
         story.ends(story.key(root))
-    assert perf_counter() - begun < 10
+    assert process_time() - begun < 10
     assert story.job(root.id).status.ended
     expected = {
         "badly": {"failed": 1, "skipped": 9_999},
