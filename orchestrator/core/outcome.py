@@ -3,6 +3,7 @@
 Exit code 0 alone is never success. The rows are tried from the top; the first that fits decides.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
@@ -175,6 +176,13 @@ _RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RA
 _LOGIN_REFUSED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.AUTH}")
 
 
+#: "in 0.53s", "12:31:07.250", and what ``orchestrator spawn`` says of the time that is left.
+_TIMES = re.compile(
+    r"\d+(?:\.\d+)?(?= ?(?:[nmµ]?s|seconds?|minutes?|min)\b)"
+    r"|\d\d:\d\d:\d\d(?:[.,]\d+)?|(?<=wall_seconds )\d+"
+)
+
+
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
     """The verdict on one attempt."""
     row = next(row for row in TABLE if row.fits(exit, evidence))
@@ -196,12 +204,13 @@ def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
 
 
 def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
-    """Two failures are the same when nothing that can be seen differs.
+    """Two failures are the same when nothing that can be seen differs but times.
 
     Empty when files changed: then the next attempt does not start from the same place.
     """
     if evidence.files_changed:
         return ""
     found = "".join(in_words(each) for each in evidence.gates if each.blocks)
-    output = crc32(f"{evidence.output}{found}".encode("utf-8", "replace"))
+    said = _TIMES.sub("", f"{evidence.output}{found}")
+    output = crc32(said.encode("utf-8", "replace"))
     return f"{row.name}|{exit.code}|{exit.signal}|{output:x}"

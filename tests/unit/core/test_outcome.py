@@ -166,6 +166,22 @@ def test_two_failures_are_the_same_when_nothing_that_can_be_seen_differs() -> No
     assert judge(replace(EXIT_1, signal=9), Evidence(output="x")).failure != failure
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("1 failed in 0.53s", "1 failed in 1.07s", True),
+        ("12:31:07,250 ERROR no", "12:31:09,001 ERROR no", True),
+        ("left: depth 0, wall_seconds 86391", "left: depth 0, wall_seconds 86388", True),
+        ("took 3 seconds", "took 14 seconds", True),
+        ("2 failed in 0.53s", "1 failed in 0.53s", False),
+        ("line 31 s", "line 32 t", False),
+    ],
+)
+def test_only_times_may_differ_in_the_same_failure(first: str, second: str, same: bool) -> None:
+    failures = [judge(EXIT_1, Evidence(output=output)).failure for output in (first, second)]
+    assert (failures[0] == failures[1]) is same
+
+
 def test_a_failure_that_changed_files_equals_no_other() -> None:
     assert judge(EXIT_1, Evidence(output="x", files_changed=True)).failure == ""
 
