@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.core.errors import InvalidRequest
 
-_HAS_REQUEST = re.compile(r"""^(\s*\{|["']?request["']?\s*:)""", re.MULTILINE)
+_HAS_REQUEST = re.compile(r"""^["']?request["']?\s*:""", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +39,25 @@ def read_plan(path: Path, request: str | None) -> PlanFile:
 def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     from orchestrator.schemas.plan import parse_plan
 
-    if not _HAS_REQUEST.search(text):
-        # At the end, so that the lines of the file keep their numbers.
-        text += f"\nrequest: {json.dumps(request or f'The tasks of {name}')}\n"
-    parsed = parse_plan(text, name)
+    parsed = parse_plan(_with_request(text, request or f"The tasks of {name}"), name)
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     return PlanFile(
         request=plan["request"],
         config=plan.get("config") or {},
         tasks=tuple(plan.get("tasks") or ()),
     )
+
+
+def _with_request(text: str, request: str) -> str:
+    """A plan that lacks its request with one, where the lines of the file keep their numbers."""
+    said = f'"request": {json.dumps(request)}'
+    if not text.lstrip().startswith("{"):
+        return text if _HAS_REQUEST.search(text) else f"{text}\n{said}\n"
+    with suppress(ValueError):
+        plan = json.loads(text)
+        if plan and "request" not in plan:
+            return text.replace("{", f"{{{said}, ", 1)
+    return text
 
 
 def _text(path: Path) -> str:

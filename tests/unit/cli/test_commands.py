@@ -58,11 +58,19 @@ def test_submit_takes_a_plan_file_and_flags_win_over_it(
     assert body["tasks"] == [{"id": "a", "agent": ["shell"], "command": "true"}]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tasks:\n- {agent: shell, command: 'true'}",
+        '{"tasks": [{"agent": "shell", "command": "true"}]}',
+    ],
+    ids=["YAML", "JSON"],
+)
 def test_a_plan_without_a_request_takes_the_one_given(
-    served: FakeApi, orchestrator: Orchestrator, tmp_path: Path
+    served: FakeApi, orchestrator: Orchestrator, tmp_path: Path, text: str
 ) -> None:
     plan = tmp_path / "plan.yaml"
-    plan.write_text("tasks:\n- {agent: shell, command: 'true'}")
+    plan.write_text(text)
 
     orchestrator("submit", "Say: #this", "--plan", str(plan))
     orchestrator("submit", "--plan", str(plan))
