@@ -215,7 +215,7 @@ class Store(Section):
     """Where the state of jobs is kept."""
 
     url: SecretStr | None = None
-    """Database URL, for this server alone; null: an SQLite file in the workspace."""
+    """Database URL, for this server alone, no transaction pooler; null: SQLite in the workspace."""
 
 
 class Logging(Section):
