@@ -89,12 +89,16 @@ class Forest:
 
     def size_of(self, job: Job) -> TreeSize:
         """How large a job's unfinished tree is; nothing for any other. Any thread may ask."""
-        jobs = [self.plans[job_id] for job_id in tuple(self._trees.get(job.root_id, ()))]
-        return TreeSize(
-            child_jobs=max(0, len(jobs) - 1),
-            workers=sum(each.size for each in jobs),
-            budget=self._budget_left(job) if jobs else {},
-        )
+        found = (self.plans.get(job_id) for job_id in tuple(self._trees.get(job.root_id, ())))
+        # Those that come or go just now have none.
+        jobs = [plan for plan in found if plan is not None]
+        try:
+            budget = self._budget_left(job) if jobs else {}
+        except KeyError:
+            # Its tree has just ended, and was forgotten.
+            return TreeSize(child_jobs=0, workers=0)
+        workers = sum(each.size for each in jobs)
+        return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
 
     def _budget_left(self, job: Job) -> dict[str, float]:
         """The least that the job and its ancestors have left, without what is kept for others."""
@@ -111,12 +115,12 @@ class Forest:
     def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
         """What its open child jobs have asked for and not used yet."""
         reserved, own = 0.0, {job.id for job in line}
-        for job_id in tuple(self._trees[above.root_id]):
-            child = self.ledger.jobs[job_id]
+        children = map(self.ledger.jobs.get, tuple(self._trees.get(above.root_id, ())))
+        for child in (each for each in children if each is not None):
             limit = getattr(child.config, name)
-            mine = child.parent_job_id == above.id and job_id not in own
+            mine = child.parent_job_id == above.id and child.id not in own
             if mine and child.config.budget_asked and not child.status.ended and limit is not None:
-                reserved += max(0.0, limit - self.spending.of(job_id)[name])
+                reserved += max(0.0, limit - self.spending.of(child.id)[name])
         return reserved
 
     def spend(self, worker: Worker, before: Usage, after: Usage) -> None:

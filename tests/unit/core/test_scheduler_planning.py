@@ -6,6 +6,7 @@ from orchestrator.core.commands import TakePlan
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import Evidence, Usage
+from orchestrator.core.forest import TreeSize
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
@@ -304,3 +305,18 @@ def test_a_plan_of_which_is_heard_before_the_next_try_is_taken() -> None:
     story.turn()
 
     assert (story.worker(planner).attempt, len(story.keys(job))) == (1, 1)
+
+
+@pytest.mark.parametrize("gone", ["plan", "job"])
+def test_the_size_of_a_tree_may_be_asked_for_while_it_changes(gone: str) -> None:
+    story = Story()
+    root = story.root(a_task("a"))
+    child = story.child(story.key(root), a_task("b"))
+    forest = story.scheduler.forest
+    # As another thread may see it for a moment.
+    if gone == "plan":
+        del forest.plans[child.id]
+        assert forest.size_of(root).child_jobs == 0
+    else:
+        del story.scheduler.ledger.jobs[root.id]
+        assert forest.size_of(child) == TreeSize(child_jobs=0, workers=0)
