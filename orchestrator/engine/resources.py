@@ -88,13 +88,15 @@ class Resources:
         #: Their sum: hundreds start in a second.
         self._expected_bytes = 0
         self.paused = ""
+        #: Its space is set aside again when there is enough.
+        self._gave_up_reserve = False
         #: Somebody was refused in the latest turn: it is worth looking again soon.
         self.held_back = False
 
     def room(self) -> Room:
         """For one turn of the scheduler."""
         self._refresh()
-        self.held_back = bool(self.paused)
+        self.held_back = bool(self.paused) or self._gave_up_reserve
         return Room(paused=self.paused, lack=self._lack)
 
     def gone(self, agent: str, seconds: float) -> None:
@@ -112,6 +114,7 @@ class Resources:
     def store_failed(self) -> None:
         """The state cannot be stored, perhaps because the disk is full: make what room there is."""
         self._reserve.release()
+        self._gave_up_reserve = True
 
     def close(self) -> None:
         """Nothing is written any more. Idempotent."""
@@ -134,6 +137,7 @@ class Resources:
             logger.warning(paused or "there is disk space again: workers start")
         if not paused:
             self._reserve.hold()
+            self._gave_up_reserve = False
         self.paused = paused
 
     def _too_little_disk(self) -> str:

@@ -148,12 +148,15 @@ def test_space_is_kept_for_the_last_state_and_given_up_for_it(
 
     resources.store_failed()
     assert not reserve.exists()
+    resources.room()
+    assert resources.held_back, "it looks again although nothing else may happen"
 
     machine.disk, machine.now = 0, FRESH_SECONDS
     resources.room()
     assert not reserve.exists()
     machine.disk, machine.now = 1000 * MIB, 2 * FRESH_SECONDS
     resources.room()
+    assert not resources.held_back
     assert reserve.stat().st_blocks * 512 >= 8192
 
     resources.close()
