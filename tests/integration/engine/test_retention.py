@@ -74,7 +74,7 @@ def test_a_crash_leaves_no_job_half_removed(zygote: Zygote, tmp_path: Path, poin
         job_id = site.submit_once([shell("echo done")])
         assert site.process is not None
         until(lambda: site.process.poll() is not None, "it has crashed", 60)
-        assert site.reached()[-1].endswith(point)
+        assert any(each.endswith(point) for each in site.reached())
         site.crashes = ""
         site.ensure()
 
