@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -14,9 +15,8 @@ logger = logging.getLogger(__name__)
 
 
 #: Observers are told together of what is stored within so long: a thread that is woken for each
-#: change takes the interpreter from the one that stores the next. What changes a job itself is told
-#: at once: somebody may wait for its end.
-PAUSE_SECONDS = 0.008
+#: change takes the interpreter from the one that stores the next.
+PAUSE_SECONDS = 0.003
 
 _PARTS = tuple(Change.__dataclass_fields__)
 _parts = attrgetter(*_PARTS)
@@ -30,8 +30,6 @@ class Publisher:
         self._told_more = threading.Condition()
         self._announced = 0
         self._told = 0
-        #: Cuts the pause short.
-        self._urgent = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -40,7 +38,6 @@ class Publisher:
     def stop(self) -> None:
         """Deliver what is there, then end."""
         self._queue.put(None)
-        self._urgent.set()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -62,8 +59,6 @@ class Publisher:
 
     def publish(self, change: Change) -> None:
         self._queue.put(change)
-        if change.new_jobs or change.jobs:
-            self._urgent.set()
 
     def withdraw(self) -> None:
         """What was announced could not be stored."""
@@ -75,22 +70,19 @@ class Publisher:
         Not for the publisher's own thread.
         """
         announced = self._announced
-        self._urgent.set()
         with self._told_more:
             return self._told_more.wait_for(lambda: self._told >= announced, seconds)
 
     def _run(self) -> None:
         ended = False
         while not ended:
-            changes = [self._queue.get()]
-            self._urgent.clear()
-            changes += self._rest()
+            changes = [self._queue.get(), *self._rest()]
             ended = None in changes
             present = [change for change in changes if change is not None]
             if present:
                 self._tell(merged(present), len(present))
                 if not ended:
-                    self._urgent.wait(PAUSE_SECONDS)
+                    time.sleep(PAUSE_SECONDS)
 
     def _rest(self) -> Iterator[Change | None]:
         with suppress(Empty):
