@@ -10,6 +10,7 @@ cut, or a kill before the rename) counts as published; see ``record.inspect``.
 import errno
 import fcntl
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping
@@ -41,8 +42,9 @@ class Claim:
     def __init__(self, descriptor: int, exit_path: str) -> None:
         self._descriptor = descriptor
         self._exit_path = exit_path
-        #: Where the holder's lines end.
+        #: Where the holder's line ends, and where all that was written does, if that is known.
         self._end = 0
+        self._length: float = math.inf
 
     @classmethod
     def take(cls, exit_path: str) -> "Claim":
@@ -53,7 +55,9 @@ class Claim:
         except FileExistsError:
             raise Refused(f"{path} exists: this attempt was started before") from None
         failpoints.reached("claim: made")
-        return cls._locked(descriptor, exit_path)
+        claim = cls._locked(descriptor, exit_path)
+        claim._length = 0
+        return claim
 
     @classmethod
     def take_over(cls, exit_path: str) -> "Claim":
@@ -95,7 +99,9 @@ class Claim:
     def publish(self, record: bytes) -> None:
         """Make the exit record durable and visible, and let go. On OSError the claim is kept."""
         # In place and shortened last: on a full disk the block that is there is enough.
-        os.ftruncate(self._descriptor, self._write(0, record))
+        end = self._write(0, record)
+        if end < self._length:  # on a disk it costs as much as a small write
+            os.ftruncate(self._descriptor, end)
         os.fsync(self._descriptor)
         failpoints.reached("exit record: before the rename")
         os.rename(run_path(self._exit_path), self._exit_path)
@@ -115,6 +121,7 @@ class Claim:
         written = os.pwrite(self._descriptor, line, at)
         if written < len(line):
             raise OSError(f"{self._exit_path}: only {written} of {len(line)} bytes were written")
+        self._length = max(self._length, at + written)
         return at + written
 
 
