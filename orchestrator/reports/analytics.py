@@ -53,7 +53,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
 from typing import Any, TypedDict, TypeVar
 
 from orchestrator.core.comparison import Comparison
@@ -226,17 +225,16 @@ def _json(value: object) -> str:
     return _json_line(value)
 
 
-def _json_line(value: object) -> str:
-    return json.dumps(value, default=_by_name)
-
-
 def _by_name(value: Any) -> dict[str, object]:
-    return {field.name: _exact(getattr(value, field.name)) for field in fields_of(value)}
+    return {name: _exact(getattr(value, name)) for name in value.__dataclass_fields__}
 
 
 def _exact(value: object) -> object:
     """Without the digits that are nothing but the noise of subtracting times."""
     return round(value, 6) if isinstance(value, float) else value
+
+
+_json_line = json.JSONEncoder(default=_by_name).encode
 
 
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
