@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
+from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
 
 
@@ -73,8 +74,9 @@ def run_launcher(directory: Path, count: int, slots: int) -> tuple[float, float]
     loop = Loop(launcher, directory, count, slots)
     launcher.open(loop)
     began, cpu = time.perf_counter(), time.process_time()
-    loop.fill()
-    loop.done.wait()
+    with Listener(launcher):
+        loop.fill()
+        loop.done.wait()
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     launcher.close(stop=False)
     if loop.failures:

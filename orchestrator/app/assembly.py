@@ -146,6 +146,7 @@ class Assembly:
         return Supervisor(
             scheduler=self._scheduler,
             store=self._store,
+            launcher=self._launcher,
             flights=self._flights,
             contexts=self._contexts,
             planning=self._planning,

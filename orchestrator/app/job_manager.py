@@ -18,6 +18,7 @@ from orchestrator.engine.reporting import Reporting
 from orchestrator.engine.retiring import Retiring
 from orchestrator.engine.service import Service
 from orchestrator.engine.supervisor import Supervisor
+from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
@@ -95,9 +96,10 @@ class JobManager:
         """
         self.housekeeping.stop()
         self.supervisor.stop()
-        self.integration.close()
-        self.flights.close()
-        self.retiring.close()
+        with Listener(self.launcher):
+            self.integration.close()
+            self.flights.close()
+            self.retiring.close()
         self.launcher.close(stop=not self.leaves_workers)
 
     def stop(self) -> None:

@@ -38,7 +38,7 @@ class Launch:
 
 
 class LauncherEvents(Protocol):
-    """Where a launcher reports; called from the launcher's own thread."""
+    """Where a launcher reports, to whoever calls ``listen``."""
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 
@@ -51,6 +51,16 @@ class Launcher(Protocol):
 
     def open(self, events: LauncherEvents) -> None:
         """Get ready; may start processes of its own."""
+
+    def listen(self, seconds: float | None) -> bool:
+        """Wait at most so long for something to happen, report it; None is for ever.
+
+        For one thread at a time, which is never held up by what a report takes to find out.
+        False when the launcher is not open: then nothing will ever happen.
+        """
+
+    def wake(self) -> None:
+        """Have ``listen`` return now, or return at once when it is called next."""
 
     def start(self, launch: Launch) -> None:
         """Start an attempt. Does not block; a failure is reported as an ended attempt."""
@@ -68,7 +78,10 @@ class Launcher(Protocol):
         """How an attempt ended that does not run; after this it can never start. Idempotent."""
 
     def close(self, stop: bool) -> None:
-        """Release everything; with ``stop``, stop all attempts first. Idempotent."""
+        """Release everything; with ``stop``, stop all attempts first. Idempotent.
+
+        Nobody listens any more: what still happens is reported from within.
+        """
 
     @property
     def containment(self) -> str:

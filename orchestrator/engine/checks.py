@@ -102,7 +102,7 @@ class Checks:
         return True
 
     def ended(self, name: str, exit: Exit) -> bool:
-        """A process has ended; whether it was a gate's. Called by the launcher's thread."""
+        """A process has ended; whether it was a gate's. Does not block."""
         return self._runs.ended(name, exit)
 
     def observe(self, change: Change) -> None:

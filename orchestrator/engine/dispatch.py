@@ -126,6 +126,14 @@ class Dispatch:
         secrets = (*around.secrets, *secrets_in(passed))
         return InFlight(worker, {}, secrets, task=task, ground=ground)
 
+    def nothing_left(self, flight: InFlight) -> Changes | None:
+        """What an empty directory says; None where there is more to look at than in no time."""
+        worker = flight.worker
+        special = flight.ground is not None or worker.is_planner or worker.is_reviewer
+        if special or not self._workspace.is_bare(worker):
+            return None
+        return Changes((), changed=bool(flight.before), has_work=False)
+
     def evidence(self, flight: InFlight, exit: Exit, changes: Changes | None = None) -> Evidence:
         """What the attempt left behind. Reads files, never writes. Raise UnknownAgent.
 

@@ -22,7 +22,7 @@ from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
 from orchestrator.engine.judging import Checking, Judging
 from orchestrator.engine.planning import Planning
 from orchestrator.engine.reviewing import Reviewing
-from orchestrator.engine.worktrees import Ground, Worktrees
+from orchestrator.engine.worktrees import Changes, Ground, Worktrees
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
 class Flights:
-    """Commands come from the supervisor's thread, events from the launcher's."""
+    """Commands and events come from the supervisor's thread."""
 
     def __init__(
         self,
@@ -206,22 +206,22 @@ class Flights:
             failpoints.reached("attempt: its end is known")
             exit = _as_lost_unless_asked(exit)
             self._judging.expect(flight.worker)
-            if flight.ground is None:
-                self._report(flight, exit)
-            else:
+            nothing = self._dispatch.nothing_left(flight)
+            if nothing is None:
                 self._beside.later(partial(self._report, flight, exit))
+            else:
+                self._report(flight, exit, nothing)
 
-    def _report(self, flight: InFlight, exit: Exit) -> None:
+    def _report(self, flight: InFlight, exit: Exit, changes: Changes | None = None) -> None:
         job = self._scheduler.ledger.jobs.get(flight.worker.job_id)
-        evidence = self._evidence(flight, exit)
+        evidence = self._evidence(flight, exit, changes)
         self._judging.begin(flight, job, exit, evidence, self._tell)
 
     def _tell(self, flight: InFlight, exit: Exit, evidence: Evidence) -> None:
         self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))
 
-    def _evidence(self, flight: InFlight, exit: Exit) -> Evidence:
+    def _evidence(self, flight: InFlight, exit: Exit, changes: Changes | None = None) -> Evidence:
         try:
-            changes = None
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
             evidence = self._dispatch.evidence(flight, exit, changes)

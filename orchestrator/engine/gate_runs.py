@@ -135,7 +135,7 @@ class GateRuns:
         return False
 
     def ended(self, name: str, exit: Exit) -> bool:
-        """A process has ended; whether it was a gate. Called by the launcher's thread."""
+        """A process has ended; whether it was a gate. Does not block."""
         if self._gone(name):
             return True
         with self._lock:

@@ -117,9 +117,10 @@ class Judging:
     def _wanted(
         self, flight: InFlight, job: Job | None, exit: Exit, evidence: Evidence
     ) -> tuple[Gate, ...]:
-        if job is None or flight.worker.is_planner or not is_for_gates(exit, evidence):
+        if job is None or flight.worker.is_planner:
             return ()
-        return gates_of(job, flight.task, flight.ground is not None)
+        gates = gates_of(job, flight.task, flight.ground is not None)
+        return gates if gates and is_for_gates(exit, evidence) else ()
 
     def _check(self, flight: InFlight, gates: tuple[Gate, ...]) -> Check:
         worker, ground = flight.worker, flight.ground

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from orchestrator.core import failpoints
@@ -20,6 +19,7 @@ from orchestrator.core.commands import (
 )
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.forest import TreeSize
+from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.scheduler import Scheduler
@@ -27,6 +27,7 @@ from orchestrator.core.shortage import NO_ROOM
 from orchestrator.engine import clock
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.flights import Ended, Flights
+from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.integration import Integrated, Integration
 from orchestrator.engine.items import Call, End, Prepared, Rendered
 from orchestrator.engine.judging import Checking
@@ -59,6 +60,7 @@ class Supervisor:
         *,
         scheduler: Scheduler,
         store: Store,
+        launcher: Launcher,
         flights: Flights,
         contexts: Contexts,
         planning: Planning,
@@ -77,14 +79,14 @@ class Supervisor:
         self._reporting = reporting
         self._publisher = publisher
         self._resources = resources
-        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._inbox: Inbox[Item] = Inbox(launcher)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-        flights.on_end = self._queue.put
-        flights.tell_of_checks(self._queue.put)
-        contexts.on_prepared = lambda job_id: self._queue.put(Prepared(job_id))
-        integration.on_integrated = self._queue.put
-        reporting.on_rendered = lambda job_id: self._queue.put(Rendered(job_id))
+        flights.on_end = self._inbox.put
+        flights.tell_of_checks(self._inbox.put)
+        contexts.on_prepared = lambda job_id: self._inbox.put(Prepared(job_id))
+        integration.on_integrated = self._inbox.put
+        reporting.on_rendered = lambda job_id: self._inbox.put(Rendered(job_id))
 
     def start(self) -> None:
         self._thread.start()
@@ -92,7 +94,7 @@ class Supervisor:
     def stop(self) -> None:
         """Finish the turn that is under way, then end. Attempts go on."""
         self._stopping.set()
-        self._queue.put(End())
+        self._inbox.put(End())
         if self._thread.is_alive():
             self._thread.join()
 
@@ -126,7 +128,7 @@ class Supervisor:
         if self._stopping.is_set():
             raise _stopping()
         answer: Future[T] = Future()
-        self._queue.put(Call(action, answer))
+        self._inbox.put(Call(action, answer))
         try:
             return answer.result(timeout=CALL_TIMEOUT_SECONDS)
         except TimeoutError:
@@ -146,26 +148,9 @@ class Supervisor:
                 _refuse(items)
             if self._stopping.is_set():
                 break
-            items = self._wait()
-        _refuse(self._rest())
+            items = self._inbox.wait(self._idle_seconds())
+        _refuse(self._inbox.rest())
         self._resources.close()
-
-    def _wait(self) -> list[Item]:
-        """Everything that has happened; waits until something has, or is due."""
-        items: list[Item] = []
-        try:
-            items.append(self._queue.get(timeout=self._idle_seconds()))
-        except Empty:
-            return items
-        return items + self._rest()
-
-    def _rest(self) -> list[Item]:
-        items: list[Item] = []
-        try:
-            while True:
-                items.append(self._queue.get_nowait())
-        except Empty:
-            return items
 
     def _idle_seconds(self) -> float | None:
         times = (self._scheduler.next_time(), self._locking.next_time)
@@ -288,7 +273,7 @@ class Supervisor:
             case StopMerging():
                 self._integration.stop(command.job_id)
             case TakePlan():
-                self._queue.put(command)
+                self._inbox.put(command)
 
     def _render(self, command: Render) -> None:
         """What was changed is merged first, where there may be anything to merge."""

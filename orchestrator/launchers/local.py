@@ -7,7 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.core.launching import Launch, LauncherEvents
@@ -24,10 +26,12 @@ logger = logging.getLogger(__name__)
 
 #: What ``close`` allows for killing and publishing, besides the grace of the workers.
 _CLOSE_SECONDS = 15.0
+_CLOSE_LOOK_SECONDS = 0.5
+_INQUIRY_RETRY_SECONDS = 0.5
 
 
 class LocalLauncher:
-    """See ``core.launching.Launcher``. Any thread may call it; one thread of its own listens.
+    """See ``core.launching.Launcher``. Any thread may call it; one of them listens.
 
     Calls write to the shims' sockets directly, without blocking; what does not fit is sent by the
     listening thread. ``_lock`` guards all of the state and is not held while events are reported.
@@ -38,16 +42,18 @@ class LocalLauncher:
         self._asked = asked or Plan()
         self._plan: Plan | None = None
         self._lock = threading.Lock()
-        self._none_left = threading.Condition(self._lock)
         self._attempts: dict[str, ShimLink | Adopted] = {}
         self._adopted: dict[int, Adopted] = {}
         self._longest_grace = 0.0
         #: Attempts that were given to a second shim.
         self._begun_anew: set[str] = set()
-        #: Starts that failed, to be reported by the launcher's own thread.
-        self._failures: deque[tuple[str, Exit]] = deque()
-        self._thread: threading.Thread | None = None
-        self._closing = False
+        #: Ends that no shim has told, to be reported by the thread that listens.
+        self._found_out: deque[tuple[str, Exit]] = deque()
+        #: For ends that take time to find out.
+        self._inquiries = ThreadPoolExecutor(2, "inquiry")
+        self._closing = threading.Event()
+        self._wake_lock = threading.Lock()
+        self._is_open = False
 
     @property
     def containment(self) -> str:
@@ -75,8 +81,7 @@ class LocalLauncher:
         self._epoll.register(self._wake, select.EPOLLIN)
         self._pool = ShimPool(self._epoll, self._plan)
         _ = self._pool.spawner  # started here, so that a machine that cannot says so at once
-        self._thread = threading.Thread(target=self._listen, name="launcher", daemon=True)
-        self._thread.start()
+        self._is_open = True
 
     def start(self, launch: Launch) -> None:
         with self._lock:
@@ -97,8 +102,7 @@ class LocalLauncher:
     def _fail(self, launch: Launch, error: str) -> None:
         now = time.time()
         ended = Exit(ended_by=EndedBy.SPAWN_FAILED, error=error, started_at=now, ended_at=now)
-        self._failures.append((launch.attempt_id, ended))
-        os.eventfd_write(self._wake, 1)
+        self._report_soon(launch.attempt_id, ended)
 
     def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
         with self._lock:
@@ -131,48 +135,61 @@ class LocalLauncher:
         return settle(attempt_id, exit_path)
 
     def close(self, stop: bool) -> None:
-        if self._thread is None:
+        if not self._is_open:
             return
         if stop:
             self._stop_all()
-        self._closing = True
-        os.eventfd_write(self._wake, 1)
-        self._thread.join()
-        self._thread = None
-        self._release_all()
-
-    def _stop_all(self) -> None:
-        """Stop everything; an adopted attempt's grace is not known and counts as the longest."""
-        with self._lock:
-            for holder in self._attempts.values():
-                holder.stop(EndedBy.CANCEL, "shutdown")
-            patience = _CLOSE_SECONDS + self._longest_grace
-            self._none_left.wait_for(lambda: not self._attempts, patience)
-
-    def _release_all(self) -> None:
-        with self._lock:
+        self._closing.set()
+        self._inquiries.shutdown()
+        with self._lock, self._wake_lock:
+            self._is_open = False
             for adopted in self._adopted.values():
                 adopted.close()
             self._pool.close()
             os.close(self._wake)
             self._epoll.close()
 
-    # From here on: the launcher's own thread.
-
-    def _listen(self) -> None:
-        while not self._closing:
-            for descriptor, ready in self._epoll.poll(self._patience()):
-                try:
-                    self._serve(descriptor, ready)
-                except Exception:
-                    logger.exception("launcher event failed", extra={"action": "launcher_event"})
-            while self._failures:
-                self._report_end(*self._failures.popleft())
-
-    def _patience(self) -> float | None:
+    def _stop_all(self) -> None:
+        """Stop everything; an adopted attempt's grace is not known and counts as the longest."""
         with self._lock:
+            for holder in self._attempts.values():
+                holder.stop(EndedBy.CANCEL, "shutdown")
+            give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
+        while self._attempts and time.monotonic() < give_up_at:
+            self.listen(_CLOSE_LOOK_SECONDS)
+
+    def wake(self) -> None:
+        with self._wake_lock:  # its number may be another file's once it is closed
+            if self._is_open:
+                os.eventfd_write(self._wake, 1)
+
+    def _report_soon(self, attempt_id: str, ended: Exit) -> None:
+        self._found_out.append((attempt_id, ended))
+        self.wake()
+
+    # From here on: the thread that listens.
+
+    def listen(self, seconds: float | None) -> bool:
+        if not self._is_open:
+            return False
+        for descriptor, ready in self._epoll.poll(self._patience(seconds)):
+            self._guarded(self._serve, descriptor, ready)
+        while self._found_out:
+            self._guarded(self._report_end, *self._found_out.popleft())
+        return True
+
+    def _guarded(self, step: Callable[..., None], *told: object) -> None:
+        try:
+            step(*told)
+        except Exception:
+            logger.exception("launcher event failed", extra={"action": "launcher_event"})
+
+    def _patience(self, seconds: float | None) -> float | None:
+        with self._lock:
+            if not self._pool.has_surplus:
+                return seconds
             self._pool.let_idle_go()
-            return IDLE_SECONDS if self._pool.has_surplus else None
+        return IDLE_SECONDS if seconds is None else min(seconds, IDLE_SECONDS)
 
     def _serve(self, descriptor: int, ready: int) -> None:
         with self._lock:
@@ -212,7 +229,7 @@ class LocalLauncher:
                 if message["clean"]:
                     self._pool.give_back(link)
             if message["ended"].get("refused"):
-                self._find_out(launch)
+                self._inquire(launch)
             else:
                 self._report_end(launch.attempt_id, exit_from(message["ended"]))
 
@@ -241,20 +258,31 @@ class LocalLauncher:
             with self._lock:
                 self._start_on_shim(launch, lambda new: new.take_over(link, launch))
             return
-        self._find_out(launch, strays)
+        self._inquire(launch, strays)
 
-    def _find_out(self, launch: Launch, strays: tuple[Stray, ...] = ()) -> None:
+    def _inquire(self, launch: Launch, strays: tuple[Stray, ...] = ()) -> None:
         """What became of an attempt that no shim of ours serves: it runs, or it has ended.
 
         It runs when its shim is about to die, and when an earlier server, whose record of it was
         lost with the power, had started it.
         """
-        if self.adopt(launch.attempt_id, launch.exit_path):
-            return
-        masker = Masker(launch.secrets)
-        masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
-        ended = settle(launch.attempt_id, launch.exit_path, masked, masker)
-        self._report_end(launch.attempt_id, ended)
+        if not self.adopt(launch.attempt_id, launch.exit_path):
+            self._find_out(launch.attempt_id, partial(_settled, launch, strays))
+
+    def _find_out(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+        """Ask in a thread beside: all processes are looked through, those of the attempt ended."""
+        self._inquiries.submit(self._ask_until_known, attempt_id, ask)
+
+    def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+        """Until it is settled (is the disk full?), the next attempt must not begin."""
+        while True:
+            try:
+                self._report_soon(attempt_id, ask())
+                return
+            except Exception:
+                logger.exception("an end is not settled", extra={"action": "launcher_inquiry"})
+            if self._closing.wait(_INQUIRY_RETRY_SECONDS):
+                return
 
     def _never_began(self, launch: Launch) -> bool:
         """Its shim was killed before it came to the attempt, as with a spawner that is killed.
@@ -267,17 +295,20 @@ class LocalLauncher:
         return inspect(launch.exit_path) is Unfinished.NEVER
 
     def _adopted_ended(self, adopted: Adopted) -> None:
-        ended = adopted.ended()
         with self._lock:
             del self._adopted[adopted.fileno()]
             self._epoll.unregister(adopted)
             adopted.close()
-        self._report_end(adopted.attempt_id, ended)
+        self._find_out(adopted.attempt_id, adopted.ended)
 
     def _report_end(self, attempt_id: str, ended: Exit) -> None:
         with self._lock:
             self._attempts.pop(attempt_id, None)
             self._begun_anew.discard(attempt_id)
-            if not self._attempts:
-                self._none_left.notify_all()
         self._events.ended(attempt_id, ended)
+
+
+def _settled(launch: Launch, strays: tuple[Stray, ...]) -> Exit:
+    masker = Masker(launch.secrets)
+    masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
+    return settle(launch.attempt_id, launch.exit_path, masked, masker)

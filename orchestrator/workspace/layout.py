@@ -127,6 +127,14 @@ class Workspace:
         if not link.is_symlink():
             link.symlink_to(worker.id, target_is_directory=True)
 
+    def is_bare(self, worker: Worker) -> bool:
+        """Whether there is nothing at all in a worker's directory."""
+        try:
+            with os.scandir(self.worker_directory(worker)) as found:
+                return next(found, None) is None
+        except OSError:
+            return True
+
     def snapshot(self, worker: Worker) -> Snapshot:
         """The plain files in a worker's directory: size and time of change, by relative path."""
         return dict(islice(_files(self.worker_directory(worker), ""), MAX_FILES))

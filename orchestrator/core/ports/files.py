@@ -44,6 +44,9 @@ class Workspace(Protocol):
     def link_recursive(self, worker: Worker) -> None:
         """Show on disk that the worker has started a child job. Idempotent."""
 
+    def is_bare(self, worker: Worker) -> bool:
+        """Whether there is nothing at all in the worker's directory."""
+
     def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
         """The worker's own files: size and time of change, by relative path."""
 

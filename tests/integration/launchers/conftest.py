@@ -17,6 +17,7 @@ from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
 from orchestrator.launchers import processes
+from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
 from orchestrator.launchers.plan import Mode, Plan
 from tests import above
@@ -72,10 +73,20 @@ class Stage:
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self._job = uuid.uuid4().hex
-        self.reports = Reports()
         self.plan = plan
-        self.launcher = LocalLauncher(plan)
+        self._open()
+
+    def _open(self) -> None:
+        self.reports = Reports()
+        self.launcher = LocalLauncher(self.plan)
         self.launcher.open(self.reports)
+        self._listener = Listener(self.launcher)
+        self._listener.__enter__()
+
+    def close(self, stop: bool = True) -> None:
+        """Idempotent."""
+        self._listener.__exit__(None, None, None)
+        self.launcher.close(stop=stop)
 
     def id(self, name: str) -> str:
         """Attempts are told apart on the whole machine by their ids."""
@@ -157,10 +168,8 @@ class Stage:
 
     def reopen(self, stop: bool = False) -> None:
         """Another server takes over: the first one's launcher goes, its shims stay."""
-        self.launcher.close(stop=stop)
-        self.reports = Reports()
-        self.launcher = LocalLauncher(self.plan)
-        self.launcher.open(self.reports)
+        self.close(stop)
+        self._open()
 
 
 class Doomed:
@@ -231,7 +240,7 @@ def until() -> Callable[..., None]:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path)
     yield stage
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 FULL = (Mode.SUBREAPER, Mode.CGROUP, Mode.PIDNS, Mode.SANDBOX)
@@ -254,4 +263,4 @@ def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher in each mode that claims to let nothing escape."""
     stage = opened(tmp_path, Plan(mode=request.param))
     yield stage
-    stage.launcher.close(stop=True)
+    stage.close()

@@ -8,6 +8,7 @@ sys.path.insert(0, os.getcwd())
 
 from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch
+from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
 from orchestrator.launchers.plan import Mode, Plan
 
@@ -36,4 +37,5 @@ launcher.start(
         exit_path=f"{directory}/a.json",
     )
 )
-time.sleep(3600)
+with Listener(launcher):
+    time.sleep(3600)

@@ -27,7 +27,7 @@ BEAT = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 def basic(tmp_path: Path) -> Iterator[Stage]:
     stage = opened(tmp_path, Plan(mode=Mode.BASIC))
     yield stage
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def test_a_worker_runs_as_ever(held: Any) -> None:
@@ -124,7 +124,7 @@ def test_in_a_namespace_a_worker_sees_no_other_process(tmp_path: Path, mode: Mod
     stage.shell("a", "ls -d /proc/[0-9]* | wc -l; kill -9 -1; echo here")
     assert int(stage.log("a").split()[0]) <= 5
     assert b"here" not in stage.log("a") or stage.log("a").endswith(b"here\n")
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def test_a_group_is_removed_when_its_attempt_is_over(
@@ -144,7 +144,7 @@ def test_a_group_is_removed_when_its_attempt_is_over(
         assert group.startswith("orchestrator-worker-")
         assert stage.id(name).replace("/", ".") in group
         assert not os.path.exists(f"{mount}/{group}")
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def test_a_group_is_taken_only_from_an_attempt_s_own_record() -> None:
@@ -161,7 +161,7 @@ def test_in_the_sandbox_the_host_is_read_only(tmp_path: Path) -> None:
         ended = stage.shell("a", f"echo in > inside; echo out > {host}/outside")
         assert ended.code != 0 and os.listdir(host) == []
     assert (stage.directory / "inside").read_text() == "in\n"
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def test_in_the_sandbox_tmp_is_private_and_paths_are_hidden_or_writable(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_in_the_sandbox_tmp_is_private_and_paths_are_hidden_or_writable(tmp_path
     assert stage.shell("a", script).code == 0
     assert b"secret\n" not in stage.log("a")
     assert (writable / "new").exists() and not Path("/tmp/orchestrator-x").exists()
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def test_in_the_sandbox_the_network_is_there_unless_it_is_switched_off(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_in_the_sandbox_the_network_is_there_unless_it_is_switched_off(tmp_path:
             plan = Plan(mode=Mode.SANDBOX, sandbox=Sandbox(network=network))
             stage = opened(tmp_path / str(network), plan)
             codes.append(stage.run("a", sys.executable, "-S", "-E", "-c", call).code)
-            stage.launcher.close(stop=True)
+            stage.close()
     assert codes == [0, 1]
     assert any("child jobs" in each for each in plan.soft_spots())
 
@@ -243,7 +243,7 @@ def test_a_trial_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_auto_chooses_by_itself(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     assert stage.launcher.containment in (Mode.CGROUP, Mode.SUBREAPER)
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def test_only_a_group_that_is_meant_for_this_server_is_taken_by_auto(

@@ -58,7 +58,7 @@ def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
     assert alive_escapees(tmp_path) == []
     assert ended.ended_by is EndedBy.LOST
     assert len(ended.strays) == 7, "the worker, and all that it started"
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 @pytest.mark.parametrize("first", [[], ["spawner"], ["keeper"]])
@@ -74,7 +74,7 @@ def test_nothing_escapes_a_shim_whose_server_was_killed(
     until(lambda: alive_escapees(tmp_path) == [])
     until(lambda: doomed.living() == [])
     assert stage.settle("a").ended_by is EndedBy.LOST
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 @pytest.mark.parametrize("mode", IN_NAMESPACE)
@@ -84,7 +84,7 @@ def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
     stage = opened(tmp_path, Plan(mode=mode))
     start_escapees(stage, until, "stay")
     shim = stage.shim()
-    stage.launcher.close(stop=False)
+    stage.close(stop=False)
     os.kill(shim, 9)
     until(lambda: alive_escapees(tmp_path) == [])
 

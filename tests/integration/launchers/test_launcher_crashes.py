@@ -2,12 +2,15 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from orchestrator.core.evidence import EndedBy
-from orchestrator.launchers import processes, record
+from orchestrator.launchers import processes, record, recovery
 from orchestrator.launchers.plan import Mode
 
 from .conftest import Doomed
@@ -158,5 +161,43 @@ def test_idle_shims_end_with_their_server(stage: Any, until: Callable[..., None]
     stage.start("a", "sh", "-c", "sleep 0.2")
     shim = stage.shim_of("a")
     stage.reports.exit("a")
-    stage.launcher.close(stop=False)
+    stage.close(stop=False)
     until(lambda: processes.start_ticks(shim) is None)
+
+
+def test_an_end_that_cannot_be_settled_is_asked_for_again(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a disk that is full when a shim dies: no tombstone can be written then."""
+    refusals = [OSError(28, "No space left on device")] * 2
+
+    def settle(*given: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return recovery.settle(*given)
+
+    monkeypatch.setattr("orchestrator.launchers.local.settle", settle)
+    stage.start("a", "sleep", "60")
+    stage.reports.pid("a")
+    os.kill(stage.shim_of("a"), 9)
+    assert stage.reports.exit("a").ended_by is EndedBy.LOST
+    assert not refusals
+
+
+def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def settle(*given: Any) -> Any:
+        assert go_on.wait(60)
+        return recovery.settle(*given)
+
+    monkeypatch.setattr("orchestrator.launchers.local.settle", settle)
+    stage.start("a", "sleep", "60")
+    stage.reports.pid("a")
+    os.kill(stage.shim_of("a"), 9)
+    assert stage.shell("b", "exit 3").code == 3
+    assert "a" not in stage.reports.exits
+    go_on.set()
+    assert stage.reports.exit("a").ended_by is EndedBy.LOST

@@ -86,8 +86,8 @@ def test_closing_leaves_no_process_thread_or_descriptor(tmp_path: Path, stage: A
     other = type(stage)(tmp_path)
     above = other.launcher.keeper_pid, other.spawner
     _run_many(other, "a", 8)
-    other.launcher.close(stop=True)
-    other.launcher.close(stop=True)
+    other.close()
+    other.close()
     assert _threads_and_descriptors() == before
     assert [processes.start_ticks(pid) for pid in above] == [None, None]
 

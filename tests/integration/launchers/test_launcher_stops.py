@@ -162,7 +162,7 @@ def test_closing_stops_all_or_leaves_all(
     for name in "abc":
         stage.start(name, "sleep", "60")
     pids = [stage.reports.pid(name) for name in "abc"]
-    stage.launcher.close(stop=stop)
+    stage.close(stop)
     alive = [pid for pid in pids if processes.start_ticks(pid)]
     assert alive == ([] if stop else pids)
     if stop:

@@ -26,7 +26,7 @@ def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher with limits, in every mode."""
     stage = opened(tmp_path, Plan(mode=request.param, limits=LIMITS))
     yield stage
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def test_what_stays_below_its_limits_is_left_alone(limited: Any) -> None:
@@ -128,7 +128,7 @@ def test_watching_many_idle_workers_costs_little(
     before = _cpu_ticks(shim)
     time.sleep(2.0)
     assert _cpu_ticks(shim) - before < 0.1 * 2.0 * os.sysconf("SC_CLK_TCK")
-    stage.launcher.close(stop=True)
+    stage.close()
 
 
 def _cpu_ticks(pid: int) -> int:
