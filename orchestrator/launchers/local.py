@@ -7,13 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.core.launching import Launch, LauncherEvents
 from orchestrator.launchers.channel import Message
+from orchestrator.launchers.inquiries import Inquiries
 from orchestrator.launchers.masking import Masker
 from orchestrator.launchers.plan import Plan
 from orchestrator.launchers.probing import choose
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 #: What ``close`` allows for killing and publishing, besides the grace of the workers.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
-_INQUIRY_RETRY_SECONDS = 0.5
 
 
 class LocalLauncher:
@@ -49,9 +48,7 @@ class LocalLauncher:
         self._begun_anew: set[str] = set()
         #: Ends that no shim has told, to be reported by the thread that listens.
         self._found_out: deque[tuple[str, Exit]] = deque()
-        #: For ends that take time to find out.
-        self._inquiries = ThreadPoolExecutor(2, "inquiry")
-        self._closing = threading.Event()
+        self._inquiries = Inquiries(self._report_soon)
         self._wake_lock = threading.Lock()
         self._is_open = False
 
@@ -139,8 +136,7 @@ class LocalLauncher:
             return
         if stop:
             self._stop_all()
-        self._closing.set()
-        self._inquiries.shutdown()
+        self._inquiries.close()
         with self._lock, self._wake_lock:
             self._is_open = False
             for adopted in self._adopted.values():
@@ -267,22 +263,7 @@ class LocalLauncher:
         lost with the power, had started it.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path):
-            self._find_out(launch.attempt_id, partial(_settled, launch, strays))
-
-    def _find_out(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        """Ask in a thread beside: all processes are looked through, those of the attempt ended."""
-        self._inquiries.submit(self._ask_until_known, attempt_id, ask)
-
-    def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        """Until it is settled (is the disk full?), the next attempt must not begin."""
-        while True:
-            try:
-                self._report_soon(attempt_id, ask())
-                return
-            except Exception:
-                logger.exception("an end is not settled", extra={"action": "launcher_inquiry"})
-            if self._closing.wait(_INQUIRY_RETRY_SECONDS):
-                return
+            self._inquiries.begin(launch.attempt_id, partial(_settled, launch, strays))
 
     def _never_began(self, launch: Launch) -> bool:
         """Its shim was killed before it came to the attempt, as with a spawner that is killed.
@@ -299,7 +280,7 @@ class LocalLauncher:
             del self._adopted[adopted.fileno()]
             self._epoll.unregister(adopted)
             adopted.close()
-        self._find_out(adopted.attempt_id, adopted.ended)
+        self._inquiries.begin(adopted.attempt_id, adopted.ended)
 
     def _report_end(self, attempt_id: str, ended: Exit) -> None:
         with self._lock:
