@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.shortage import is_shortage
+from orchestrator.git.running import Git
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import InProcess, shell, until
 
@@ -138,3 +140,22 @@ def test_a_full_disk_costs_no_worker_its_attempts(
     tried = site.get(f"/jobs/{job_id}")["workers"][0]["attempts"]
     assert tried[0]["reason"].startswith("there was no room to start it")
     assert site.wait(job_id)["status"] == "completed"
+
+
+def test_a_checkout_that_finds_no_space_is_a_full_disk(disk: Path, tmp_path: Path) -> None:
+    """Git says of it only that it is "unable to write file", and not why."""
+    repository = tmp_path / "repository"
+    git = Git(str(tmp_path), {})
+    git.run("init", "-q", str(repository))
+    inside = Git(str(repository), {})
+    (repository / "large").write_bytes(os.urandom(2**20))
+    inside.run("add", "large")
+    inside.run("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "large")
+    inside.run("worktree", "add", "-q", "--no-checkout", "--detach", str(disk / "tree"))
+    filler = fill(disk)
+    with pytest.raises(OSError, match="git reset") as refused:
+        Git(str(disk / "tree"), {}).run("reset", "-q", "--hard")
+    assert is_shortage(refused.value)
+    filler.unlink()
+    Git(str(disk / "tree"), {}).run("reset", "-q", "--hard")
+    assert (disk / "tree" / "large").stat().st_size == 2**20
