@@ -120,17 +120,21 @@ class Family:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """When the job, or the last of its workers and child jobs, ended."""
-        if job.status.ended and job.ended_at is not None:
-            return job.ended_at
+        """When the job, or the last of its workers and child jobs, ended.
+
+        Never before it began: clocks are set back now and then.
+        """
         if job.id not in self._ends:
-            self._ends[job.id] = max(self._known_ends(job), default=self.began(job))
+            self._ends[job.id] = max([job.created_at, self.began(job), *self._known_ends(job)])
         return self._ends[job.id]
 
     def wall_seconds(self, job: Job) -> float:
         return self.ended(job) - self.began(job)
 
     def _known_ends(self, job: Job) -> Iterator[float]:
+        if job.status.ended and job.ended_at is not None:
+            yield job.ended_at
+            return
         for worker in self.workers(job.id):
             if worker.ended_at is not None:
                 yield worker.ended_at

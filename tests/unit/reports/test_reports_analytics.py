@@ -163,6 +163,20 @@ def test_an_attempt_whose_end_was_lost_counts_nothing() -> None:
     assert analytics(planted.tree, job.id).work_seconds == 0
 
 
+def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
+    planted = Planted()
+    done = JobStatus.COMPLETED
+    job = planted.job("x", span=(100, 40), status=done)
+    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (100, 30))
+    child = planted.job("y", job_id="c", parent=parent, span=(110, 20), status=done)
+    planted.worker(child, "worker_1_1", TaskSpec(id="b"), (110, 20))
+    figures = analytics(planted.tree, job.id)
+    times = [figures.wall_seconds, figures.work_seconds, figures.queued_seconds]
+    assert times == [0, 0, 0]
+    assert [each.wall_seconds for each in figures.jobs] == [0, 0]
+    assert figures.critical_path.seconds == 0
+
+
 @given(st.lists(st.tuples(st.sets(st.integers(0, 9)), st.integers(0, 9)), max_size=10))
 def test_no_job_is_faster_than_its_critical_path(plan: list[tuple[set[int], int]]) -> None:
     planted = Planted(slots=10)
