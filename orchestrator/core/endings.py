@@ -166,7 +166,7 @@ class Endings:
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )
         node = self._forest.nodes[worker.key]
-        node.verdict = None
+        node.verdict = node.ended_at = None
         self._claims.begins_again(again, node, now)
         said: dict[str, object] = {"attempt": worker.attempt, "reason": told}
         failed, job = failure_of(worker, worker.attempt), self._forest.job_of(worker)
@@ -230,7 +230,11 @@ class Endings:
         status, reason = verdict.status, verdict.reason
         failed = self._escalate(worker, verdict)
         ended = self._ledger.move_worker(
-            worker.key, status, reason=reason, failure=verdict.failure, ended_at=now
+            worker.key,
+            status,
+            reason=reason,
+            failure=verdict.failure,
+            ended_at=self._ended_at(worker, now),
         )
         files = list(ended.result.files_created[:100]) if ended.result else []
         said: dict[str, object] = {"status": str(status), "reason": reason}
@@ -240,6 +244,14 @@ class Endings:
         self._claims.done(ended, now)
         del self._forest.nodes[worker.key]
         self._choosing.after(ended, now)
+
+    def _ended_at(self, worker: Worker, now: float) -> float:
+        """Its latest attempt may have been over before anybody knew; its child jobs end with it."""
+        told = self._forest.nodes[worker.key].ended_at
+        if told is None:
+            return now
+        children = (self._ledger.jobs[job_id].ended_at for job_id in worker.child_job_ids)
+        return max([told, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
         """No further attempt follows a failure: what was made of it, for whoever is told."""

@@ -34,6 +34,8 @@ class Node:
     refused_child_jobs: int = 0
     #: What it will come to once its child jobs have ended; its process is gone.
     verdict: Verdict | None = None
+    #: When its latest attempt was over.
+    ended_at: float | None = None
     #: It has lent its slot because it waits for a lease.
     waits_for_lock: bool = False
 

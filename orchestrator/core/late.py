@@ -14,7 +14,7 @@ from orchestrator.core.evidence import EndedBy, Evidence, Exit
 from orchestrator.core.forest import Forest
 from orchestrator.core.model import Attempt, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict, judge
-from orchestrator.core.result import result_of
+from orchestrator.core.result import ended_at, result_of
 from orchestrator.core.spending import NOTHING
 from orchestrator.core.states import WorkerStatus
 
@@ -89,7 +89,7 @@ class LateResults:
             EventKind.LATE_RESULT, self._forest.job_of(worker), now, worker.id, **said
         )
         if taken:
-            self._take(worker, replace(attempt, ended_at=now), exit, evidence, verdict, now)
+            self._take(worker, attempt, exit, evidence, verdict, now)
         else:
             kept = f"a result that came after that ({how}) is kept as salvage: {record}"
             reason = f"{attempt.reason}; {kept}" if attempt.reason else kept
@@ -104,12 +104,16 @@ class LateResults:
         verdict: Verdict,
         now: float,
     ) -> None:
-        self._ledger.amend_attempt(replace(attempt, exit=exit, reason=verdict.reason))
+        over_at = ended_at(attempt, exit, evidence, now)
+        self._ledger.amend_attempt(
+            replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
+        )
         # Its time was counted when it was given up.
-        result = result_of(worker.result, replace(attempt, started_at=now), exit, evidence, now)
+        result = result_of(worker.result, attempt, exit, evidence, 0.0)
         result = noted(result, classify(worker, exit, evidence, verdict))
         self._forest.spend(worker, worker.result.usage if worker.result else NOTHING, result.usage)
         self._ledger.update_worker(worker.key, result=result)
         if not verdict.retry:
+            self._forest.nodes[worker.key].ended_at = over_at
             self._ledger.move_worker(worker.key, WorkerStatus.RUNNING, reason="")
             self._endings.settle(worker.key, verdict, now)

@@ -9,10 +9,21 @@ from orchestrator.core.spending import NOTHING, is_known, total
 _NONE_YET = WorkerResult()
 
 
+def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
+    """When an attempt that is known since now was over: with its process, or with its gates.
+
+    Its process may have ended long ago, while no server ran. What is told by a clock that does not
+    agree with the server's (it was set since then, or is another machine's) does not count.
+    """
+    agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
+    told = exit.ended_at if agrees and not evidence.gates else now
+    return max(told, attempt.started_at)
+
+
 def result_of(
-    before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, now: float
+    before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, seconds: float
 ) -> WorkerResult:
-    """After one more attempt."""
+    """After one more attempt, which took so long."""
     before = before or _NONE_YET
     usage = before.usage
     if is_known(evidence.usage):
@@ -24,7 +35,7 @@ def result_of(
         usage_before=usage if is_known(usage) else None,
         exit_code=exit.code,
         signal=exit.signal,
-        work_seconds=before.work_seconds + max(0.0, now - attempt.started_at),
+        work_seconds=before.work_seconds + seconds,
         cpu_seconds=before.cpu_seconds + exit.cpu_seconds,
         peak_memory_bytes=max(before.peak_memory_bytes, exit.peak_memory_bytes),
         log_truncated=before.log_truncated or exit.log_truncated,

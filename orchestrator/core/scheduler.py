@@ -29,7 +29,7 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Planning, plan_of
 from orchestrator.core.ports import Tree
 from orchestrator.core.restoring import Restoring
-from orchestrator.core.result import result_of
+from orchestrator.core.result import ended_at, result_of
 from orchestrator.core.room import AMPLE, Room
 from orchestrator.core.running import Running
 from orchestrator.core.sending_back import SendingBack
@@ -161,9 +161,13 @@ class Scheduler:
         self.leasing.attempt_ended(key, now)
         self._running.process_gone(worker, node)
         verdict = self.forest.logins.told(worker.agent, judge(exit, evidence), now)
-        ended = self.ledger.end_attempt(key, ended_at=now, exit=exit, reason=verdict.reason)
+        node.ended_at = ended_at(current, exit, evidence, now)
+        ended = self.ledger.end_attempt(
+            key, ended_at=node.ended_at, exit=exit, reason=verdict.reason
+        )
         self.late.ended(ended)
-        result = result_of(worker.result, current, exit, evidence, now)
+        took = node.ended_at - current.started_at
+        result = result_of(worker.result, current, exit, evidence, took)
         result = noted(result, classify(worker, exit, evidence, verdict))
         refused, node.refused_child_jobs = node.refused_child_jobs, 0
         if refused:

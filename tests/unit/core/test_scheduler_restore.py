@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.commands import Render, Stop
-from orchestrator.core.evidence import EndedBy, Evidence
+from orchestrator.core.evidence import EndedBy, Evidence, Exit
+from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import NEVER_BEGAN
 from orchestrator.core.states import JobStatus, WorkerStatus
 
-from .factories import CANCELLED, EXIT_0, LOST, TIMED_OUT, a_task
+from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
 from .remains import memory_of, state_of
 from .story import Story
 
@@ -175,3 +176,73 @@ def test_only_what_has_ended_is_forgotten() -> None:
     story.ends(story.key(ended))
     assert list(story.scheduler.ledger.jobs) == [running.id]
     assert list(story.scheduler.forest.nodes) == [story.key(running)]
+
+
+def ran(began: float, ended: float) -> Exit:
+    return replace(EXIT_0, started_at=began, ended_at=ended)
+
+
+def test_a_worker_that_ended_while_no_server_ran_ended_then() -> None:
+    story = Story()
+    root = story.root()
+    began = story.now
+    story.now += 600
+    [attempt] = story.crash()
+    story.ends(attempt.key, ran(began + 0.01, began + 5))
+    [stored] = story.kept.attempts.values()
+    worker = story.worker(story.key(root))
+    assert stored.ended_at == worker.ended_at == began + 5
+    assert worker.result is not None
+    assert worker.result.work_seconds == 5
+
+
+def test_gates_that_follow_are_time_of_the_attempt() -> None:
+    story = Story()
+    root = story.root()
+    began = story.now
+    story.now += 60
+    passed = replace(DONE, gates=(GateResult(name="tests", status=GateStatus.PASSED),))
+    story.ends(story.key(root), ran(began, began + 5), passed)
+    assert story.worker(story.key(root)).ended_at == began + 60
+
+
+def test_a_parent_that_ended_meanwhile_ends_with_its_child_job() -> None:
+    story = Story()
+    parent = story.key(story.root())
+    began = story.now
+    child = story.child(parent)
+    story.now += 600
+    story.crash()
+    story.ends(story.key(child), ran(began, began + 2))
+    story.ends(parent, ran(began, began + 5))
+    assert story.worker(story.key(child)).ended_at == began + 2
+    assert story.worker(parent).ended_at == story.job(child.id).ended_at == began + 600
+
+
+def test_the_end_of_a_first_attempt_is_not_that_of_the_worker() -> None:
+    story = Story()
+    root = story.root(max_retries=1)
+    began = story.now
+    story.ends(story.key(root), replace(EXIT_1, started_at=began, ended_at=began))
+    story.now += 0.5
+    story.cancel(root)
+    assert story.worker(story.key(root)).ended_at == story.now
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "now"),
+    [(-60, -55, 30), (0, 90, 30), (5, 0, 30), (0, 5, -60)],
+    ids=["behind", "ahead", "set back meanwhile", "set back since"],
+)
+def test_a_clock_that_does_not_agree_makes_no_time_negative(
+    started: float, ended: float, now: float
+) -> None:
+    story = Story()
+    root = story.root()
+    began = story.now
+    story.now += now
+    story.ends(story.key(root), ran(began + started, began + ended))
+    worker = story.worker(story.key(root))
+    assert worker.ended_at == max(began, story.now)
+    assert worker.result is not None
+    assert worker.result.work_seconds == max(0, now)
