@@ -60,3 +60,5 @@ def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
     logging.basicConfig(level=chosen.level.value, handlers=[file, console], force=True)
     # It warns of every full task queue; the API measures that itself.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # It tells of each of its plugins.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

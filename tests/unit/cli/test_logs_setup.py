@@ -56,3 +56,13 @@ def test_logs_hold_no_secret_and_no_control_sequence(
         assert json.loads(path.read_text())["level"] == "ERROR"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+def test_what_the_migrations_say_of_themselves_is_left_out(
+    tmp_path: Path, root: logging.Logger
+) -> None:
+    set_up_logging(Settings(logging=Logging(log_dir=tmp_path)))
+    logging.getLogger("alembic.runtime.plugins").info("setup plugin")
+    logging.getLogger("alembic.runtime.migration").warning("something is wrong")
+    [line] = (tmp_path / "orchestrator.log").read_text().splitlines()
+    assert "something is wrong" in line
