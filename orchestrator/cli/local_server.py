@@ -55,6 +55,7 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
     whoever uses it last does that.
     """
     if record := running_server(surroundings.workspace):
+        _check_config(surroundings, record, say)
         yield record.url
         _stop_if_left(surroundings, record, keep)
         return
@@ -78,6 +79,29 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
         say(f"the server goes on at {started.url} (process {process.pid})")
     else:
         _stop(process, say, surroundings)
+
+
+def _check_config(surroundings: Surroundings, record: ServerRecord, say: Say) -> None:
+    """What is wrong with the settings is told as without a server: they are meant to hold.
+
+    Raise ConfigError. A change that the server that runs has not read is told.
+    """
+    from orchestrator.config import load
+
+    load(surroundings.folder, environ=surroundings.environ)
+    changed_at = _changed_at(surroundings.folder / "config.yaml")
+    if record.started_at is not None and changed_at > record.started_at:
+        say(
+            "config.yaml was changed after the server started, which goes by what it read then; "
+            f"to have it start anew: kill {record.pid}"
+        )
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 #: Nobody but the owner reads what a server says.

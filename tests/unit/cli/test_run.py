@@ -170,6 +170,21 @@ def test_the_server_stays_when_asked_and_is_used_by_the_next_run(product: Path, 
     assert "started the server" not in second[2]
 
 
+def test_wrong_settings_are_told_while_a_server_runs_too(product: Path, start: Run) -> None:
+    config = product / "config.yaml"
+    finish(start("run", "x", "--keep-server"))
+    with config.open("a") as file:
+        file.write("workrs: {max_workers: 2}\n")
+    wrong = finish(start("run", "y", "--keep-server"))
+    config.write_text(config.read_text().replace("workrs", "workers"))
+    mended = finish(start("run", "y", "--keep-server"))
+
+    assert (wrong[0], wrong[1]) == (ExitCode.USAGE, "")
+    assert "config.yaml:3:1: workrs: unknown section (did you mean 'workers'?)" in wrong[2]
+    assert mended[0] == ExitCode.OK
+    assert "config.yaml was changed after the server started" in mended[2]
+
+
 def test_a_taken_port_is_told_and_a_free_one_used(start: Run, port: int) -> None:
     with closing(socket.create_server(("127.0.0.1", port))):
         code, _, err = finish(start("run", "x"))
