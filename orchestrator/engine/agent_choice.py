@@ -5,7 +5,7 @@ from collections.abc import Collection
 from orchestrator.core.model import AUTO, PLANNER, Job, JobConfig, TaskSpec
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.core.submission import Submission
+from orchestrator.core.submission import ConfigRequest, Submission
 from orchestrator.engine.worthwhile import worth_planning
 
 
@@ -15,6 +15,12 @@ class AgentChoice:
     def __init__(self, agents: Agents, roles: Roles) -> None:
         self._agents = agents
         self._roles = roles
+
+    def check_names(self, asked: ConfigRequest) -> None:
+        """A name that is not known is refused, also where its agent would have nothing to do."""
+        for name in (asked.agent, asked.planner, asked.resolve):
+            if name and name not in (AUTO, "rules"):
+                self._agents.get(name)
 
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]

@@ -138,8 +138,7 @@ class Submitting:
         self, scheduler: Scheduler, asked: Asked, job: Job, already: int, now: float
     ) -> Job:
         """Submit the job with its tasks, or with a planner that will make them."""
-        if job.config.resolve:
-            self._agents.get(job.config.resolve)
+        self._choice.check_names(asked.submission.config)
         refused = scheduler.forest.logins.refused(now)
         agent = self._choice.planning_agent(job.config, asked.submission, refused)
         if agent is not None:

@@ -106,6 +106,9 @@ def test_a_child_jobs_workers_carry_the_name_of_the_one_that_asked(desk: Desk) -
 def test_what_is_refused_changes_nothing(desk: Desk) -> None:
     with pytest.raises(UnknownAgent):
         desk.submit("x", task("a"), task("b", agents=("nobody",)))
+    for unused in ("agent", "planner", "resolve"):
+        with pytest.raises(UnknownAgent):
+            desk.submit("x", task("a"), config=ConfigRequest(**{unused: "nobody"}))
     with pytest.raises(Refused):
         desk.submit("x", config=ConfigRequest(max_workers=1000))
     with pytest.raises(InvalidRequest):
