@@ -95,9 +95,12 @@ def _operation(operation: Operation, names: dict[type[BaseModel], str]) -> Schem
     if operation.description:
         found["description"] = operation.description
     if operation.body:
+        body: Schema = {"schema": reference(names[operation.body])}
+        if operation.examples:
+            body["examples"] = {name: {"value": it} for name, it in operation.examples.items()}
         found["requestBody"] = {
             "required": operation.body_required,
-            "content": {"application/json": {"schema": reference(names[operation.body])}},
+            "content": {"application/json": body},
         }
     if not operation.needs_key:
         found["security"] = []

@@ -12,10 +12,10 @@ from flask.testing import FlaskClient
 from pydantic import BaseModel
 
 from orchestrator.api.openapi.document import document
-from orchestrator.api.openapi.operations import OPERATIONS
+from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Submission
-from orchestrator.schemas import answers, job_answers, problem
+from orchestrator.schemas import answers, job_answers, problem, requests
 from tests.unit.api.fake_service import KEY, FakeService
 
 VENDOR = Path(__file__).parents[3] / "orchestrator" / "api" / "static" / "vendor"
@@ -124,6 +124,23 @@ def test_answers_fit_their_schemas(
         as_sent(model, value, spec["components"]["schemas"][model.__name__])
     missing = json.loads(client.get("/api/v1/jobs/none").text)
     as_sent(problem.Problem, missing, spec["components"]["schemas"]["Problem"])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+def test_every_body_has_examples_that_are_right(operation: Operation) -> None:
+    if operation.body is None or operation.body is requests.EmptyRequest:
+        return
+    assert operation.examples
+    for example in operation.examples.values():
+        operation.body.model_validate(example)
+
+
+def test_a_job_can_be_submitted_as_in_the_examples(
+    client: FlaskClient, spec: dict[str, Any]
+) -> None:
+    [body] = spec["paths"]["/api/v1/orchestrate"]["post"]["requestBody"]["content"].values()
+    for example in body["examples"].values():
+        assert client.post("/api/v1/orchestrate", json=example["value"]).status_code == 202
 
 
 def test_requests_have_the_fields_of_the_contract(spec: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ LOCKING = (
             "same call again. What the worker holds already it keeps, with its number."
         ),
         body=locks.LockRequest,
+        examples={"wait for a path": {"names": ["src/api/"], "wait": 30}},
         body_required=True,
         answers={OK: locks.LockedAnswer, ACCEPTED: locks.LockWaitAnswer},
         errors=(CONFLICT,),
@@ -37,6 +38,7 @@ LOCKING = (
         tag="locks",
         summary="Give back leases; with an API key, break those of others",
         body=locks.UnlockRequest,
+        examples={"a path": {"names": ["src/api/"]}},
         body_required=True,
         answers={OK: locks.UnlockedAnswer},
         errors=(CONFLICT,),

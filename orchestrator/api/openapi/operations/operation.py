@@ -1,5 +1,6 @@
 """What the table of calls says of each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -30,6 +31,9 @@ class Operation:
     query: type[queries.Query] = queries.NoQuery
     body: type[BaseModel] | None = None
     body_required: bool = False
+    #: Bodies by what they are for. The first is what "Try it out" sends in /docs: it must be one
+    #: that works, where a page that fills in every field would send one that is refused.
+    examples: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     #: By status: the answer's shape, or media types of an answer that is no JSON object.
     answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]
     #: Beyond those that every call has.

@@ -41,6 +41,7 @@ SERVER = (
             "what needs none. Errors of the protocol are JSON-RPC errors."
         ),
         body=mcp.McpMessage,
+        examples={"tools": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}},
         body_required=True,
         answers={
             OK: (JSON,),

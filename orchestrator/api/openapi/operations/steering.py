@@ -17,6 +17,17 @@ STEERING = (
         ),
         body=requests.OrchestrateRequest,
         body_required=True,
+        examples={
+            "words": {"request": "Survey this repository"},
+            "tasks": {
+                "request": "Say hello",
+                "config": {"max_workers": 4, "default_timeout": 300},
+                "tasks": [
+                    {"id": "hello", "command": "echo hello"},
+                    {"id": "again", "command": "echo hello again", "depends_on": ["hello"]},
+                ],
+            },
+        },
         answers={ACCEPTED: answers.AcceptedAnswer},
         errors=(CONFLICT,),
         headers={"Idempotency-Key": "The same key never makes a second job (1 to 200 characters)."},
@@ -35,6 +46,7 @@ STEERING = (
         ),
         body=requests.UsageRequest,
         body_required=True,
+        examples={"usage": {"steps": 3, "input_tokens": 1200, "output_tokens": 80}},
         answers={OK: answers.UsedAnswer},
     ),
     Operation(
@@ -87,6 +99,7 @@ STEERING = (
         tag="jobs",
         summary="Run again what did not succeed",
         body=requests.RetryRequest,
+        examples={"as it was": {}, "with more time": {"config": {"default_timeout": 600}}},
         answers={ACCEPTED: answers.AcceptedAnswer},
         errors=(CONFLICT,),
         leads_to_job=True,
@@ -100,6 +113,7 @@ STEERING = (
         description="202 while it takes its time: GET conflicts tells when it is done. "
         "The result before is kept.",
         body=merging.MergeRequest,
+        examples={"another way": {"strategy": "theirs"}},
         answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
         errors=(CONFLICT,),
     ),
@@ -114,6 +128,7 @@ STEERING = (
             "result of a job that has ended stays as it is."
         ),
         body=requests.RollbackRequest,
+        examples={"before it began": {"checkpoint": "1-before"}},
         answers={OK: job_answers.RolledBackAnswer},
         errors=(CONFLICT,),
     ),
