@@ -33,7 +33,8 @@ def show_jobs(
         click.echo(json.dumps(answer, indent=2))
         return
     if not answer["jobs"]:
-        click.echo('no jobs yet; start one: orchestrator run "..."', err=True)
+        none = f"no job is {status}" if status else 'no jobs yet; start one: orchestrator run "..."'
+        click.echo(none, err=True)
         return
     rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]
     click.echo(table(rows))

@@ -63,6 +63,17 @@ def test_status_and_jobs_are_read_from_the_files(
     assert "    worker_2_2         failed            exit code 3" in shown
 
 
+def test_a_list_that_is_empty_says_of_what(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    orchestrator("jobs")
+    assert "no jobs yet" in capsys.readouterr().err
+    write_job(folder, "done")
+
+    orchestrator("jobs", "--status", "running")
+    assert capsys.readouterr().err == "no job is running\n"
+
+
 def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
