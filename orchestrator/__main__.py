@@ -1,5 +1,9 @@
 """``python -m orchestrator``: the same as the program ``orchestrator``."""
 
-from orchestrator.cli import main
+try:
+    from orchestrator.cli import main
+except KeyboardInterrupt:
+    # ExitCode.INTERRUPTED, which may not be loaded yet. Where in Python it was is of no interest.
+    raise SystemExit(130) from None
 
 main()

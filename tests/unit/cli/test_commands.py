@@ -429,3 +429,20 @@ def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
     assert listed("--all") == ["j1", "j2"]
     # All jobs that a worker sees are child jobs.
     assert listed(ORCHESTRATOR_WORKER_ID="worker_1") == ["j1", "j2"]
+
+
+def test_ctrl_c_while_it_loads_shows_no_traceback() -> None:
+    program = """
+import os, runpy, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "orchestrator.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+runpy.run_module("orchestrator", run_name="__main__")
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=OWN_FOLDER, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, b"")
