@@ -11,7 +11,10 @@ from textwrap import dedent
 from orchestrator.core.model import TaskSpec
 from orchestrator.engine.inline_list import inline_items
 
-_ITEM = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?:\[[ xX]\]\s+)?(?P<text>\S.*)$")
+_ITEM = re.compile(
+    r"^\s*(?:(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+|\d{1,3}、\s*)"
+    r"(?:\[[ xX]\]\s+)?(?P<text>\S.*)$"
+)
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _WITH = re.compile(
     r"^(?P<whole>[^,;:]+?)\s+"
@@ -20,9 +23,16 @@ _WITH = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PART = re.compile(r"\s*[,;]\s*(?:and|or)\s+|\s*[,;]\s*|\s+and\s+", re.IGNORECASE)
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[`]*[A-Z0-9])")
+#: What lies between two sentences, with what the second begins with.
+_BETWEEN = re.compile(
+    r"(?<=[.!?])(?P<closing>[\"')\]]*)\s+(?=[\"'(\[`]*(?P<first>[^\W_]))"
+    r"|(?<=[。！？])\s*(?=[^\s。！？”’」』）])"
+)
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
-_AFTER = re.compile(r"^(?:and )?(?:then|after that|afterwards|finally|lastly|at the end)\b", re.I)
+_AFTER = re.compile(
+    r"^(?:and )?(?:(?:then|after that|afterwards|finally|lastly|at the end)\b|然后|接着|随后|最后)",
+    re.IGNORECASE,
+)
 #: Longer than any abbreviation: no more of a sentence is searched for one.
 _TAIL = 12
 #: What stands before a list is given with each item, up to here; all of it is in the request.
@@ -110,7 +120,7 @@ def _with_parts(text: str) -> list[tuple[str, str]]:
     line = " ".join(text.split())
     # Runs of blanks would make the search quadratic.
     found = _WITH.match(line.rstrip(".! "))
-    if found is None or _SENTENCE.search(line):
+    if found is None or len(_pieces(line)) > 1:
         return []
     parts = [part.strip() for part in _PART.split(found["parts"]) if part.strip()]
     if any(len(part.split()) > _MAX_PART_WORDS for part in parts):
@@ -121,9 +131,19 @@ def _with_parts(text: str) -> list[tuple[str, str]]:
 
 def _sentences(text: str) -> list[tuple[str, str]]:
     sentences: list[str] = []
-    for piece in _SENTENCE.split(text):
+    for piece in _pieces(text):
         if sentences and _ABBREVIATION.search(sentences[-1][-_TAIL:]):
             sentences[-1] += f" {piece}"
         elif piece.strip():
             sentences.append(piece.strip())
     return [(sentence, sentence) for sentence in sentences]
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut after every mark that may end a sentence: what follows does not begin small."""
+    pieces, start = [], 0
+    for found in _BETWEEN.finditer(text):
+        if not (found["first"] or "").islower():
+            pieces.append(text[start : found.start() + len(found["closing"] or "")])
+            start = found.end()
+    return [*pieces, text[start:]]

@@ -27,6 +27,7 @@ TABLE = [
     ("(1) one\n(2) two", ["one", "two"]),
     ("a) one\nb) two", ["one", "two"]),
     ("- [ ] one\n- [x] two", ["one", "two"]),
+    ("1、登录\n2、注册", ["登录", "注册"]),
     ("  - one\n  - two", ["one", "two"]),
     ("Do this:\n\n- one\n- two", ["one", "two"]),
     ("- one\n  - part of one\n- two", ["one", "two"]),
@@ -76,7 +77,12 @@ TABLE = [
         ["Use a tool, e.g. Ruff.", "Then run it."],
     ),
     ("Ask Dr. Smith about version 3.11 today", ["Ask Dr. Smith about version 3.11 today"]),
-    ('Say "Hello." Then go.', ['Say "Hello.', "Then go."]),
+    ('Say "Hello." Then go.', ['Say "Hello."', "Then go."]),
+    ("Écris des tests. Élargis l'API.", ["Écris des tests.", "Élargis l'API."]),
+    ("Напиши код. Проверь его.", ["Напиши код.", "Проверь его."]),
+    ("Use the lib. and the cli. für Übungen", ["Use the lib. and the cli. für Übungen"]),
+    ("建立网站！写测试。部署它。", ["建立网站！", "写测试。", "部署它。"]),
+    ("说“你好。”就走", ["说“你好。”就走"]),
     ("Look at www.example.org. Report.", ["Look at www.example.org.", "Report."]),
 ]
 
@@ -128,6 +134,10 @@ def test_what_comes_afterwards_waits_for_all_before_it() -> None:
     ]
 
 
+def test_afterwards_is_understood_in_chinese_too() -> None:
+    assert [task.depends_on for task in plan("建立网站。然后写测试。")] == [(), ("task_1",)]
+
+
 def test_a_long_title_is_cut_and_the_prompt_is_not() -> None:
     [task] = plan("word " * 100)
 
@@ -151,6 +161,8 @@ def test_the_same_request_gives_the_same_tasks() -> None:
         "x with " + "b ,  , " * 20_000,
         ". " * 50_000,
         "." + '"' * 100_000,
+        "." + "\n" * 100_000 + "x",
+        "。" * 100_000,
         "1) x " + "2) 1) 1. 2. , and " * 10_000,
         "1) x" + " , and then" * 10_000 + " 2) y",
     ],
@@ -162,6 +174,8 @@ def test_the_same_request_gives_the_same_tasks() -> None:
         "commas",
         "dots",
         "quotes",
+        "newlines",
+        "full stops",
         "numbers",
         "joints",
     ],
