@@ -19,7 +19,7 @@ from orchestrator.app.from_settings import (
     surroundings,
 )
 from orchestrator.app.gates import checks_of, gate_plans_of
-from orchestrator.app.job_manager import DATABASE_NAME, JobManager
+from orchestrator.app.job_manager import JobManager
 from orchestrator.config import Settings, project_root
 from orchestrator.config.choices import OnShutdown
 from orchestrator.core.aside import Prompting
@@ -63,6 +63,8 @@ from orchestrator.workspace import (
     Workspace,
     WorkspaceLock,
 )
+
+DATABASE_NAME = "orchestrator.db"
 
 
 def build(folder: Path, settings: Settings) -> JobManager:

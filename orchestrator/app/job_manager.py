@@ -1,6 +1,7 @@
 """The parts of the product at work: opened, started and stopped in order."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
@@ -27,8 +28,6 @@ from orchestrator.workspace import (
     Workspace,
     WorkspaceLock,
 )
-
-DATABASE_NAME = "orchestrator.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class JobManager:
         """Take the workspace. Raise WorkspaceBusy, Unavailable or StoreError; nothing runs yet."""
         self.lock.acquire()
         try:
-            _check_database(self.workspace)
+            _check_database(self.store.file, self.workspace)
             self.store.open()
         except BaseException:
             self.lock.release()
@@ -116,11 +115,10 @@ class JobManager:
         self.lock.release()
 
 
-def _check_database(workspace: Workspace) -> None:
+def _check_database(path: Path | None, workspace: Workspace) -> None:
     """Raise StoreError for an empty file where there are jobs: their state was lost."""
-    path = workspace.root / DATABASE_NAME
-    if path.exists() and not path.stat().st_size and workspace.holds_jobs():
+    if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
-            f"{path} is empty, but there are jobs beside it: put a copy of it back, or move it "
-            "aside to begin without what it held"
+            f"{path} is empty, but there are jobs in {workspace.root}: put a copy of it back, or "
+            "move it aside to begin without what it held"
         )

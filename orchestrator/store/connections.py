@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.ports import Change
-from orchestrator.store import queries, server
+from orchestrator.store import file_lock, queries, server
 from orchestrator.store.statements import Writings
 
 #: Seconds that a writer waits for another program's lock.
@@ -46,7 +46,7 @@ def sqlite_url(path: Path) -> str:
 
 
 class Connections:
-    """The connections to one database. Raises SQLAlchemyError."""
+    """The connections to one database. Raises SQLAlchemyError and StoreError."""
 
     def __init__(self, url: URL, *, alone: bool, echo: bool) -> None:
         if url.get_backend_name() == "sqlite":
@@ -79,12 +79,22 @@ class Connections:
         self._in_doubt = False
         #: Whether a commit waits for the disk; None where the database decides for itself.
         self._waits = True if self.writer.dialect.name == "sqlite" else None
+        #: Of the file, once it is taken.
+        self._lock: int | None = None
+
+    def take_file(self) -> None:
+        """Be the one server that uses it; a database on a server is taken by the connection."""
+        if self._write_engine.dialect.name == "sqlite":
+            self._lock = file_lock.take(str(self._write_engine.url.database))
 
     def close(self) -> None:
         self._readers.dispose()
         # Last, so that it is the writer that folds the write-ahead log into the file.
         self.writer.close()
         self._write_engine.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def write(self, change: Change) -> None:
         """All of a change or nothing of it.

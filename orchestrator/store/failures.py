@@ -57,6 +57,14 @@ def told_as_unreadable(where: str) -> Iterator[None]:
         raise StoreError(f"{where} holds a value that cannot be read: {error}") from error
 
 
+def in_use(where: str) -> StoreError:
+    """Two servers would run the same jobs twice."""
+    return StoreError(
+        f"another server uses {where}: stop it, or give this one a database of its own "
+        "(setting store.url)"
+    )
+
+
 def _may_pass(error: SQLAlchemyError) -> bool:
     """Whether the same may work later."""
     cause = error.orig if isinstance(error, DBAPIError) else error

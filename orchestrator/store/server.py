@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, event
 
-from orchestrator.core.errors import StoreError
+from orchestrator.store.failures import in_use
 
 #: Of the client library, in seconds: after these a server that says nothing more is given up.
 #: The URL may say otherwise.
@@ -49,10 +49,7 @@ def take_for_one_writer(engine: Engine) -> None:
             connection.execute(_PATIENCE_OF_SERVER)
             while not connection.execute(_TAKE, (_KEY,)).fetchone()[0]:
                 if time.monotonic() >= deadline:
-                    raise StoreError(
-                        f"another server uses {_named(engine.url)}: stop it, or give this one a "
-                        "database of its own (setting store.url)"
-                    )
+                    raise in_use(_named(engine.url))
                 connection.rollback()
                 time.sleep(_PAUSE_SECONDS)
             connection.commit()

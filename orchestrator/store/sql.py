@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, make_url
@@ -31,7 +32,7 @@ class SqlStore:
     ``url`` is SQLAlchemy's: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``. Writes
     come from one thread, reads from any. Text comes back exactly as it was saved, and so do
     values; an event's ``data`` comes back as JSON has it (tuples are lists). ``alone`` refuses a
-    database that another server uses; for a file that is the caller's to see to.
+    database that another server uses.
     """
 
     def __init__(self, url: str, *, alone: bool = False, echo: bool = False) -> None:
@@ -46,12 +47,20 @@ class SqlStore:
         self._jobs: Recent[Job | None] = Recent(_RECENT)
         self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
 
+    @property
+    def file(self) -> Path | None:
+        """None: it is on a server."""
+        named = self._url.database if self._url.get_backend_name() == "sqlite" else None
+        return Path(named) if named else None
+
     def open(self) -> None:
         if self._connections is not None:
             return
         with told_as_store_errors(self._where):
             connections = Connections(self._url, alone=self._alone, echo=self._echo)
             try:
+                if self._alone:
+                    connections.take_file()
                 with connections.writer.begin():
                     migrate(connections.writer, self._where)
                 failpoints.reached("migration: after the commit")

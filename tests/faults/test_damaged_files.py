@@ -65,6 +65,15 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(site: FaultSite, kind: 
     assert not site.record.exists() or str(site.process) not in site.record.read_text()
 
 
+def test_an_emptied_database_outside_the_workspace_is_refused(site: FaultSite) -> None:
+    path = site.folder / "elsewhere.db"
+    with (site.folder / "config.yaml").open("a") as config:
+        config.write(f"\nstore: {{url: 'sqlite:///{path}'}}\n")
+    path.touch()
+
+    assert f"{path} is empty, but there are jobs in {site.workspace}" in refusal(site)
+
+
 def test_an_empty_database_without_jobs_is_the_start_of_one(zygote: Zygote, tmp_path: Path) -> None:
     site = FaultSite(tmp_path / "new", zygote)
     site.workspace.mkdir()

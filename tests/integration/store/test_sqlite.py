@@ -218,6 +218,22 @@ def test_another_programs_lock_is_told_and_then_forgotten(
     store.close()
 
 
+def test_one_server_at_a_time_has_the_file_whatever_its_path(path: Path) -> None:
+    link = path.parent / "link.db"
+    link.symlink_to(path.name)
+    first, second = (SqlStore(sqlite_url(each), alone=True) for each in (path, link))
+    first.open()
+
+    with pytest.raises(StoreError, match=f"another server uses {link}: stop it, or give this one"):
+        second.open()
+    first.save(Change(new_jobs=[a_job()]))
+
+    first.close()
+    second.open()
+    assert second.job("a") == a_job()
+    second.close()
+
+
 def test_a_full_disk_is_told_and_leaves_what_was_there(store: SqlStore, path: Path) -> None:
     store.save(Change(new_jobs=[a_job()]))
     driver = store._opened().writer.connection.driver_connection
