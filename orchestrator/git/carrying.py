@@ -15,11 +15,14 @@ from pathlib import Path
 from orchestrator.git import environments
 from orchestrator.git.checkout import ignored
 from orchestrator.git.running import Git
+from orchestrator.security.paths import open_log, read_regular
 
 logger = logging.getLogger(__name__)
 
 #: In a worktree's own part of the repository: what was carried into it, which is no worker's work.
 CARRIED = "orchestrator-carried"
+#: Of that list.
+MOST_BYTES = 64 << 20
 #: In the project: more patterns of what is to be copied, one a line, as Claude Code reads them.
 INCLUDE = ".worktreeinclude"
 
@@ -45,7 +48,7 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: Rules, ours: Sequenc
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
         found = [each for each in _named(checkout, patterns) if each.rstrip("/") not in ours]
         for path in ignored(worktree, [each for each in found if not _is_there(to, each)]):
-            with (admin / CARRIED).open("ab") as file:
+            with os.fdopen(open_log(admin / CARRIED), "ab") as file:
                 file.write(os.fsencode(path.rstrip("/")) + b"\0")
             _try(act, os.path.join(top, path.rstrip("/")), os.path.join(to, path.rstrip("/")))
             environments.relocate(os.path.join(to, path), top, to)
@@ -53,8 +56,8 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: Rules, ours: Sequenc
 
 def carried(admin: Path) -> list[str]:
     """Paths in the worktree, without a slash at the end."""
-    path = admin / CARRIED
-    return os.fsdecode(path.read_bytes()).split("\0")[:-1] if path.exists() else []
+    listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
+    return os.fsdecode(listed).split("\0")[:-1]
 
 
 def _included(top: str) -> list[str]:

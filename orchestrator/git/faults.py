@@ -4,16 +4,18 @@ what is in them can be kept."""
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.commits import free
 from orchestrator.git.running import Git
 from orchestrator.git.worktrees import ASIDE, Found, Worktrees
+from orchestrator.security.paths import read_regular
 
 #: So many paths are named in a sentence.
 MOST_PATHS = 5
+#: Of a file with the name of a commit.
+MOST_BYTES = 4096
 #: What git leaves in a worktree's own part of the repository, and what is unfinished then.
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
@@ -68,6 +70,7 @@ def _link(worktrees: Worktrees, directory: str, branch: str) -> Iterator[str]:
 
 def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
     if not (found.admin / "commondir").exists():
+        (found.admin / "commondir").unlink(missing_ok=True)
         (found.admin / "commondir").write_text("../..\n")
     if not _is_head(found.admin / "HEAD"):
         (found.admin / "HEAD").unlink(missing_ok=True)
@@ -118,8 +121,9 @@ def interrupted(found: Found) -> str:
     Only part of what it has is on the branch.
     """
     for name in ("rebase-merge/orig-head", "rebase-apply/orig-head"):
-        with suppress(OSError, ValueError):
-            return (found.admin / name).read_text("ascii").strip()
+        content = read_regular(found.admin / name, MOST_BYTES)
+        if content is not None and content.isascii():
+            return content.decode("ascii").strip()
     return ""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.core.repository import Signature
+from orchestrator.git import carrying
 from orchestrator.git.commits import commit_tree
 from orchestrator.git.running import Git
 
@@ -20,8 +21,6 @@ MOST_FILES = 5_000
 #: The same for all of them together.
 MOST_BYTES_IN_ALL = 256 * 1024 * 1024
 MOST_FILES_IN_ALL = 20_000
-#: In a worktree's own part of the repository: paths, each with a NUL at its end.
-CARRIED = "orchestrator-carried"
 _NOTE = "Orchestrator-Ignored: "
 
 
@@ -66,10 +65,7 @@ def look(git: Git, top: str) -> Ignored:
 
 def _carried(git: Git) -> frozenset[str]:
     """What was linked or copied from the user's checkout when the worktree was made."""
-    with suppress(OSError):
-        listed = Path(git.env["GIT_DIR"], CARRIED).read_bytes()
-        return frozenset(os.fsdecode(listed).split("\0"))
-    return frozenset()
+    return frozenset(carrying.carried(Path(git.env["GIT_DIR"])))
 
 
 def _take(found: Ignored, directory: str, entry: str, top: str) -> None:

@@ -4,12 +4,16 @@ import errno
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.git import pipes
 
+#: After these seconds, one after the other, it is looked at what git may be waiting for.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
 #: A checkout of a large repository on a slow disk takes its time; more is a hang.
-LONGEST_SECONDS = 600.0
+LONGEST_SECONDS = sum(PAUSES)
 
 #: The user's own configuration counts (line ends, filters, ignored files, safe directories), but
 #: for what would run programs, ask, sign, or shape what is read here.
@@ -90,24 +94,49 @@ class Git:
         return answer
 
     def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> Answer:
+        answer, released = self._once(arguments, given, env)
+        if answer.code and released:
+            # It could not do with what it was let read.
+            answer, _ = self._once(arguments, given, env)
+        return answer
+
+    def _once(
+        self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
+    ) -> tuple[Answer, bool]:
+        """And whether it waited at a pipe."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         try:
-            ran = subprocess.run(
+            with subprocess.Popen(
                 ["git", *_OPTIONS, *arguments],
                 cwd=self.directory,
                 env={**inherited, **_ENVIRONMENT, **env},
-                input=given,
-                capture_output=True,
-                timeout=LONGEST_SECONDS,
-                check=False,
-            )
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            ) as process:
+                out, said, released = self._ended(process, given, env)
         except FileNotFoundError as error:
             raise RepositoryError(f"git cannot be run in {self.directory}: {error}") from error
         except subprocess.TimeoutExpired:
             raise RepositoryError(
                 f"git {arguments[0]} did not end within {LONGEST_SECONDS:g} seconds"
             ) from None
-        return Answer(ran.returncode, ran.stdout, os.fsdecode(ran.stderr).strip())
+        return Answer(process.returncode, out, os.fsdecode(said).strip()), released
+
+    def _ended(
+        self, process: subprocess.Popen[bytes], given: bytes, env: Mapping[str, str]
+    ) -> tuple[bytes, bytes, bool]:
+        """What it prints. Raise TimeoutExpired, and kill it then."""
+        released = False
+        try:
+            for pause in PAUSES[:-1]:
+                with suppress(subprocess.TimeoutExpired):
+                    return (*process.communicate(given, timeout=pause), released)
+                released |= pipes.release(self.directory, env)
+            return (*process.communicate(given, timeout=PAUSES[-1]), released)
+        except BaseException:
+            process.kill()
+            raise
 
     def beginning(self, *arguments: str, most: int) -> bytes:
         """Of what it prints, at most so many bytes. Raise RepositoryError when it prints none.

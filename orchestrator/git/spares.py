@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.git.running import Git
+from orchestrator.security.paths import read_regular
 
 #: An index smaller than this is of so few files that they are quicker written than looked at.
 LEAST_INDEX_BYTES = 256 * 1024
@@ -24,6 +25,8 @@ MOST = 8
 DIRECTORY = ".spare"
 #: In a worktree's own part of the repository: the index as it was when its files were written.
 PRISTINE = "orchestrator-index"
+#: Of what is noted of a spare worktree.
+MOST_BYTES = 4096
 _ATTRIBUTES = ".gitattributes"
 
 
@@ -69,7 +72,8 @@ class Spares:
     def put(self, directory: str, admin: Path) -> bool:
         """Take the files of a worktree; False where that is not worth it."""
         place = self._place(directory)
-        if place is None or not (admin / f"{PRISTINE}.about").exists():
+        noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
+        if place is None or not all(map(Path.is_file, noted)):
             return False
         with self._lock:
             kept = self._all(place)
@@ -92,8 +96,11 @@ class Spares:
         spare = place and self._claimed(place)
         if not spare:
             return False
-        commit, written_by = spare.about.read_text().split(" ")
-        if written_by != self._written_by() or self._filters_differ(commit, start):
+        about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
+        commit, _, written_by = about.partition(" ")
+        # A worker may have written something else there, an option of git for one.
+        known = commit.isalnum() and written_by == self._written_by()
+        if not known or self._filters_differ(commit, start):
             discard(spare.path)
             return False
         (spare.files / ".git").unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git import mending
+from orchestrator.git import mending, pipes
 from orchestrator.git.running import Git
 from orchestrator.git.spares import Spares, restore
 
@@ -18,6 +19,7 @@ from orchestrator.git.spares import Spares, restore
 READY = "orchestrator-ready"
 #: Follows the name of a directory that is out of the way for a moment.
 ASIDE = ".aside"
+_LONGEST_LINK = 65536
 _LOCKED = ("--lock", "--reason", "a worker of the orchestrator is at work here")
 
 
@@ -55,8 +57,7 @@ class Worktrees:
         with suppress(FileNotFoundError):
             for admin in sorted(self._entries.iterdir()):
                 with suppress(OSError):
-                    link = os.fsdecode((admin / "gitdir").read_bytes()).removesuffix("\n")
-                    yield Found(link.removesuffix("/.git"), admin)
+                    yield Found(_link(admin).removesuffix("/.git"), admin)
 
     def was_whole(self, directory: str) -> bool:
         """All its files were written once: what is missing since then, its agent has removed."""
@@ -162,7 +163,11 @@ class Worktrees:
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Locks of a git that was killed with its worker: nothing of an ended attempt is alive."""
+        """Locks of a git that was killed with its worker: nothing of an ended attempt is alive.
+
+        And pipes, at which git would wait.
+        """
+        pipes.clear(found.admin)
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
         if branch:
@@ -199,6 +204,17 @@ class Worktrees:
             shutil.rmtree(found.admin)
             with suppress(OSError):
                 self._entries.rmdir()
+
+
+def _link(admin: Path) -> str:
+    """The path of its ``.git``; what is no file there goes, as git would wait for it."""
+    handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            pipes.clear(admin)
+        return os.fsdecode(os.read(handle, _LONGEST_LINK)).removesuffix("\n")
+    finally:
+        os.close(handle)
 
 
 def _remove(directory: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git import GitRepository, ignored
+from orchestrator.git import GitRepository, carrying, ignored
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 from tests.unit.git.test_faults import BRANCH, a_conflict, own  # noqa: F401
@@ -157,7 +157,7 @@ def test_a_directory_that_came_from_the_users_checkout_is_left_as_it_is(
     (opened / "build").mkdir()
     (opened / "build" / "x").touch()
     admin = project.path / ".git" / "worktrees" / "worktree"
-    (admin / ignored.CARRIED).write_bytes(b".env\0build\0")
+    (admin / carrying.CARRIED).write_bytes(b".env\0build\0")
     kept = keep(repository, opened)
     assert project.files(kept) == []
     repository.roll_back(str(opened), BRANCH, repository.base().commit, kept)

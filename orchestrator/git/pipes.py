@@ -1,0 +1,76 @@
+"""Named pipes and devices where git reads a file: it would wait for another end for ever.
+
+A worker leaves them in its worktree, and, where nothing shuts it in, in the repository.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+from orchestrator.security.paths import read_regular
+
+#: Files of a worktree that git reads by themselves begin like this.
+_READ = ".git"
+#: Of the repository, as far as workers have a part in it.
+_PARTS = ("worktrees", "refs", "logs")
+#: A link is read as one, or leads to what is somebody else's.
+_PLAIN = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+#: Of a file that leads to a repository.
+_LONGEST_LINK = 65536
+
+
+def clear(admin: Path) -> bool:
+    """A worktree's own part of the repository, before git is asked. Whether there was one."""
+    return _removed(_entries(admin))
+
+
+def release(directory: str, env: Mapping[str, str]) -> bool:
+    """Have a git that was started there like this wait no longer, and take the cause away.
+
+    False when there was none. To look for it takes longer than most commands do: it is for those
+    that take long.
+    """
+    own = _own_part(directory, env)
+    common = own.parent.parent if own.parent.name == "worktrees" else own
+    places = [common / part for part in _PARTS] + ([own] if "GIT_DIR" in env else [])
+    files = _entries(Path(env["GIT_WORK_TREE"])) if "GIT_WORK_TREE" in env else ()
+    read = (path for path in files if os.path.basename(path).startswith(_READ))
+    return _removed(chain(*map(_entries, places), read))
+
+
+def _own_part(directory: str, env: Mapping[str, str]) -> Path:
+    if "GIT_DIR" in env:
+        return Path(env["GIT_DIR"])
+    leads = read_regular(os.path.join(directory, ".git"), _LONGEST_LINK) or b""
+    return Path(directory, os.fsdecode(leads).removeprefix("gitdir: ").strip() or ".git")
+
+
+def _entries(directory: Path) -> Iterator[str]:
+    for parent, folders, names in os.walk(directory):
+        if "objects" in folders and "HEAD" in names:
+            folders.remove("objects")
+        yield from (os.path.join(parent, name) for name in names)
+
+
+def _removed(paths: Iterable[str]) -> bool:
+    found = [path for path in paths if _is_special(path)]
+    for path in found:
+        with suppress(OSError):
+            _remove(path)
+    return bool(found)
+
+
+def _is_special(path: str) -> bool:
+    with suppress(OSError):
+        return stat.S_IFMT(os.lstat(path).st_mode) not in _PLAIN
+    return False
+
+
+def _remove(path: str) -> None:
+    if stat.S_ISFIFO(os.lstat(path).st_mode):
+        # As both ends: who waits goes on, and reads an empty file.
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
+    os.unlink(path)

@@ -1,0 +1,93 @@
+"""Named pipes that an agent leaves where git, or we, read a file: nobody waits at them."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.git import GitRepository, running
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+OTHER = "refs/heads/orchestrator/1/worker_2"
+WITHIN = 20.0
+
+#: Where they are put: in the worktree, in its own part of the repository, in the repository.
+IN_THE_FILES = (".gitignore", "dir/.gitattributes", "new/.gitignore", ".gitmodules", ".git")
+IN_ITS_PART = (
+    "gitdir",
+    "commondir",
+    "HEAD",
+    "index",
+    "logs/HEAD",
+    "orchestrator-carried",
+    "rebase-merge/orig-head",
+    "MERGE_HEAD",
+    "info/sparse-checkout",
+)
+IN_THE_REPOSITORY = (BRANCH, f"logs/{BRANCH}")
+
+
+@pytest.fixture
+def opened(
+    repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    monkeypatch.setattr(running, "PAUSES", (0.1,) * 200)
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    yield Path(directory)
+
+
+def in_time(act: Callable[[], str]) -> str:
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(act).result(WITHIN)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def put_pipe(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def committed(repository: GitRepository, directory: Path) -> str:
+    """As after an attempt; and another worktree is opened and removed meanwhile."""
+    start = repository.base().commit
+    beside = f"{directory}-2"
+    repository.open_worktree(beside, OTHER, start)
+    repository.mend(str(directory), BRANCH, start)
+    repository.keep_ignored(str(directory), "Ignored\n", WHO)
+    done = repository.commit(str(directory), BRANCH, "What it did\n", WHO)
+    repository.close_worktree(beside, OTHER, WHO)
+    return done
+
+
+@pytest.mark.parametrize("name", [*IN_THE_FILES, *IN_ITS_PART, *IN_THE_REPOSITORY])
+def test_nobody_waits_at_a_pipe_and_the_work_is_kept(
+    project: Project, repository: GitRepository, opened: Path, name: str
+) -> None:
+    common = project.path / ".git"
+    admin = common / "worktrees" / opened.name
+    places = {**dict.fromkeys(IN_ITS_PART, admin), **dict.fromkeys(IN_THE_REPOSITORY, common)}
+    (opened / "made.txt").write_text("x\n")
+    (opened / "a.txt").write_text("changed\n")
+    put_pipe(places.get(name, opened) / name)
+
+    commit = in_time(lambda: committed(repository, opened))
+
+    assert project.show(commit, "made.txt") == "x"
+    assert project.show(commit, "a.txt") == "changed"
+    assert project.show(commit, "dir/b.txt") == "b"
+
+
+def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepository) -> None:
+    put_pipe(project.path / "fifo")
+    put_pipe(project.path / "dir" / ".gitfifo")
+
+    running.pipes.release(str(project.path), {})
+
+    assert (project.path / "fifo").is_fifo() and (project.path / "dir" / ".gitfifo").is_fifo()
