@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
     """A workspace with one ended job, and no server."""
-    site = FaultSite(tmp_path / "site", zygote)
+    site = FaultSite(tmp_path / "site", zygote, store="sqlite")
     site.start()
     assert site.run("x", [shell("echo here")])["status"] == "completed"
     site.kill()
@@ -75,7 +75,7 @@ def test_an_emptied_database_outside_the_workspace_is_refused(site: FaultSite) -
 
 
 def test_an_empty_database_without_jobs_is_the_start_of_one(zygote: Zygote, tmp_path: Path) -> None:
-    site = FaultSite(tmp_path / "new", zygote)
+    site = FaultSite(tmp_path / "new", zygote, store="sqlite")
     site.workspace.mkdir()
     (site.workspace / "orchestrator.db").touch()
     site.start()

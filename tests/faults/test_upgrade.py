@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
-    site = FaultSite(tmp_path / "site", zygote)
+    site = FaultSite(tmp_path / "site", zygote, store="sqlite")
     site.workspace.mkdir()
     database = sqlite3.connect(site.workspace / "orchestrator.db")
     database.executescript((FIXTURES / "release_0_1_0.sql").read_text())
