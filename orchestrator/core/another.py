@@ -55,7 +55,7 @@ def in_its_place(agent: str, other: str, why: str) -> str:
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
     """Whether nobody named its agent. Of candidates that try it side by side, the others are it."""
     if worker.is_reviewer:
-        return False
+        return task.review_by_any
     if worker.is_planner:
         return job.config.planner == AUTO and job.config.agent == AUTO
     return (task.agents or (job.config.agent,)) == (AUTO,)

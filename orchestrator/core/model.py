@@ -57,6 +57,8 @@ class TaskSpec:
     locks: tuple[str, ...] = ()
     #: The agent that compares candidates; empty: none is asked.
     review: str = ""
+    #: Nobody named that agent: where its login is refused, another one compares them.
+    review_by_any: bool = False
 
 
 #: The index of a planner among the workers of its job: it is none of them. Those of reviewers are

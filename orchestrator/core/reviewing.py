@@ -42,6 +42,7 @@ def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
         context=task.context,
         role=REVIEWER,
         agents=(reviewer.agent,),
+        review_by_any=task.review_by_any,
         retries=TRIES_TO_REVIEW - 1,
         git="off",
     )

@@ -119,10 +119,10 @@ def _refused_changes(result: WorkerResult) -> str:
 def _previous_failure(worker: Worker) -> str:
     if worker.attempt < 2 or worker.result is None:
         return ""
+    if worker.failure == HANDED_ON:
+        return "" if worker.is_adviser else OTHER_AGENT
     if worker.is_adviser:
         return worker.result.output
-    if worker.failure == HANDED_ON:
-        return OTHER_AGENT
     if worker.failure == SENT_BACK:
         return _refused_changes(worker.result)
     unpassed = for_the_next_attempt(worker.result.gates, GATE_CHARACTERS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence
-from orchestrator.core.model import REVIEWER, TaskSpec, Worker, WorkerResult
+from orchestrator.core.model import AUTO, REVIEWER, TaskSpec, Worker, WorkerResult
 from orchestrator.core.ports import Agents, Assignment, Entry, Workspace
 from orchestrator.core.reviewing import reviewed
 from orchestrator.core.scheduler import Scheduler
@@ -63,10 +63,12 @@ def with_reviewers(
     agents: Agents, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
 ) -> list[TaskSpec]:
     """The tasks with their reviewers by their own names. Raise UnknownAgent or InvalidRequest."""
-    return [
-        replace(task, review=_named(agents, task.review, refused)) if task.review else task
-        for task in tasks
-    ]
+    return [_with_reviewer(agents, task, refused) if task.review else task for task in tasks]
+
+
+def _with_reviewer(agents: Agents, task: TaskSpec, refused: Collection[str]) -> TaskSpec:
+    name = _named(agents, task.review, refused)
+    return replace(task, review=name, review_by_any=task.review == AUTO)
 
 
 def _named(agents: Agents, asked: str, refused: Collection[str]) -> str:

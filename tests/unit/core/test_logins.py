@@ -217,3 +217,18 @@ def test_a_plan_is_asked_of_the_next_best() -> None:
 
     assert story.worker(story.planner(job)).agent == "codex"
     assert story.job(job.id).plan_source == "codex"
+
+
+def test_a_review_is_asked_of_the_next_best_unless_its_agent_was_named() -> None:
+    for by_any, status, agent in ((True, RUNNING, "codex"), (False, FAILED, "claude")):
+        story = a_choice()
+        task = a_task("a", agents=("shell", "shell"), review="claude", review_by_any=by_any)
+        job = story.root(task)
+        for key in story.keys(job):
+            story.ends(key)
+        [reviewer] = story.reviewers(job)
+
+        story.ends(reviewer, EXIT_1, REFUSED)
+
+        assert (story.status(reviewer), story.worker(reviewer).agent) == (status, agent)
+        assert (EventKind.REVIEWER_RETRYING in story.events(job)) is by_any

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from orchestrator.core.another import HANDED_ON
 from orchestrator.core.gates import Gate, GateResult, GateSource, GateStatus
-from orchestrator.core.model import Job, TaskSpec, WorkerResult
+from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec, WorkerResult
 from orchestrator.engine.assigning import GATE_CHARACTERS, _previous_failure
 from orchestrator.engine.judging import gates_of
 from tests.unit.core.factories import a_config, a_job, a_worker
@@ -63,3 +64,12 @@ def test_the_next_attempt_is_told_what_its_gates_found() -> None:
     passed = replace(failed, status=GateStatus.PASSED)
     result = WorkerResult(exit_code=1, gates=(passed,))
     assert "exit code 1" in _previous_failure(replace(again, result=result))
+
+
+def test_an_adviser_in_place_of_another_is_not_shown_the_others_refused_login() -> None:
+    """Anybody else looks at what the other one left; there is nothing that an answer left."""
+    result = WorkerResult(output="Your plan was refused: invalid x-api-key")
+    worker = replace(a_worker(), attempt=2, failure=HANDED_ON, result=result)
+
+    assert "its login was refused" in _previous_failure(worker)
+    assert _previous_failure(replace(worker, index=PLANNER_INDEX)) == ""
