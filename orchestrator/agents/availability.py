@@ -17,6 +17,8 @@ from orchestrator.core.views import Availability, Login
 
 #: So long what was found is taken for true.
 FRESH_SECONDS = 60.0
+#: And so long what was missing for missing: whoever is told so mends it and tries again.
+MISSING_SECONDS = 2.0
 _ASK_SECONDS = 0.5
 #: Of programs, and of the scripts that npm makes.
 _WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
@@ -101,6 +103,19 @@ def _credential(known: Known, environ: Mapping[str, str]) -> str:
     return ""
 
 
+def credential_stamp(known: Known, environ: Mapping[str, str]) -> str:
+    """Of the files that hold its logins: another one after each change."""
+    return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "-"
+    return f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
+
+
 def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
     """Where ``{VARIABLE:default}/file`` is for this user."""
     home = environ.get("HOME") or "/nonexistent"
@@ -138,7 +153,7 @@ def local_models(url: str) -> Sequence[str]:
 
 
 class Fresh:
-    """Looks at an agent at most once a minute, from whatever thread asks."""
+    """Looks at an agent that can work at most once a minute, from whatever thread asks."""
 
     def __init__(
         self, look: Callable[[], Availability], clock: Callable[[], float] = time.monotonic
@@ -153,7 +168,8 @@ class Fresh:
         with self._lock:
             if self._found is None or self._clock() >= self._until:
                 self._found = self._look()
-                self._until = self._clock() + FRESH_SECONDS
+                seconds = FRESH_SECONDS if self._found.usable else MISSING_SECONDS
+                self._until = self._clock() + seconds
             return self._found
 
     def hindrance(self) -> str:

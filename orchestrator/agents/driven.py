@@ -71,6 +71,8 @@ class DrivenAgent:
     more: Mapping[str, Any] = field(default_factory=dict)
     #: How one logs in, in words; empty where no login is needed, or nothing is known of it.
     login: str = ""
+    #: What can be seen of its credential without reading it.
+    credential: Callable[[], str] = lambda: ""
     #: What stands in its way, and how to mend that; empty when nothing does.
     hindrance: Callable[[], str] = lambda: ""
 

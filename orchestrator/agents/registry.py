@@ -118,6 +118,11 @@ class AgentRegistry:
         """How one logs in, in words; empty where there is nothing to say."""
         return str(getattr(self._agents.get(name), "login", ""))
 
+    def credential(self, name: str) -> str:
+        """What can be seen of its credential without reading it; empty where nothing is known."""
+        stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
+        return stamp() if stamp else ""
+
     def caches_prompts(self, name: str) -> bool:
         """Whether its provider charges less for a beginning that it has read before."""
         return bool(getattr(self._agents.get(name), "caches_prompts", False))

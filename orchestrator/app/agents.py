@@ -8,7 +8,14 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orchestrator.agents.availability import Fresh, local_models, local_url, look, needs_login
+from orchestrator.agents.availability import (
+    Fresh,
+    credential_stamp,
+    local_models,
+    local_url,
+    look,
+    needs_login,
+)
 from orchestrator.agents.availability import program_argv as argv_of
 from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.program import ProgramAgent
@@ -87,6 +94,7 @@ def _driven(
         memory_bytes=each.memory_bytes,
         model=partial(_model, each, environ),
         more=_more(each, environ),
+        credential=partial(credential_stamp, each, environ),
         hindrance=fresh.hindrance,
     )
     user = settings.agents.get(each.name)

@@ -127,7 +127,10 @@ class Assembly:
             backoff_seconds=workers.retry_backoff_seconds,
             prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
             needs=Needs(
-                login=agents.needs_login, mend=agents.login, best_without=agents.best_without
+                login=agents.needs_login,
+                mend=agents.login,
+                best_without=agents.best_without,
+                credential=agents.credential,
             ),
         )
 

@@ -25,6 +25,8 @@ class Needs:
     #: The best that can work here without those that are given, for whoever left the choice open;
     #: empty: there is none.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
+    #: What can be seen of its credential at no cost: something else once the user logged in again.
+    credential: Callable[[str], str] = lambda agent: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Seen:
     works: bool
     why: str
     at: float
+    #: What was seen of its credential then.
+    credential: str = ""
 
 
 class Logins:
@@ -54,7 +58,7 @@ class Logins:
         """Take in what became of an attempt; where its login was refused, with what mends that."""
         if not verdict.login_refused:
             return verdict
-        self._seen[agent] = Seen(False, verdict.reason, now)
+        self._seen[agent] = Seen(False, verdict.reason, now, self._needs.credential(agent))
         mend = self._needs.mend(agent)
         return replace(verdict, reason=f"{verdict.reason}; to mend it: {mend}") if mend else verdict
 
@@ -73,4 +77,6 @@ class Logins:
 
     def _fresh(self, agent: str, now: float) -> Seen | None:
         seen = self._seen.get(agent)
-        return seen if seen and now - seen.at < KNOWN_SECONDS else None
+        if seen is None or now - seen.at >= KNOWN_SECONDS:
+            return None
+        return seen if seen.works or seen.credential == self._needs.credential(agent) else None

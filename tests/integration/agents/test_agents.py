@@ -265,6 +265,25 @@ def test_where_any_agent_may_do_it_the_next_best_takes_over(
     assert login_of(site, "claude") == ("yes", None)
 
 
+def test_a_new_login_counts_at_once(
+    make_site: MakeSite, program: Path, nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    login = nobody / ".claude" / ".credentials.json"
+    login.parent.mkdir()
+    login.write_text('{"token": "over"}')
+    site = make_site(orchestrator={"claude_command": str(program), "codex_command": str(program)})
+    site.run("Build", [task("refused")])
+    assert login_of(site, "claude")[0] == "no"
+
+    login.write_text('{"token": "of today"}')
+
+    assert login_of(site, "claude") == ("unknown", None)
+    again = site.run("Build once more", [task(agent="auto")])
+    assert [each["agent"] for each in site.get(f"/jobs/{again['job_id']}")["workers"]] == ["claude"]
+
+
 def test_an_agent_of_the_user_may_speak_a_language_that_we_read(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

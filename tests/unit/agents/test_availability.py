@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.availability import FRESH_SECONDS, Fresh, local_url, look, version_beside
+from orchestrator.agents.availability import (
+    FRESH_SECONDS,
+    MISSING_SECONDS,
+    Fresh,
+    credential_stamp,
+    local_url,
+    look,
+    version_beside,
+)
 from orchestrator.agents.registry import AgentRegistry, built_in
 from orchestrator.agents.tools.catalog import (
     AIDER,
@@ -146,19 +154,36 @@ def test_a_version_is_read_from_the_package_of_npm(tmp_path: Path) -> None:
     assert version_beside("/bin/sh") == ""
 
 
-def test_an_agent_is_looked_at_once_a_minute() -> None:
+@pytest.mark.parametrize(("installed", "kept"), [(True, FRESH_SECONDS), (False, MISSING_SECONDS)])
+def test_an_agent_is_looked_at_once_in_a_while_and_sooner_when_something_is_missing(
+    installed: bool, kept: float
+) -> None:
     clock, looks = [0.0], []
 
     def look_once() -> Availability:
         looks.append(clock[0])
-        return Availability(name="a", description="")
+        return Availability(name="a", description="", installed=installed)
 
     fresh = Fresh(look_once, lambda: clock[0])
-    for second in (0.0, FRESH_SECONDS - 1, FRESH_SECONDS + 1, FRESH_SECONDS + 2):
+    for second in (0.0, kept - 1, kept + 1, kept + 2):
         clock[0] = second
         fresh()
 
-    assert looks == [0.0, FRESH_SECONDS + 1]
+    assert looks == [0.0, kept + 1]
+
+
+def test_a_credential_shows_that_its_file_has_changed(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    login = tmp_path / ".claude" / ".credentials.json"
+    seen = {credential_stamp(CLAUDE, environ)}
+    login.parent.mkdir()
+    for text in ("{}", '{"token": "new"}'):
+        login.write_text(text)
+        seen.add(credential_stamp(CLAUDE, environ))
+
+    assert len(seen) == 3
+    assert credential_stamp(CLAUDE, environ) in seen
+    assert credential_stamp(OLLAMA, environ) == ""
 
 
 # Auto

@@ -118,6 +118,22 @@ def test_after_a_refusal_a_job_tries_again() -> None:
     assert story.scheduler.forest.logins.seen(story.now)["opencode"].works
 
 
+def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
+    credential = {"opencode": "old"}
+    needs = Needs(login=credential.__contains__, credential=credential.__getitem__)
+    story = Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+    _, keys = several(story, "opencode")
+    story.ends(keys[0], EXIT_1, REFUSED)
+    logins = story.scheduler.forest.logins
+    assert list(logins.refused(story.now)) == ["opencode"]
+
+    credential["opencode"] = "new"
+
+    assert not logins.refused(story.now)
+    assert not logins.seen(story.now)
+    assert logins.doubtful("opencode", story.now), "it may be refused, too"
+
+
 def test_nobody_waits_for_longer_than_the_bound() -> None:
     story = a_story()
     _, keys = several(story, "opencode", "opencode")
