@@ -73,7 +73,7 @@ _reviewers = (
 _recent_results = (
     select(tables.workers.c.result)
     .where(tables.workers.c.agent == bindparam("agent"), _does_a_task)
-    .where(tables.workers.c.status.in_(SUCCEEDED_WORKER))
+    .where(tables.workers.c.status.in_(SUCCEEDED_WORKER), tables.workers.c.ended_at.is_not(None))
     .order_by(tables.workers.c.ended_at.desc())
     .limit(bindparam("most"))
 )

@@ -102,6 +102,16 @@ workers = Table(
     # All that is asked of every worker at once, so that no row has to be read for it.
     Index("ix_workers_summary", "status", "cost_marks", "index", "cost_usd"),
 )
+# The latest of an agent that succeeded; a worker comes into it when it ends.
+Index(
+    "ix_workers_ended",
+    workers.c.agent,
+    workers.c.ended_at,
+    workers.c.status,
+    workers.c["index"],
+    sqlite_where=workers.c.ended_at.is_not(None),
+    postgresql_where=workers.c.ended_at.is_not(None),
+)
 
 attempts = Table(
     "attempts",

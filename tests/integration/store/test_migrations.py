@@ -74,7 +74,8 @@ def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> Non
             document = {"output": 'a "usage":{"cost_usd":7}', "usage": usage}
             text_of = {"id": worker.id, "result": json.dumps(document, separators=(",", ":"))}
             connection.execute(text("UPDATE workers SET result = :result WHERE id = :id"), text_of)
-        connection.execute(text("DROP INDEX ix_workers_summary"))
+        for index in ("summary", "ended"):
+            connection.execute(text(f"DROP INDEX ix_workers_{index}"))
         for column in ("cost_usd", "cost_marks"):
             connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))

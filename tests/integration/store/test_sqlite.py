@@ -9,16 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.ports import Change
 from orchestrator.core.states import JobStatus
-from orchestrator.store import SqlStore, connections, sqlite_url
+from orchestrator.store import SqlStore, connections, queries, sqlite_url
 from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
 
 SAVES_FOR_EVER = """
@@ -270,6 +272,21 @@ def test_readers_cannot_write(store: SqlStore) -> None:
         pytest.raises(Exception, match="readonly database"),
     ):
         reader.exec_driver_sql("DELETE FROM jobs")
+
+
+def test_the_latest_of_an_agent_are_found_without_reading_all_workers(
+    store: SqlStore, path: Path
+) -> None:
+    asked = queries._recent_results.params(agent="claude", most=50)
+    made = asked.compile(dialect=sqlite.dialect(paramstyle="named")).construct_expanded_state()
+
+    with closing(sqlite3.connect(path)) as connection:
+        explain = f"EXPLAIN QUERY PLAN {made.statement}"
+        plan = connection.execute(explain, made.parameters).fetchall()
+
+    assert [step for *_, step in plan] == [
+        "SEARCH workers USING INDEX ix_workers_ended (agent=? AND ended_at>?)"
+    ]
 
 
 def test_a_closed_store_holds_no_descriptor(path: Path) -> None:
