@@ -43,12 +43,15 @@ def test_a_status_has_its_class_and_its_number_of_tries(
 def test_a_failure_that_passes_costs_nothing_but_a_try(each_loop: Loop, fault: Fault) -> None:
     outcome = each_loop.run(Script.failing(fault))
     assert outcome.succeeded and outcome.usage.steps == 1
+    assert not outcome.usage.partial, "who is refused is charged for nothing"
     assert len(each_loop.seen(Troubled)) == 1
 
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.CUT, Kind.MALFORMED])
 def test_a_broken_answer_is_asked_for_again(each_loop: Loop, kind: Kind) -> None:
-    assert each_loop.run(Script.failing(Fault(kind=kind))).succeeded
+    outcome = each_loop.run(Script.failing(Fault(kind=kind)))
+    assert outcome.succeeded
+    assert outcome.usage.partial, "nobody knows what the broken one has used"
 
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.CUT, Kind.MALFORMED])
@@ -57,6 +60,7 @@ def test_answers_that_stay_broken_are_a_failure_of_the_service(
 ) -> None:
     outcome = each_loop.run(Script.failing(Fault(kind=kind, times=0)))
     assert outcome.error_class is E.API and len(api.calls) == 2
+    assert outcome.usage.partial
 
 
 @pytest.mark.parametrize("kind", [Kind.SILENT, Kind.TRICKLE])

@@ -27,6 +27,8 @@ class Caller:
         self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
+        #: Answers began that did not come to their end: what they used is not known.
+        self.lost_answers = False
         self._check_key()
         self._check_headers()
 
@@ -53,6 +55,7 @@ class Caller:
             try:
                 return self._once(path, body)
             except Failure as failure:
+                self.lost_answers |= failure.answering
                 pause = self._pause(failure, tried)
                 if pause is None:
                     raise
@@ -72,7 +75,7 @@ class Caller:
             return shapes.decoded(reply.body)
         except ValueError as error:
             words = f"{self._to}{whole} answered what is no JSON"
-            raise Failure(ErrorClass.API, words, again=True) from error
+            raise Failure(ErrorClass.API, words, again=True, answering=True) from error
 
     def _pause(self, failure: Failure, tried: int) -> float | None:
         """Seconds until the next try; None when there is none."""

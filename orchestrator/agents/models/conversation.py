@@ -162,6 +162,9 @@ def ask(caller: Caller, dialect: Dialect, ledger: Ledger, emit: Emit) -> Turn:
         except Failure as failure:
             if not dialect.retreat(failure.status, failure.message):
                 raise
+        finally:
+            if caller.lost_answers:
+                ledger.lacks_some()
         request = dialect.request(ledger.next_answer)
     turn = dialect.answered(answer)
     emit(Spent(ledger.book(turn.usage, len(json.dumps(request)))))

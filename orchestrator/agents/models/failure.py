@@ -34,6 +34,7 @@ class Failure(Exception):
         status: int | None = None,
         pause: float | None = None,
         resets_at: float | None = None,
+        answering: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -45,6 +46,8 @@ class Failure(Exception):
         self.pause = pause
         #: When the account may be used again: seconds since the epoch.
         self.resets_at = resets_at
+        #: The model was at work, and nobody was told what that has used.
+        self.answering = answering
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> Failure:

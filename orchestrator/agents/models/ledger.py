@@ -33,6 +33,10 @@ class Ledger:
         self.usage = total(self.usage, spent)
         return spent
 
+    def lacks_some(self) -> None:
+        """The model did more than it told of. Idempotent."""
+        self.usage = replace(self.usage, partial=True)
+
     @property
     def enough(self) -> str:
         """Why no other call may be made, in words; empty when one may."""

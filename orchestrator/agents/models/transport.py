@@ -168,5 +168,6 @@ def _exchange(
 def _broken(to: Endpoint, error: Exception, seconds: float, deadline: _Deadline) -> Failure:
     if deadline.over.is_set() or isinstance(error, TimeoutError):
         words = f"{to} did not answer within {seconds:g} s"
-        return Failure(ErrorClass.TIMEOUT, words, again=True)
-    return Failure(ErrorClass.API, f"the answer of {to} broke off: {_why(error)}", again=True)
+        return Failure(ErrorClass.TIMEOUT, words, again=True, answering=True)
+    words = f"the answer of {to} broke off: {_why(error)}"
+    return Failure(ErrorClass.API, words, again=True, answering=True)

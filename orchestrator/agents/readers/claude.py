@@ -12,6 +12,7 @@ from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.loose import Object
 from orchestrator.agents.readers.resets import epoch_seconds
 from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.core.spending import tokens
 
 #: Messages that the program makes up itself, such as that of an error, have this model.
 SYNTHETIC = "<synthetic>"
@@ -61,7 +62,9 @@ class ClaudeReader:
             resets_at=self._resets_at,
             began=self._began,
             finished=self._result is not None and not fault[0],
-            accounted=self._result is not None and not self._behind,
+            accounted=self._result is not None
+            and not self._behind
+            and not _broke_off(self._result),
         )
         return concluded(told, ending, time.time())
 
@@ -203,8 +206,17 @@ def _totals(result: Object) -> Usage:
         total = plus(total, _tokens(each, _CAMEL))
     if total == Usage():
         total = _tokens(loose.dig(result, "usage"), _SNAKE)
+    if _broke_off(result):
+        return total
     cost = loose.amount(result, "total_cost_usd")
     return total if total.cost_usd is not None else plus(total, Usage(cost_usd=cost))
+
+
+def _broke_off(result: Object) -> bool:
+    """Tokens that it says cost nothing are those of a call whose answer did not come to its end."""
+    if any(loose.entries(result, "modelUsage")) or loose.amount(result, "total_cost_usd") != 0:
+        return False
+    return tokens(_tokens(loose.dig(result, "usage"), _SNAKE)) > 0
 
 
 def _fault(result: Object) -> Fault:

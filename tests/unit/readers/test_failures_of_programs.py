@@ -7,6 +7,7 @@ from orchestrator.agents.readers import Known
 
 from .cases import (
     CASES,
+    GEMINI_INIT,
     OK,
     RATE,
     TIMEOUT,
@@ -15,6 +16,7 @@ from .cases import (
     claude_api,
     codex_failed,
     gemini_failed,
+    gemini_said,
     gemini_stderr,
     opencode,
     opencode_failed,
@@ -89,3 +91,17 @@ def test_a_cost_of_nothing_for_tokens_is_a_price_that_is_not_known():
 
     assert unknown.cost_usd is None
     assert known.cost_usd == pytest.approx((100 * 1.25 + 20 * 10) / 1e6) and known.cost_estimated
+
+
+def test_what_an_answer_that_broke_off_has_used_is_not_known():
+    used = {"input_tokens": 100, "output_tokens": 1}
+    ended = claude("api_error", "lost", modelUsage={}, usage=used, total_cost_usd=0)
+    usage = read("claude", ended, Ending(code=1)).outcome.usage
+    assert (usage.input_tokens, usage.cost_usd, usage.partial) == (100, None, True)
+
+    nothing = {"total_tokens": 0, "input_tokens": 0, "output_tokens": 0, "cached": 0, "input": 0}
+    end = {"type": "result", "status": "error", "error": {"message": "terminated"}}
+    said = events(GEMINI_INIT, gemini_said("Half of"), {**end, "stats": nothing})
+    silent = events(GEMINI_INIT, {**end, "stats": nothing})
+    assert read("gemini", said, Ending(code=1)).outcome.usage.partial
+    assert not read("gemini", silent, Ending(code=1)).outcome.usage.partial
