@@ -103,8 +103,13 @@ class Driver:
             program.stop(Stop(ErrorClass.KILLED, "the orchestrator stopped it"))
         linked = prepared(call)
         there = litter_of(call)
+        environ = environment(call)
         try:
-            return program.run(call, environment(call))
+            if call.home is not None:
+                from orchestrator.agents.drive import homes  # most have one of their own
+
+                homes.set_up(call.home, environ, lambda: self.termed)
+            return program.run(call, environ)
         finally:
             for path in litter_of(call) - there:
                 shutil.rmtree(path, ignore_errors=True)

@@ -49,7 +49,9 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
     (
         ErrorClass.API,
         r"econn|etimedout|enotfound|fetch failed|network|timed? ?out|connection"
-        r"|stream disconnected|high demand|server.?error|bad gateway|unavailable",
+        r"|stream disconnected|high demand|server.?error|bad gateway|unavailable"
+        # The program's own database, while another one of the same user is at it.
+        r"|database is locked",
     ),
 )
 

@@ -77,6 +77,14 @@ class Login:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """A directory that attempts share, and what sets it up."""
+
+    directory: Path
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """How to run a program: what to write first, what to start, how to read it."""
 
@@ -87,6 +95,8 @@ class Call:
     #: Written before the start; readable by the user only.
     files: Mapping[Path, str] = field(default_factory=dict)
     logins: tuple[Login, ...] = ()
+    #: Set up once, before any attempt has begun in it.
+    home: Home | None = None
     #: Files in which it tells of its use while it runs, where its output does that at its end.
     session: Session | None = None
     #: What it leaves in the directory where it works and nobody wants, as patterns of names.

@@ -1,7 +1,7 @@
 """opencode.
 
 It installs packages into a fresh home, up to 99 MB: its attempts share one, and each is told its
-own settings by a variable.
+own settings by a variable. It makes a database there when it first starts.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
+from orchestrator.agents.tools.call import Ask, Call, Home, Login, mcp_command, mcp_environment
 from orchestrator.agents.tools.shells import shell_environment, shell_files
 from orchestrator.agents.tools.user_files import json_object, kept
 
@@ -42,7 +42,14 @@ def call(ask: Ask) -> Call:
         env={**homes, _SETTINGS: json.dumps(_settings(ask)), **shell_environment(ask)},
         files=shell_files(ask),
         logins=(Login(source=data / "opencode" / "auth.json", target=target),),
+        home=_home(ask),
     )
+
+
+def _home(ask: Ask) -> Home | None:
+    """Any command makes the database; this one looks at nothing else."""
+    argv = (*ask.command, "session", "list")
+    return Home(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
 
 
 def _settings(ask: Ask) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def on_windows(call: Call, ask: Ask, directory: Path) -> Call:
         argv=(LAUNCHER, *_OPTIONS, "-OutputFormat", "Text", "-EncodedCommand", encoded),
         env={**env, "WSLENV": wslenv({**ask.environ, **env})},
         logins=(),
+        home=None,
         session=None,
         prompt_on_stdin=False,
     )

@@ -334,6 +334,10 @@ def test_opencode_shares_one_home(ask: Ask) -> None:
     assert {env[f"XDG_{each}_HOME"] for each in ("CONFIG", "DATA", "STATE", "CACHE")} == {
         str(ask.shared / each) for each in ("config", "data", "state", "cache")
     }
+    home = called("opencode", ask).home
+    assert home is not None
+    assert (home.directory, home.argv[-2:]) == (ask.shared, ("session", "list"))
+    assert called("opencode", replace(ask, shared=ask.control)).home is None
 
 
 def test_opencode_keeps_the_providers_of_the_user(ask: Ask) -> None:

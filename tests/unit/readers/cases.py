@@ -168,6 +168,7 @@ CASES = (
         text="ha",
     ),
     Case("cut, empty", "gemini", EMPTY, events(GEMINI_INIT, GEMINI_DONE)),
+    Case("two at once", "opencode", API, code=1, stderr="database is locked"),
     Case("cut, for ever", "opencode", KILLED, opencode("unknown", "") * 3, 0),
     # No answer.
     Case("empty", "claude", EMPTY, claude("completed", "")),
