@@ -36,6 +36,8 @@ class Seen:
     at: float
     #: What was seen of its credential then.
     credential: str = ""
+    #: What to do about it, in words.
+    mend: str = ""
 
 
 class Logins:
@@ -58,8 +60,8 @@ class Logins:
         """Take in what became of an attempt; where its login was refused, with what mends that."""
         if not verdict.login_refused:
             return verdict
-        self._seen[agent] = Seen(False, verdict.reason, now, self._needs.credential(agent))
-        mend = self._needs.mend(agent)
+        mend, credential = self._needs.mend(agent), self._needs.credential(agent)
+        self._seen[agent] = Seen(False, verdict.reason, now, credential, mend)
         return replace(verdict, reason=f"{verdict.reason}; to mend it: {mend}") if mend else verdict
 
     def seen(self, now: float) -> Mapping[str, Seen]:

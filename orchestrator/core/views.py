@@ -110,4 +110,7 @@ def with_login(agent: Availability, seen: Seen | None) -> Availability:
     """With what its workers have shown of its login."""
     if seen is None or not agent.authenticated:
         return agent
-    return replace(agent, login="yes" if seen.works else "no", login_refused=seen.why)
+    if seen.works:
+        return replace(agent, login="yes")
+    mend = (*agent.mend, seen.mend) if seen.mend else agent.mend
+    return replace(agent, login="no", login_refused=seen.why, mend=mend)

@@ -27,7 +27,7 @@ def get_agents() -> Response:
             login=each.login,
             login_refused=each.login_refused or None,
             credential=each.credential or None,
-            mend=list(each.mend) if not each.usable else [],
+            mend=list(each.mend),
         )
         for each in service().agents()
     ]

@@ -210,9 +210,18 @@ def test_what_all_agents_have_cost_is_told(site: InProcess) -> None:
     assert (stats["cost_estimated"], stats["cost_partial"]) == (False, False)
 
 
-def login_of(site: InProcess, name: str) -> tuple[str, str | None]:
+def agent_of(site: InProcess, name: str) -> Answer:
     [found] = [each for each in site.get("/agents")["agents"] if each["name"] == name]
+    return dict(found)
+
+
+def login_of(site: InProcess, name: str) -> tuple[str, str | None]:
+    found = agent_of(site, name)
     return found["login"], found.get("login_refused")
+
+
+def mends_of(site: InProcess, name: str) -> list[str]:
+    return list(agent_of(site, name)["mend"])
 
 
 def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None:
@@ -227,9 +236,11 @@ def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None
         assert "invalid x-api-key; to mend it: claude /login, or set" in worker["reason"]
     login, why = login_of(site, "claude")
     assert login == "no" and "invalid x-api-key" in (why or "")
+    assert mends_of(site, "claude") == ["claude /login, or set ANTHROPIC_API_KEY"]
 
     site.run("Build a house", [task()])
     assert login_of(site, "claude") == ("yes", None)
+    assert mends_of(site, "claude") == []
     assert login_of(site, "survey") == ("yes", None)
 
 
