@@ -45,16 +45,30 @@ class Told:
 def concluded(told: Told, ending: Ending, now: float) -> Outcome:
     """``now`` is in seconds since the epoch, for "try again in 20s"."""
     kind, words = next(filter(None, (row(told, ending) for row in _ROWS)), FINE)
+    used = _as_told(told.usage)
+    accounted = told.accounted and used is told.usage
     return Outcome(
         text=told.text,
         error_class=kind,
         error=loose.one_line(words, ERROR_CHARS),
         # What refused to begin used nothing.
-        usage=replace(told.usage, partial=not told.accounted and kind is not ErrorClass.CONFIG),
+        usage=replace(used, partial=not accounted and kind is not ErrorClass.CONFIG),
         session=told.session,
         denied=told.denied,
         resets_at=_reset(told, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
     )
+
+
+def _as_told(usage: Usage) -> Usage:
+    """No call takes no tokens: where a program counts none, its provider told of none."""
+    if not usage.steps or usage.input_tokens is None or _is_any(usage):
+        return usage
+    return Usage(steps=usage.steps)
+
+
+def _is_any(usage: Usage) -> bool:
+    counts = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
+    return any(counts) or bool(usage.cache_write_tokens or usage.cost_usd)
 
 
 def _reset(told: Told, ending: Ending, now: float) -> float | None:

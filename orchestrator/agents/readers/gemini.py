@@ -82,7 +82,7 @@ class GeminiReader:
             denied=tuple(self._denied | self._missing),
             began=self._began,
             finished=self._result is not None and not fault[0],
-            accounted=self._accounted(),
+            accounted=loose.dig(self._result, "stats") is not None,
             codes_of_its_own=True,
         )
         return concluded(told, ending, time.time())
@@ -136,11 +136,6 @@ class GeminiReader:
         """The one object of ``-o json`` counts them itself, and that of a failure does not."""
         streamed = loose.text(self._result, "type") == "result"
         return self._steps.count if self._steps.count or streamed else None
-
-    def _accounted(self) -> bool:
-        """An answer that broke off is in no statistics, though some of its words came."""
-        told = loose.dig(self._result, "stats") is not None
-        return told and not (self._steps.count and not self._used().output_tokens)
 
     def _used(self) -> Usage:
         stats = loose.dig(self._result, "stats")

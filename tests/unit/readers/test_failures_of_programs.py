@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator.agents.drive.signs import Ending
 from orchestrator.agents.readers import Known
+from orchestrator.core.evidence import Usage
 
 from .cases import (
     CASES,
@@ -14,6 +15,7 @@ from .cases import (
     Case,
     claude,
     claude_api,
+    codex,
     codex_failed,
     gemini_failed,
     gemini_said,
@@ -105,3 +107,13 @@ def test_what_an_answer_that_broke_off_has_used_is_not_known():
     silent = events(GEMINI_INIT, {**end, "stats": nothing})
     assert read("gemini", said, Ending(code=1)).outcome.usage.partial
     assert not read("gemini", silent, Ending(code=1)).outcome.usage.partial
+
+
+def test_a_provider_that_tells_of_no_tokens_is_not_free():
+    usage = {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0}
+    said = {"type": "item.completed", "item": {"type": "agent_message", "text": "done"}}
+    lines = codex(said, {"type": "turn.completed", "usage": usage})
+
+    used = read("codex", lines, Ending(code=0), Known(model="gpt-5-codex")).outcome.usage
+
+    assert used == Usage(steps=1, partial=True)
