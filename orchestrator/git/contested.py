@@ -43,7 +43,7 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     """The merged tree, with what they have at every path that conflicts: also when it is gone.
 
     A path that neither side has was guessed by git, from a directory that one of them renamed:
-    what is there stays.
+    what is there stays. What we renamed keeps our name, with what they have in it.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*_below(git, theirs, paths)]
@@ -52,8 +52,15 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     gone = [path for *_, path in _below(git, tree, [*meant, *invented])]
     lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
-    lines += [f"{mode} {name}\t{path}" for mode, name, path in kept]
+    lines += [f"{mode} {name}\t{path}" for mode, name, path in (*_renamed(sides, kept), *kept)]
     return _edited(git, tree, lines)
+
+
+def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
+    """What they have under another name than the conflict, where nothing of theirs is."""
+    for mode, blob, stage, path in sides:
+        if stage == 3 and not any(_is_within(each, path) for *_, each in kept):
+            yield mode, blob, path
 
 
 def _below(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:

@@ -61,6 +61,10 @@ def binary(name: str, content: bytes) -> Change:
     return lambda project: (project.path / name).write_bytes(content)
 
 
+def both(*changes: Change) -> Change:
+    return lambda project: [each(project) for each in changes]
+
+
 def submodule(commit: str) -> Change:
     return lambda project: project.git("update-index", "--add", "--cacheinfo", f"160000,{commit},s")
 
@@ -104,6 +108,30 @@ KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
         move("a.txt", "y.txt"),
         ["y.txt"],
         {"y.txt": "100644 line 0"},
+    ),
+    "rename and modify/modify": (
+        both(move("a.txt", "x.txt"), write("x.txt", "x\n" + LONG)),
+        write("a.txt", "y\n" + LONG),
+        ["x.txt"],
+        {"a.txt": None, "x.txt": "100644 y"},
+    ),
+    "modify/rename and modify": (
+        write("a.txt", "x\n" + LONG),
+        both(move("a.txt", "y.txt"), write("y.txt", "y\n" + LONG)),
+        ["y.txt"],
+        {"a.txt": None, "y.txt": "100644 y"},
+    ),
+    "rename of a directory and modify/modify": (
+        both(move("d", "e"), write("e/1", "x\n" + FILES["d/1"])),
+        write("d/1", "y\n" + FILES["d/1"]),
+        ["e/1"],
+        {"d/1": None, "e/1": "100644 y"},
+    ),
+    "rename and modify/modify, and a directory of that name": (
+        both(move("a.txt", "n"), write("n", "x\n" + LONG)),
+        both(write("a.txt", "y\n" + LONG), write("n/x", "y\n")),
+        ["n"],
+        {"n/x": "100644 y"},
     ),
     "rename/add": (move("a.txt", "n"), write("n", "y\n"), ["n"], {"n": "100644 y"}),
     "add/add": (write("n", "x\n"), write("n", "y\n"), ["n"], {"n": "100644 y"}),
