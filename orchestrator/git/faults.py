@@ -111,8 +111,13 @@ def _index(git: Git, found: Found) -> Iterator[str]:
 
 
 def _unfinished(found: Found) -> Iterator[str]:
-    kinds = (kind for name, kind in _UNFINISHED.items() if (found.admin / name).exists())
-    yield from (f"a {kind} was not finished" for kind in dict.fromkeys(kinds))
+    yield from (f"a {kind} was not finished" for kind in unfinished(found.admin))
+
+
+def unfinished(admin: Path) -> list[str]:
+    """What is under way in a checkout, by its own part of the repository."""
+    kinds = (kind for name, kind in _UNFINISHED.items() if (admin / name).exists())
+    return list(dict.fromkeys(kinds))
 
 
 def interrupted(found: Found) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.git import GitRepository, How, Landing
 from tests.project import Project
@@ -151,9 +152,31 @@ def _staged(project: Project) -> None:
     project.git("add", "staged.txt")
 
 
+def _locked_branch(project: Project) -> None:
+    (project.path / ".git/refs/heads/main.lock").touch()
+
+
+def _locked_index(project: Project) -> None:
+    (project.path / ".git/index.lock").touch()
+
+
+def _changed_behind_gits_back(project: Project) -> None:
+    project.git("update-index", "--assume-unchanged", "a.txt")
+    project.write("a.txt", "dear to somebody\n")
+
+
+def _rebase(project: Project) -> None:
+    project.commit({"b.txt": "mine\n"}, "mine")
+    (project.path / ".git/rebase-merge").mkdir()
+
+
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
+        (_locked_branch, "main.lock.*nothing was changed"),
+        (_locked_index, "index.lock.*nothing was changed"),
+        (_changed_behind_gits_back, "a.txt"),
+        (_rebase, "a rebase is under way"),
         (_dirty, "commit or stash"),
         (_conflicting, "a.txt; merge by hand"),
         (_in_the_way, "new.txt"),
@@ -170,6 +193,25 @@ def test_where_it_cannot_land_nothing_changes(
     with pytest.raises(Conflict, match=says):
         landing.land()
     assert project.everything() == before
+
+
+def test_where_git_stops_in_the_middle_files_are_put_back(
+    project: Project, repository: GitRepository
+) -> None:
+    changes = {"a.txt": "1\n", "dir/b.txt": None, "dir": "file\n", "new/n": "n\n", "z.txt": "z\n"}
+    commit = side(project, "work", changes)
+    repository.point("refs/heads/orchestrator/1/result", commit)
+    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    project.write(".git/info/attributes", "z.txt filter=broken\n")
+    project.git("config", "filter.broken.smudge", "false")
+    project.git("config", "filter.broken.required", "true")
+
+    with pytest.raises(Conflict, match=r"smudge filter broken failed.*nothing was changed"):
+        Landing(project.path, "1", "1").land()
+
+    assert project.git("status", "--porcelain", "--", ".", ":!product") == ""
+    assert project.git("rev-parse", "HEAD^{tree}") == project.git("write-tree")
+    assert not (project.path / "new").exists()
 
 
 def test_a_detached_head_is_moved_and_no_branch_with_it(
@@ -256,6 +298,69 @@ def test_undo_is_refused_over_uncommitted_changes(project: Project, landing: Lan
     with pytest.raises(Conflict, match="commit or stash"):
         landing.undo()
     assert project.everything() == before
+
+
+def test_files_that_were_only_touched_are_no_changes(project: Project, landing: Landing) -> None:
+    before = project.git("rev-parse", "main")
+    os.utime(project.path / "a.txt", (1, 1))
+    landing.land()
+    os.utime(project.path / "a.txt", (2, 2))
+    landing.undo()
+    assert project.git("rev-parse", "main") == before
+
+
+def test_undo_does_not_lose_files_that_git_ignores(
+    project: Project, repository: GitRepository
+) -> None:
+    commit = side(project, "work", {"dir/b.txt": None})
+    repository.point("refs/heads/orchestrator/1/result", commit)
+    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    landing = Landing(project.path, "1", "1")
+    landing.land()
+    project.write(".git/info/exclude", "b.txt\n")
+    project.write("dir/b.txt", "dear to somebody\n")
+    before = project.everything()
+    with pytest.raises(Conflict, match=r"would be lost: dir/b\.txt;"):
+        landing.undo()
+    assert project.everything() == before
+
+
+@pytest.mark.parametrize("lock", ["refs/heads/main.lock", "packed-refs.lock", "index.lock"])
+def test_undo_changes_nothing_where_git_is_locked(
+    project: Project, landing: Landing, lock: str
+) -> None:
+    landing.land()
+    project.git("pack-refs", "--all")
+    before = project.everything()
+    (project.path / ".git" / lock).touch()
+    with pytest.raises(Conflict, match=lock):
+        landing.undo()
+    assert project.everything() == before
+    (project.path / ".git" / lock).unlink()
+    landing.undo()
+
+
+def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landing) -> None:
+    before = project.git("rev-parse", "main")
+
+    def crash(_: str) -> None:
+        raise KeyboardInterrupt
+
+    failpoints.arm(crash)
+    with pytest.raises(KeyboardInterrupt):
+        landing.land()
+    failpoints.arm(None)
+
+    assert before[:12] in landing.undo()
+    assert project.git("rev-parse", "main") == before
+
+
+def test_what_could_not_land_has_nothing_to_undo(project: Project, landing: Landing) -> None:
+    _locked_branch(project)
+    with pytest.raises(Conflict):
+        landing.land()
+    with pytest.raises(NotFound, match="was not landed"):
+        landing.undo()
 
 
 def test_undo_does_not_lose_what_came_later(project: Project, landing: Landing) -> None:

@@ -1,0 +1,129 @@
+"""Moving the user's checkout from one commit to another: branch, index and files, or nothing."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.git.faults import unfinished
+from orchestrator.git.running import Git
+
+
+def move(git: Git, before: str, after: str, why: str, drop: Sequence[str] = ()) -> None:
+    """From ``before``, where HEAD is; then ``drop``, refs, are gone. Raise Conflict where it
+    cannot be done, and then have changed nothing."""
+    check_clean(git)
+    _check_finished(git)
+    _check_untracked(git, before, after)
+    _check_locks(git, before, after, drop)
+    # A file that was only touched is no change; what is changed behind git's back is.
+    _try(git, "update-index", "--refresh", accept=(0, 1))
+    _try(git, "read-tree", "-n", "-m", "-u", before, after)
+    try:
+        _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
+    except Conflict:
+        _put_back(git, before, after)
+        raise
+    failpoints.reached("landing: moved")
+    for ref in drop:
+        git.run("update-ref", "-d", ref)
+
+
+def check_clean(git: Git) -> None:
+    status = git.run("status", "--porcelain=v2", "-z", "--untracked-files=no")
+    if status.fields:
+        raise Conflict(
+            f"the checkout has {len(status.fields)} changed files; commit or stash them first"
+        )
+
+
+def _check_finished(git: Git) -> None:
+    """What is under way would go on from another commit than it stopped at."""
+    kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
+    if kinds:
+        raise Conflict(f"a {kinds[0]} is under way in the checkout; finish or end it first")
+
+
+def _check_untracked(git: Git, before: str, after: str) -> None:
+    """Git itself would write over files that are ignored."""
+    top = git.run("rev-parse", "--show-toplevel").line
+    paths = _differing(git, "A", before, after)
+    tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
+    places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
+    lost = [each for place in places for each in _files(top, place) if each not in tracked]
+    if lost:
+        raise Conflict(
+            f"{len(lost)} files that git does not track would be lost: "
+            f"{', '.join(lost[:10])}; move them away first"
+        )
+
+
+def _differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
+    how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
+    return git.run("diff-tree", *how, before, after, "--").fields
+
+
+def _in_the_way(top: str, path: str) -> str:
+    """What is where a file is to come, or a directory of its path; empty for nothing."""
+    parts = path.split("/")
+    for count in range(1, len(parts)):
+        above = "/".join(parts[:count])
+        place = os.path.join(top, above)
+        if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
+            return above
+    return path if os.path.lexists(os.path.join(top, path)) else ""
+
+
+def _files(top: str, path: str) -> Iterator[str]:
+    """What is lost with a path: itself, or all that a directory has in it."""
+    if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
+        yield path
+        return
+    with os.scandir(os.path.join(top, path)) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            yield from _files(top, f"{path}/{entry.name}")
+
+
+def _check_locks(git: Git, before: str, after: str, drop: Sequence[str]) -> None:
+    """Git looks whether a branch can be moved only when all files are written."""
+    lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
+    given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
+    _try(git, "update-ref", "--stdin", given=given)
+
+
+def _try(git: Git, *arguments: str, **more: Any) -> None:
+    """What git refuses to do to the checkout. Raise Conflict."""
+    try:
+        git.run(*arguments, **more)
+    except (RepositoryError, OSError) as error:
+        raise Conflict(f"{error} (nothing was changed)") from error
+
+
+def _put_back(git: Git, before: str, after: str) -> None:
+    """Files as they were, where git stopped among them: none of them had changes."""
+    if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
+        git.run("read-tree", "-m", after, before)
+    top = git.run("rev-parse", "--show-toplevel").line
+    for path in _differing(git, "A", before, after):
+        _remove(top, path)
+    given = os.fsencode("".join(f"{path}\0" for path in _differing(git, "a", before, after)))
+    with suppress(RepositoryError):
+        Git(top, git.env).run("checkout-index", "-f", "-q", "-z", "--stdin", given=given)
+
+
+def _remove(top: str, path: str) -> None:
+    place = os.path.join(top, path)
+    with suppress(OSError):
+        if os.path.isdir(place) and not os.path.islink(place):
+            os.rmdir(place)
+        else:
+            os.unlink(place)
+    above = os.path.dirname(path)
+    with suppress(OSError):
+        while above:
+            os.rmdir(os.path.join(top, above))
+            above = os.path.dirname(above)
