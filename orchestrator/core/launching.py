@@ -53,7 +53,7 @@ class Launcher(Protocol):
         """Get ready; may start processes of its own."""
 
     def listen(self, seconds: float | None) -> bool:
-        """Wait at most so long for something to happen, report it; None is for ever.
+        """Wait at most so long for something to happen, and report it; None is as long as it likes.
 
         For one thread at a time, which is never held up by what a report takes to find out.
         False when the launcher is not open: then nothing will ever happen.

@@ -148,9 +148,17 @@ class Supervisor:
                 _refuse(items)
             if self._stopping.is_set():
                 break
-            items = self._inbox.wait(self._idle_seconds())
+            items = self._wait()
         _refuse(self._inbox.rest())
         self._resources.close()
+
+    def _wait(self) -> list[Item]:
+        try:
+            return self._inbox.wait(self._idle_seconds())
+        except Exception:
+            logger.exception("waiting failed")
+            self._stopping.wait(RETRY_SECONDS)
+            return self._inbox.rest()
 
     def _idle_seconds(self) -> float | None:
         times = (self._scheduler.next_time(), self._locking.next_time)

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 #: What ``close`` allows for killing and publishing, besides the grace of the workers.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
+#: Of one waiting: epoll refuses more than 24 days.
+_LONGEST_SECONDS = 3600.0
 
 
 class LocalLauncher:
@@ -180,10 +182,10 @@ class LocalLauncher:
         except Exception:
             logger.exception("launcher event failed", extra={"action": "launcher_event"})
 
-    def _patience(self, seconds: float | None) -> float | None:
+    def _patience(self, seconds: float | None) -> float:
         with self._lock:
             if not self._pool.has_surplus:
-                return seconds
+                return _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
             self._pool.let_idle_go()
         return IDLE_SECONDS if seconds is None else min(seconds, IDLE_SECONDS)
 

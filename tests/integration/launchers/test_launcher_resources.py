@@ -13,6 +13,9 @@ import pytest
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.launchers import processes, record
+from orchestrator.launchers.local import LocalLauncher
+
+from .conftest import Reports
 
 
 @pytest.fixture
@@ -131,3 +134,16 @@ def test_two_hundred_live_workers_cost_the_server_nothing(stage: Any) -> None:
         stage.stop(name, "cancel", "user")
     for name in names:
         assert stage.reports.exit(name).signal == 15
+
+
+def test_a_wait_may_be_longer_than_a_system_call_takes() -> None:
+    """As for a job that may take a year."""
+    launcher = LocalLauncher()
+    launcher.open(Reports())
+    try:
+        launcher.wake()
+        assert launcher.listen(1e9)
+    finally:
+        launcher.close(stop=True)
+    assert not launcher.listen(None), "it is closed"
+    launcher.wake()
