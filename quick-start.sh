@@ -34,5 +34,6 @@ for argument in "$@"; do
 done
 
 folder=$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-bash "$folder/install.sh" --quiet >&2
+# What it is asked for may come on standard input.
+bash "$folder/install.sh" --quiet </dev/null >&2
 exec bash "$folder/bin/orchestrator" run "$@"

@@ -1,6 +1,7 @@
 """What a user asks for on the command line: the options shared by ``run`` and ``submit``."""
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,8 @@ def asked(
 ) -> Asked:
     """Raises click.UsageError when nothing is asked for, InvalidRequest for a wrong plan."""
     given = {name: value for name, value in flags.items() if value is not None}
+    if request == "-":
+        request = _from_stdin()
     if request is not None and not request.strip():
         raise click.UsageError("the request is empty; say what to do")
     if plan_path:
@@ -112,5 +115,13 @@ def asked(
         config = {**plan.config, **given}
         return Asked(request=words, tasks=plan.tasks, config=config, edit_plan=edit_plan)
     if request is None:
-        raise click.UsageError('say what to do: "..." or --plan FILE')
+        raise click.UsageError('say what to do: "...", - for standard input, or --plan FILE')
     return Asked(request=request, config=given, edit_plan=edit_plan)
+
+
+def _from_stdin() -> str:
+    """What is too long for an argument (128 KiB on Linux), or comes from another program."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise click.UsageError("the request on standard input is not UTF-8") from None

@@ -30,7 +30,9 @@ def plan_command(
     as_yaml: bool,
     schema: bool,
 ) -> int:
-    """Show the tasks of REQUEST as the rules split it; runs nothing and needs no server.
+    """Show the tasks of REQUEST ("-": standard input) as the rules split it.
+
+    Runs nothing and needs no server.
 
     An agent's plan is shown by: orchestrator run --plan-only.
     """

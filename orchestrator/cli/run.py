@@ -24,7 +24,8 @@ def run_command(
     """Run REQUEST to its end, with live progress.
 
     Uses the server that runs for this folder, else starts one and stops it afterwards. The first
-    Ctrl-C asks the job to stop, the second leaves at once.
+    Ctrl-C asks the job to stop, the second leaves at once. REQUEST is read from standard input
+    where it is "-".
     """
     job = asked(**options)
     if plan_only:

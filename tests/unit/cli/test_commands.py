@@ -1,5 +1,6 @@
 """Commands against a server, and their exit codes."""
 
+import io
 import json
 import os
 import subprocess
@@ -429,6 +430,17 @@ def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
     assert listed("--all") == ["j1", "j2"]
     # All jobs that a worker sees are child jobs.
     assert listed(ORCHESTRATOR_WORKER_ID="worker_1") == ["j1", "j2"]
+
+
+def test_a_request_is_read_from_standard_input(
+    served: FakeApi, orchestrator: Orchestrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given in (b"Fix \xf0\x9f\x9a\x80\nall", b"\xff", b"\n"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        code = orchestrator("submit", "-")
+        assert code == (ExitCode.OK if b"Fix" in given else ExitCode.USAGE)
+
+    assert [job.body["request"] for job in served.jobs.values()] == ["Fix 🚀\nall"]
 
 
 def test_ctrl_c_while_it_loads_shows_no_traceback() -> None:
