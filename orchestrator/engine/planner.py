@@ -12,7 +12,7 @@ from orchestrator.core.model import TaskSpec
 from orchestrator.engine.inline_list import inline_items
 
 _ITEM = re.compile(
-    r"^\s*(?:(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+|\d{1,3}、\s*)"
+    r"^\s*(?:(?:[-*+•]|\(?\d{1,5}[.)]|\(?[a-z][.)])\s+|\d{1,5}、\s*)"
     r"(?:\[[ xX]\]\s+)?(?P<text>\S.*)$"
 )
 _FENCE = re.compile(r"^\s*(```|~~~)")
