@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -88,14 +89,66 @@ def read_exit(exit_path: str) -> Exit | None:
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """The exit that a shim reported or wrote."""
-    fields = {name: value for name, value in record.items() if name in _FIELDS}
-    fields["ended_by"] = EndedBy(record["ended_by"])
-    fields["strays"] = tuple([Stray(**stray) for stray in record.get("strays", ())])
-    return Exit(**fields)
+    """The exit that a shim reported or wrote; ValueError or TypeError for anything else.
+
+    A worker may have written what stands in its place, and no value of it may stop a server.
+    """
+    fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
+    strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
+    return Exit(ended_by=EndedBy(record["ended_by"]), strays=strays, **fields)
 
 
-_FIELDS = frozenset(Exit.__dataclass_fields__)
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < _LATEST:
+        raise ValueError(f"{value!r:.50} is no time")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r:.50} is no count")
+    return value
+
+
+def _code(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or abs(value) >= 2**31):
+        raise ValueError(f"{value!r:.50} is no exit code or signal")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{value!r:.50} is not true or false")
+    return value
+
+
+def _text(value: Any) -> str:
+    """Without halves of characters, which no store takes."""
+    if type(value) is not str:
+        raise ValueError(f"{value!r:.50} is no text")
+    return value.encode("utf-8", "replace").decode()
+
+
+def _stray(pid: Any, command: Any) -> Stray:
+    return Stray(pid=_count(pid), command=_text(command))
+
+
+#: In seconds since the epoch: in the year 5138.
+_LATEST = 1e11
+_FITTING: dict[str, Callable[[Any], Any]] = {
+    "code": _code,
+    "signal": _code,
+    "error": _text,
+    "stopped_by": _text,
+    "started_at": _seconds,
+    "ended_at": _seconds,
+    "cpu_seconds": _seconds,
+    "peak_memory_bytes": _count,
+    "log_bytes": _count,
+    "log_truncated": _flag,
+    "log_lost": _flag,
+    "containment": _text,
+}
 
 
 def _inspect_once(exit_path: str) -> State | None:

@@ -82,6 +82,42 @@ def test_a_record_that_is_garbage_is_told_with_its_path(exit_path: str) -> None:
     assert Path(exit_path).read_bytes() == b"garbage"
 
 
+FORGED: list[dict[str, object]] = [
+    {"code": "abc"},
+    {"code": True},
+    {"signal": 2**40},
+    {"error": ["x"]},
+    {"started_at": "x"},
+    {"ended_at": float("nan")},
+    {"ended_at": 1e308},
+    {"ended_at": -1.0},
+    {"cpu_seconds": None},
+    {"cpu_seconds": float("inf")},
+    {"peak_memory_bytes": 2**70},
+    {"log_bytes": 0.5},
+    {"log_lost": "no"},
+    {"strays": "abc"},
+    {"strays": [{"pid": "x", "command": "x"}]},
+    {"ended_by": "magic"},
+]
+
+
+@pytest.mark.parametrize("forged", FORGED, ids=str)
+def test_a_record_that_a_worker_wrote_is_no_exit(exit_path: str, forged: dict[str, object]) -> None:
+    Path(exit_path).write_text(json.dumps({**ENDED, **forged}))
+    ended = record.read_exit(exit_path)
+    assert ended is not None
+    assert (ended.ended_by, ended.strays) == (EndedBy.LOST, ())
+    assert "is not an exit record" in ended.error
+
+
+def test_half_a_character_in_a_record_is_replaced(exit_path: str) -> None:
+    Path(exit_path).write_text(json.dumps({**ENDED, "error": "a\ud800b"}))
+    ended = record.read_exit(exit_path)
+    assert ended is not None
+    assert ended.error == "a?b"
+
+
 def test_a_lock_without_a_name_in_it_is_not_taken_for_dead(exit_path: str) -> None:
     descriptor = os.open(run_path(exit_path), os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
