@@ -154,7 +154,7 @@ _FITTING: dict[str, Callable[[Any], Any]] = {
 def _inspect_once(exit_path: str) -> State | None:
     ended = read_exit(exit_path)
     if ended is not None:
-        return Finished(exit=ended)
+        return _who_runs_on(exit_path) or Finished(exit=ended)
     try:
         claim = Claim.take_over(exit_path)
     except FileNotFoundError:
@@ -164,6 +164,14 @@ def _inspect_once(exit_path: str) -> State | None:
     except Foreign:
         return Unfinished.DEAD
     return _complete(claim)
+
+
+def _who_runs_on(exit_path: str) -> Running | None:
+    """Whoever runs an attempt of which a record is there that is not theirs: the worker's own.
+
+    A record is the claim itself under its second name: where both are, it did not come that way.
+    """
+    return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
 
 def _complete(claim: Claim) -> State:

@@ -111,6 +111,17 @@ def test_a_record_that_a_worker_wrote_is_no_exit(exit_path: str, forged: dict[st
     assert "is not an exit record" in ended.error
 
 
+def test_a_record_beside_a_claim_that_is_held_is_not_believed(exit_path: str) -> None:
+    claim = Claim.take(exit_path)
+    claim.write_holder("a")
+    Path(exit_path).write_text(json.dumps({**ENDED, "code": 0}))
+    assert isinstance(record.inspect(exit_path), record.Running)
+    claim.publish(json.dumps(ENDED).encode())
+    state = record.inspect(exit_path)
+    assert isinstance(state, record.Finished)
+    assert state.exit.code == 7
+
+
 def test_half_a_character_in_a_record_is_replaced(exit_path: str) -> None:
     Path(exit_path).write_text(json.dumps({**ENDED, "error": "a\ud800b"}))
     ended = record.read_exit(exit_path)
