@@ -60,6 +60,13 @@ def test_the_promises_are_numbered_one_to_ten() -> None:
     ]
 
 
+def test_it_counts_the_faults_that_were_tried() -> None:
+    table = (FOLDER / "docs" / "reliability.md").read_text("utf-8")
+    tried = re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
+
+    assert f"\n{len(tried)} faults that put them to the test" in section("Promises")
+
+
 def test_the_threat_model_names_tests_that_exist() -> None:
     text = (FOLDER / "SECURITY.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", text))
