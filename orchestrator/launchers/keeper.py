@@ -11,7 +11,8 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,9 @@ _MOST_LISTED = 20
 _KILL_MILLISECONDS = 5.0
 #: What a SIGKILL does not end hangs inside the kernel, or belongs to another user.
 _UNKILLABLE_SECONDS = 10.0
+
+#: A shim that is stopped again and again gets nowhere; one that is killed is told of.
+_MOST_STOPS = 10
 
 Request = tuple[int, list[int]]
 
@@ -46,6 +50,8 @@ class Keeper:
         self._killed: dict[tuple[int, int], dict[str, object]] = {}
         #: Since when there is something to kill at each pass.
         self._killing_since: float | None = None
+        #: How often each shim was stopped.
+        self._stops: Counter[int] = Counter()
         #: Children that a SIGKILL has not ended.
         self._unkillable: set[int] = set()
 
@@ -107,10 +113,12 @@ class Keeper:
 
     def _clean_up(self) -> None:
         """Reap; kill what a dead shim left; report shims after which nothing is left."""
+        self._continue_stopped()
         for pid, _, _ in self._family.reap():
             self._unkillable.discard(pid)
             if pid in self._shims:
                 serial = self._shims.pop(pid)
+                del self._stops[pid]
                 self._roster.reaped(serial)
                 self._ended.append(serial)
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
@@ -120,6 +128,14 @@ class Keeper:
         self._heed_time(orphans)
         if not orphans:
             self._report()
+
+    def _continue_stopped(self) -> None:
+        """A worker may have stopped its shim, which then keeps no deadline and is told nothing."""
+        for pid in _stopped_children():
+            if pid in self._shims:
+                self._stops[pid] += 1
+                again = self._stops[pid] > _MOST_STOPS
+                os.kill(pid, signal.SIGKILL if again else signal.SIGCONT)
 
     def _note(self, orphans: list[processes.Process]) -> None:
         for process in orphans[: _MOST_LISTED - len(self._killed)] if self._may_list else ():
@@ -146,3 +162,14 @@ class Keeper:
     def _send(self, message: dict[str, object]) -> None:
         with suppress(OSError):  # There is no server any more.
             self._control.send(json.dumps(message).encode("ascii"))
+
+
+def _stopped_children() -> Iterator[int]:
+    """Each once for each time that it was stopped; none on macOS, where nobody can ask."""
+    with suppress(ChildProcessError):
+        while found := _asked_of_stopped():
+            yield found.si_pid
+
+
+def _asked_of_stopped() -> "os.waitid_result | None":
+    return os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG) if hasattr(os, "waitid") else None

@@ -55,7 +55,8 @@ def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: Rost
         processes.signal_at_parents_end(signal.SIGCHLD)
         Spawner(control, plan, roster, keeper).run()
         return
-    os.waitpid(spawner, 0)
+    while os.WIFSTOPPED(os.waitpid(spawner, os.WUNTRACED)[1]):
+        os.kill(spawner, signal.SIGCONT)
     failpoints.reached("keeper: spawner ended")
     above = Keeper(control, plan, roster)
     above.take_over()

@@ -1,10 +1,12 @@
 """Stopping workers: deadlines, the ladder, and everything that tries to stay."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -121,6 +123,43 @@ def test_nothing_escapes_when_the_shim_is_killed(stage: Any, until: Callable[...
     ended = stage.reports.exit("a")
     assert alive_escapees(stage.directory) == []
     assert ended.ended_by is EndedBy.LOST and len(ended.strays) >= 6
+
+
+def test_a_stopped_shim_goes_on(stage: Any) -> None:
+    stage.start("a", "sleep", "60", timeout=0.5)
+    stage.reports.pid("a")
+
+    os.kill(stage.shim_of("a"), signal.SIGSTOP)
+
+    assert stage.reports.exit("a").ended_by is EndedBy.TIMEOUT
+
+
+def test_nothing_escapes_a_shim_that_is_stopped_again_and_again(
+    stage: Any, until: Callable[..., None]
+) -> None:
+    start_escapees(stage, until, "stay")
+    shim = stage.shim_of("a")
+
+    def is_gone() -> bool:
+        with suppress(ProcessLookupError):
+            os.kill(shim, signal.SIGSTOP)
+        return processes.start_ticks(shim) is None
+
+    until(is_gone)
+
+    assert stage.reports.exit("a").ended_by is EndedBy.LOST
+    assert alive_escapees(stage.directory) == []
+
+
+def test_a_stopped_spawner_goes_on(stage: Any) -> None:
+    stage.shell("a", "exit 0")
+    os.kill(stage.spawner, signal.SIGSTOP)
+    names = [f"b{number}" for number in range(3)]
+
+    for name in names:
+        stage.start(name, "sh", "-c", "sleep 0.2; exit 3")
+
+    assert [stage.reports.exit(name).code for name in names] == [3, 3, 3]
 
 
 MOVING_TARGET = """
