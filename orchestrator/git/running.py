@@ -166,13 +166,20 @@ class Git:
         return answer.text if answer.code == 0 else ""
 
 
-#: The last is all that git says of a file in a checkout, whatever kept it from being written.
-_NO_SPACE = ("No space left on device", "Disk quota exceeded", "unable to write file")
+#: What git says of a full disk: of some files that it writes it does not tell the reason.
+_FULL = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "Out of diskspace",
+    "unable to write file",
+    "unable to write new index file",
+    "Could not write new index file",
+)
 
 
 def failure(what: str, answer: Answer) -> Exception:
     """OSError when the disk is full, so that it is tried again when it is not."""
-    if any(words in answer.err for words in _NO_SPACE):
+    if any(each in answer.err for each in _FULL):
         return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
     said = " ".join(answer.err.split())[-500:] or f"exit code {answer.code}"
     return RepositoryError(f"git {what} failed: {said}")

@@ -1,5 +1,6 @@
 """Worktrees and commits in real repositories."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.git import GitRepository
 from tests.project import Project
+from tests.soaking.disk import fill, mounted, unmount
 from tests.unit.git.conftest import WHO
 
 BRANCH = "refs/heads/orchestrator/1/worker_1"
@@ -34,6 +36,22 @@ def test_a_worktree_has_the_files_and_a_lock_and_its_own_branch(
     assert project.worktrees() == [str(opened)]
     assert project.git("rev-parse", BRANCH) == project.git("rev-parse", "main")
     assert "locked" in project.git("worktree", "list", "--porcelain")
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_as_such(
+    project: Project, repository: GitRepository, tmp_path: Path
+) -> None:
+    disk = mounted(tmp_path / "small")
+    if disk is None:
+        pytest.skip("only root can mount a small disk")
+    project.commit({"large.txt": "x" * 1_000_000})
+    fill(disk, 300_000)
+    try:
+        with pytest.raises(OSError, match=r"large\.txt") as raised:
+            repository.open_worktree(str(disk / "worktree"), BRANCH, repository.base().commit)
+        assert raised.value.errno == errno.ENOSPC
+    finally:
+        unmount(disk)
 
 
 def test_opening_again_changes_nothing(
