@@ -145,7 +145,7 @@ TABLE: tuple[Row, ...] = (
         "log lost",
         lambda x, e: x.log_lost,
         _S.FAILED,
-        lambda x, e: "exit code 0, but its log could not be written (is the disk full?)",
+        lambda x, e: "exit code 0, but its log is not whole: a full disk, or it was removed",
         retry=True,
     ),
     Row(

@@ -16,6 +16,7 @@ class WorkerLog:
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
         """Raise OSError when there can be no such file."""
         self._descriptor = _open_regular(path)
+        self._begins_at = os.fstat(self._descriptor).st_size
         self._masker = masker
         self._tail_limit = min(_LARGEST_TAIL, limit_bytes // 4)
         self._room = limit_bytes - self._tail_limit
@@ -25,7 +26,7 @@ class WorkerLog:
         #: Nothing was written since the latest silence.
         self._silent = True
         self.written_bytes = 0
-        #: Some output could not be written.
+        #: Some output could not be written, or is not there any more.
         self.is_lost = False
 
     @property
@@ -51,6 +52,10 @@ class WorkerLog:
         if self._dropped:
             self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
         self._append(bytes(self._tail))
+        found = os.fstat(self._descriptor)
+        # A worker that is not shut in can remove its log, or empty it.
+        gone = not found.st_nlink or found.st_size < self._begins_at + self.written_bytes
+        self.is_lost = self.is_lost or gone
         os.close(self._descriptor)
 
     def _keep(self, output: bytes) -> None:

@@ -64,7 +64,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         "exit code 1: no credit",
         True,
     ),
-    ("log lost", replace(EXIT_0, log_lost=True), DONE, "failed", "log could not be written", True),
+    ("log lost", replace(EXIT_0, log_lost=True), DONE, "failed", "log is not whole", True),
     (
         "said it failed",
         EXIT_0,
