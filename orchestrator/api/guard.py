@@ -5,6 +5,7 @@ under a name that it makes resolve to 127.0.0.1 (DNS rebinding). Both show in th
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -24,6 +25,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 OWN_SITES = frozenset({"same-origin", "none"})
 
 MOST_HEADERS = 100
+_HOST = re.compile(r"(?P<name>\[[^\[\]]*\]|[^\[\]:]*)(:[0-9]*)?")
 
 SECURITY_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -100,11 +102,12 @@ def allowed_names(options: ApiOptions) -> frozenset[str]:
 
 
 def host_name(host: str) -> str:
-    """``Host`` without its port, in lower case; an IPv6 address keeps its brackets."""
-    name = host.strip().lower()
-    if name.startswith("["):
-        return name[: name.find("]") + 1]
-    return name.rsplit(":", 1)[0].rstrip(".") if ":" in name else name.rstrip(".")
+    """``Host`` without its port, in lower case; an IPv6 address keeps its brackets.
+
+    Empty when it is something else: two of them, say.
+    """
+    found = _HOST.fullmatch(host.strip().lower())
+    return found["name"].rstrip(".") if found else ""
 
 
 def _bracketed(name: str) -> str:

@@ -27,6 +27,10 @@ def spoken(server: Server, raw: bytes) -> tuple[int, Any]:
     return status, json.loads(body) if is_problem else None
 
 
+#: Where the body ends, said twice.
+TWO_ENDS = ("Transfer-Encoding: chunked", "Content-Length: 5")
+
+
 def post(*headers: str, body: bytes = b"", length: int | None = None) -> bytes:
     lines = [f"POST {PATH} HTTP/1.1", "Host: localhost", f"X-API-Key: {KEY}", *headers]
     if not any(line.lower().startswith("transfer-encoding") for line in headers):
@@ -143,6 +147,8 @@ def test_a_body_in_chunks_is_a_body(server: Server) -> None:
         post(JSON, "Transfer-Encoding: chunked") + b"zz\r\nhello\r\n",
         post(JSON, "Transfer-Encoding: chunked") + b"-5\r\nhello\r\n0\r\n\r\n",
         post(JSON, "Transfer-Encoding: gzip", body=b"x"),
+        post(JSON, *TWO_ENDS, body=b"0\r\n\r\n"),
+        post(JSON, *TWO_ENDS, body=b"0\r\n\r\n").replace(b"/1.1", b"/1.0"),
         post(JSON, body=b"{}", length=-1),
         post(JSON, "Content-Length: 1", "Content-Length: 2", body=b"{}"),
         b"GET /health HTTP/1.1\r\nHost: localhost\r\nno colon here\r\n\r\n",
@@ -150,7 +156,7 @@ def test_a_body_in_chunks_is_a_body(server: Server) -> None:
         b"GET /he alth HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_what_is_no_proper_http_is_refused(server: Server, raw: bytes) -> None:
     status, problem = spoken(server, raw)
@@ -196,3 +202,13 @@ def test_two_keys_or_two_hosts_are_none(server: Server) -> None:
     assert spoken(server, f"GET /api/v1/jobs HTTP/1.1\r\n{keys}\r\n\r\n".encode())[0] == 401
     hosts = "Host: localhost\r\nHost: evil.example"
     assert spoken(server, f"GET /health HTTP/1.1\r\n{hosts}\r\n\r\n".encode())[0] in (400, 403)
+    hosts = "Host: localhost:80\r\nHost: evil.example"
+    assert spoken(server, f"GET /health HTTP/1.1\r\n{hosts}\r\n\r\n".encode())[0] in (400, 403)
+
+
+def test_a_body_with_two_ends_is_refused_with_what_follows(server: Server) -> None:
+    follows = b"0\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with Connection(server) as connection:
+        connection.socket.sendall(post(JSON, *TWO_ENDS, body=follows))
+        said = connection.socket.makefile("rb").read()
+    assert said.startswith(b"HTTP/1.1 400 ") and said.count(b"HTTP/1.1 ") == 1

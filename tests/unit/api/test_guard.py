@@ -117,6 +117,14 @@ def test_every_answer_has_the_security_headers(anonymous: FlaskClient, path: str
 def test_a_port_belongs_to_no_name() -> None:
     assert host_name("[::1]:80") == "[::1]"
     assert host_name("Localhost:80") == "localhost"
+    assert host_name("localhost.") == "localhost"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:80, evil", "localhost:80@evil", "[::1]x", "::1", "a:b"]
+)
+def test_what_is_no_host_has_no_name(host: str) -> None:
+    assert host_name(host) == ""
 
 
 def test_two_applications_do_not_share_their_counts(service: FakeService) -> None:
