@@ -41,6 +41,8 @@ class Terms:
     policy: str = "full"
     stall_seconds: float = 600.0
     grace_seconds: float = 5.0
+    #: The user's own, by model and kind of token.
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ class DrivenAgent:
             stop_seconds=terms.grace_seconds * _STOP_SHARE,
             windows=self._on_windows(assignment),
             schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
-            more=self.more,
+            more={**self.more, "prices": terms.prices} if terms.prices else self.more,
         )
 
     def _on_windows(self, assignment: Assignment) -> bool:

@@ -21,7 +21,7 @@ from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.agents.tools.catalog import KNOWN, Known, known
-from orchestrator.config import Settings, UserAgent, load
+from orchestrator.config import ModelPrice, Settings, UserAgent, load
 from orchestrator.config.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports import Agent
@@ -60,7 +60,13 @@ def _terms(folder: Path, settings: Settings) -> Terms:
         policy=workers.policy,
         stall_seconds=workers.stall_seconds,
         grace_seconds=workers.grace_seconds,
+        prices={each.model: _told(each) for each in workers.prices},
     )
+
+
+def _told(price: ModelPrice) -> dict[str, float]:
+    """USD per million tokens, by kind of token."""
+    return {name: each for name, each in price if name != "model" and each is not None}
 
 
 def _is_change(name: str, user: UserAgent) -> bool:

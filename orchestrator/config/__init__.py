@@ -5,12 +5,13 @@ from orchestrator.config.conflicts import is_loopback
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.project import project_root
 from orchestrator.config.rendering import render_schema, render_template, visible
-from orchestrator.config.settings import Settings
+from orchestrator.config.settings import ModelPrice, Settings
 from orchestrator.config.sources import FILE_NAME
 
 __all__ = [
     "FILE_NAME",
     "Loaded",
+    "ModelPrice",
     "Settings",
     "UserAgent",
     "is_loopback",

@@ -26,6 +26,8 @@ Size = Annotated[
     Field(ge=1),
     WithJsonSchema({"pattern": SIZE_PATTERN, "title": "a number of bytes, or one like 512M or 2G"}),
 ]
+#: USD per million tokens.
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
 AGENT_NAME_RULE = "a name of lower-case letters, digits, - and _ that starts with a letter"
 AgentName = Annotated[str, StringConstraints(pattern=AGENT_NAME_PATTERN)]

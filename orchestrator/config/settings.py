@@ -21,6 +21,7 @@ from orchestrator.config.kinds import (
     KeyScope,
     Paths,
     PathText,
+    Price,
     Size,
     Word,
     Words,
@@ -83,6 +84,21 @@ class Sandbox(Section):
     """Directories beside its own that it may write to."""
 
 
+class ModelPrice(Section):
+    """What a model costs, in USD per million tokens; null: as in the built-in table."""
+
+    model: Word
+    """Its name, as agents are given it; with or without its provider."""
+    input: Price | None = None
+    """For tokens that are read anew."""
+    output: Price | None = None
+    """For tokens that are written."""
+    cache_read: Price | None = None
+    """For tokens that are read from the provider's cache."""
+    cache_write: Price | None = None
+    """For tokens that are written into it."""
+
+
 class Workers(Section):
     """Defaults for jobs; a request may change them up to the ceilings under limits."""
 
@@ -102,6 +118,8 @@ class Workers(Section):
     """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
     stall_seconds: float = Field(default=600, ge=0)
     """Seconds of silence after which an AI agent is taken for hung (10 min); 0: never."""
+    prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
+    """Prices before the built-in ones, in USD per million: [{model: m, input: 1, output: 5}]."""
     roles_dir: PathText | None = None
     """A directory of roles (NAME.md) that replace and add to the built-in ones; null: none."""
     grace_seconds: float = Field(default=5, ge=0, le=600)

@@ -22,6 +22,7 @@ from orchestrator.agents.tools import call_for
 from orchestrator.agents.tools.call import Ask, Call
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.core.spending import tokens
 
 #: What a shell gives for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
@@ -77,8 +78,16 @@ class Driver:
         if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
             # A plan is good or not whatever its maker was kept from; the server checks it.
             outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
+        self._warn_of_price(outcome.usage)
         self._telling.close(outcome.usage)
         return outcome
+
+    def _warn_of_price(self, usage: Usage) -> None:
+        """A loop says so before it goes on; what a program costs may come with its last word."""
+        limited = self._spec.command and self._spec.limits.max_cost_usd is not None
+        if limited and usage.cost_usd is None and tokens(usage):
+            model = self._spec.model or "its model"
+            self._journal.say(f"! no price of {model} is known: max_cost_usd was not held")
 
     def _run_loop(self) -> Outcome:
         from orchestrator.agents.drive import loop  # most agents are programs

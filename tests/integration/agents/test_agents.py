@@ -244,18 +244,40 @@ def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None
     assert login_of(site, "survey") == ("yes", None)
 
 
-def test_where_any_agent_may_do_it_the_next_best_takes_over(
-    make_site: MakeSite, program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def codex(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for codex, with a key, that reads 7 tokens and writes 3."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     said = {"type": "item.completed", "item": {"type": "agent_message", "text": "codex did it"}}
     turn = {"type": "turn.completed", "usage": {"input_tokens": 7, "output_tokens": 3}}
-    second = tmp_path / "bin" / "second"
     lines = "".join(f"echo '{json.dumps(each)}'\n" for each in (said, turn))
-    second.write_text(f"#!/bin/sh\ncat >/dev/null\n{lines}")
-    second.chmod(0o755)
-    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
-        monkeypatch.setenv(name, KEY)
-    commands = {"claude_command": str(program), "codex_command": str(second)}
+    path = program.with_name("codex")
+    path.write_text(f"#!/bin/sh\ncat >/dev/null\n{lines}")
+    path.chmod(0o755)
+    return path
+
+
+def test_prices_of_the_user_count_and_a_price_that_is_not_known_is_told(
+    make_site: MakeSite, codex: Path
+) -> None:
+    prices = [{"model": "mine", "input": 1_000_000, "output": 2_000_000}]
+    site = make_site(orchestrator={"codex_command": str(codex)}, workers={"prices": prices})
+    tasks = [task(agent="codex", model=name, max_cost_usd=1000) for name in ("mine", "another")]
+
+    job_id = site.run("Build", tasks)["job_id"]
+
+    mine, another = site.get(f"/jobs/{job_id}")["workers"]
+    assert (mine["usage"]["cost_usd"], mine["usage"]["cost_estimated"]) == (13.0, True)
+    assert another["usage"].get("cost_usd") is None
+    assert "no price of another is known" in site.log(job_id, "worker_2")
+    assert "no price" not in site.log(job_id, "worker_1")
+
+
+def test_where_any_agent_may_do_it_the_next_best_takes_over(
+    make_site: MakeSite, program: Path, codex: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    commands = {"claude_command": str(program), "codex_command": str(codex)}
     site = make_site(orchestrator=commands)
 
     ended = site.run("Build", [task("refused", agent="auto", id=f"t{n}") for n in range(3)])
