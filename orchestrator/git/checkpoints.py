@@ -3,6 +3,7 @@
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import commits, faults, ignored
+from orchestrator.git.running import ITSELF
 from orchestrator.git.worktrees import Worktrees
 
 
@@ -18,7 +19,7 @@ def roll_back(
     commits.make_readable(directory)
     left = ignored.look(git, top).not_kept
     git.run("symbolic-ref", "-m", "orchestrator: rolled back", "HEAD", branch)
-    git.run("update-ref", "-m", "orchestrator: rolled back", branch, commit)
+    git.run("update-ref", *ITSELF, "-m", "orchestrator: rolled back", branch, commit)
     failpoints.reached("rollback: branch moved")
     faults.settle(found)
     git.run("reset", "--hard", "--quiet")

@@ -12,7 +12,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES
 from orchestrator.core.repository import Signature
 from orchestrator.git.carrying import carried
-from orchestrator.git.running import Git
+from orchestrator.git.running import ITSELF, Git
 
 
 def commit_tree(
@@ -47,7 +47,7 @@ def commit_rest(
     # An agent may have gone to a branch of its own, or have moved this one.
     if git.ask("symbolic-ref", "--quiet", "HEAD") != branch:
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
-    git.run("update-ref", "-m", "orchestrator: what the worker left", branch, head)
+    git.run("update-ref", *ITSELF, "-m", "orchestrator: what the worker left", branch, head)
     return head
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.commits import free
-from orchestrator.git.running import Git
+from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.worktrees import ASIDE, Found, Worktrees
 from orchestrator.security.paths import read_regular
 
@@ -80,7 +80,7 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
         return
     yield "its HEAD led nowhere"
     if not git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}"):
-        git.run("update-ref", branch, start)
+        git.run("update-ref", *ITSELF, branch, start)
     git.run("symbolic-ref", "HEAD", branch)
 
 

@@ -9,6 +9,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES, candidate_refs, hidden
 from orchestrator.git import leftovers, users_submodules
 from orchestrator.git.place import Place
+from orchestrator.git.running import ITSELF
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def _drop_refs(place: Place, root_id: str) -> None:
         kept |= {name.replace(others, branches, 1) for name in _below(place, others)}
     gone = [*(own - kept), *_below(place, hidden(root_id))]
     given = "".join(f"delete {name}\n" for name in gone)
-    place.git.run("update-ref", "--stdin", given=given.encode())
+    place.git.run("update-ref", *ITSELF, "--stdin", given=given.encode())
 
 
 def _below(place: Place, prefix: str) -> set[str]:

@@ -13,7 +13,7 @@ from orchestrator.core.repository import Signature
 from orchestrator.git import exporting, merging, moving, snapshots
 from orchestrator.git.commits import commit_tree, tree_of
 from orchestrator.git.exporting import Changed
-from orchestrator.git.running import Git
+from orchestrator.git.running import ITSELF, Git
 
 _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
@@ -102,6 +102,8 @@ class Landing:
         common = self._git.ask("merge-base", before, result)
         if common == result:
             return f"nothing to do: {branch} has all of it"
+        if not common:
+            raise Conflict(f"{branch} has nothing in common with what the job began with")
         if how is How.FAST_FORWARD and common != before:
             raise Conflict(f"{branch} went on since the job began: it takes a merge commit")
         straight = common == before and how is not How.MERGE
@@ -142,7 +144,7 @@ class Landing:
 
     def _note(self, before: str, after: str) -> None:
         for ref, commit in ((self._before, before), (self._after, after)):
-            self._git.run("update-ref", *((ref, commit) if commit else ("-d", ref)))
+            self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
     def undo(self) -> str:
         """Have the branch where it was before ``land``; what was done, in words."""

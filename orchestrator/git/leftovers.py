@@ -8,7 +8,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES, hidden, kept_refs
 from orchestrator.core.repository import Signature
 from orchestrator.git import commits, submodules
-from orchestrator.git.running import Git
+from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.worktrees import Found, Worktrees
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def keep(
         start = starts.get(name.partition("+")[0], "")
         if not _is_safe(git, commit, start, results):
             kept.append(f"{kept_refs(root_id)}{name}")
-            git.run("update-ref", "-m", "orchestrator: kept", kept[-1], commit)
+            git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", kept[-1], commit)
     return kept
 
 

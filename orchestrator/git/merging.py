@@ -28,7 +28,9 @@ def merge(
 
 def tried(git: Git, ours: str, theirs: str) -> tuple[str, list[Side]]:
     """The merged tree, with marks in files that conflict, and the sides of those files."""
-    answer = git.run("merge-tree", "--write-tree", "-z", ours, theirs, accept=(0, 1, 128))
+    # An agent can begin a history of its own; its files are merged then.
+    how = ("--write-tree", "-z", "--allow-unrelated-histories")
+    answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
     if answer.code == 128:
         raise failure("merge-tree", answer)
     tree, *rest = os.fsdecode(answer.out).split("\0")

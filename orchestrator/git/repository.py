@@ -30,7 +30,7 @@ from orchestrator.git.carrying import NO_RULES, Rules, carried
 from orchestrator.git.commit_files import CommitFiles
 from orchestrator.git.forgetting import has_traces
 from orchestrator.git.place import Place, check_version, has_repository, place_of
-from orchestrator.git.running import Git
+from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.worktrees import Found
 
 logger = logging.getLogger(__name__)
@@ -191,14 +191,15 @@ class GitRepository:
         return dict(line.split(" ") for line in shown.text.splitlines())
 
     def point(self, name: str, commit: str) -> None:
-        self.place().git.run("update-ref", "-m", "orchestrator", name, commit)
+        self.place().git.run("update-ref", *ITSELF, "-m", "orchestrator", name, commit)
 
     def point_all(self, refs: Mapping[str, str]) -> None:
         given = "".join(f"update {name} {commit}\n" for name, commit in refs.items())
-        self.place().git.run("update-ref", "-m", "orchestrator", "--stdin", given=given.encode())
+        how = (*ITSELF, "-m", "orchestrator", "--stdin")
+        self.place().git.run("update-ref", *how, given=given.encode())
 
     def drop(self, name: str) -> None:
-        self.place().git.run("update-ref", "-d", name)
+        self.place().git.run("update-ref", *ITSELF, "-d", name)
 
     def contains(self, commit: str, ancestor: str) -> bool:
         answer = self.place().git.run(

@@ -52,6 +52,10 @@ _ENVIRONMENT = {
 }
 
 
+#: For ``update-ref``: a worker can have made a branch of its own a name for one of the user's.
+ITSELF = ("--no-deref",)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     code: int

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.git.running import Git
+from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.submodules import has, links, listed
 
 
@@ -56,4 +56,4 @@ def _forget(git: Git, root_id: str) -> None:
         if any(not each.startswith(("refs/heads/orchestrator/", hidden)) for each in holders):
             gone.append(name)
     given = "".join(f"delete {name}\n" for name in gone)
-    git.run("update-ref", "--stdin", given=given.encode())
+    git.run("update-ref", *ITSELF, "--stdin", given=given.encode())

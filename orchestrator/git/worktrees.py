@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import mending, pipes
-from orchestrator.git.running import Git
+from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.spares import Spares, restore
 
 #: In a worktree's own part of the repository: its files were all written.
@@ -177,7 +177,7 @@ class Worktrees:
         exists = self._git.ask("rev-parse", "--verify", "--quiet", branch)
         if not exists:
             # Not by ``worktree add -b``, which would look at branch.autoSetupMerge.
-            self._git.run("update-ref", branch, start, "")
+            self._git.run("update-ref", *ITSELF, branch, start, "")
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
         found = self.find(directory)

@@ -58,6 +58,24 @@ def test_what_a_crash_left_uncommitted_is_kept(
     assert project.show(KEPT, "new.txt") == "x"
 
 
+def test_a_branch_that_became_a_name_of_the_users_leaves_theirs(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    main = project.git("rev-parse", "main")
+    project.git("symbolic-ref", BRANCH, "refs/heads/main")
+    project.git("symbolic-ref", RESULT, "refs/heads/main")
+
+    tip = work(repository, opened)
+    repository.point(RESULT, tip)
+    assert [project.git("rev-parse", each) for each in ("main", BRANCH)] == [main, tip]
+    repository.close_worktree(str(opened), BRANCH, WHO)
+    project.git("symbolic-ref", BRANCH, "refs/heads/main")
+    project.git("symbolic-ref", "refs/orchestrator/1/more", "refs/heads/main")
+    forget(project, repository)
+
+    assert project.git("rev-parse", "main") == main
+
+
 def test_what_changed_nothing_is_not_kept(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:

@@ -73,6 +73,19 @@ def test_what_is_contained_needs_no_merge(project: Project, repository: GitRepos
     assert repository.merge(base, later, "m", WHO, force=False).commit == later
 
 
+def test_a_history_of_its_own_is_merged_by_its_files(
+    project: Project, repository: GitRepository
+) -> None:
+    first = side(project, "ours", {"n": "x\n"})
+    project.git("checkout", "-q", "--orphan", "other")
+    second = project.commit({"m": "y\n"}, "orphan").git("rev-parse", "HEAD")
+    project.git("checkout", "-q", "main")
+
+    merged = repository.merge(first, second, "merged", WHO, force=False)
+
+    assert {"a.txt", "n", "m"} <= set(project.files(merged.commit))
+
+
 # Landing
 
 
@@ -147,6 +160,11 @@ def _a_link(project: Project) -> None:
     (project.path / "new.txt").symlink_to("nowhere")
 
 
+def _history_of_its_own(project: Project) -> None:
+    project.git("checkout", "-q", "--orphan", "other")
+    project.commit({"m": "m\n"}, "orphan")
+
+
 def _staged(project: Project) -> None:
     project.write("staged.txt", "staged\n")
     project.git("add", "staged.txt")
@@ -183,6 +201,7 @@ def _rebase(project: Project) -> None:
         (_ignored, "new.txt; move them away"),
         (_a_link, "new.txt; move them away"),
         (_staged, "commit or stash"),
+        (_history_of_its_own, "nothing in common"),
     ],
 )
 def test_where_it_cannot_land_nothing_changes(
