@@ -13,7 +13,12 @@ from orchestrator.git.running import Git
 
 #: More changed files than this are not looked at one by one.
 MOST_FILES = 20_000
-_REFS = ("refs/heads", "refs/tags", "refs/stash")
+_REFS = ("refs/heads", "refs/tags", "refs/stash", "refs/notes", "refs/replace")
+#: Below the repository: what decides which programs run there, and what counts as a file.
+_SETTINGS = (
+    *("config", "config.worktree", "hooks", "objects/info/alternates"),
+    *("info/exclude", "info/attributes", "info/sparse-checkout"),
+)
 _ESCAPED = "\\*?[]! #"
 
 
@@ -23,7 +28,8 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     ``ours`` are the product's own folders, relative to the top: what happens there is no leak.
     """
     found = {"HEAD": git.ask("symbolic-ref", "--quiet", "HEAD") or git.ask("rev-parse", "HEAD")}
-    found["git config"] = _digest(common / "config")
+    for name in _SETTINGS:
+        found |= {f"git {_inside(each, common)}": _digest(each) for each in _all(common / name)}
     refs = git.run("for-each-ref", "--format=%(refname) %(objectname)", *_REFS).text
     for line in refs.splitlines():
         name, _, commit = line.partition(" ")
@@ -38,9 +44,10 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
 
 def _status(git: Git) -> list[str]:
     """Nothing where git cannot tell, as with a filter that fails: to look must harm no job."""
-    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
     answer = git.run("status", *how, accept=range(256))
-    return answer.fields if answer.code == 0 else []
+    # What is in a directory that is ignored as such is not looked at.
+    return [each for each in answer.fields if not each.endswith("/")] if answer.code == 0 else []
 
 
 def path_of(field: str) -> str:
@@ -54,7 +61,16 @@ def _seen(path: str) -> str:
         found = os.lstat(path)
     except OSError:
         return "gone"
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def _all(path: Path) -> list[Path]:
+    """The file itself, or those in a directory."""
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _inside(path: Path, directory: Path) -> str:
+    return os.path.relpath(path, directory)
 
 
 def _digest(path: Path) -> str:

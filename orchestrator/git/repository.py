@@ -283,6 +283,7 @@ class GitRepository:
 
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()
+        self._hide(place)
         found = checkout.state(place.git, place.top, place.common, self._ours(place))
         return {**found, **dict(users_submodules.state(place.top, place.git))}
 

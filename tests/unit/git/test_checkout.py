@@ -1,0 +1,65 @@
+"""What is noticed when it changes in the user's checkout while a job runs."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.git import GitRepository
+from tests.project import Project
+
+Change = Callable[[Project], object]
+
+
+@pytest.fixture
+def noted(project: Project, repository: GitRepository) -> dict[str, str]:
+    project.commit({".gitignore": ".env\ncache/\n"}, "ignored")
+    project.write(".env", "KEY=1\n")
+    project.write("a.txt", "work in progress\n")
+    project.write("cache/c.txt", "1\n")
+    return dict(repository.checkout_state())
+
+
+def _same_time(project: Project) -> None:
+    path = project.path / "a.txt"
+    before = path.stat()
+    path.write_text("PROGRESS IN WORK\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _hook(project: Project) -> None:
+    hook = project.path / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda project: project.write(".env", "KEY=22\n"), "file .env"),
+        (_same_time, "file a.txt"),
+        (_hook, "git hooks/post-checkout"),
+        (lambda project: project.write(".git/info/exclude", "*\n"), "git info/exclude"),
+        (lambda project: project.write(".git/info/attributes", "* -text\n"), "git info/attributes"),
+        (lambda project: project.git("config", "user.name", "x"), "git config"),
+        (lambda project: project.git("notes", "add", "-m", "x"), "refs/notes/commits"),
+    ],
+)
+def test_a_change_is_noticed(
+    project: Project,
+    repository: GitRepository,
+    noted: dict[str, str],
+    change: Change,
+    told: str,
+) -> None:
+    change(project)
+    after = repository.checkout_state()
+    assert told in [each for each in {*noted, *after} if noted.get(each) != after.get(each)]
+
+
+def test_what_is_no_change_is_not_noticed(
+    project: Project, repository: GitRepository, noted: dict[str, str]
+) -> None:
+    project.write("cache/more.txt", "2\n")
+    project.git("gc", "-q")
+    assert dict(repository.checkout_state()) == noted
