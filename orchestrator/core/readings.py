@@ -150,7 +150,7 @@ def _judged(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateR
         status = GateStatus.KNOWN if known else GateStatus.PASSED
         return replace(result, status=status, known=known, note=note)
     flaws = ran.reading.flaws
-    new = new_flaws(flaws, before.flaws) if gate.new_only else list(flaws)
+    new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
     lost = [] if gate.tests_may_vanish else lost_tests(ran.reading, before)
     told = [each.text for each in new] + [f"{name}: {LOST}" for name in lost]
@@ -161,16 +161,39 @@ def _judged(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateR
 LOST = "it passed at the base, and is not run any more"
 
 
-def new_flaws(now: Sequence[Flaw], before: Sequence[Flaw]) -> list[Flaw]:
-    """Those of ``now`` that are not in ``before``; the second of two that are the same is new."""
-    left = Counter(each.key for each in before)
+def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
+    """Those that are not in ``before``; the second of two that are the same is new.
+
+    A test that was moved, and what is found in a file that was, are the same as before.
+    """
+    left = Counter(each.key for each in before.flaws)
     new = []
-    for flaw in now:
+    for flaw in now.flaws:
         if left[flaw.key] > 0:
             left[flaw.key] -= 1
         else:
             new.append(flaw)
-    return new
+    return _without_moved(new, left, now, before)
+
+
+def _without_moved(
+    new: Sequence[Flaw], left: Mapping[str, int], now: Reading, before: Reading
+) -> list[Flaw]:
+    are_tests = now.passed is not None
+    own_name = _own_name if are_tests else _without_path
+    there = {*(now.passed or ()), *(each.key for each in now.flaws)}
+    paths = {key.partition("|")[0] for key in there}
+    gone: Counter[str] = Counter()
+    for key, count in left.items():
+        if key not in there and (are_tests or key.partition("|")[0] not in paths):
+            gone[own_name(key)] += count
+    found = []
+    for flaw in new:
+        if gone[own_name(flaw.key)] > 0 and flaw.key not in (before.passed or ()):
+            gone[own_name(flaw.key)] -= 1
+        else:
+            found.append(flaw)
+    return found
 
 
 def lost_tests(now: Reading, before: Reading) -> list[str]:
@@ -191,6 +214,11 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 
 def _own_name(test: str) -> str:
     return test.rpartition("::")[2]
+
+
+def _without_path(key: str) -> str:
+    """What a linter found, wherever it is."""
+    return key.partition("|")[2] or key
 
 
 def _configuration_note(gate: Gate, touched: Collection[str]) -> str:

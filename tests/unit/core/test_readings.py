@@ -40,6 +40,28 @@ def test_the_second_of_two_that_are_the_same_is_new() -> None:
     assert (result.known, len(result.failures)) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "new"),
+    [
+        (ran("a::x"), ran("b::x"), ()),
+        (ran("a::x", passed=("a::y",)), ran("b::x", passed=("a::y",)), ()),
+        (ran("a::x"), ran("b::x", "c::x"), ("c::x",)),
+        (ran("a::x", passed=("b::x",)), ran("b::x", passed=("a::x",)), ("b::x",)),
+        (ran("a::x"), ran("b::x", passed=("a::x",)), ("b::x",)),
+        (ran("a.py|F401|os", passed=None), ran("b.py|F401|os", passed=None), ()),
+        (
+            ran("a.py|F401|os", "a.py|E1|x", passed=None),
+            ran("b.py|F401|os", "a.py|E1|x", passed=None),
+            ("b.py|F401|os",),
+        ),
+        (ran("a.py|F401|os", passed=None), ran("b.py|F401|re", passed=None), ("b.py|F401|re",)),
+    ],
+)
+def test_what_was_moved_is_not_new(before: Ran, now: Ran, new: tuple[str, ...]) -> None:
+    found = result_of(GATE, now, before, [])
+    assert found.failures == tuple(f"{each}: it failed" for each in new)
+
+
 def test_without_a_baseline_everything_counts() -> None:
     strict = Gate(name="tests", run="x", new_only=False)
 
