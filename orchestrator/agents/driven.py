@@ -15,7 +15,7 @@ from orchestrator.agents.tools.windows import INTEROP
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence, Exit
 from orchestrator.core.model import TaskSpec
-from orchestrator.core.ports import Assignment, Command
+from orchestrator.core.ports import Assignment, Invocation
 from orchestrator.security.paths import read_regular
 
 N = TypeVar("N", int, float)
@@ -92,9 +92,9 @@ class DrivenAgent:
                 kind="agent-not-usable",
             )
 
-    def command(self, assignment: Assignment) -> Command:
+    def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
-        return Command(
+        return Invocation(
             argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, _ROOT),
             files=files,
             stdin="prompt.md",

@@ -8,7 +8,7 @@ from orchestrator.agents.documents import output_document, prompt_document, task
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
-from orchestrator.core.ports import Assignment, Command
+from orchestrator.core.ports import Assignment, Invocation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,11 @@ class ProgramAgent:
                 kind="command-without-shell",
             )
 
-    def command(self, assignment: Assignment) -> Command:
+    def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment)}
         if self.reads_prompt:
             files["prompt.md"] = prompt_document(assignment)
-        return Command(
+        return Invocation(
             argv=self.argv,
             files=files,
             stdin="prompt.md" if self.reads_prompt else None,

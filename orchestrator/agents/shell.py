@@ -6,7 +6,7 @@ from orchestrator.agents.documents import output_document
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
-from orchestrator.core.ports import Assignment, Command
+from orchestrator.core.ports import Assignment, Invocation
 
 
 class ShellAgent:
@@ -31,10 +31,10 @@ class ShellAgent:
                 kind="no-command",
             )
 
-    def command(self, assignment: Assignment) -> Command:
+    def command(self, assignment: Assignment) -> Invocation:
         command = assignment.task.command
         argv = ("bash", "-c", command) if isinstance(command, str) else tuple(command or ())
-        return Command(argv=argv)
+        return Invocation(argv=argv)
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         return Evidence(output=output_document(directory) or log_tail.strip())

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.core.evidence import EndedBy, Exit
 from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.model import Job
-from orchestrator.core.ports import Command, SharedContexts, Workspace
+from orchestrator.core.ports import Invocation, SharedContexts, Workspace
 from orchestrator.engine.dispatch import Surroundings
 from orchestrator.security.environment import worker_environment
 from orchestrator.security.paths import write_private
@@ -88,7 +88,7 @@ class Contexts:
         finally:
             self.on_prepared(job.id)
 
-    def _launch(self, job: Job, directory: Path, command: Command) -> Launch:
+    def _launch(self, job: Job, directory: Path, command: Invocation) -> Launch:
         for name, text in command.files.items():
             write_private(directory / name, text.encode())
         self._number += 1

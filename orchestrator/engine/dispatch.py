@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, PromptSize, WorktreeState
 from orchestrator.core.launching import Launch
 from orchestrator.core.model import TaskSpec, Worker
-from orchestrator.core.ports import Agents, Assignment, Command, Workspace
+from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.repository import signature_of
 from orchestrator.engine.worktrees import Changes, Ground
 from orchestrator.security.environment import secrets_in, worker_environment
@@ -184,7 +184,7 @@ class Dispatch:
         )
 
     def _environment(
-        self, assignment: Assignment, command: Command, directory: str, token: str
+        self, assignment: Assignment, command: Invocation, directory: str, token: str
     ) -> dict[str, str]:
         worker, job = assignment.worker, assignment.job
         own = {
@@ -234,7 +234,7 @@ def _clean_name(name: str, flight: InFlight) -> str:
     return "***" if any(secret in name for secret in flight.secrets) else name
 
 
-def _size(command: Command, assignment: Assignment) -> PromptSize | None:
+def _size(command: Invocation, assignment: Assignment) -> PromptSize | None:
     if not assignment.shared or PROMPT not in command.files:
         return None
     prompt, shared = command.files[PROMPT], assignment.shared
@@ -250,7 +250,7 @@ def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
-def _files(command: Command, assignment: Assignment) -> dict[str, str]:
+def _files(command: Invocation, assignment: Assignment) -> dict[str, str]:
     files = dict(command.files)
     if assignment.answer_schema:
         kind = "review" if assignment.worker.is_reviewer else "plan"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.agents.prompts.recipe import Recipe, shared_text, write_once
 from orchestrator.core.model import Job
-from orchestrator.core.ports import Command
+from orchestrator.core.ports import Invocation
 from orchestrator.security.paths import read_regular
 
 DIRECTORY = "context"
@@ -26,12 +26,12 @@ class JobContexts:
     def exists(self, job: Job) -> bool:
         return os.path.lexists(self._path(job))
 
-    def command(self, job: Job, root: Job) -> tuple[Path, Command]:
+    def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
         """The process that makes it, and the directory that it works in. Raise OSError."""
         directory = self._path(job).parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"job_{job.id}.json"
-        return directory, Command(
+        return directory, Invocation(
             argv=(sys.executable, "-m", "orchestrator.agents.prompts", self._path(job).name),
             files={name: Recipe.of(job, root).to_json()},
             stdin=name,

@@ -11,7 +11,7 @@ from orchestrator.core.views import Availability
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Command:
+class Invocation:
     """How an agent carries out a task."""
 
     argv: tuple[str, ...]
@@ -91,7 +91,7 @@ class Agent(Protocol):
     def check(self, task: TaskSpec) -> None:
         """Raise InvalidRequest when this agent can never carry out the task."""
 
-    def command(self, assignment: Assignment) -> Command: ...
+    def command(self, assignment: Assignment) -> Invocation: ...
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         """Read what was left in ``directory``; ``log_tail`` is the end of this attempt's log.
@@ -133,7 +133,7 @@ class SharedContexts(Protocol):
 
     def exists(self, job: Job) -> bool: ...
 
-    def command(self, job: Job, root: Job) -> tuple[Path, Command]:
+    def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
         """The process that makes it, and the directory that it works in. Raise OSError."""
 
     def make_plain(self, job: Job, root: Job) -> None:

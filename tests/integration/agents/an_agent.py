@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
-from orchestrator.core.ports import Assignment, Command
+from orchestrator.core.ports import Assignment, Invocation
 
 
 class Echo:
@@ -13,8 +13,8 @@ class Echo:
 
     def check(self, task: TaskSpec) -> None: ...
 
-    def command(self, assignment: Assignment) -> Command:
-        return Command(argv=("echo", assignment.task.prompt))
+    def command(self, assignment: Assignment) -> Invocation:
+        return Invocation(argv=("echo", assignment.task.prompt))
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         return Evidence(output=log_tail.strip())
