@@ -273,8 +273,8 @@ def _check_count(left: object, what: str, kind: str, all_left: Mapping[str, obje
 def _ceiling(name: str, value: float, limit: str, ceiling: float) -> None:
     if value > ceiling:
         raise Refused(
-            f"{name} is {value:g}, and limits.{limit} of this server is {ceiling:g}; ask for less "
-            "or raise it in config.yaml",
+            f"{name} is {value:.15g}, and limits.{limit} of this server is {ceiling:.15g}; "
+            "ask for less or raise it in config.yaml",
             kind="limit-" + limit.removeprefix("max_").replace("_seconds", ""),
             left={name: ceiling},
         )

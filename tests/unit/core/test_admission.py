@@ -315,6 +315,11 @@ def test_a_retry_beyond_a_ceiling_is_refused() -> None:
         retry_config(a_config(), ConfigRequest(max_workers=5), Ceilings(max_workers=4))
 
 
+def test_a_figure_beyond_a_ceiling_is_told_as_it_was_asked_for() -> None:
+    with pytest.raises(Refused, match="max_workers is 1234567, and"):
+        retry_config(a_config(), ConfigRequest(max_workers=1_234_567), Ceilings())
+
+
 def test_a_retry_says_what_it_cannot_change() -> None:
     with pytest.raises(InvalidRequest, match="a retry cannot change agent, labels"):
         retry_config(a_config(), ConfigRequest(agent="x", labels={"a": "b"}), Ceilings())
