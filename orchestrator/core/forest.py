@@ -39,6 +39,11 @@ class Node:
     #: It has lent its slot because it waits for a lease.
     waits_for_lock: bool = False
 
+    @property
+    def lends_slot(self) -> bool:
+        """It goes on as soon as its child jobs have ended, and needs a slot then."""
+        return self.alive and not self.has_slot and not self.stopping and not self.waits_for_lock
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeSize:

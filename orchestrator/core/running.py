@@ -1,6 +1,6 @@
 """Workers on their way: starting, lending the slot while child jobs run, resuming."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from orchestrator.core.claims import Claims
 from orchestrator.core.commands import MakeContext, SetWaiting, Start
@@ -20,22 +20,37 @@ class Running:
         self._claims = Claims(forest)
         self.throttle = Throttle()
 
-    def start_what_has_room(self, now: float, room: Room) -> None:
-        """Resume first, then start."""
+    def start_what_has_room(self, now: float, room: Room, rendering: Set[str]) -> None:
+        """Resume first, then start. Of jobs that are ``rendering``, only reports are unfinished."""
         ready, slots = self._forest.ready, self._slots
         self._forest.queue_again(self._forest.aside.overdue(now))
         ready.release_delayed(now)
         while (key := ready.pop_resuming(slots.has_room)) is not None:
             self._resume(key, now)
+        slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
         self._start_ready(now, room)
         # Who has to wait for locks may let others go ahead who waited for them.
         while woken := self._forest.locks.take_woken():
             self._forest.queue_again(woken)
             self._start_ready(now, room)
 
+    def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
+        """Whose child jobs are all done but for their reports, which take no time to speak of.
+
+        Merging may take long, with its gates: no slot is kept for that.
+        """
+        jobs = [self._ledger.jobs[job_id] for job_id in rendering]
+        parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
+        found = {key: self._forest.nodes.get(key) for key in parents}
+        return [
+            self._ledger.workers[key]
+            for key, node in found.items()
+            if node and node.lends_slot and node.open_children <= rendering
+        ]
+
     def _start_ready(self, now: float, room: Room) -> None:
         ready, slots = self._forest.ready, self._slots
-        while (found := ready.next(slots.has_room, slots.running_in)) is not None:
+        while (found := ready.next(slots.has_room_to_start, slots.running_in)) is not None:
             job_id, key = found
             startable = self._startable(key, now) and not self._is_put_off(key)
             if startable and self._is_held_back(key, room, now):

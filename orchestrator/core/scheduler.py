@@ -247,7 +247,7 @@ class Scheduler:
             by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
             self._endings.stop_tree(job.id, EndedBy.TIMEOUT, by, now)
         self.leasing.turn(now)
-        self._running.start_what_has_room(now, room)
+        self._running.start_what_has_room(now, room, self._endings.rendering)
         commands, self.forest.commands = self.forest.commands, []
         return commands
 

@@ -1,6 +1,7 @@
 """Who holds a slot: counted for the server, for every job with its descendants, and per process."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 from orchestrator.core.model import Job
 
@@ -24,6 +25,9 @@ class Slots:
         #: Job id -> the limit of the job and of every job above it.
         self._line: dict[str, Sequence[tuple[str, int]]] = {}
         self._running: dict[str, int] = {}
+        #: Job id -> slots of it that only those who resume may take; and of the server.
+        self._kept: Counter[str] = Counter()
+        self._kept_total = 0
         self._total = 0
         self._live = 0
 
@@ -57,6 +61,20 @@ class Slots:
         if self._total >= self._max_workers:
             return False
         return all(self._running[each] < most for each, most in self._line[job_id])
+
+    def keep_free(self, job_ids: Collection[str]) -> None:
+        """From now on keep a slot for a worker of each of these jobs: it is about to resume."""
+        self._kept_total = len(job_ids)
+        self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
+
+    def has_room_to_start(self, job_id: str) -> bool:
+        """Beside those that are about to resume."""
+        if not self._kept_total:
+            return self.has_room(job_id)
+        if self._total + self._kept_total >= self._max_workers:
+            return False
+        line = self._line[job_id]
+        return all(self._running[each] + self._kept[each] < most for each, most in line)
 
     @property
     def all_wait(self) -> bool:

@@ -9,6 +9,8 @@ from orchestrator.core.evidence import EndedBy, Evidence, Exit
 from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerKey
 
 #: When stories begin; any time but zero.
+#: A commit that a job starts from: its changes are merged.
+BASE = "c0ffee"
 START = 1_000.0
 DAY = 86_400.0
 

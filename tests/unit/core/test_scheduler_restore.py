@@ -10,7 +10,7 @@ from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import NEVER_BEGAN
 from orchestrator.core.states import JobStatus, WorkerStatus
 
-from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
+from .factories import BASE, CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
 from .remains import memory_of, state_of
 from .story import Story
 
@@ -57,7 +57,7 @@ def test_a_parent_that_waits_goes_on_waiting() -> None:
 def test_a_parent_that_waited_for_its_slot_gets_it() -> None:
     story = Story(max_workers=1)
     root = story.root(a_task("a"), a_task("b"))
-    child = story.child(story.key(root))
+    child = story.child(story.key(root), base=BASE)
     story.writes_reports = False
     story.ends(story.key(child))
     story.rendered(child.id)

@@ -10,7 +10,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model import Job, TaskSpec, WorkerKey
 from orchestrator.core.states import JobStatus, WorkerStatus
 
-from .factories import a_job, a_task
+from .factories import BASE, a_job, a_task
 from .story import NO_MEMORY, Story
 
 
@@ -68,21 +68,56 @@ def test_a_parent_resumes_before_anything_else_starts() -> None:
     child = story.child(parent)
     story.writes_reports = False
     story.ends(story.key(child))
-    other = story.running[0]
+    assert story.running == [], "its slot is kept while reports are written"
     story.rendered(child.id)
-    assert story.scheduler.waits_for_slot(parent)
-    assert story.worker(parent).reason == "waits for a slot to go on"
-    story.ends(other)
     assert story.running == [parent]
     assert story.commands[-1] == SetWaiting(parent, 1, False)
     assert not story.scheduler.waits_for_slot(parent)
     assert EventKind.WORKER_RESUMED in story.events(story.job(parent.root_id))
 
 
+def test_a_slot_is_kept_in_the_trees_own_limits_as_well() -> None:
+    story = Story(max_workers=3)
+    root = story.root(a_task("a"), a_task("b"), max_workers=1)
+    parent, later = story.keys(root)
+    child = story.child(parent)
+    story.writes_reports = False
+    story.ends(story.key(child))
+    other = story.key(story.root())
+    assert story.running == [other], "others have room beside it"
+    story.rendered(child.id)
+    assert sorted(story.running) == sorted([other, parent])
+    assert story.status(later) is WorkerStatus.PENDING
+
+
+def test_while_changes_are_merged_others_use_the_slot() -> None:
+    story = Story(max_workers=1)
+    parent = story.key(story.root(*[a_task(str(n)) for n in range(3)]))
+    child = story.child(parent, base=BASE)
+    story.writes_reports = False
+    story.ends(story.key(child))
+    other = story.running[0]
+    story.rendered(child.id)
+    assert story.scheduler.waits_for_slot(parent)
+    assert story.worker(parent).reason == "waits for a slot to go on"
+    story.ends(other)
+    assert story.running == [parent]
+
+
+def test_no_slot_is_kept_for_a_parent_that_waits_for_more() -> None:
+    story = Story(max_workers=1)
+    root = story.root(*[a_task(str(n)) for n in range(3)])
+    parent = story.key(root)
+    children = [story.child(parent), story.child(parent)]
+    story.writes_reports = False
+    story.ends(story.key(children[0]))
+    assert story.running == [story.key(children[1])]
+
+
 def test_a_parent_that_exits_before_it_got_its_slot_back_needs_none() -> None:
     story = Story(max_workers=1)
     parent = story.key(story.root(a_task("a"), a_task("b")))
-    child = story.child(parent)
+    child = story.child(parent, base=BASE)
     story.writes_reports = False
     story.ends(story.key(child))
     story.rendered(child.id)
@@ -118,7 +153,7 @@ def test_a_parent_waits_for_all_its_child_jobs() -> None:
 def test_a_parent_that_asks_again_before_it_resumed_goes_on_waiting() -> None:
     story = Story(max_workers=1)
     parent = story.key(story.root(a_task("a"), a_task("b")))
-    first = story.child(parent)
+    first = story.child(parent, base=BASE)
     story.writes_reports = False
     story.ends(story.key(first))
     story.rendered(first.id)
