@@ -16,6 +16,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence, Exit
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
+from orchestrator.core.spending import NOTHING, spent_by
 from orchestrator.security.paths import read_regular
 
 N = TypeVar("N", int, float)
@@ -25,6 +26,7 @@ _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; from orchestrator.agents.drive.main import run; run()"
 )
 _ROOT = str(Path(__file__).resolve().parents[2])
+_LEAST_USD = 0.0001
 _RECORD_LIMIT_BYTES = 4 * 1024 * 1024
 #: Of the time between asking a worker to stop and killing it, what the agent's program gets.
 _STOP_SHARE = 0.6
@@ -180,13 +182,25 @@ def _recursive(assignment: Assignment) -> bool:
 
 
 def _limits(assignment: Assignment) -> Limits:
-    """The task's own; what is left to the job holds as well."""
-    task, config = assignment.task, assignment.job.config
+    """What the task's own and the job's leave to this attempt, after those before it.
+
+    What is left to the whole job holds as well: that is the server's to see.
+    """
+    task, config, result = assignment.task, assignment.job.config, assignment.worker.result
+    used = spent_by(result.usage if result else NOTHING)
+    steps, tokens = (int(used[name]) for name in ("max_steps", "max_tokens"))
     return Limits(
-        max_steps=_lower(task.max_steps, config.max_steps),
-        max_tokens=_lower(task.max_tokens, config.max_tokens),
-        max_cost_usd=_lower(task.max_cost_usd, config.max_cost_usd),
+        max_steps=_left(_lower(task.max_steps, config.max_steps), steps, 1),
+        max_tokens=_left(_lower(task.max_tokens, config.max_tokens), tokens, 1),
+        max_cost_usd=_left(
+            _lower(task.max_cost_usd, config.max_cost_usd), used["max_cost_usd"], _LEAST_USD
+        ),
     )
+
+
+def _left(limit: N | None, used: N, least: N) -> N | None:
+    """At least so much: zero would be no limit that an agent can be told."""
+    return None if limit is None else max(limit - used, least)
 
 
 def _lower(one: N | None, other: N | None) -> N | None:

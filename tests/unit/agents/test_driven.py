@@ -1,0 +1,50 @@
+"""What the driver of an agent is told for an attempt."""
+
+import json
+
+from orchestrator.agents.drive import spec
+from orchestrator.agents.driven import DrivenAgent, Terms
+from orchestrator.agents.tools.call import Limits
+from orchestrator.core.evidence import Usage
+from orchestrator.core.model import TaskSpec, WorkerResult
+from orchestrator.core.ports import Assignment
+from tests.unit.core.factories import a_config, a_job, a_worker
+
+AGENT = DrivenAgent(name="claude", tool="claude", terms=Terms(home="/home"), argv=("claude",))
+
+
+def limits(task: TaskSpec, used: Usage | None, **config: object) -> Limits:
+    """What is left to a worker that has used so much in the attempts before."""
+    worker = a_worker(result=WorkerResult(usage=used) if used else None)
+    given = Assignment(job=a_job(config=a_config(**config)), worker=worker, task=task)
+    return Limits(**json.loads(AGENT.command(given).control[spec.NAME])["limits"])
+
+
+LIMITED = TaskSpec(id="a", prompt="Write", max_steps=10, max_tokens=1000, max_cost_usd=0.2)
+
+
+def test_the_first_attempt_has_the_whole_limit() -> None:
+    assert limits(LIMITED, None) == Limits(max_steps=10, max_tokens=1000, max_cost_usd=0.2)
+
+
+def test_a_second_attempt_has_what_the_first_one_left() -> None:
+    used = Usage(steps=4, input_tokens=300, output_tokens=100, cost_usd=0.15)
+    left = limits(LIMITED, used)
+    assert (left.max_steps, left.max_tokens) == (6, 600)
+    assert left.max_cost_usd is not None and abs(left.max_cost_usd - 0.05) < 1e-9
+
+
+def test_where_nothing_is_left_the_first_step_ends_it() -> None:
+    used = Usage(steps=40, input_tokens=3000, output_tokens=100, cost_usd=1.5)
+    left = limits(LIMITED, used)
+    assert (left.max_steps, left.max_tokens) == (1, 1)
+    assert left.max_cost_usd is not None and 0 < left.max_cost_usd < 0.001
+
+
+def test_the_lower_of_the_tasks_and_the_jobs_limits_holds() -> None:
+    task = TaskSpec(id="a", prompt="Write", max_steps=10)
+    assert limits(task, None, max_steps=3, max_tokens=50) == Limits(max_steps=3, max_tokens=50)
+
+
+def test_without_limits_there_are_none() -> None:
+    assert limits(TaskSpec(id="a", prompt="Write"), Usage(steps=9)) == Limits()
