@@ -115,12 +115,13 @@ def test_an_adopted_attempt_can_be_stopped(stage: Any, until: Callable[..., None
 
 
 def test_the_clock_of_an_adopted_attempt_can_stand(stage: Any) -> None:
-    stage.start("a", "sleep", "60", timeout=1.0)
+    # Long enough for a loaded machine to reopen it.
+    stage.start("a", "sleep", "60", timeout=4.0)
     stage.reports.pid("a")
     stage.reopen()
     assert stage.adopt("a")
     stage.waiting("a", True)
-    time.sleep(1.5)
+    time.sleep(4.5)
     assert "a" not in stage.reports.exits
     stage.waiting("a", False)
     assert stage.reports.exit("a").ended_by is EndedBy.TIMEOUT
