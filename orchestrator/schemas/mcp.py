@@ -9,7 +9,7 @@ from orchestrator.schemas.text import Word
 from orchestrator.schemas.wire import Wire
 
 #: Clients give up on a call after 60 s.
-LONGEST_CALL_SECONDS = 45.0
+LONGEST_CALL_SECONDS = 44.0
 MOST_LINES = 1000
 
 
@@ -37,7 +37,7 @@ class JobArguments(Wire):
 
 class WaitArguments(JobArguments):
     timeout_seconds: Annotated[float, Field(ge=0)] = 40.0
-    """How long to wait at most; more than 45 is taken as 45."""
+    """How long to wait at most; more than 44 is taken as 44."""
 
     @property
     def seconds(self) -> float:

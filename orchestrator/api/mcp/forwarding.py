@@ -18,7 +18,7 @@ from orchestrator.api.client_errors import NoServer
 from orchestrator.api.mcp.protocol import Call, Values, said
 
 #: Clients give up on a call after 60 s.
-PATIENCE_SECONDS = 45.0
+PATIENCE_SECONDS = 44.0
 #: Of a server that nobody promised to be there.
 SHORT_PATIENCE_SECONDS = 2.0
 LONGEST_DELAY_SECONDS = 2.0
