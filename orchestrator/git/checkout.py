@@ -35,17 +35,20 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
         name, _, commit = line.partition(" ")
         if not name.startswith(f"refs/heads/{BRANCHES}/"):
             found[name] = commit
-    for index, field in enumerate(_status(git)):
+    for index, field in enumerate(_status(git, top)):
         path = path_of(field)
         if index < MOST_FILES and not any(within(path, each) for each in ours):
             found[f"file {path}"] = f"{field} {_seen(os.path.join(top, path))}"
     return found
 
 
-def _status(git: Git) -> list[str]:
-    """Nothing where git cannot tell, as with a filter that fails: to look must harm no job."""
+def _status(git: Git, top: str) -> list[str]:
+    """Nothing where git cannot tell, as with a filter that fails: to look must harm no job.
+
+    A worker may have set ``core.worktree`` to a directory that takes for ever to look through.
+    """
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
-    answer = git.run("status", *how, accept=range(256))
+    answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
     # What is in a directory that is ignored as such is not looked at.
     return [each for each in answer.fields if not each.endswith("/")] if answer.code == 0 else []
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,16 @@ def test_what_is_no_change_is_not_noticed(
     project.write("cache/more.txt", "2\n")
     project.git("gc", "-q")
     assert dict(repository.checkout_state()) == noted
+
+
+def test_only_the_users_own_files_are_looked_at(
+    project: Project, repository: GitRepository, noted: dict[str, str], tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "large").write_text("x")
+    project.git("config", "core.worktree", str(elsewhere))
+    after = repository.checkout_state()
+    assert [each for each in {*noted, *after} if noted.get(each) != after.get(each)] == [
+        "git config"
+    ]
