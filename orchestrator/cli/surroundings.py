@@ -42,10 +42,7 @@ class Surroundings:
         if client is None:
             from orchestrator.api.client_errors import NoServer
 
-            raise NoServer(
-                f"no server is running for {self.folder}, and this command needs one; start it: "
-                "orchestrator serve"
-            )
+            raise NoServer(f"no server is running for {self.folder}, and this command needs one")
         return client
 
     def client_if_running(self) -> "OrchestratorClient | None":
