@@ -132,12 +132,14 @@ class Git:
     ) -> tuple[bytes, bytes, bool]:
         """What it prints. Raise TimeoutExpired, and kill it then."""
         released = False
+        # It is given only once: what is asked after a pause goes on with what was not read yet.
+        more: bytes | None = given
         try:
             for pause in PAUSES[:-1]:
                 with suppress(subprocess.TimeoutExpired):
-                    return (*process.communicate(given, timeout=pause), released)
-                released |= pipes.release(self.directory, env)
-            return (*process.communicate(given, timeout=PAUSES[-1]), released)
+                    return (*process.communicate(more, timeout=pause), released)
+                released, more = pipes.release(self.directory, env) or released, None
+            return (*process.communicate(more, timeout=PAUSES[-1]), released)
         except BaseException:
             process.kill()
             raise

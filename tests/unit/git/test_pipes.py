@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository, running
 from tests.project import Project
 from tests.unit.git.conftest import WHO
@@ -91,3 +92,18 @@ def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepo
     running.pipes.release(str(project.path), {})
 
     assert (project.path / "fifo").is_fifo() and (project.path / "dir" / ".gitfifo").is_fifo()
+
+
+def test_what_git_is_given_is_given_once_however_long_it_takes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git waits a second for this lock before it reads on."""
+    monkeypatch.setattr(running, "PAUSES", (0.05,) * 400)
+    head = project.git("rev-parse", "HEAD").strip()
+    project.git("pack-refs", "--all")
+    lock = project.path / ".git" / "packed-refs.lock"
+    lock.touch()
+    lines = "".join(f"delete refs/heads/gone-{number}\n" for number in range(5000))
+    given = f"start\nupdate refs/heads/main {head}\n{lines}prepare\nabort\n".encode()
+    with pytest.raises(RepositoryError, match=r"packed-refs\.lock"):
+        running.Git(str(project.path), {}).run("update-ref", "--stdin", given=given)
