@@ -132,12 +132,12 @@ def check_many(site: InProcess, answer: Answer, effects: Path, count: int) -> No
 def test_connections_that_are_cut_off_lose_and_double_nothing(
     site: InProcess, url: str, tmp_path: Path, spawning: None
 ) -> None:
-    count, caller, random = 60, Caller(site), Random(1)
+    count, caller, random = 120, Caller(site), Random(1)
     tasks, effects = the_workers(tmp_path, count)
 
     def cut() -> None:
         cut_off(url)
-        time.sleep(random.uniform(0.05, 0.2))
+        time.sleep(random.uniform(0.02, 0.08))
 
     with Watcher(cut) as cutting:
         answer = caller.run(tasks)
