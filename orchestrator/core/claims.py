@@ -18,7 +18,8 @@ class Claims:
     def lacks(self, worker: Worker, now: float) -> bool:
         """Whether it has to wait for what it claims; else it holds that from now on."""
         names = self._forest.task_of(worker).locks
-        if not names:
+        # It never let go of them while child jobs of the attempt before are at work.
+        if not names or self._locks.holds_claim(worker.key):
             return False
         why = self._locks.claim(self._forest.party_of(worker), names, now)
         if why:

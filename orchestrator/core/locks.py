@@ -60,6 +60,9 @@ class Locks:
         self._hold(entry, now)
         return ""
 
+    def holds_claim(self, key: WorkerKey) -> bool:
+        return key in self._claims
+
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
         """A worker that has been started holds these."""
         self.forgo(party.key)

@@ -8,7 +8,7 @@ from orchestrator.core.forest import Forest
 from orchestrator.core.lock_names import lock_name, names_above, overlap
 from orchestrator.core.states import WorkerStatus
 
-from .factories import a_task
+from .factories import LOST, a_task
 from .lock_story import LockStory
 
 
@@ -156,6 +156,27 @@ def test_others_go_on_between_two_attempts() -> None:
     assert story.running == [story.key(second)]
     story.ends(story.key(second))
     assert story.running == [story.key(first)]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_attempt_beside_child_jobs_of_the_one_before_holds_its_claim_once(
+    restart: bool,
+) -> None:
+    story = LockStory()
+    root = story.root(a_task("a", locks=("db",), retries=1))
+    other = story.root(a_task("a", locks=("db",)))
+    child = story.child(story.key(root))
+    story.ends(story.key(root), LOST)
+    if restart:
+        story.crash()
+    story.later(10)
+    assert set(story.running) == {story.key(root), story.key(child)}, "both are at work"
+
+    story.ends(story.key(child))
+    story.ends(story.key(root))
+
+    assert story.running == [story.key(other)]
+    assert story.events(root).count(EventKind.LOCK_TAKEN) == 1
 
 
 def test_claims_are_known_after_a_restart() -> None:
