@@ -156,11 +156,16 @@ def _events(events: list[Answer]) -> Iterator[str]:
     elif events[-1]["kind"] != "job_ended":
         yield f"its last event is {events[-1]}"
     ends = Counter(
-        (event["job_id"], event.get("worker_id"))
-        for event in events
-        if event["kind"] in ("worker_ended", "job_ended")
+        _whose(event) for event in events if event["kind"] in ("worker_ended", "job_ended")
     )
-    yield from (f"{who} ended {times} times" for who, times in ends.items() if times > 1)
+    for who, times in ends.items():
+        if times > 1:
+            told = [each["kind"] for each in events if _whose(each) == who]
+            yield f"{who} ended {times} times: {told}"
+
+
+def _whose(event: Answer) -> tuple[str, str | None]:
+    return event["job_id"], event.get("worker_id")
 
 
 def complaints_of_store(site: FaultSite, accepted: set[str]) -> list[str]:
