@@ -51,6 +51,7 @@ ROWS = (
                 "test_a_file_that_is_exchanged_all_the_time_is_never_read_through_a_link"
             ),
             "unit/engine/test_safety.py::test_no_spelling_of_a_path_reads_outside",
+            "unit/git/test_pipes.py::test_nobody_waits_at_a_pipe_and_the_work_is_kept",
         ),
     ),
     Row(
@@ -106,7 +107,7 @@ ROWS = (
     Row(
         number=44,
         fault="a worker that stands still or says nothing",
-        injection="SIGSTOP of the worker and of what it started",
+        injection="SIGSTOP of the worker, of what it started, and of its shim",
         promise="it ends when its time is over, with all that it started",
         tests=(
             (
@@ -114,6 +115,7 @@ ROWS = (
                 "test_a_worker_that_stands_still_ends_when_its_time_is_over"
             ),
             "integration/launchers/test_launcher_stops.py::test_a_stopped_process_is_ended_too",
+            "integration/launchers/test_launcher_stops.py::test_a_stopped_shim_goes_on",
         ),
     ),
     Row(

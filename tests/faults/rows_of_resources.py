@@ -18,6 +18,14 @@ ROWS = (
                 "test_what_runs_on_a_full_disk_ends_with_its_end_stored"
             ),
             "integration/store/test_sqlite.py::test_a_full_disk_is_told_and_leaves_what_was_there",
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_a_checkout_that_finds_no_space_is_a_full_disk"
+            ),
+            (
+                "integration/launchers/test_launcher_crashes.py::"
+                "test_an_end_that_cannot_be_settled_is_asked_for_again"
+            ),
         ),
     ),
     Row(
@@ -166,14 +174,26 @@ ROWS = (
                 "integration/launchers/test_launcher_records.py::"
                 "test_a_record_that_is_garbage_is_told_with_its_path"
             ),
+            (
+                "integration/launchers/test_launcher_records.py::"
+                "test_a_record_that_a_worker_wrote_is_no_exit"
+            ),
+            (
+                "integration/launchers/test_launcher_records.py::"
+                "test_a_record_beside_a_claim_that_is_held_is_not_believed"
+            ),
         ),
     ),
     Row(
         number=28,
-        fault="a second server on the same workspace",
+        fault="a second server on the same workspace, or on the same database file",
         injection="two are started",
-        promise="the second one is refused and names the first",
+        promise="the second one is refused in words",
         tests=(
+            (
+                "integration/store/test_sqlite.py::"
+                "test_one_server_at_a_time_has_the_file_whatever_its_path"
+            ),
             (
                 "integration/engine/test_crashes.py::"
                 "test_a_second_server_is_refused_and_told_who_holds_the_workspace"
