@@ -158,8 +158,10 @@ def _events(events: list[Answer]) -> Iterator[str]:
     ends = Counter(
         _whose(event) for event in events if event["kind"] in ("worker_ended", "job_ended")
     )
+    # Whose changes did not pass together with the others' works again, and ends again.
+    again = Counter(_whose(event) for event in events if event["kind"] == "worker_sent_back")
     for who, times in ends.items():
-        if times > 1:
+        if times > 1 + again[who]:
             told = [each["kind"] for each in events if _whose(each) == who]
             yield f"{who} ended {times} times: {told}"
 
