@@ -14,6 +14,7 @@ HUEY_PYTHON = HERE / ".venv" / "bin" / "python"
 SLOTS = 4
 STOP_SECONDS = 30.0
 XARGS = "xargs -P4"
+HUEY = "Huey"
 #: Does less than is asked for, so that nothing is aimed at there.
 NOT_DURABLE = "Huey without fsync"
 
@@ -83,7 +84,7 @@ def have_huey() -> bool:
 
 def left_out() -> Sequence[str]:
     """Why some peers are not measured."""
-    here = {"GNU parallel": have_gnu_parallel(), "Huey": have_huey()}
+    here = {"GNU parallel": have_gnu_parallel(), HUEY: have_huey()}
     return [
         f"{name} is not installed here and left out." for name, found in here.items() if not found
     ]
@@ -111,6 +112,6 @@ def peers(directory: Path) -> Iterator[Mapping[str, Peer]]:
 def _hueys(directory: Path) -> dict[str, Huey]:
     """As it comes it waits for the disk, as we do; without that for comparison only."""
     return {
-        "Huey": Huey(directory / "huey.db", "synced"),
+        HUEY: Huey(directory / "huey.db", "synced"),
         NOT_DURABLE: Huey(directory / "huey-unsynced.db", "unsynced"),
     }

@@ -71,6 +71,8 @@ class Attempt:
         self.output: int | None = None
         #: The other end. Kept, so that a worker's end makes one event (SIGCHLD) and not two.
         self._output_kept = -1
+        #: Somebody hears of its end and stores it.
+        self.has_server = True
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit"}
         self.record["containment"] = family.mode
         #: The record as it was published.
@@ -296,7 +298,7 @@ class Attempt:
         if self._claim is None:
             return
         try:
-            self._claim.publish(self.encoded_record)
+            self._claim.publish(self.encoded_record, synced=not self.has_server)
         except OSError as error:
             # The server still hears of it; a restarted one finds a dead attempt.
             said = self.record.get("error") or "the exit record could not be written"

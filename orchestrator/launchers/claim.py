@@ -1,8 +1,9 @@
 """The lock and the record of one attempt: one file, in the course of its life under two names.
 
 ``<name>.run`` is made by whoever runs the attempt, locked, and says who that is. At the end the
-exit record replaces its content, and only then, complete and synced, it is renamed to
-``<name>.json``. So there is one inode an attempt, and a record is there whole or not at all.
+exit record replaces its content, and only then, complete, it is renamed to ``<name>.json``. So
+there is one inode an attempt, and a record is there whole or not at all, but for a loss of power
+where nobody waited for the disk: then it may hold anything, and is told as no record.
 A directory is not synced: a ``.run`` that is unlocked and holds a whole exit record (after a power
 cut, or a kill before the rename) counts as published; see ``record.inspect``.
 """
@@ -96,13 +97,18 @@ class Claim:
         """Say which process the worker is and what else there is of it, on a line of its own."""
         self._write(self._end, encoded({"worker": pid, **traces}))
 
-    def publish(self, record: bytes) -> None:
-        """Make the exit record durable and visible, and let go. On OSError the claim is kept."""
+    def publish(self, record: bytes, *, synced: bool = True) -> None:
+        """Make the exit record visible, and let go. On OSError the claim is kept.
+
+        ``synced`` waits until it survives a loss of power. That costs as much as all else that a
+        short worker does to the disk, and is not needed where a store has it a moment later.
+        """
         # In place and shortened last: on a full disk the block that is there is enough.
         end = self._write(0, record)
         if end < self._length:  # on a disk it costs as much as a small write
             os.ftruncate(self._descriptor, end)
-        os.fsync(self._descriptor)
+        if synced:
+            os.fsync(self._descriptor)
         failpoints.reached("exit record: before the rename")
         os.rename(run_path(self._exit_path), self._exit_path)
         failpoints.reached("exit record: after the rename")

@@ -189,6 +189,8 @@ class _Shim:
     def _disconnect(self) -> None:
         if self._connected:
             self._connected = False
+            if self._attempt is not None:
+                self._attempt.has_server = False
             self._poll.unregister(self._channel)
             # A server of an earlier release may know nothing of leases.
             terms = self._launched.get("lease_lock", ""), self._launched.get("lease_seconds", 0.0)

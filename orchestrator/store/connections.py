@@ -17,6 +17,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.ports import Change
 from orchestrator.store import file_lock, queries, server
+from orchestrator.store.late_sync import LateSync
 from orchestrator.store.statements import Writings
 
 #: Seconds that a writer waits for another program's lock.
@@ -78,7 +79,10 @@ class Connections:
         #: The latest commit may have been carried out although its answer never came.
         self._in_doubt = False
         #: Whether a commit waits for the disk; None where the database decides for itself.
-        self._waits = True if self.writer.dialect.name == "sqlite" else None
+        self._waits: bool | None = None
+        self._late_sync: LateSync | None = None
+        if self.writer.dialect.name == "sqlite":
+            self._waits, self._late_sync = True, LateSync(str(url.database))
         #: Of the file, once it is taken.
         self._lock: int | None = None
 
@@ -88,6 +92,8 @@ class Connections:
             self._lock = file_lock.take(str(self._write_engine.url.database))
 
     def close(self) -> None:
+        if self._late_sync is not None:
+            self._late_sync.close()
         self._readers.dispose()
         # Last, so that it is the writer that folds the write-ahead log into the file.
         self.writer.close()
@@ -142,6 +148,8 @@ class Connections:
         failpoints.reached("store: before the commit")
         driver.commit()
         failpoints.reached("store: after the commit")
+        if self._late_sync is not None and not change.durable:
+            self._late_sync.ask()
 
     def durable_writer(self) -> Connection:
         """The writer, whose next commit waits until the disk has it."""

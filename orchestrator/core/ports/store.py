@@ -25,11 +25,11 @@ class Change:
 
     @property
     def durable(self) -> bool:
-        """Whether it must survive a loss of power, not only a crash.
+        """Whether it is waited for until it survives a loss of power, not only a crash.
 
-        What was promised to a caller must: a job taken in, its end. That an attempt began or
-        ended need not: after a loss of power nothing runs any more, and exit.json, which is on
-        the disk before the end is reported, says how the attempt ended.
+        What was promised to a caller is: a job taken in, its end. That an attempt began or ended
+        is on the disk a moment later: after a loss of power nothing runs any more, and work that
+        ended in its last moment is done again.
         """
         return bool(self.new_jobs or self.jobs)
 
@@ -103,7 +103,7 @@ class Store(Protocol):
         """Store all of a change or nothing of it.
 
         When it returns, a crash of this process loses nothing of it, and a loss of power nothing
-        of a ``durable`` one.
+        of a ``durable`` one; of others nothing some hundredths of a second later.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:

@@ -1,5 +1,6 @@
 """What only a database in a file can suffer: crashes, wrong files, other programs."""
 
+import errno
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,58 @@ def test_only_a_durable_change_waits_for_the_disk(store: SqlStore) -> None:
         store.save(refused)
     store.save(end)
     assert pragma(store, "synchronous") == full
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were brought to the disk, in order."""
+    files: list[str] = []
+
+    def fsync(descriptor: int, real: Callable[[int], None] = os.fsync) -> None:
+        real(descriptor)
+        files.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return files
+
+
+def test_other_changes_reach_it_a_moment_later(
+    store: SqlStore, path: Path, synced: list[str]
+) -> None:
+    worker = a_worker(a_job())
+    store.save(Change(new_jobs=[a_job()], new_workers=[worker]))
+    assert synced == []
+
+    store.save(Change(new_attempts=[an_attempt(worker)]))
+
+    deadline = time.monotonic() + 60
+    while not synced and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert synced[0] == f"{path}-wal"
+
+
+def test_many_changes_reach_the_disk_at_once(store: SqlStore, synced: list[str]) -> None:
+    store.save(Change(new_jobs=[a_job()]))
+
+    for number in range(500):
+        store.save(Change(new_workers=[a_worker(a_job(), number)]))
+    store.close()
+
+    assert 1 <= len(synced) < 250
+
+
+def test_a_log_that_cannot_be_brought_to_the_disk_is_told(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    store.save(Change(new_jobs=[a_job()]))
+    store.save(Change(new_workers=[a_worker(a_job())]))
+    store.close()
+
+    assert "did not reach the disk: Input/output error" in caplog.text
 
 
 def test_any_path_will_do(tmp_path: Path) -> None:
