@@ -6,13 +6,11 @@ must hold is checked for every job at its end (``tests.faults.site.check``).
 ``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
 """
 
-import argparse
 import json
 import os
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestrator.launchers import processes
-from tests import above
+from tests import above, seeded
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 
@@ -176,22 +174,9 @@ class Kills:
             self.figures.wrong.append(said)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        zygote = Zygote()
-        try:
-            figures = Kills(Path(place) / "site", zygote, given.seed).run(given.minutes * 60)
-        finally:
-            zygote.close()
-    print(f"seed {given.seed}: {figures}")
-    for said in figures.wrong:
-        print(said, file=sys.stderr)
-    return 1 if figures.wrong else 0
+def kill_for(place: Path, zygote: Zygote, seed: int, seconds: float) -> Figures:
+    return Kills(place / "site", zygote, seed).run(seconds)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(seeded.main(__doc__, kill_for))

@@ -8,10 +8,8 @@ The disk is a small one of its own, which only root can mount; without it, it do
 ``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
 """
 
-import argparse
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
-from tests import above
+from tests import above, seeded
 from tests.faults.site import ENDED, STORE, FaultSite, check
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import Answer
@@ -293,22 +291,5 @@ def soak(place: Path, zygote: Zygote, seed: int, seconds: float, store: str = ST
             unmount(disk)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        zygote = Zygote()
-        try:
-            figures = soak(Path(place), zygote, given.seed, given.minutes * 60)
-        finally:
-            zygote.close()
-    print(f"seed {given.seed}: {figures}")
-    for said in figures.wrong:
-        print(said, file=sys.stderr)
-    return 1 if figures.wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(seeded.main(__doc__, soak))

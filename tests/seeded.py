@@ -1,0 +1,40 @@
+"""The command line of what kills and fills at random: for some minutes, repeatable by its seed."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tests.faults.zygote import Zygote
+
+
+class Figures(Protocol):
+    """What was done, as text, and what was found to be wrong."""
+
+    @property
+    def wrong(self) -> Sequence[str]: ...
+
+
+#: Works in an empty directory, with a seed, for some seconds.
+Run = Callable[[Path, Zygote, int, float], Figures]
+
+
+def main(description: str | None, run: Run) -> int:
+    """Print the figures; status 1 when something was wrong."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        zygote = Zygote()
+        try:
+            figures = run(Path(place), zygote, given.seed, given.minutes * 60)
+        finally:
+            zygote.close()
+    print(f"seed {given.seed}: {figures}")
+    for said in figures.wrong:
+        print(said, file=sys.stderr)
+    return 1 if figures.wrong else 0
