@@ -65,7 +65,7 @@ class Scheduler:
         self.late = LateResults(self.forest, self._endings)
         self.planning = Planning(self.forest, self._endings)
         self._checked = Checked(self.forest)
-        self.sending_back = SendingBack(self.forest, self._endings)
+        self.sending_back = SendingBack(self.forest, self._endings, self._claims)
         self._restoring = Restoring(
             self.forest, self._running, self._claims, self._endings, self.late
         )
@@ -94,7 +94,7 @@ class Scheduler:
         A job with a planner gets its tasks from there later. Raise Deadlock for a child job whose
         locks are held by somebody who waits for its parent; nothing has changed then.
         """
-        self._claims.check(job, tasks)
+        self.check_locks(job, tasks)
         self.ledger.add_job(job, tasks, [planner] if planner else workers)
         said = {"request": job.request, "parent_worker_id": job.parent_worker_id}
         self.ledger.emit(
@@ -111,6 +111,10 @@ class Scheduler:
             )
             self.attach(parent.key, job.id, now)
         self._endings.check_job(job.id, now)
+
+    def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
+        """Raise Deadlock for tasks of a child job that could never start."""
+        self._claims.check(job, tasks)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
         """The worker waits for a child job from now on, unless that has ended. Idempotent."""
@@ -214,12 +218,10 @@ class Scheduler:
             self._child_ended(job.parent_key, job_id, now)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run again the tasks that did not succeed in a job that has ended.
+        """Run again the tasks that did not succeed in a job that has ended; see ``check_rerun``.
 
         How many workers that is. A failed candidate of a task that succeeded is left.
         """
-        plan = self.forest.plans[job_id]
-        self._claims.check(self.ledger.jobs[job_id], list(plan.tasks.values()))
         job = self.planning.begin_again(job_id, started_at=now, ended_at=None, cancelled_by=None)
         workers = self.forest.workers_of(job_id)
         succeeded = tasks_succeeded(workers)

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.core.claims import Claims
 from orchestrator.core.endings import Endings
+from orchestrator.core.errors import Deadlock
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.model import Worker, WorkerKey, WorkerResult
+from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey, WorkerResult
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan
 from orchestrator.core.retry import may_retry
@@ -33,15 +35,17 @@ class Refusal:
 
 
 class SendingBack:
-    def __init__(self, forest: Forest, endings: Endings) -> None:
+    def __init__(self, forest: Forest, endings: Endings, claims: Claims) -> None:
         self._forest = forest
         self._ledger = forest.ledger
         self._endings = endings
+        self._claims = claims
 
     def refused(self, job_id: str, refusals: Sequence[Refusal], now: float) -> bool:
         """Give these workers another attempt; whether the job goes on for that.
 
-        One that has no attempt left has failed. Nothing follows for a job that is being stopped,
+        One that has no attempt left has failed, and so has one whose locks are held by somebody
+        who waits for it. Nothing follows for a job that is being stopped,
         or whose workers are not all done.
         """
         job = self._ledger.jobs.get(job_id)
@@ -62,9 +66,19 @@ class SendingBack:
         verdict = Verdict(status=WorkerStatus.FAILED, reason=refusal.reason, retry=True)
         task = self._forest.task_of(worker)
         again = may_retry(worker, task, job.config, verdict, child_failed=False)
+        if again and (why := self._deadlock(job, task)):
+            again = False
+            refusal = replace(refusal, reason=f"{refusal.reason}; not tried again: {why}")
         if again or refusal.required:
             self._move(worker, refusal, now, again=again)
         return again
+
+    def _deadlock(self, job: Job, task: TaskSpec) -> str:
+        try:
+            self._claims.check(job, [task])
+        except Deadlock as error:
+            return error.message
+        return ""
 
     def _move(self, worker: Worker, refusal: Refusal, now: float, *, again: bool) -> None:
         status = WorkerStatus.PENDING if again else WorkerStatus.FAILED

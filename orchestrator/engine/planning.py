@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.core import dag
-from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.errors import Deadlock, InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Planner
@@ -56,7 +56,8 @@ class Planning:
             try:
                 tasks = made()
                 workers = self._submitting.admitted(self._scheduler, job, tasks, refused)
-            except InvalidRequest as error:
+                self._scheduler.check_locks(job, tasks)
+            except (InvalidRequest, Deadlock) as error:
                 reason = f"the plan of {source} cannot be carried out: {error.message}"
             else:
                 planning.taken(job_id, tasks, workers, source, reason, now)

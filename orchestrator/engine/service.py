@@ -20,6 +20,7 @@ from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Job, TaskSpec
 from orchestrator.core.ports import Change, Planner, Store, Workspace
 from orchestrator.core.repository import Base
+from orchestrator.core.rerun import check_rerun
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Availability, Health, with_login
@@ -237,7 +238,7 @@ class Service(Checkpointing, MergeCalls):
         try:
             if job.id not in scheduler.ledger.jobs:
                 raise NotFound(f"job {job.id} has been removed")
-            _check_retry(scheduler, scheduler.ledger.jobs[job.id])
+            check_rerun(scheduler, scheduler.ledger.jobs[job.id])
             admission.check_budget(scheduler.forest.size_of(job).budget)
         except (Conflict, Refused):
             if tree is not None:
@@ -293,14 +294,3 @@ class Service(Checkpointing, MergeCalls):
             job_id = self._new_job_id()
             if self._store.job(job_id) is None:
                 return job_id
-
-
-def _check_retry(scheduler: Scheduler, job: Job) -> None:
-    if not job.status.ended:
-        raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
-    planned = scheduler.forest.plans[job.id].planner is None
-    workers = scheduler.forest.workers_of(job.id)
-    if planned and all(worker.status.succeeded for worker in workers):
-        raise Conflict(f"every task of job {job.id} succeeded; there is nothing to run again")
-    if job.parent_key is not None and job.parent_key not in scheduler.forest.nodes:
-        raise Conflict(f"the worker that started job {job.id} has ended; retry job {job.root_id}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.events import EventKind
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Answer, InProcess, Site, marked, shell, until
 
@@ -358,6 +359,32 @@ def test_a_child_job_is_planned_too_and_its_workers_are_numbered_after_the_other
     assert names == ["worker_1_2", "worker_1_3", "worker_1_4"]
     planners = [site.get(f"/jobs/{each}")["planner"]["worker_id"] for each in (second, third)]
     assert planners == ["worker_1_planner_2", "worker_1_planner_3"]
+
+
+def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules(
+    make_site: MakeSite, planner: Planner, spawning: None
+) -> None:
+    planner.answers("wait")
+    (planner.folder / "then").write_text(json.dumps(a_plan(a_task("a", locks=["db"]))))
+    site = make_site(agents=planner.settings)
+    agents = {"planner": "thinker", "agent": "thinker"}
+    spawn = [shell("orchestrator spawn child --wait", locks=["src"])]
+    parent = site.submit("parent", spawn, **agents)
+    until(lambda: planner.asked, "the planner is asked")
+    taking = "orchestrator lock db && orchestrator lock src --wait 60"
+    other = site.submit("other", [shell(taking)])
+    until(lambda: "waits for src" in str(site.get(f"/jobs/{other}")), "the other waits for src")
+
+    (planner.folder / "go").touch()
+
+    answer = site.wait(parent)
+    assert answer["status"] == "completed"
+    child = site.get(f"/jobs/{answer['results']['tasks'][0]['child_job_id']}")
+    assert child["plan_source"] == "rules"
+    assert site.wait(other)["status"] == "completed"
+    events = site.manager.store.events(parent, 0, 1000)
+    [planned] = [each for each in events if each.kind is EventKind.JOB_PLANNED]
+    assert "this would be a deadlock" in str(planned.data["reason"])
 
 
 def _waiting_for(planner: Planner, plan: Answer) -> None:

@@ -9,6 +9,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
 from orchestrator.core.planning import planner_of
+from orchestrator.core.rerun import check_rerun
 from orchestrator.core.room import Room
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.sending_back import Refusal
@@ -162,6 +163,7 @@ class Story:
     def retry(self, job: Job) -> int:
         if job.root_id not in self.scheduler.forest:
             self.scheduler.restore(self.kept.tree(job.root_id), self.now)
+        check_rerun(self.scheduler, self.scheduler.ledger.jobs[job.id])
         count = self.scheduler.retry(job.id, "user", self.now)
         self.turn()
         return count

@@ -1,29 +1,36 @@
-"""Long random walks with many locks in few hands: circles are refused, and nothing sticks."""
+"""Long random walks with many locks in few hands: circles are refused, and nothing sticks.
+
+Workers fail, die with child jobs still at work, are sent back, cancelled and retried meanwhile.
+"""
 
 from collections import Counter
 from random import Random
 
 import pytest
 
-from orchestrator.core.errors import Deadlock
+from orchestrator.core.errors import Conflict, Deadlock
 from orchestrator.core.model import TaskSpec, WorkerKey
 
-from .factories import a_task
+from .factories import CANCELLED, EXIT_1, LOST, a_task
 from .lock_story import LockStory
 
 NAMES = ("a", "b", "c", "src", "src/api")
-STEPS = 60
+STEPS = 80
+MOST_JOBS = 12
+#: Of going on, failing, being rendered, refused, cancelled and retried, and of new jobs.
+STEP_WEIGHTS = (60, 15, 8, 6, 3, 4, 4)
 
 
 class Walk:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.story = LockStory(max_workers=self.random.choice([1, 2, 6]))
+        self.story.writes_reports = False
         self.met: Counter[str] = Counter()
 
     def run(self) -> None:
         for _ in range(2):
-            self.story.root(*self._tasks())
+            self._submits()
         for _ in range(STEPS):
             self._step()
             self.story.check_nothing_is_held_twice()
@@ -34,12 +41,33 @@ class Walk:
 
     def _tasks(self) -> list[TaskSpec]:
         count = self.random.randint(1, 3)
-        return [a_task(f"t{at}", locks=self._names(0, 1)) for at in range(count)]
+        return [self._task(f"t{at}") for at in range(count)]
+
+    def _task(self, name: str) -> TaskSpec:
+        agents = self.random.choice([(), (), ("one", "two")])
+        retries = self.random.choice([0, 1, 3])
+        return a_task(name, locks=self._names(0, 1), agents=agents, retries=retries)
 
     def _names(self, least: int, most: int) -> tuple[str, ...]:
         return tuple(self.random.sample(NAMES, self.random.randint(least, most)))
 
     def _step(self) -> None:
+        with_locks, failing = self._goes_on, self._fails
+        others = [self._is_rendered, self._is_refused, self._is_cancelled, self._is_retried]
+        step = self.random.choices([with_locks, failing, *others, self._submits], STEP_WEIGHTS)[0]
+        try:
+            step()
+        except Deadlock:
+            self.met["deadlock"] += 1
+        except Conflict:
+            self.met["conflict"] += 1
+
+    def _submits(self) -> None:
+        if len(self.story.kept.jobs) < MOST_JOBS:
+            self.story.root(*self._tasks(), max_retries=3)
+
+    def _goes_on(self) -> None:
+        """Asks for locks, starts a child job, ends well; or time goes by, or the server dies."""
         waits = self.story.scheduler.forest.locks.waits_for_lease
         free = [each.key for each in self.story.kept.running if not waits(each.key)]
         if not free:
@@ -47,15 +75,12 @@ class Walk:
             return
         key = self.random.choice(free)
         chance = self.random.random()
-        try:
-            if chance < 0.45:
-                self.met["got" if self.story.asks(key, *self._names(1, 2)) else "waits"] += 1
-            elif chance < 0.7 and len(self.story.kept.jobs) < 8:
-                self.story.child(key, *self._tasks())
-            else:
-                self._lets_go(key)
-        except Deadlock:
-            self.met["deadlock"] += 1
+        if chance < 0.45:
+            self.met["got" if self.story.asks(key, *self._names(1, 2)) else "waits"] += 1
+        elif chance < 0.7 and len(self.story.kept.jobs) < MOST_JOBS:
+            self.story.child(key, *self._tasks())
+        else:
+            self._lets_go(key)
 
     def _lets_go(self, key: WorkerKey) -> None:
         chance = self.random.random()
@@ -69,6 +94,33 @@ class Walk:
         else:
             self.story.later(1.5)
 
+    def _fails(self) -> None:
+        if running := self.story.kept.running:
+            ended = self.random.choice([EXIT_1, LOST, LOST, CANCELLED])
+            self.story.ends(self.random.choice(running).key, ended)
+
+    def _is_rendered(self) -> None:
+        if self.story.to_render:
+            self.story.rendered(self.random.choice(self.story.to_render))
+
+    def _is_refused(self) -> None:
+        for job_id in self.story.to_render[:1]:
+            keys = self.story.keys(self.story.job(job_id))
+            refused = sorted(self.random.sample(keys, self.random.randint(1, len(keys))))
+            sent = self.story.refuses(job_id, *refused, required=self.random.random() < 0.5)
+            self.met["sent back"] += sent
+
+    def _is_cancelled(self) -> None:
+        jobs = [each for each in self.story.kept.jobs.values() if not each.status.ended]
+        if jobs and self.random.random() < 0.5:
+            self.story.cancel(self.random.choice(jobs))
+
+    def _is_retried(self) -> None:
+        jobs = [each for each in self.story.kept.jobs.values() if each.status.ended]
+        if jobs:
+            self.story.retry(self.random.choice(jobs))
+            self.met["retried"] += 1
+
 
 @pytest.mark.parametrize("first", range(0, 200, 20))
 def test_nothing_is_held_twice_and_nobody_waits_for_ever(first: int) -> None:
@@ -78,4 +130,4 @@ def test_nothing_is_held_twice_and_nobody_waits_for_ever(first: int) -> None:
         walk.run()
         met += walk.met
 
-    assert met["deadlock"] and met["waits"] and met["got"]
+    assert all(met[each] for each in ("deadlock", "waits", "got", "sent back", "retried"))

@@ -313,6 +313,25 @@ def test_parents_that_wait_for_their_children_are_part_of_a_circle() -> None:
         story.asks(story.key(two), "a")
 
 
+def test_a_worker_is_not_sent_back_to_wait_for_who_waits_for_its_parent() -> None:
+    story = LockStory()
+    story.writes_reports = False
+    parent = story.key(story.root(a_task(locks=("a",))))
+    child = story.child(parent, a_task(locks=("b",)), max_retries=3)
+    story.ends(story.key(child))
+    other = story.key(story.root())
+    story.asks(other, "b")
+    assert not story.asks(other, "a")
+
+    assert not story.refuses(child.id, story.key(child))
+
+    refused = story.worker(story.key(child))
+    assert refused.status is WorkerStatus.FAILED
+    assert refused.reason.startswith("tests fail; not tried again: this would be a deadlock: ")
+    story.left_alone()
+    assert story.status(other) is WorkerStatus.SUCCESS
+
+
 def test_who_waits_for_long_lends_its_slot() -> None:
     story = LockStory(max_workers=2)
     holder, waiter = story.root(), story.root()

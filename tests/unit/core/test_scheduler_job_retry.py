@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.core.errors import Conflict
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import CANCELLED, a_task
@@ -78,11 +79,37 @@ def test_a_child_job_may_be_retried_while_its_parent_runs() -> None:
 def test_a_completed_or_running_job_is_not_retried() -> None:
     story = Story()
     root = story.root()
-    with pytest.raises(ValueError, match="from running to running"):
+    with pytest.raises(Conflict, match="is running; wait for its end"):
         story.retry(root)
     story.ends(story.key(root))
-    with pytest.raises(ValueError, match="from completed to running"):
+    with pytest.raises(Conflict, match="nothing to run again"):
+        story.retry(story.job(root.id))
+
+
+def test_a_job_that_completed_in_spite_of_a_failed_candidate_is_not_retried() -> None:
+    story = Story()
+    root = story.root(a_task("a", agents=("one", "two")))
+    story.fails(story.key(root, 1))
+    story.ends(story.key(root, 2))
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+    with pytest.raises(Conflict, match="nothing to run again"):
         story.retry(root)
+
+
+def test_a_child_job_is_not_retried_while_its_parent_waits_to_run_again() -> None:
+    story = Story(max_workers=1)
+    root = story.root()
+    parent = story.key(root)
+    child = story.child(parent)
+    story.fails(story.key(child))
+    story.ends(parent)
+    story.root()
+    story.retry(story.job(root.id))
+    assert story.status(parent) is WorkerStatus.PENDING
+
+    with pytest.raises(Conflict, match=r"worker_1, which started job .*, is to run again"):
+        story.retry(story.job(child.id))
 
 
 def test_a_worker_that_was_cancelled_in_the_queue_keeps_to_its_pauses_after_a_retry() -> None:

@@ -106,8 +106,11 @@ class Stories(RuleBasedStateMachine):
             job
             for job in ended
             if str(job.status) != "completed"
-            and (job.parent_key is None or not kept.workers[job.parent_key].status.ended)
+            and (job.parent_key is None or self._goes_on(kept.workers[job.parent_key]))
         ]
+
+    def _goes_on(self, worker: Worker) -> bool:
+        return not worker.status.ended and worker.status is not WorkerStatus.PENDING
 
     # What may happen
 
