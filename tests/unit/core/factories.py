@@ -38,7 +38,7 @@ def a_config(**changes: Any) -> JobConfig:
 def a_job(**changes: Any) -> Job:
     number = next(_numbers)
     given = {
-        "id": f"job{number}",
+        "id": f"job{number:06}",  # in order also as text: a story that is told again is the same
         "depth": 0,
         "request": f"request {number}",
         "digest": f"digest {number}",
