@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 from orchestrator.core.errors import Deadlock
 from orchestrator.core.model import TaskSpec, WorkerKey
 
-from .factories import DONE, EXIT_0, EXIT_1, LOST, a_task
+from .factories import DONE, EXIT_0, EXIT_1, LOST, a_task, count_anew
 from .lock_story import LockStory
 
 MOST_JOBS = 10
@@ -42,6 +42,7 @@ def tasks(draw: st.DrawFn) -> list[TaskSpec]:
 class LockStories(RuleBasedStateMachine):
     @initialize(workers=st.integers(1, 4))
     def begin(self, workers: int) -> None:
+        count_anew()
         self.story = LockStory(max_workers=workers)
         self.workers = workers
 

@@ -18,7 +18,7 @@ from orchestrator.core.evidence import Evidence, Usage
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.states import JOB_TRANSITIONS, WORKER_TRANSITIONS, JobStatus, WorkerStatus
 
-from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
+from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task, count_anew
 from .remains import memory_of, state_of
 from .story import Story
 
@@ -60,6 +60,7 @@ class Stories(RuleBasedStateMachine):
 
     @initialize(workers=st.integers(1, 3), live=st.integers(1, 4))
     def begin(self, workers: int, live: int) -> None:
+        count_anew()
         self.max_live = live
         prompting = Prompting(reads={"one", "two"}.__contains__, caches={"one"}.__contains__)
         self.story = Story(max_workers=workers, max_live_workers=live, prompting=prompting)
