@@ -1,8 +1,6 @@
 """The hub: one thread that serves every parked connection (event streams, logs, waits)."""
 
 import contextlib
-import heapq
-import itertools
 import logging
 import selectors
 import socket
@@ -16,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.service_port import Listener
+from orchestrator.api.timers import Timers
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 
@@ -68,8 +67,7 @@ class Hub:
         self._by_root: dict[str, set[Parked]] = {}
         self._calls: deque[tuple[Callable[[], None], Parked | None]] = deque()
         self._published: deque[Sequence[Event]] = deque()
-        self._timers: list[tuple[float, int, Callable[[], None], Parked]] = []
-        self._order = itertools.count()
+        self._timers: Timers[Parked] = Timers()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -101,6 +99,7 @@ class Hub:
         siblings.discard(parked)
         if not siblings:
             self._by_root.pop(parked.root_id, None)
+        self._timers.forget(parked)
         parked.closed()
 
     def call_soon(self, call: Callable[[], None], owner: Parked | None = None) -> None:
@@ -118,7 +117,7 @@ class Hub:
         when = time.monotonic() + seconds
         if align:
             when += -when % align
-        heapq.heappush(self._timers, (when, next(self._order), call, owner))
+        self._timers.add(when, call, owner)
 
     def read(
         self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: Parked
@@ -212,7 +211,8 @@ class Hub:
     def _idle_seconds(self) -> float | None:
         if self._calls:
             return 0.0
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        due = self._timers.next_at
+        return None if due is None else max(0.0, due - time.monotonic())
 
     def _drain_waker(self) -> None:
         try:
@@ -226,9 +226,7 @@ class Hub:
             self._guarded(*self._calls.popleft())
 
     def _run_timers(self) -> None:
-        now = time.monotonic()
-        while self._timers and self._timers[0][0] <= now:
-            _, _, call, owner = heapq.heappop(self._timers)
+        for call, owner in self._timers.take_due(time.monotonic()):
             self._guarded(call, owner)
 
     def _spread(self) -> None:
