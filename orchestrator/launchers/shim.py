@@ -20,6 +20,8 @@ _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 #: A worker that ends within so long is told of once.
 _GATHER_SECONDS = 0.02
+#: Poll takes no more than 24 days.
+_LONGEST_MILLISECONDS = 86_400_000.0
 
 
 def serve(end: socket.socket, plan: Message) -> None:
@@ -114,7 +116,9 @@ class _Shim:
             wakes_at = sooner(wakes_at, self._lease.wakes_at)
         if self._untold:
             wakes_at = sooner(wakes_at, self._tell_at)
-        return None if wakes_at is None else max(0.0, (wakes_at - time.monotonic()) * 1000 + 0.5)
+        if wakes_at is None:
+            return None
+        return min(max(0.0, (wakes_at - time.monotonic()) * 1000 + 0.5), _LONGEST_MILLISECONDS)
 
     def _heed_lease(self, attempt: Attempt) -> None:
         if self._lease is not None and self._lease.is_over(time.monotonic()):

@@ -69,6 +69,10 @@ def test_a_deadline_ends_a_worker(stage: Any) -> None:
     assert (ended.ended_by, ended.stopped_by) == (EndedBy.TIMEOUT, "timeout")
 
 
+def test_a_deadline_in_thirty_years_is_no_trouble(stage: Any) -> None:
+    assert stage.run("a", "sleep", "0.3", timeout=1e9).code == 0
+
+
 def test_the_deadline_stands_while_a_worker_waits(stage: Any) -> None:
     stage.start("a", "sleep", "60", timeout=0.5)
     stage.reports.pid("a")
