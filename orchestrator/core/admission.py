@@ -71,12 +71,14 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
     _ceiling("max_workers", workers, "max_workers", ceilings.max_workers)
     wall = _or(asked.max_wall_seconds, config.max_wall_seconds)
     _ceiling("max_wall_seconds", wall, "max_wall_seconds", ceilings.max_wall_seconds)
+    timeout = _or(asked.default_timeout, config.default_timeout)
+    _ceiling("default_timeout", timeout, "max_wall_seconds", ceilings.max_wall_seconds)
     depth = _or(asked.max_recursion_depth, config.max_depth)
     _ceiling("max_recursion_depth", depth, "max_depth", ceilings.max_depth)
     return replace(
         config,
         max_workers=workers,
-        default_timeout=_or(asked.default_timeout, config.default_timeout),
+        default_timeout=timeout,
         max_retries=_or(asked.max_retries, config.max_retries),
         retries_asked=config.retries_asked or asked.max_retries is not None,
         max_wall_seconds=wall,
@@ -119,9 +121,11 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
     _ceiling("max_workers", workers, "max_workers", ceilings.max_workers)
     wall = _or(asked.max_wall_seconds, ceilings.max_wall_seconds)
     _ceiling("max_wall_seconds", wall, "max_wall_seconds", ceilings.max_wall_seconds)
+    timeout = _or(asked.default_timeout, defaults.default_timeout)
+    _ceiling("default_timeout", timeout, "max_wall_seconds", ceilings.max_wall_seconds)
     return JobConfig(
         max_workers=workers,
-        default_timeout=_or(asked.default_timeout, defaults.default_timeout),
+        default_timeout=timeout,
         max_retries=_or(asked.max_retries, defaults.max_retries),
         retries_asked=asked.max_retries is not None,
         execution_mode=_or(asked.execution_mode, defaults.execution_mode),
@@ -160,7 +164,9 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         depth = min(depth, asked.max_recursion_depth)
     return JobConfig(
         max_workers=_least(asked.max_workers, above.max_workers),
-        default_timeout=_or(asked.default_timeout, above.default_timeout),
+        default_timeout=min(
+            _or(asked.default_timeout, above.default_timeout), line.root.config.max_wall_seconds
+        ),
         max_retries=_or(asked.max_retries, above.max_retries),
         retries_asked=asked.max_retries is not None or above.retries_asked,
         execution_mode=_or(asked.execution_mode, above.execution_mode),

@@ -78,6 +78,7 @@ def test_retries_are_known_to_be_asked_for_even_when_none_are_wanted() -> None:
         ("max_recursion_depth", 10, "limit-depth"),
         ("max_workers", 100, "limit-workers"),
         ("max_wall_seconds", 86_400.0, "limit-wall"),
+        ("default_timeout", 86_400.0, "limit-wall"),
     ],
 )
 def test_a_root_job_may_ask_for_a_ceiling_but_not_for_more(
@@ -134,6 +135,13 @@ def test_a_child_job_has_the_wall_time_that_is_left_of_the_root() -> None:
     above = a_config(max_wall_seconds=100.0)
     assert child(above, now=START + 30).max_wall_seconds == 70.0
     assert child(above, now=START + 300).max_wall_seconds == 0.0
+
+
+def test_no_attempt_of_a_child_job_has_more_time_than_the_root() -> None:
+    above = a_config(max_wall_seconds=100.0, default_timeout=50.0)
+    assert child(above).default_timeout == 50.0
+    assert child(above, default_timeout=60.0).default_timeout == 60.0
+    assert child(above, default_timeout=1e9).default_timeout == 100.0
 
 
 def test_recursion_that_is_off_stays_off() -> None:
@@ -308,6 +316,8 @@ def test_a_retry_may_change_limits_up_to_the_ceilings() -> None:
 
     assert (after.max_workers, after.default_timeout) == (3, 60.0)
     assert after.max_retries == before.max_retries
+    with pytest.raises(Refused, match=r"limits\.max_wall_seconds of this server is 86400"):
+        retry_config(before, ConfigRequest(default_timeout=1e9), Ceilings())
 
 
 def test_a_retry_beyond_a_ceiling_is_refused() -> None:
