@@ -56,8 +56,7 @@ def _code(exit: Exit, evidence: Evidence) -> str:
 def _out_of_time(exit: Exit) -> str:
     if exit.stopped_by.startswith(WALL_TIME):
         return f"stopped by {exit.stopped_by}"
-    ran = exit.ended_at - exit.started_at
-    return f"ran into its time limit (timeout) after {ran:.1f} s; give it more with a longer one"
+    return f"ran into its time limit: {exit.stopped_by}; give it more with a longer one"
 
 
 def _shows_something(evidence: Evidence) -> bool:

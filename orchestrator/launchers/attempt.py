@@ -176,7 +176,7 @@ class Attempt:
         if self._phase is _Phase.RUNNING:
             deadline = self._clock.deadline
             if deadline is not None and now >= deadline:
-                self.stop("timeout", "timeout", now)
+                self.stop("timeout", f"timeout ({self._launch['timeout']:g} s)", now)
         elif now >= self._phase_ends and self._phase is not _Phase.DONE:
             self._go_on(now)
 

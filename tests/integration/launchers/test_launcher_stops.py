@@ -66,7 +66,7 @@ def test_a_deadline_ends_a_worker(stage: Any) -> None:
     began = time.monotonic()
     ended = stage.run("a", "sleep", "60", timeout=0.3)
     assert 0.25 < time.monotonic() - began < 30.0
-    assert (ended.ended_by, ended.stopped_by) == (EndedBy.TIMEOUT, "timeout")
+    assert (ended.ended_by, ended.stopped_by) == (EndedBy.TIMEOUT, "timeout (0.3 s)")
 
 
 def test_a_deadline_in_thirty_years_is_no_trouble(stage: Any) -> None:

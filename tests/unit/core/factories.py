@@ -16,7 +16,7 @@ DAY = 86_400.0
 
 EXIT_0 = Exit(ended_by=EndedBy.EXIT, code=0)
 EXIT_1 = Exit(ended_by=EndedBy.EXIT, code=1)
-TIMED_OUT = Exit(ended_by=EndedBy.TIMEOUT, signal=15, stopped_by="timeout")
+TIMED_OUT = Exit(ended_by=EndedBy.TIMEOUT, signal=15, stopped_by="timeout (5 s)")
 CANCELLED = Exit(ended_by=EndedBy.CANCEL, signal=15, stopped_by="user")
 LOST = Exit(ended_by=EndedBy.LOST)
 DONE = Evidence(output="done")

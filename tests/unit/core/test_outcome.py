@@ -33,7 +33,7 @@ SILENT = Evidence(output_required=True)
 #: Row, exit, evidence, status, part of the reason, retry. Each example would fit lower rows too.
 EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
     ("cancelled", CANCELLED, DONE, "cancelled", "cancelled by user", False),
-    ("timeout", TIMED_OUT, DONE, "timeout", "its time limit (timeout) after", False),
+    ("timeout", TIMED_OUT, DONE, "timeout", "into its time limit: timeout (5 s);", False),
     (
         "limit",
         Exit(ended_by=EndedBy.LIMIT, signal=9, error="killed: used more than 512 MiB of memory"),
