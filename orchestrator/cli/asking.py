@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cli.plan_file import read_plan
+from orchestrator.cli.surroundings import Seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -66,7 +67,7 @@ def request_options(command: Command) -> Command:
         click.option(
             "--timeout",
             "default_timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=Seconds(min=0, min_open=True),
             metavar="S",
             help="Seconds that one worker may take.",
         ),

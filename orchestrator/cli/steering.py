@@ -7,13 +7,14 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode, of_job
 from orchestrator.cli.surroundings import (
+    Seconds,
     Surroundings,
     job_argument,
     json_option,
     pass_surroundings,
 )
 
-SECONDS = click.FloatRange(min=0)
+SECONDS = Seconds(min=0)
 
 
 @click.command("wait")

@@ -1,5 +1,6 @@
 """What every command works with: the folder, the environment, and how to print an error."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,20 @@ class Surroundings:
 
         found = load(self.folder, environ=self.environ, require_key=False)
         return AuditLog(found.settings.logging.log_dir, lambda text: text)
+
+
+class Seconds(click.FloatRange):
+    """A length of time; "nan" and "inf" are numbers for Python, and none to wait for."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return seconds
 
 
 pass_surroundings = click.make_pass_decorator(Surroundings, ensure=True)

@@ -250,6 +250,14 @@ def test_a_process_that_began_after_the_record_is_another_one(
     assert orchestrator("submit", "x") == ExitCode.UNREACHABLE
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "x"])
+@pytest.mark.parametrize("command", ["run", "submit", "wait", "retry"])
+def test_a_time_that_is_none_is_a_usage_error(
+    served: FakeApi, orchestrator: Orchestrator, command: str, seconds: str
+) -> None:
+    assert orchestrator(command, "j1", "--timeout", seconds) == ExitCode.USAGE
+
+
 def test_a_wrong_key_exits_4(served: FakeApi, orchestrator: Orchestrator, capsys: Capture) -> None:
     code = orchestrator("submit", "x", ORCHESTRATOR_API_KEY="wrong")
 

@@ -190,6 +190,7 @@ def test_outside_of_a_worker_it_says_what_to_use_instead() -> None:
         (422, "cycle", ExitCode.LIMIT),
         (422, "recursion-disabled", ExitCode.LIMIT),
         (422, "invalid-request", ExitCode.USAGE),
+        (400, "invalid-request", ExitCode.USAGE),
         (401, "unauthorized", ExitCode.KEY_REFUSED),
         (404, "not-found", ExitCode.NOT_FOUND),
         (500, "error", ExitCode.FAILED),
