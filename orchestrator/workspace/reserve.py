@@ -41,7 +41,7 @@ class DiskReserve:
         """Whether there was something to give."""
         given = self.drop()
         if given:
-            logger.warning("the disk is full: %s was given up to write the last state", self._path)
+            logger.warning("%s was given up, in case the disk is full", self._path)
         return given
 
     def drop(self) -> bool:
