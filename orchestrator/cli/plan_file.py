@@ -1,7 +1,8 @@
 """Plans that people write: a YAML or JSON file with ``request``, ``config`` and ``tasks``.
 
-Run as a program it reads one from standard input, under the name that it is given, and prints it as
-JSON: ``orchestrator spawn`` cannot import what that takes.
+Run as a program it reads one from standard input, under the name that it is given, with the request
+that it is given for one that lacks it, and prints it as JSON: ``orchestrator spawn`` cannot import
+what that takes.
 """
 
 import json
@@ -39,7 +40,10 @@ def read_plan(path: Path, request: str | None) -> PlanFile:
 def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     from orchestrator.schemas.plan import parse_plan
 
-    parsed = parse_plan(_with_request(text, request or f"The tasks of {name}"), name)
+    stand_in = f"The tasks of {name}"
+    parsed = parse_plan(_with_request(text, request or stand_in), name)
+    if parsed.request == stand_in and not parsed.tasks:
+        raise InvalidRequest(f"{name}: there is nothing to do: it has neither request: nor tasks:")
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     return PlanFile(
         request=plan["request"],
@@ -70,9 +74,9 @@ def _text(path: Path) -> str:
 
 
 def main() -> int:
-    [name] = sys.argv[1:]
+    name, *request = sys.argv[1:]
     try:
-        plan = _plan_in(sys.stdin.read(), name, None)
+        plan = _plan_in(sys.stdin.read(), name, request[0] if request else None)
     except InvalidRequest as error:
         print(error.message, file=sys.stderr)
         return ExitCode.USAGE

@@ -199,10 +199,10 @@ def parser() -> argparse.ArgumentParser:
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
     """The request to post; raises Stop for what cannot be one."""
-    plan = read_plan(options.plan) if options.plan else {}
+    plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
     request = options.request or options.command or plan.get("request")
-    if not request and plan:
+    if not request and plan.get("tasks"):
         request = f"The tasks of {options.plan}"
     if not request:
         raise Stop(USAGE, 'say what to do: orchestrator spawn "..."; all options: -h')
@@ -238,7 +238,7 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
     return read_tasks(options.tasks) if options.tasks else []
 
 
-def read_plan(name: str) -> Answer:
+def read_plan(name: str, request: str | None) -> Answer:
     """JSON is read here; YAML by another process, which has what that takes."""
     try:
         text = text_of(name)
@@ -247,18 +247,19 @@ def read_plan(name: str) -> Answer:
     try:
         plan = json.loads(text)
     except ValueError as error:
-        plan = read_yaml(name, text, str(error))
+        plan = read_yaml(name, text, request, str(error))
     if not isinstance(plan, dict):
         raise Stop(USAGE, f"--plan {name} should hold an object with request, config and tasks")
     return plan
 
 
-def read_yaml(name: str, text: str, why_not_json: str) -> object:
+def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> object:
     """By the product that this file is a part of; the file may have been copied out of it."""
     from subprocess import run
 
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
     command = [sys.executable, "-P", "-m", "orchestrator.cli.plan_file", name]
+    command += [request] if request else []
     environ = {**os.environ, "PYTHONPATH": folder}
     environ.pop("PYTHONHOME", None)
     done = run(command, input=text.encode(), env=environ, capture_output=True)

@@ -80,6 +80,18 @@ def test_a_plan_without_a_request_takes_the_one_given(
     assert requests == ["Say: #this", "The tasks of plan.yaml"]
 
 
+@pytest.mark.parametrize("text", ["", "# later", "config: {max_workers: 2}", "tasks: []"])
+def test_a_plan_with_nothing_to_do_is_refused(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, tmp_path: Path, text: str
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(text)
+
+    assert orchestrator("submit", "--plan", str(plan)) == ExitCode.USAGE
+    assert "neither request: nor tasks:" in capsys.readouterr().err
+    assert orchestrator("submit", "Say this", "--plan", str(plan)) == ExitCode.OK
+
+
 def test_a_wrong_plan_is_told_with_its_line_and_nothing_is_submitted(
     served: FakeApi, orchestrator: Orchestrator, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -133,6 +133,17 @@ def test_a_plan_comes_from_standard_input_or_a_file(
     assert api.jobs["j2"].body["request"] == "Another"
 
 
+@pytest.mark.parametrize("text", ['{"config": {"max_workers": 4}}', "config: {max_workers: 4}"])
+def test_a_plan_with_nothing_to_do_needs_a_request(api: FakeApi, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "plan"
+    file.write_text(text)
+
+    assert spawn(["--plan", str(file)], worker(api)).returncode == ExitCode.USAGE
+    assert spawn(["Do it", "--plan", str(file)], worker(api)).returncode == 0
+    body = {"request": "Do it", "config": {"max_workers": 4, "current_depth": 2}}
+    assert [job.body for job in api.jobs.values()] == [body]
+
+
 def test_what_is_wrong_with_a_plan_is_told(api: FakeApi, tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("request: x\ntasks:\n  - {id: a, promt: b}\n")
