@@ -147,11 +147,21 @@ def _written(secret: str) -> Iterator[bytes]:
     raw = secret.encode("utf-8", "surrogateescape")
     yield raw
     for ascii_only in (True, False):
-        quoted = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
-        yield quoted.encode("utf-8", "surrogateescape")
-        yield quoted.replace("/", "\\/").encode("utf-8", "surrogateescape")
+        for form in _json_forms(secret, ascii_only):
+            yield form.encode("utf-8", "surrogateescape")
     yield from _url_forms(raw)
     yield from _base64_forms(raw)
+
+
+def _json_forms(secret: str, ascii_only: bool) -> Iterator[str]:
+    quoted = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+    yield quoted
+    yield quoted.replace("/", "\\/")
+    # Go, and whoever else writes JSON that may stand in a page.
+    yield quoted.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    # JSON inside of JSON: what an agent's tool printed, in the agent's own events.
+    for outer_ascii_only in (True, False):
+        yield json.dumps(quoted, ensure_ascii=outer_ascii_only)[1:-1]
 
 
 def _url_forms(raw: bytes) -> Iterator[bytes]:

@@ -141,6 +141,10 @@ def test_a_secret_is_masked_in_urls_and_json(secret: str) -> None:
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         json.dumps(secret).replace("/", "\\/")[1:-1],
+        json.dumps(secret, ensure_ascii=False).replace("&", "\\u0026")[1:-1],
+        json.dumps(json.dumps(secret)[1:-1])[1:-1],
+        json.dumps(json.dumps(secret, ensure_ascii=False)[1:-1])[1:-1],
+        json.dumps(json.dumps(secret, ensure_ascii=False)[1:-1], ensure_ascii=False)[1:-1],
     ):
         text = f"key={written};".encode()
         for cut in range(len(text)):
