@@ -4,8 +4,9 @@ import errno
 
 #: How the error of an attempt begins that a full disk, or the like, kept from being started.
 NO_ROOM = "there was no room to start it"
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_SHORTAGES = DISK_FULL | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+#: A full disk, or no process or thread to be had: whatever the program is, it is not its fault.
+STARTS_LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EAGAIN})
+_SHORTAGES = STARTS_LATER | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def is_shortage(error: BaseException | None) -> bool:

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from orchestrator.core.evidence import Exit
 
@@ -20,10 +21,14 @@ class Inquiries:
         """``tell`` takes an attempt's id and its end, from any thread."""
         self._tell = tell
         self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
+        # Has the first thread made: when it is needed there may be none to be had.
+        self._threads.submit(int)
         self._closing = threading.Event()
 
     def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        self._threads.submit(self._ask_until_known, attempt_id, ask)
+        # Where no further thread can be had, it is in the queue of those that are there.
+        with suppress(RuntimeError):
+            self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
         """Wait for what is being found out; the rest is left to the next server. Idempotent."""

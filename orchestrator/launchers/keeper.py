@@ -47,6 +47,8 @@ class Keeper:
         self._shims: dict[int, int] = {}
         #: Serial numbers of shims that have ended, not yet told.
         self._ended: list[int] = []
+        #: Why there is none, by serial number, of those that could not be forked.
+        self._refused: dict[int, str] = {}
         self._killed: dict[tuple[int, int], dict[str, object]] = {}
         #: Since when there is something to kill at each pass.
         self._killing_since: float | None = None
@@ -154,7 +156,9 @@ class Keeper:
 
     def _report(self) -> None:
         for serial in self._ended:
-            self._send({"shim": serial, "strays": list(self._killed.values())})
+            refused = self._refused.pop(serial, "")
+            killed = list(self._killed.values())
+            self._send({"shim": serial, "strays": killed, "refused": refused})
             self._roster.told(serial)
         self._ended.clear()
         self._killed.clear()

@@ -12,6 +12,7 @@ from functools import partial
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.core.launching import Launch, LauncherEvents
+from orchestrator.core.shortage import NO_ROOM
 from orchestrator.launchers.channel import Message
 from orchestrator.launchers.inquiries import Inquiries
 from orchestrator.launchers.masking import Masker
@@ -21,6 +22,7 @@ from orchestrator.launchers.record import Unfinished, exit_from, inspect
 from orchestrator.launchers.recovery import Adopted, settle
 from orchestrator.launchers.shim_link import ShimLink
 from orchestrator.launchers.shim_pool import IDLE_SECONDS, ShimPool
+from orchestrator.launchers.starting import never_started
 
 logger = logging.getLogger(__name__)
 
@@ -91,16 +93,16 @@ class LocalLauncher:
         try:
             link = self._pool.take()
         except OSError as error:
-            self._fail(launch, f"no shim can be started: {error}")
+            self._fail(launch, *never_started(error))
             return
         self._attempts[launch.attempt_id] = link
         begin(link)
         if link.has_unsent:
             self._pool.watch(link)
 
-    def _fail(self, launch: Launch, error: str) -> None:
-        now = time.time()
-        ended = Exit(ended_by=EndedBy.SPAWN_FAILED, error=error, started_at=now, ended_at=now)
+    def _fail(self, launch: Launch, ended_by: str, why: str) -> None:
+        now, why = time.time(), f"{why} (no shim can be had)"
+        ended = Exit(ended_by=EndedBy(ended_by), error=why, started_at=now, ended_at=now)
         self._report_soon(launch.attempt_id, ended)
 
     def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
@@ -251,6 +253,9 @@ class LocalLauncher:
         """A shim has died at work, and nothing that it left is alive."""
         launch, link.launch = link.launch, None
         if launch is None:
+            return
+        if link.refused:
+            self._fail(launch, EndedBy.LOST, f"{NO_ROOM}: {link.refused}")
             return
         if self._never_began(launch):
             with self._lock:

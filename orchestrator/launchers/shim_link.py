@@ -26,6 +26,8 @@ class ShimLink:
         self._is_waiting = False
         #: The spawner has told that it and all that it left is gone.
         self.is_gone = False
+        #: Why it could not be forked, as the spawner has told.
+        self.refused = ""
 
     def fileno(self) -> int:
         return self._channel.fileno()

@@ -8,7 +8,7 @@ import time
 from orchestrator.core.evidence import Stray
 from orchestrator.launchers.plan import Plan
 from orchestrator.launchers.shim_link import ShimLink
-from orchestrator.launchers.spawning import SpawnerProcess
+from orchestrator.launchers.spawning import ShimGone, SpawnerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -105,22 +105,21 @@ class ShimPool:
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
             told, is_there = spawner.receive()
-            ended += [(self._by_serial(shim.serial), shim.strays) for shim in told]
+            ended += [(self._noted(shim), shim.strays) for shim in told]
             if not is_there:
                 ended += [(link, ()) for link in self._abandon(spawner)]
             if spawner is self._spawner and (spawner.is_retired or not is_there):
                 self._replace_spawner()
         return [(link, strays) for link, strays in ended if link is not None]
 
-    def _by_serial(self, serial: int) -> ShimLink | None:
+    def _noted(self, shim: ShimGone) -> ShimLink | None:
         """None for one that was let go."""
-        if serial in self._fallen:
-            return self._fallen.pop(serial)
-        for link in self._links.values():
-            if link.serial == serial:
-                link.is_gone = True
-                return link
-        return None
+        link = self._fallen.pop(shim.serial, None)
+        if link is None:
+            link = next((each for each in self._links.values() if each.serial == shim.serial), None)
+        if link is not None:
+            link.is_gone, link.refused = True, shim.refused
+        return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
         """It has ended with its keeper: the fallen shims of which it has not told."""

@@ -102,7 +102,8 @@ class Spawner(Keeper):
         try:
             self._roster.add(serial)
             pid = os.fork()
-        except OSError:
+        except OSError as error:
+            self._refused[serial] = str(error)
             self._refuse(serial, descriptors)
             return
         if pid == 0:

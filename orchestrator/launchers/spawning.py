@@ -32,6 +32,8 @@ class ShimGone:
     serial: int
     #: What had to be killed.
     strays: tuple[Stray, ...]
+    #: Why it could not be forked; empty for one that was.
+    refused: str = ""
 
 
 class SpawnerProcess:
@@ -102,7 +104,7 @@ class SpawnerProcess:
 
 def _shim_gone(message: dict[str, Any]) -> ShimGone:
     strays = tuple(Stray(**stray) for stray in message["strays"])
-    return ShimGone(serial=message["shim"], strays=strays)
+    return ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
 
 
 def _start(plan: Plan, control: int) -> subprocess.Popen[bytes]:

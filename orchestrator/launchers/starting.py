@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 
-from orchestrator.core.shortage import DISK_FULL, NO_ROOM
+from orchestrator.core.shortage import NO_ROOM, STARTS_LATER
 
 #: Python ignores some signals, and a server under nohup another: a worker starts with none ignored.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
@@ -52,7 +52,7 @@ def start_worker(
     except FileNotFoundError:
         raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: no such directory") from None
     except OSError as error:
-        raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: {error.strerror}") from None
+        raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: {error.strerror}") from error
     finally:
         os.chdir("/")
 
@@ -96,7 +96,7 @@ def _spawn(
             setsigdef=_ignored(),
         )
     except (OSError, ValueError) as error:
-        raise SpawnFailed(f"cannot start {program!r}: {_why(error)}") from None
+        raise SpawnFailed(f"cannot start {program!r}: {_why(error)}") from error
 
 
 def _fork(
@@ -176,7 +176,8 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def never_started(error: SpawnFailed | OSError) -> tuple[str, str]:
-    """How an attempt ended that could not be started, and why. A full disk is nobody's failure."""
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    """How an attempt ended that could not be started, and why. A shortage is nobody's failure."""
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError) and cause.errno in STARTS_LATER:
         return "lost", f"{NO_ROOM}: {error}"
     return "spawn_failed", str(error)
