@@ -8,7 +8,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from orchestrator.api.service_port import Listener
 from orchestrator.api.timers import Timers
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
+from orchestrator.engine.threads import SteadyThreads
 
 logger = logging.getLogger(__name__)
 
@@ -154,24 +155,27 @@ class Hub:
             if self._thread is not None:
                 return
             thread = threading.Thread(target=self._run, name="hub", daemon=True)
-            self._open_up()
+            try:
+                self._open_up()
+            except RuntimeError as error:
+                raise _no_thread(error) from error
             try:
                 thread.start()
             except RuntimeError as error:
                 self._close_down()
-                raise Unavailable(f"no thread is left for streams: {error}") from error
+                raise _no_thread(error) from error
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Everything the thread works with. Raise OSError, having opened nothing."""
+        """Everything the thread works with. Raise OSError or RuntimeError, with nothing opened."""
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())
             self._woken, self._waker = map(undone.enter_context, socket.socketpair())
             self._woken.setblocking(False)
             self._waker.setblocking(False)
             self._selector.register(self._woken, selectors.EVENT_READ)
+            self._readers = SteadyThreads(READER_THREADS, "hub-reader")
             undone.pop_all()
-        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="hub-reader")
         self._unsubscribe = self._subscribe(self._publish)
 
     def _close_down(self) -> None:
@@ -258,3 +262,7 @@ class Hub:
             self._guarded(parked.stopped)
             self._guarded(partial(self.leave, parked))
         self._close_down()
+
+
+def _no_thread(error: RuntimeError) -> Unavailable:
+    return Unavailable(f"no thread is left for streams: {error}")

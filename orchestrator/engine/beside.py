@@ -4,21 +4,21 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from orchestrator.core.evidence import Exit
+from orchestrator.engine.threads import SteadyThreads
 
 logger = logging.getLogger(__name__)
 
 
 class Beside:
-    """A few threads, made when they are first needed. Any thread may call.
+    """A few threads. Any thread may call.
 
     A stop either comes before an attempt is launched, and then it never is, or finds it launched.
     """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2), "beside")
+        self._threads = SteadyThreads(min(8, (os.cpu_count() or 1) + 2), "beside")
         self._lock = threading.Lock()
         #: Attempts that are made ready, and how they were stopped.
         self._preparing: dict[str, Exit | None] = {}

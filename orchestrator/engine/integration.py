@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from orchestrator.core import failpoints
@@ -14,6 +14,7 @@ from orchestrator.core.repository import MergeChoice
 from orchestrator.core.sending_back import Refusal
 from orchestrator.engine.integrator import Integrator
 from orchestrator.engine.patience import when_reachable
+from orchestrator.engine.threads import SteadyThreads
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Integration:
     def __init__(self, store: Store, integrator: Integrator) -> None:
         self._store = store
         self._integrator = integrator
-        self._threads = ThreadPoolExecutor(MOST_THREADS, "integration")
+        self._threads = SteadyThreads(MOST_THREADS, "integration")
         self._lock = threading.Lock()
         self._under_way: dict[str, _Work] = {}
         self._closed = threading.Event()

@@ -2,12 +2,12 @@
 
 import logging
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
 from orchestrator.core.model import Worker, WorkerKey
 from orchestrator.core.ports import Change
+from orchestrator.engine.threads import SteadyThreads
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Retiring:
 
     def __init__(self, grounds: Grounds) -> None:
         self._grounds = grounds
-        self._threads = ThreadPoolExecutor(1, "retiring")
+        self._threads = SteadyThreads(1, "retiring")
 
     def __call__(self, change: Change) -> None:
         for worker in change.workers:

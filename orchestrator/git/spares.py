@@ -178,7 +178,11 @@ def discard(path: Path) -> None:
     gone = path.with_name(f".{path.name}.gone-{os.urandom(4).hex()}")
     with suppress(FileNotFoundError):
         os.rename(path, gone)
-        threading.Thread(target=_remove, args=(gone,), name="discarding", daemon=True).start()
+        removing = threading.Thread(target=_remove, args=(gone,), name="discarding", daemon=True)
+        try:
+            removing.start()
+        except RuntimeError:
+            _remove(gone)  # No thread can be had.
 
 
 def _remove(path: Path) -> None:
