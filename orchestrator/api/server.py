@@ -164,18 +164,21 @@ class Server:
             wasyncore.dispatcher.close(listener)
         for door in self._doors:
             door.close()
-        stopping = threading.Thread(
-            target=self._dispatcher.shutdown, kwargs={"timeout": FINISH_SECONDS}, daemon=True
-        )
-        stopping.start()
-        while stopping.is_alive():
-            self._turn(0.05)
+        self._finish()
         self._flush()
         with self._waking:
             wasyncore.close_all(self._map)
             for listener in self._listeners:
                 listener.trigger.close()
             self._stopped.set()
+
+    def _finish(self) -> None:
+        """Answer what is being answered; what has not been begun is not any more."""
+        until = time.monotonic() + FINISH_SECONDS
+        self._dispatcher.set_thread_count(0)
+        while time.monotonic() < until and self._dispatcher.threads:
+            self._turn(0.05)
+        self._dispatcher.shutdown(timeout=0)
 
     def _flush(self) -> None:
         """Send what is answered already."""

@@ -53,6 +53,7 @@ from orchestrator.engine.submitting import Submitting
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.engine.worktrees import Worktrees
 from orchestrator.git import GitRepository, Rules
+from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
@@ -96,6 +97,7 @@ class Assembly:
             locking=self._locking,
             store=self._store,
             launcher=self._launcher,
+            listener=Listener(self._launcher),
             dispatch=self._dispatch,
             workspace=self._workspace,
             publisher=self._publisher,

@@ -41,6 +41,8 @@ class JobManager:
     locking: Locking
     store: SqlStore
     launcher: LocalLauncher
+    #: To the launcher, when the supervisor has ended.
+    listener: Listener
     dispatch: Dispatch
     workspace: Workspace
     publisher: Publisher
@@ -74,6 +76,7 @@ class JobManager:
         self.status_files.start()
         self.reporting.start()
         self.launcher.open(self.flights)
+        self.listener.start()
         recover(
             self.scheduler,
             self.flights,
@@ -95,7 +98,7 @@ class JobManager:
         """
         self.housekeeping.stop()
         self.supervisor.stop()
-        with Listener(self.launcher):
+        with self.listener:
             self.integration.close()
             self.flights.close()
             self.retiring.close()

@@ -7,15 +7,22 @@ from orchestrator.core.launching import Launcher
 
 
 class Listener:
-    """A context: inside it what becomes of attempts is reported."""
+    """A context, to be entered once: inside it what becomes of attempts is reported."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
+        self._begun = threading.Event()
         self._leaving = False
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
+    def start(self) -> None:
+        """Have the thread now: when it is needed there may be none to be had. Idempotent."""
+        if self._thread.ident is None:
+            self._thread.start()
+
     def __enter__(self) -> None:
-        self._thread.start()
+        self.start()
+        self._begun.set()
 
     def __exit__(
         self,
@@ -28,5 +35,6 @@ class Listener:
         self._thread.join()
 
     def _listen(self) -> None:
+        self._begun.wait()
         while not self._leaving and self._launcher.listen(None):
             pass

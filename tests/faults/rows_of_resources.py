@@ -80,7 +80,7 @@ ROWS = (
     ),
     Row(
         number=22,
-        fault="no inode, descriptor or thread left",
+        fault="no inode, descriptor, thread or process left",
         injection="a file system with 200 inodes; prlimit on the running server",
         promise=(
             "503 with Retry-After, no worker fails for it, it recovers, and no descriptor is lost"
@@ -93,6 +93,8 @@ ROWS = (
                 "faults/test_exhaustion.py::"
                 "test_without_a_thread_a_stream_is_a_503_and_later_it_is_there"
             ),
+            "faults/test_process_limit.py::test_workers_wait_for_processes_and_none_fails",
+            "faults/test_process_limit.py::test_a_server_without_a_thread_ends_in_good_order",
             (
                 "faults/test_full_and_read_only.py::"
                 "test_without_inodes_a_job_waits_says_why_and_goes_on"
