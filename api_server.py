@@ -14,9 +14,10 @@ def main() -> None:
         os.execv(PYTHON, [PYTHON, os.path.abspath(__file__), *sys.argv[1:]])
     if sys.version_info < (3, 11):  # noqa: UP036 - a .venv made by hand may hold any
         sys.exit("api_server.py: .venv holds a Python below 3.11; remove it and run ./install.sh")
-    from orchestrator.cli.server import main as main_server
+    from orchestrator.cli import main as main_command
 
-    main_server()
+    sys.argv.insert(1, "serve")
+    main_command()
 
 
 if __name__ == "__main__":

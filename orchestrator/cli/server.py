@@ -23,7 +23,6 @@ from orchestrator.api.server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.logs_setup import set_up_logging
 from orchestrator.config import Settings, load
-from orchestrator.core.errors import OrchestratorError
 from orchestrator.launchers import crashing
 from orchestrator.security.paths import write_private
 
@@ -164,12 +163,3 @@ def _stop_or_leave(stop: threading.Event) -> None:
     if stop.is_set():
         os._exit(130)
     stop.set()
-
-
-def main() -> None:
-    """``python api_server.py``."""
-    folder = Path(__file__).absolute().parents[2]
-    try:
-        sys.exit(serve(folder, on_ready=lambda url: print(f"serving at {url}", file=sys.stderr)))
-    except OrchestratorError as error:
-        sys.exit(f"api_server.py: {error.message}")
