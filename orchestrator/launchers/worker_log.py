@@ -15,6 +15,7 @@ class WorkerLog:
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
         """Raise OSError when there can be no such file."""
+        self._path = path
         self._descriptor = _open_regular(path)
         self._begins_at = os.fstat(self._descriptor).st_size
         self._masker = masker
@@ -52,11 +53,17 @@ class WorkerLog:
         if self._dropped:
             self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
         self._append(bytes(self._tail))
-        found = os.fstat(self._descriptor)
-        # A worker that is not shut in can remove its log, or empty it.
-        gone = not found.st_nlink or found.st_size < self._begins_at + self.written_bytes
-        self.is_lost = self.is_lost or gone
+        self.is_lost = self.is_lost or not self._is_there()
         os.close(self._descriptor)
+
+    def _is_there(self) -> bool:
+        """A worker that is not shut in can remove its log, put another in its place or empty it."""
+        found = os.fstat(self._descriptor)
+        try:
+            in_place = os.path.samestat(found, os.lstat(self._path))
+        except OSError:
+            return False
+        return in_place and found.st_size >= self._begins_at + self.written_bytes
 
     def _keep(self, output: bytes) -> None:
         if len(output) <= self._room:

@@ -43,7 +43,16 @@ def test_output_and_errors_are_in_the_log_in_order(stage: Any) -> None:
     assert not ended.log_truncated and not ended.log_lost
 
 
-@pytest.mark.parametrize("act", ["rm a.log", "echo x > b.log; mv b.log a.log", ": > a.log"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        "rm a.log",
+        "mv a.log c.log",
+        "echo x > b.log; mv b.log a.log",
+        "mv a.log c.log; echo x > a.log",
+        ": > a.log",
+    ],
+)
 def test_a_log_that_its_worker_takes_away_is_lost(stage: Any, act: str) -> None:
     ended = stage.shell("a", f"echo one; until [ -s a.log ]; do sleep 0.01; done; {act}")
     assert (ended.code, ended.log_lost) == (0, True)
