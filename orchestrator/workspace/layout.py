@@ -129,15 +129,20 @@ class Workspace:
 
     def is_bare(self, worker: Worker) -> bool:
         """Whether there is nothing at all in a worker's directory."""
+        directory = self.worker_directory(worker)
         try:
-            with os.scandir(self.worker_directory(worker)) as found:
-                return next(found, None) is None
+            with os.scandir(directory) as found:
+                # What is behind a link that the worker left in its place is none of its files.
+                return next(found, None) is None or os.path.islink(directory)
         except OSError:
             return True
 
     def snapshot(self, worker: Worker) -> Snapshot:
         """The plain files in a worker's directory: size and time of change, by relative path."""
-        return dict(islice(_files(self.worker_directory(worker), ""), MAX_FILES))
+        directory = self.worker_directory(worker)
+        if os.path.islink(directory):
+            return {}
+        return dict(islice(_files(directory, ""), MAX_FILES))
 
 
 @lru_cache(maxsize=1024)

@@ -31,6 +31,17 @@ def event(**data: Any) -> Event:
     return Event(root_id="abc", seq=1, job_id="abc", kind=EventKind.JOB_ENDED, at=0.0, data=data)
 
 
+def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path: Path) -> None:
+    workspace, elsewhere = Workspace(tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    directory = Path(workspace.worker_directory(WORKER))
+    directory.parent.mkdir(parents=True)
+    directory.symlink_to(elsewhere)
+
+    assert workspace.is_bare(WORKER) and workspace.snapshot(WORKER) == {}
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
