@@ -205,9 +205,10 @@ def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
 def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
     """Two failures are the same when nothing that can be seen differs but times.
 
-    Empty when files changed: then the next attempt does not start from the same place.
+    Empty when files changed: then the next attempt does not start from the same place. And when
+    it was lost: what ended its shim twice is nothing that it did.
     """
-    if evidence.files_changed:
+    if evidence.files_changed or exit.ended_by is EndedBy.LOST:
         return ""
     found = "".join(in_words(each) for each in evidence.gates if each.blocks)
     said = _TIMES.sub("", f"{evidence.output}{found}")

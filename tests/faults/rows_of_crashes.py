@@ -52,6 +52,10 @@ ROWS = (
                 "integration/launchers/test_launcher_crashes.py::"
                 "test_a_killed_shim_is_a_lost_attempt_with_a_tombstone"
             ),
+            (
+                "faults/test_odd_workers.py::"
+                "test_a_worker_whose_shim_is_killed_twice_in_a_row_is_tried_again"
+            ),
             "integration/launchers/test_containment_kills.py::test_nothing_escapes_a_killed_shim",
             (
                 "integration/launchers/test_containment_kills.py::"

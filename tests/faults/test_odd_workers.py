@@ -99,3 +99,20 @@ def test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled(
     [below] = site.get(f"/jobs?parent={job}")["jobs"]
     assert below["status"] == "cancelled"
     assert not marked(job)
+
+
+def test_a_worker_whose_shim_is_killed_twice_in_a_row_is_tried_again(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    site = FaultSite(
+        tmp_path / "site", zygote, workers={"max_retries": 2, "retry_backoff_seconds": 0.01}
+    )
+    site.start()
+    try:
+        last = '[ "${ORCHESTRATOR_WORKER##*/}" = 3 ]'
+        job = site.submit("x", [shell(f"{last} || {{ kill -9 $PPID; sleep 60; }}")])
+        ended = site.wait(job)
+    finally:
+        site.end()
+
+    assert (ended["status"], ended["results"]["tasks"][0]["attempts"]) == ("completed", 3), ended

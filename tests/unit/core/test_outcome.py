@@ -186,6 +186,10 @@ def test_a_failure_that_changed_files_equals_no_other() -> None:
     assert judge(EXIT_1, Evidence(output="x", files_changed=True)).failure == ""
 
 
+def test_a_lost_attempt_equals_no_other_failure() -> None:
+    assert judge(LOST, Evidence(output="x")).failure == ""
+
+
 def test_success_has_no_failure_to_compare() -> None:
     assert judge(EXIT_0, DONE).failure == ""
 
