@@ -1,7 +1,10 @@
 """Following a job to its end: a thread listens, the main thread shows and takes Ctrl-C."""
 
+import os
 import queue
 import signal
+import stat
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,14 +131,29 @@ class Listener:
 
 @contextmanager
 def stop_signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and Ctrl-C also in background jobs of a shell."""
+    """Let SIGTERM, and a terminal that is closed, do what Ctrl-C does, which it does in background
+    jobs of a shell, too."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _leave_terminal()
         raise KeyboardInterrupt
 
-    before = {s: signal.signal(s, interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave_terminal() -> None:
+    """It is closed: what is still to be said must not fail, or the job would not be stopped."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (sys.stdout.fileno(), sys.stderr.fileno()):
+        if stat.S_ISCHR(os.fstat(output).st_mode):
+            os.dup2(nowhere, output)
+    os.close(nowhere)

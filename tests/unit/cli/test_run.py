@@ -218,7 +218,7 @@ def test_a_refused_request_stops_the_server_too(product: Path, start: Run) -> No
     assert server_of(product) is None, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
     product: Path, start: Run, number: signal.Signals
 ) -> None:
@@ -232,6 +232,37 @@ def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
     assert "asking job j1 to stop" in err
     assert "job j1: cancelled" in out
     assert server_of(product) is None
+
+
+def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: Run) -> None:
+    ours, theirs = pty.openpty()
+    process = start("run", "x", stderr=theirs, FAKE="slow", TERM="xterm")
+    os.close(theirs)
+    shown = b""
+    while b"1 running" not in shown:
+        shown += os.read(ours, 4096)
+
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: os.readlink(f"/proc/{process.pid}/fd/2") == os.devnull)
+    os.close(ours)
+    code, out, _ = finish(process)
+
+    assert code == ExitCode.INTERRUPTED and "job j1: cancelled" in out
+    assert server_of(product) is None
+
+
+def test_under_nohup_a_terminal_that_is_closed_stops_nothing(product: Path, start: Run) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = start("run", "x", FAKE="slow")
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    read_until(process, "worker_1 started")
+
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+
+    assert "job j1: cancelled" in finish(process)[1], "the second signal was the first to count"
 
 
 def test_the_second_ctrl_c_leaves_at_once(product: Path, start: Run) -> None:
