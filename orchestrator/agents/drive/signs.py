@@ -46,11 +46,18 @@ class Troubled:
 
 
 @dataclass(frozen=True, slots=True)
+class Stuck:
+    """It calls a service that fails again and again, without an end of its own."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """Its last word as far as can be told; another one may follow, or the program may hang."""
 
 
-Sign = Said | Did | Spent | Troubled | Finished
+Sign = Said | Did | Spent | Troubled | Stuck | Finished
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

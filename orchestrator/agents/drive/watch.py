@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.agents.drive.journal import Journal
-from orchestrator.agents.drive.signs import Finished, Said, Sign, Spent
+from orchestrator.agents.drive.signs import Finished, Said, Sign, Spent, Stuck
 from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.evidence import ErrorClass, Usage
@@ -48,6 +48,8 @@ class Watch:
         beyond = self._used_up and _goes_on(sign)
         if isinstance(sign, Spent):
             self._count(sign.usage)
+        if isinstance(sign, Stuck):
+            return Stop(ErrorClass.API, sign.text)
         return Stop(ErrorClass.LIMIT, f"it has used up {self._used_up}") if beyond else None
 
     def _count(self, usage: Usage) -> None:

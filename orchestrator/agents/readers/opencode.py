@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign
+from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Stuck
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.counts import Known, Meter, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
@@ -16,6 +16,8 @@ from orchestrator.core.evidence import ErrorClass, Usage
 
 #: These are always there, unless its policy leaves them out; another name was made up by a model.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
+#: After an answer whose end it cannot read it asks the model again, for ever.
+_MOST_UNENDED = 3
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
 _BY_NAME = {
     "ProviderAuthError": ErrorClass.AUTH,
@@ -36,6 +38,9 @@ class OpencodeReader:
         self._error: Object | None = None
         self._began = False
         self._within_step = False
+        self._used_tool = False
+        #: Answers in a row without an end that it could read, and without a tool.
+        self._unended = 0
 
     def line(self, text: str) -> list[Sign]:
         event = loose.parsed(text)
@@ -76,6 +81,7 @@ class OpencodeReader:
 
     def _step_start(self, _: Object) -> list[Sign]:
         self._within_step, self._reason, self._fresh, self._error = True, "", True, None
+        self._used_tool = False
         return [*self._meter.add(Usage(steps=1))]
 
     def _words(self, event: Object) -> list[Sign]:
@@ -87,6 +93,7 @@ class OpencodeReader:
         return [Said(words)]
 
     def _tool(self, event: Object) -> list[Sign]:
+        self._used_tool = True
         state = loose.dig(event, "part", "state")
         name = loose.text(event, "part", "tool")
         error = loose.text(state, "error")
@@ -103,7 +110,14 @@ class OpencodeReader:
         self._within_step = False
         self._reason = loose.text(event, "part", "reason")
         spent = self._meter.add(_tokens(loose.dig(event, "part")))
-        return [*spent, Finished()] if self._reason == "stop" else [*spent]
+        return [*spent, Finished()] if self._reason == "stop" else [*spent, *self._stuck()]
+
+    def _stuck(self) -> list[Sign]:
+        vain = self._reason == "unknown" and not self._used_tool
+        self._unended = self._unended + 1 if vain else 0
+        if self._unended != _MOST_UNENDED:
+            return []
+        return [Stuck(f"{_MOST_UNENDED} answers in a row of its model had no end that can be read")]
 
     def _failed(self, event: Object) -> list[Sign]:
         error = loose.dig(event, "error")

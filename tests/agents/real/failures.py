@@ -70,6 +70,9 @@ FAILURES: Mapping[str, Failure] = {
         again=True,
         slow=("opencode",),
     ),
+    "an answer that cannot be read": Failure(
+        script=Script.failing(Fault(kind=Kind.MALFORMED, times=0)), reason=API, again=True
+    ),
     "an empty answer": Failure(
         script=Script.of(Turn(""), endless=True), reason=EMPTY, again=True, slow=("opencode",)
     ),

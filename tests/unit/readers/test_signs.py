@@ -1,10 +1,20 @@
 """What readers tell while a program runs, and what is left of a session that goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import pytest
 
-from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Spent, Troubled
+from orchestrator.agents.drive.signs import (
+    Did,
+    Ending,
+    Finished,
+    Outcome,
+    Said,
+    Spent,
+    Stuck,
+    Troubled,
+)
 from orchestrator.agents.readers import READERS, reader
 from orchestrator.agents.readers.aider import AiderReader
 from orchestrator.core.errors import InvalidRequest
@@ -13,6 +23,11 @@ from orchestrator.core.evidence import ErrorClass, Usage
 from .samples import events, read, read_sample
 
 FINE = Ending(code=0)
+
+
+def opencode_step(reason: str, *between: Mapping[str, object]) -> list[Mapping[str, object]]:
+    end = {"type": "step_finish", "part": {"reason": reason}}
+    return [{"type": "step_start"}, *between, end]
 
 
 def test_a_reader_is_known_by_its_name():
@@ -89,6 +104,28 @@ def test_opencode_s_tools_that_a_policy_leaves_out_are_refused(tool: str, denied
     state = {"status": "completed", "input": {"tool": tool, "error": error}}
     use = {"type": "tool_use", "part": {"tool": "invalid", "state": state}}
     assert read("opencode", events(use), FINE).outcome.denied == denied
+
+
+def test_opencode_that_calls_again_and_again_for_nothing_is_stuck():
+    words = {"type": "text", "part": {"text": "hm"}}
+    steps = [opencode_step("unknown"), opencode_step("unknown", words), opencode_step("unknown")]
+    stuck = Stuck("3 answers in a row of its model had no end that can be read")
+
+    assert stuck not in read("opencode", events(*chain(*steps[:2])), FINE).signs
+    assert read("opencode", events(*chain(*steps, *steps)), FINE).signs.count(stuck) == 1
+
+
+@pytest.mark.parametrize(
+    "better",
+    [
+        opencode_step("tool-calls", {"type": "tool_use", "part": {"tool": "bash"}}),
+        opencode_step("unknown", {"type": "tool_use", "part": {"tool": "bash"}}),
+        opencode_step("other"),
+    ],
+)
+def test_opencode_that_gets_anywhere_is_not_stuck(better: Sequence[Mapping[str, object]]):
+    steps = [*opencode_step("unknown") * 2, *better] * 2
+    assert not any(isinstance(sign, Stuck) for sign in read("opencode", events(*steps), FINE).signs)
 
 
 def test_trouble_that_a_program_gets_over_is_told_with_its_delay():
