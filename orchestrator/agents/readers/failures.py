@@ -19,6 +19,7 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
     (
         ErrorClass.LIMIT,
         r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit"
+        r"|output token maximum|truncated because it exceeded the token limit"
         # The same prompt is too long the next time, too.
         r"|prompt is too long|maximum context|context[ _](?:length|window)"
         r"|exceeds the maximum number of (?:input )?tokens",

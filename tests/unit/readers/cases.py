@@ -97,6 +97,15 @@ GEMINI_EMPTY = events(
     {"type": "error", "message": "The model returned an empty response with no text"},
     {"type": "result", "status": "error"},
 )
+CLAUDE_CUT = "API Error: Claude's response exceeded the 128000 output token maximum."
+GEMINI_CUT = events(
+    GEMINI_INIT,
+    {
+        "type": "error",
+        "message": "Model response was truncated because it exceeded the token limit.",
+    },
+    {"type": "result", "status": "error"},
+)
 CASES = (
     # 401, 403: a key that is refused.
     Case("401", "claude", AUTH, claude_api(401, "authentication_error", "API Error: 401"), 1),
@@ -242,6 +251,8 @@ CASES = (
         text="so far",
     ),
     Case("length", "opencode", LIMIT, opencode("length", "so f")),
+    Case("length", "claude", LIMIT, claude_api(None, "", CLAUDE_CUT), 1),
+    Case("length", "gemini", LIMIT, GEMINI_CUT, 1),
     Case("window", "aider", LIMIT, ["Model openai/x has hit a token limit!", "Tokens: 1k sent"], 0),
     # Called in a way that it refuses.
     Case("root", "claude", CONFIG, [], 1, stderr="cannot be used with root/sudo privileges"),
