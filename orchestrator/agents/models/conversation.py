@@ -64,9 +64,8 @@ class Conversation:
 
     def _go_on(self, turn: Turn) -> bool:
         if turn.stop is Stop.REFUSED:
-            raise Failure(
-                ErrorClass.API, f"the model declined to answer: {turn.text[:300]}".strip()
-            )
+            words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
+            raise Failure(ErrorClass.API, words)
         if turn.stop is Stop.FULL:
             raise overflow("the model stopped there")
         if turn.stop is Stop.CUT:
