@@ -80,13 +80,15 @@ def plan_schema() -> str:
 
 
 def plan_in(text: str) -> Plan:
-    """The plan in an agent's answer: the last JSON object in it that has ``tasks``.
+    """The plan in an agent's answer: the last JSON object in it that has any ``tasks``.
 
     What stands around it is left. Raise InvalidRequest with all that is wrong.
     """
     found = None
     for value in objects_in(text):
-        found = value if "tasks" in value else found
+        # An example of the form, with nothing in it, may come after the plan.
+        if value.get("tasks") or (found is None and "tasks" in value):
+            found = value
     if found is None:
         raise InvalidRequest('there is no JSON object with "tasks" in the answer', kind=KIND)
     try:

@@ -27,6 +27,7 @@ def test_the_published_schema_is_the_one_that_answers_are_held_against() -> None
         f'{{"tasks": "the old one"}} and now the right one: {PLAN}',
         f"a set {{x, y}} and [brackets] {{ {PLAN}",
         "{" * 500 + PLAN,
+        f'{PLAN}\nWithout any work it would have been {{"tasks": []}}.',
     ],
 )
 def test_a_plan_is_found_whatever_stands_around_it(answer: str) -> None:
