@@ -16,6 +16,8 @@ from orchestrator.schemas.planned import Plan, plan_in
 RULES = "rules"
 #: So much of a refused answer is shown to the planner again.
 MOST_REPEATED = 4000
+#: What a planner is told; it is asked again about a plan of more than twice as many.
+USUAL_TASKS = 7
 
 
 class Planning:
@@ -36,9 +38,19 @@ class Planning:
         try:
             plan = checked_plan(evidence.output)
             self._submitting.admitted(self._scheduler, job, plan.to_tasks())
+            self._doubt(planner, len(plan.tasks), job.request)
         except InvalidRequest as error:
             return _refused(evidence, error.message)
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
+
+    def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
+        """Raise InvalidRequest for many more tasks than were asked for; a planner may insist."""
+        asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
+        if planner.attempt == 1 and tasks > 2 * asked_for:
+            raise InvalidRequest(
+                f"it has {tasks} tasks. Make fewer and larger ones, 3 to {USUAL_TASKS}; "
+                "if the request itself asks for so many, answer with the same plan again"
+            )
 
     def take(self, job_id: str, now: float) -> None:
         """Give a job whose planner is done its tasks: the plan's, else those of the rules.

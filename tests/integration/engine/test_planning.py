@@ -176,6 +176,33 @@ def test_a_plan_that_cannot_be_is_asked_for_again_with_the_reason(
     )
 
 
+MANY = a_plan(*(a_task(f"t{each}") for each in range(15)))
+LIST = "\n".join(f"- Port module {each}" for each in range(8))
+
+
+@pytest.mark.parametrize(
+    ("request_", "second", "asked", "tasks"),
+    [
+        ("Build it. Test it.", GOOD, 2, 3),
+        # It knows better than we do what "each module" comes to.
+        ("Port each module.", MANY, 2, 15),
+        (LIST, MANY, 1, 15),
+    ],
+)
+def test_a_planner_is_asked_once_whether_so_many_tasks_are_meant(
+    planning_site: InProcess, planner: Planner, request_: str, second: Any, asked: int, tasks: int
+) -> None:
+    planner.answers(MANY, second)
+
+    job_id = planned(planning_site, request_, approve=True)
+    until(lambda: planning_site.get(f"/jobs/{job_id}")["tasks"], "it is planned")
+
+    assert len(planner.asked) == asked
+    assert ("it has 15 tasks" in planner.asked[-1]) == (asked == 2)
+    job = planning_site.get(f"/jobs/{job_id}")
+    assert (job["plan_source"], len(job["tasks"])) == ("thinker", tasks)
+
+
 def test_after_two_tries_the_rules_make_the_plan(
     planning_site: InProcess, planner: Planner
 ) -> None:
