@@ -47,6 +47,15 @@ def test_read_gives_a_file_or_a_part_of_it(work: Path) -> None:
     assert part.text == "two\n\n[1 more lines, from line 3]"
 
 
+def test_a_name_that_is_no_text_spoils_no_request(work: Path) -> None:
+    (work / os.fsdecode(b"caf\xe9")).mkdir()
+    link = work / "link"
+    link.symlink_to(os.fsdecode(b"caf\xe9"))
+
+    assert use(work, "list").text == "a.txt\ncaf?/\nlink@"
+    assert use(work, "read", path="link").text.encode()
+
+
 def test_write_makes_directories_and_leaves_the_mode(work: Path) -> None:
     assert not use(work, "write", path="b/c.sh", content="ü\r\n").failed
     assert (work / "b/c.sh").read_bytes() == "ü\r\n".encode()

@@ -60,7 +60,11 @@ def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def shortened(text: str, most: int = MAX_RESULT) -> str:
-    """Its start and its end, with the number of characters left out between them."""
+    """Its start and its end, with the number of characters left out between them.
+
+    As text that can be sent: the name of a file may hold bytes that are none.
+    """
+    text = shapes.text(text)
     if len(text) <= most:
         return text
     half = most // 2
