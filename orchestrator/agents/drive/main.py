@@ -100,6 +100,7 @@ class Driver:
         call = call_of(self._spec, self._control)
         patience = Patience(
             stall=self._spec.stall_seconds,
+            pause=self._spec.pause_seconds,
             finish=self._spec.finish_seconds,
             stop=self._spec.stop_seconds,
         )

@@ -29,6 +29,8 @@ class Patience:
     """Seconds; 0 is for ever."""
 
     stall: float
+    #: Of silence after it was told to slow down.
+    pause: float
     #: From its last word to its end.
     finish: float
     #: From asking it to stop to killing it.
@@ -176,7 +178,10 @@ class Program:
             late = now - self._finished_at > patience.finish > 0
             # It has done its work: that it does not end is no failure of the work.
             return Stop(ErrorClass.NONE, "it did not end after its last word") if late else None
-        if now - self._heard > patience.stall > 0:
+        silent = now - self._heard
+        if self._watch.limited and silent > patience.pause > 0:
+            return Stop(ErrorClass.RATE_LIMIT, self._watch.limited)
+        if silent > patience.stall > 0:
             return Stop(ErrorClass.TIMEOUT, f"nothing was heard of it for {patience.stall:g} s")
         return None
 

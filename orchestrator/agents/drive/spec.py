@@ -33,6 +33,8 @@ class Spec:
     shared: str = ""
     #: Seconds of silence after which it is taken for hung; 0: for ever.
     stall_seconds: float = 600.0
+    #: Seconds that it may wait for a rate limit by itself: a slot is not for that.
+    pause_seconds: float = 60.0
     #: Seconds that it has to end by itself after its last word.
     finish_seconds: float = 30.0
     #: Seconds between asking it to stop and killing it.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.agents.drive.journal import Journal
-from orchestrator.agents.drive.signs import Finished, Said, Sign, Spent, Stuck
+from orchestrator.agents.drive.signs import Finished, Said, Sign, Spent, Stuck, Troubled
 from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.evidence import ErrorClass, Usage
@@ -35,6 +35,8 @@ class Watch:
         self._told = Usage()
         #: It has said its last word, and nothing since.
         self.finished = False
+        #: The account's limit that it has met, and nothing since; empty for none.
+        self.limited = ""
         #: Which limit is used up; empty while none is.
         self._used_up = ""
 
@@ -45,6 +47,9 @@ class Watch:
         """
         self._journal.sign(sign)
         self.finished = isinstance(sign, Finished) or (self.finished and isinstance(sign, Spent))
+        self.limited = ""
+        if isinstance(sign, Troubled) and sign.error_class is ErrorClass.RATE_LIMIT:
+            self.limited = sign.text
         beyond = self._used_up and _goes_on(sign)
         if isinstance(sign, Spent):
             self._count(sign.usage)

@@ -80,6 +80,8 @@ def behave(word: str) -> None:
             result()
         case "ignores-term":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        case "is-limited":
+            say("system", subtype="api_retry", error_status=429, error="rate_limit")
         case "hangs":
             time.sleep(180)  # longer than any test, and not for ever
         case "floods":

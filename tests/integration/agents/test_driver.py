@@ -65,6 +65,21 @@ def test_a_silent_agent_is_taken_for_hung(rig: Rig) -> None:
     assert not is_alive(rig.given()["pid"])
 
 
+def test_an_agent_that_waits_long_for_a_rate_limit_leaves_the_waiting_to_the_server(
+    rig: Rig,
+) -> None:
+    code, _, outcome = rig.run("is-limited hangs", pause_seconds=0.5)
+
+    assert (code, outcome.error_class) == (1, ErrorClass.RATE_LIMIT)
+    assert not is_alive(rig.given()["pid"])
+
+
+def test_an_agent_that_got_over_a_rate_limit_may_think_for_long(rig: Rig) -> None:
+    code, _, outcome = rig.run("is-limited words a-moment answers", pause_seconds=0.1)
+
+    assert (code, outcome.text) == (0, "the answer")
+
+
 def test_an_agent_that_is_heard_of_is_not_taken_for_hung(rig: Rig) -> None:
     code, _, outcome = rig.run("ten-steps answers", stall_seconds=20)
 
