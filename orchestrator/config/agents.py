@@ -16,6 +16,9 @@ KNOWN_AGENTS = frozenset(
     }
 )
 
+#: What a task or a planner says in place of an agent's name.
+RESERVED_NAMES = frozenset({"auto", "rules"})
+
 
 class AgentOutput(StrEnum):
     """Where the output of a user's agent is found."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.config.agents import KNOWN_AGENTS, UserAgent
+from orchestrator.config.agents import KNOWN_AGENTS, RESERVED_NAMES, UserAgent
 from orchestrator.config.layers import Layer, Origin, Problem, dotted
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
@@ -74,7 +74,9 @@ def is_loopback(host: str) -> bool:
 
 def _agents(agents: Mapping[str, UserAgent]) -> Iterator[Conflict]:
     for name, agent in agents.items():
-        if agent.command and agent.class_:
+        if name in RESERVED_NAMES:
+            yield ("agents", name), f"{name} has a meaning of its own; give the agent another name"
+        elif agent.command and agent.class_:
             yield ("agents", name), "has a command and a class; one of them is enough"
         elif not agent.command and not agent.class_ and name not in KNOWN_AGENTS:
             reason = (

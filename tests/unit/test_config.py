@@ -223,6 +223,9 @@ WRONG_FILES = {
         "2:10: agents.mine: has no command: a list like [program, --option], or class:"
         " package.module:Class",
     ],
+    f"api: {{api_key: {KEY}}}\nagents: {{auto: {{command: [x]}}}}": [
+        "2:10: agents.auto: auto has a meaning of its own; give the agent another name",
+    ],
     f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], class: 'a:B'}}}}": [
         "2:10: agents.mine: has a command and a class; one of them is enough",
     ],
