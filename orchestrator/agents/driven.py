@@ -10,9 +10,9 @@ from orchestrator.agents.answer_schema import strict
 from orchestrator.agents.documents import output_document, prompt_document, task_document
 from orchestrator.agents.drive import record, spec
 from orchestrator.agents.drive.signs import Outcome
+from orchestrator.agents.fitting import check_fits
 from orchestrator.agents.tools.call import GIT_IDENTITY, Limits
 from orchestrator.agents.tools.windows import INTEROP
-from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence, Exit
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
@@ -81,18 +81,7 @@ class DrivenAgent:
     hindrance: Callable[[], str] = lambda: ""
 
     def check(self, task: TaskSpec) -> None:
-        if task.command:
-            raise InvalidRequest(
-                f"task {task.id!r} has a command and is for agent {self.name!r}; commands are "
-                "for agent 'shell'",
-                kind="command-without-shell",
-            )
-        hindrance = self.hindrance()
-        if hindrance:
-            raise InvalidRequest(
-                f"task {task.id!r} is for agent {self.name!r}, which cannot work here: {hindrance}",
-                kind="agent-not-usable",
-            )
+        check_fits(task, self.name, self.hindrance())
 
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}

@@ -1,11 +1,11 @@
 """Agents that a user adds as data: a command that reads the task and does it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.agents.documents import output_document, prompt_document, task_document
-from orchestrator.core.errors import InvalidRequest
+from orchestrator.agents.fitting import check_fits
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
@@ -36,14 +36,11 @@ class ProgramAgent:
     plans: bool | None = None
     #: It may change the project's files: its worker gets a worktree of its own.
     changes_files: bool = True
+    #: What stands in its way, and how to mend that; empty when nothing does.
+    hindrance: Callable[[], str] = lambda: ""
 
     def check(self, task: TaskSpec) -> None:
-        if task.command:
-            raise InvalidRequest(
-                f"task {task.id!r} has a command and is for agent {self.name!r}; commands are "
-                "for agent 'shell'",
-                kind="command-without-shell",
-            )
+        check_fits(task, self.name, self.hindrance())
 
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment)}

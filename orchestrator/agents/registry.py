@@ -99,7 +99,7 @@ class AgentRegistry:
         others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
         return [
             *(look() for look in self._looks.values()),
-            *(Availability(name=each.name, description=each.description) for each in others),
+            *map(_availability, others),
         ]
 
     def memory_bytes(self, name: str) -> int:
@@ -126,6 +126,17 @@ class AgentRegistry:
     def caches_prompts(self, name: str) -> bool:
         """Whether its provider charges less for a beginning that it has read before."""
         return bool(getattr(self._agents.get(name), "caches_prompts", False))
+
+
+def _availability(agent: Agent) -> Availability:
+    """Of one that needs no login, or nothing is known of it; an agent in code need not say more."""
+    hindrance = getattr(agent, "hindrance", str)()
+    return Availability(
+        name=agent.name,
+        description=agent.description,
+        installed=not hindrance,
+        mend=(hindrance,) if hindrance else (),
+    )
 
 
 def survey_agent(home: str) -> ProgramAgent:

@@ -18,6 +18,7 @@ from orchestrator.agents.availability import (
 )
 from orchestrator.agents.availability import program_argv as argv_of
 from orchestrator.agents.driven import DrivenAgent, Terms
+from orchestrator.agents.fitting import lacking
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.agents.tools.catalog import KNOWN, Known, known
@@ -47,7 +48,7 @@ def registry(
     agents.update(_installed())
     for name, user in settings.agents.items():
         if not (_is_change(name, user) and isinstance(agents[name], DrivenAgent)):
-            agents[name] = _users(name, user, terms)
+            agents[name] = _users(name, user, terms, environ)
             looks.pop(name, None)
     return AgentRegistry(agents.values(), settings.workers.agent, looks)
 
@@ -136,40 +137,45 @@ def _model(each: Known, environ: Mapping[str, str]) -> str:
     return next(iter(local_models(local_url(each, environ))), "")
 
 
-def _users(name: str, user: UserAgent, terms: Terms) -> Agent:
+def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Agent:
     if user.class_ is not None:
         return _loaded(name, user.class_)
     if not user.command:
         raise ConfigError(f"agents.{name}: give it a command or a class")
     passed, given = _variables(user)
-    memory_bytes = _MEMORY_BYTES if user.memory_bytes is None else user.memory_bytes
-    if user.reader is None:
-        return ProgramAgent(
-            name=name,
-            argv=tuple(user.command),
-            description=user.description,
-            pass_env=passed,
-            env=given,
-            output_from_log=user.output is AgentOutput.LOG,
-            caches_prompts=user.caches_prompts,
-            memory_bytes=memory_bytes,
-            plans=user.plans,
-            changes_files=user.changes_files,
-        )
-    return DrivenAgent(
-        plans=user.plans,
+    agent = ProgramAgent(
         name=name,
-        tool="custom",
-        terms=terms,
         argv=tuple(user.command),
         description=user.description,
-        model=lambda: user.model,
-        policy=user.policy or "",
         pass_env=passed,
         env=given,
+        output_from_log=user.output is AgentOutput.LOG,
         caches_prompts=user.caches_prompts,
-        memory_bytes=memory_bytes,
+        memory_bytes=_MEMORY_BYTES if user.memory_bytes is None else user.memory_bytes,
+        plans=user.plans,
         changes_files=user.changes_files,
+        hindrance=partial(lacking, user.command[0], f"{terms.home}/bin", {**environ, **given}),
+    )
+    return agent if user.reader is None else _read(agent, user, terms)
+
+
+def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
+    """The same, driven: it prints the events of a program that is known."""
+    return DrivenAgent(
+        name=agent.name,
+        tool="custom",
+        terms=terms,
+        argv=agent.argv,
+        description=agent.description,
+        model=lambda: user.model,
+        policy=user.policy or "",
+        pass_env=agent.pass_env,
+        env=agent.env,
+        caches_prompts=agent.caches_prompts,
+        memory_bytes=agent.memory_bytes,
+        plans=agent.plans,
+        changes_files=agent.changes_files,
+        hindrance=agent.hindrance,
         more={
             "reader": user.reader,
             "model_option": user.model_option,

@@ -197,6 +197,29 @@ def test_the_api_tells_which_agents_can_work(site: InProcess) -> None:
         assert codex["mend"]
 
 
+@pytest.mark.parametrize("more", [{}, {"reader": "claude"}])
+def test_an_agent_of_the_user_whose_program_is_missing_cannot_work(
+    make_site: MakeSite, more: dict[str, str]
+) -> None:
+    site = make_site(
+        agents={
+            "ghost": {"command": ["no-such-tool", "-x"], **more},
+            # The project may have it, and a worker has what the product brings.
+            "script": {"command": ["./run.sh"], **more},
+            "ours": {"command": ["orchestrator", "--version"], **more},
+        }
+    )
+
+    agents = {each["name"]: each for each in site.get("/agents")["agents"]}
+    refused = site.post("x", [{"prompt": "x", "agent": "ghost"}])
+
+    usable = {name: agents[name]["usable"] for name in ("ghost", "script", "ours")}
+    assert usable == {"ghost": False, "script": True, "ours": True}
+    assert refused.status_code == 422
+    assert refused.json()["type"].endswith("agent-not-usable")
+    assert "no-such-tool is not installed" in refused.json()["detail"]
+
+
 # Agents of the user
 
 
