@@ -63,7 +63,9 @@ def show_plan(
 
         click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
     else:
-        click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *map(_row, tasks)]))
+        default = job.config.get("agent") or "auto"
+        rows = [_row(task, default) for task in tasks]
+        click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *rows]))
         if guess:
             click.echo(estimate_line(guess))
         for line in _gate_lines(surroundings, job, tasks):
@@ -90,8 +92,7 @@ def _gate_lines(
     return [f"results are checked with: {', '.join(names)}"]
 
 
-def _row(task: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    agent = task.get("agent") or "auto"
+def _row(task: Mapping[str, Any], default: str) -> tuple[str, str, str, str]:
     command = task.get("command")
     if isinstance(command, list):
         command = " ".join(map(str, command))
@@ -99,7 +100,7 @@ def _row(task: Mapping[str, Any]) -> tuple[str, str, str, str]:
     needs = task.get("depends_on") or []
     return (
         str(task.get("id") or "-"),
-        ", ".join(agent) if isinstance(agent, list) else str(agent),
+        ", ".join(agents_of(task, default)),
         ", ".join(map(str, needs if isinstance(needs, list) else [needs])) or "-",
         one_line(what, 100),
     )
