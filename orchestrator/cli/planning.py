@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
 
 WAITS = "waits for approval"
+#: Nothing of it runs: it ends at once.
+REJECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +119,20 @@ def start(
         edited = _edited(job, plan)
     except BaseException:
         if plan.job_id is not None:
-            client.reject(plan.job_id)
+            reject(client, plan.job_id)
         raise
     if plan.job_id is None:
         return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
     if edited.tasks == tuple(plan.tasks):
         return client.approve(plan.job_id)
-    client.reject(plan.job_id)
+    reject(client, plan.job_id)
     return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
+
+
+def reject(client: "OrchestratorClient", job_id: str) -> None:
+    """End a job whose plan is not wanted: a server that was started for it stops after that."""
+    client.reject(job_id)
+    client.wait(job_id, REJECT_SECONDS)
 
 
 def _edited(job: Asked, plan: Draft) -> Asked:

@@ -42,7 +42,7 @@ def run_command(
 
 def _plan_only(surroundings: Surroundings, job: Asked, keep_server: bool) -> int:
     from orchestrator.cli.plan import show_plan
-    from orchestrator.cli.planning import draft, planning_agent
+    from orchestrator.cli.planning import draft, planning_agent, reject
 
     if planning_agent(surroundings, job) is None:
         return show_plan(surroundings, job, as_yaml=False)
@@ -56,7 +56,7 @@ def _plan_only(surroundings: Surroundings, job: Asked, keep_server: bool) -> int
     ):
         plan = draft(surroundings, client, job)
         if plan.job_id is not None:
-            client.reject(plan.job_id)
+            reject(client, plan.job_id)
     return show_plan(surroundings, job, as_yaml=False, made=plan)
 
 

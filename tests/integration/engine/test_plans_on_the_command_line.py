@@ -141,6 +141,8 @@ def test_a_plan_that_is_none_any_more_after_the_editor_runs_nothing(
 
     code, _ = say("submit", "--edit-plan", *BY_AGENT, REQUEST)
 
+    # By now: a server that was started for it stops only when no job is left.
+    assert [job["status"] for job in site.get("/jobs")["jobs"]] == ["cancelled"]
     assert (code, jobs(site)) == (2, [("cancelled", "thinker")])
 
 
