@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.models import shapes
-from orchestrator.agents.models.failure import Failure
+from orchestrator.agents.models.failure import unlike
 from orchestrator.agents.models.settings import Service, Settings
 from orchestrator.agents.models.toolbox.tool import Result, Tool
 from orchestrator.agents.models.turns import Stop, Turn, Use
-from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.core.evidence import Usage
 
 SERVICE = Service(
     base_url="https://api.anthropic.com",
@@ -91,7 +91,7 @@ class Messages:
         value = shapes.mapping(answer)
         content = value.get("content")
         if not isinstance(content, list):
-            raise Failure(ErrorClass.API, "the answer is no message of Anthropic's API")
+            raise unlike("a message of Anthropic's API", answer)
         blocks = [shapes.mapping(block) for block in content]
         kept = list(_blocks(blocks))
         if kept:

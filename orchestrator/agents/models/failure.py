@@ -1,5 +1,6 @@
 """What goes wrong with a call of a model, and what kind of wrong it is."""
 
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ _OVERFLOW = re.compile(
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
 #: With status 429; that speaks of billing also where waiting does help.
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
+#: The model wrote a call of a tool that the server could not read; the next one may be better.
+_MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
 _OVERFLOWS = "the conversation no longer fits into the model's context window"
 
 
@@ -63,7 +66,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> F
         return Failure(ErrorClass.AUTH, words, status=status)
     if status == 413 or (status < 500 and _OVERFLOW.search(said)):
         return Failure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
-    if status in (408, 409, 425) or status >= 500:
+    if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(said):
         pause = resets.pause(headers, time.time())
         return Failure(ErrorClass.API, words, again=True, status=status, pause=pause)
     return Failure(ErrorClass.CONFIG, words, status=status)
@@ -84,6 +87,18 @@ def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> 
         pause=pause,
         resets_at=until if until is not None else (now + pause if pause else None),
     )
+
+
+def unlike(wanted: str, answer: object) -> Failure:
+    """What an answer with status 200 means that is not what was ``wanted``.
+
+    Some gateways say in it what failed, with the status that it would have had.
+    """
+    error = shapes.mapping(shapes.mapping(answer).get("error"))
+    status, said = shapes.tokens(error.get("code")) or 0, _words(answer)[:_LONGEST]
+    if 400 <= status < 600:
+        return refused(status, {}, json.dumps(answer).encode(), "with status 200 the service")
+    return Failure(ErrorClass.API, f"the answer is not {wanted}: {said}".rstrip(": "))
 
 
 def overflow(detail: str) -> Failure:

@@ -6,11 +6,11 @@ from typing import Any
 
 from orchestrator.agents.models import instructions, shapes
 from orchestrator.agents.models.chat import Chat
-from orchestrator.agents.models.failure import Failure, overflow
+from orchestrator.agents.models.failure import overflow, unlike
 from orchestrator.agents.models.settings import Service
 from orchestrator.agents.models.toolbox.tool import Result
 from orchestrator.agents.models.turns import Stop, Turn, Use
-from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.core.evidence import Usage
 
 SERVICE = Service(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL", local=True)
 #: No tokenizer gets more characters into a token over a whole conversation.
@@ -42,8 +42,7 @@ class OllamaChat(Chat):
         value = shapes.mapping(answer)
         said = value.get("message")
         if not isinstance(said, dict):
-            words = shapes.text(value.get("error")) or "no message in it"
-            raise Failure(ErrorClass.API, f"the answer is none of Ollama's: {words}")
+            raise unlike("an answer of Ollama's", answer)
         text = shapes.text(said.get("content"))
         uses = tuple(self._use(each) for each in shapes.sequence(said.get("tool_calls")))
         self._remember(text, uses)

@@ -1,17 +1,16 @@
 """The loop over chat completions, as OpenAI, vLLM, llama.cpp, LM Studio and others serve them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.models import instructions, shapes
 from orchestrator.agents.models.chat import Chat
-from orchestrator.agents.models.failure import Failure, message
+from orchestrator.agents.models.failure import unlike
 from orchestrator.agents.models.functions import shown
 from orchestrator.agents.models.settings import Service, Settings
 from orchestrator.agents.models.toolbox.tool import Result
 from orchestrator.agents.models.turns import Stop, Turn, Use
-from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.core.evidence import Usage
 
 SERVICE = Service(
     base_url="https://api.openai.com/v1",
@@ -54,7 +53,7 @@ class ChatCompletions(Chat):
     def answered(self, answer: object) -> Turn:
         choices = shapes.sequence(shapes.mapping(answer).get("choices"))
         if not choices:
-            raise _no_answer(answer)
+            raise unlike("a chat completion", answer)
         choice = shapes.mapping(choices[0])
         said = shapes.mapping(choice.get("message"))
         text = _text(said.get("content"))
@@ -101,12 +100,6 @@ class ChatCompletions(Chat):
             return True
         had, self._format = self._format, {}
         return bool(had)
-
-
-def _no_answer(answer: object) -> Failure:
-    """Some gateways say what failed with status 200."""
-    said = message(json.dumps(answer).encode())
-    return Failure(ErrorClass.API, f"the answer is no chat completion: {said}".rstrip(": "))
 
 
 def _text(content: object) -> str:

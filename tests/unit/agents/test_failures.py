@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.agents.models import resets
 from orchestrator.agents.models.completion import json_in
-from orchestrator.agents.models.failure import message, refused
+from orchestrator.agents.models.failure import message, refused, unlike
 from orchestrator.core.evidence import ErrorClass
 
 E = ErrorClass
@@ -23,6 +23,7 @@ NOW = 1_800_000_000.0
         (400, "prompt is too long: 210000 tokens > 200000 maximum", E.LIMIT, False),
         (400, "This model's maximum context length is 8192 tokens", E.LIMIT, False),
         (400, "Your credit balance is too low to access the API", E.AUTH, False),
+        (400, "Failed to call a function. Please adjust your prompt.", E.API, True),
         (401, "invalid x-api-key", E.AUTH, False),
         (402, "Insufficient Balance", E.AUTH, False),
         (403, "not allowed", E.AUTH, False),
@@ -42,6 +43,23 @@ def test_a_status_has_a_class(status: int, said: str, kind: ErrorClass, again: b
     failure = refused(status, {}, body, "http://x")
     assert (failure.kind, failure.again) == (kind, again)
     assert said in failure.message and str(status) in failure.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        ({"error": {"code": 429, "message": "slow down"}}, E.RATE_LIMIT, "answered 429: slow down"),
+        ({"error": {"code": 401, "message": "no"}}, E.AUTH, "answered 401: no"),
+        ({"error": {"code": "nope", "message": "no"}}, E.API, "not a poem: no (nope)"),
+        ({"error": "broken"}, E.API, "not a poem: broken"),
+        (None, E.API, "not a poem"),
+    ],
+)
+def test_a_gateway_says_what_failed_with_status_200(
+    answer: object, kind: ErrorClass, words: str
+) -> None:
+    failure = unlike("a poem", answer)
+    assert (failure.kind, failure.message.endswith(words)) == (kind, True)
 
 
 @pytest.mark.parametrize(
