@@ -116,6 +116,8 @@ def _mcp(ask: Ask) -> dict[str, Any]:
         "args": arguments,
         "env": mcp_environment(ask),
         "tool_timeout_sec": 120,
+        # In a sandbox it would ask somebody before each call, and nobody is there.
+        "default_tools_approval_mode": "approve",
     }
 
 

@@ -74,6 +74,13 @@ def looking_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield site
 
 
+@pytest.fixture(scope="session")
+def editing_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Its agents may edit, and run what their own sandbox allows."""
+    with a_site(api, tmp_path_factory.mktemp("host project"), policy="edit") as site:
+        yield site
+
+
 @contextmanager
 def a_site(
     api: ModelApi, project: Path, changes: Changes | None = None, **workers: object

@@ -74,9 +74,17 @@ def _answer_shape(body: Answer) -> object:
     return [tools, *(body.get(name) for name in ("text", "response_format", "format"))]
 
 
+@each_with("child job by MCP")
+def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: str) -> None:
+    check_children(editing_site, agent, mcp=True)
+
+
 @each_with("child job by `orchestrator spawn`", "child job by HTTP")
 def test_child_jobs_are_started_in_each_way(site: Site, agent: str) -> None:
-    mcp = agent in CAPABILITIES["child job by MCP"]
+    check_children(site, agent, mcp=agent in CAPABILITIES["child job by MCP"])
+
+
+def check_children(site: Site, agent: str, *, mcp: bool) -> None:
     job = site.run(agent, f"{agent}-parent", scripts.parent(by_mcp=mcp))
 
     worker = site.only(job)

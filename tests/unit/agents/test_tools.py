@@ -207,6 +207,7 @@ def test_codex_reaches_this_server_from_its_sandbox(ask: Ask) -> None:
     everything = config_toml(called("codex", ask))
 
     assert edits["sandbox_workspace_write"] == {"network_access": True}
+    assert edits["mcp_servers"]["orchestrator"]["default_tools_approval_mode"] == "approve"
     assert "sandbox_workspace_write" not in everything
 
 
