@@ -103,7 +103,8 @@ class DrivenAgent:
             policy=self._policy(assignment),
             model=task.model or self.model(),
             limits=_limits(assignment),
-            recursive=_recursive(assignment),
+            # Whoever may only look could else have others change what they want.
+            recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
             home=terms.home,
             shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
             stall_seconds=terms.stall_seconds,

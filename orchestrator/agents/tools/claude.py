@@ -13,7 +13,7 @@ from orchestrator.agents.tools.user_files import json_object, kept
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")
 _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "model")
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
-#: By a name of ours: the tools of our MCP server are allowed whatever the policy.
+#: By a name of ours: the tools of our MCP server are allowed where they are offered.
 _OWN_TOOLS = "mcp__orchestrator"
 
 
@@ -48,8 +48,7 @@ def _policy(ask: Ask) -> list[str]:
         allowed = f"Bash,Edit,Write,MultiEdit,NotebookEdit,{_LOOKING},{_OWN_TOOLS}"
         return ["--permission-mode", "acceptEdits", "--allowedTools", allowed]
     denied = "Bash,Edit,Write,MultiEdit,NotebookEdit"
-    allowed = f"{_LOOKING},{_OWN_TOOLS}"
-    return ["--allowedTools", allowed, "--disallowedTools", denied]
+    return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
 
 
 def _root(ask: Ask) -> dict[str, str]:

@@ -1,6 +1,9 @@
 """What the driver of an agent is told for an attempt."""
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from orchestrator.agents.drive import spec
 from orchestrator.agents.driven import DrivenAgent, Terms
@@ -21,6 +24,26 @@ def limits(task: TaskSpec, used: Usage | None, **config: object) -> Limits:
 
 
 LIMITED = TaskSpec(id="a", prompt="Write", max_steps=10, max_tokens=1000, max_cost_usd=0.2)
+
+
+@pytest.mark.parametrize(
+    ("all_agents", "this_one", "recursive"),
+    [
+        ("full", "", True),
+        ("edit", "", True),
+        ("read-only", "", False),
+        ("full", "read-only", False),
+        ("read-only", "full", True),
+    ],
+)
+def test_who_may_only_look_has_nobody_else_change_things(
+    all_agents: str, this_one: str, recursive: bool
+) -> None:
+    agent = replace(AGENT, terms=Terms(home="/home", policy=all_agents), policy=this_one)
+    config = a_config(enable_recursion=True, max_depth=3)
+    given = Assignment(job=a_job(config=config), worker=a_worker(), task=TaskSpec(id="a"))
+
+    assert json.loads(agent.command(given).control[spec.NAME])["recursive"] is recursive
 
 
 def test_the_first_attempt_has_the_whole_limit() -> None:
