@@ -14,6 +14,7 @@ from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.gemini_stats import of_answer, used
 from orchestrator.agents.readers.loose import Object
 from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.core.spending import tokens
 
 _LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
 #: An object over many lines is kept up to here.
@@ -133,9 +134,12 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        """The one object of ``-o json`` counts them itself, and that of a failure does not."""
-        streamed = loose.text(self._result, "type") == "result"
-        return self._steps.count if self._steps.count or streamed else None
+        """The one object of ``-o json`` counts them itself, and that of a failure does not.
+
+        Of calls that used tokens and came to nothing its stream does not say how many there were.
+        """
+        silent = loose.text(self._result, "type") == "result" and not tokens(self._used())
+        return self._steps.count if self._steps.count or silent else None
 
     def _used(self) -> Usage:
         stats = loose.dig(self._result, "stats")

@@ -8,6 +8,7 @@ from orchestrator.core.evidence import Usage
 
 from .cases import (
     CASES,
+    GEMINI_CUT,
     GEMINI_INIT,
     OK,
     RATE,
@@ -107,6 +108,15 @@ def test_what_an_answer_that_broke_off_has_used_is_not_known():
     silent = events(GEMINI_INIT, {**end, "stats": nothing})
     assert read("gemini", said, Ending(code=1)).outcome.usage.partial
     assert not read("gemini", silent, Ending(code=1)).outcome.usage.partial
+
+
+def test_how_often_gemini_asked_in_vain_is_not_known():
+    stats = {"total_tokens": 390, "input_tokens": 300, "output_tokens": 90, "cached": 0}
+    cut = [*GEMINI_CUT[:-1], *events({"type": "result", "status": "error", "stats": stats})]
+
+    used = read("gemini", cut, Ending(code=1)).outcome.usage
+
+    assert (used.steps, used.input_tokens, used.output_tokens) == (None, 300, 90)
 
 
 def test_a_provider_that_tells_of_no_tokens_is_not_free():
