@@ -41,7 +41,14 @@ def commit_rest(
     head = git.run("rev-parse", "--verify", "HEAD^{commit}").text
     _add_all(git)
     _leave_out(git, without)
-    tree = git.run("write-tree").text
+    try:
+        tree = git.run("write-tree").text
+    except RepositoryError:
+        # A `git gc --prune=now` of somebody else took objects that the index speaks of.
+        git.run("read-tree", "HEAD")
+        _add_all(git)
+        _leave_out(git, without)
+        tree = git.run("write-tree").text
     if tree != tree_of(git, head):
         head = commit_tree(git, tree, [head], message, signature)
     # An agent may have gone to a branch of its own, or have moved this one.

@@ -31,7 +31,8 @@ def tried(git: Git, ours: str, theirs: str) -> tuple[str, list[Side]]:
     # An agent can begin a history of its own; its files are merged then.
     how = ("--write-tree", "-z", "--allow-unrelated-histories")
     answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
-    if answer.code == 128:
+    # For a commit that it cannot find it says 1 as well, and prints nothing.
+    if answer.code == 128 or not answer.out:
         raise failure("merge-tree", answer)
     tree, *rest = os.fsdecode(answer.out).split("\0")
     if answer.code == 0:

@@ -201,7 +201,7 @@ class Worktrees:
         if os.path.lexists(directory):
             _remove(directory)
         if found is not None:
-            shutil.rmtree(found.admin)
+            remove_entry(found.admin)
             with suppress(OSError):
                 self._entries.rmdir()
 
@@ -215,6 +215,13 @@ def _link(admin: Path) -> str:
         return os.fsdecode(os.read(handle, _LONGEST_LINK)).removesuffix("\n")
     finally:
         os.close(handle)
+
+
+def remove_entry(admin: Path) -> None:
+    """Also while a ``git gc`` of somebody else removes it."""
+    while os.path.lexists(admin):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(admin)
 
 
 def _remove(directory: str) -> None:

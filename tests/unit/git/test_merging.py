@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.errors import Conflict, NotFound, RepositoryError
 from orchestrator.git import GitRepository, How, Landing
 from tests.project import Project
 from tests.unit.git.conftest import WHO
@@ -47,6 +47,11 @@ def side(project: Project, name: str, changes: Mapping[str, str | None]) -> str:
     project.git("commit", "-q", "-m", name)
     project.git("checkout", "-q", "main")
     return project.git("rev-parse", name)
+
+
+def test_a_commit_that_is_gone_is_told(project: Project, repository: GitRepository) -> None:
+    with pytest.raises(RepositoryError, match="not something we can merge"):
+        repository.merge(project.git("rev-parse", "HEAD"), "1" * 40, "x", WHO, force=False)
 
 
 @pytest.mark.parametrize("case", CASES)

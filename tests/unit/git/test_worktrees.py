@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
-from orchestrator.git import GitRepository
+from orchestrator.git import GitRepository, worktrees
 from tests.project import Project
 from tests.soaking.disk import fill, mounted, unmount
 from tests.unit.git.conftest import WHO
@@ -139,6 +139,30 @@ def test_a_lock_of_a_killed_git_does_not_stop_the_commit(
     (project.path / ".git" / "worktrees" / "worktree" / "index.lock").touch()
     (project.path / ".git" / f"{BRANCH}.lock").touch()
     assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+
+
+def test_what_somebody_pruned_of_an_index_is_written_anew(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("new\n")
+    subprocess.run(["git", "add", "new.txt"], cwd=opened, check=True)
+    name = project.git("hash-object", str(opened / "new.txt"))
+    (project.path / ".git" / "objects" / name[:2] / name[2:]).unlink()
+
+    assert project.show(commit(repository, opened), "new.txt") == "new"
+
+
+def test_an_entry_that_somebody_else_removes_meanwhile_is_gone(tmp_path: Path) -> None:
+    """As the user's ``git gc`` does, which prunes worktrees, too."""
+    entry = tmp_path / "entry"
+    (entry / "logs").mkdir(parents=True)
+    for number in range(500):
+        (entry / "logs" / f"{number}").touch()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(worktrees.remove_entry, [entry] * 4))
+
+    assert not entry.exists()
 
 
 def test_what_an_agent_puts_where_git_looks_is_not_followed(
