@@ -68,6 +68,8 @@ PLANNER_INDEX = -1
 NO_PLAN = "none"
 #: The reason of a job whose tasks a person is to let start.
 WAITS_FOR_APPROVAL = "waits for approval"
+#: Begins the reason of a job whose workers' changes were to become one result, and did not.
+NOT_MERGED = "what its workers changed could not be merged when it ended"
 #: The task of a planner, and the role that it plays.
 PLANNER = "planner"
 #: The role of one that compares candidates.
@@ -158,6 +160,11 @@ class Job:
     def awaits_approval(self) -> bool:
         """It has its tasks, and a person is to let them start."""
         return self.status is JobStatus.PLANNING and self.reason == WAITS_FOR_APPROVAL
+
+    @property
+    def unmerged(self) -> bool:
+        """What its workers changed was to become one result, and did not."""
+        return self.reason.startswith(NOT_MERGED)
 
     @property
     def out_of_time(self) -> bool:

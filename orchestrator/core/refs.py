@@ -49,6 +49,11 @@ def resolving_ref(worker: Worker) -> str:
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 
+def merging_ref(root_id: str, job_id: str) -> str:
+    """How far a merge that is under way has come, so that nobody's ``git gc`` takes it."""
+    return f"{hidden(root_id)}merging/{job_id}"
+
+
 def merged_refs(root_id: str, job_id: str) -> str:
     """Below this: the results of a job before the present one, by number."""
     return f"{hidden(root_id)}merged/{job_id}/"

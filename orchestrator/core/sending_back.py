@@ -9,7 +9,7 @@ from orchestrator.core.errors import Deadlock
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey, WorkerResult
+from orchestrator.core.model import NOT_MERGED, Job, TaskSpec, Worker, WorkerKey, WorkerResult
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan
 from orchestrator.core.retry import may_retry
@@ -32,6 +32,15 @@ class Refusal:
     agent: str = ""
     #: Without another attempt it has failed; else it stays as it is.
     required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """What came of merging the changes of a job."""
+
+    refusals: Sequence[Refusal] = ()
+    #: Why it could not be done; empty: it is done, as far as it goes together.
+    error: str = ""
 
 
 class SendingBack:
@@ -57,6 +66,14 @@ class SendingBack:
             tasks = list(self._forest.plans[job_id].tasks.values())
             self._forest.install(job, Plan(tasks, self._forest.workers_of(job_id)))
         return bool(again)
+
+    def merged(self, job_id: str, error: str) -> None:
+        """What its workers changed is one result as far as it goes together, or why it is none."""
+        job = self._ledger.jobs.get(job_id)
+        if job is None or job.cancelled_by is not None or not (error or job.unmerged):
+            return
+        why = f"{NOT_MERGED}: {error}; orchestrator retry {job_id} tries that again"
+        self._ledger.update_job(job_id, reason=why if error else "")
 
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
         job = self._ledger.jobs[job_id]

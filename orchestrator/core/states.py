@@ -13,7 +13,7 @@ class JobStatus(StrEnum):
     RUNNING = "running"
     #: Every task succeeded.
     COMPLETED = "completed"
-    #: Some tasks succeeded, some did not.
+    #: Some tasks succeeded, some did not; or what all of them changed could not be merged.
     PARTIAL = "partial"
     #: No task succeeded.
     FAILED = "failed"

@@ -2,16 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import Render
 from orchestrator.core.errors import Conflict, NotFound
-from orchestrator.core.ports import Store
+from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository import MergeChoice
-from orchestrator.core.sending_back import Refusal
+from orchestrator.core.sending_back import Merged
+from orchestrator.core.shortage import is_shortage
 from orchestrator.engine.integrator import Integrator
 from orchestrator.engine.patience import when_reachable
 from orchestrator.engine.threads import SteadyThreads
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: So many jobs are merged side by side; further ones wait.
 MOST_THREADS = 8
+#: How soon it is tried again what a full disk did not take.
+RETRY_SECONDS = 1.0
 
 
 class _Work:
@@ -34,10 +37,10 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class Integrated:
-    """The changes of a job are merged, or could not be; these are refused by its gates."""
+    """The changes of a job are merged, or could not be."""
 
     render: Render
-    refusals: Sequence[Refusal] = ()
+    merged: Merged
 
 
 class Integration:
@@ -104,22 +107,32 @@ class Integration:
                 del self._under_way[job_id]
 
     def _integrate(self, render: Render, work: _Work) -> None:
-        refusals: Sequence[Refusal] = ()
+        merged = Merged()
         try:
             whole = render.job_id == render.root_id
             family = None if whole else render.family
             tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._closed)
             if tree is not None:
                 with work.turn:
-                    refusals = self._integrator.integrate(tree, render.job_id, work.stop.is_set)
-        except Exception:
-            # Its reports try again, and tell of it.
+                    merged = self._with_room(tree, render.job_id, work)
+        except Exception as error:
             logger.exception("a job could not be merged", extra=_of(render.job_id))
+            merged = Merged(error=str(error) or type(error).__name__)
         finally:
             self._end(render.job_id, work)
         if not self._closed.is_set():
             failpoints.reached("merge: about to be told")
-            self.on_integrated(Integrated(render, refusals))
+            self.on_integrated(Integrated(render, merged))
+
+    def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
+        """A full disk holds it up, until somebody stops the job."""
+        while True:
+            try:
+                return self._integrator.integrate(tree, job_id, work.stop.is_set)
+            except OSError as error:
+                if not is_shortage(error) or work.stop.wait(RETRY_SECONDS):
+                    raise
+                logger.warning("a job is merged later: %s", error, extra=_of(job_id))
 
     def _merge_again(self, root_id: str, job_id: str, choice: MergeChoice, work: _Work) -> None:
         try:

@@ -14,7 +14,7 @@ from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.refs import branch_of, short, start_ref, worker_branch
 from orchestrator.core.repository import MergeChoice, Repository
-from orchestrator.core.sending_back import Refusal
+from orchestrator.core.sending_back import Merged
 from orchestrator.engine.folding import Folding
 from orchestrator.engine.losers import keep_others
 from orchestrator.engine.merge_record import Record, Records, in_words
@@ -53,31 +53,28 @@ class Integrator:
         record = self._records.read(job)
         return [*note, *(in_words(record) if record else ())]
 
-    def integrate(
-        self, tree: Tree, job_id: str, halted: Halted = lambda: False
-    ) -> Sequence[Refusal]:
+    def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
         """Merge, remove the worktrees, look at the user's checkout. Idempotent.
 
-        Returns whose changes the gates refuse. Failures are told in the record; nothing is done
-        for a job that has nothing to do with git.
+        Failures are told in the record, too; nothing is done for a job that has nothing to do
+        with git.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
         if not base:
-            return ()
+            return Merged()
         self._records.forget(job)
         began, record = time.monotonic(), _record(job, base)
         workers = [each for each in tree.workers if each.job_id == job_id]
-        refusals: list[Refusal] = []
         self._guarded(record, lambda: self._remove_worktrees(record, job, workers))
-        self._guarded(record, lambda: refusals.extend(self._merge(record, tree, job, halted)))
+        merged = self._merge(record, tree, job, halted)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
             self._guarded(
                 record, lambda: record.leaks.extend(self._worktrees.checkout.leaks(job.id))
             )
         self._keep(job, record, began)
-        return refusals
+        return merged
 
     def _keep(self, job: Job, record: Record, began: float) -> None:
         record.seconds = round(time.monotonic() - began, 3)
@@ -117,18 +114,21 @@ class Integrator:
                 f"leave it out (--leave {worker.id}), or bring the branch back"
             )
 
-    def _merge(self, record: Record, tree: Tree, job: Job, halted: Halted) -> Sequence[Refusal]:
-        refusals = self._merging.merge(record, tree, job, list(_chosen(tree, job)), halted)
-        self._guarded(record, lambda: self._folding.fold(record, tree, job))
+    def _merge(self, record: Record, tree: Tree, job: Job, halted: Halted) -> Merged:
+        try:
+            merged = self._merging.merge(record, tree, job, list(_chosen(tree, job)), halted)
+            self._folding.fold(record, tree, job)
+        except RepositoryError as error:
+            _note(record, error)
+            return Merged(error=error.message)
         failpoints.reached("merge: stored")
-        return refusals
+        return merged
 
     def _guarded(self, record: Record, step: Callable[[], object]) -> None:
         try:
             step()
         except RepositoryError as error:
-            logger.warning("git: %s", error, extra={"job_id": record.job_id})
-            record.errors.append(error.message)
+            _note(record, error)
 
     def _remove_worktrees(self, record: Record, job: Job, workers: Sequence[Worker]) -> None:
         self._gates.clear(job)
@@ -136,6 +136,11 @@ class Integrator:
             self._guarded(record, partial(self._worktrees.remove, worker))
         if job.is_root:
             self._guarded(record, partial(self._worktrees.drop_spares, job.id))
+
+
+def _note(record: Record, error: RepositoryError) -> None:
+    logger.warning("git: %s", error, extra={"job_id": record.job_id})
+    record.errors.append(error.message)
 
 
 def _record(job: Job, base: str) -> Record:

@@ -1,11 +1,14 @@
 """The branches of a job's workers put together, judged, and kept as the job's result."""
 
+import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 
 from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
@@ -13,6 +16,7 @@ from orchestrator.core.refs import (
     branch_of,
     hidden,
     merged_refs,
+    merging_ref,
     result_branch,
     sent_ref,
     short,
@@ -21,13 +25,19 @@ from orchestrator.core.refs import (
     worker_branch,
 )
 from orchestrator.core.repository import FileConflict, Repository, Strategy, merger_of
-from orchestrator.core.sending_back import Refusal
+from orchestrator.core.sending_back import Merged, Refusal
 from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, in_order, split
 from orchestrator.engine.history import LINEAR, in_a_line
 from orchestrator.engine.merge_record import MOST_PATHS, Record, failing, told
 from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
 from orchestrator.engine.worktrees import Worktrees
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between tries. Somebody else's ``git gc --prune=now`` takes what no ref leads to yet, and
+#: a lock that another git holds is free in a moment.
+PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
 class Merging:
@@ -38,29 +48,47 @@ class Merging:
 
     def merge(
         self, record: Record, tree: Tree, job: Job, workers: Sequence[Worker], halted: Halted
-    ) -> Sequence[Refusal]:
+    ) -> Merged:
         """Put the changes of ``workers``, which are in order, on top of each other.
 
         What came of it stands in the record and, unless nothing was to be merged, on the job's
-        branch. Returns whose changes the gates refuse. Raise RepositoryError.
+        branch. Raise RepositoryError.
         """
         parts = in_order(_parts(record, tree, job, workers), self._is_built_on_others)
         try:
-            settled = self._settled(record, job, parts, halted)
+            settled = self._stored(record, job, parts, halted)
         except (Unfit, Abandoned) as error:
             for part in parts:
                 leave(record, part.worker, f"{error} (orchestrator merge {job.id} tries again)")
-            return ()
-        failpoints.reached("merge: done")
+            return Merged(error=str(error))
         self._note(record, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
-            return ()
-        self._store(record, job, settled)
+            return Merged()
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
-        return [*refused, *self._to_resolve(record, job, settled)]
+        return Merged(refusals=[*refused, *self._to_resolve(record, job, settled)])
+
+    def _stored(self, record: Record, job: Job, parts: Sequence[Part], halted: Halted) -> Settled:
+        """What it comes to, on the job's branch; tried again where git fails."""
+        for pause in PAUSES:
+            try:
+                return self._stored_once(record, job, parts, halted)
+            except RepositoryError as error:
+                logger.warning("merged again in %g s: %s", pause, error, extra={"job_id": job.id})
+            time.sleep(pause)
+        return self._stored_once(record, job, parts, halted)
+
+    def _stored_once(
+        self, record: Record, job: Job, parts: Sequence[Part], halted: Halted
+    ) -> Settled:
+        settled = self._settled(record, job, parts, halted)
+        failpoints.reached("merge: done")
+        if job.config.merge_strategy != Strategy.MANUAL:
+            self._store(record, job, settled)
+        self._repository.drop(merging_ref(job.root_id, job.id))
+        return settled
 
     def _is_built_on_others(self, worker: Worker) -> bool:
         return bool(self._repository.tip(taken_ref(worker)))
@@ -89,6 +117,7 @@ class Merging:
             conflicts += merged.conflicts
             taken = taken and bool(merged.commit)
             tip = merged.commit or tip
+        self._repository.point(merging_ref(job.root_id, job.id), tip)
         return Step(
             part=part,
             commit=tip,
@@ -139,9 +168,9 @@ class Merging:
         if commit == record.base:
             self._repository.drop(branch)
             return
-        record.branch, record.commit = short(branch), commit
         self._repository.point(branch, commit)
         self._repository.point(f"{hidden(job.root_id)}base/{job.id}", record.base)
+        record.branch, record.commit = short(branch), commit
 
     def _keep_earlier(self, record: Record, job: Job, before: str) -> None:
         kept = self._repository.tips(merged_refs(job.root_id, job.id))

@@ -208,9 +208,10 @@ class Supervisor:
 
     def _integrated(self, item: Integrated, now: float) -> Callable[[], None]:
         """Its reports follow, unless workers whose changes are refused work again first."""
-        job_id, refusals = item.render.job_id, item.refusals
-        if self._scheduler.sending_back.refused(job_id, refusals, now):
+        job_id, merged = item.render.job_id, item.merged
+        if self._scheduler.sending_back.refused(job_id, merged.refusals, now):
             return lambda: None
+        self._scheduler.sending_back.merged(job_id, merged.error)
         return lambda: self._reporting.ask(item.render)
 
     def _take_end(self, ended: Ended, now: float) -> None:

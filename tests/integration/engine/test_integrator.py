@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core import failpoints
 from orchestrator.core.gates import Gate
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
@@ -80,7 +81,9 @@ class Bench:
         worktrees = Worktrees(self.repository, agents, self.workspace)
         gates = MergedGates(self.repository, self.gates, self.workspace)
         integrator = Integrator(self.repository, worktrees, gates, self.records)
-        return integrator.integrate(self.tree, self.job.id)
+        merged = integrator.integrate(self.tree, self.job.id)
+        assert not merged.error
+        return merged.refusals
 
     @property
     def record(self) -> Record:
@@ -179,6 +182,21 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     assert merges == ""
     assert bench.project.worktrees() == []
     assert bench.project.everything() == before
+
+
+def test_whoever_prunes_the_repository_meanwhile_takes_nothing_of_a_merge(bench: Bench) -> None:
+    for number in range(4):
+        bench.worker({f"{'bad' if number == 2 else 'good'}_{number}": "x\n"})
+    failpoints.arm(lambda name: bench.project.git("prune", "--expire=now") and None)
+    try:
+        refusals = bench.integrate()
+    finally:
+        failpoints.arm(None)
+
+    assert [each.worker_id for each in refusals] == ["worker_3"]
+    assert {"good_0", "good_1", "good_3"} <= set(bench.result())
+    assert bench.project.git("fsck", "--no-dangling", "--connectivity-only") == ""
+    assert not bench.project.git("for-each-ref", f"refs/orchestrator/{bench.job.id}/merging")
 
 
 def test_clean_finds_what_a_crash_left_while_gates_ran(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -152,7 +153,9 @@ def test_gates_that_fail_at_the_base_blame_nobody(made: MakeProject, gates: Runn
 
     ended = site.run("x", [edit(word("a", "x")), edit(word("b", "y"))], max_retries=3)
 
-    assert ended["status"] == "completed", ended
+    assert ended["status"] == "partial", "there is no result"
+    assert "although nothing was changed: missing" in ended["reason"]
+    assert [row["status"] for row in rows(ended)] == ["success", "success"]
     assert attempts(site, ended["job_id"]) == [1, 1]
     found = record(site, ended["job_id"])
     assert (found["branch"], sorted(found["left_out"])) == ("", ["worker_1", "worker_2"])
@@ -199,6 +202,71 @@ def test_a_server_that_stops_while_gates_run_leaves_it_to_the_next(
         assert project.worktrees() == []
     finally:
         again.stop()
+
+
+#: What another git that has died leaves, or that is at work for long.
+LOCKED = (
+    'lock="$(git rev-parse --git-common-dir)/refs/heads/orchestrator/$ORCHESTRATOR_JOB_ID/"\n'
+    'touch "${lock}result.lock"\n'
+)
+
+
+def lock_of(project: Project, job: str) -> Path:
+    return project.path / ".git" / "refs" / "heads" / "orchestrator" / job / "result.lock"
+
+
+def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", [edit(LOCKED + word("a", "x")), edit(word("b", "y"))])
+
+    job = ended["job_id"]
+    assert ended["status"] == "partial"
+    assert "could not be merged when it ended: git update-ref failed" in ended["reason"]
+    assert "result.lock" in ended["reason"]
+    assert [row["status"] for row in rows(ended)] == ["success", "success"]
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "Why: what its workers changed could not be merged" in report
+    assert report.startswith("# Partly done")
+    lock_of(project, job).unlink()
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+    again = site.wait(job)
+    assert (again["status"], again["reason"]) == ("completed", "")
+    assert attempts(site, job) == [1, 1]
+    assert record(site, job)["merged"] == ["worker_1", "worker_2"]
+
+
+def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(made: MakeProject) -> None:
+    site, project = made()
+    job = site.submit("x", [edit(LOCKED + word("a", "x"))])
+    until(lock_of(project, job).exists, "it is in the way")
+    until(lambda: "results" in site.status(job), "its worker has ended")
+    time.sleep(0.3)
+    lock_of(project, job).unlink()
+
+    assert site.wait(job)["status"] == "completed"
+    assert record(site, job)["merged"] == ["worker_1"]
+
+
+@pytest.mark.usefixtures("spawning")
+def test_a_child_job_that_could_not_be_merged_is_no_success_of_its_parent(
+    made: MakeProject,
+) -> None:
+    site, _ = made()
+    lock = (
+        "root=${ORCHESTRATOR_WORKER_DIR#*/job_}; root=${root%%/*}\n"
+        'heads="$(git rev-parse --git-common-dir)/refs/heads/orchestrator"\n'
+        'touch "$heads/$root/result_$ORCHESTRATOR_JOB_ID.lock"\n'
+    )
+    children = json.dumps([edit(lock + word("a", "x"))])
+    spawn = f"cat > ../c.json <<'END'\n{children}\nEND\norchestrator spawn y --tasks ../c.json"
+
+    ended = site.run("x", [edit(spawn)])
+
+    assert ended["status"] == "failed"
+    [row] = rows(ended)
+    assert row["reason"] == f"child job {row['child_job_id']} ended partial"
+    assert "could not be merged" in site.status(row["child_job_id"])["reason"]
 
 
 # Merging again
