@@ -12,6 +12,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES
 from orchestrator.core.repository import Signature
 from orchestrator.git.carrying import carried
+from orchestrator.git.excluded import Patterns
 from orchestrator.git.running import ITSELF, Git
 
 
@@ -32,23 +33,24 @@ def signed(signature: Signature) -> Mapping[str, str]:
 
 
 def commit_rest(
-    git: Git, branch: str, message: str, signature: Signature, without: Sequence[str] = ()
+    git: Git,
+    branch: str,
+    message: str,
+    signature: Signature,
+    patterns: Patterns,
+    without: Sequence[str] = (),
 ) -> str:
     """Commit what is uncommitted, wherever HEAD is, and have the branch and HEAD there.
 
     ``without`` names what stays out of it, though no .gitignore may say so any more.
     """
     head = git.run("rev-parse", "--verify", "HEAD^{commit}").text
-    _add_all(git)
-    _leave_out(git, without)
     try:
-        tree = git.run("write-tree").text
+        tree = _tree_of_files(git, patterns, without)
     except RepositoryError:
         # A `git gc --prune=now` of somebody else took objects that the index speaks of.
         git.run("read-tree", "HEAD")
-        _add_all(git)
-        _leave_out(git, without)
-        tree = git.run("write-tree").text
+        tree = _tree_of_files(git, patterns, without)
     if tree != tree_of(git, head):
         head = commit_tree(git, tree, [head], message, signature)
     # An agent may have gone to a branch of its own, or have moved this one.
@@ -58,13 +60,20 @@ def commit_rest(
     return head
 
 
-def _add_all(git: Git, env: Mapping[str, str] | None = None) -> None:
+def _tree_of_files(git: Git, patterns: Patterns, without: Sequence[str]) -> str:
+    _add_all(git)
+    patterns.add_hidden(git)
+    _leave_out(git, without)
+    return git.run("write-tree").text
+
+
+def _add_all(git: Git) -> None:
     """All files of an attempt that is over, also where git cannot read them as they are."""
     try:
-        git.run("add", "--all", "--", ".", env=env)
+        git.run("add", "--all", "--", ".")
     except RepositoryError:
         make_readable(git.directory)
-        git.run("add", "--all", "--", ".", env=env)
+        git.run("add", "--all", "--", ".")
 
 
 def make_readable(directory: str) -> None:
@@ -116,7 +125,12 @@ def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str]) ->
 
 
 def snapshot(
-    git: Git, admin: Path, message: str, signature: Signature, modules: Mapping[str, str]
+    git: Git,
+    admin: Path,
+    message: str,
+    signature: Signature,
+    modules: Mapping[str, str],
+    patterns: Patterns,
 ) -> str:
     """With an index of its own, so that the agent, which may be at work, notices nothing.
 
@@ -129,6 +143,7 @@ def snapshot(
             shutil.copy2(admin / "index", index)
         env = {"GIT_INDEX_FILE": index}
         git.run("add", "--all", "--", ".", env=env)
+        patterns.add_hidden(git, env)
         _leave_out(git, carried(admin), env)
         put_modules(git, modules, env)
         tree = git.run("write-tree", env=env).text

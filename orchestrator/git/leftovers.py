@@ -3,11 +3,12 @@
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES, hidden, kept_refs
 from orchestrator.core.repository import Signature
-from orchestrator.git import commits, submodules
+from orchestrator.git import commits, excluded, submodules
 from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.worktrees import Found, Worktrees
 
@@ -61,7 +62,8 @@ def _uncommitted(
             said, name = f"Left by {worker}", f"{kept_refs(root_id)}{worker}"
             where = (git, found.admin, users.directory)
             inner = submodules.snapshot(*where, name, said, _NOBODY)
-            commit = commits.snapshot(git, found.admin, said, _NOBODY, inner)
+            patterns = excluded.Patterns(found.admin.parents[1], Path(present, excluded.NAME))
+            commit = commits.snapshot(git, found.admin, said, _NOBODY, inner, patterns)
         except RepositoryError as error:
             about = {"worktree": found.directory, "error": error.message}
             logger.warning("what is in a worktree cannot be kept", extra=about)

@@ -17,6 +17,7 @@ from orchestrator.git import (
     commits,
     differences,
     dirt,
+    excluded,
     faults,
     forgetting,
     ignored,
@@ -95,6 +96,7 @@ class GitRepository:
     def open_worktree(self, directory: str, branch: str, start: str) -> None:
         place = self.place()
         self._hide(place)
+        self._patterns(directory).note(place.git)
         if os.path.lexists(directory) and place.worktrees.was_whole(directory):
             # Never made anew over what an attempt has left.
             faults.mend(place.worktrees, directory, branch, start)
@@ -130,14 +132,20 @@ class GitRepository:
     def _commit(self, found: Found, branch: str, message: str, signature: Signature) -> str:
         git, top = self.place().worktrees.git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)
-        return commits.commit_rest(git, branch, message, signature, carried(found.admin))
+        patterns, without = self._patterns(found.directory), carried(found.admin)
+        return commits.commit_rest(git, branch, message, signature, patterns, without)
+
+    def _patterns(self, directory: str) -> excluded.Patterns:
+        job = self._workspace / f"job_{self._root_of(directory)}"
+        return excluded.Patterns(self.place().common, job / excluded.NAME)
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
         found = self.place().whole(directory)
         place = self.place()
         git, name = place.worktrees.git_of(found), f"{hidden(self._root_of(directory))}snapshot"
         inner = submodules.snapshot(git, found.admin, place.top, name, message, signature)
-        return commits.snapshot(git, found.admin, message, signature, inner)
+        patterns = self._patterns(directory)
+        return commits.snapshot(git, found.admin, message, signature, inner, patterns)
 
     def _root_of(self, directory: str) -> str:
         inside = os.path.relpath(os.path.realpath(directory), os.path.realpath(self._workspace))

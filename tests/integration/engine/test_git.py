@@ -157,6 +157,32 @@ def test_conflicts_are_told_file_by_file_and_what_is_left_out_is_kept(made: Make
     assert "src/app.py" in final(site, job)
 
 
+@pytest.mark.parametrize(
+    "hide",
+    [
+        'echo "*" >> "$(git rev-parse --git-common-dir)/info/exclude"',
+        'echo "*" > ../all; git config core.excludesFile "$PWD/../all"',
+    ],
+)
+def test_what_a_worker_has_git_ignore_hides_no_file_of_another(
+    made: MakeProject, hide: str
+) -> None:
+    site, project = made()
+    (project.path / ".git" / "info" / "exclude").write_text("*.local\n")
+    tasks = [
+        edit(f"{hide}; echo 1 > first.txt; echo x > x.local", id="a"),
+        edit("mkdir new; echo 2 > new/second.txt; echo x > x.tmp", depends_on=["a"]),
+    ]
+
+    ended = site.run("x", tasks)
+
+    branch = f"orchestrator/{ended['job_id']}/result"
+    added = {"first.txt", "new/second.txt"}
+    assert set(project.files(branch)) == {*FILES, *added}
+    assert [row["files_created"] for row in rows(ended)] == [["first.txt"], ["new/second.txt"]]
+    assert record(site, ended["job_id"])["leaks"]
+
+
 def test_with_theirs_the_later_worker_wins_also_over_a_deletion(made: MakeProject) -> None:
     site, project = made()
     tasks = [
