@@ -222,8 +222,11 @@ class Repository(Protocol):
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         """A merge of two commits with conflict marks in the files where they exclude each other."""
 
-    def marks(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        """Of the files where two commits exclude each other: those with marks in a third one."""
+    def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
+        """Of the files where two commits exclude each other: those that a third does not settle.
+
+        That is where it has marks, and all of them where it is just what ``marked`` made.
+        """
 
     def checkout_state(self) -> Mapping[str, str]:
         """What must not change in the user's checkout: branch, refs, stash, config, files."""

@@ -32,8 +32,9 @@ OTHER_AGENT = (
 CONFLICTS = (
     "It succeeded, but what it changed excludes what other workers changed. Both sides are in the "
     "worktree now, with marks (<<<<<<<, =======, >>>>>>>) in the files that git could not merge; "
-    "git grep -n '^<<<<<<<' finds them. Keep what both sides meant, remove every mark, and change "
-    "nothing else."
+    "git grep -n '^<<<<<<<' finds them. Binary files, links and files that one side removed have "
+    "no marks, and are as one side has them: git merge-tree --write-tree HEAD^1 HEAD^2 tells every "
+    "conflict. Keep what both sides meant, remove every mark, and change nothing else."
 )
 
 #: What a worker may still start and use at a time.

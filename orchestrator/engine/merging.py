@@ -145,8 +145,8 @@ class Merging:
         for step in settled.steps:
             worker = step.part.worker
             if not step.taken:
-                marks = ", ".join(resolving.unresolved(self._repository, worker))
-                leave(record, worker, f"conflict marks are left in {marks}" if marks else "")
+                left = ", ".join(resolving.unresolved(self._repository, worker)[:MOST_PATHS])
+                leave(record, worker, f"conflicts are not resolved in {left}" if left else "")
             if step.changes and (step.taken or step.commit != before):
                 record.merged.append(worker.id)
             resolved = step.taken

@@ -1,8 +1,8 @@
 """Conflicts that an agent is to resolve: a further attempt of the worker, with marks in its files.
 
 The attempt is carried out by the agent that ``config.resolve`` names, in the worker's worktree; it
-costs one of the worker's retries. A file that still has marks is not resolved: then the worker's
-own branch counts, as it was before.
+costs one of the worker's retries. A file that still has marks is not resolved, and none is where
+nothing was done: then the worker's own branch counts, as it was before.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ def own_tip(repository: Repository, worker: Worker) -> str:
 
 
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
-    """Files in which marks are left."""
+    """Files in which marks are left; all that conflict where nothing was done about any."""
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
     if not own or not tip or not repository.contains(tip, sent):
         return ()
-    return repository.marks(own, sent, tip)
+    return repository.unresolved(own, sent, tip)

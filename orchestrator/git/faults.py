@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.git import markers
 from orchestrator.git.commits import free
 from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.worktrees import ASIDE, Found, Worktrees
@@ -144,14 +145,7 @@ def settle(found: Found) -> None:
 
 def conflict_markers(git: Git, start: str, end: str) -> list[str]:
     """Files that have conflict markers in lines that they did not have at ``start``."""
-    only_markers = "core.whitespace=-blank-at-eol,-blank-at-eof,-space-before-tab"
-    how = ("-c", only_markers, "diff-tree", "--check", "-r")
-    shown = git.run(*how, start, end, "--", accept=(0, 2))
-    said = (line for line in os.fsdecode(shown.out).splitlines() if line.endswith(_MARKER))
-    return list(dict.fromkeys(line.removesuffix(_MARKER).rpartition(":")[0] for line in said))
-
-
-_MARKER = ": leftover conflict marker"
+    return list(dict.fromkeys(path for path, _ in markers.lines(git, start, end)))
 
 
 def _named(paths: list[str]) -> str:

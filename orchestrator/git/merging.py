@@ -3,7 +3,8 @@
 import os
 
 from orchestrator.core.repository import Merge, Signature
-from orchestrator.git.commits import commit_tree
+from orchestrator.git import markers
+from orchestrator.git.commits import commit_tree, tree_of
 from orchestrator.git.contested import Side, all_theirs, conflicts, sides_of
 from orchestrator.git.running import Git, failure
 
@@ -47,17 +48,19 @@ def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature)
     return commit_tree(git, tree, [ours, theirs], message, signature)
 
 
-def marks(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
-    """Of the files where two commits exclude each other: those with marks in a third one.
+def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
+    """Of the files where two commits exclude each other: those that a third one does not settle.
 
-    A name that git made up, for a file where there is a directory, is a mark, too.
+    All of them, where it is as ``marked`` made it: a binary file or a deletion has no marks. A mark
+    is a line of that kind that neither side has; so is a name that git made up, for a file where
+    there is a directory.
     """
-    paths = list(dict.fromkeys(path for *_, path in tried(git, ours, theirs)[1]))
-    if not paths:
-        return []
-    sought = ("-l", "-z", "-I", "--full-name", "-E", "-e", "^(<<<<<<<|>>>>>>>) ")
-    found = git.run("grep", *sought, commit, "--", *paths, accept=(0, 1)).fields
-    marked_files = [each.removeprefix(f"{commit}:") for each in found]
+    tree, sides = tried(git, ours, theirs)
+    paths = list(dict.fromkeys(path for *_, path in sides))
+    if not paths or tree == tree_of(git, commit):
+        return paths
+    left, also = (markers.lines(git, side, commit, *paths) for side in (ours, theirs))
+    marked_files = dict.fromkeys(path for path, number in left if (path, number) in also)
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     listed = git.run("ls-tree", "-r", "-z", "--name-only", commit, "--", *invented).fields
     return [*marked_files, *listed]

@@ -286,8 +286,8 @@ class GitRepository:
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         return merging.marked(self.place().git, ours, theirs, message, signature)
 
-    def marks(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        return merging.marks(self.place().git, ours, theirs, commit)
+    def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
+        return merging.unresolved(self.place().git, ours, theirs, commit)
 
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()

@@ -1,6 +1,7 @@
 """Conflicts that an agent resolves in the worktree of the worker that has them."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,22 @@ for path in pathlib.Path(".").glob("*.txt"):
     path.write_text("".join(l for l in lines if l[:7] not in ("<<<<<<<", "=======", ">>>>>>>")))
 print("resolved")
 """
+KEEPS_HEADINGS = """
+import pathlib, re
+for path in pathlib.Path(".").glob("*.txt"):
+    text = re.sub(r"(?m)^(<<<<<<<|>>>>>>>) .*\\n", "", path.read_text())
+    path.write_text(re.sub(r"(?<!Heading\\n)=======\\n", "", text))
+print("resolved")
+"""
 IDLE = 'print("I did nothing")'
 
 
 def made(
-    make_site: MakeSite, folder: Path, script: str, **config: object
+    make_site: MakeSite,
+    folder: Path,
+    script: str,
+    tasks: Sequence[Answer] = (),
+    **config: object,
 ) -> tuple[InProcess, Project, Answer]:
     project = Project(folder / "project").begin({"a.txt": "one\ntwo\nthree\n"})
     (folder / "resolver.py").write_text(script)
@@ -29,7 +41,10 @@ def made(
     site = make_site(
         orchestrator={"project_root": str(project.path)}, agents={**agents(folder), **resolver}
     )
-    tasks = [edit("sed -i s/two/2/ a.txt"), edit("sed -i s/two/zwei/ a.txt; echo n > new")]
+    tasks = tasks or [
+        edit("sed -i s/two/2/ a.txt"),
+        edit("sed -i s/two/zwei/ a.txt; echo n > new"),
+    ]
     return site, project, site.run("x", tasks, resolve="resolver", **config)
 
 
@@ -59,9 +74,56 @@ def test_marks_that_are_left_are_no_resolution(make_site: MakeSite, tmp_path: Pa
     assert ended["status"] == "completed", ended
     found = site.get(f"/jobs/{job}/conflicts")
     assert found["merged"] == ["worker_1"]
-    assert found["reasons"] == {"worker_2": "conflict marks are left in a.txt"}
+    assert found["reasons"] == {"worker_2": "conflicts are not resolved in a.txt"}
     assert [each["path"] for each in found["conflicts"]] == ["a.txt"]
     assert project.show(f"orchestrator/{job}/result", "a.txt") == "one\n2\nthree"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("printf '\\0a' > n", "printf '\\0b' > n"),
+        ("git rm -q a.txt", "sed -i s/two/2/ a.txt"),
+        ("ln -s x n", "ln -s y n"),
+    ],
+)
+def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
+    make_site: MakeSite, tmp_path: Path, first: str, second: str
+) -> None:
+    tasks = [edit(first), edit(f"{second}; echo w > w")]
+    site, project, ended = made(make_site, tmp_path, IDLE, max_retries=1, tasks=tasks)
+
+    found = site.get(f"/jobs/{ended['job_id']}/conflicts")
+    assert (found["merged"], [*found["left_out"]]) == (["worker_1"], ["worker_2"])
+    [path] = {each["path"] for each in found["conflicts"]}
+    assert found["reasons"] == {"worker_2": f"conflicts are not resolved in {path}"}
+    assert "w" in project.files(f"orchestrator/{ended['job_id']}/worker_2")
+
+
+@pytest.mark.parametrize("mark", ["<<<<<<<", "=======", ">>>>>>>"])
+def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, mark: str) -> None:
+    careless = RESOLVER.replace(f'"{mark}"', '"none"')
+    site, _, ended = made(make_site, tmp_path, careless, max_retries=1)
+
+    found = site.get(f"/jobs/{ended['job_id']}/conflicts")
+    assert found["reasons"] == {"worker_2": "conflicts are not resolved in a.txt"}
+
+
+def test_lines_like_marks_that_a_side_has_itself_are_none(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    """As a text has them whose headings are underlined."""
+    heading = "printf 'Heading\\n=======\\n%s\\n' {} > {}.txt"
+    tasks = [
+        edit(f"sed -i s/two/2/ a.txt; {heading.format('one', 'h')}"),
+        edit(f"sed -i s/two/zwei/ a.txt; {heading.format('two', 'h')}"),
+    ]
+    site, project, ended = made(make_site, tmp_path, KEEPS_HEADINGS, max_retries=1, tasks=tasks)
+
+    found = site.get(f"/jobs/{ended['job_id']}/conflicts")
+    assert found["merged"] == ["worker_1", "worker_2"], found
+    shown = project.show(f"orchestrator/{ended['job_id']}/result", "h.txt")
+    assert shown.split() == ["Heading", "=======", "two", "one"]
 
 
 def test_without_a_retry_nobody_is_asked(make_site: MakeSite, tmp_path: Path) -> None:
