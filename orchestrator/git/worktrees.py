@@ -171,7 +171,9 @@ class Worktrees:
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
         if branch:
-            (self._entries.parent / f"{branch}.lock").unlink(missing_ok=True)
+            # Where refs are kept in a table, ``refs/heads`` is a file.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                (self._entries.parent / f"{branch}.lock").unlink()
 
     def _add(self, directory: str, branch: str, start: str) -> Found:
         exists = self._git.ask("rev-parse", "--verify", "--quiet", branch)

@@ -11,6 +11,8 @@ import pytest
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.git import GitRepository, worktrees
+from orchestrator.git.running import Git
+from orchestrator.git.spares import Spares
 from tests.project import Project
 from tests.soaking.disk import fill, mounted, unmount
 from tests.unit.git.conftest import WHO
@@ -139,6 +141,18 @@ def test_a_lock_of_a_killed_git_does_not_stop_the_commit(
     (project.path / ".git" / "worktrees" / "worktree" / "index.lock").touch()
     (project.path / ".git" / f"{BRANCH}.lock").touch()
     assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+
+
+def test_where_refs_are_in_a_table_there_is_no_lock_of_a_branch_to_remove(tmp_path: Path) -> None:
+    """Git has a file called ``refs/heads`` there."""
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "refs" / "heads").write_text("this repository uses the reftable format\n")
+    admin = tmp_path / "worktrees" / "worktree"
+    admin.mkdir(parents=True)
+    git = Git(str(tmp_path), {})
+    found = worktrees.Found(str(tmp_path), admin)
+
+    worktrees.Worktrees(git, tmp_path, Spares(git, tmp_path, tmp_path)).unlock(found, BRANCH)
 
 
 def test_what_somebody_pruned_of_an_index_is_written_anew(
