@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import BRANCHES
 from orchestrator.core.repository import Signature
+from orchestrator.git import pipes
 from orchestrator.git.carrying import carried
 from orchestrator.git.excluded import Patterns
 from orchestrator.git.running import ITSELF, Git
@@ -77,13 +78,14 @@ def _add_all(git: Git) -> None:
 
 
 def make_readable(directory: str) -> None:
-    """Files that their owner may not read, and repositories without a commit, keep git from
-    taking anything at all."""
+    """Files that their owner may not read, a pipe or a socket in place of a file, and repositories
+    without a commit keep git from taking anything at all."""
     for parent, names, files in os.walk(directory):
         for name in names:
             _allow(os.path.join(parent, name), 0o700)
         for name in files:
             _allow(os.path.join(parent, name), 0o400)
+            _put_aside(os.path.join(parent, name))
         if parent != directory and ".git" in names and not _has_commit(f"{parent}/.git"):
             names.remove(".git")
             os.rename(f"{parent}/.git", free(f"{parent}/dot-git"))
@@ -94,6 +96,12 @@ def _allow(path: str, mode: int) -> None:
         present = os.lstat(path).st_mode
         if not stat.S_ISLNK(present) and present & mode != mode:
             os.chmod(path, present & 0o7777 | mode)
+
+
+def _put_aside(path: str) -> None:
+    """What is no file: whatever was there before counts as removed."""
+    if pipes.is_special(path):
+        os.rename(path, free(path))
 
 
 def _has_commit(repository: str) -> bool:

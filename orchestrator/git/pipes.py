@@ -56,14 +56,14 @@ def _entries(directory: Path) -> Iterator[str]:
 
 
 def _removed(paths: Iterable[str]) -> bool:
-    found = [path for path in paths if _is_special(path)]
+    found = [path for path in paths if is_special(path)]
     for path in found:
         with suppress(OSError):
             _remove(path)
     return bool(found)
 
 
-def _is_special(path: str) -> bool:
+def is_special(path: str) -> bool:
     with suppress(OSError):
         return stat.S_IFMT(os.lstat(path).st_mode) not in _PLAIN
     return False

@@ -29,7 +29,7 @@ class Place:
         """A worktree that is there. Raise RepositoryError."""
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
-            raise RepositoryError(f"the worktree {directory} is gone")
+            raise RepositoryError(f"the worktree {directory} is gone, or not known to be whole")
         return found
 
 

@@ -167,7 +167,11 @@ class Worktrees:
 
         And pipes, at which git would wait.
         """
+        is_whole = found.is_whole
         pipes.clear(found.admin)
+        if is_whole:
+            # What says so may have been replaced by a pipe itself.
+            (found.admin / READY).touch()
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
         if branch:

@@ -1,6 +1,7 @@
 """Named pipes that an agent leaves where git, or we, read a file: nobody waits at them."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,7 @@ IN_ITS_PART = (
     "rebase-merge/orig-head",
     "MERGE_HEAD",
     "info/sparse-checkout",
+    "orchestrator-ready",
 )
 IN_THE_REPOSITORY = (BRANCH, f"logs/{BRANCH}")
 
@@ -83,6 +85,31 @@ def test_nobody_waits_at_a_pipe_and_the_work_is_kept(
     assert project.show(commit, "made.txt") == "x"
     assert project.show(commit, "a.txt") == "changed"
     assert project.show(commit, "dir/b.txt") == "b"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_what_is_no_file_in_place_of_one_counts_as_its_removal(
+    project: Project,
+    repository: GitRepository,
+    opened: Path,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (opened / "new.txt").touch()
+    (opened / "a.txt").unlink()
+    if kind == "pipe":
+        os.mkfifo(opened / "a.txt")
+    else:
+        monkeypatch.chdir(opened)
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("a.txt")
+
+    tip = repository.commit(str(opened), BRANCH, "What it did\n", WHO)
+
+    assert project.files(tip) == ["dir/b.txt", "new.txt"]
+    assert os.path.lexists(opened / "a.txt-1")
+    repository.close_worktree(str(opened), BRANCH, WHO)
+    assert project.worktrees() == []
 
 
 def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepository) -> None:
