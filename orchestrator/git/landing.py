@@ -155,11 +155,21 @@ class Landing:
         if self._head() != after:
             raise Conflict(
                 f"{branch} is not at {after[:12]}, where landing left it; "
-                f"git revert {after[:12]} takes the changes back without touching what came later"
+                f"`{self._takes_back(before, after)}` takes the changes back without touching what "
+                "came later"
             )
         why = f"orchestrator undo {self.job_id}"
         moving.move(self._git, after, before, why, drop=(self._before, self._after))
         return f"{branch} is at {before[:12]} again"
+
+    def _takes_back(self, before: str, after: str) -> str:
+        """A command. Git reverts one commit; what was landed as it was may be many, and merges."""
+        parents = self._git.run("rev-parse", f"{after}^@").text.split()
+        if parents[:1] == [before]:
+            return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
+        # In a directory further down, apply would leave out what lies outside of it.
+        top = '"$(git rev-parse --show-toplevel)"'
+        return f"git diff --binary {after[:12]} {before[:12]} | git -C {top} apply --3way"
 
     def _head(self) -> str:
         return self._git.run("rev-parse", "--verify", "HEAD").text

@@ -1,6 +1,8 @@
 """Conflicts of every kind, found without touching a file; landing, and taking it back."""
 
 import os
+import re
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -387,12 +389,30 @@ def test_what_could_not_land_has_nothing_to_undo(project: Project, landing: Land
         landing.undo()
 
 
-def test_undo_does_not_lose_what_came_later(project: Project, landing: Landing) -> None:
-    landing.land()
+@pytest.mark.parametrize("how", [How.ANY, How.MERGE])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_undo_does_not_lose_what_came_later_and_says_what_does_it(
+    project: Project, repository: GitRepository, how: How, workers: int
+) -> None:
+    base, tip = project.git("rev-parse", "main"), ""
+    for number in range(workers):
+        made = side(project, f"side_{number}", {f"new_{number}.txt": "new\n"})
+        tip = repository.merge(tip or base, made, "merged", WHO, force=False).commit
+    repository.point("refs/heads/orchestrator/1/result", tip)
+    landing = Landing(project.path, "1", "1")
+    landing.land(how)
     project.commit({"later.txt": "later\n"}, "later")
-    with pytest.raises(Conflict, match="git revert"):
+
+    with pytest.raises(Conflict, match="takes the changes back") as told:
         landing.undo()
+
     assert (project.path / "later.txt").exists()
+    who = {"GIT_AUTHOR_NAME": "U", "GIT_AUTHOR_EMAIL": "u@x", "GIT_EDITOR": "true"}
+    who |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
+    [command] = re.findall("`(.+)`", str(told.value))
+    below = project.path / "dir"
+    subprocess.run(["bash", "-ec", command], cwd=below, env={**os.environ, **who}, check=True)
+    assert sorted(each.name for each in project.path.glob("*.txt")) == ["a.txt", "later.txt"]
 
 
 def test_the_diff_is_a_patch_that_git_takes(
