@@ -16,6 +16,13 @@ from orchestrator.git.carrying import carried
 from orchestrator.git.excluded import Patterns
 from orchestrator.git.running import ITSELF, Git
 
+#: Else what lies outside of a sparse checkout, and was made there all the same, would be removed.
+_NOT_SPARSE = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.sparseCheckout",
+    "GIT_CONFIG_VALUE_0": "false",
+}
+
 
 def commit_tree(
     git: Git, tree: str, parents: Sequence[str], message: str, signature: Signature
@@ -71,10 +78,10 @@ def _tree_of_files(git: Git, patterns: Patterns, without: Sequence[str]) -> str:
 def _add_all(git: Git) -> None:
     """All files of an attempt that is over, also where git cannot read them as they are."""
     try:
-        git.run("add", "--all", "--", ".")
+        git.run("add", "--all", "--sparse", "--", ".")
     except RepositoryError:
         make_readable(git.directory)
-        git.run("add", "--all", "--", ".")
+        git.run("add", "--all", "--sparse", "--", ".")
 
 
 def make_readable(directory: str) -> None:
@@ -121,7 +128,7 @@ def _leave_out(git: Git, paths: Sequence[str], env: Mapping[str, str] | None = N
     if paths:
         given = os.fsencode("".join(f"{path}\0" for path in paths))
         listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
-        how = ("-r", "-q", "--cached", "--force", "--ignore-unmatch")
+        how = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
         git.run("rm", *how, *listed, given=given, env=env)
 
 
@@ -150,7 +157,7 @@ def snapshot(
         if (admin / "index").exists():
             shutil.copy2(admin / "index", index)
         env = {"GIT_INDEX_FILE": index}
-        git.run("add", "--all", "--", ".", env=env)
+        git.run("add", "--all", "--sparse", "--", ".", env=env)
         patterns.add_hidden(git, env)
         _leave_out(git, carried(admin), env)
         put_modules(git, modules, env)
@@ -162,7 +169,7 @@ def snapshot(
 def bring(git: Git, now: str, then: str) -> None:
     """With an index of its own; git looks at every file that is to change before it changes one."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index"), **_NOT_SPARSE}
         git.run("read-tree", now, env=env)
         git.run("update-index", "--refresh", "-q", env=env, accept=(0, 1))
         git.run("read-tree", "-m", "-u", now, then, env=env)

@@ -40,7 +40,7 @@ class Patterns:
         hidden = git.run("ls-files", "--others", "-z", *kinds, env=env).out
         if hidden:
             listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
-            git.run("add", "--force", *listed, given=hidden, env=env)
+            git.run("add", "--force", "--sparse", *listed, given=hidden, env=env)
 
     def _have_changed(self) -> bool:
         """By time: where something else in the configuration has, it costs a look."""

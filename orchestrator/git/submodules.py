@@ -189,7 +189,7 @@ def commit_all(
         inner = module.git
         commit_all(inner, module.own, module.users, branch, message, signature)
         head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
-        inner.run("add", "--all", "--", ".")
+        inner.run("add", "--all", "--sparse", "--", ".")
         tree = inner.run("write-tree").text
         if tree != tree_of(inner, head):
             head = commit_tree(inner, tree, [head], message, signature)
@@ -239,7 +239,7 @@ def snapshot(
         with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
             env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
             inner.run("read-tree", "HEAD", env=env)
-            inner.run("add", "--all", "--", ".", env=env)
+            inner.run("add", "--all", "--sparse", "--", ".", env=env)
             put_modules(inner, below, env)
             tree = inner.run("write-tree", env=env).text
         commit = head

@@ -1,5 +1,6 @@
 """The same job in repositories of many kinds: it comes out, and nothing of the user's changes."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -65,6 +66,32 @@ def test_in_a_clone_made_with(options: list[str], project: Project, make_host: M
     if "--sparse" in options:
         clone.git("sparse-checkout", "set", "src")
     check(make_host(clone))
+
+
+@pytest.mark.usefixtures("spawning")
+@pytest.mark.parametrize("shape", [("--cone", "src"), ("--no-cone", "/src/")])
+def test_what_is_made_outside_of_a_sparse_checkout_is_kept(
+    project: Project, make_host: MakeHost, shape: tuple[str, str]
+) -> None:
+    project.commit({"big/a.txt": "a\n", "big/b.txt": "b\n"}, "more")
+    project.git("sparse-checkout", "set", *shape)
+    host = make_host(project)
+    unchanged = host.untouched()
+    # A child job's worktree is as sparse: what its parent made there is only in its commit.
+    below = json.dumps([edit("git show HEAD:own/new; mkdir far; echo c > far/child")])
+    script = (
+        "mkdir own big; echo p > own/new; echo changed > big/a.txt\n"
+        f"cat > ../c.json <<'END'\n{below}\nEND\norchestrator spawn y --tasks ../c.json --wait"
+    )
+
+    ended = host.run(edit(script))
+
+    assert ended["status"] == "completed", ended
+    commit = host.record(ended["job_id"])["commit"]
+    made = {"own/new", "far/child", "big/a.txt", "big/b.txt"}
+    assert made <= set(project.files(commit))
+    assert project.show(commit, "big/a.txt") == "changed"
+    assert unchanged() == []
 
 
 def test_in_a_repository_with_sha256(tmp_path: Path, make_host: MakeHost) -> None:
