@@ -95,6 +95,7 @@ class Landing:
     def land(self, how: How = How.ANY) -> str:
         """Fast-forward, or a merge commit; what was done, in words."""
         branch, result = self.branch(), self.result()
+        self._check_not_interrupted()
         if self._dirt:
             snapshots.check_committed(self._git, self._dirt)
         moving.check_clean(self._git)
@@ -148,6 +149,7 @@ class Landing:
 
     def undo(self) -> str:
         """Have the branch where it was before ``land``; what was done, in words."""
+        self._check_not_interrupted()
         branch = self.branch()
         before, after = self._noted()
         if not before or not after or self._head() == before:
@@ -161,6 +163,18 @@ class Landing:
         why = f"orchestrator undo {self.job_id}"
         moving.move(self._git, after, before, why, drop=(self._before, self._after))
         return f"{branch} is at {before[:12]} again"
+
+    def _check_not_interrupted(self) -> None:
+        """Raise Conflict where somebody killed it among the files: they are of both commits."""
+        before, after = self._noted()
+        if not before or self._head() != before:
+            return
+        if moving.is_between(self._git, before, after):
+            raise Conflict(
+                f"landing job {self.job_id} was interrupted: some files are as in {after[:12]}; "
+                f"`git reset --hard {after[:12]}` brings it to its end (what you changed since "
+                f"then is lost), and orchestrator undo {self.job_id} takes it back afterwards"
+            )
 
     def _takes_back(self, before: str, after: str) -> str:
         """A command. Git reverts one commit; what was landed as it was may be many, and merges."""

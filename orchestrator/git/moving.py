@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.git.checkout import path_of
 from orchestrator.git.faults import unfinished
 from orchestrator.git.running import Git
 
@@ -34,11 +35,19 @@ def move(git: Git, before: str, after: str, why: str, drop: Sequence[str] = ()) 
 
 
 def check_clean(git: Git) -> None:
-    status = git.run("status", "--porcelain=v2", "-z", "--untracked-files=no")
-    if status.fields:
-        raise Conflict(
-            f"the checkout has {len(status.fields)} changed files; commit or stash them first"
-        )
+    changed = _changed(git)
+    if changed:
+        raise Conflict(f"the checkout has {len(changed)} changed files; commit or stash them first")
+
+
+def is_between(git: Git, before: str, after: str) -> bool:
+    """Whether files are changed, and none but those that are to be moved."""
+    changed = {path_of(each) for each in _changed(git)}
+    return bool(changed) and changed <= {*_differing(git, "ADMT", before, after)}
+
+
+def _changed(git: Git) -> list[str]:
+    return git.run("status", "--porcelain=v2", "-z", "--untracked-files=no").fields
 
 
 def _check_finished(git: Git) -> None:

@@ -381,6 +381,36 @@ def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landi
     assert project.git("rev-parse", "main") == before
 
 
+def test_a_landing_that_was_killed_among_the_files_says_what_ends_it(
+    project: Project, landing: Landing, result: str
+) -> None:
+    before = project.git("rev-parse", "main")
+    # As git leaves it: the index, and the branch, are written last.
+    project.git("update-ref", "refs/orchestrator/1/landed/1/before", before)
+    project.git("update-ref", "refs/orchestrator/1/landed/1/after", result)
+    project.write("new.txt", "ne")
+    project.write("a.txt", "one\n2\nthree\n")
+
+    for act in (landing.land, landing.undo):
+        with pytest.raises(Conflict, match=r"was interrupted.*`git reset --hard"):
+            act()
+
+    project.git("reset", "--hard", result)
+    assert before[:12] in landing.undo()
+    assert project.git("status", "--porcelain", "--", "*.txt") == ""
+    assert not (project.path / "new.txt").exists()
+
+
+def test_changes_after_a_landing_that_somebody_took_back_are_his_own(
+    project: Project, landing: Landing
+) -> None:
+    landing.land()
+    project.git("reset", "--hard", "HEAD~1")
+    project.write("dir/b.txt", "mine\n")
+    with pytest.raises(Conflict, match="1 changed files; commit or stash"):
+        landing.land()
+
+
 def test_what_could_not_land_has_nothing_to_undo(project: Project, landing: Landing) -> None:
     _locked_branch(project)
     with pytest.raises(Conflict):
