@@ -52,8 +52,27 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     gone = [path for *_, path in _below(git, tree, [*meant, *invented])]
     lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
-    lines += [f"{mode} {name}\t{path}" for mode, name, path in (*_renamed(sides, kept), *kept)]
+    back = _displaced(git, tree, ours, theirs, kept)
+    entries = (*_renamed(sides, kept), *back, *kept)
+    lines += [f"{mode} {name}\t{path}" for mode, name, path in entries]
     return _edited(git, tree, lines)
+
+
+def _displaced(
+    git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
+) -> Iterator[Entry]:
+    """What they have under a name that we gave up for one where something of theirs comes.
+
+    Neither our new name nor the old one would have it else.
+    """
+    places = [path for *_, path in kept]
+    base = git.ask("merge-base", ours, theirs)
+    how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
+    fields = git.run("diff-tree", *how, base, ours).fields if base and places else []
+    for before, after in zip(fields[1::3], fields[2::3], strict=True):
+        taken = any(_is_within(after, each) or _is_within(each, after) for each in places)
+        if taken and not any(_below(git, tree, [before])):
+            yield from _below(git, theirs, [before])
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:

@@ -100,7 +100,7 @@ KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
         move("a.txt", "z.txt"),
         move("b.txt", "z.txt"),
         ["z.txt"],
-        {"z.txt": "100644 row 0"},
+        {"z.txt": "100644 row 0", "a.txt": "100644 line 0"},
     ),
     "rename/delete": (move("a.txt", "x.txt"), remove("a.txt"), ["x.txt"], {"x.txt": None}),
     "delete/rename": (
@@ -131,9 +131,20 @@ KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
         both(move("a.txt", "n"), write("n", "x\n" + LONG)),
         both(write("a.txt", "y\n" + LONG), write("n/x", "y\n")),
         ["n"],
-        {"n/x": "100644 y"},
+        {"n/x": "100644 y", "a.txt": "100644 y"},
     ),
-    "rename/add": (move("a.txt", "n"), write("n", "y\n"), ["n"], {"n": "100644 y"}),
+    "rename/add": (
+        move("a.txt", "n"),
+        write("n", "y\n"),
+        ["n"],
+        {"n": "100644 y", "a.txt": "100644 line 0"},
+    ),
+    "rename/modify and add": (
+        move("a.txt", "n"),
+        both(write("a.txt", "y\n" + LONG), write("n", "y\n")),
+        ["n"],
+        {"n": "100644 y", "a.txt": "100644 y"},
+    ),
     "add/add": (write("n", "x\n"), write("n", "y\n"), ["n"], {"n": "100644 y"}),
     "add/add with another mode": (
         write("n", "x\n"),
