@@ -39,6 +39,17 @@ class Family:
         for job in self.tree.jobs:
             if job.parent_worker_id is not None:
                 self._child_jobs[job.parent_worker_id].append(job)
+        for worker_id, children in self._child_jobs.items():
+            self._sort_as_started(worker_id, children)
+
+    def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
+        """By the worker's own record: jobs of one instant come in any order from the store."""
+        started = {job_id: number for number, job_id in enumerate(self._known_children(worker_id))}
+        children.sort(key=lambda job: started.get(job.id, len(started)))
+
+    def _known_children(self, worker_id: str) -> Sequence[str]:
+        worker = self._worker_by_id.get(worker_id)
+        return worker.child_job_ids if worker else ()
 
     def _note_end(self, worker: Worker) -> None:
         if worker.ended_at is not None:

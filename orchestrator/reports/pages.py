@@ -88,7 +88,8 @@ class Pages:
 
     def level(self, depth: int) -> str:
         room = Room(*LEVEL_ROOM)
-        jobs = [self._view(job, room) for job in self._family.tree.jobs if job.depth == depth]
+        below = self._family.descendants(self._family.tree.root)
+        jobs = [self._view(job, room) for job in below if job.depth == depth]
         return self._fill(
             "LEVEL_REPORT.md.j2",
             up="../",

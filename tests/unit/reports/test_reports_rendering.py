@@ -69,6 +69,23 @@ def test_a_child_job_needs_no_more_of_the_tree_than_its_line(tmp_path: Path) -> 
     assert report.read_text() == of_whole
 
 
+def test_child_jobs_of_one_instant_stand_in_the_order_in_which_they_were_started(
+    tmp_path: Path,
+) -> None:
+    planted = Planted()
+    root = planted.job("Survey")
+    parent = planted.worker(root, "worker_1", TaskSpec(id="all"), (0, 9))
+    for number, job_id in enumerate(("b0", "a0"), start=1):  # stores give them by their ids
+        child = planted.job(f"Part {number}", job_id=job_id, parent=parent, span=(1, 5))
+        planted.worker(child, f"worker_1_{number}", TaskSpec(id="part"), (1, 5))
+    tree = planted.tree
+    stored = sorted(tree.jobs, key=lambda job: (job.created_at, job.id))
+    Reports().render(replace(tree, jobs=stored), ROOT, tmp_path)
+    for name in ("reports/tree.txt", "reports/timeline.md", "depth_1/LEVEL_1_REPORT.md"):
+        text = (tmp_path / name).read_text()
+        assert text.index("worker_1_1") < text.index("worker_1_2"), name
+
+
 def test_rendering_again_replaces_the_reports(tmp_path: Path) -> None:
     first = Reports().render(trees.two_levels(), ROOT, tmp_path)
     before = {path: path.read_text() for path in first}
