@@ -17,7 +17,7 @@ from .result import DependencyRow, EntryPointRow
 Found = Iterator[DependencyRow | EntryPointRow]
 
 _REQUIREMENT = re.compile(
-    r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*([<>=!~@(][^;#]*)?\s*(?:[;#].*)?$"
+    r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*([<>=!~@(][^;#\\]*)?\s*(?:[;#\\].*)?$"
 )
 _GEM = re.compile(r"""^\s*gem\s+['"]([^'"]+)['"](?:\s*,\s*['"]([^'"]+)['"])?""", re.MULTILINE)
 _GO_REQUIREMENT = re.compile(r"^(?:require\s+|\t)([\w./~-]+)\s+(v[^\s]+)", re.MULTILINE)

@@ -33,6 +33,8 @@ MANIFESTS = [
      {("six", ">=1", "")}, {("r", "m:f")}),
     ("requirements-dev.txt", "# c\n-r x.txt\nblack==24.1  # why\n\ngit+https://x\n",
      {("black", "==24.1", "requirements-dev")}, set()),
+    ("requirements.txt", "six==1.16 \\\n  --hash=sha256:0a1b \\\n  --hash=sha256:2c\nattrs \\\n",
+     {("six", "==1.16", "requirements"), ("attrs", "", "requirements")}, set()),
     ("package.json",
      '{"name":"n","bin":"b.js","scripts":{"t":"jest"},"dependencies":{"r":"^1"},'
      '"devDependencies":{"j":"2"}}',
