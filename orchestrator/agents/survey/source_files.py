@@ -68,7 +68,7 @@ def list_files(surroundings: Surroundings, paths: Sequence[str]) -> Listing:
     candidates = _git_candidates(surroundings.root, scopes)
     listing.by_git = bool(candidates)
     if not candidates:
-        candidates = set(_walk_all(surroundings.root, scopes, listing))
+        candidates = set(_walk_all(surroundings, scopes, listing))
     inside = sorted(filter(within(paths or ["."]), candidates))
     _keep_regular_files(surroundings, inside, listing)
     return listing
@@ -120,21 +120,26 @@ def _git_candidates(root: Path, scopes: Sequence[_Scope]) -> set[str]:
     return {os.fsdecode(name) for name in (answer or b"").split(b"\0") if name}
 
 
-def _walk_all(root: Path, scopes: Sequence[_Scope], listing: Listing) -> Iterator[str]:
+def _walk_all(
+    surroundings: Surroundings, scopes: Sequence[_Scope], listing: Listing
+) -> Iterator[str]:
     for scope in scopes:
-        if (root / scope.path).is_dir():
-            yield from _walk(root, "" if scope.path == "." else scope.path, scope, listing)
+        if (surroundings.root / scope.path).is_dir():
+            yield from _walk(surroundings, scope, listing)
         else:
             yield scope.path
 
 
-def _walk(root: Path, directory: str, scope: _Scope, listing: Listing) -> Iterator[str]:
-    pending = [directory]
+def _walk(surroundings: Surroundings, scope: _Scope, listing: Listing) -> Iterator[str]:
+    root, excluded = surroundings.root, frozenset(map(os.fspath, surroundings.excluded))
+    pending = ["" if scope.path == "." else scope.path]
     while pending:
         for entry in _entries(root, pending.pop()):
             path = os.path.relpath(entry.path, root)
             if not entry.is_dir(follow_symlinks=False):
                 yield path
+            elif entry.path in excluded:
+                continue
             elif _is_skipped(entry):
                 listing.directories_skipped.append(path)
             elif not scope.only_direct:

@@ -72,6 +72,11 @@ def test_our_own_folder_is_never_surveyed(tmp_path: Path) -> None:
     assert _paths(listing) == ["a.py", "tools/orchestrator2/c.py"]
 
 
+def test_what_is_left_out_of_our_own_folder_is_not_told(tmp_path: Path) -> None:
+    plant(tmp_path, {"a.py": "", "ours/.venv/b.py": "", "ours/c/__pycache__/d.pyc": ""})
+    assert _listing(tmp_path, excluded=(tmp_path / "ours",)).directories_skipped == []
+
+
 @pytest.mark.parametrize(
     ("paths", "expected"),
     [
