@@ -54,7 +54,7 @@ class ModuleIndex:
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
         """Return the paths that ``importer`` takes from when it imports ``module``."""
         if language == "Python":
-            return self._python_targets(module, names)
+            return self._python_targets(importer, module, names)
         if language in ("JavaScript", "TypeScript", "TSX"):
             return self._script_targets(importer, module)
         if language in ("C", "C++", "C/C++ header"):
@@ -63,7 +63,20 @@ class ModuleIndex:
             return self._ending(module.replace(".", "/") + ".java")
         return self._go_targets(module) if language == "Go" else set()
 
-    def _python_targets(self, module: str, names: Iterable[str]) -> set[str]:
+    def beside(self, importer: str, module: str) -> str:
+        """Return the Python file next to ``importer`` that ``module`` means there, or nothing.
+
+        Python looks beside a script, as pytest does beside a test, but not beside the module of
+        a package.
+        """
+        directory = os.path.dirname(importer)
+        path = os.path.join(directory, f"{module}.py")
+        in_package = os.path.join(directory, "__init__.py") in self._paths
+        return path if path in self._paths and path != importer and not in_package else ""
+
+    def _python_targets(self, importer: str, module: str, names: Iterable[str]) -> set[str]:
+        if neighbour := self.beside(importer, module):
+            return {neighbour}
         wanted = list(names)
         submodules = {self._by_name.get(f"{module}.{name}", "") for name in wanted} - {""}
         takes_more = len(submodules) < len(wanted) or not wanted

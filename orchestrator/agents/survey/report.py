@@ -217,12 +217,13 @@ def _some(names: list[str]) -> str:
 
 
 def _foreign_imports(result: SurveyResult) -> list[str]:
-    own = {m.name.split(".")[0] for m in result.modules if m.name}
+    index = ModuleIndex(vars(module) for module in result.modules)
+    own = _standard_library() | {m.name.split(".")[0] for m in result.modules if m.name}
     packages: dict[str, set[str]] = defaultdict(set)
     python = {m.path for m in result.modules if m.language == "Python"}
     for row in result.imports:
         top = row.module.split(".")[0]
-        if row.path in python and top and top not in own and top not in _standard_library():
+        if row.path in python and top and top not in own and not index.beside(row.path, top):
             packages[top].add(row.path)
     best = sorted(packages.items(), key=lambda item: (-len(item[1]), item[0]))[:_MOST_NAMES]
     rows = [(code(name), len(paths)) for name, paths in best]

@@ -141,6 +141,15 @@ def test_what_a_repository_configures_is_not_run(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("ran"))
 
 
+def test_a_script_beside_the_one_that_imports_it_is_not_from_elsewhere(tmp_path: Path) -> None:
+    plant(tmp_path, {"tests/__init__.py": "", "tests/unit/trees.py": "A = 1\n"})
+    plant(tmp_path, {"tests/unit/test_a.py": "import pytest\nfrom trees import A\n"})
+    plant(tmp_path, {"tests/celery.py": "from celery import Celery\n"})
+    report = "\n".join(render(mapped(tmp_path), "it"))
+    elsewhere = report.partition("## Packages imported from elsewhere")[2].partition("##")[0]
+    assert "`pytest`" in elsewhere and "`celery`" in elsewhere and "`trees`" not in elsewhere
+
+
 def test_matches_name_the_files_that_a_task_concerns_and_why(tmp_path: Path) -> None:
     plant(
         tmp_path,

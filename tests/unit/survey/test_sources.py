@@ -234,6 +234,8 @@ def test_imports_lead_to_the_files_they_mean() -> None:
         [
             {"path": "src/pkg/__init__.py", "language": "Python", "name": "pkg"},
             {"path": "src/pkg/mod.py", "language": "Python", "name": "pkg.mod"},
+            {"path": "tests/__init__.py", "language": "Python", "name": "tests"},
+            {"path": "tests/unit/trees.py", "language": "Python", "name": "tests.unit.trees"},
             {"path": "web/a.ts", "language": "TypeScript", "name": ""},
             {"path": "web/lib/index.js", "language": "JavaScript", "name": ""},
             {"path": "c/include/x.h", "language": "C/C++ header", "name": ""},
@@ -244,6 +246,8 @@ def test_imports_lead_to_the_files_they_mean() -> None:
     assert index.targets("t.py", "Python", "pkg", ["mod"]) == {"src/pkg/mod.py"}
     assert index.targets("t.py", "Python", "pkg", ["Name"]) == {"src/pkg/__init__.py"}
     assert index.targets("t.py", "Python", "os", []) == set()
+    assert index.targets("tests/unit/test_a.py", "Python", "trees", []) == {"tests/unit/trees.py"}
+    assert index.targets("src/pkg/x.py", "Python", "mod", []) == set()
     assert index.targets("web/b.ts", "TypeScript", "./a.js", []) == {"web/a.ts"}
     assert index.targets("web/b.ts", "TypeScript", "./lib", []) == {"web/lib/index.js"}
     assert index.targets("c/m.c", "C", "x.h", []) == {"c/include/x.h"}
