@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.landing import confirmed, landing_of
+from orchestrator.cli.summary import tasks_of
 from orchestrator.cli.surroundings import Surroundings, job_argument, json_option, pass_surroundings
 from orchestrator.cli.terminal import printable
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
@@ -100,13 +101,13 @@ def _checked(target: Path) -> Path:
 
 def _sources(surroundings: Surroundings, job_id: str) -> Iterator[Source]:
     """A later one of the same path replaces an earlier one."""
-    from orchestrator.cli.local_jobs import directory_of, find_job
+    from orchestrator.cli.local_jobs import directory_of, whole_job
 
     merged = list(_sources_of_result(surroundings, job_id))
     yield from merged
     if not merged:
         home = directory_of(surroundings.workspace, job_id)
-        yield from _of_workers(home, find_job(surroundings.workspace, job_id)["results"]["tasks"])
+        yield from _of_workers(home, tasks_of(whole_job(surroundings.workspace, job_id)))
 
 
 def _sources_of_result(surroundings: Surroundings, job_id: str) -> Iterator[Source]:
@@ -117,7 +118,7 @@ def _sources_of_result(surroundings: Surroundings, job_id: str) -> Iterator[Sour
             yield Source(each.path, "", each.executable, content, each.kind, not each.blob)
 
 
-def _of_workers(home: Path, tasks: Sequence[dict[str, object]]) -> Iterator[Source]:
+def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[Source]:
     """Of those that succeeded; of child jobs before the worker that asked for them."""
     for task in tasks:
         children = task.get("child_results")

@@ -38,14 +38,17 @@ def all_jobs(workspace: Path) -> list[Answer]:
 
 def find_job(workspace: Path, job_id: str) -> Answer:
     """The status of a root job or of a child job, as the server tells it. Raises NotFound."""
-    job = _found(workspace, job_id)
+    job = whole_job(workspace, job_id)
     results = dict(job.get("results") or {})
     results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
     return {**job, "results": results}
 
 
-def _found(workspace: Path, job_id: str) -> Answer:
-    """As the file has it: ``child_results`` holds the workers of all child jobs of a worker."""
+def whole_job(workspace: Path, job_id: str) -> Answer:
+    """As the file has it: ``child_results`` holds the workers of all child jobs of a worker.
+
+    Raises NotFound.
+    """
     root = _status(workspace / f"job_{job_id}")
     if root is not None:
         return root
@@ -81,7 +84,7 @@ def directory_of(workspace: Path, job_id: str) -> Path:
 
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
     """The workers of a child job and all below; None for a root job: all in its directory."""
-    job = _found(workspace, job_id)
+    job = whole_job(workspace, job_id)
     if "root_job_id" not in job:
         return None
     return {str(task.get("worker_id")) for task in all_tasks(tasks_of(job))}

@@ -45,16 +45,20 @@ def status_command(surroundings: Surroundings, job_id: str | None, watch: bool) 
 
 
 def find_status(surroundings: Surroundings, job_id: str) -> dict[str, Any]:
-    """From the server; from the job's files when none runs. Raises NotFound."""
+    """From the server; from the job's files when none runs. Raises NotFound.
+
+    Programs get what the API answers, people the workers of every child job.
+    """
+    as_api = surroundings.as_json
     client = surroundings.client_if_running()
     if client is not None:
         from orchestrator.cli.status_rows import status_with_all_workers
 
         with client:
-            return status_with_all_workers(client, job_id)
-    from orchestrator.cli.local_jobs import find_job
+            return status_with_all_workers(client, job_id, of_last_child_jobs=as_api)
+    from orchestrator.cli.local_jobs import find_job, whole_job
 
-    answer = find_job(surroundings.workspace, job_id)
+    answer = (find_job if as_api else whole_job)(surroundings.workspace, job_id)
     if answer["status"] not in ENDED_JOB:
         click.echo("no server is running; this is how things stood when it stopped", err=True)
     return answer

@@ -67,6 +67,24 @@ def test_files_of_workers_come_into_the_project(
     assert not (project / "src" / "x").exists()
 
 
+def test_files_of_every_child_job_of_a_worker_come_along(
+    make_site: MakeSite, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site = make_site()
+    spawns = [
+        f"orchestrator spawn {name} --command 'echo {name} > {name}.txt' --wait"
+        for name in ("first", "second")
+    ]
+    job = site.run("make two files", [shell("; ".join(spawns))])["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "apply", job, "--dry-run", "--json") == 0
+    assert told(capfd) == {
+        "first.txt": ("new", "worker_1_1"),
+        "second.txt": ("new", "worker_1_2"),
+    }
+
+
 def test_a_merged_result_is_copied_elsewhere(
     make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

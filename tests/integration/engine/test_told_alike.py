@@ -6,7 +6,7 @@ import click
 import pytest
 
 from orchestrator.api.client import OrchestratorClient
-from orchestrator.cli.local_jobs import all_jobs, find_job, root_jobs
+from orchestrator.cli.local_jobs import all_jobs, find_job, root_jobs, whole_job
 from orchestrator.cli.status import status_lines
 from orchestrator.cli.status_rows import status_with_all_workers
 from orchestrator.cli.summary import seconds_taken
@@ -49,8 +49,8 @@ def test_a_running_job_is_shown_alike_with_the_server_up_and_down(make_site: Mak
 
     def told() -> tuple[list[list[str]], list[list[str]]]:
         with OrchestratorClient(site.url, KEY) as client:
-            up = status_with_all_workers(client, job_id)
-        return rows(up), rows(find_job(site.workspace, job_id))
+            up = status_with_all_workers(client, job_id, of_last_child_jobs=False)
+        return rows(up), rows(whole_job(site.workspace, job_id))
 
     def alike() -> bool:
         up, down = told()
@@ -61,6 +61,7 @@ def test_a_running_job_is_shown_alike_with_the_server_up_and_down(make_site: Mak
         up, _ = told()
         assert [line[:2] for line in up if line[0].startswith("worker")] == [
             ["worker_1", "waiting"],
+            ["worker_1_1", "success"],
             ["worker_1_2", "running"],
             ["worker_2", "running"],
         ]
