@@ -7,6 +7,9 @@ import yaml
 from orchestrator.config.layers import KeyPath, dotted
 
 TAG = "tag:yaml.org,2002:"
+#: Problems in the words of PyYAML.
+_NO_COLON = "could not find expected ':'"
+_NO_END = "found unexpected end of stream"
 SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")}
 
 
@@ -37,7 +40,7 @@ def read_yaml(text: str) -> YamlText:
     except yaml.reader.ReaderError as error:
         result.faults.append((_position_of_offset(text, error.position), _unprintable(error)))
     except yaml.MarkedYAMLError as error:
-        result.faults.append((_position(error.problem_mark), _syntax_fault(error)))
+        result.faults.append((_position(_cause(error)), _syntax_fault(text, error)))
     except RecursionError:
         result.faults.append((Position(1, 1), "lists or mappings are nested too deeply"))
     return result
@@ -126,12 +129,29 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
     return f"not valid YAML: the character U+{code:04X} is not allowed"
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError) -> str:
+def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
+    """Where to look: the problem is noticed a line later, or at the end of the file, for some."""
+    late = error.problem in (_NO_COLON, _NO_END)
+    return error.context_mark if late and error.context_mark else error.problem_mark
+
+
+def _syntax_fault(text: str, error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or "cannot be read"
     if "'\\t'" in problem:
         return "not valid YAML: a tab; indent with spaces"
-    if problem.startswith("mapping values"):
+    if problem.startswith("mapping values") and _is_second_colon(text, error.problem_mark):
         return "not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
+    if problem.startswith("mapping values"):
+        reason = "a ':' is missing there, or this one is indented more"
+        return f"not valid YAML: does not fit the line above: {reason}"
+    if problem.startswith("expected <block end>"):
+        return "not valid YAML: indented differently from the lines beside it"
+    if problem == _NO_END:
+        return "not valid YAML: a quote that is not closed"
     if problem.startswith("but "):
         problem = f"{error.context}, {problem}"
     return f"not valid YAML: {problem}"
+
+
+def _is_second_colon(text: str, mark: yaml.Mark | None) -> bool:
+    return mark is not None and ": " in text.splitlines()[mark.line][: mark.column]

@@ -246,6 +246,15 @@ WRONG_FILES = {
     "a: b: c": [
         "1:5: not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
     ],
+    "api:\n  host: x\n   port: 80": [
+        "3:8: not valid YAML: does not fit the line above: a ':' is missing there, or this one is"
+        " indented more"
+    ],
+    "api:\n  port: 80\n host: x": [
+        "3:2: not valid YAML: indented differently from the lines beside it"
+    ],
+    "api:\n  port: 80\nhost\nstore: {}": ["3:1: not valid YAML: could not find expected ':'"],
+    'api:\n  host: "x\n  port: 80\n': ["2:9: not valid YAML: a quote that is not closed"],
     "api: {\n": ["2:1: not valid YAML: expected the node content, but found '<stream end>'"],
     "a: 1\n---\nb: 2": [
         "2:1: not valid YAML: expected a single document in the stream, but found another document"
