@@ -56,7 +56,8 @@ def _code(exit: Exit, evidence: Evidence) -> str:
 def _out_of_time(exit: Exit) -> str:
     if exit.stopped_by.startswith(WALL_TIME):
         return f"stopped by {exit.stopped_by}"
-    return f"ran into its time limit: {exit.stopped_by}; give it more with a longer one"
+    said = "give it a longer timeout if it needs one"
+    return f"ran into its time limit: {exit.stopped_by}; {said}"
 
 
 def _shows_something(evidence: Evidence) -> bool:
