@@ -19,7 +19,7 @@ HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "WHAT IT IS")
 @json_option
 @pass_surroundings
 def agents_command(surroundings: Surroundings) -> None:
-    """List the agents: installed, logged in, usable; with the command that mends what is not."""
+    """List the agents: which can work here, what mends the others."""
     agents = _with_versions(found(surroundings))
     if surroundings.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))

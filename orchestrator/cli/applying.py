@@ -63,7 +63,7 @@ class Step:
 def apply_command(
     surroundings: Surroundings, job_id: str, target: Path | None, dry_run: bool, yes: bool
 ) -> int:
-    """Copy the files that JOB's workers made into a project without git.
+    """Copy what JOB's workers made into a project without git.
 
     From the merged result where there is one, else from the workers' directories. Asks before it
     overwrites; removes nothing. Exit code 6 when something was refused.

@@ -31,9 +31,10 @@ _HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMI
 @json_option
 @pass_surroundings
 def checkpoints_command(surroundings: Surroundings, job_id: str, worker_id: str | None) -> None:
-    """List the checkpoints of JOB's workers, or of one WORKER, in the order they were made.
+    """List the checkpoints of JOB's workers, or of one WORKER.
 
-    FILES is how many differ from the checkpoint before; the one a worker is at is marked.
+    In the order they were made. FILES is how many differ from the checkpoint before; the one a
+    worker is at is marked.
     """
     answer = _checkpoints(surroundings, job_id)
     found = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
@@ -57,9 +58,10 @@ def checkpoints_command(surroundings: Surroundings, job_id: str, worker_id: str 
 def rollback_command(
     surroundings: Surroundings, job_id: str, worker_id: str, checkpoint: str | None, yes: bool
 ) -> None:
-    """Have what WORKER of JOB did as it was in CHECKPOINT (default: before its latest attempt).
+    """Have what WORKER of JOB did as it was in CHECKPOINT.
 
-    The worker must not be running. What is there now is kept as another checkpoint.
+    Without CHECKPOINT: as it was before its latest attempt. The worker must not be running. What is
+    there now is kept as another checkpoint.
     """
     to = checkpoint or "the checkpoint before its latest attempt"
     if not yes and not _confirmed(f"Have {worker_id} of job {job_id} back at {to}?"):

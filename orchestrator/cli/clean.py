@@ -36,9 +36,9 @@ def _age(_: click.Context, __: click.Parameter, value: str) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_surroundings
 def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> None:
-    """Remove ended jobs, from disk and database; unfinished jobs are never touched.
+    """Remove ended jobs, from disk and database.
 
-    The server must not be running.
+    Unfinished jobs are never touched. The server must not be running.
     """
     workspace = surroundings.workspace
     if record := running_server(workspace):

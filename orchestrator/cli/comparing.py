@@ -29,7 +29,7 @@ WHY_WIDTH = 100
 @json_option
 @pass_surroundings
 def compare_command(surroundings: Surroundings, job_id: str, task_id: str, diff: bool) -> None:
-    """Show who tried TASK of JOB, who is taken, and why not the others."""
+    """Show who tried TASK of JOB, who is taken, and why."""
     found = find_comparison(surroundings, job_id, task_id)
     if diff:
         _show_differences(surroundings, found)

@@ -42,7 +42,10 @@ def _text(value: object) -> str:
 @json_option
 @pass_surroundings
 def check_command(surroundings: Surroundings) -> None:
-    """Check config.yaml and the environment; every problem is told with its place (exit 2)."""
+    """Check config.yaml and the environment.
+
+    Every problem is told with its place (exit 2).
+    """
     from orchestrator.config import FILE_NAME, load
 
     load(surroundings.folder, environ=surroundings.environ)

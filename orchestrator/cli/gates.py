@@ -14,10 +14,10 @@ from orchestrator.cli.terminal import one_line, table
 @json_option
 @pass_surroundings
 def gates_command(surroundings: Surroundings) -> int:
-    """List the gates that would be run for this project, and why; runs nothing.
+    """List the gates that would be run here, and why.
 
-    They are defined by the commit that is checked out: by .orchestrator/gates.yaml in it, or else
-    by what its files speak for (see docs/gates.md).
+    Runs nothing. They are defined by the commit that is checked out: by .orchestrator/gates.yaml in
+    it, or else by what its files speak for (see docs/gates.md).
     """
     found = found_gates(surroundings)
     if surroundings.as_json:

@@ -38,7 +38,7 @@ def keys_command() -> None:
 @json_option
 @pass_surroundings
 def new_command(surroundings: Surroundings, name: str, scopes: tuple[str, ...]) -> None:
-    """Print a new key for NAME, and the lines of config.yaml that let it in.
+    """Print a new key for NAME, and what config.yaml needs of it.
 
     Nothing is stored: the key is shown this once, and config.yaml needs its hash only.
     """

@@ -53,9 +53,9 @@ def land_command(surroundings: Surroundings, job_id: str, how: str | None, yes: 
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_surroundings
 def undo_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
-    """Take back what `land JOB` did, as long as nothing was committed since.
+    """Take back what `land JOB` did.
 
-    Changes that are not committed stop it.
+    Only as long as nothing was committed since; changes that are not committed stop it, too.
     """
     landing = landing_of(surroundings, job_id)
     if not yes and not confirmed(f"Have {landing.branch()} where it was before job {job_id}?"):

@@ -13,7 +13,10 @@ from orchestrator.cli.terminal import local_time, one_line, table
 @json_option
 @pass_surroundings
 def locks_command(surroundings: Surroundings) -> None:
-    """List who holds and who waits for which locks; needs a running server."""
+    """List who holds and who waits for which locks.
+
+    Needs a running server.
+    """
     with surroundings.client() as client:
         answer = client.locks()
     if surroundings.as_json:

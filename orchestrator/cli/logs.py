@@ -31,7 +31,10 @@ FOLLOWED_LINES = 10
 def logs_command(
     surroundings: Surroundings, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> None:
-    """Print the log of WORKER, or of all workers of JOB, each line with its worker's name."""
+    """Print the log of WORKER, or of all workers of JOB.
+
+    Of all workers, each line has its worker's name.
+    """
     if worker_id is None and follow and tail is None:
         tail = FOLLOWED_LINES
     for worker, line in _lines(surroundings, job_id, worker_id, follow, tail):

@@ -13,7 +13,7 @@ from orchestrator.cli.surroundings import Surroundings, pass_surroundings
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_surroundings
 def mcp_command(surroundings: Surroundings, arguments: tuple[str, ...]) -> None:
-    """Serve AI tools over the Model Context Protocol (mcp -h tells how)."""
+    """Serve AI tools over MCP (mcp -h tells how)."""
     from orchestrator.api.mcp.stdio import main
 
     main(list(arguments), surroundings.folder)

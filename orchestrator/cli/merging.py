@@ -27,10 +27,10 @@ def merge_command(
     take: tuple[str, ...],
     leave: tuple[str, ...],
 ) -> int:
-    """Merge the branches of JOB's workers once more, when it has ended.
+    """Merge the branches of JOB's workers once more.
 
-    The result before is kept on a ref. Exit code 6 when something was left out. Needs a running
-    server.
+    JOB must have ended. The result before is kept on a ref. Exit code 6 when something was left
+    out. Needs a running server.
     """
     choice = {"take": list(take), "leave": list(leave)}
     with surroundings.client() as client:

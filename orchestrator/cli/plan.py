@@ -30,9 +30,9 @@ def plan_command(
     as_yaml: bool,
     schema: bool,
 ) -> int:
-    """Show the tasks of REQUEST ("-": standard input) as the rules split it.
+    """Show the tasks of REQUEST as the rules split it.
 
-    Runs nothing and needs no server.
+    Runs nothing and needs no server. REQUEST is read from standard input where it is "-".
 
     An agent's plan is shown by: orchestrator run --plan-only.
     """

@@ -27,7 +27,10 @@ _LEVEL = re.compile(r"LEVEL_(\d+)_REPORT\.md")
 @json_option
 @pass_surroundings
 def report_command(surroundings: Surroundings, job_id: str, name: str) -> None:
-    """Print a report of JOB: FINAL_RESULT.md, LEVEL_<n>_REPORT.md, or one of reports/."""
+    """Print a report of JOB, such as FINAL_RESULT.md.
+
+    Others are LEVEL_<n>_REPORT.md, and what is in reports/.
+    """
     text = find_report(surroundings, job_id, name)
     if surroundings.as_json:
         click.echo(json.dumps({"job_id": job_id, "name": name, "text": text}))

@@ -15,7 +15,7 @@ from orchestrator.cli.terminal import one_line, table
 @json_option
 @pass_surroundings
 def roles_command(surroundings: Surroundings, name: str | None) -> int:
-    """List the roles that a task may have, or show the text of the role NAME.
+    """List the roles of tasks, or show the text of the role NAME.
 
     A role is a Markdown file. Put one of your own into the directory of workers.roles_dir in
     config.yaml: it comes before a built-in one of the same name.

@@ -17,7 +17,10 @@ from orchestrator.cli.surroundings import Surroundings, json_option, pass_surrou
 def submit_command(
     surroundings: Surroundings, /, idempotency_key: str | None, **options: Any
 ) -> None:
-    """Submit REQUEST ("-": standard input) to the running server and print the job's id."""
+    """Submit REQUEST and print the job's id.
+
+    Needs a running server. REQUEST is read from standard input where it is "-".
+    """
     from orchestrator.cli.planning import start
 
     job = asked(**options)

@@ -342,6 +342,16 @@ def test_help_names_every_command_and_every_exit_code(
     assert exit_codes.table().replace(" ", "") in out.replace(" ", "")
 
 
+@pytest.mark.parametrize("group", [(), ("config",), ("keys",)])
+def test_what_commands_do_is_listed_in_whole_sentences(
+    orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch, group: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert orchestrator(*group, "--help") == ExitCode.OK
+    listed = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0]
+    assert listed and "..." not in listed
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(orchestrator: Orchestrator, capsys: Capture, name: str) -> None:
     if name in ("spawn", "lock", "mcp"):
