@@ -100,7 +100,7 @@ find_python() {
   [ -z "$python" ] || candidates=("$python")
   for candidate in "${candidates[@]}"; do
     version=$(version_of "$candidate") || continue
-    found="$found $candidate is $version;"
+    found="${found:+$found, }$candidate is $version"
     is_supported "$candidate" || continue
     python=$candidate
     return
@@ -110,7 +110,7 @@ find_python() {
     python=3.13 # uv fetches it
     return
   fi
-  fail "no Python 3.11 or newer on PATH (found:${found:- no Python at all})" \
+  fail "no Python 3.11 or newer on PATH (found: ${found:-no Python at all})" \
     'Install one, for example: sudo apt install python3 python3-venv' \
     'or install uv, which brings its own Python, or name one: ./install.sh --python PATH'
 }

@@ -371,7 +371,7 @@ def test_an_old_python_is_named_in_the_error(folder: Path, tmp_path: Path) -> No
     path = programs(tmp_path / "bin", *TOOLS, python3=old)
     result = run(folder / "install.sh", PATH=path)
     assert result.returncode == 1
-    assert "no Python 3.11 or newer on PATH (found: python3 is 3.8.10;)" in result.stderr
+    assert "no Python 3.11 or newer on PATH (found: python3 is 3.8.10)" in result.stderr
     result = run(folder / "install.sh", "--python", "/nowhere/python", PATH=path)
     assert result.returncode == 1
     assert "/nowhere" in result.stderr
