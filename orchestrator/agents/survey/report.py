@@ -19,6 +19,10 @@ MOST_ROWS = 20
 _MOST_DIRECTORIES = 40
 _MOST_NAMES = 12
 _STRUCTURE_LEVELS = 2
+NO_FILES = (
+    "**No files were found.** What is surveyed is the host project, which is the folder that the"
+    " orchestrator's own lies in, unless `orchestrator.project_root` in config.yaml names another."
+)
 
 
 def write_report(result: SurveyResult, directory: Path, title: str, task: str = "") -> None:
@@ -33,6 +37,8 @@ def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
     """Return the lines of the report."""
     if result.mode != "survey":
         return _build_report(result, title, task)
+    if not result.totals.files and not result.parts:
+        return [f"# Nothing to survey in {title}", "", NO_FILES, *_notes(result)]
     importers = _importers(result)
     sections = (
         ("Languages", _languages(result)),
@@ -262,7 +268,11 @@ def _parts(result: SurveyResult) -> list[str]:
 
 
 def _rule(result: SurveyResult) -> list[str]:
-    return [RULE, *(f"\n{note}" for note in result.notes)]
+    return [RULE, *_notes(result)]
+
+
+def _notes(result: SurveyResult) -> list[str]:
+    return [f"\n{note}" for note in result.notes]
 
 
 def _more(number: int, noun: str, plural: str = "") -> list[str]:

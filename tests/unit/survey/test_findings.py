@@ -150,6 +150,12 @@ def test_a_script_beside_the_one_that_imports_it_is_not_from_elsewhere(tmp_path:
     assert "`pytest`" in elsewhere and "`celery`" in elsewhere and "`trees`" not in elsewhere
 
 
+def test_an_empty_project_is_not_told_as_tables_of_nothing(tmp_path: Path) -> None:
+    title, _, text, *rest = render(mapped(plant(tmp_path, {})), "`tools`")
+    assert title == "# Nothing to survey in `tools`"
+    assert "orchestrator.project_root" in text and not rest
+
+
 def test_matches_name_the_files_that_a_task_concerns_and_why(tmp_path: Path) -> None:
     plant(
         tmp_path,
