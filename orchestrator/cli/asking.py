@@ -1,6 +1,7 @@
 """What a user asks for on the command line: the options shared by ``run`` and ``submit``."""
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,10 +44,22 @@ class Asked:
         return self.tasks or None
 
 
+def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    if len(given) > 1:
+        raise click.UsageError(
+            f"REQUEST is one text; put it in quotes: {shlex.quote(' '.join(given))}"
+        )
+    return given[0] if given else None
+
+
+#: Takes several only to say what to do about them.
+request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
+
+
 def request_options(command: Command) -> Command:
     """``[REQUEST] --plan FILE`` and the settings of a job."""
     decorators = [
-        click.argument("request", required=False),
+        request_argument,
         click.option("--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file."),
         click.option("--agent", metavar="NAME", help="Agent for tasks that name none."),
         click.option("--planner", metavar="NAME", help="Who splits it: rules, auto or an agent."),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.asking import PLAN_FILE, Asked, RequestCommand, asked
+from orchestrator.cli.asking import PLAN_FILE, Asked, RequestCommand, asked, request_argument
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.planning import Draft, agents_of, estimate_line, planned, rough_estimate
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
@@ -15,7 +15,7 @@ from orchestrator.cli.terminal import one_line, table
 
 
 @click.command("plan", cls=RequestCommand)
-@click.argument("request", required=False)
+@request_argument
 @click.option("--plan", "plan_path", type=PLAN_FILE, help="Show the tasks of this YAML file.")
 @click.option("--agent", metavar="NAME", help="Agent for tasks that name none.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print a plan file, for --plan.")

@@ -105,6 +105,22 @@ def test_a_wrong_plan_is_told_with_its_line_and_nothing_is_submitted(
 
 
 @pytest.mark.parametrize("command", ["run", "submit", "plan"])
+def test_a_request_without_quotes_is_a_usage_error_that_has_them(
+    orchestrator: Orchestrator, capsys: Capture, command: str
+) -> None:
+    assert orchestrator(command, "Survey", "this", "repository") == ExitCode.USAGE
+    assert "put it in quotes: 'Survey this repository'" in capsys.readouterr().err
+
+
+def test_a_plan_shows_who_runs_a_command(
+    orchestrator: Orchestrator, capsys: Capture, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.yaml").write_text("request: x\ntasks: [{id: a, command: ls}]\n")
+    assert orchestrator("plan", "--plan", str(tmp_path / "plan.yaml")) == ExitCode.OK
+    assert capsys.readouterr().out.splitlines()[1].split() == ["a", "shell", "-", "ls"]
+
+
+@pytest.mark.parametrize("command", ["run", "submit", "plan"])
 @pytest.mark.parametrize("request_words", [[], [""], ["  \n"]])
 def test_an_empty_request_is_a_usage_error(
     orchestrator: Orchestrator, command: str, request_words: list[str]
