@@ -56,6 +56,12 @@ def follow(
                 _show(item, display, held)
                 if item is None and (answer := _ended_without_server(surroundings, job_id)):
                     return answer, interrupted
+        except BrokenPipeError:
+            # Whoever read this, say "head", has left: as good as Ctrl-C.
+            _be_silent(os.fstat(sys.stderr.fileno()))
+            if not interrupted:
+                interrupted = True
+                _ask_to_stop(client, job_id, display)
         except KeyboardInterrupt:
             if interrupted:
                 raise Left from None
@@ -136,7 +142,7 @@ def stop_signals_interrupt() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            _leave_terminal()
+            _be_silent(None)
         raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]
@@ -150,10 +156,15 @@ def stop_signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _leave_terminal() -> None:
-    """It is closed: what is still to be said must not fail, or the job would not be stopped."""
+def _be_silent(broken: os.stat_result | None) -> None:
+    """What is still to be said must not fail, or the job would not be stopped.
+
+    To ``broken``, or, when that is None, to the terminal.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):
-        if stat.S_ISCHR(os.fstat(output).st_mode):
+        found = os.fstat(output)
+        is_it = stat.S_ISCHR(found.st_mode) if broken is None else os.path.samestat(found, broken)
+        if is_it:
             os.dup2(nowhere, output)
     os.close(nowhere)

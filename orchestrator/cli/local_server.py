@@ -210,10 +210,10 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: Surroundings
         return
     if unfinished := _unfinished(surroundings):
         others = "1 other job runs" if unfinished == 1 else f"{unfinished} other jobs run"
-        say(f"{others}, so the server goes on; to stop it: kill {process.pid}")
         record = read_record(surroundings.workspace)
         with suppress(OSError):
             write_private(_left(surroundings), _identity(record).encode())
+        say(f"{others}, so the server goes on; to stop it: kill {process.pid}")
         return
     process.terminate()
     try:

@@ -251,6 +251,18 @@ def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: R
     assert server_of(product) is None
 
 
+def test_when_nobody_reads_what_a_run_says_it_ends(product: Path, start: Run) -> None:
+    reading, writing = os.pipe()
+    process = start("run", "x", stderr=writing, FAKE="slow")
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert any("job j1 accepted" in line for line in said)
+    code, out, _ = finish(process)
+
+    assert code == ExitCode.INTERRUPTED and "job j1: cancelled" in out
+    assert server_of(product) is None
+
+
 def test_under_nohup_a_terminal_that_is_closed_stops_nothing(product: Path, start: Run) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
