@@ -76,11 +76,11 @@ class MergedGates:
         self, job: Job, base: str, commit: str, gates: tuple[Gate, ...], halted: Halted
     ) -> Sequence[GateResult]:
         directory = self.directory(job)
-        self._repository.open_at(directory, commit)
         # Without a commit to compare with, the checks do not know where the project is in it.
         place = directory if base else self._repository.inside(directory)
-        failpoints.reached("merge: gates begin")
         try:
+            self._repository.open_at(directory, commit)
+            failpoints.reached("merge: gates begin")
             check = Check(
                 root_id=job.root_id,
                 job_id=job.id,

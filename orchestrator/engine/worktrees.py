@@ -6,6 +6,7 @@ Making one takes from 20 ms to seconds, so nothing here is for the supervisor's 
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ NAME = "worktree"
 MOST_FILES = 10_000
 #: What an agent may leave where it works, and is meant for its directory.
 LEFT = ("output.md", "result.json")
+#: Before a worktree is opened once more that could not be.
+PAUSE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,14 @@ class Worktrees:
         """Idempotent; a further attempt goes on with what the one before left, or with an earlier
         checkpoint where that was decided."""
         with self.checkpoints.held(assignment.worker.key):
-            return self._open(assignment)
+            try:
+                return self._open(assignment)
+            except RepositoryError:
+                # As when one is closed; or another git holds a lock for a moment.
+                about = {"worker": assignment.worker.id}
+                logger.warning("a worktree is opened again", extra=about, exc_info=True)
+                time.sleep(PAUSE_SECONDS)
+                return self._open(assignment)
 
     def _open(self, assignment: Assignment) -> Ground:
         worker, job = assignment.worker, assignment.job

@@ -187,5 +187,8 @@ def failure(what: str, answer: Answer) -> Exception:
     """OSError when the disk is full, so that it is tried again when it is not."""
     if any(each in answer.err for each in _FULL):
         return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
-    said = " ".join(answer.err.split())[-500:] or f"exit code {answer.code}"
-    return RepositoryError(f"git {what} failed: {said}")
+    said = " ".join(answer.err.split())[-500:]
+    if answer.code < 0:
+        # What it said before is no cause.
+        said = f"it was ended by signal {-answer.code}{f' ({said})' if said else ''}"
+    return RepositoryError(f"git {what} failed: {said or f'exit code {answer.code}'}")

@@ -78,7 +78,13 @@ class Worktrees:
             self._drop(directory)
             made = self._add(directory, branch, start)
         failpoints.reached("worktree: registered")
-        made = self._filled(made, branch, start)
+        try:
+            made = self._filled(made, branch, start)
+        except RepositoryError:
+            # Without its entry, which may be gone, half of it would count as all.
+            with self._adding:
+                self._drop(directory)
+            raise
         self._spares.note(made.directory, made.admin)
         failpoints.reached("worktree: checked out")
         (made.admin / READY).touch()

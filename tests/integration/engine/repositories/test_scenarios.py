@@ -285,6 +285,17 @@ def test_a_worktree_that_goes_while_its_attempt_is_closed_is_mended(
     assert "first.txt" in host.project.files(host.record(ended["job_id"])["commit"])
 
 
+def test_a_worktree_that_goes_while_it_is_made_costs_no_attempt(
+    host: Host, at_first: Callable[[str, Callable[[], None]], None]
+) -> None:
+    entries = host.project.path / ".git" / "worktrees"
+    at_first("worktree: registered", lambda: shutil.rmtree(entries))
+    ended = host.run(FIRST)
+    assert ended["status"] == "completed", ended
+    assert "first.txt" in host.project.files(host.record(ended["job_id"])["commit"])
+    assert host.project.worktrees() == []
+
+
 def test_what_a_worker_does_to_its_own_worktree_stays_there(host: Host) -> None:
     unchanged = host.untouched()
     script = (
