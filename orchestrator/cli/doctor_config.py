@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cli.health_check import Check
+from orchestrator.cli.health_check import Check, quoted
 from orchestrator.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def config_checks(
         fix = "mend these lines; all settings are in config.template.yaml"
         yield Check(name="config", ok=False, message=error.message, fix=fix), None
     except ImportError as error:
-        fix = f"run {folder / 'install.sh'}"
+        fix = f"run {quoted(folder / 'install.sh')}"
         yield Check(name="config", ok=False, message=str(error), fix=fix), None
     else:
         yield Check(name="config", ok=True, message=f"{path} is valid"), settings
@@ -43,12 +43,12 @@ def _mode(path: Path) -> Check:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         message = f"others can read {path.name} (mode {mode:o}), which holds the API key"
-        return Check(name="config mode", ok=False, message=message, fix=f"chmod 600 '{path}'")
+        return Check(name="config mode", ok=False, message=message, fix=f"chmod 600 {quoted(path)}")
     return Check(name="config mode", ok=True, message=f"{mode:o}")
 
 
 def _key(settings: "Settings", folder: Path) -> Check:
     if settings.api.api_key.get_secret_value():
         return Check(name="api key", ok=True, message="present")
-    fix = f"run {folder / 'install.sh'}, which makes one"
+    fix = f"run {quoted(folder / 'install.sh')}, which makes one"
     return Check(name="api key", ok=False, message="api.api_key is not set", fix=fix)

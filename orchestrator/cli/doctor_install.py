@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.cli.health_check import Check
+from orchestrator.cli.health_check import Check, quoted
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 SHOWN_PACKAGES = 5
@@ -32,7 +32,7 @@ def _python() -> Check:
 def _venv(folder: Path) -> Check:
     own = folder / ".venv"
     if not (own / "bin" / "python").exists():
-        fix = f"run {folder / 'install.sh'}"
+        fix = f"run {quoted(folder / 'install.sh')}"
         return Check(name=".venv", ok=False, message=f"{own} is missing", fix=fix)
     if Path(sys.prefix).resolve() != own.resolve():
         return Check(name=".venv", ok=None, message=f"not in use; this runs in {sys.prefix}")
@@ -51,7 +51,7 @@ def _packages(requirements: Path, folder: Path) -> Check:
         return Check(name="packages", ok=True, message=f"{len(pins)} as pinned")
     shown = "; ".join(wrong[:SHOWN_PACKAGES])
     more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
-    fix = f"run {folder / 'install.sh'}"
+    fix = f"run {quoted(folder / 'install.sh')}"
     return Check(name="packages", ok=False, message=shown + more, fix=fix)
 
 

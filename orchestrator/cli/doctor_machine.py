@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.cli.health_check import Check
+from orchestrator.cli.health_check import Check, quoted
 from orchestrator.cli.terminal import size
 
 MIN_FREE_BYTES = 1 << 30
@@ -43,7 +43,8 @@ def _writable(workspace: Path) -> Check:
             pass
     except OSError as error:
         message = f"{workspace} cannot be written: {error.strerror}"
-        fix = f"make it yours: chown -R $(id -un) '{workspace}', or set orchestrator.workspace_root"
+        mine = f"chown -R $(id -un) {quoted(workspace)}"
+        fix = f"make it yours: {mine}, or set orchestrator.workspace_root"
         return Check(name="workspace", ok=False, message=message, fix=fix)
     return Check(name="workspace", ok=True, message=f"{workspace} is writable")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.api.client_discovery import RECORD_NAME, ServerRecord, read_record
-from orchestrator.cli.health_check import Check
+from orchestrator.cli.health_check import Check, quoted
 from orchestrator.cli.local_server import is_free
 from orchestrator.cli.running_server import running_server
 
@@ -30,7 +30,7 @@ def _record(workspace: Path) -> Check:
         return Check(name="server", ok=None, message="not running")
     record = read_record(workspace)
     if record is None:
-        fix = f"rm '{path}'"
+        fix = f"rm {quoted(path)}"
         return Check(name="server", ok=False, message=f"{path} cannot be read", fix=fix)
     message = f"{path} is stale: process {record.pid} does not answer at {record.url}"
     return Check(name="server", ok=None, message=f"{message}; the next start replaces it")

@@ -4,10 +4,12 @@ import json
 import socket
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
 
+from orchestrator.cli.doctor_config import config_checks
 from orchestrator.cli.doctor_install import install_checks
 from orchestrator.cli.doctor_machine import file_system_of
 from orchestrator.cli.exit_codes import ExitCode
@@ -50,7 +52,20 @@ def test_a_config_that_others_can_read_is_a_failure(
     (folder / "config.yaml").chmod(0o640)
 
     check = checks(orchestrator, capsys)["config mode"]
-    assert check["ok"] is False and check["fix"] == f"chmod 600 '{folder / 'config.yaml'}'"
+    assert (
+        check["ok"] is False and check["fix"] == f"chmod 600 {quote(str(folder / 'config.yaml'))}"
+    )
+
+
+def test_a_folder_with_a_space_can_be_pasted(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("api:\n  port: 8000\n")
+    found = [check for check, _ in config_checks(folder, {}) if check.ok is False]
+    assert [check.name for check in found][-1] == "api key"
+    assert found[-1].fix.startswith(f"run '{folder}/install.sh', which")
 
 
 def test_the_containment_that_works_is_shown(orchestrator: Orchestrator, capsys: Capture) -> None:
