@@ -51,10 +51,10 @@ if [ -n "$job" ]; then
 fi
 if [ "$json" = yes ]; then
   if [ -n "$job" ]; then cat -- "${files[0]}"; else
-    separator='['
+    separator=''
+    printf '{"jobs": ['
     for file in ${files[@]+"${files[@]}"}; do printf '%s' "$separator" && cat -- "$file" && separator=,; done
-    [ "$separator" = , ] || printf '['
-    printf ']\n'
+    printf ']}\n'
   fi
   exit 0
 fi

@@ -241,10 +241,10 @@ def test_check_status_works_without_any_python(folder: Path, tmp_path: Path) -> 
 
 
 def test_check_status_gives_json_without_an_installation(folder: Path) -> None:
-    assert json.loads(run(folder / "check-status.sh", "--json").stdout) == []
+    assert json.loads(run(folder / "check-status.sh", "--json").stdout) == {"jobs": []}
     leave_job(folder, "abc123", "completed")
     leave_job(folder, "def456", "failed")
-    jobs = json.loads(run(folder / "check-status.sh", "--json").stdout)
+    jobs = json.loads(run(folder / "check-status.sh", "--json").stdout)["jobs"]
     assert [job["job_id"] for job in jobs] == ["abc123", "def456"]
     assert json.loads(run(folder / "check-status.sh", "def456", "--json").stdout) == jobs[1]
 
