@@ -12,7 +12,7 @@ from orchestrator.agents.drive.child import Child, read
 from orchestrator.agents.drive.follow import Follower
 from orchestrator.agents.drive.journal import Journal, Stream
 from orchestrator.agents.drive.lines import Lines
-from orchestrator.agents.drive.signs import Ending, Outcome, Reader, SessionReader, Sign
+from orchestrator.agents.drive.signs import Ending, LogReader, Outcome, Reader, SessionReader, Sign
 from orchestrator.agents.drive.watch import Stop, Watch
 from orchestrator.agents.tools.call import Call
 from orchestrator.core.evidence import ErrorClass
@@ -136,6 +136,13 @@ class Program:
         self._heard = time.monotonic()
         self._stderr = (self._stderr + data.decode("utf-8", "replace"))[-_STDERR_BYTES:]
         for line in self._err.add(data):
+            self._take_log(line)
+
+    def _take_log(self, line: str) -> None:
+        signs = list(self._reader.log_line(line)) if isinstance(self._reader, LogReader) else []
+        if signs:
+            self._take_signs(signs)
+        else:
             self._journal.say(line)
 
     def _take_rest(self, child: Child) -> None:

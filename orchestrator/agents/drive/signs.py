@@ -105,6 +105,14 @@ class SessionReader(Protocol):
         """Take in one line of a file whose name is ``source``."""
 
 
+@runtime_checkable
+class LogReader(Protocol):
+    """A reader of a program that tells more on its standard error than in its output."""
+
+    def log_line(self, text: str) -> Iterable[Sign]:
+        """Take in one line of standard error, without its end; no sign: it is for people."""
+
+
 class Reader(Protocol):
     """Reads one run of one program. Never raises on what a program writes."""
 

@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Stuck
+from orchestrator.agents.drive.signs import (
+    Did,
+    Ending,
+    Finished,
+    Outcome,
+    Said,
+    Sign,
+    Stuck,
+    Troubled,
+)
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.counts import Known, Meter, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
@@ -19,6 +28,10 @@ _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
 #: After an answer whose end it cannot read it asks the model again, for ever.
 _MOST_UNENDED = 3
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
+#: Of what it is there for, not of the title that it gives its session.
+_RETRIED = re.compile(
+    r'message="stream error".* small=false .*error\.error="(?:\w+: )?(?P<words>.*?)"?$'
+)
 _BY_NAME = {
     "ProviderAuthError": ErrorClass.AUTH,
     "MessageAbortedError": ErrorClass.KILLED,
@@ -50,6 +63,12 @@ class OpencodeReader:
         self._session = loose.text(event, "sessionID") or self._session
         read = self._EVENTS.get(loose.text(event, "type"))
         return read(self, event) if read else []
+
+    def log_line(self, text: str) -> list[Sign]:
+        found = _RETRIED.search(text)
+        if found is None:
+            return []
+        return [Troubled(loose.one_line(found["words"]), classify(found["words"]))]
 
     def outcome(self, ending: Ending) -> Outcome:
         fault = self._fault()

@@ -31,7 +31,8 @@ _SETTINGS = "OPENCODE_CONFIG_CONTENT"
 
 def call(ask: Ask) -> Call:
     data = Path(ask.environ.get("XDG_DATA_HOME") or ask.user_home / ".local" / "share")
-    argv = [*ask.command, "run", "--format", "json"]
+    # What it tries again by itself it tells in its log only.
+    argv = [*ask.command, "run", "--format", "json", "--print-logs", "--log-level", "ERROR"]
     if ask.model:
         argv += ["-m", ask.model]
     homes = {name: str(ask.shared / directory) for name, directory in _HOMES.items()}

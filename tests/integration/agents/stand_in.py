@@ -82,6 +82,12 @@ def behave(word: str) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "is-limited":
             say("system", subtype="api_retry", error_status=429, error="rate_limit")
+        case "logs-a-limit":
+            told = 'error.error="AI_APICallError: Rate limit reached"'
+            print(
+                f'level=ERROR message="stream error" small=false {told}',
+                file=sys.stderr,
+            )
         case "hangs":
             time.sleep(180)  # longer than any test, and not for ever
         case "floods":

@@ -74,6 +74,13 @@ def test_an_agent_that_waits_long_for_a_rate_limit_leaves_the_waiting_to_the_ser
     assert not is_alive(rig.given()["pid"])
 
 
+def test_opencode_tells_of_a_rate_limit_in_its_log_only(rig: Rig) -> None:
+    code, log, outcome = rig.run("logs-a-limit hangs", tool="opencode", pause_seconds=0.5)
+
+    assert (code, outcome.error_class) == (1, ErrorClass.RATE_LIMIT)
+    assert "! Rate limit reached\n" in log
+
+
 def test_an_agent_that_got_over_a_rate_limit_may_think_for_long(rig: Rig) -> None:
     code, _, outcome = rig.run("is-limited words a-moment answers", pause_seconds=0.1)
 

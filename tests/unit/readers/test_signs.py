@@ -17,6 +17,7 @@ from orchestrator.agents.drive.signs import (
 )
 from orchestrator.agents.readers import READERS, reader
 from orchestrator.agents.readers.aider import AiderReader
+from orchestrator.agents.readers.opencode import OpencodeReader
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Usage
 
@@ -126,6 +127,25 @@ def test_opencode_that_calls_again_and_again_for_nothing_is_stuck():
 def test_opencode_that_gets_anywhere_is_not_stuck(better: Sequence[Mapping[str, object]]):
     steps = [*opencode_step("unknown") * 2, *better] * 2
     assert not any(isinstance(sign, Stuck) for sign in read("opencode", events(*steps), FINE).signs)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (
+            'small=false error.error="AI_APICallError: Rate limit reached"',
+            ErrorClass.RATE_LIMIT,
+        ),
+        ('small=false error.error="AI_APICallError: Bad gateway"', ErrorClass.API),
+        # The title of a session, which nobody waits for.
+        ('small=true error.error="AI_APICallError: Rate limit reached"', None),
+        ("", None),
+    ],
+)
+def test_what_opencode_tries_again_is_in_its_log(line: str, kind: ErrorClass | None):
+    reading = OpencodeReader()
+    signs = reading.log_line(f'level=ERROR message="stream error" {line}')
+    assert [each.error_class for each in signs if isinstance(each, Troubled)] == [kind] * bool(kind)
 
 
 def test_trouble_that_a_program_gets_over_is_told_with_its_delay():
