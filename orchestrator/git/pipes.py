@@ -5,6 +5,7 @@ A worker leaves them in its worktree, and, where nothing shuts it in, in the rep
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -18,6 +19,8 @@ _READ = ".git"
 _PARTS = ("worktrees", "refs", "logs")
 #: A link is read as one, or leads to what is somebody else's.
 _PLAIN = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+#: So long a pipe that was removed is kept open.
+LINGER_SECONDS = 0.05
 #: Of a file that leads to a repository.
 _LONGEST_LINK = 65536
 
@@ -70,7 +73,15 @@ def is_special(path: str) -> bool:
 
 
 def _remove(path: str) -> None:
-    if stat.S_ISFIFO(os.lstat(path).st_mode):
-        # As both ends: who waits goes on, and reads an empty file.
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC))
-    os.unlink(path)
+    if not stat.S_ISFIFO(os.lstat(path).st_mode):
+        os.unlink(path)
+        return
+    # As both ends: who waits goes on, and reads an empty file.
+    ends = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        # Before they are closed: whoever came in between would wait where nobody can find it. So
+        # would who has found it, and is about to open it.
+        os.unlink(path)
+        time.sleep(LINGER_SECONDS)
+    finally:
+        os.close(ends)

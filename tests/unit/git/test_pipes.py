@@ -2,6 +2,9 @@
 
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git import GitRepository, running
+from orchestrator.git import GitRepository, pipes, running
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -110,6 +113,30 @@ def test_what_is_no_file_in_place_of_one_counts_as_its_removal(
     assert os.path.lexists(opened / "a.txt-1")
     repository.close_worktree(str(opened), BRANCH, WHO)
     assert project.worktrees() == []
+
+
+def test_who_comes_while_a_pipe_is_removed_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """Each opens it again and again, so that some are just about to when it goes."""
+    pipe = tmp_path / "MERGE_HEAD"
+    script = (
+        "import os, sys\n"
+        "while not os.path.exists(sys.argv[2]):\n"
+        "    try: os.close(os.open(sys.argv[1], os.O_RDONLY))\n"
+        "    except FileNotFoundError: pass\n"
+    )
+    command = [sys.executable, "-S", "-c", script, str(pipe), str(tmp_path / "enough")]
+    readers = [subprocess.Popen(command) for _ in range(2)]
+    try:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            os.mkfifo(pipe)
+            pipes.clear(tmp_path)
+        (tmp_path / "enough").touch()
+        assert [each.wait(WITHIN) for each in readers] == [0, 0]
+    finally:
+        for each in readers:
+            each.kill()
+            each.wait()
 
 
 def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepository) -> None:
