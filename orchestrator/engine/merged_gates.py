@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateStatus
 from orchestrator.core.model import Job
@@ -76,11 +77,15 @@ class MergedGates:
         self, job: Job, base: str, commit: str, gates: tuple[Gate, ...], halted: Halted
     ) -> Sequence[GateResult]:
         directory = self.directory(job)
-        # Without a commit to compare with, the checks do not know where the project is in it.
-        place = directory if base else self._repository.inside(directory)
         try:
             self._repository.open_at(directory, commit)
-            failpoints.reached("merge: gates begin")
+        except RepositoryError:
+            self._repository.close_at(directory)
+            raise
+        # Without a commit to compare with, the checks do not know where the project is in it.
+        place = directory if base else self._repository.inside(directory)
+        failpoints.reached("merge: gates begin")
+        try:
             check = Check(
                 root_id=job.root_id,
                 job_id=job.id,
