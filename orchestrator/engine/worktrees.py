@@ -208,7 +208,7 @@ class Worktrees:
         """Commit what it left, whatever it or anybody has done to its worktree. Idempotent."""
         try:
             return self._close_attempt(worker, task, ground)
-        except RepositoryError:
+        except (RepositoryError, FileNotFoundError):
             # Another worker, or a person, may have broken it between two of the steps.
             logger.warning("an attempt is closed again", extra={"worker": worker.id}, exc_info=True)
             return self._close_attempt(worker, task, ground)

@@ -24,8 +24,11 @@ from ..unit.survey.trees import commit, git, plant
 REPOSITORY = Path(__file__).parents[2]
 PLAIN = {"id": "1", "title": "Survey", "prompt": "Survey it", "request": "Survey this project"}
 
+#: For the shell first: the path of this Python may have a space in it.
 #: What the stand-in does with tasks whose files name one of these: leave no result, or fail.
-STAND_IN = """#!{python}
+STAND_IN = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
 import json, os, pathlib, subprocess, sys
 _, verb, request, flag, plan, *rest = sys.argv
 assert (verb, flag, rest) == ("spawn", "--tasks", ["--wait", "--json"])

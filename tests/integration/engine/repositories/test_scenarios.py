@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core import failpoints
+from orchestrator.git import mending
+from orchestrator.git.running import Git
 from tests.integration.engine.repositories import scenarios
 from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
 from tests.integration.engine.site import Answer
@@ -261,6 +263,27 @@ def test_a_worktree_that_is_gone_in_mid_job_is_made_anew(host: Host, script: str
     files = host.project.files(host.record(ended["job_id"])["commit"])
     assert {"before.txt", "after.txt", "other.txt", "README.md"} <= set(files)
     assert host.project.worktrees() == []
+
+
+def test_one_that_goes_while_its_attempt_is_closed_is_closed_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, gone = mending.mend, []
+
+    def mend(git: Git, admin: Path, branch: str) -> None:
+        if not gone:
+            gone.append(admin)
+            shutil.rmtree(admin)
+            monkeypatch.setattr(mending, "_is_sound", lambda _git: False)
+        else:
+            monkeypatch.undo()
+        real(git, admin, branch)
+
+    monkeypatch.setattr(mending, "mend", mend)
+    ended = host.run(edit("echo after > after.txt"))
+
+    assert ended["status"] == "completed", ended
+    assert "after.txt" in host.project.files(host.record(ended["job_id"])["commit"])
 
 
 @pytest.fixture
