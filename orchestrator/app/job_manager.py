@@ -27,6 +27,7 @@ from orchestrator.workspace import (
     StatusFiles,
     Workspace,
     WorkspaceLock,
+    spread,
 )
 
 
@@ -63,6 +64,7 @@ class JobManager:
         try:
             _check_database(self.store.file, self.workspace)
             self.store.open()
+            spread(self.workspace.root)
         except BaseException:
             self.lock.release()
             raise

@@ -5,6 +5,7 @@ from orchestrator.workspace.layout import Workspace
 from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock
 from orchestrator.workspace.removal import JobFiles
 from orchestrator.workspace.reserve import DiskReserve
+from orchestrator.workspace.spreading import spread
 from orchestrator.workspace.status_file import StatusFiles
 
-__all__ = ["LOCK_NAME", "DiskReserve", "JobFiles", "JobLog", "StatusFiles", "Workspace", "WorkspaceLock"]
+__all__ = ["LOCK_NAME", "DiskReserve", "JobFiles", "JobLog", "StatusFiles", "Workspace", "WorkspaceLock", "spread"]

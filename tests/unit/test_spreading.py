@@ -1,0 +1,37 @@
+"""Jobs lie in different places of the disk, where the file system can do that."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orchestrator.workspace import spread
+
+
+def flags(directory: Path) -> str:
+    """As lsattr tells them; skips where there are none."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True)
+    if "ext" not in kind.stdout or shutil.which("lsattr") is None:
+        pytest.skip("only ext4 has such directories, and lsattr tells of them")
+    return subprocess.check_output(["lsattr", "-d", directory], text=True).split()[0]
+
+
+def test_a_directory_is_marked_once_and_for_all(tmp_path: Path) -> None:
+    before = flags(tmp_path)
+
+    spread(tmp_path)
+    spread(tmp_path)
+
+    assert set(flags(tmp_path)) == {*before, "T"}
+
+
+@pytest.mark.parametrize("place", ["/proc/self", "/dev/shm", "/nowhere"])
+def test_elsewhere_nothing_happens(place: str) -> None:
+    spread(Path(place))
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    spread(tmp_path / "file")
