@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ def _endless(site: FaultSite, rng: random.Random) -> list[Answer]:
 
 
 def _escape(site: FaultSite, rng: random.Random) -> list[Answer]:
-    program = f"{sys.executable} -S {ESCAPEES}"
+    program = shlex.join([sys.executable, "-S", str(ESCAPEES)])
     return [shell(f'mkdir -p beats; {program} "$PWD/beats" leave', retries=RETRIES)]
 
 

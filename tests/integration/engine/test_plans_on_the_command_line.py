@@ -55,7 +55,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
             # The editor is noticed by the time of the file.
             "import os\nos.utime(path, (1, 1))\n"
         )
-        monkeypatch.setenv("VISUAL", f"{sys.executable} {shlex.quote(str(script))}")
+        monkeypatch.setenv("VISUAL", shlex.join([sys.executable, str(script)]))
 
     return make
 

@@ -101,12 +101,11 @@ def test_one_of_several_candidates_is_enough(agents: InProcess) -> None:
     assert "printed" in (directory / "prompt.md").read_text()
 
 
-def test_a_program_that_is_not_there_fails_with_its_name(agents: InProcess) -> None:
-    ended = agents.run("x", [{"prompt": "y", "agent": "missing", "retries": 3}])
+def test_an_agent_whose_program_is_not_there_is_refused_with_its_name(agents: InProcess) -> None:
+    refused = agents.post("x", [{"prompt": "y", "agent": "missing", "retries": 3}])
 
-    [row] = rows(ended)
-    assert "no-such-program-anywhere" in row["reason"]
-    assert row["attempts"] == 1
+    assert (refused.status_code, refused.json()["type"]) == (422, "agent-not-usable")
+    assert "no-such-program-anywhere is not installed" in refused.json()["detail"]
 
 
 def test_results_are_handed_on_to_the_tasks_that_need_them(site: InProcess) -> None:
