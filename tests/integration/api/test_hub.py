@@ -298,6 +298,18 @@ def test_a_wait_ends_with_its_job(server: Server, service: FakeService, job: Job
     assert answer["results"]["tasks"][0]["status"] == "success"
 
 
+def test_waits_that_end_early_are_not_held_until_their_time(
+    server: Server, hub: Hub, job: Job
+) -> None:
+    for number in range(100):
+        with Connection(server) as client:
+            client.ask("GET", f"/api/v1/jobs/{job.id}/wait?timeout=110")
+            eventually(lambda: hub.parked == 1, f"wait {number} is parked")
+        eventually(lambda: hub.parked == 0, f"wait {number} is gone")
+
+    assert len(hub._timers) < 100, "each had two"
+
+
 def test_a_wait_ends_with_its_time(server: Server, job: Job) -> None:
     with Connection(server) as client:
         started = time.monotonic()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell
+from tests.unit.test_spreading import flags
 
 AGENT = """
 import os, pathlib, sys
@@ -203,3 +204,9 @@ def test_text_of_a_request_is_never_run(site: InProcess) -> None:
 
     assert rows(ended)[0]["output"] == request.strip()
     assert site.get(f"/jobs/{ended['job_id']}")["request"].split() == request.split()
+
+
+def test_jobs_lie_in_parts_of_the_disk_of_their_own(site: InProcess) -> None:
+    ended = site.run("x", [shell("true")])
+
+    assert "T" in flags(site.directory(ended["job_id"]).parent)
