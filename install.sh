@@ -184,6 +184,15 @@ choose_installer() {
     'or install uv; then remove .venv and run ./install.sh again.'
 }
 
+# uv brings a list of certificates of its own. Where a proxy looks into TLS, only this machine's has the proxy's,
+# and it is what pip, git and curl go by. The second name is for uv before 0.11.
+trust_what_this_machine_trusts() {
+  local bundle
+  for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem; do
+    [ ! -s "$bundle" ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}"
+  done
+}
+
 install_packages() {
   choose_installer
   local source=()
@@ -198,6 +207,7 @@ install_packages() {
 set_up_packages() {
   if packages_are_in && venv_is_good; then return; fi
   if [ "$use_uv" = yes ] && ! command -v uv >/dev/null; then use_uv=no; fi
+  trust_what_this_machine_trusts
   venv_is_good || find_python
   working "Installing packages into .venv (the first time takes up to a minute) ..."
   : >"$log"

@@ -455,6 +455,9 @@ def base_python() -> str:
 
 #: Each installation may take minutes where others install or compile at the same time.
 installing = pytest.mark.timeout(600)
+#: Debian's certificates of the authorities that this machine trusts.
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
 needs_uv = pytest.mark.skipif(not shutil.which("uv"), reason="uv is not on PATH")
 
 
@@ -511,6 +514,20 @@ def test_packages_that_cannot_be_had_leave_a_log_and_a_hint(folder: Path, tmp_pa
     assert "--offline" in result.stderr
     assert (folder / ".install.log").read_text()
     assert not (folder / "config.yaml").exists()
+
+
+@pytest.mark.skipif(not BUNDLE.exists(), reason=f"no {BUNDLE}")
+@pytest.mark.parametrize(("chosen", "told"), [({}, "1"), ({"UV_SYSTEM_CERTS": "0"}, "0")])
+def test_uv_trusts_what_the_machine_trusts_unless_told_otherwise(
+    folder: Path, tmp_path: Path, chosen: dict[str, str], told: str
+) -> None:
+    uv = tmp_path / "programs" / "uv"
+    uv.parent.mkdir()
+    uv.write_text('#!/bin/sh\necho "system certificates: $UV_SYSTEM_CERTS"\nexit 1\n')
+    uv.chmod(0o755)
+    result = run(folder / "install.sh", PATH=f"{uv.parent}:{os.environ['PATH']}", **chosen)
+    assert result.returncode == 1
+    assert f"system certificates: {told}" in (folder / ".install.log").read_text()
 
 
 @needs_uv
