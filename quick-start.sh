@@ -9,7 +9,7 @@ Usage: ./quick-start.sh "request" [options]
 Runs the request with live progress and prints where the result is. Installs what is missing
 first, uses the server that runs for this folder, else starts one and stops it at the end.
 
-  --plan FILE      take the tasks from a YAML file
+  --plan FILE      take the tasks from a YAML file; - for standard input
   --plan-only      show the plan and stop
   --agent NAME     the agent for tasks that name none
   --keep-server    leave the server running

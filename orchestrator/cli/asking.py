@@ -15,7 +15,7 @@ from orchestrator.cli.surroundings import Seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-PLAN_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+PLAN_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
 class RequestCommand(click.Command):
@@ -60,7 +60,9 @@ def request_options(command: Command) -> Command:
     """``[REQUEST] --plan FILE`` and the settings of a job."""
     decorators = [
         request_argument,
-        click.option("--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file."),
+        click.option(
+            "--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file; - for stdin."
+        ),
         click.option("--agent", metavar="NAME", help="Agent for tasks that name none."),
         click.option("--planner", metavar="NAME", help="Who splits it: rules, auto or an agent."),
         click.option(

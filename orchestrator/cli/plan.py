@@ -16,7 +16,9 @@ from orchestrator.cli.terminal import one_line, table
 
 @click.command("plan", cls=RequestCommand)
 @request_argument
-@click.option("--plan", "plan_path", type=PLAN_FILE, help="Show the tasks of this YAML file.")
+@click.option(
+    "--plan", "plan_path", type=PLAN_FILE, help="Show the tasks of this YAML file; - for stdin."
+)
 @click.option("--agent", metavar="NAME", help="Agent for tasks that name none.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print a plan file, for --plan.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of what a planner answers.")

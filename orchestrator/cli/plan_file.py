@@ -17,6 +17,7 @@ from typing import Any
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.core.errors import InvalidRequest
 
+STANDARD_INPUT = Path("-")
 _HAS_REQUEST = re.compile(r"""^["']?request["']?\s*:""", re.MULTILINE)
 
 
@@ -32,9 +33,10 @@ class PlanFile:
 def read_plan(path: Path, request: str | None) -> PlanFile:
     """Raises InvalidRequest with file, line and column for what is no plan.
 
-    ``request`` stands in for one that the file lacks.
+    ``-`` is standard input; ``request`` stands in for one that the file lacks.
     """
-    return _plan_in(_text(path), path.name, request)
+    name = "standard input" if path == STANDARD_INPUT else path.name
+    return _plan_in(_text(path), name, request)
 
 
 def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
@@ -66,7 +68,8 @@ def _with_request(text: str, request: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        raw = sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
+        return raw.decode("utf-8-sig")
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

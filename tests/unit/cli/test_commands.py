@@ -59,6 +59,31 @@ def test_submit_takes_a_plan_file_and_flags_win_over_it(
     assert body["tasks"] == [{"id": "a", "agent": ["shell"], "command": "true"}]
 
 
+def test_a_plan_comes_by_standard_input(
+    served: FakeApi,
+    orchestrator: Orchestrator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    for text in ("\ufeffrequest: Build é\ntasks: [{command: 'true'}]", "tasks: 7"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        ended = orchestrator("submit", "--plan", "-")
+        assert ended == (ExitCode.USAGE if "7" in text else ExitCode.OK)
+
+    assert served.jobs["j1"].body["request"] == "Build é"
+    assert "standard input:1:8: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"), [("stauts", "Did you mean status?"), ("zzzz", "No such command 'zzzz'.")]
+)
+def test_a_mistyped_command_is_told_with_what_is_near(
+    orchestrator: Orchestrator, capsys: Capture, typed: str, told: str
+) -> None:
+    assert orchestrator(typed) == ExitCode.USAGE
+    assert capsys.readouterr().err.rstrip().endswith(told)
+
+
 @pytest.mark.parametrize(
     "text",
     [
