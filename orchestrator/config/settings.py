@@ -188,7 +188,7 @@ class Limits(Section):
     max_tasks_per_job: int = Field(default=10_000, ge=1)
     """Tasks in one job."""
     max_wall_seconds: int = Field(default=86_400, ge=1)
-    """Seconds a job may take from start to end (24 h)."""
+    """Seconds a job may take from start to end, and so each attempt of a worker (24 h)."""
     max_request_bytes: int = Field(default=8 * MIB, ge=1024)
     """Size of one HTTP request's body (8 MiB)."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 6000

@@ -235,6 +235,23 @@ def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> N
         )
 
 
+def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
+    """Raise Refused when a task of a root job asks for more time than a job may take."""
+    for task in tasks:
+        if task.timeout is not None:
+            most, whose = ceilings.max_wall_seconds, f" of task {task.id!r}"
+            _ceiling("timeout", task.timeout, "max_wall_seconds", most, whose)
+
+
+def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
+    """A child job's tasks; none has more time than its root, as ``default_timeout`` has not."""
+    most = root.max_wall_seconds
+    return tuple(
+        replace(task, timeout=most) if task.timeout is not None and task.timeout > most else task
+        for task in tasks
+    )
+
+
 def check_total(config: JobConfig, already: int, more: int) -> None:
     """Raise Refused when the tree would have more workers than ``max_total_workers``."""
     allowed = config.max_total_workers
@@ -276,10 +293,10 @@ def _check_count(left: object, what: str, kind: str, all_left: Mapping[str, obje
         )
 
 
-def _ceiling(name: str, value: float, limit: str, ceiling: float) -> None:
+def _ceiling(name: str, value: float, limit: str, ceiling: float, whose: str = "") -> None:
     if value > ceiling:
         raise Refused(
-            f"{name} is {value:.15g}, and limits.{limit} of this server is {ceiling:.15g}; "
+            f"{name}{whose} is {value:.15g}, and limits.{limit} of this server is {ceiling:.15g}; "
             "ask for less or raise it in config.yaml",
             kind="limit-" + limit.removeprefix("max_").replace("_seconds", ""),
             left={name: ceiling},

@@ -94,6 +94,7 @@ class Submitting:
 
     def _submit_root(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         config = admission.root_config(asked.submission.config, self._defaults, self._ceilings)
+        admission.check_timeouts(asked.tasks, self._ceilings)
         base = asked.base
         config = replace(config, base=base.commit, include_dirty=base.dirty, git_note=base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
@@ -121,6 +122,7 @@ class Submitting:
         prompt = None if asked.submission.tasks else asked.digest
         admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
         config = admission.child_config(asked.submission.config, line)
+        asked = replace(asked, tasks=admission.within_root(asked.tasks, line.root.config))
         base = asked.base.commit or line.parent_job.config.base
         config = replace(config, base=base, git_note=asked.base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)

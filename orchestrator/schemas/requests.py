@@ -119,7 +119,7 @@ class TaskRequest(Wire):
     depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
     """Ids of tasks that must succeed first."""
     timeout: Seconds | None = None
-    """Seconds one attempt may take."""
+    """Seconds one attempt may take; no more than a whole job may (limits.max_wall_seconds)."""
     retries: CountOrZero | None = None
     """How often to try again after a failure."""
     role: Text | None = None

@@ -148,6 +148,26 @@ def test_a_child_jobs_settings_are_clamped_to_what_its_parent_has(desk: Desk) ->
     assert (child.left["depth"], child.caller_left["depth"]) == (1, 2)
 
 
+def test_no_task_of_a_root_job_may_ask_for_more_time_than_a_job_may_take(desk: Desk) -> None:
+    desk.submit("x", task("a", timeout=86_400.0))
+
+    with pytest.raises(Refused, match="timeout of task 'b' is 86401, and") as refused:
+        desk.submit("y", task("a"), task("b", timeout=86_401.0))
+
+    assert (refused.value.kind, refused.value.left) == ("limit-wall", {"timeout": 86_400.0})
+
+
+def test_the_tasks_of_a_child_job_have_no_more_time_than_the_root() -> None:
+    desk = Desk()
+    desk.submit(config=ConfigRequest(max_wall_seconds=60.0))
+    [caller] = desk.start_all()
+
+    child = desk.submit("part", task("a", timeout=5.0), task("b", timeout=1e9), caller=caller).job
+
+    tasks = desk.scheduler.forest.plans[child.id].tasks
+    assert [each.timeout for each in tasks.values()] == [5.0, 60.0]
+
+
 def test_a_graph_that_cannot_be_carried_out_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="nothing to do"):
         check_tasks(())
