@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.config.kinds import ClassPath, ReaderName, Text, Variable, Words
+from orchestrator.config.kinds import Bytes, ClassPath, ReaderName, Text, Variable, Words
 from orchestrator.config.section import Section
 
 #: Agents that need no command here: what config.yaml says of them changes what is known of them.
@@ -76,7 +76,7 @@ class UserAgent(Section):
     """One line on what it is for."""
     caches_prompts: bool = False
     """Its provider charges less for what a prompt has in common with an earlier one."""
-    memory_bytes: int | None = Field(default=None, ge=0)
+    memory_bytes: Annotated[Bytes, Field(ge=0)] | None = None
     """Memory that one worker is expected to need; null: 512 MiB, or as known of the agent."""
     plans: bool | None = None
     """Whether planner: auto asks it; true: yes, false: never, null: as known, or where named."""

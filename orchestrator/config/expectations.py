@@ -118,10 +118,9 @@ def _kind_in_words(schema: Schema) -> str:
 
 
 def _bounds_in_words(schema: Schema) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f" from {low:g} to {high:g}" if high < 10**5 else f" from {low} to {high}"
-    if low is not None:
-        return f" of at least {low}"
-    above = schema.get("exclusiveMinimum")
-    return "" if above is None else f" above {above:g}"
+    low, above, high = map(schema.get, ("minimum", "exclusiveMinimum", "maximum"))
+    if high is None:
+        return ""
+    if low is None:
+        return f" above {above:g} and at most {high:.15g}"
+    return f" from {low:g} to {high if isinstance(high, int) else format(high, '.15g')}"

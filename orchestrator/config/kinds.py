@@ -1,4 +1,4 @@
-"""The kinds of value that settings have, beyond numbers and yes or no."""
+"""The kinds of value that settings have. Every number has bounds."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from orchestrator.config.words import SIZE_PATTERN, bytes_of, without_nul
+from orchestrator.core.allowance import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.submission import Scope
 
+Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
+#: What a file's size can be.
+MOST_BYTES = 2**63 - 1
+Bytes = Annotated[int, Field(le=MOST_BYTES)]
 Text = Annotated[str, AfterValidator(without_nul)]
 Word = Annotated[str, StringConstraints(min_length=1), AfterValidator(without_nul)]
 # Strict mode wants a Path or a tuple as such; YAML has only text and lists.
@@ -23,11 +31,11 @@ Paths = Annotated[
 Size = Annotated[
     int,
     BeforeValidator(bytes_of),
-    Field(ge=1),
+    Field(ge=1, le=MOST_BYTES),
     WithJsonSchema({"pattern": SIZE_PATTERN, "title": "a number of bytes, or one like 512M or 2G"}),
 ]
 #: USD per million tokens.
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, le=1e12)]
 AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
 AGENT_NAME_RULE = "a name of lower-case letters, digits, - and _ that starts with a letter"
 AgentName = Annotated[str, StringConstraints(pattern=AGENT_NAME_PATTERN)]

@@ -16,18 +16,24 @@ from orchestrator.config.choices import (
 )
 from orchestrator.config.kinds import (
     AgentName,
+    Bytes,
+    Count,
+    CountOrZero,
     KeyHash,
     KeyName,
     KeyScope,
     Paths,
     PathText,
     Price,
+    Seconds,
+    SecondsOrZero,
     Size,
     Word,
     Words,
 )
 from orchestrator.config.section import Section
 from orchestrator.config.words import empty_for_null, upper_case
+from orchestrator.core.allowance import MOST_SECONDS
 from orchestrator.core.slots import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
@@ -54,22 +60,22 @@ class Orchestrator(Section):
     """The command that starts aider."""
     project_root: PathText | None = None
     """The project to work on; null: the folder's parent, or the folder if it is a clone alone."""
-    keep_jobs_seconds: Annotated[float, Field(ge=1)] | None = None
+    keep_jobs_seconds: Annotated[Seconds, Field(ge=1)] | None = None
     """Seconds after which an ended job is removed with its files; null: never."""
 
 
 class WorkerLimits(Section):
     """What one worker with all that it starts may use; null: no limit."""
 
-    cpu: Annotated[float, Field(ge=0.01)] | None = None
+    cpu: Annotated[float, Field(ge=0.01, le=100_000)] | None = None
     """Processors: 0.5 is half of one."""
     memory: Annotated[Size, Field(ge=MIB)] | None = None
     """Memory in bytes, or like 512M or 2G."""
-    processes: Annotated[int, Field(ge=1)] | None = None
+    processes: Count | None = None
     """Processes and threads."""
     file_size: Size | None = None
     """Size of each file that it writes, in bytes or like 512M."""
-    open_files: Annotated[int, Field(ge=16)] | None = None
+    open_files: Annotated[Count, Field(ge=16)] | None = None
     """Open files of each process."""
 
 
@@ -102,13 +108,13 @@ class ModelPrice(Section):
 class Workers(Section):
     """Defaults for jobs; a request may change them up to the ceilings under limits."""
 
-    max_workers: int = Field(default=10, ge=1)
+    max_workers: Count = 10
     """Workers that run at the same time, in the whole server and in each job."""
-    default_timeout: float = Field(default=300, gt=0)
+    default_timeout: Seconds = 300
     """Seconds one attempt of a worker may take."""
     max_retries: int = Field(default=2, ge=0, le=100)
     """How often a failed worker is tried again."""
-    max_live_workers: Annotated[int, Field(ge=1)] | None = None
+    max_live_workers: Count | None = None
     """Workers that exist at all, waiting ones included; null: 4 x max_workers."""
     agent: Word = "auto"
     """The agent for tasks that name none; auto: the best one that is installed."""
@@ -116,7 +122,7 @@ class Workers(Section):
     """Who splits a request: rules, an agent's name, or auto (the job's agent, else rules)."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
     """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
-    stall_seconds: float = Field(default=600, ge=0)
+    stall_seconds: SecondsOrZero = 600
     """Seconds of silence after which an AI agent is taken for hung (10 min); 0: never."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """Prices before the built-in ones, in USD per million: [{model: m, input: 1, output: 5}]."""
@@ -126,7 +132,7 @@ class Workers(Section):
     """Seconds between asking a worker to stop and killing it."""
     retry_backoff_seconds: float = Field(default=2, ge=0, le=86400)
     """Seconds before the first retry; doubled for each one after it."""
-    log_limit_bytes: int = Field(default=50 * MIB, ge=64 * 1024)
+    log_limit_bytes: Bytes = Field(default=50 * MIB, ge=64 * 1024)
     """Size at which a worker's log is cut off (50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
     """How a worker's processes are held: auto, subreaper, cgroup, pidns, sandbox or basic."""
@@ -136,13 +142,13 @@ class Workers(Section):
     """What a worker in containment sandbox has of the host."""
     on_shutdown: Annotated[OnShutdown, Field(strict=False)] = OnShutdown.STOP
     """Running workers when the server is stopped: stop (run again after a start) or leave."""
-    orphan_lease: float = Field(default=7200, ge=0)
+    orphan_lease: SecondsOrZero = 7200
     """Seconds that workers go on when their server is gone (2 h); 0: for ever."""
-    min_available_memory_bytes: int = Field(default=256 * MIB, ge=0)
+    min_available_memory_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """What starting a worker must leave available of memory (256 MiB)."""
     max_memory_pressure: float = Field(default=40, ge=0, le=100)
     """No further worker starts while processes wait for memory more percent of the time."""
-    min_free_disk_bytes: int = Field(default=256 * MIB, ge=0)
+    min_free_disk_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """No worker starts while the workspace's disk has less left (256 MiB)."""
 
     @model_validator(mode="before")
@@ -161,7 +167,7 @@ class Gates(Section):
 
     run: Annotated[GatesByDefault, Field(strict=False)] = GatesByDefault.AUTO
     """For requests that do not say: auto (those found in the repository) or off."""
-    timeout: float = Field(default=600, gt=0)
+    timeout: Seconds = 600
     """Seconds one gate may take that has no timeout of its own (10 min)."""
 
 
@@ -170,7 +176,7 @@ class Recursion(Section):
 
     enable: bool = True
     """Let workers start child jobs."""
-    max_depth: int = Field(default=3, ge=0)
+    max_depth: CountOrZero = 3
     """How deep child jobs may go; the root job has depth 0."""
 
 
@@ -181,15 +187,15 @@ class Limits(Section):
     """Deepest child job."""
     max_workers: int = Field(default=100, ge=1, le=10_000)
     """Workers that run at the same time."""
-    max_child_jobs_per_worker: int = Field(default=20, ge=0)
+    max_child_jobs_per_worker: CountOrZero = 20
     """Child jobs that one worker may start."""
-    max_child_jobs_per_root: int = Field(default=1000, ge=0)
+    max_child_jobs_per_root: CountOrZero = 1000
     """Child jobs below one root job, at all depths together."""
-    max_tasks_per_job: int = Field(default=10_000, ge=1)
+    max_tasks_per_job: Count = 10_000
     """Tasks in one job."""
-    max_wall_seconds: int = Field(default=86_400, ge=1)
+    max_wall_seconds: int = Field(default=86_400, ge=1, le=int(MOST_SECONDS))
     """Seconds a job may take from start to end, and so each attempt of a worker (24 h)."""
-    max_request_bytes: int = Field(default=8 * MIB, ge=1024)
+    max_request_bytes: Bytes = Field(default=8 * MIB, ge=1024)
     """Size of one HTTP request's body (8 MiB)."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 6000
     """Jobs that one key may submit or retry, a minute's worth at once; null: any number."""

@@ -2,7 +2,7 @@
 
 import re
 
-SIZE_PATTERN = r"^[1-9][0-9]*(\.[0-9]+)?([KMGT](i?B)?|B)?$"
+SIZE_PATTERN = r"^[1-9][0-9]{0,18}(\.[0-9]{1,18})?([KMGT](i?B)?|B)?$"
 _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 

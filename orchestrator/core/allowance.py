@@ -6,6 +6,11 @@ from types import MappingProxyType
 
 from orchestrator.core.model import Job, Worker
 
+#: More than a store's integer column or a float holds exactly is no sensible limit.
+LARGEST_COUNT = 2**31 - 1
+#: Some thirty years.
+MOST_SECONDS = 1e9
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ceilings:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints
 
+from orchestrator.core.allowance import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.lock_names import LONGEST_NAME as LONGEST_LOCK
 from orchestrator.core.lock_names import MOST_NAMES as MOST_LOCKS
 from orchestrator.core.lock_names import lock_name
@@ -19,9 +20,6 @@ TASK_ID_WORDS = "1 to 128 letters, digits and _.:@+-, the first one a letter, a 
 #: Of a list or mapping, and of an agent's or a variable's name.
 MOST_ITEMS = 10_000
 LONGEST_NAME = 200
-
-#: More than a store's integer column or a float holds exactly is no sensible limit.
-LARGEST_COUNT = 2**31 - 1
 
 
 def checked_text(value: object) -> object:
@@ -138,6 +136,6 @@ LabelValue = Annotated[str, BeforeValidator(checked_text), StringConstraints(max
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-Seconds = Annotated[float, Field(gt=0, le=1e9)]
+Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
 Money = Annotated[float, Field(gt=0, le=1e12)]
 MoneyOrZero = Annotated[float, Field(ge=0, le=1e12)]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from orchestrator.config import (
     visible,
 )
 from orchestrator.config.api_key import ensure_key, with_key
+from orchestrator.config.expectations import schema_at
+from orchestrator.config.layers import KeyPath
 from orchestrator.config.loading import setting_paths
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.submission import Scope
@@ -181,17 +183,18 @@ WRONG_FILES = {
         " store, logging, git, reports, agents"
     ],
     "workers:\n  max_workers: ten\n  max_retries: true\n  grace_seconds:\n": [
-        "2:3: workers.max_workers: 'ten' is not right; should be a whole number of at least 1,"
-        " without quotes or a unit",
+        "2:3: workers.max_workers: 'ten' is not right; should be a whole number from 1 to"
+        " 2147483647, without quotes or a unit",
         "3:3: workers.max_retries: true is not right; should be a whole number from 0 to 100",
         "4:3: workers.grace_seconds: is empty; should be a number from 0 to 600",
     ],
     'workers: {default_timeout: "300"}': [
-        "1:11: workers.default_timeout: '300' is not right; should be a number above 0,"
-        " without quotes or a unit"
+        "1:11: workers.default_timeout: '300' is not right; should be a number above 0 and"
+        " at most 1000000000, without quotes or a unit"
     ],
     "workers: {default_timeout: .nan}": [
         "1:11: workers.default_timeout: nan is not right; should be a number above 0"
+        " and at most 1000000000"
     ],
     "api: {port: 70000}": [
         "1:7: api.port: 70000 is not right; should be a whole number from 0 to 65535"
@@ -288,6 +291,32 @@ def test_a_wrong_file_is_refused_with_place_and_remedy(
     tmp_path: Path, text: str, expected: list[str]
 ) -> None:
     assert complaints(tmp_path, text) == [f"config.yaml:{line}" for line in expected]
+
+
+def number_paths(path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Where the settings have a number, or a size like 512M."""
+    schema = schema_at(path)
+    if schema.get("type") in ("integer", "number") or "512M" in schema.get("title", ""):
+        yield path
+    for name in schema.get("properties", ()):
+        yield from number_paths((*path, name))
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "1.0e+308", ".inf", ".nan", "true", "-1"])
+@pytest.mark.parametrize("path", [*number_paths()], ids=".".join)
+def test_a_number_that_means_nothing_is_refused(tmp_path: Path, path: KeyPath, value: str) -> None:
+    text = WITH_KEY
+    for depth, name in enumerate(path):
+        text += "  " * depth + f"{name}:" + ("\n" if name != path[-1] else f" {value}\n")
+    line = complaints(tmp_path, text.removeprefix(WITH_KEY) if path[0] == "api" else text)[0]
+    assert line.startswith("config.yaml:") and len(line) < 300
+
+
+@pytest.mark.parametrize("value", ["9" * 400 + "G", "9" * 5000 + "T", "9999999999T"])
+def test_a_size_that_means_nothing_is_refused(tmp_path: Path, value: str) -> None:
+    environ = {"ORCHESTRATOR_WORKERS__LIMITS": f"{{memory: {value}}}"}
+    [line] = complaints(tmp_path, WITH_KEY, environ=environ)
+    assert line.endswith("should be a number of bytes, or one like 512M or 2G or null")
 
 
 CONFLICTS = {
