@@ -7,6 +7,7 @@ from urllib.parse import quote
 import requests
 
 from orchestrator.api.client_errors import ClientError, ServerUnreachable
+from orchestrator.api.client_retry import Waiting
 from orchestrator.api.client_transport import Transport
 
 #: A JSON object of the API, as CONTRACT and ``/openapi.json`` describe it.
@@ -32,6 +33,11 @@ class Calls:
     @property
     def api_url(self) -> str:
         return self._transport.url
+
+    def when_waiting(self, tell: Waiting) -> None:
+        """Have ``tell`` called with the seconds for which a call will be tried again, once each
+        time that the server does not answer for longer than a restart takes."""
+        self._transport.waiting = tell
 
     def close(self) -> None:
         """Close the connections. Idempotent."""

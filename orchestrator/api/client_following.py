@@ -1,5 +1,6 @@
 """Following a job: until it has ended, event by event, and by what its workers print."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Literal, overload
@@ -23,15 +24,15 @@ class Following(Calls):
         return self._get(path_of(job_id, "status"))
 
     def wait(self, job_id: str, timeout: float | None = None) -> Answer:
-        """The status once the job has ended, or, with ``timed_out`` true, after ``timeout``.
+        """The status once the job has ended, or after ``timeout`` seconds, with ``timed_out`` true.
 
-        Sits out a restart of the server.
+        Sits out a restart of the server that is shorter than that.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            answer = self._wait_once(job_id, _left(deadline))
+            answer = self._wait_once(job_id, max(0.0, deadline - time.monotonic()))
             ended = answer["status"] in ENDED_JOB
-            if ended or (deadline is not None and time.monotonic() >= deadline):
+            if ended or time.monotonic() >= deadline:
                 return {**answer, "timed_out": not ended}
 
     def _wait_once(self, job_id: str, left: float) -> Answer:
@@ -39,7 +40,7 @@ class Following(Calls):
         return self._get(
             path_of(job_id, "wait"),
             {"timeout": f"{seconds:.3f}"},
-            retry_seconds=self._patience,
+            retry_seconds=min(left, self._patience),
             read_timeout=seconds + 30,
         )
 
@@ -48,7 +49,7 @@ class Following(Calls):
 
         Goes on where it was after a lost connection or a restart of the server.
         """
-        retry = Retry(self._patience)
+        retry = self._transport.retry(self._patience)
         seen, ended = last_event_id, False
         while not ended:
             last: Answer | None = None
@@ -97,7 +98,7 @@ class Following(Calls):
 
     def _followed(self, path: str, tail: int | None) -> Iterator[str]:
         query = {"follow": "true", "tail": tail}
-        retry = Retry(self._transport.retry_seconds)
+        retry = self._transport.retry(self._transport.retry_seconds)
         try:
             with self._transport.stream(path, query, {}, retry) as pieces:
                 yield from text_lines(pieces)
@@ -107,7 +108,3 @@ class Following(Calls):
 
 def _ends(event: Answer, job_id: str) -> bool:
     return event.get("kind") == "job_ended" and event.get("job_id") == bare_id(job_id)
-
-
-def _left(deadline: float | None) -> float:
-    return WAIT_SECONDS if deadline is None else max(0.0, deadline - time.monotonic())

@@ -1,10 +1,16 @@
 """When a call is tried again, and after how long."""
 
 import time
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
+#: Most silences are over by then: the caller is told of longer ones.
+UNTOLD_DELAY_SECONDS = 0.5
+
+#: Is told for how many seconds the server will be tried again.
+Waiting = Callable[[float], object]
 
 
 class Retry:
@@ -13,21 +19,26 @@ class Retry:
     A ``Retry-After`` of the server is kept to; one that reaches past the window ends the tries.
     """
 
-    def __init__(self, window: float) -> None:
-        self._window = window
+    def __init__(self, window: float, waiting: Waiting = lambda seconds: None) -> None:
+        self._window, self._waiting = window, waiting
         self.succeeded()
 
     def succeeded(self) -> None:
         """Start the window anew: the server answered."""
         self._deadline = time.monotonic() + self._window
         self._delay = FIRST_DELAY_SECONDS
+        self._told = False
 
     def pause(self, retry_after: str | None = None) -> bool:
         """Sleep until the next try; False, at once, when there is no time for one."""
         asked = seconds_until(retry_after)
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
-        if time.monotonic() + delay > self._deadline:
+        left = self._deadline - time.monotonic()
+        if delay > left:
             return False
+        if delay > UNTOLD_DELAY_SECONDS and not self._told:
+            self._told = True
+            self._waiting(left)
         time.sleep(delay)
         self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
         return True

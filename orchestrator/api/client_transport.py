@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from orchestrator.api.client_errors import ServerUnreachable, error_of
-from orchestrator.api.client_retry import Retry
+from orchestrator.api.client_retry import Retry, Waiting
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
@@ -32,6 +32,7 @@ class Transport:
             raise ValueError(f"api_url should be like http://localhost:8000, not {api_url!r}")
         self.url = api_url.rstrip("/")
         self.retry_seconds = retry_seconds
+        self.waiting: Waiting = lambda seconds: None
         self._session = requests.Session()
         # A proxy for the internet knows nothing of servers on this machine.
         self._session.trust_env = parts.hostname not in LOOPBACK_HOSTS
@@ -40,6 +41,9 @@ class Transport:
 
     def close(self) -> None:
         self._session.close()
+
+    def retry(self, window: float) -> Retry:
+        return Retry(window, self.waiting)
 
     def get(
         self,
@@ -50,7 +54,7 @@ class Transport:
         read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> requests.Response:
         """Raise ApiError for an error answer, ServerUnreachable when none came in time."""
-        retry = Retry(self.retry_seconds if retry_seconds is None else retry_seconds)
+        retry = self.retry(self.retry_seconds if retry_seconds is None else retry_seconds)
         return self._call(retry, "GET", path, read_timeout=read_timeout, params=present(query))
 
     def post(
@@ -63,7 +67,7 @@ class Transport:
     ) -> requests.Response:
         """Like ``get``; all tries carry one Idempotency-Key, so that they count once."""
         return self._call(
-            Retry(self.retry_seconds),
+            self.retry(self.retry_seconds),
             "POST",
             path,
             read_timeout=read_timeout,
@@ -73,7 +77,7 @@ class Transport:
 
     def delete(self, path: str, body: Mapping[str, Any]) -> requests.Response:
         """Like ``get``."""
-        return self._call(Retry(self.retry_seconds), "DELETE", path, json=body)
+        return self._call(self.retry(self.retry_seconds), "DELETE", path, json=body)
 
     @contextmanager
     def stream(

@@ -18,7 +18,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.states import ENDED_JOB
 from orchestrator.workspace import JobFiles
 
-_AGE = re.compile(r"(\d+)\s*([smhdw])")
+_AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.api.client import ClientError, OrchestratorClient
 from orchestrator.api.client_discovery import read_record
 from orchestrator.cli.display import Display
-from orchestrator.cli.held_back import HeldBack
+from orchestrator.cli.held_back import HeldBack, server_awaited
 from orchestrator.cli.local_jobs import find_job
 from orchestrator.cli.processes import is_same_process
 from orchestrator.cli.surroundings import Surroundings
@@ -35,7 +35,8 @@ class Ended:
         self.answer = answer
 
 
-News = dict[str, Any] | Ended | Exception
+#: An event, a line to be said, or how it ended.
+News = dict[str, Any] | str | Ended | Exception
 
 
 def follow(
@@ -86,7 +87,10 @@ def _ended_without_server(surroundings: Surroundings, job_id: str) -> dict[str, 
     return answer if answer["status"] in ENDED_JOB else None
 
 
-def _show(item: dict[str, Any] | None, display: Display, held: HeldBack) -> None:
+def _show(item: dict[str, Any] | str | None, display: Display, held: HeldBack) -> None:
+    if isinstance(item, str):
+        display.say(item)
+        return
     if item is not None:
         held.news()
         display.event(item)
@@ -107,7 +111,8 @@ def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> N
 
 
 class Listener:
-    """Iterates over a job's events; None when there is none for a moment; at last Ended."""
+    """Iterates over a job's events, and lines to be said beside them; None when there is none for a
+    moment; at last Ended."""
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._news: queue.Queue[News] = queue.Queue()
@@ -115,6 +120,7 @@ class Listener:
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
 
     def _listen(self, client: OrchestratorClient, job_id: str) -> None:
+        client.when_waiting(lambda seconds: self._news.put(server_awaited(client, seconds)))
         try:
             for event in client.events(job_id):
                 self._news.put(event)
@@ -125,7 +131,7 @@ class Listener:
     def __iter__(self) -> "Listener":
         return self
 
-    def __next__(self) -> dict[str, Any] | Ended | None:
+    def __next__(self) -> dict[str, Any] | str | Ended | None:
         try:
             item = self._news.get(timeout=TICK_SECONDS)
         except queue.Empty:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.api.client import ClientError, OrchestratorClient
-from orchestrator.cli.terminal import one_line
+from orchestrator.cli.terminal import local_time, one_line
 
 #: How long nothing happens before the server is asked, and then how often.
 QUIET_SECONDS = 3.0
@@ -39,6 +39,12 @@ class HeldBack:
             return None
         self._said = cause
         return line or None
+
+
+def server_awaited(client: OrchestratorClient, seconds: float) -> str:
+    """What is said while the server does not answer and is tried again for so many seconds."""
+    until = local_time(time.time() + seconds)
+    return f"the server at {client.api_url} does not answer; waiting for it until {until}"
 
 
 def held_back(tree: Mapping[str, Any]) -> Iterator[str]:

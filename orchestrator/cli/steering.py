@@ -26,7 +26,10 @@ def wait_command(surroundings: Surroundings, job_id: str, timeout: float | None)
     """Wait until JOB has ended; exit like the job."""
     answer = _ended_on_disk(surroundings, job_id)
     if answer is None:
+        from orchestrator.cli.held_back import server_awaited
+
         with surroundings.client() as client:
+            client.when_waiting(lambda s: click.echo(server_awaited(client, s), err=True))
             answer = client.wait(job_id, timeout)
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)

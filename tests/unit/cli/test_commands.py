@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,20 @@ def test_wait_that_runs_out_of_time_exits_124(
 
     assert orchestrator("wait", "j1", "--timeout", "0.2") == ExitCode.TIMED_OUT
     assert "j1 is still running" in capsys.readouterr().err
+
+
+def test_wait_says_that_it_waits_for_the_server_and_until_when(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    nobody, began = "http://127.0.0.1:1", time.monotonic()
+
+    code = orchestrator("wait", "j1", "--timeout", "2", ORCHESTRATOR_API_URL=nobody)
+
+    out, err = capsys.readouterr()
+    assert code == ExitCode.UNREACHABLE
+    assert not out and time.monotonic() - began < 30
+    awaited = rf"^the server at {nobody} does not answer; waiting for it until \d{{4}}-"
+    assert len(re.findall(awaited, err, re.MULTILINE)) == 1
 
 
 def test_wait_goes_on_until_the_job_has_ended(served: FakeApi, orchestrator: Orchestrator) -> None:

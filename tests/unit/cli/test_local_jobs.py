@@ -263,8 +263,10 @@ def test_clean_needs_the_server_stopped(
     assert "stop it first" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("age", ["", "7", "d", "-1d", "1y"])
-def test_an_age_has_a_unit(orchestrator: Orchestrator, age: str) -> None:
+@pytest.mark.parametrize(
+    "age", ["", "7", "d", "-1d", "1y", "9" * 400 + "d", "9" * 5000 + "d"], ids=len
+)
+def test_an_age_has_a_unit_and_a_sensible_number(orchestrator: Orchestrator, age: str) -> None:
     assert orchestrator("clean", "--older-than", age) == ExitCode.USAGE
 
 
