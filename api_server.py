@@ -3,7 +3,8 @@
 import os
 import sys
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
+FILE = os.path.realpath(__file__)
+FOLDER = os.path.dirname(FILE)
 PYTHON = os.path.join(FOLDER, ".venv", "bin", "python")
 
 
@@ -11,7 +12,7 @@ def main() -> None:
     if os.path.abspath(sys.executable) != PYTHON:
         if not os.access(PYTHON, os.X_OK):
             sys.exit("api_server.py: no .venv (of Python 3.11+) yet; run ./install.sh in " + FOLDER)
-        os.execv(PYTHON, [PYTHON, os.path.abspath(__file__), *sys.argv[1:]])
+        os.execv(PYTHON, [PYTHON, FILE, *sys.argv[1:]])
     if sys.version_info < (3, 11):  # noqa: UP036 - a .venv made by hand may hold any
         sys.exit("api_server.py: .venv holds a Python below 3.11; remove it and run ./install.sh")
     from orchestrator.cli import main as main_command

@@ -15,7 +15,9 @@ Further options: bin/orchestrator status --help
 USAGE
 }
 
-folder=$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
+folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
 if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then
   usage
   exit 0

@@ -59,7 +59,9 @@ case $python in */*)
   ;;
 esac
 
-CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
+# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
+CDPATH='' cd -P -- "$(dirname -- "$script")"
 folder=$PWD
 venv_python=$folder/.venv/bin/python
 log=$folder/.install.log

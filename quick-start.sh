@@ -33,7 +33,9 @@ for argument in "$@"; do
   esac
 done
 
-folder=$(CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
+folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
 # What it is asked for may come on standard input.
 bash "$folder/install.sh" --quiet </dev/null >&2
 exec bash "$folder/bin/orchestrator" run "$@"

@@ -29,7 +29,9 @@ for argument in "$@"; do
   esac
 done
 
-CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")"
+# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
+CDPATH='' cd -P -- "$(dirname -- "$script")"
 started=$SECONDS
 bash ./install.sh --dev --quiet
 python=$PWD/.venv/bin/python

@@ -134,6 +134,11 @@ def test_the_tool_works_through_links(installed: Path, tmp_path: Path) -> None:
     assert last_call(run(tmp_path / "two", "jobs"))["path"] == str(installed)
 
 
+def test_the_tool_works_in_its_own_directory(installed: Path) -> None:
+    call = last_call(run("bash", "orchestrator", "jobs", cwd=installed / "bin"))
+    assert call["path"] == str(installed)
+
+
 def test_mcp_needs_no_package(installed: Path) -> None:
     call = last_call(run(installed / "bin/orchestrator", "mcp", NASTY))
     assert call["argv"] == ["-S", "-P", "-m", "orchestrator.api.mcp.stdio", NASTY]
@@ -155,6 +160,27 @@ def test_without_venv_the_tool_says_what_to_run(folder: Path) -> None:
     result = run(folder / "bin/orchestrator", "jobs")
     assert (result.returncode, result.stdout) == (1, "")
     assert "install.sh" in result.stderr
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "api_server.py"])
+def test_every_script_works_through_links(installed: Path, tmp_path: Path, name: str) -> None:
+    """As from a directory on PATH; the link may be relative, and go to a directory with spaces."""
+    (tmp_path / "my bin").mkdir()
+    (tmp_path / "near").symlink_to(installed / name)
+    link = tmp_path / "my bin" / "tool"
+    link.symlink_to("../near")
+    shell = sys.executable if name.endswith(".py") else "bash"
+    path = programs(tmp_path / "path", *TOOLS, shellcheck="#!/bin/sh\nexit 0\n")
+
+    words = [] if name == "install.sh" else ["jobs"]
+    result = run(shell, link, *words, cwd=tmp_path, PATH=path)
+
+    if said := {"install.sh": "Everything is in place.", "run-tests.sh": "total        ok"}.get(
+        name
+    ):
+        assert result.returncode == 0 and said in result.stdout, result
+    else:
+        assert "jobs" in last_call(result)["argv"]
 
 
 # -- quick-start.sh ----------------------------------------------------------------------------
