@@ -11,8 +11,11 @@ from orchestrator.core.evidence import Usage
 from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerResult
 from orchestrator.core.spending import total
 from orchestrator.core.submission import Accepted
+from orchestrator.core.views import Availability
 from orchestrator.schemas.answers import (
     AcceptedAnswer,
+    AgentAnswer,
+    AgentsAnswer,
     CancelAnswer,
     DecidedAnswer,
     JobSummary,
@@ -168,6 +171,27 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
         context_files=list(config.context_files),
         approve=config.approve,
         labels=dict(config.labels),
+    )
+
+
+def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
+    return AgentsAnswer(
+        agents=[
+            AgentAnswer(
+                name=each.name,
+                description=each.description,
+                usable=each.usable,
+                installed=each.installed,
+                path=each.path or None,
+                version=each.version or None,
+                authenticated=each.authenticated,
+                login=each.login,
+                login_refused=each.login_refused or None,
+                credential=each.credential or None,
+                mend=list(each.mend),
+            )
+            for each in found
+        ]
     )
 
 

@@ -1,6 +1,6 @@
 """The composition root: the only place that names concrete classes."""
 
-from orchestrator.app.agents import agents_here, availability
+from orchestrator.app.agents import availability
 from orchestrator.app.assembly import build
 from orchestrator.app.branches import difference_between, landing
 from orchestrator.app.from_settings import containment_in_force, own_secrets
@@ -12,7 +12,6 @@ from orchestrator.app.removal import remove
 
 __all__ = [
     "JobManager",
-    "agents_here",
     "availability",
     "build",
     "containment_in_force",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -22,7 +22,7 @@ from orchestrator.agents.fitting import lacking
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.agents.tools.catalog import KNOWN, Known, known
-from orchestrator.config import ModelPrice, Settings, UserAgent, load
+from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports import Agent
@@ -222,12 +222,3 @@ def availability(
 ) -> Sequence[Availability]:
     """Every agent, as seen from here and now."""
     return registry(folder, settings, environ).available()
-
-
-def agents_here(folder: Path, environ: Mapping[str, str]) -> list[dict[str, object]]:
-    """The same in the shape of the API's answer."""
-    settings = load(folder, environ=environ, require_key=False).settings
-    return [
-        {**asdict(each), "usable": each.usable, "mend": [] if each.usable else list(each.mend)}
-        for each in availability(folder, settings, environ)
-    ]

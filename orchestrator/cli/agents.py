@@ -36,21 +36,26 @@ def found(surroundings: Surroundings) -> list[dict[str, Any]]:
     if client is not None:
         with client:
             return list(client.agents()["agents"])
-    from orchestrator.app import agents_here
+    from orchestrator.api.render import agents_answer
+    from orchestrator.app import availability
+    from orchestrator.config import load
 
-    return [dict(each) for each in agents_here(surroundings.folder, surroundings.environ)]
+    folder, environ = surroundings.folder, surroundings.environ
+    settings = load(folder, environ=environ, require_key=False).settings
+    return list(agents_answer(availability(folder, settings, environ)).as_json()["agents"])
 
 
 def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     with ThreadPoolExecutor(max_workers=4) as pool:
         versions = pool.map(_version, agents)
-        return [{**agent, "version": one} for agent, one in zip(agents, versions, strict=True)]
+        pairs = zip(agents, versions, strict=True)
+        return [{**agent, "version": one} if one else agent for agent, one in pairs]
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
     """What its package says, else what the program says itself."""
-    if agent.get("version") or not agent.get("path"):
-        return agent.get("version")
+    if "version" in agent or "path" not in agent:
+        return None
     try:
         said = subprocess.run(
             [str(agent["path"]), "--version"],

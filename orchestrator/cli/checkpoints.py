@@ -109,7 +109,7 @@ def _checkpoints(surroundings: Surroundings, job_id: str) -> Answer:
     from orchestrator.api.render_checkpoints import checkpoints_answer
 
     with _locally(surroundings) as (service, caller):
-        return checkpoints_answer(service, caller, job_id).model_dump(mode="json")
+        return checkpoints_answer(service, caller, job_id).as_json()
 
 
 def _rolled_back(
@@ -127,7 +127,7 @@ def _rolled_back(
     audit = surroundings.audit_log()
     audit.note("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
     audit.close()
-    return answer.model_dump(mode="json")
+    return answer.as_json()
 
 
 @contextmanager

@@ -54,11 +54,12 @@ def find_jobs(
         depth = None if children or "ORCHESTRATOR_WORKER_ID" in surroundings.environ else 0
         with client:
             return client.jobs(status=status, page_size=limit, depth=depth)
-    from orchestrator.cli.local_jobs import all_jobs, root_jobs
+    from orchestrator.cli.local_jobs import all_jobs, root_jobs, summary
 
     found = (all_jobs if children else root_jobs)(surroundings.workspace)
     jobs = [job for job in found if status in (None, job.get("status"))]
-    return {"jobs": jobs[:limit], "total": len(jobs), "page": 1, "page_size": limit}
+    page = [summary(job) if surroundings.as_json else job for job in jobs[:limit]]
+    return {"jobs": page, "total": len(jobs), "page": 1, "page_size": limit}
 
 
 def _row(job: dict[str, Any]) -> tuple[str, str, str, str]:

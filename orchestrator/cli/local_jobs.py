@@ -32,8 +32,29 @@ def _newest_first(jobs: list[Answer]) -> list[Answer]:
 def all_jobs(workspace: Path) -> list[Answer]:
     """Root jobs and their child jobs, newest first."""
     roots = root_jobs(workspace)
-    jobs = [job for root in roots for job in (root, *root.get("child_jobs", ()))]
+    jobs = [job for root in roots for job in (root, *_child_jobs(root))]
     return _newest_first(jobs)
+
+
+def _child_jobs(root: Answer) -> Iterator[Answer]:
+    for job in root.get("child_jobs", ()):
+        yield {**job, "root_job_id": root["job_id"]}
+
+
+def summary(job: Answer) -> Answer:
+    """What the API's list of jobs says of one; what is not known is left out."""
+    from orchestrator.api.render import SUMMARY_CHARACTERS, duration, links
+    from orchestrator.schemas.answers import JobSummary
+
+    job_id, began, ended = job["job_id"], moment(job.get("started_at")), moment(job.get("ended_at"))
+    values = {
+        **{"reason": "", "request": "", "depth": 0, "root_job_id": job_id, "labels": {}},
+        **job,
+        "request": str(job.get("request") or "")[:SUMMARY_CHARACTERS],
+        "seconds": duration(began, ended),
+        "links": links(job_id),
+    }
+    return {name: values[name] for name in JobSummary.model_fields if values.get(name) is not None}
 
 
 def find_job(workspace: Path, job_id: str) -> Answer:

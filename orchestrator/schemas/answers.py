@@ -14,6 +14,10 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
+    def as_json(self) -> dict[str, Any]:
+        """The JSON object that is answered."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 Links = dict[str, str]
 

@@ -228,6 +228,7 @@ def status_document(
         "ended_at": iso(root.ended_at),
         "seconds": wall_seconds(root, by_job[root.id]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
+        "labels": dict(root.config.labels),
         "depths": max(job.depth for job in jobs) + 1,
         "child_jobs": [_child_job(job) for job in jobs if not job.is_root],
         "results": {
@@ -247,6 +248,7 @@ def _child_job(job: Job) -> dict[str, Any]:
         "status": job.status,
         "reason": job.reason,
         "request": job.request[:REQUEST_LIMIT],
+        "labels": dict(job.config.labels),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),

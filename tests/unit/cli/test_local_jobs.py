@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.log_files import tail_lines
+from orchestrator.schemas.answers import JobSummary
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
 
@@ -89,6 +90,23 @@ def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
     ]
     orchestrator("jobs", "--all", "--status", "failed", "--json")
     assert [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]] == ["c1"]
+
+
+def test_the_list_for_programs_has_the_shape_of_the_api(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    times = {"created_at": LONG_AGO, "started_at": LONG_AGO, "ended_at": "2020-01-02T03:04:07Z"}
+    below = {"parent_job_id": "root", "parent_worker_id": "worker_2", "depth": 1}
+    child = {"job_id": "c1", "status": "failed", "reason": "", "request": "part", **times, **below}
+    write_job(folder, "root", request="x" * 400, child_jobs=[child], **times)
+    orchestrator("jobs", "--all", "--json")
+
+    by_id = {job["job_id"]: job for job in json.loads(capsys.readouterr().out)["jobs"]}
+
+    assert set(by_id["c1"]) == set(JobSummary.model_fields)
+    assert set(by_id["root"]) == set(JobSummary.model_fields) - below.keys() | {"depth"}
+    assert (by_id["c1"]["root_job_id"], by_id["c1"]["seconds"]) == ("root", 2.0)
+    assert len(by_id["root"]["request"]) == 300
 
 
 def test_a_child_job_is_found_in_its_roots_files(
