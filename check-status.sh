@@ -36,6 +36,15 @@ for argument in "$@"; do
   esac
 done
 shopt -s nullglob
+directories=("$folder"/workspace/ "$folder"/workspace/job_*/) hidden=no
+if [ -n "$job" ]; then directories=("$folder"/workspace/ "$folder/workspace/job_$job/"); fi
+for directory in "${directories[@]}"; do
+  if [ -d "$directory" ] && ! { [ -r "$directory" ] && [ -x "$directory" ]; }; then
+    printf 'check-status.sh: this user (uid %s) cannot read %s; ask its owner, or look as that user\n' \
+      "$(id -u)" "$directory" >&2
+    hidden=yes
+  fi
+done
 # A worker can put anything there: a pipe would be waited for, a link would be followed.
 is_plain() { [ -f "$1" ] && [ ! -L "$1" ]; }
 files=()
@@ -47,10 +56,12 @@ done
 if [ -n "$job" ]; then
   files=("$folder/workspace/job_$job/status.json")
   if ! is_plain "${files[0]}"; then
+    [ "$hidden" = no ] || exit 1
     printf 'check-status.sh: there is no job %s in %s\n' "$job" "$folder/workspace" >&2
     exit 3
   fi
 fi
+if [ ${#files[@]} -eq 0 ] && [ "$hidden" = yes ]; then exit 1; fi
 if [ "$json" = yes ]; then
   if [ -n "$job" ]; then cat -- "${files[0]}"; else
     separator=''
@@ -60,7 +71,7 @@ if [ "$json" = yes ]; then
   fi
   exit 0
 fi
-printf 'No .venv here, so no server; from the files in %s:\n' "$folder/workspace" >&2
+printf 'No .venv to use here, so from the files in %s:\n' "$folder/workspace" >&2
 if [ ${#files[@]} -eq 0 ]; then
   printf 'No jobs yet. Try: ./quick-start.sh "Survey this repository"\n'
 elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then

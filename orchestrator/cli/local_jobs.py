@@ -1,6 +1,7 @@
 """Jobs as their files tell them, for when no server runs."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import click
 
 from orchestrator.cli.summary import all_tasks, tasks_of
 from orchestrator.cli.terminal import moment
-from orchestrator.core.errors import NotFound
+from orchestrator.core.errors import NotFound, OrchestratorError
 from orchestrator.core.states import ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.security.paths import read_regular
 
@@ -19,10 +20,42 @@ Answer = dict[str, Any]
 STATUS_BYTES = 1024**3
 
 
+class Unreadable(OrchestratorError):
+    """The jobs are those of another user."""
+
+    kind = "unreadable"
+
+    def __init__(self, path: Path) -> None:
+        user = f"this user (uid {os.geteuid()})"
+        super().__init__(f"{user} cannot read {path}; ask its owner, or look as that user")
+
+
 def root_jobs(workspace: Path) -> list[Answer]:
-    """The status of every root job, newest first."""
-    jobs = [job for path in workspace.glob("job_*") if (job := _status(path)) is not None]
+    """The status of every root job, newest first.
+
+    Those that this user cannot read are named; raises Unreadable when there are no others.
+    """
+    jobs: list[Answer] = []
+    refused: list[Unreadable] = []
+    for path in _directories(workspace):
+        try:
+            jobs += filter(None, [_status(path)])
+        except Unreadable as error:
+            refused.append(error)
+    if refused and not jobs:
+        raise Unreadable(workspace)
+    for each in refused:
+        click.echo(each.message, err=True)
     return _newest_first(jobs)
+
+
+def _directories(workspace: Path) -> list[Path]:
+    try:
+        return [workspace / name for name in os.listdir(workspace) if name.startswith("job_")]
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise Unreadable(workspace) from None
 
 
 def _newest_first(jobs: list[Answer]) -> list[Answer]:
@@ -112,6 +145,9 @@ def workers_of(workspace: Path, job_id: str) -> set[str] | None:
 
 
 def _status(directory: Path) -> Answer | None:
+    """Raises Unreadable."""
+    if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
+        raise Unreadable(directory)
     path = directory / "status.json"
     content = read_regular(path, STATUS_BYTES)
     if content is None:

@@ -302,6 +302,25 @@ def test_check_status_waits_for_no_pipe_and_follows_no_link(
     assert "is no plain file" in result.stderr
 
 
+#: Root is kept out by a file's mode only without these.
+POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
+@pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="root reads all")
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["abc123"]])
+@pytest.mark.parametrize("hidden", ["workspace", "workspace/job_abc123"])
+def test_check_status_says_that_it_may_not_read(
+    folder: Path, hidden: str, arguments: list[str]
+) -> None:
+    leave_job(folder, "abc123", "completed")
+    (folder / hidden).chmod(0)
+    command = [folder / "check-status.sh", *arguments]
+    result = run(*(command if os.geteuid() else [*POWERLESS, *command]))
+    (folder / hidden).chmod(0o700)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"cannot read {folder / hidden}/; ask its owner" in result.stderr
+
+
 def test_check_status_before_the_first_job_says_so(folder: Path) -> None:
     assert run(folder / "check-status.sh").stdout.startswith("No jobs yet.")
 

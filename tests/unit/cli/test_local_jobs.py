@@ -1,6 +1,7 @@
 """Commands that read the files of jobs while no server runs."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -90,6 +91,24 @@ def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
     ]
     orchestrator("jobs", "--all", "--status", "failed", "--json")
     assert [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]] == ["c1"]
+
+
+def test_jobs_of_another_user_are_named_and_not_taken_for_none(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = write_job(folder, "theirs")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != hidden and access(path, mode))
+
+    assert orchestrator("jobs") == orchestrator("status", "theirs") == ExitCode.FAILED
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"cannot read {folder / 'workspace'}; ask its owner" in first
+    assert f"cannot read {hidden}; ask its owner" in second
+
+    write_job(folder, "mine")
+    assert orchestrator("jobs") == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert "mine" in out and f"cannot read {hidden}; ask" in err
 
 
 def test_the_list_for_programs_has_the_shape_of_the_api(
