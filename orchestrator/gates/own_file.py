@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates import Gate, GateFiles, GateSource
+from orchestrator.schemas.faults import faults
 from orchestrator.schemas.gates import GatesFile, gate_of
 from orchestrator.schemas.plan import KIND, loaded_yaml
 
@@ -20,8 +21,13 @@ def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
         return None
     try:
         asked = GatesFile.model_validate(loaded_yaml(text)).gates
-    except (ValidationError, yaml.YAMLError, RecursionError, ValueError) as error:
-        said = " ".join(str(error).split())[:500]
-        raise InvalidRequest(f"{FILE} of the base commit is wrong: {said}", kind=KIND) from error
+    except ValidationError as error:
+        raise _wrong("; ".join(map(str, faults(error, GatesFile)))) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise _wrong(" ".join(str(error).split())) from error
     why = f"named in {FILE}"
     return tuple(replace(gate_of(each), source=GateSource.REPOSITORY, why=why) for each in asked)
+
+
+def _wrong(why: str) -> InvalidRequest:
+    return InvalidRequest(f"{FILE} of the base commit is wrong: {why[:500]}", kind=KIND)

@@ -43,6 +43,10 @@ _PLAIN_LIMITS = {
 }
 
 
+#: What pydantic adds to a place for the key of a mapping, and for a form that a value may have.
+_NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """One thing that is wrong."""
@@ -74,7 +78,7 @@ def summary(found: Sequence[Fault]) -> str:
 
 def _fault(item: dict[str, Any], model: type[BaseModel]) -> Fault:
     below = item.get("ctx", {}).get("at", ())
-    place = tuple(part for part in (*item["loc"], *below) if part != "[key]")
+    place = tuple(part for part in (*item["loc"], *below) if str(part) not in _NO_PLACES)
     return Fault(place=place, detail=_detail(item, place, model), type=item["type"])
 
 

@@ -1,8 +1,15 @@
 """Gates as callers, plans and repositories write them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from orchestrator.core.gates import AUTO, OFF, Gate, GateReport
 from orchestrator.schemas.text import Seconds, Text, checked_text, not_blank
@@ -74,10 +81,38 @@ def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     return asked.to_gate(new_only=new_only)
 
 
-GateItem = GateCommand | GateRequest
+def _kind_of_gate(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "[command]"
+    return "[object]" if isinstance(value, dict | GateRequest) else None
+
+
+def _kind_of_gates(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "[word]"
+    return "[list]" if isinstance(value, list | tuple) else None
+
+
+#: Which of two forms is meant is decided first, so that only what is wrong with that one is told.
+#: In brackets: no part of the value's place.
+GateItem = Annotated[
+    Annotated[GateCommand, Tag("[command]")] | Annotated[GateRequest, Tag("[object]")],
+    Discriminator(
+        _kind_of_gate,
+        custom_error_type="gate",
+        custom_error_message="must be a command in quotes, or an object",
+    ),
+]
 Gates = Annotated[tuple[GateItem, ...], Field(strict=False, max_length=MOST_GATES)]
 #: Of a whole job: those that were found out, none, or a list.
-JobGates = Literal["auto", "off"] | Gates
+JobGates = Annotated[
+    Annotated[Literal["auto", "off"], Tag("[word]")] | Annotated[Gates, Tag("[list]")],
+    Discriminator(
+        _kind_of_gates,
+        custom_error_type="gates",
+        custom_error_message="must be 'auto', 'off' or a list",
+    ),
+]
 
 
 class GatesFile(Wire):

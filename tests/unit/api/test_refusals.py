@@ -155,6 +155,15 @@ def test_a_large_body_is_refused(client: FlaskClient) -> None:
         ({"request": "x", "tasks": [{"title": "t", "retries": 1.5}]}, "/tasks/0/retries"),
         ({"request": "x", "tasks": [{"prompt": "a", "description": "b"}]}, "/tasks/0"),
         ({"request": "x", "tasks": [{"title": "t", "depends_on": ["q"]}]}, "/tasks/0/depends_on/0"),
+        ({"request": "x", "config": {"gates": 1}}, "/config/gates"),
+        ({"request": "x", "config": {"gates": "pytest"}}, "/config/gates"),
+        ({"request": "x", "config": {"gates": ["a", 1]}}, "/config/gates/1"),
+        ({"request": "x", "config": {"gates": [""]}}, "/config/gates/0"),
+        ({"request": "x", "config": {"gates": [{"run": "x"}]}}, "/config/gates/0/name"),
+        (
+            {"request": "x", "tasks": [{"title": "t", "gates": [{"name": "a", "timeout": -1}]}]},
+            "/tasks/0/gates/0/timeout",
+        ),
         (
             {"request": "x", "tasks": [{"id": "a", "title": "t", "depends_on": ["a"]}]},
             "/tasks/0/depends_on/0",
@@ -170,6 +179,7 @@ def test_a_wrong_value_is_pointed_at(
 ) -> None:
     found = problem(client.post(ORCHESTRATE, json=body), 422, "invalid-request")
     assert pointer in [error["pointer"] for error in found["errors"]]
+    assert all(error["pointer"].startswith(pointer) for error in found["errors"])
     assert not service.submissions
 
 

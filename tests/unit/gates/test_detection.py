@@ -107,6 +107,11 @@ def test_a_file_that_is_wrong_is_refused_in_words(text: str) -> None:
         found({".orchestrator/gates.yaml": text})
 
 
+def test_what_is_wrong_in_the_repositorys_own_gates_is_said_with_its_place() -> None:
+    with pytest.raises(InvalidRequest, match=r"wrong: /gates/1/name: is required$"):
+        found({".orchestrator/gates.yaml": "gates: [make check, {run: x}]"})
+
+
 def named(*asked: str | dict[str, object], files: Mapping[str, str] | None = None) -> list[Gate]:
     gates = [
         gate_of(each if isinstance(each, str) else GateRequest.model_validate(each), new_only=False)
