@@ -23,6 +23,10 @@ EARLIER_ATTEMPTS = 5
 
 REQUEST_CHARACTERS = 4_000
 
+SECTION = "\n## "
+#: A last section that is shorter than that may well say something new each time.
+REPEATED_CHARACTERS = 300
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
@@ -150,10 +154,23 @@ class Room:
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
         self._left = total
+        #: Long last sections of what was taken whole: what every worker of a kind ends with.
+        self._endings: set[str] = set()
+
+    def once(self, text: str) -> str:
+        """An output without a last section that the report has already."""
+        beginning, head, ending = text.rpartition(SECTION)
+        if head + ending not in self._endings:
+            return text
+        title, _, _ = ending.partition("\n")
+        return f"{beginning.rstrip()}\n\n*{title}: as above.*"
 
     def take(self, text: str) -> str:
         shown = bounded(text, min(self._per_worker, self._left))
         self._left -= len(shown)
+        _, head, ending = text.rpartition(SECTION)
+        if head and shown == text and len(ending) >= REPEATED_CHARACTERS:
+            self._endings.add(head + ending)
         return shown
 
 
@@ -192,7 +209,7 @@ def worker_view(
     family: Family, worker: Worker, figures: WorkerFigures, room: Room, task_succeeded: bool
 ) -> WorkerView:
     result = worker.result
-    output = worker_output(worker)
+    output = room.once(worker_output(worker))
     return WorkerView(
         id=worker.id,
         job_id=worker.job_id,

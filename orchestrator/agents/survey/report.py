@@ -54,7 +54,8 @@ def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
         ("Hot spots", _hot_spots(result)),
         ("Owners", _owners(result)),
         ("Parts surveyed by other workers", _parts(result)),
-        ("How lines are counted", _rule(result)),
+        ("Not surveyed", _notes(result)[1:]),
+        ("How lines are counted", [RULE]),
     )
     lines = [f"# Survey of {title}", "", headline(result), *_missing(result)]
     for head, body in sections:
@@ -267,12 +268,8 @@ def _parts(result: SurveyResult) -> list[str]:
     return table(("Part", "Worker", "Status"), rows) if rows else []
 
 
-def _rule(result: SurveyResult) -> list[str]:
-    return [RULE, *_notes(result)]
-
-
 def _notes(result: SurveyResult) -> list[str]:
-    return [f"\n{note}" for note in result.notes]
+    return [line for note in result.notes for line in ("", note)]
 
 
 def _more(number: int, noun: str, plural: str = "") -> list[str]:

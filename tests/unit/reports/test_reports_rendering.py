@@ -193,6 +193,23 @@ def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
     )
 
 
+def test_what_all_outputs_end_with_stands_in_a_report_once(tmp_path: Path) -> None:
+    rule = "How lines are counted\n\n" + "Every line counts once. " * 20
+    short = "Tests\n\nAll pass."
+    planted = Planted()
+    job = planted.job("x")
+    for number, ending in ((1, rule), (2, rule), (3, short), (4, short)):
+        task = TaskSpec(id=f"t{number}")
+        output = f"# Part {number}\n\nfound\n\n## {ending}"
+        planted.worker(job, f"worker_{number}", task, (0, 1), output=output)
+    Reports().render(planted.tree, ROOT, tmp_path)
+
+    for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
+        text = (tmp_path / name).read_text()
+        assert (text.count("Every line counts once."), text.count("All pass.")) == (20, 2)
+        assert "How lines are counted: as above." in text and "Shown here" not in text
+
+
 def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None:
     planted = Planted()
     job = planted.job("x")
