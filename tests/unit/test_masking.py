@@ -40,7 +40,8 @@ def by_definition(secrets: list[str], raw: bytes) -> bytes:
     """Byte by byte: what is inside any form of a secret is hidden, each run of it by one mask."""
     spans = sorted(
         (at, at + len(form))
-        for form in Masker(secrets)._forms
+        for forms in Masker(secrets)._forms
+        for form in forms
         for at in range(len(raw))
         if raw.startswith(form, at)
     )
@@ -131,13 +132,51 @@ def test_a_secret_inside_of_base64_is_masked(
         assert len(output) <= len(text) - (end - start - 2) + len(MASK)
 
 
-@pytest.mark.parametrize("secret", ["a b/c+d&e", "pässword/é", 'quo"te\\back\nline', "plain-key-1"])
+@pytest.mark.parametrize("line_break", [b"\n", b"\r\n", b"\\n", b"\\r\\n", b"\\\\n"])
+def test_a_secret_is_masked_that_base64_breaks_into_lines(line_break: bytes) -> None:
+    secret = "key-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ-98765"
+    for offset in range(80):
+        text = base64.b64encode(b"." * offset + secret.encode() + b"." * 9)
+        lines = [text[at : at + 76] for at in range(0, len(text), 76)]
+        broken = line_break.join(lines) + line_break
+        clean = Masker([secret]).text(text.decode()).encode()
+        # Nothing is lost but breaks inside of the mask.
+        assert without(line_break, masked([secret], [broken])) == without(line_break, clean)
+        for cut in range(0, len(broken), 7):
+            pieces = [broken[:cut], broken[cut:]]
+            assert without(line_break, masked([secret], pieces)) == without(line_break, clean)
+
+
+def without(line_break: bytes, text: bytes) -> bytes:
+    assert text.count(MASK) == 1
+    return text.replace(line_break, b"")
+
+
+def test_lines_stay_as_they_are_beside_a_secret_in_base64() -> None:
+    written = base64.b64encode(b"key-0123456789ab")
+    text = b"one\n\n" + written + b"\n\ntwo\r\n"
+    assert masked(["key-0123456789ab"], [text]) == b"one\n\n***g==\n\ntwo\r\n"
+
+
+def test_a_line_that_ends_like_the_beginning_of_base64_is_shown_after_a_silence() -> None:
+    masker = Masker(["key-0123456789ab"])
+    begins = base64.b64encode(b"key-0123456789ab")[:2]
+    assert masker.feed(b"see " + begins + b"\n") == b"see "
+    assert masker.release() == begins + b"\n"
+
+
+@pytest.mark.parametrize(
+    "secret", ["a b/c+d&e", "it's (a) *~/!", "pässword/é", 'quo"te\\back\nline', "plain-key-1"]
+)
 def test_a_secret_is_masked_in_urls_and_json(secret: str) -> None:
     for written in (
         secret,
         quote(secret),
         quote(secret, safe=""),
         quote_plus(secret),
+        quote(secret, safe="!'()*"),  # encodeURIComponent of JavaScript
+        quote(secret, safe="!'()*;,/?:@&=+$#"),  # encodeURI
+        quote_plus(secret, safe="*").replace("~", "%7E"),  # forms of browsers
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         json.dumps(secret).replace("/", "\\/")[1:-1],
