@@ -9,7 +9,8 @@ from orchestrator.cli.health_check import Check, quoted
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 SHOWN_PACKAGES = 5
-_PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]+)")
+#: Without those that not every machine gets, which have a marker behind a semicolon.
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]++)(?!\s*;)", re.MULTILINE)
 
 
 def install_checks(folder: Path) -> Iterator[Check]:

@@ -239,7 +239,7 @@ class Store(Section):
     """Where the state of jobs is kept."""
 
     url: SecretStr | None = None
-    """Database URL, for this server alone, no transaction pooler; null: SQLite in the workspace."""
+    """postgresql+psycopg://USER@HOST/NAME, for this server alone; null: SQLite in the workspace."""
 
 
 class Logging(Section):

@@ -40,10 +40,10 @@ def told_as_store_errors(where: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         kind = StoreAway if _may_pass(error) else StoreError
         raise kind(_sentence(where, error)) from error
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise StoreError(
-            f"the package {error.name} is missing, which {where} needs: "
-            "install the extra 'postgres', or psycopg[binary]"
+            f"the driver for {where} cannot be loaded ({error}); what there is one for: "
+            "sqlite:////path/to/file and postgresql+psycopg://user@host/database"
         ) from error
 
 

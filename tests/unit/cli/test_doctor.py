@@ -158,13 +158,17 @@ def test_an_agent_that_is_not_installed_is_a_failure(
 
 def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
-    requirements.write_text("click==0.1 \\\n    --hash=sha256:00\nno-such-package==1 ; x\n")
+    requirements.write_text(
+        "click==0.1 \\\n    --hash=sha256:00\nno-such-package==1\n"
+        "not-for-this-machine==2026.6 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n"
+    )
 
     packages = list(install_checks(tmp_path))[-1]
 
     assert packages.ok is False
     assert "click is " in packages.message
     assert "no-such-package is not installed" in packages.message
+    assert "machine" not in packages.message and "platform" not in packages.message
 
 
 def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
