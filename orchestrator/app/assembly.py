@@ -103,7 +103,7 @@ class Assembly:
             publisher=self._publisher,
             integration=self._integration,
             reporting=self._reporting,
-            job_log=JobLog(self._workspace),
+            job_log=self._job_log,
             status_files=self._status_files,
             removal=self._removal,
             housekeeping=self._housekeeping,
@@ -219,6 +219,10 @@ class Assembly:
         return Reporting(self._store, reporter, self._workspace, notice, told)
 
     @cached_property
+    def _job_log(self) -> JobLog:
+        return JobLog(self._workspace, self._store.events)
+
+    @cached_property
     def _status_files(self) -> StatusFiles:
         return StatusFiles(self._workspace, self._store.tree)
 
@@ -237,6 +241,7 @@ class Assembly:
         )
 
     def _mend(self, job: Job) -> None:
+        self._job_log.mend(job)
         self._reporting.mend(job)
         self._status_files.mend(job)
 

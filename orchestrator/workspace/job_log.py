@@ -1,63 +1,182 @@
 """``logs/orchestrator.log``: what the job manager did for a root job, one line an event."""
 
 import json
+import logging
 import os
 import re
+import threading
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
+from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model import Job
 from orchestrator.core.ports import Change
+from orchestrator.core.shortage import is_shortage
+from orchestrator.security.paths import open_log, open_plain, read_tail
 from orchestrator.workspace.clock import iso
-from orchestrator.security.paths import open_log
 from orchestrator.workspace.layout import Workspace, write_all
+
+logger = logging.getLogger(__name__)
 
 _MAX_TEXT = 300
 _MOST_OPEN = 64
+#: Events that are read from the store at once.
+_AT_ONCE = 1000
+_RETRY_SECONDS = 1.0
+_BLOCK = 1 << 20
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
 
 class JobLog:
-    """An observer: appends the events of every change to the logs of their root jobs."""
+    """An observer: appends the events of every change to the logs of their root jobs.
 
-    def __init__(self, workspace: Workspace) -> None:
+    The lines of a log say how many of the job's events are told. What a crash or a full disk kept
+    out of it is read from the store, and written before what comes next.
+    """
+
+    def __init__(
+        self, workspace: Workspace, events: Callable[[str, int, int], Sequence[Event]]
+    ) -> None:
+        """``events`` reads those of a root job from the store: after a number, so many at most."""
         self._workspace = workspace
+        self._events = events
         #: Logs that are written to now, the longest unused one first.
         self._open: OrderedDict[str, int] = OrderedDict()
+        #: How many events stand in the logs of jobs that have not ended.
+        self._told: dict[str, int] = {}
+        #: Root jobs whose latest events could not be written.
+        self._behind: set[str] = set()
+        #: Tries those again.
+        self._timer: threading.Timer | None = None
+        self._closed = False
+        self._lock = threading.Lock()
 
     def __call__(self, change: Change) -> None:
-        lines: defaultdict[str, list[str]] = defaultdict(list)
+        news: defaultdict[str, list[Event]] = defaultdict(list)
         for event in change.events:
-            lines[event.root_id].append(line_of(event))
-        for root_id, texts in lines.items():
-            write_all(self._log(root_id), "".join(texts).encode("utf-8", "replace"))
-        for event in change.events:
-            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                self._close(event.root_id)
+            news[event.root_id].append(event)
+        with self._lock:
+            for root_id in (*news, *(self._behind - news.keys())):
+                self._tell(root_id, news[root_id])
+
+    def mend(self, root: Job) -> None:
+        """Write the last lines of a root job that ended when they could not be written, or were not.
+
+        A directory that somebody removed is not made again.
+        """
+        end = f" {EventKind.JOB_ENDED} job={root.id} ".encode()
+        with self._lock:
+            path = self._path(root.id)
+            last = read_tail(path, _BLOCK).rpartition(b"\n")[0].rpartition(b"\n")[2]
+            if root.id not in self._told and end not in last + b" " and path.parent.is_dir():
+                self._tell(root.id, ())
 
     def close(self) -> None:
-        for root_id in list(self._open):
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            for root_id in list(self._open):
+                self._close(root_id)
+
+    def _tell(self, root_id: str, events: Sequence[Event]) -> None:
+        try:
+            self._append(root_id, events)
+            self._behind.discard(root_id)
+        except (OSError, StoreError) as error:
+            self._fell_behind(root_id, error)
+
+    def _fell_behind(self, root_id: str, error: Exception) -> None:
+        self._close(root_id)
+        self._told.pop(root_id, None)  # a part of a line may be there
+        if root_id not in self._behind:
+            logger.warning("orchestrator.log follows later: %s", error, extra={"job_id": root_id})
+        if is_shortage(error) or isinstance(error, StoreError):
+            self._behind.add(root_id)
+            self._try_again_later()
+
+    def _try_again_later(self) -> None:
+        """No other change may come: the job may have ended."""
+        if self._closed or (self._timer is not None and self._timer.is_alive()):
+            return
+        self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
+        self._timer.daemon = True
+        with suppress(RuntimeError):  # no thread to be had: with the next change, then
+            self._timer.start()
+
+    def _try_again(self) -> None:
+        with self._lock:
+            self._timer = None
+        self(Change())
+
+    def _append(self, root_id: str, events: Sequence[Event]) -> None:
+        if not events and not self._events(root_id, 0, 1):
+            return  # the job was removed
+        handle = self._log(root_id)
+        while missing := self._missing(root_id, events):
+            self._write(handle, root_id, missing)
+        self._write(handle, root_id, events)
+        if not events or any(_is_end(event) for event in events):
             self._close(root_id)
+            self._told.pop(root_id, None)
+
+    def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
+        """Some of those that come before these and are not told; before none: all that there are."""
+        told = self._told[root_id]
+        if not events:
+            return self._events(root_id, told, _AT_ONCE)
+        before = events[0].seq - 1 - told
+        return self._events(root_id, told, min(before, _AT_ONCE)) if before > 0 else ()
+
+    def _write(self, handle: int, root_id: str, events: Sequence[Event]) -> None:
+        if events:
+            write_all(handle, "".join(map(line_of, events)).encode("utf-8", "replace"))
+            self._told[root_id] = events[-1].seq
 
     def _log(self, root_id: str) -> int:
         if root_id not in self._open:
             self._open[root_id] = self._opened(root_id)
             if len(self._open) > _MOST_OPEN:
                 self._close(next(iter(self._open)))
+        if root_id not in self._told:
+            self._told[root_id] = self._whole_lines(root_id)
         self._open.move_to_end(root_id)
         return self._open[root_id]
 
+    def _path(self, root_id: str) -> Path:
+        return self._workspace.job_directory(root_id) / "logs" / "orchestrator.log"
+
     def _opened(self, root_id: str) -> int:
-        path = self._workspace.job_directory(root_id) / "logs" / "orchestrator.log"
         try:
-            return open_log(path)
+            return open_log(self._path(root_id))
         except FileNotFoundError:
             self._workspace.prepare_job(root_id)
-            return open_log(path)
+            return open_log(self._path(root_id))
+
+    def _whole_lines(self, root_id: str) -> int:
+        """How many there are; what a crash left of another one is removed."""
+        lines = end = length = 0
+        with open_plain(self._path(root_id)) as file:
+            while block := file.read(_BLOCK):
+                lines += block.count(b"\n")
+                if b"\n" in block:
+                    end = length + block.rindex(b"\n") + 1
+                length += len(block)
+        if end < length:
+            os.ftruncate(self._open[root_id], end)
+        return lines
 
     def _close(self, root_id: str) -> None:
         handle = self._open.pop(root_id, None)
         if handle is not None:
             os.close(handle)
+
+
+def _is_end(event: Event) -> bool:
+    return event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id
 
 
 def line_of(event: Event) -> str:

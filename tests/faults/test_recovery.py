@@ -55,6 +55,20 @@ def test_what_was_accepted_starts_after_a_restart(make: MakeFaultSite, place: st
     assert [row["output"] for row in ended["results"]["tasks"]] == ["here"]
 
 
+def test_the_log_of_a_job_has_each_of_its_events_after_crashes(make: MakeFaultSite) -> None:
+    site = make(*(f"store: after the commit#{times}" for times in (1, 3, 4, 6, 7)))
+    job = site.submit_once([shell("true"), shell("exit 1")], max_retries=1)
+    site.wait_through(job)
+    site.kill()  # perhaps before the end was told
+    site.ensure()
+
+    log = site.directory(job) / "logs" / "orchestrator.log"
+    kinds = [event["kind"] for event in site.events_of(job)]
+    until(lambda: len(log.read_text().splitlines()) == len(kinds), "every line")
+    assert [line.split(" ")[1] for line in log.read_text().splitlines()] == kinds
+    assert site.starts > 4
+
+
 def test_a_parent_waits_on_while_its_server_is_killed_again_and_again(
     make: MakeFaultSite, tmp_path: Path, spawning: None
 ) -> None:

@@ -1,5 +1,6 @@
 """The files of a workspace: the job's log, status.json, the lock."""
 
+import errno
 import fcntl
 import json
 import os
@@ -17,6 +18,7 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.workspace import JobLog, StatusFiles, Workspace, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
+from tests.integration.engine.site import until
 
 CONFIG = JobConfig(
     max_workers=2, default_timeout=10, max_retries=0, max_depth=3, max_wall_seconds=99
@@ -67,25 +69,107 @@ def test_a_long_text_is_cut_in_the_log() -> None:
     assert len(line_of(event(request="x y" * 100_000))) < 400
 
 
-def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path) -> None:
-    log = JobLog(Workspace(tmp_path))
+class Told:
+    """What the store has of the events of root jobs."""
 
-    for reason in ("one", "two"):
-        log(Change(events=[event(reason=reason)]))
+    def __init__(self) -> None:
+        self.events: list[Event] = []
 
-    text = (tmp_path / "job_abc" / "logs" / "orchestrator.log").read_text()
-    assert [line.rpartition("=")[2] for line in text.splitlines()] == ["one", "two"]
+    def __call__(self, root_id: str, after: int, limit: int) -> list[Event]:
+        return [e for e in self.events if e.root_id == root_id and e.seq > after][:limit]
+
+    def add(self, *kinds: EventKind, root: str = "abc") -> Change:
+        """As a change that has been stored."""
+        first = len(self(root, 0, 9999)) + 1
+        new = [
+            Event(root_id=root, seq=seq, job_id=root, kind=kind, at=0.0, data={"n": seq})
+            for seq, kind in enumerate(kinds, first)
+        ]
+        self.events += new
+        return Change(events=new)
 
 
-def test_the_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def lines_of(place: Path, root: str = "abc") -> list[int]:
+    """Numbers of the events in a job's log."""
+    text = (place / f"job_{root}" / "logs" / "orchestrator.log").read_text()
+    assert text.endswith("\n")
+    return [int(line.rpartition("=")[2]) for line in text.splitlines()]
+
+
+SUBMITTED, ENDED = EventKind.JOB_SUBMITTED, EventKind.JOB_ENDED
+
+
+def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, told: Told) -> None:
+    log = JobLog(Workspace(tmp_path), told)
+
+    for kind in (SUBMITTED, SUBMITTED, ENDED):
+        log(told.add(kind))
+
+    assert lines_of(tmp_path) == [1, 2, 3]
+
+
+def test_what_a_crash_kept_out_of_the_log_comes_before_what_follows(
+    tmp_path: Path, told: Told
+) -> None:
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+    told.add(SUBMITTED, SUBMITTED)
+    path = tmp_path / "job_abc" / "logs" / "orchestrator.log"
+    path.write_text(path.read_text() + "1970-01-01T00:0")
+
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED, ENDED))
+
+    assert lines_of(tmp_path) == [1, 2, 3, 4, 5]
+
+
+def test_the_log_of_a_job_that_ended_in_a_crash_is_mended(tmp_path: Path, told: Told) -> None:
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+    told.add(SUBMITTED, ENDED)
+
+    for _ in range(2):
+        JobLog(Workspace(tmp_path), told).mend(JOB)
+    assert lines_of(tmp_path) == [1, 2, 3]
+
+    JobLog(Workspace(tmp_path), told).mend(replace(JOB, id="gone", root_id="gone"))
+    assert not (tmp_path / "job_gone").exists()
+
+
+def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = True
+
+    def write(handle: int, content: bytes) -> None:
+        if full and b"job=abc" in content:
+            os.write(handle, content[:5])
+            raise OSError(errno.ENOSPC, "no space")
+        os.write(handle, content)
+
+    monkeypatch.setattr("orchestrator.workspace.job_log.write_all", write)
+    log = JobLog(Workspace(tmp_path), told)
+    both = [*told.add(SUBMITTED, ENDED).events, *told.add(SUBMITTED, root="def").events]
+    log(Change(events=both))
+    assert lines_of(tmp_path, "def") == [1]
+
+    full = False
+
+    until(lambda: b"job_ended" in (tmp_path / "job_abc/logs/orchestrator.log").read_bytes(), "log")
+    assert lines_of(tmp_path) == [1, 2]
+    log.close()
+
+
+def test_the_log_is_not_written_through_a_link(tmp_path: Path, told: Told) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("")
     logs = tmp_path / "job_abc" / "logs"
     logs.mkdir(parents=True)
     (logs / "orchestrator.log").symlink_to(elsewhere)
 
-    with pytest.raises(OSError, match="symbolic"):
-        JobLog(Workspace(tmp_path))(Change(events=[event()]))
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
 
     assert elsewhere.read_text() == ""
 
