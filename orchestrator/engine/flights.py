@@ -26,6 +26,10 @@ from orchestrator.engine.worktrees import Changes, Ground, Worktrees
 
 logger = logging.getLogger(__name__)
 
+#: How a shim signs that it stopped its worker because its server had been gone for too long.
+ORPHAN_LEASE = "orphan_lease"
+LEASE_OVER = "its server was gone for longer than workers.orphan_lease"
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -241,10 +245,12 @@ def _unreadable(flight: InFlight, why: str) -> Evidence:
 
 
 def _as_lost_unless_asked(exit: Exit) -> Exit:
-    """A stop that nobody signed comes from outside (the machine shuts down, say): no cancel."""
-    if exit.ended_by is not EndedBy.CANCEL or exit.stopped_by:
+    """No cancel: a stop that nobody signed comes from outside (the machine shuts down, say), and
+    one by the lease had begun when this server took the worker over."""
+    if exit.ended_by is not EndedBy.CANCEL or exit.stopped_by not in ("", ORPHAN_LEASE):
         return exit
-    return replace(exit, ended_by=EndedBy.LOST, error="its shim was told to end from outside")
+    why = LEASE_OVER if exit.stopped_by else "its shim was told to end from outside"
+    return replace(exit, ended_by=EndedBy.LOST, error=why)
 
 
 def _never_started(error: Exception) -> Exit:

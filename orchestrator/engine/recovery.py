@@ -10,18 +10,17 @@ from orchestrator.core.launching import Launcher
 from orchestrator.core.model import NEVER_BEGAN, Attempt, Worker, WorkerKey
 from orchestrator.core.ports import Store, Tree, Workspace
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.engine.flights import Flights, running_attempt_id
+from orchestrator.engine.flights import LEASE_OVER, ORPHAN_LEASE, Flights, running_attempt_id
 
 logger = logging.getLogger(__name__)
 
-#: How stops are signed that nobody asked for: by a launcher that closes, and by a shim whose
-#: server has been gone for too long.
-SHUTDOWN, ORPHAN_LEASE = "shutdown", "orphan_lease"
+#: How a launcher that closes signs the stops that nobody asked for.
+SHUTDOWN = "shutdown"
 _WITH_THE_SERVER = {
     SHUTDOWN: "the server was stopped while it ran",
     # A signal, which is how the shims of an earlier server are stopped, cannot say who sent it.
     "": "its shim was told to end while it ran, and nobody had cancelled its job",
-    ORPHAN_LEASE: "its server was gone for longer than workers.orphan_lease",
+    ORPHAN_LEASE: LEASE_OVER,
 }
 
 

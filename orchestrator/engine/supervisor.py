@@ -26,7 +26,7 @@ from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.engine import clock
 from orchestrator.engine.contexts import Contexts
-from orchestrator.engine.flights import Ended, Flights
+from orchestrator.engine.flights import LEASE_OVER, Ended, Flights
 from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.integration import Integrated, Integration
 from orchestrator.engine.items import Call, End, Prepared, Rendered
@@ -220,9 +220,9 @@ class Supervisor:
         if attempt is not None and attempt.number == ended.attempt:
             worker = ledger.workers[ended.key]
             self._resources.gone(worker.agent, now - attempt.started_at)
-            if ended.exit.error.startswith(NO_ROOM):
-                # What a full disk kept from starting, however often, costs none of its retries.
-                # Starts pause as soon as the disk is looked at again.
+            if ended.exit.error.startswith((NO_ROOM, LEASE_OVER)):
+                # What a full disk kept from starting, or ended with its server, costs none of its
+                # retries, however often. Starts pause as soon as the disk is looked at again.
                 ledger.update_worker(ended.key, budget_from=worker.budget_from + 1, failure="")
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 

@@ -115,6 +115,24 @@ def test_workers_of_a_server_that_does_not_come_back_end(
     ]
 
 
+def test_a_server_that_comes_back_while_the_lease_ends_a_worker_runs_it_again(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server(orphan_lease=1.0, grace_seconds=60.0)
+    stopping, release = tmp_path / "stopping", tmp_path / "release"
+    wait = f"until [ -e {release} ]; do sleep 0.02; done"
+    job = server.submit("x", [shell(f"trap 'touch {stopping}' TERM; echo on; {wait}", retries=0)])
+    until(lambda: "on" in server.log(job, "worker_1"), "it runs")
+
+    server.kill()
+    until(stopping.exists, "the lease is over")
+    server.start()
+    release.touch()
+
+    [row] = server.wait(job)["results"]["tasks"]
+    assert (row["status"], row["attempts"]) == ("success", 2)
+
+
 def test_a_server_that_comes_back_renews_the_lease(zygote: Zygote, tmp_path: Path) -> None:
     server = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 8, "orphan_lease": 5.0})
     server.start()
