@@ -95,7 +95,7 @@ def test_the_other_name_of_a_limit_is_tried(chat: Loop, api: ModelApi) -> None:
     ("fault", "kind"),
     [
         (Fault(status=401, times=0), ErrorClass.AUTH),
-        (Fault(status=400, times=0), ErrorClass.CONFIG),
+        (Fault(status=400, times=0), ErrorClass.API),
         (Fault(status=500, times=0), ErrorClass.API),
         (Fault(kind=Kind.MALFORMED, times=0), ErrorClass.API),
         (Fault(kind=Kind.BODY, body=[{}], times=0), ErrorClass.API),

@@ -20,7 +20,7 @@ E = ErrorClass
 @pytest.mark.parametrize(
     ("status", "kind", "calls"),
     [
-        (400, E.CONFIG, 1),
+        (400, E.API, 1),
         (401, E.AUTH, 1),
         (403, E.AUTH, 1),
         (404, E.CONFIG, 1),

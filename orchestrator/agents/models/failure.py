@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from orchestrator.agents.models import resets, shapes
+from orchestrator.agents.readers.failures import classify
 from orchestrator.core.evidence import ErrorClass
 
 _LONGEST = 600
@@ -69,7 +70,8 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> F
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(said):
         pause = resets.pause(headers, time.time())
         return Failure(ErrorClass.API, words, again=True, status=status, pause=pause)
-    return Failure(ErrorClass.CONFIG, words, status=status)
+    # The same request would be refused again, but another attempt makes others: as with the tools.
+    return Failure(classify(said, status), words, status=status)
 
 
 def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> Failure:

@@ -19,7 +19,7 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
     (
         ErrorClass.LIMIT,
         r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit"
-        r"|output token maximum|truncated because it exceeded the token limit"
+        r"|output token maximum|max_output_tokens|truncated because it exceeded the token limit"
         # The same prompt is too long the next time, too.
         r"|prompt is too long|maximum context|context[ _](?:length|window)"
         r"|exceeds the maximum number of (?:input )?tokens",
@@ -66,8 +66,10 @@ def of_status(status: int | None) -> ErrorClass:
         return ErrorClass.AUTH
     if status in (429, 529):
         return ErrorClass.RATE_LIMIT
-    if status in (404, 405, 413):
+    if status in (404, 405):
         return ErrorClass.CONFIG
+    if status == 413:
+        return ErrorClass.LIMIT
     return ErrorClass.API if status in (408, 409, 425) or (status or 0) >= 500 else ErrorClass.NONE
 
 

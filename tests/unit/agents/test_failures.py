@@ -19,7 +19,10 @@ NOW = 1_800_000_000.0
 @pytest.mark.parametrize(
     ("status", "said", "kind", "again"),
     [
-        (400, "max_tokens: must be positive", E.CONFIG, False),
+        (400, "messages.2.content: something is wrong", E.API, False),
+        (400, "Invalid value: 'max'. Supported values are: 'low'", E.CONFIG, False),
+        (400, "API key not valid. Please pass a valid API key.", E.AUTH, False),
+        (422, "Unprocessable", E.API, False),
         (400, "prompt is too long: 210000 tokens > 200000 maximum", E.LIMIT, False),
         (400, "This model's maximum context length is 8192 tokens", E.LIMIT, False),
         (400, "Your credit balance is too low to access the API", E.AUTH, False),

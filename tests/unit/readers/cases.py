@@ -98,6 +98,7 @@ GEMINI_EMPTY = events(
     {"type": "result", "status": "error"},
 )
 CLAUDE_CUT = "API Error: Claude's response exceeded the 128000 output token maximum."
+CODEX_CUT = "reason: max_output_tokens"
 GEMINI_CUT = events(
     GEMINI_INIT,
     {
@@ -133,6 +134,10 @@ CASES = (
     Case("no quota", "codex", AUTH, codex_failed("Quota exceeded. Check your plan and billing"), 1),
     # A prompt that is too long is so the next time, too.
     Case("too long", "claude", LIMIT, claude_api(400, "", "Prompt is too long"), 1),
+    Case("413", "claude", LIMIT, claude_api(413, "", "Request too large (max 32MB)"), 1),
+    Case("413", "codex", LIMIT, codex_failed("unexpected status 413 Payload Too Large: no"), 1),
+    Case("413", "gemini", LIMIT, gemini_failed(413), 157),
+    Case("413", "opencode", LIMIT, opencode_failed(413, "no"), 1),
     Case("too long", "codex", LIMIT, codex_failed("your input exceeds the context window"), 1),
     Case("too long", "gemini", LIMIT, gemini_failed(400, GEMINI_TOO_LONG), 144),
     Case("too long", "opencode", LIMIT, opencode_failed(400, "context_length_exceeded"), 1),
@@ -252,6 +257,7 @@ CASES = (
     ),
     Case("length", "opencode", LIMIT, opencode("length", "so f")),
     Case("length", "claude", LIMIT, claude_api(None, "", CLAUDE_CUT), 1),
+    Case("length", "codex", LIMIT, codex_failed("Incomplete response returned, " + CODEX_CUT), 1),
     Case("length", "gemini", LIMIT, GEMINI_CUT, 1),
     Case("window", "aider", LIMIT, ["Model openai/x has hit a token limit!", "Tokens: 1k sent"], 0),
     # Called in a way that it refuses.
