@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.drive.watch import Price, Stop, Watch, priced
 from orchestrator.agents.tools import call_for
 from orchestrator.agents.tools.call import Ask, Call
+from orchestrator.agents.tools.shells import shell_environment, shell_files
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.evidence import ErrorClass, Usage
 from orchestrator.core.spending import tokens
@@ -92,6 +93,9 @@ class Driver:
     def _run_loop(self) -> Outcome:
         from orchestrator.agents.drive import loop  # most agents are programs
 
+        ask = ask_for(self._spec, self._control)
+        written(shell_files(ask))
+        os.environ.update(shell_environment(ask))
         running = loop.Loop(self._spec, self._watch)
         self._stop = running.stop
         return running.run(loop.load(self._spec), loop.prompt())
@@ -170,12 +174,16 @@ def _usable(directory: Path) -> bool:
 
 def prepared(call: Call) -> list[logins.Linked]:
     """Write what the tool reads. Raise OSError."""
-    for path, text in call.files.items():
+    written(call.files)
+    return logins.link(call.logins)
+
+
+def written(files: Mapping[Path, str]) -> None:
+    for path, text in files.items():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
-    return logins.link(call.logins)
 
 
 def litter_of(call: Call) -> set[Path]:
@@ -196,7 +204,9 @@ def load_reader(name: str, told: Spec) -> Reader:
     """Raise InvalidRequest with the names that exist."""
     readers = import_module("orchestrator.agents.readers")
     prices = told.more.get("prices") or {}
-    known = readers.Known(model=told.model, policy=told.policy, prices=prices)
+    # What a user's own program may do when it may do everything is not known.
+    policy = "" if (told.tool, told.policy) == ("custom", "full") else told.policy
+    known = readers.Known(model=told.model, policy=policy, prices=prices)
     reader: Reader = readers.reader(name, known)
     return reader
 

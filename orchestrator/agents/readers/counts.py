@@ -23,8 +23,8 @@ class Known:
 
     #: That was asked for; what the program says of it goes before.
     model: str = ""
-    #: What it may do; a tool that says nothing of a refusal is known by it.
-    policy: str = "full"
+    #: What it may do; a tool that says nothing of a refusal is known by it. Empty: not known.
+    policy: str = ""
     #: Prices of the user, which go before those in ``prices.json``.
     prices: Prices = field(default_factory=dict)
 

@@ -80,7 +80,7 @@ class GeminiReader:
             fault=fault,
             usage=plus(Usage(steps=self._steps_taken()), self._used()),
             session=self._session,
-            denied=tuple(self._denied | self._missing),
+            denied=tuple(self._denied | self._not_offered()),
             began=self._began,
             finished=self._result is not None and not fault[0],
             accounted=loose.dig(self._result, "stats") is not None,
@@ -177,6 +177,10 @@ class GeminiReader:
         refused = self._denied if kind == "policy_violation" else self._missing
         refused[did.tool] = None
         return [Did(did.tool, did.summary, denied=True)]
+
+    def _not_offered(self) -> dict[str, None]:
+        """Who may do everything is offered everything: what is missing then was made up."""
+        return {} if self._known.policy == "full" else self._missing
 
     def _error(self, event: Object) -> list[Sign]:
         words = loose.text(event, "message")

@@ -6,7 +6,7 @@ from tests.agents.model_api import Call, Script, Tokens, Turn
 
 COMMIT = (
     "git add a.txt && git commit -q -m 'work of the agent' && "
-    "git log -1 --format=%an > author.txt; command -v orchestrator > where.txt"
+    "git log -1 --format=%an > author.txt; bash -lc 'command -v orchestrator' > where.txt"
 )
 #: Starts a child job and waits for it. Gemini runs no command with another one in "$()".
 BY_HTTP = """\

@@ -4,12 +4,15 @@ import pytest
 
 from orchestrator.agents.drive.signs import Ending
 from orchestrator.agents.readers import Known
-from orchestrator.core.evidence import Usage
+from orchestrator.core.evidence import ErrorClass, Usage
 
 from .cases import (
     CASES,
+    DENIED,
     GEMINI_CUT,
+    GEMINI_DONE,
     GEMINI_INIT,
+    GEMINI_TOOL,
     OK,
     RATE,
     TIMEOUT,
@@ -127,3 +130,18 @@ def test_a_provider_that_tells_of_no_tokens_is_not_free():
     used = read("codex", lines, Ending(code=0), Known(model="gpt-5-codex")).outcome.usage
 
     assert used == Usage(steps=1, partial=True)
+
+
+@pytest.mark.parametrize(("policy", "becomes"), [("full", OK), ("edit", DENIED), ("", DENIED)])
+def test_a_tool_that_is_not_there_was_made_up_where_all_are_offered(
+    policy: str, becomes: ErrorClass
+):
+    lines = events(
+        *(GEMINI_INIT, {**GEMINI_TOOL, "tool_name": "bash"}),
+        {"type": "tool_result", "tool_id": "1", "error": {"type": "tool_not_registered"}},
+        *(gemini_said("42, by thinking"), GEMINI_DONE),
+    )
+
+    outcome = read("gemini", lines, Ending(code=0), Known(policy=policy)).outcome
+
+    assert (outcome.error_class, outcome.text) == (becomes, "42, by thinking")
