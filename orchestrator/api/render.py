@@ -9,7 +9,7 @@ from orchestrator.api.service_port import Service
 from orchestrator.core.events import Event
 from orchestrator.core.evidence import Usage
 from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerResult
-from orchestrator.core.spending import total
+from orchestrator.core.spending import is_known, total
 from orchestrator.core.submission import Accepted
 from orchestrator.core.views import Availability
 from orchestrator.schemas.answers import (
@@ -198,7 +198,9 @@ def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
 def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
     """The sum of what is known; what no worker knows is left out."""
     known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
-    return UsageAnswer(**known)
+    without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
+    lacking = True if without and known["cost_usd"] is not None else None
+    return UsageAnswer(**known, cost_partial=lacking)
 
 
 def event_values(event: Event) -> Mapping[str, object]:

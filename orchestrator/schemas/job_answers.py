@@ -24,6 +24,8 @@ class UsageAnswer(Answer):
     cost_usd: float | None = None
     cost_estimated: bool | None = None
     """Some of the cost was computed from a price table."""
+    cost_partial: bool | None = None
+    """What some of them cost is not known: it is more than this."""
     partial: bool | None = None
     """An agent was stopped before it told all: these are lower bounds."""
 
