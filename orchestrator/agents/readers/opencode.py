@@ -36,6 +36,7 @@ _BY_NAME = {
     "ProviderAuthError": ErrorClass.AUTH,
     "MessageAbortedError": ErrorClass.KILLED,
     "MessageOutputLengthError": ErrorClass.LIMIT,
+    "ContextOverflowError": ErrorClass.LIMIT,
 }
 
 

@@ -86,8 +86,8 @@ def opencode(reason: str = "stop", text: str = "done", cost: float = 0.1) -> lis
     return events({"type": "step_start"}, *said, {"type": "step_finish", "part": part})
 
 
-def opencode_failed(status: int, words: str, **data: object) -> list[str]:
-    error = {"name": "APIError", "data": {"message": words, "statusCode": status, **data}}
+def opencode_failed(status: int, words: str, name: str = "APIError", **data: object) -> list[str]:
+    error = {"name": name, "data": {"message": words, "statusCode": status, **data}}
     return events({"type": "error", "sessionID": "o", "error": error})
 
 
@@ -140,6 +140,7 @@ CASES = (
     Case("413", "opencode", LIMIT, opencode_failed(413, "no"), 1),
     Case("too long", "codex", LIMIT, codex_failed("your input exceeds the context window"), 1),
     Case("too long", "gemini", LIMIT, gemini_failed(400, GEMINI_TOO_LONG), 144),
+    Case("too large", "opencode", LIMIT, opencode_failed(0, "no", name="ContextOverflowError"), 1),
     Case("too long", "opencode", LIMIT, opencode_failed(400, "context_length_exceeded"), 1),
     Case("no words", "gemini", EMPTY, GEMINI_EMPTY, 0, error="an empty response"),
     # 400, 404: asked for what is not there.
