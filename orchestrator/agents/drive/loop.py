@@ -94,9 +94,14 @@ def settings(spec: Spec) -> Mapping[str, Any]:
         "policy": spec.policy,
         "limits": limits,
         "cwd": os.getcwd(),
+        "child_jobs": child_jobs(spec),
         **service(spec.tool, os.environ),
         **spec.more,
     }
+
+
+def child_jobs(spec: Spec) -> tuple[str, ...]:
+    return (f"{spec.home}/bin/orchestrator", "mcp") if spec.recursive else ()
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -44,6 +44,8 @@ class Conversation:
                 pass
         except Failure as failure:
             return self._ended(failure)
+        finally:
+            self._toolbox.close()
         self._emit(Finished())
         return self._done()
 

@@ -71,6 +71,8 @@ class Settings:
     allow_plain_http: bool = False
     #: Without a key the server need not be asked.
     key_needed: bool = False
+    #: What serves the tools by which child jobs are started; empty where none can be.
+    child_jobs: tuple[str, ...] = ()
     #: Variables that commands do not get to see.
     hidden: frozenset[str] = frozenset()
 

@@ -20,7 +20,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(AGENTS, "yes"),
         **dict.fromkeys(("gemini", "opencode"), "in words"),
     },
-    "child job by MCP": dict.fromkeys(TOOLS, "yes"),
+    "child job by MCP": dict.fromkeys(AGENTS, "yes"),
     "child job by `orchestrator spawn`": dict.fromkeys(AGENTS, "yes"),
     "child job by HTTP": dict.fromkeys(AGENTS, "yes"),
     "a child job for codex and gemini, in all three ways": {"claude": "yes"},

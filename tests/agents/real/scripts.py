@@ -33,16 +33,16 @@ def child_tasks(word: str) -> list[dict[str, str]]:
     return [{"id": word, "agent": "shell", "command": f"echo {word} > {word}.txt"}]
 
 
-def parent(*, by_mcp: bool) -> Script:
-    """Starts a child job in each way."""
+def parent(*, commands: bool) -> Script:
+    """Starts a child job in each way that there is without commands, or with them."""
     body = json.dumps({"request": "By HTTP", "tasks": child_tasks("http")})
     mcp = Call.mcp("orchestrate", request="By MCP", tasks=child_tasks("mcp"))
     command = "orchestrator spawn 'By command' --command 'echo > command.txt' --wait"
+    by_command = [Turn(calls=shell(command)), Turn(calls=shell(BY_HTTP % body))]
     return Script.of(
-        *([Turn(calls=(mcp,))] if by_mcp else []),
-        Turn(calls=shell(command)),
-        Turn(calls=shell(BY_HTTP % body)),
-        Turn("RESULT all three"),
+        Turn(calls=(mcp,)),
+        *(by_command if commands else ()),
+        Turn("RESULT all of them"),
     )
 
 

@@ -9,6 +9,7 @@ from tests.agents.model_api.scripts import rate_limited, unauthorized
 from tests.agents.real import scripts
 from tests.agents.real.capabilities import CAPABILITIES, each_with
 from tests.agents.real.site import Answer, Site
+from tests.agents.real.tools import LOOPS
 from tests.integration.engine.site import marked, until
 
 #: Ollama tells nothing of its cache.
@@ -76,22 +77,22 @@ def _answer_shape(body: Answer) -> object:
 
 @each_with("child job by MCP")
 def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: str) -> None:
-    check_children(editing_site, agent, mcp=True)
+    check_children(editing_site, agent, commands=agent not in LOOPS)
 
 
-@each_with("child job by `orchestrator spawn`", "child job by HTTP")
+@each_with("child job by MCP", "child job by `orchestrator spawn`", "child job by HTTP")
 def test_child_jobs_are_started_in_each_way(site: Site, agent: str) -> None:
-    check_children(site, agent, mcp=agent in CAPABILITIES["child job by MCP"])
+    check_children(site, agent, commands=True)
 
 
-def check_children(site: Site, agent: str, *, mcp: bool) -> None:
-    job = site.run(agent, f"{agent}-parent", scripts.parent(by_mcp=mcp))
+def check_children(site: Site, agent: str, *, commands: bool) -> None:
+    job = site.run(agent, f"{agent}-parent", scripts.parent(commands=commands))
 
     worker = site.only(job)
     assert worker["status"] in GOOD, site.log(worker)
     children = [site.client.job(child) for child in worker["child_job_ids"]]
     asked = [child["request"] for child in children]
-    assert asked == ["By MCP", "By command", "By HTTP"][0 if mcp else 1 :], site.log(worker)
+    assert asked == ["By MCP", *(["By command", "By HTTP"] if commands else [])], site.log(worker)
     assert {child["status"] for child in children} == {"completed"}
 
 

@@ -1,11 +1,12 @@
 """The tools that a policy allows, and how they are used: nothing that a model asks for raises."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.models import shapes
 from orchestrator.agents.models.settings import Settings
-from orchestrator.agents.models.toolbox import command, files, finding
+from orchestrator.agents.models.toolbox import child_jobs, command, files, finding
 from orchestrator.agents.models.toolbox.places import Places
 from orchestrator.agents.models.toolbox.tool import Refused, Result, Tool, Unusable, shortened
 
@@ -24,7 +25,23 @@ class Toolbox:
         if settings.policy == "full":
             tools.append(command.running(settings.cwd, settings.timeouts, settings.hidden))
         self._policy = settings.policy
+        self._server: child_jobs.Server | None = None
+        if settings.child_jobs:
+            tools += self._of_server(settings)
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
+
+    def _of_server(self, settings: Settings) -> Sequence[Tool]:
+        """None where it does not start: the work is done without child jobs then."""
+        environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
+        try:
+            self._server = child_jobs.Server(settings.child_jobs, environ)
+            return self._server.tools()
+        except (OSError, Unusable):
+            return []
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
 
     def use(self, name: str, arguments: Mapping[str, Any]) -> Result:
         tool = self.tools.get(name)
