@@ -108,13 +108,21 @@ def _next(found: re.Match[str], now: datetime) -> float:
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
     if not found[1]:
-        return (when if when > now else when + timedelta(days=1)).timestamp()
+        return _time_today(when, now).timestamp()
     when = when.replace(
         year=int(found[3] or now.year), month=_MONTHS.index(found[1].lower()) + 1, day=int(found[2])
     )
     if not found[3] and when < now - timedelta(days=1):
         when = when.replace(year=now.year + 1)
     return when.timestamp()
+
+
+def _time_today(when: datetime, now: datetime) -> datetime:
+    """Or tomorrow's. A time in minutes is one within that minute, also when that has begun."""
+    if when > now:
+        return when
+    just_now = now - when < timedelta(minutes=2)
+    return when + (timedelta(minutes=1) if just_now else timedelta(days=1))
 
 
 def _time_of_day(found: re.Match[str]) -> tuple[int, int]:
