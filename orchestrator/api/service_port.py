@@ -12,7 +12,7 @@ from orchestrator.core.model import Attempt, Job, Worker, WorkerKey
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.repository import MergeChoice
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
-from orchestrator.core.views import Availability, Checkpoint, Detail, Health, RolledBack
+from orchestrator.core.views import Availability, Checkpoint, Detail, Health, RolledBack, Used
 
 Listener = Callable[[Sequence[Event]], None]
 
@@ -79,8 +79,8 @@ class Service(Protocol):
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
         """Store a job. Raise InvalidRequest, Refused, NotFound, Conflict or Unavailable."""
 
-    def used(self, caller: Caller, usage: Usage) -> str:
-        """Why the calling worker must stop; raise Forbidden for a caller that is no worker."""
+    def used(self, caller: Caller, usage: Usage) -> Used:
+        """What follows for the calling worker; raise Forbidden for a caller that is none."""
 
     def job(self, caller: Caller, job_id: str) -> Job: ...
 

@@ -150,6 +150,11 @@ class Scheduler:
         """A running attempt has used so much; why it must stop, empty when it need not."""
         return self._accounting.used(key, attempt, usage, now)
 
+    def waits(self, key: WorkerKey) -> bool:
+        """Whether its child jobs are at work, or it waits for a lock."""
+        worker = self.ledger.workers.get(key)
+        return worker is not None and worker.status is WorkerStatus.WAITING
+
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
         """An attempt has ended well, and its gates begin."""
         self._checked.begun(key, attempt, gates, now)

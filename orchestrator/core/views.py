@@ -29,6 +29,16 @@ class Detail:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Used:
+    """What follows from what a worker has used."""
+
+    #: Why it must end now; empty when it may go on.
+    stop: str = ""
+    #: Its child jobs are at work, or it waits for a lock.
+    waiting: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
     """A worker's worktree as it was at some time."""
 

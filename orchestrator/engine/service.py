@@ -23,7 +23,7 @@ from orchestrator.core.repository import Base
 from orchestrator.core.rerun import check_rerun
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
-from orchestrator.core.views import Availability, Health, with_login
+from orchestrator.core.views import Availability, Health, Used, with_login
 from orchestrator.engine.access import Access
 from orchestrator.engine.bases import Bases, check_child
 from orchestrator.engine.checkpointing import Checkpointing
@@ -165,8 +165,8 @@ class Service(Checkpointing, MergeCalls):
         left = self._submitting.left_of(job, self._supervisor.size_of(job), time.time())
         return Accepted(job=job, duplicate=True, left=left)
 
-    def used(self, caller: Caller, usage: Usage) -> str:
-        """A worker tells what its attempt has used so far in all; why it must stop, if it must.
+    def used(self, caller: Caller, usage: Usage) -> Used:
+        """A worker tells what its attempt has used so far in all; what follows from that.
 
         Idempotent. Raise Forbidden for a caller that is no worker.
         """
@@ -174,8 +174,9 @@ class Service(Checkpointing, MergeCalls):
         if attempt is None:
             raise Forbidden("only a worker tells what it has used, with its own key")
 
-        def action(scheduler: Scheduler, now: float) -> str:
-            return scheduler.used(attempt.key, attempt.number, usage, now)
+        def action(scheduler: Scheduler, now: float) -> Used:
+            stop = scheduler.used(attempt.key, attempt.number, usage, now)
+            return Used(stop=stop, waiting=scheduler.waits(attempt.key))
 
         return self._supervisor.call(action)
 

@@ -41,6 +41,8 @@ class UsedAnswer(Answer):
 
     stop: str
     """Why the worker must end now; empty when it may go on."""
+    waiting: bool
+    """Its child jobs are at work, or it waits for a lock: no wonder that it is silent."""
 
 
 class TaskResult(Answer):

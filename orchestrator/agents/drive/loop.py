@@ -70,10 +70,14 @@ class Loop:
         signal.setitimer(signal.ITIMER_REAL, self._spec.stall_seconds)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self._running:
-            self._running = False  # one exception is enough
-            silent = f"nothing was heard of it for {self._spec.stall_seconds:g} s"
-            raise Stopped(self._asked or Stop(ErrorClass.TIMEOUT, silent))
+        if not self._running:
+            return
+        if self._asked is None and self._watch.waits():
+            self._wind()
+            return
+        self._running = False  # one exception is enough
+        silent = f"nothing was heard of it for {self._spec.stall_seconds:g} s"
+        raise Stopped(self._asked or Stop(ErrorClass.TIMEOUT, silent))
 
     def _stopped(self, why: Stop) -> Outcome:
         usage: Usage = self._watch.usage

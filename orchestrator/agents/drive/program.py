@@ -188,9 +188,12 @@ class Program:
         silent = now - self._heard
         if self._watch.limited and silent > patience.pause > 0:
             return Stop(ErrorClass.RATE_LIMIT, self._watch.limited)
-        if silent > patience.stall > 0:
-            return Stop(ErrorClass.TIMEOUT, f"nothing was heard of it for {patience.stall:g} s")
-        return None
+        if silent <= patience.stall or not patience.stall:
+            return None
+        if self._watch.waits():
+            self._heard = now
+            return None
+        return Stop(ErrorClass.TIMEOUT, f"nothing was heard of it for {patience.stall:g} s")
 
     def _ending(self, child: Child) -> Ending:
         why = self._stopping or Stop(ErrorClass.NONE, "")

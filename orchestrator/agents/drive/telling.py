@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.core.evidence import Usage
@@ -50,9 +51,14 @@ class Telling:
         if self._url.hostname and self._key and usage != Usage():
             self._call(usage, LAST_CALL_SECONDS)
 
+    def waits(self, usage: Usage) -> bool:
+        """Whether this worker waits for child jobs or a lock, as the server knows it."""
+        reachable = bool(self._url.hostname and self._key)
+        return reachable and self._call(usage, CALL_SECONDS).get("waiting") is True
+
     def _run(self) -> None:
         while (usage := self._next()) is not None:
-            why = self._call(usage, CALL_SECONDS)
+            why = str(self._call(usage, CALL_SECONDS).get("stop") or "")
             if why:
                 self._stop(why)
             with self._changed:
@@ -64,14 +70,14 @@ class Telling:
             usage, self._latest = self._latest, None
             return None if self._done else usage
 
-    def _call(self, usage: Usage, seconds: float) -> str:
-        """The server's reason to stop; empty when it has none or did not answer."""
+    def _call(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
+        """What the server says to it; nothing when it did not answer."""
         try:
             return self._post(json.dumps(asdict(usage)).encode(), seconds)
         except Exception:  # whatever goes wrong here is no reason to stop an agent
-            return ""
+            return {}
 
-    def _post(self, body: bytes, seconds: float) -> str:
+    def _post(self, body: bytes, seconds: float) -> Mapping[str, Any]:
         from http.client import HTTPConnection, HTTPSConnection  # slow to load; not always needed
 
         kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
@@ -83,4 +89,4 @@ class Telling:
             document = json.loads(answer.read(1 << 16)) if answer.status == 200 else {}
         finally:
             connection.close()
-        return str(document.get("stop") or "")
+        return document if isinstance(document, dict) else {}

@@ -62,6 +62,10 @@ class Watch:
         self._telling.tell(self.usage)
         self._used_up = breach(self._limits, spent_by(self.usage))
 
+    def waits(self) -> bool:
+        """For its child jobs, or a lock: that it is silent is no sign of a hang."""
+        return self._telling.waits(self.usage)
+
     @property
     def usage(self) -> Usage:
         """So far, with a cost of our own reckoning where it told none."""

@@ -37,7 +37,8 @@ def orchestrate() -> Response:
 def tell_usage() -> Response:
     reading.query(NoQuery)
     usage = reading.body(UsageRequest).to_usage()
-    return json_answer(UsedAnswer(stop=service().used(caller(), usage)))
+    used = service().used(caller(), usage)
+    return json_answer(UsedAnswer(stop=used.stop, waiting=used.waiting))
 
 
 @blueprint.post("/jobs/<job_id>/retry")

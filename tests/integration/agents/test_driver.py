@@ -264,6 +264,18 @@ def test_an_agent_that_ends_by_itself_is_not_stopped_by_the_server(rig: Rig) -> 
     assert (code, outcome.text) == (0, "the answer")
 
 
+def test_an_agent_whose_child_jobs_are_at_work_may_be_silent(rig: Rig) -> None:
+    with server(b'{"stop": "", "waiting": true}') as (url, handler):
+        process = rig.start("hangs", environ=with_server(url), stall_seconds=0.3)
+        until(lambda: len(handler.told) >= 3 or process.poll() is not None, "it is asked often")
+        went_on = process.poll() is None
+        handler.answer = b'{"stop": "", "waiting": false}'
+        _, _, outcome = rig.end(process)
+
+    assert went_on
+    assert outcome.error_class is ErrorClass.TIMEOUT
+
+
 @pytest.mark.parametrize(
     ("answer", "status"),
     [(b"not json", 200), (b'{"stop": "no"}', 404), (b'"text"', 200)],

@@ -62,6 +62,18 @@ def test_a_job_over_its_limit_is_stopped_with_all_its_processes(
     assert site.wait(job)["status"] == "completed"
 
 
+def test_a_worker_is_told_that_its_child_jobs_are_at_work(site: InProcess, release: Path) -> None:
+    job = site.submit("use", [hold(release)])
+    key = site.key_of(job)
+    assert site.call("POST", "/usage", {}, key=key).json() == {"stop": "", "waiting": False}
+
+    site.post("child", [hold(release)], key=key)
+
+    assert site.call("POST", "/usage", {}, key=key).json() == {"stop": "", "waiting": True}
+    release.touch()
+    site.wait(job)
+
+
 def test_a_child_job_gets_what_is_left_and_no_more(site: InProcess, release: Path) -> None:
     job = site.submit("use", [hold(release)], max_tokens=1000)
     key = site.key_of(job)

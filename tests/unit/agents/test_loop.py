@@ -34,6 +34,10 @@ def endless(spec, prompt, emit):
     while True:
         emit(Spent(Usage(steps=1))); emit(Did("bash", "true"))
 
+def waits(spec, prompt, emit):
+    time.sleep(1.0)
+    return answers(spec, prompt, emit)
+
 def breaks(spec, prompt, emit):
     raise RuntimeError("it broke")
 
@@ -43,7 +47,9 @@ def stopped(spec, prompt, emit):
 
 name, stall = sys.argv[1], float(sys.argv[2])
 spec = Spec(agent="a", tool="a", limits=Limits(max_steps=3), stall_seconds=stall)
-watch = Watch(spec.limits, Journal(), Telling({}, lambda why: None), lambda usage: None)
+telling = Telling({}, lambda why: None)
+telling.waits = lambda usage: name == "waits"
+watch = Watch(spec.limits, Journal(), telling, lambda usage: None)
 loop = Loop(spec, watch)
 outcome = loop.run(globals()[name], "the prompt")
 print(json.dumps(asdict(outcome)))
@@ -56,6 +62,7 @@ print(json.dumps(asdict(outcome)))
         ("answers", 60, "", ""),
         ("hangs", 0.3, "timeout", "nothing was heard of it for 0.3 s"),
         ("endless", 60, "limit", "it has used up max_steps (3 steps)"),
+        ("waits", 0.3, "", ""),
         ("breaks", 60, "api", "RuntimeError: it broke"),
         ("stopped", 60, "limit", "the root's money"),
     ],
