@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
 
+#: What a command of a tool may take by itself: long enough to wait for a child job, and less than
+#: the silence after which the tool is taken for hung.
+COMMAND_SECONDS = 540
+
 #: Of every provider: keys and addresses that more than one tool understands.
 _ANTHROPIC = ("ANTHROPIC_*",)
 _OPENAI = ("OPENAI_*",)
@@ -82,9 +86,8 @@ CLAUDE = Known(
         # Its own default is 10, which is three minutes for a wrong key.
         "CLAUDE_CODE_MAX_RETRIES": "2",
         "API_TIMEOUT_MS": "600000",
-        # A command that waits for a child job may take long; one moved to the background would
-        # come back after the last word.
-        "BASH_DEFAULT_TIMEOUT_MS": "600000",
+        # One moved to the background would come back after the last word.
+        "BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
         "BASH_MAX_TIMEOUT_MS": "3600000",
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         "MCP_TOOL_TIMEOUT": "120000",
@@ -146,7 +149,13 @@ OPENCODE = Known(
         "OPENCODE_CONFIG_CONTENT",
     ),
     logins=("{XDG_DATA_HOME:~/.local/share}/opencode/auth.json",),
-    env={**_QUIET, "OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"},
+    env={
+        **_QUIET,
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        # Its own default is two minutes.
+        "OPENCODE_EXPERIMENTAL_BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
+    },
     memory_bytes=1024 * MIB,
     install="npm install -g opencode-ai",
     login="opencode auth login, or set the key of a provider",

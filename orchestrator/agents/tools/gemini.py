@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.agents.drive.follow import Session
 from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
+from orchestrator.agents.tools.catalog import COMMAND_SECONDS
 from orchestrator.agents.tools.shells import shell_environment, shell_files
 from orchestrator.agents.tools.user_files import json_object
 
@@ -56,9 +57,7 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
     }
     if ask.limits.max_steps is not None:
         settings["model"] = {"maxSessionTurns": ask.limits.max_steps + _SPARE_TURNS}
-    tools = _tools(ask.policy)
-    if tools:
-        settings["tools"] = tools
+    settings["tools"] = {**_tools(ask.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
     if ask.recursive:
         settings["mcpServers"] = {"orchestrator": _mcp(ask)}
     return settings

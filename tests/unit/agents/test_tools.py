@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator.agents.tools import CALLS, call_for
 from orchestrator.agents.tools.call import POLICIES, Ask, Call, Limits
-from orchestrator.agents.tools.catalog import CLAUDE, KNOWN
+from orchestrator.agents.tools.catalog import CLAUDE, KNOWN, OPENCODE
 from orchestrator.agents.tools.codex import as_toml
+from orchestrator.config.settings import Workers
 
 TOOLS = [each for each in CALLS if each != "custom"]
 WORKER = {
@@ -319,6 +320,16 @@ def test_claude_has_the_tools_that_start_child_jobs_from_its_first_step(ask: Ask
 def test_gemini_does_not_sit_out_a_limited_model_by_itself(ask: Ask) -> None:
     settings = json.loads(file_named(called("gemini", ask), "settings.json"))
     assert settings["general"]["maxAttempts"] == 3
+
+
+def test_a_command_may_wait_for_a_child_job_and_ends_before_a_hang_is_supposed(ask: Ask) -> None:
+    gemini = json.loads(file_named(called("gemini", ask), "settings.json"))
+    allowed = {
+        gemini["tools"]["shell"]["inactivityTimeout"],
+        int(CLAUDE.env["BASH_DEFAULT_TIMEOUT_MS"]) // 1000,
+        int(OPENCODE.env["OPENCODE_EXPERIMENTAL_BASH_DEFAULT_TIMEOUT_MS"]) // 1000,
+    }
+    assert allowed == {540} and Workers().stall_seconds > 540
 
 
 def test_gemini_runs_into_our_limit_before_its_own(ask: Ask) -> None:
