@@ -16,6 +16,8 @@ from orchestrator.security.paths import read_regular
 
 #: So many paths are named in a sentence.
 MOST_PATHS = 10
+#: Why a worker is left out whose work is nowhere.
+GONE = "its branch was removed, and its checkpoints, too"
 #: No record is so large.
 _MOST_BYTES = 64 * 2**20
 #: Writes a file below a directory, whole or not at all.
@@ -165,7 +167,8 @@ def _left_out(record: Record, worker: str, branch: str) -> str:
             f"Merged only in part: {worker}{why}. What is missing is kept: its own changes on "
             f"branch {branch}, those of its child jobs on theirs."
         )
-    return f"Not merged: {worker}, which is kept on branch {branch}{why}."
+    kept = "" if record.reasons.get(worker) == GONE else f", which is kept on branch {branch}"
+    return f"Not merged: {worker}{kept}{why}."
 
 
 def _why(record: Record, worker: str) -> str:

@@ -4,11 +4,13 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.failure import after
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
@@ -28,8 +30,9 @@ from orchestrator.core.repository import FileConflict, Repository, Strategy, mer
 from orchestrator.core.sending_back import Merged, Refusal
 from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, in_order, split
+from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
-from orchestrator.engine.merge_record import MOST_PATHS, Record, failing, told
+from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, failing, told
 from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
 from orchestrator.engine.worktrees import Worktrees
 
@@ -54,7 +57,8 @@ class Merging:
         What came of it stands in the record and, unless nothing was to be merged, on the job's
         branch. Raise RepositoryError.
         """
-        parts = in_order(_parts(record, tree, job, workers), self._is_built_on_others)
+        present = [each for each in workers if self._is_present(record, tree, job, each)]
+        parts = in_order(_parts(record, tree, job, present), self._is_built_on_others)
         try:
             settled = self._stored(record, job, parts, halted)
         except (Unfit, Abandoned) as error:
@@ -69,6 +73,20 @@ class Merging:
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
         return Merged(refusals=[*refused, *self._to_resolve(record, job, settled)])
+
+    def _is_present(self, record: Record, tree: Tree, job: Job, worker: Worker) -> bool:
+        """Whether what it did can be had. A branch that somebody has removed comes back."""
+        task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
+        branch = worker_branch(worker)
+        if not self._worktrees.wanted(job, task, worker) or self._repository.tip(branch):
+            return True
+        kept = self._worktrees.checkpoints.refs_of(worker)
+        commit = kept.get(after(worker.attempt))
+        if commit and not any(LEFT in name for name in kept):
+            self._repository.point(branch, commit)
+            return True
+        leave(record, worker, GONE)
+        return False
 
     def _stored(self, record: Record, job: Job, parts: Sequence[Part], halted: Halted) -> Settled:
         """What it comes to, on the job's branch; tried again where git fails."""
@@ -87,7 +105,9 @@ class Merging:
         failpoints.reached("merge: done")
         if job.config.merge_strategy != Strategy.MANUAL:
             self._store(record, job, settled)
-        self._repository.drop(merging_ref(job.root_id, job.id))
+        with suppress(RepositoryError):
+            # Of no use any more, and a lock on packed refs is no reason to refuse the result.
+            self._repository.drop(merging_ref(job.root_id, job.id))
         return settled
 
     def _is_built_on_others(self, worker: Worker) -> bool:

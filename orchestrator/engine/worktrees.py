@@ -44,8 +44,9 @@ class Ground:
     #: Where the agent starts: the host project in it. Not known of an attempt that was found.
     cwd: str
     branch: str
-    #: The branch when the attempt began; empty when that is not known.
+    #: The branch when the attempt began, and what the worker began with; empty when not known.
     before: str
+    start: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Worktrees:
             place, made_anew, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
         )
         tip = self._repository.tip(branch)
-        return Ground(directory, self._repository.inside(directory), branch, tip)
+        return Ground(directory, self._repository.inside(directory), branch, tip, start)
 
     def place_of(self, worker: Worker) -> Place:
         directory = self.directory(worker)
@@ -172,7 +173,7 @@ class Worktrees:
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
-        return Ground(directory, "", worker_branch(worker), "")
+        return Ground(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
         """The job's base with what its dependencies changed, as far as that goes together."""
@@ -214,7 +215,9 @@ class Worktrees:
             return self._close_attempt(worker, task, ground)
 
     def _close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
+        start = self._put_back_start(worker, ground)
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
+        last = self._repository.tip(last) or ground.before or start
         faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
         self._take_left(worker, ground)
         message = _message(worker, task)
@@ -224,7 +227,6 @@ class Worktrees:
         failpoints.reached("worktree: committed")
         self.checkpoints.end(self.place_of(worker), tip, interrupted)
         self._repository.settle(ground.directory)
-        start = self._repository.tip(start_ref(worker))
         files = self._repository.changed(start or tip, tip)
         others = self._of_children(worker, start, tip)
         own = tuple(each for each in files if each not in others)[:MOST_FILES]
@@ -233,6 +235,14 @@ class Worktrees:
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
         has_work = bool(files) or self._differs(start, tip)
         return Changes(own, changed, (*faults, *marked), size, has_work)
+
+    def _put_back_start(self, worker: Worker, ground: Ground) -> str:
+        """What the worker began with: it may have removed or moved refs of the orchestrator's,
+        and what counts as changed goes by this one."""
+        present = self._repository.tip(start_ref(worker))
+        if ground.start and present != ground.start:
+            self._repository.point(start_ref(worker), ground.start)
+        return ground.start or present
 
     def _differs(self, start: str, tip: str) -> bool:
         """Also where files are only gone."""

@@ -70,9 +70,6 @@ def _link(worktrees: Worktrees, directory: str, branch: str) -> Iterator[str]:
 
 
 def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
-    if not (found.admin / "commondir").exists():
-        (found.admin / "commondir").unlink(missing_ok=True)
-        (found.admin / "commondir").write_text("../..\n")
     if not _is_head(found.admin / "HEAD"):
         (found.admin / "HEAD").unlink(missing_ok=True)
         (found.admin / "HEAD").write_text(f"ref: {branch}\n")

@@ -32,7 +32,7 @@ from orchestrator.git.commit_files import CommitFiles
 from orchestrator.git.forgetting import has_traces
 from orchestrator.git.place import Place, check_version, has_repository, place_of
 from orchestrator.git.running import ITSELF, Git
-from orchestrator.git.worktrees import Found
+from orchestrator.git.worktrees import Found, was_whole
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class GitRepository:
         place = self.place()
         self._hide(place)
         self._patterns(directory).note(place.git)
-        if os.path.lexists(directory) and place.worktrees.was_whole(directory):
+        if was_whole(directory):
             # Never made anew over what an attempt has left.
             faults.mend(place.worktrees, directory, branch, start)
         found = place.worktrees.open(directory, branch, start)

@@ -5,7 +5,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git import mending, pipes
 from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.spares import Spares, restore
+from orchestrator.security.paths import read_regular
 
-#: In a worktree's own part of the repository: its files were all written.
-READY = "orchestrator-ready"
+#: Follows the name of a directory whose files are being written; a crash leaves it. Nothing in the
+#: worktree's own part of the repository says so, as an agent may remove anything there.
+FILLING = ".filling"
 #: Follows the name of a directory that is out of the way for a moment.
 ASIDE = ".aside"
 _LONGEST_LINK = 65536
@@ -33,7 +35,7 @@ class Found:
 
     @property
     def is_whole(self) -> bool:
-        return (self.admin / READY).exists() and os.path.isdir(self.directory)
+        return was_whole(self.directory)
 
 
 class Worktrees:
@@ -59,11 +61,6 @@ class Worktrees:
                 with suppress(OSError):
                     yield Found(_link(admin).removesuffix("/.git"), admin)
 
-    def was_whole(self, directory: str) -> bool:
-        """All its files were written once: what is missing since then, its agent has removed."""
-        found = self.find(directory)
-        return found is None or (found.admin / READY).exists()
-
     def git_of(self, found: Found) -> Git:
         """Git for a worktree, whatever its agent has put where ``.git`` was."""
         place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
@@ -74,20 +71,14 @@ class Worktrees:
         found = self.sound(directory, branch)
         if found is not None:
             return found
-        with self._adding:
-            self._drop(directory)
-            made = self._add(directory, branch, start)
-        failpoints.reached("worktree: registered")
-        try:
-            made = self._filled(made, branch, start)
-        except RepositoryError:
-            # Without its entry, which may be gone, half of it would count as all.
+        with _filling(directory):
             with self._adding:
                 self._drop(directory)
-            raise
-        self._spares.note(made.directory, made.admin)
-        failpoints.reached("worktree: checked out")
-        (made.admin / READY).touch()
+                made = self._add(directory, branch, start)
+            failpoints.reached("worktree: registered")
+            made = self._filled(made, branch, start)
+            self._spares.note(made.directory, made.admin)
+            failpoints.reached("worktree: checked out")
         return made
 
     def _filled(self, made: Found, branch: str, start: str) -> Found:
@@ -108,10 +99,12 @@ class Worktrees:
 
         What was damaged is mended, and what git does not know any more is made known to it.
         """
+        if not was_whole(directory):
+            return None
         found = self.find(directory)
-        if found is None and os.path.isdir(directory) and not os.path.isdir(f"{directory}/.git"):
+        if found is None and not os.path.isdir(f"{directory}/.git"):
             found = self._adopt(directory, branch)
-        if found is None or not found.is_whole:
+        if found is None:
             return None
         self.unlock(found, branch)
         mending.mend(self.git_of(found), found.admin, branch)
@@ -122,14 +115,13 @@ class Worktrees:
         if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
             return None
         aside = f"{directory}.aside"
-        with self._adding:
+        with self._adding, _filling(directory):
             os.rename(directory, aside)
             made = self._add(directory, branch, "")
             os.replace(f"{directory}/.git", f"{aside}/.git")
             os.rmdir(directory)
             os.rename(aside, directory)
         mending.refill(self.git_of(made), made.admin)
-        (made.admin / READY).touch()
         return made
 
     def open_at(self, directory: str, commit: str) -> Found:
@@ -138,15 +130,15 @@ class Worktrees:
         if found is not None and found.is_whole:
             self.unlock(found)
             return found
-        with self._adding:
-            self._drop(directory)
-            reason = ("--lock", "--reason", "the orchestrator looks at a commit here")
-            detached = ("--no-checkout", "--detach", *reason)
-            self._git.run("worktree", "add", *detached, "--", directory, commit)
-            made = self.find(directory)
-            assert made is not None, "git has just made it"
-        self.git_of(made).run("reset", "--hard", "--quiet")
-        (made.admin / READY).touch()
+        with _filling(directory):
+            with self._adding:
+                self._drop(directory)
+                reason = ("--lock", "--reason", "the orchestrator looks at a commit here")
+                detached = ("--no-checkout", "--detach", *reason)
+                self._git.run("worktree", "add", *detached, "--", directory, commit)
+                made = self.find(directory)
+                assert made is not None, "git has just made it"
+            self.git_of(made).run("reset", "--hard", "--quiet")
         return made
 
     def register_again(self, directory: str, branch: str) -> Found:
@@ -155,7 +147,7 @@ class Worktrees:
         Its ``.git`` and its index are for the caller to put right.
         """
         aside = f"{directory}{ASIDE}"
-        with self._adding:
+        with self._adding, _filling(directory):
             os.rename(directory, aside)
             how = ("--no-checkout", "--detach", *_LOCKED)
             self._git.run("worktree", "add", *how, "--", directory, "HEAD")
@@ -165,19 +157,15 @@ class Worktrees:
         assert found is not None, "git has just made it"
         # Through git, which need not keep it in a file.
         self.git_of(found).run("symbolic-ref", "HEAD", branch)
-        (found.admin / READY).touch()
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
         """Locks of a git that was killed with its worker: nothing of an ended attempt is alive.
 
-        And pipes, at which git would wait.
+        And pipes, at which git would wait; and where git finds the repository is as it was.
         """
-        is_whole = found.is_whole
         pipes.clear(found.admin)
-        if is_whole:
-            # What says so may have been replaced by a pipe itself.
-            (found.admin / READY).touch()
+        _restore(found.admin / "commondir", b"../..\n")
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
         if branch:
@@ -206,6 +194,8 @@ class Worktrees:
             self._spares.put(directory, found.admin)
         with self._adding:
             self._drop(directory)
+        with suppress(FileNotFoundError):
+            os.unlink(f"{directory}{FILLING}")
 
     def _drop(self, directory: str) -> None:
         found = self.find(directory)
@@ -218,6 +208,21 @@ class Worktrees:
                 self._entries.rmdir()
 
 
+def was_whole(directory: str) -> bool:
+    """All its files were written once: what is missing since then, its agent has removed."""
+    return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
+
+
+@contextmanager
+def _filling(directory: str) -> Iterator[None]:
+    """Until the end is reached, what is in it is not all that is to be."""
+    mark = Path(f"{directory}{FILLING}")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    yield
+    mark.unlink(missing_ok=True)
+
+
 def _link(admin: Path) -> str:
     """The path of its ``.git``; what is no file there goes, as git would wait for it."""
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -227,6 +232,15 @@ def _link(admin: Path) -> str:
         return os.fsdecode(os.read(handle, _LONGEST_LINK)).removesuffix("\n")
     finally:
         os.close(handle)
+
+
+def _restore(path: Path, content: bytes) -> None:
+    if read_regular(path, _LONGEST_LINK) == content:
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
 
 
 def remove_entry(admin: Path) -> None:

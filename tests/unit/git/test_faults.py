@@ -150,6 +150,35 @@ def test_an_unreadable_index_and_head_are_made_anew(
     assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
 
 
+@pytest.mark.parametrize("content", [None, b"/nowhere\n", b""])
+def test_where_the_repository_is_comes_back(
+    project: Project, repository: GitRepository, opened: Path, content: bytes | None
+) -> None:
+    leads = project.path / ".git" / "worktrees" / "worktree" / "commondir"
+    (opened / "new.txt").write_text("x\n")
+    leads.unlink()
+    if content is not None:
+        leads.write_bytes(content)
+
+    assert mend(repository, opened) == []
+
+    commit(repository, opened)
+    assert project.show(BRANCH, "new.txt") == "x"
+
+
+def test_files_of_ours_that_an_agent_removes_cost_nothing(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    for each in (project.path / ".git" / "worktrees" / "worktree").glob("orchestrator-*"):
+        each.unlink()
+
+    assert mend(repository, opened) == []
+
+    repository.close_worktree(str(opened), BRANCH, WHO)
+    assert project.show(BRANCH, "new.txt") == "x"
+
+
 def test_a_branch_that_was_deleted_begins_again(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:

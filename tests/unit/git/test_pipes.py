@@ -32,7 +32,6 @@ IN_ITS_PART = (
     "rebase-merge/orig-head",
     "MERGE_HEAD",
     "info/sparse-checkout",
-    "orchestrator-ready",
 )
 IN_THE_REPOSITORY = (BRANCH, f"logs/{BRANCH}")
 

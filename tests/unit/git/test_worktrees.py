@@ -79,7 +79,7 @@ def test_one_that_was_removed_by_hand_is_made_anew(
 def test_one_that_a_crash_left_half_is_made_anew(
     project: Project, repository: GitRepository, directory: str, opened: Path
 ) -> None:
-    (project.path / ".git" / "worktrees" / "worktree" / "orchestrator-ready").unlink()
+    Path(f"{opened}.filling").touch()
     (opened / "a.txt").unlink()
 
     repository.open_worktree(directory, BRANCH, repository.base().commit)
