@@ -219,8 +219,11 @@ class WorkerResult:
     failures: tuple[Failure, ...] = ()
     #: What people had go back, in order; of the latest times only.
     rollbacks: tuple[Rollback, ...] = ()
-    #: The latest checkpoint whose gates passed; empty: none is known to be good but the start.
+    #: The latest checkpoint that is worth going back to: its gates passed, or somebody began to
+    #: resolve conflicts with it; empty: none but the start.
     good: str = ""
+    #: Where its changes exclude those of the others, since somebody was asked to resolve that.
+    conflicts: tuple[str, ...] = ()
     #: How much it changed; known of candidates that have a worktree.
     change: ChangeSize | None = None
     #: Among the candidates of its task, once all of them have ended.

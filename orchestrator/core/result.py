@@ -46,6 +46,7 @@ def result_of(
         failures=before.failures,
         rollbacks=before.rollbacks,
         good=after(attempt.number) if _is_good(evidence) else before.good,
+        conflicts=before.conflicts,
         change=evidence.change,
     )
 

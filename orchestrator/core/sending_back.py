@@ -7,6 +7,7 @@ from orchestrator.core.claims import Claims
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Deadlock
 from orchestrator.core.events import EventKind
+from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import NOT_MERGED, Job, TaskSpec, Worker, WorkerKey, WorkerResult
@@ -28,6 +29,8 @@ class Refusal:
     reason: str
     #: What the checks of the merged state came to.
     gates: tuple[GateResult, ...] = ()
+    #: Files in which they exclude those of the others, for the agent that is to resolve that.
+    conflicts: tuple[str, ...] = ()
     #: Who carries out the next attempt; empty: the worker's own agent.
     agent: str = ""
     #: Without another attempt it has failed; else it stays as it is.
@@ -100,7 +103,11 @@ class SendingBack:
     def _move(self, worker: Worker, refusal: Refusal, now: float, *, again: bool) -> None:
         status = WorkerStatus.PENDING if again else WorkerStatus.FAILED
         ended_at = None if again else now
-        result = replace(worker.result or WorkerResult(), gates=refusal.gates)
+        result = worker.result or WorkerResult()
+        if refusal.conflicts:
+            # Whoever fails to resolve them leaves the worker's own work to the next one.
+            result = replace(result, good=before(worker.attempt + 1))
+        result = replace(result, gates=refusal.gates, conflicts=refusal.conflicts)
         self._ledger.move_worker(
             worker.key,
             status,

@@ -30,11 +30,12 @@ OTHER_AGENT = (
 )
 #: For whoever resolves a worker's conflicts.
 CONFLICTS = (
-    "It succeeded, but what it changed excludes what other workers changed. Both sides are in the "
-    "worktree now, with marks (<<<<<<<, =======, >>>>>>>) in the files that git could not merge; "
-    "git grep -n '^<<<<<<<' finds them. Binary files, links and files that one side removed have "
-    "no marks, and are as one side has them: git merge-tree --write-tree HEAD^1 HEAD^2 tells every "
-    "conflict. Keep what both sides meant, remove every mark, and change nothing else."
+    "What this worker changed excludes what other workers changed, in {paths}. Both sides are in "
+    "the worktree now, with marks (<<<<<<<, =======, >>>>>>>) in the files that git could not "
+    "merge; git grep -n '^<<<<<<<' finds them. Binary files, links and files that one side removed "
+    "have no marks, and are as one side has them: git merge-tree --write-tree $(git rev-parse "
+    "$(git rev-list --merges -1 HEAD)^@) tells every conflict. Keep what both sides meant, remove "
+    "every mark, and change nothing else."
 )
 
 #: What a worker may still start and use at a time.
@@ -101,8 +102,6 @@ def _answer_schema(worker: Worker) -> str:
 def _refused_changes(result: WorkerResult) -> str:
     """What the checks of the merged state said, for the worker that is to mend it."""
     blocking = [each for each in result.gates if each.blocks]
-    if not blocking:
-        return CONFLICTS
     said = [
         f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
         f"{each.output[-FAILURE_CHARACTERS:]}"
@@ -124,16 +123,31 @@ def _previous_failure(worker: Worker) -> str:
         return "" if worker.is_adviser else OTHER_AGENT
     if worker.is_adviser:
         return worker.result.output
+    if worker.result.conflicts:
+        return _conflicts(worker, worker.result)
     if worker.failure == SENT_BACK:
         return _refused_changes(worker.result)
-    unpassed = for_the_next_attempt(worker.result.gates, GATE_CHARACTERS)
+    return _of_its_own(worker, worker.result)
+
+
+def _conflicts(worker: Worker, result: WorkerResult) -> str:
+    """Also for whoever tries it after somebody else could not."""
+    told = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
+    if worker.failure == SENT_BACK:
+        return told
+    return f"{told}\n\nSomebody has tried to resolve that before. {_of_its_own(worker, result)}"
+
+
+def _of_its_own(worker: Worker, result: WorkerResult) -> str:
+    """What the latest attempt came to."""
+    unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:
         return unpassed
-    code, signal = worker.result.exit_code, worker.result.signal
+    code, signal = result.exit_code, result.signal
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
         how = "no exit code: it was stopped"
     # The name of the row of outcomes that it fits, "timeout" for one; not always known.
     kind = worker.failure.partition("|")[0]
-    end = worker.result.output[-FAILURE_CHARACTERS:]
+    end = result.output[-FAILURE_CHARACTERS:]
     return f"It ended with {how}{f' ({kind})' if kind else ''}. The end of its output:\n\n{end}"

@@ -216,10 +216,11 @@ class Merging:
             if not step.taken:
                 worker = step.part.worker
                 self._repository.point(sent_ref(worker), settled.commit)
-                paths = ", ".join(each.path for each in step.conflicts[:MOST_PATHS])
+                paths = tuple(each.path for each in step.conflicts[:MOST_PATHS])
                 yield Refusal(
                     worker_id=worker.id,
-                    reason=f"its changes exclude those of the others: {paths}",
+                    reason=f"its changes exclude those of the others: {', '.join(paths)}",
+                    conflicts=paths,
                     agent=job.config.resolve,
                     required=False,
                 )

@@ -39,6 +39,7 @@ def read_exit(found: Found) -> Exit:
 def read_result(found: Found) -> WorkerResult:
     if "files_created" in found:
         found["files_created"] = tuple(found["files_created"])
+    found["conflicts"] = tuple(found.get("conflicts", ()))
     for name in ("usage", "usage_before"):
         if found.get(name) is not None:
             found[name] = Usage(**found[name])

@@ -126,6 +126,39 @@ def test_lines_like_marks_that_a_side_has_itself_are_none(
     assert shown.split() == ["Heading", "=======", "two", "one"]
 
 
+#: Fails until it is told for the n-th time what to do, and keeps what it was told.
+LATE = """
+import os, pathlib, sys
+home = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"])
+number = len(list(home.glob("told-*")))
+(home / f"told-{number}").write_text(sys.stdin.read())
+if number < 3:
+    sys.exit(f"not yet: {number}")
+"""
+
+
+@pytest.mark.parametrize("last", [RESOLVER, IDLE])
+def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
+    make_site: MakeSite, tmp_path: Path, last: str
+) -> None:
+    """Also after a rollback to what is safe: that is not the worker's start, without its work."""
+    site, project, ended = made(make_site, tmp_path, LATE + last, max_retries=4)
+
+    job = ended["job_id"]
+    failures = [each.get("failure") for each in site.get(f"/jobs/{job}")["workers"][1]["attempts"]]
+    assert "rollback_safe" in [each["strategy"] for each in failures if each]
+    prompts = sorted((site.directory(job) / "depth_0" / "worker_2").glob("told-*"))
+    assert len(prompts) == 4
+    for number, prompt in enumerate(prompts):
+        text = prompt.read_text()
+        assert "excludes what other workers changed, in 'a.txt'" in text
+        assert number == 0 or f"not yet: {number - 1}" in text
+    found = site.get(f"/jobs/{job}/conflicts")
+    merged = ["worker_1", "worker_2"] if last == RESOLVER else ["worker_1"]
+    assert found["merged"] == merged
+    assert ("new" in project.files(f"orchestrator/{job}/result")) == (last == RESOLVER)
+
+
 def test_without_a_retry_nobody_is_asked(make_site: MakeSite, tmp_path: Path) -> None:
     site, _, ended = made(make_site, tmp_path, RESOLVER, max_retries=0)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from orchestrator.core.another import HANDED_ON
 from orchestrator.core.gates import Gate, GateResult, GateSource, GateStatus
 from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec, WorkerResult
+from orchestrator.core.sending_back import SENT_BACK
 from orchestrator.engine.assigning import GATE_CHARACTERS, _previous_failure
 from orchestrator.engine.judging import gates_of
 from tests.unit.core.factories import a_config, a_job, a_worker
@@ -64,6 +65,19 @@ def test_the_next_attempt_is_told_what_its_gates_found() -> None:
     passed = replace(failed, status=GateStatus.PASSED)
     result = WorkerResult(exit_code=1, gates=(passed,))
     assert "exit code 1" in _previous_failure(replace(again, result=result))
+
+
+def test_conflicts_are_told_to_everybody_who_is_to_resolve_them() -> None:
+    result = WorkerResult(exit_code=1, conflicts=("a.txt", "b"), output="no idea")
+    first = replace(a_worker(), attempt=2, failure=SENT_BACK, result=result)
+
+    assert "changed, in 'a.txt', 'b'. Both sides" in _previous_failure(first)
+    assert "no idea" not in _previous_failure(first)
+    second = _previous_failure(replace(first, attempt=3, failure="exit code|x"))
+    assert second.startswith(_previous_failure(first))
+    assert second.endswith(
+        "It ended with exit code 1 (exit code). The end of its output:\n\nno idea"
+    )
 
 
 def test_an_adviser_in_place_of_another_is_not_shown_the_others_refused_login() -> None:
