@@ -42,7 +42,8 @@ class UsersCheckout:
         noted = read_regular(directory / BEFORE, BEFORE_BYTES, within=directory)
         before, after = _object(noted), dict(self._repository.checkout_state())
         names = sorted({*before, *after})
-        return [name for name in names if before.get(name) != after.get(name)]
+        # Empty stands for what is not there; another version may not have looked for it.
+        return [name for name in names if before.get(name, "") != after.get(name, "")]
 
 
 def _object(content: bytes | None) -> Mapping[str, object]:

@@ -17,7 +17,7 @@ _REFS = ("refs/heads", "refs/tags", "refs/stash", "refs/notes", "refs/replace")
 #: Below the repository: what decides which programs run there, and what counts as a file.
 _SETTINGS = (
     *("config", "config.worktree", "hooks", "objects/info/alternates"),
-    *("info/exclude", "info/attributes", "info/sparse-checkout"),
+    *("info/exclude", "info/attributes", "info/sparse-checkout", "info/grafts", "shallow"),
 )
 _ESCAPED = "\\*?[]! #"
 
@@ -35,6 +35,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
         name, _, commit = line.partition(" ")
         if not name.startswith(f"refs/heads/{BRANCHES}/"):
             found[name] = commit
+    found |= _flags(git)
     for index, field in enumerate(_status(git, top)):
         path = path_of(field)
         if index < MOST_FILES and not any(within(path, each) for each in ours):
@@ -51,6 +52,14 @@ def _status(git: Git, top: str) -> list[str]:
     answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
     # What is in a directory that is ignored as such is not looked at.
     return [each for each in answer.fields if not each.endswith("/")] if answer.code == 0 else []
+
+
+def _flags(git: Git) -> dict[str, str]:
+    """What the index says of files besides their content: those it does not look at, say."""
+    listed = git.run("ls-files", "-v", "-z", accept=range(256)).fields
+    marked = "\0".join(each for each in listed if not each.startswith("H"))
+    digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
+    return {"flags in the index": digest} if marked else {}
 
 
 def path_of(field: str) -> str:

@@ -43,6 +43,15 @@ def _hook(project: Project) -> None:
         (lambda project: project.write(".git/info/exclude", "*\n"), "git info/exclude"),
         (lambda project: project.write(".git/info/attributes", "* -text\n"), "git info/attributes"),
         (lambda project: project.git("config", "user.name", "x"), "git config"),
+        (
+            lambda project: project.write(".git/shallow", project.git("rev-parse", "@")),
+            "git shallow",
+        ),
+        (lambda project: project.write(".git/info/grafts", ""), "git info/grafts"),
+        (
+            lambda project: project.git("update-index", "--assume-unchanged", "dir/b.txt"),
+            "flags in the index",
+        ),
         (lambda project: project.git("notes", "add", "-m", "x"), "refs/notes/commits"),
     ],
 )
