@@ -52,6 +52,11 @@ class Landing:
     def _after(self) -> str:
         return f"{hidden(self.root_id)}landed/{self.job_id}/after"
 
+    @property
+    def _undoing(self) -> str:
+        """There while ``undo`` moves the checkout."""
+        return f"{hidden(self.root_id)}landed/{self.job_id}/undoing"
+
     def result(self) -> str:
         """The commit that came out of the job. Raise NotFound when nothing did."""
         commit = self._git.ask("rev-parse", "--verify", "--quiet", self._branch)
@@ -144,7 +149,7 @@ class Landing:
         return before, after
 
     def _note(self, before: str, after: str) -> None:
-        for ref, commit in ((self._before, before), (self._after, after)):
+        for ref, commit in ((self._before, before), (self._after, after), (self._undoing, "")):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
     def undo(self) -> str:
@@ -160,16 +165,23 @@ class Landing:
                 f"`{self._takes_back(before, after)}` takes the changes back without touching what "
                 "came later"
             )
+        noted = (self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
-        moving.move(self._git, after, before, why, drop=(self._before, self._after))
+        moving.move(self._git, after, before, why, drop=noted, mark=self._undoing)
         return f"{branch} is at {before[:12]} again"
 
     def _check_not_interrupted(self) -> None:
         """Raise Conflict where somebody killed it among the files: they are of both commits."""
         before, after = self._noted()
-        if not before or self._head() != before:
+        if not before or not moving.is_between(self._git, before, after):
             return
-        if moving.is_between(self._git, before, after):
+        if self._head() == after and self._git.ask("rev-parse", "-q", "--verify", self._undoing):
+            raise Conflict(
+                f"taking back job {self.job_id} was interrupted: some files are as in "
+                f"{before[:12]}; `git reset --hard {before[:12]}` brings it to its end (what you "
+                "changed since then is lost)"
+            )
+        if self._head() == before:
             raise Conflict(
                 f"landing job {self.job_id} was interrupted: some files are as in {after[:12]}; "
                 f"`git reset --hard {after[:12]}` brings it to its end (what you changed since "

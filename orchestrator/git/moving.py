@@ -14,23 +14,33 @@ from orchestrator.git.faults import unfinished
 from orchestrator.git.running import Git
 
 
-def move(git: Git, before: str, after: str, why: str, drop: Sequence[str] = ()) -> None:
+def move(
+    git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
+) -> None:
     """From ``before``, where HEAD is; then ``drop``, refs, are gone. Raise Conflict where it
-    cannot be done, and then have changed nothing."""
+    cannot be done, and then have changed nothing.
+
+    ``mark`` is a ref that is there for as long as files are of both commits.
+    """
     check_clean(git)
     _check_finished(git)
     _check_untracked(git, before, after)
-    _check_locks(git, before, after, drop)
+    _check_locks(git, before, after, drop, mark)
     # A file that was only touched is no change; what is changed behind git's back is.
     _try(git, "update-index", "--refresh", accept=(0, 1))
     _try(git, "read-tree", "-n", "-m", "-u", before, after)
+    if mark:
+        _try(git, "update-ref", mark, before)
+    failpoints.reached("landing: about to move")
     try:
         _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
         _put_back(git, before, after)
+        if mark:
+            git.run("update-ref", "-d", mark)
         raise
     failpoints.reached("landing: moved")
-    for ref in drop:
+    for ref in (*drop, *filter(None, [mark])):
         git.run("update-ref", "-d", ref)
 
 
@@ -97,9 +107,10 @@ def _files(top: str, path: str) -> Iterator[str]:
             yield from _files(top, f"{path}/{entry.name}")
 
 
-def _check_locks(git: Git, before: str, after: str, drop: Sequence[str]) -> None:
+def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:
     """Git looks whether a branch can be moved only when all files are written."""
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
+    lines += [f"update {mark} {before}"] if mark else []
     given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
     _try(git, "update-ref", "--stdin", given=given)
 

@@ -64,6 +64,7 @@ OF_A_RICH_JOB = (
 OF_SPARES = ("worktree: spare files taken",)
 OF_APPLYING = ("apply: before the rename",)
 OF_LANDING = ("landing: moved",)
+OF_UNDOING = ("landing: about to move",)
 
 #: Who crashes there: "<path below tests/>::<test>".
 CRASHED_BY: Mapping[str, tuple[str, ...]] = {
@@ -88,4 +89,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "unit/git/test_spares.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file": OF_SPARES,
     "unit/test_placing.py::test_a_crash_before_the_rename_leaves_what_was_there": OF_APPLYING,
     "unit/git/test_merging.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
+    (
+        "unit/git/test_merging.py::test_an_undo_that_was_killed_among_the_files_says_what_ends_it"
+    ): OF_UNDOING,
 }

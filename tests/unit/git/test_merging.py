@@ -366,16 +366,20 @@ def test_undo_changes_nothing_where_git_is_locked(
     landing.undo()
 
 
+def crash(act: Callable[[], str], at: str) -> None:
+    def stop(point: str) -> None:
+        if point == at:
+            raise KeyboardInterrupt
+
+    failpoints.arm(stop)
+    with pytest.raises(KeyboardInterrupt):
+        act()
+    failpoints.arm(None)
+
+
 def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landing) -> None:
     before = project.git("rev-parse", "main")
-
-    def crash(_: str) -> None:
-        raise KeyboardInterrupt
-
-    failpoints.arm(crash)
-    with pytest.raises(KeyboardInterrupt):
-        landing.land()
-    failpoints.arm(None)
+    crash(landing.land, "landing: moved")
 
     assert before[:12] in landing.undo()
     assert project.git("rev-parse", "main") == before
@@ -399,6 +403,29 @@ def test_a_landing_that_was_killed_among_the_files_says_what_ends_it(
     assert before[:12] in landing.undo()
     assert project.git("status", "--porcelain", "--", "*.txt") == ""
     assert not (project.path / "new.txt").exists()
+
+
+def test_an_undo_that_was_killed_among_the_files_says_what_ends_it(
+    project: Project, landing: Landing
+) -> None:
+    before = project.git("rev-parse", "main")
+    landing.land()
+    crash(landing.undo, "landing: about to move")
+    # As git leaves it: the index, and the branch, are written last.
+    (project.path / "new.txt").unlink()
+
+    for act in (landing.land, landing.undo):
+        with pytest.raises(Conflict, match=r"was interrupted.*`git reset --hard") as raised:
+            act()
+
+    project.git("reset", "--hard", before)
+    assert before[:12] in str(raised.value)
+    with pytest.raises(NotFound, match="undone already"):
+        landing.undo()
+    landing.land()
+    project.write("new.txt", "mine\n")
+    with pytest.raises(Conflict, match="1 changed files; commit or stash"):
+        landing.undo()
 
 
 def test_changes_after_a_landing_that_somebody_took_back_are_his_own(
