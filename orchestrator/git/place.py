@@ -48,7 +48,17 @@ def place_of(project: Path, workspace: Path) -> Place:
 def has_repository(project: Path) -> bool:
     """Without running git: most projects on a machine without it have none."""
     above = Path(os.path.abspath(project))
-    return any(os.path.lexists(each / ".git") for each in (above, *above.parents))
+    is_bare = all((above / each).exists() for each in ("HEAD", "objects", "refs"))
+    return is_bare or any(os.path.lexists(each / ".git") for each in (above, *above.parents))
+
+
+def check_has_files(git: Git) -> None:
+    """Raise RepositoryError for a bare repository."""
+    if git.ask("rev-parse", "--is-inside-work-tree") == "false":
+        raise RepositoryError(
+            "the project is a bare repository, which has no files; have a clone or a worktree of "
+            "it as the project"
+        )
 
 
 def check_version(git: Git) -> None:

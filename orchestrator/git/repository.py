@@ -30,7 +30,13 @@ from orchestrator.git import (
 from orchestrator.git.carrying import NO_RULES, Rules, carried
 from orchestrator.git.commit_files import CommitFiles
 from orchestrator.git.forgetting import has_traces
-from orchestrator.git.place import Place, check_version, has_repository, place_of
+from orchestrator.git.place import (
+    Place,
+    check_has_files,
+    check_version,
+    has_repository,
+    place_of,
+)
 from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.worktrees import Found, was_whole
 
@@ -66,6 +72,7 @@ class GitRepository:
             return Base()
         git = Git(str(self._project), {})
         check_version(git)
+        check_has_files(git)
         place = self.place()
         commit = starting.commit_of(git, revision)
         if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):

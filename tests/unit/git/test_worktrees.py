@@ -269,6 +269,23 @@ def test_a_branch_that_is_in_the_way_is_told(project: Project, repository: GitRe
     assert "a branch is named 'orchestrator'" in base.note
 
 
+@pytest.mark.parametrize("inside", [".", "main"])
+def test_a_bare_repository_has_no_files_for_workers(
+    project: Project, tmp_path: Path, inside: str
+) -> None:
+    """Itself, and where people keep one beside its worktrees."""
+    top = tmp_path / "top"
+    project.git("clone", "-q", "--bare", ".", str(top if inside == "." else top / ".bare"))
+    if inside != ".":
+        (top / ".git").write_text("gitdir: ./.bare\n")
+    product = top / "product"
+
+    base = GitRepository(top, product / "workspace", product).base()
+
+    assert (base.commit, "the project is a bare repository" in base.note) == ("", True), base
+    assert GitRepository(top, product / "workspace", product).forget("1", "x", "x") == ()
+
+
 def test_a_directory_without_a_repository_needs_no_git(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     if subprocess.run(["git", "rev-parse"], cwd=tmp_path, capture_output=True).returncode == 0:
