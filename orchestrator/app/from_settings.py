@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings, project_root
 from orchestrator.config.choices import Containment
-from orchestrator.core import admission, allowance
+from orchestrator.core import allowance, job_config
 from orchestrator.core.slots import LIVE_PER_RUNNING
 from orchestrator.engine.dispatch import Surroundings
 from orchestrator.engine.resources import Bounds, Resources
@@ -23,9 +23,9 @@ from orchestrator.workspace import (
 )
 
 
-def limits(settings: Settings) -> tuple[admission.Defaults, allowance.Ceilings]:
+def limits(settings: Settings) -> tuple[job_config.Defaults, allowance.Ceilings]:
     workers, recursion, ceilings = settings.workers, settings.recursion, settings.limits
-    defaults = admission.Defaults(
+    defaults = job_config.Defaults(
         max_workers=workers.max_workers,
         default_timeout=workers.default_timeout,
         max_retries=workers.max_retries,

@@ -6,6 +6,14 @@ from dataclasses import dataclass, field, replace
 from orchestrator.core import admission, allowance, dag
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused
 from orchestrator.core.forest import TreeSize
+from orchestrator.core.job_config import (
+    Defaults,
+    check_timeouts,
+    child_config,
+    retry_config,
+    root_config,
+    within_root,
+)
 from orchestrator.core.model import (
     PLANNER,
     WAITS_FOR_APPROVAL,
@@ -49,7 +57,7 @@ class Submitting:
         self,
         agents: Agents,
         roles: Roles,
-        defaults: admission.Defaults,
+        defaults: Defaults,
         ceilings: allowance.Ceilings,
     ) -> None:
         self._agents = agents
@@ -90,11 +98,11 @@ class Submitting:
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
         """A job's settings for its retry. Raise InvalidRequest or Refused."""
-        return admission.retry_config(config, asked, self._ceilings)
+        return retry_config(config, asked, self._ceilings)
 
     def _submit_root(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
-        config = admission.root_config(asked.submission.config, self._defaults, self._ceilings)
-        admission.check_timeouts(asked.tasks, self._ceilings)
+        config = root_config(asked.submission.config, self._defaults, self._ceilings)
+        check_timeouts(asked.tasks, self._ceilings)
         base = asked.base
         config = replace(config, base=base.commit, include_dirty=base.dirty, git_note=base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
@@ -121,8 +129,8 @@ class Submitting:
         admission.check_child(asked.submission.config, line, self._ceilings)
         prompt = None if asked.submission.tasks else asked.digest
         admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
-        config = admission.child_config(asked.submission.config, line)
-        asked = replace(asked, tasks=admission.within_root(asked.tasks, line.root.config))
+        config = child_config(asked.submission.config, line)
+        asked = replace(asked, tasks=within_root(asked.tasks, line.root.config))
         base = asked.base.commit or line.parent_job.config.base
         config = replace(config, base=base, git_note=asked.base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.agents.registry import AgentRegistry, built_in
 from orchestrator.agents.role_prompts import RolePrompts
-from orchestrator.core import admission, allowance
+from orchestrator.core import admission, allowance, job_config
 from orchestrator.core.commands import Start
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
 from orchestrator.core.evidence import EndedBy, Evidence, Exit
@@ -25,7 +25,7 @@ class Desk:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in("/nowhere"))
         self._submitting = Submitting(
-            agents, RolePrompts(), admission.Defaults(), allowance.Ceilings(**ceilings)
+            agents, RolePrompts(), job_config.Defaults(), allowance.Ceilings(**ceilings)
         )
         self._number = 0
 
