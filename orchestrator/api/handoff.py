@@ -18,7 +18,8 @@ from waitress.task import WSGITask
 
 from orchestrator.api.hub import Hub
 from orchestrator.api.parked import ParkedConnection
-from orchestrator.api.sinks import Reply, SocketSink, ThreadSink
+from orchestrator.api.problems import plain
+from orchestrator.api.sinks import SocketSink, ThreadSink
 from orchestrator.core.errors import Unavailable
 
 #: What is answered when every thread that may wait already does.
@@ -137,11 +138,7 @@ class ParkedReply(ParkedResponse):
         reply = self._thread_sink().reply()
         if reply is None:
             return self._refusal(environ, start_response)
-        return _plain(reply)(environ, start_response)
-
-
-def _plain(reply: Reply) -> Response:
-    return Response(reply.body, status=reply.status, headers=list(reply.headers))
+        return plain(reply)(environ, start_response)
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:

@@ -8,6 +8,7 @@ from flask import request
 from pydantic import ValidationError
 
 from orchestrator.api.problems import ProblemError, invalid
+from orchestrator.api.strict_json import strict_json
 from orchestrator.schemas.faults import Fault, faults, unknown_name
 from orchestrator.schemas.queries import Query
 from orchestrator.schemas.wire import Wire
@@ -52,11 +53,7 @@ def check_json() -> None:
 def parse_json(raw: bytes) -> Any:
     """Strict JSON in UTF-8. Raise a 400 that says where it breaks off."""
     try:
-        value = json.loads(
-            raw.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
-        _check_depth(value, DEEPEST_JSON)
-        return value
+        return strict_json(raw, DEEPEST_JSON, _unique)
     except json.JSONDecodeError as error:
         raise _malformed(f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except UnicodeDecodeError as error:
@@ -67,16 +64,6 @@ def parse_json(raw: bytes) -> Any:
         raise _malformed(str(error)) from None
 
 
-def _check_depth(value: object, left: int) -> None:
-    """Raise RecursionError. Nothing that is deeper could be a request."""
-    if left < 0:
-        raise RecursionError
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in inner:
-        if isinstance(each, dict | list):
-            _check_depth(each, left - 1)
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -84,10 +71,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the name {twice[:100]!r} is there twice in one object")
     return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _malformed(what: str) -> ProblemError:

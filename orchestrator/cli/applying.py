@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.landing import confirmed, landing_of
+from orchestrator.cli.landing import landing_of
 from orchestrator.cli.summary import tasks_of
 from orchestrator.cli.surroundings import Surroundings, job_argument, json_option, pass_surroundings
-from orchestrator.cli.terminal import printable
+from orchestrator.cli.terminal import confirmed, printable
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
 from orchestrator.security.paths import open_plain
 from orchestrator.security.placing import Placing

@@ -1,7 +1,6 @@
 """``orchestrator checkpoints`` and ``rollback``: what workers' worktrees were, and back to it."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from orchestrator.cli.surroundings import (
     json_option,
     pass_surroundings,
 )
-from orchestrator.cli.terminal import local_time, table
+from orchestrator.cli.terminal import confirmed, local_time, table
 from orchestrator.core.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def rollback_command(
     there now is kept as another checkpoint.
     """
     to = checkpoint or "the checkpoint before its latest attempt"
-    if not yes and not _confirmed(f"Have {worker_id} of job {job_id} back at {to}?"):
+    if not yes and not confirmed(f"Have {worker_id} of job {job_id} back at {to}?"):
         raise Conflict("nothing was changed; say --yes to roll back without being asked")
     answer = _rolled_back(surroundings, job_id, worker_id, checkpoint)
     if surroundings.as_json:
@@ -136,7 +135,3 @@ def _locally(surroundings: Surroundings) -> "Iterator[tuple[Service, Caller]]":
 
     with local_service(surroundings.folder, surroundings.environ) as found:
         yield found
-
-
-def _confirmed(question: str) -> bool:
-    return sys.stdin.isatty() and click.confirm(question, err=True)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from orchestrator.cli.local_jobs import root_jobs
 from orchestrator.cli.running_server import running_server
 from orchestrator.cli.surroundings import Surroundings, pass_surroundings
-from orchestrator.cli.terminal import local_time, moment, one_line, size, table
+from orchestrator.cli.terminal import confirmed, local_time, moment, one_line, size, table
 from orchestrator.core.errors import Conflict
 from orchestrator.core.states import ENDED_JOB
 from orchestrator.workspace import JobFiles
@@ -46,7 +45,7 @@ def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> Non
     old = ended_before(workspace, time.time() - older_than)
     if old:
         click.echo(table(_row(workspace, job) for job in old), err=True)
-        if not yes and not _confirmed(len(old)):
+        if not yes and not confirmed(f"Remove these {len(old)} jobs?"):
             raise Conflict("nothing was removed; say --yes to remove without being asked")
     else:
         click.echo("nothing to remove", err=True)
@@ -85,10 +84,6 @@ def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
         for job in root_jobs(workspace)
         if job["status"] in ENDED_JOB and (moment(job.get("ended_at")) or at) < at
     ]
-
-
-def _confirmed(count: int) -> bool:
-    return sys.stdin.isatty() and click.confirm(f"Remove these {count} jobs?", err=True)
 
 
 def _row(workspace: Path, job: dict[str, Any]) -> tuple[str, str, str, str, str]:

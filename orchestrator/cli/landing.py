@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.surroundings import Surroundings, job_argument, pass_surroundings
-from orchestrator.cli.terminal import printable
+from orchestrator.cli.terminal import confirmed, printable
 from orchestrator.core.errors import Conflict
 
 if TYPE_CHECKING:
@@ -70,7 +70,3 @@ def landing_of(surroundings: Surroundings, job_id: str) -> "Landing":
 
     root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
     return landing(surroundings.folder, surroundings.environ, root_id, job_id)
-
-
-def confirmed(question: str) -> bool:
-    return sys.stdin.isatty() and click.confirm(question, err=True)

@@ -1,6 +1,7 @@
 """Text for terminals: free of control sequences, in columns, with times a person can read."""
 
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -29,6 +30,11 @@ def _is_harmless(character: str) -> bool:
     # Half a character pair cannot be written; overrides of the direction mislead the reader.
     odd = "\ud800" <= character <= "\udfff" or "\u202a" <= character <= "\u202e"
     return not control and not odd
+
+
+def confirmed(question: str) -> bool:
+    """Whether somebody at the terminal says yes; nobody is there to say so where there is none."""
+    return sys.stdin.isatty() and click.confirm(question, err=True)
 
 
 def one_line(text: object, width: int) -> str:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.repository import FileConflict
+from orchestrator.git.checkout import within
 from orchestrator.git.running import Git
 
 #: Mode, blob, stage (1: common ancestor, 2: ours, 3: theirs) and path of one side.
@@ -48,7 +49,7 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*_below(git, theirs, paths)]
     known = [path for *_, path in (*_below(git, ours, paths), *kept)]
-    meant = [path for path in paths if any(_is_within(each, path) for each in known)]
+    meant = [path for path in paths if any(within(each, path) for each in known)]
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     gone = [path for *_, path in _below(git, tree, [*meant, *invented])]
     lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
@@ -70,7 +71,7 @@ def _displaced(
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     fields = git.run("diff-tree", *how, base, ours).fields if base and places else []
     for before, after in zip(fields[1::3], fields[2::3], strict=True):
-        taken = any(_is_within(after, each) or _is_within(each, after) for each in places)
+        taken = any(within(after, each) or within(each, after) for each in places)
         if taken and not any(_below(git, tree, [before])):
             yield from _below(git, theirs, [before])
 
@@ -78,7 +79,7 @@ def _displaced(
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
     """What they have under another name than the conflict, where nothing of theirs is."""
     for mode, blob, stage, path in sides:
-        if stage == 3 and not any(_is_within(each, path) for *_, each in kept):
+        if stage == 3 and not any(within(each, path) for *_, each in kept):
             yield mode, blob, path
 
 
@@ -89,12 +90,8 @@ def _below(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
     for field in listed.fields:
         words, path = field.split("\t", 1)
         mode, _, name = words.split(" ")
-        if few or any(_is_within(path, each) for each in paths):
+        if few or any(within(path, each) for each in paths):
             yield mode, name, path
-
-
-def _is_within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(f"{directory}/")
 
 
 def _edited(git: Git, tree: str, lines: Iterable[str]) -> str:

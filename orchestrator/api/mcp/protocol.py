@@ -3,12 +3,12 @@
 Standard library only: ``orchestrator mcp`` has to start fast. Nothing here knows HTTP or tools.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import __version__
+from orchestrator.api.strict_json import strict_json
 
 Values = dict[str, Any]
 RequestId = str | int
@@ -77,27 +77,11 @@ class Request:
 def parsed(raw: bytes) -> Any:
     """JSON in UTF-8. Raise RpcError -32700 that says where it breaks off."""
     try:
-        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
-        _check_depth(value, DEEPEST_JSON)
+        return strict_json(raw, DEEPEST_JSON)
     except RecursionError:
         raise RpcError(PARSE_ERROR, "the JSON is nested too deeply") from None
     except ValueError as error:
         raise RpcError(PARSE_ERROR, f"not valid JSON: {str(error)[:200]}") from None
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _check_depth(value: object, left: int) -> None:
-    """Raise RecursionError. Nothing that is deeper could be a call."""
-    if left < 0:
-        raise RecursionError
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in inner:
-        if isinstance(each, dict | list):
-            _check_depth(each, left - 1)
 
 
 def request_of(message: object) -> Request | None:

@@ -1,0 +1,31 @@
+"""JSON as anybody may send it. Standard library only: ``orchestrator mcp`` has to start fast."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+
+def strict_json(
+    raw: bytes, deepest: int, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Any:
+    """The value in UTF-8 text; ``pairs`` makes its objects.
+
+    Raise ValueError, or RecursionError for what is nested deeper than anything that is meant.
+    """
+    text = raw.decode("utf-8-sig")
+    value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant)
+    _check_depth(value, deepest)
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_depth(value: object, left: int) -> None:
+    if left < 0:
+        raise RecursionError
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        if isinstance(each, dict | list):
+            _check_depth(each, left - 1)
