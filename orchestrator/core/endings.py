@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from orchestrator.core.another import HANDED_ON, Another, in_its_place
+from orchestrator.core.anew import Anew
+from orchestrator.core.another import Another
 from orchestrator.core.choosing import Choosing
 from orchestrator.core.claims import Claims
-from orchestrator.core.classification import escalated, failure_of, goes_on_with, noted
+from orchestrator.core.classification import escalated, failure_of, noted
 from orchestrator.core.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy
@@ -26,6 +27,7 @@ class Endings:
         self._backoff = backoff_seconds
         self._choosing = Choosing(forest)
         self._another = another
+        self._anew = Anew(forest, self._claims, another)
         #: Jobs whose workers are all done and whose reports are being written.
         self.rendering: set[str] = set()
         #: Jobs whose planner is done and whose tasks are being taken from it.
@@ -125,11 +127,10 @@ class Endings:
             # A full account costs time, and none of the worker's retries.
             delay = limited_until - now
             reason = waits_for_account(worker.agent, delay)
-            self._begin_again(
-                worker, reason, reason, delay, now, budget_from=worker.budget_from + 1
-            )
+            self._anew.begin(worker, reason, reason, delay, now, budget_from=worker.budget_from + 1)
             return True
-        if self._with_another_agent(worker, verdict, now):
+        if self._anew.with_another_agent(worker, verdict, now):
+            self._refused(worker, verdict, now)
             return True
         child_failed = self._failed_child(worker) is not None
         if not may_retry(worker, task, job.config, verdict, child_failed):
@@ -137,42 +138,8 @@ class Endings:
         # Nothing speaks against starting what nobody came to start.
         delay = 0.0 if verdict.reason == NEVER_BEGAN else retry_delay(worker, self._backoff)
         reason = f"{verdict.reason}; tried again in {delay:g} s"
-        self._begin_again(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
+        self._anew.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
         return True
-
-    def _with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Try again with the next best where the choice was left open; that uses no retry."""
-        other = self._another.agent_for(worker, verdict, now)
-        if not other:
-            return False
-        reason, free = in_its_place(other, worker.agent, verdict.reason), worker.budget_from + 1
-        failed = failure_of(worker, worker.attempt)
-        if failed and worker.result:
-            handed_on = goes_on_with(failed, other)
-            worker = self._ledger.update_worker(worker.key, result=noted(worker.result, handed_on))
-        self._begin_again(
-            worker, reason, reason, 0.0, now, agent=other, budget_from=free, failure=HANDED_ON
-        )
-        if worker.is_planner:
-            self._another.plans_now(worker, other)
-        self._refused(worker, verdict, now)
-        return True
-
-    def _begin_again(
-        self, worker: Worker, reason: str, told: str, delay: float, now: float, **changes: object
-    ) -> None:
-        """Queue another attempt; ``told`` is what the event says of why."""
-        again = self._ledger.move_worker(
-            worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
-        )
-        node = self._forest.nodes[worker.key]
-        node.verdict = node.ended_at = None
-        self._claims.begins_again(again, node, now)
-        said: dict[str, object] = {"attempt": worker.attempt, "reason": told}
-        failed, job = failure_of(worker, worker.attempt), self._forest.job_of(worker)
-        said |= {"delay_seconds": delay, **(failed.told() if failed else {})}
-        self._ledger.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **said)
-        self._forest.queue(again)
 
     def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
         node.verdict = verdict
