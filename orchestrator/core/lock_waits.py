@@ -8,7 +8,7 @@ A worker that has unfinished child jobs waits for all that is below it.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.lock_table import LockEntry, LockTable
@@ -45,9 +45,25 @@ class LockWaits:
             if not wanted:
                 self._wanted.pop(key, None)
 
-    def wanted_below(self, key: WorkerKey) -> Collection[LockEntry]:
-        """What the worker and those below it want."""
-        return self._wanted.get(key, {})
+    def circle(self, entry: LockEntry) -> Sequence[Wait]:
+        """How those in the way of an entry wait for it, or for one above it; empty: they do not."""
+        return self.way(entry, entry.party.line)
+
+    def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[Wait]:
+        """How one below the asking worker waits for somebody who wants this; empty: none does.
+
+        ``waiting`` are all who want something.
+        """
+        below = self._wanted.get(entry.key, {})
+        if not below:
+            return ()
+        kept_out = [each for each in waiting if each not in below and _waits_for(each, entry)]
+        for wanted in below:
+            for each in kept_out:
+                way = self.way(wanted, each.party.line)
+                if way:
+                    return (*way, Wait(each, entry))
+        return ()
 
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
@@ -78,3 +94,9 @@ def _chain(last: Wait, came_by: dict[LockEntry, Wait | None]) -> Sequence[Wait]:
     while (before := came_by[chain[-1].wanted]) is not None:
         chain.append(before)
     return chain[::-1]
+
+
+def _waits_for(other: LockEntry, entry: LockEntry) -> bool:
+    alone = LockTable()
+    alone.add(entry)
+    return next(alone.in_the_way(other), None) is not None

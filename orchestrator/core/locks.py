@@ -47,7 +47,7 @@ class Locks:
 
     def check(self, party: Party, names: Sequence[str]) -> None:
         """Raise Deadlock when a worker that claims these could never start."""
-        self._check_circle(_claim(party, names))
+        _refuse(self._waits.circle(_claim(party, names)))
 
     def claim(self, party: Party, names: Sequence[str], now: float) -> str:
         """Take all of a worker's locks, or none; why it has to wait, empty when it has them."""
@@ -113,9 +113,10 @@ class Locks:
         """Why a request has to wait, empty when it need not. Raise Deadlock if it may not wait."""
         blocker = self._blocker(entry)
         if blocker is None:
-            self._check_grant(entry)
+            waiting = chain(self._claimants.values(), self._requests)
+            _refuse(self._waits.circle_by_grant(entry, waiting))
             return ""
-        self._check_circle(entry)
+        _refuse(self._waits.circle(entry))
         return self._why(entry, blocker)
 
     def obstacle_again(self, entry: LockEntry) -> str:
@@ -272,33 +273,6 @@ class Locks:
 
     def _why(self, entry: LockEntry, blocker: LockEntry) -> str:
         return why_it_waits(entry, blocker, held=not blocker.place)
-
-    # -- deadlocks ------------------------------------------------------------------------------
-
-    def _check_circle(self, entry: LockEntry) -> None:
-        """Raise Deadlock when those in the way of an entry wait for it, or for one above it."""
-        _refuse(self._waits.way(entry, entry.party.line))
-
-    def _check_grant(self, entry: LockEntry) -> None:
-        """Raise Deadlock when one below the asking worker waits for somebody who wants this."""
-        below = self._waits.wanted_below(entry.key)
-        if not below:
-            return
-        kept_out = [
-            each
-            for each in (*self._claimants.values(), *self._requests)
-            if each not in below and self._would_wait_for(each, entry)
-        ]
-        for wanted in below:
-            for each in kept_out:
-                way = self._waits.way(wanted, each.party.line)
-                if way:
-                    _refuse((*way, Wait(each, entry)))
-
-    def _would_wait_for(self, other: LockEntry, entry: LockEntry) -> bool:
-        alone = LockTable()
-        alone.add(entry)
-        return next(alone.in_the_way(other), None) is not None
 
 
 def _claim(party: Party, names: Sequence[str], now: float = 0.0) -> LockEntry:
