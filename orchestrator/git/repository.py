@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.core.refs import BRANCHES, hidden
+from orchestrator.core.refs import hidden
 from orchestrator.core.repository import Base, Merge, Signature
 from orchestrator.git import (
     carrying,
@@ -75,13 +75,7 @@ class GitRepository:
         check_has_files(git)
         place = self.place()
         commit = starting.commit_of(git, revision)
-        if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
-            raise RepositoryError(
-                f"a branch is named {BRANCHES!r}, which leaves no room for workers' branches"
-            )
-        if place.prefix and not self.tracks(commit, place.prefix.rstrip("/")):
-            what = f"commit {commit[:12]}" if revision else "the last commit"
-            raise RepositoryError(f"the project is not in {what} of {place.top}")
+        starting.check(place, commit, revision)
         notes = starting.notes(place.git, commit)
         taken = commit
         if dirty:
@@ -263,7 +257,7 @@ class GitRepository:
         return differences.patch(self.place().git, start, end, most_bytes)
 
     def tracks(self, commit: str, path: str) -> bool:
-        return bool(self.place().git.ask("ls-tree", "-z", commit, "--", path))
+        return starting.tracks(self.place().git, commit, path)
 
     def join(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""

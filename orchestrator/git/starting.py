@@ -3,7 +3,9 @@
 import shutil
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
+from orchestrator.core.refs import BRANCHES
 from orchestrator.git import users_submodules
+from orchestrator.git.place import Place
 from orchestrator.git.running import Git
 
 _LFS = (
@@ -44,6 +46,22 @@ def commit_of(git: Git, revision: str) -> str:
     if not commit:
         raise RepositoryError("the repository has no commit yet to start from")
     return commit
+
+
+def check(place: Place, commit: str, revision: str) -> None:
+    """Raise RepositoryError where workers could not start from that commit."""
+    if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
+        raise RepositoryError(
+            f"a branch is named {BRANCHES!r}, which leaves no room for workers' branches"
+        )
+    if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
+        what = f"commit {commit[:12]}" if revision else "the last commit"
+        raise RepositoryError(f"the project is not in {what} of {place.top}")
+
+
+def tracks(git: Git, commit: str, path: str) -> bool:
+    """Whether there is something at that path in the commit."""
+    return bool(git.ask("ls-tree", "-z", commit, "--", path))
 
 
 def refused(revision: str, error: Exception) -> InvalidRequest:
