@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from orchestrator.api.service_port import Service
 from orchestrator.core.events import Event
 from orchestrator.core.evidence import Usage
-from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerResult
+from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker
 from orchestrator.core.spending import is_known, total
 from orchestrator.core.submission import Accepted
 from orchestrator.core.views import Availability
+from orchestrator.core.worker_result import WorkerResult
 from orchestrator.schemas.answers import (
     AcceptedAnswer,
     AgentAnswer,

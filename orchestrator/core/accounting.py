@@ -6,8 +6,9 @@ from orchestrator.core.endings import Endings
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, Usage
 from orchestrator.core.forest import Forest
-from orchestrator.core.model import Worker, WorkerKey, WorkerResult
+from orchestrator.core.model import Worker, WorkerKey
 from orchestrator.core.spending import NOTHING, breach, spent_by, total
+from orchestrator.core.worker_result import WorkerResult
 
 _OVER = "this attempt has ended"
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from orchestrator.core.model import Worker, WorkerResult
+from orchestrator.core.model import Worker
 from orchestrator.core.standing import Criterion, Standing
+from orchestrator.core.worker_result import WorkerResult
 
 #: Gates that are named in a sentence.
 MOST_NAMED = 3

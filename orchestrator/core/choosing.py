@@ -10,8 +10,9 @@ from dataclasses import replace
 from orchestrator.core.choice import candidates_of, ranked
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
-from orchestrator.core.model import Worker, WorkerResult
+from orchestrator.core.model import Worker
 from orchestrator.core.reviewing import opinions_of, reviewer_of, worth_reviewing
+from orchestrator.core.worker_result import WorkerResult
 
 
 class Choosing:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.failure import START, Failure, FailureKind, RetryStrategy, after, before
-from orchestrator.core.model import NEVER_BEGAN, Worker, WorkerResult
+from orchestrator.core.model import NEVER_BEGAN, Worker
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.core.states import WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 
 #: So many of a worker's latest failures are kept.
 MOST_FAILURES = 50

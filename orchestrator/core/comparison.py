@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.choice import chosen
-from orchestrator.core.model import TaskSpec, Worker, WorkerResult
+from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.states import WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,11 @@
-"""What a worker came back with, summed over its attempts."""
+"""Adding one more attempt to what its worker came back with."""
 
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.failure import after
 from orchestrator.core.gates import GateStatus
-from orchestrator.core.model import Attempt, WorkerResult
+from orchestrator.core.model import Attempt
 from orchestrator.core.spending import NOTHING, is_known, total
+from orchestrator.core.worker_result import WorkerResult
 
 _NONE_YET = WorkerResult()
 

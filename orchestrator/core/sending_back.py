@@ -10,11 +10,12 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.model import NOT_MERGED, Job, TaskSpec, Worker, WorkerKey, WorkerResult
+from orchestrator.core.model import NOT_MERGED, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan
 from orchestrator.core.retry import may_retry
 from orchestrator.core.states import WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 
 #: The kind of failure that such a worker carries into its next attempt.
 SENT_BACK = "sent back"

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.core.another import HANDED_ON
 from orchestrator.core.choice import chosen
-from orchestrator.core.model import TaskSpec, Worker, WorkerResult
+from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
 from orchestrator.core.readings import for_the_next_attempt
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.sending_back import SENT_BACK
+from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.reviewing import entries_for
 from orchestrator.engine.worktrees import NAME as WORKTREE

@@ -10,12 +10,13 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.failure import START, Rollback, after, before
 from orchestrator.core.ledger import Ledger
-from orchestrator.core.model import Attempt, Worker, WorkerResult
+from orchestrator.core.model import Attempt, Worker
 from orchestrator.core.refs import short, start_ref
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Checkpoint, RolledBack
+from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.checkpoints import in_order, number_of
 from orchestrator.engine.reads import Reads
 from orchestrator.engine.worktrees import Worktrees

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence
-from orchestrator.core.model import AUTO, REVIEWER, TaskSpec, Worker, WorkerResult
+from orchestrator.core.model import AUTO, REVIEWER, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Entry, Workspace
 from orchestrator.core.reviewing import reviewed
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.worktrees import Worktrees
 from orchestrator.schemas.review import review_in
 

@@ -9,8 +9,9 @@ from typing import Any
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, PromptSize, Stray, Usage
 from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.model import JobConfig, TaskSpec, WorkerResult
+from orchestrator.core.model import JobConfig, TaskSpec
 from orchestrator.core.standing import Criterion, Standing
+from orchestrator.core.worker_result import WorkerResult
 
 _TUPLES_OF_TASK = ("agents", "depends_on", "files", "locks")
 

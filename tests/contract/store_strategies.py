@@ -8,9 +8,10 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.failure import Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerResult
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 from tests.contract.store_values import HARD_TEXT
 
 texts = st.one_of(st.text(st.characters(exclude_categories=())), st.just(HARD_TEXT))

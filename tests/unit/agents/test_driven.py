@@ -9,8 +9,9 @@ from orchestrator.agents.drive import spec
 from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.evidence import Usage
-from orchestrator.core.model import TaskSpec, WorkerResult
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment
+from orchestrator.core.worker_result import WorkerResult
 from tests.unit.core.factories import a_config, a_job, a_worker
 
 AGENT = DrivenAgent(name="claude", tool="claude", terms=Terms(home="/home"), argv=("claude",))

@@ -13,20 +13,13 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.evidence import EndedBy, Exit
 from orchestrator.core.lease import Lease
 from orchestrator.core.lock_view import LockView
-from orchestrator.core.model import (
-    Attempt,
-    Job,
-    JobConfig,
-    TaskSpec,
-    Worker,
-    WorkerKey,
-    WorkerResult,
-)
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.repository import MergeChoice
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.views import Availability, Checkpoint, Detail, Health, RolledBack
+from orchestrator.core.worker_result import WorkerResult
 
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"

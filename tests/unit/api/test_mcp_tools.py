@@ -11,8 +11,8 @@ from orchestrator.api.mcp import digest
 from orchestrator.api.mcp.calls import LOG_CHARACTERS, REPORT_CHARACTERS
 from orchestrator.core.errors import Refused
 from orchestrator.core.evidence import Usage
-from orchestrator.core.model import WorkerResult
 from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 from orchestrator.schemas.mcp import WaitArguments
 from tests.unit.api.fake_service import KEY, LEFT, FakeService
 from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values

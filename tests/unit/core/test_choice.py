@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from orchestrator.core.choice import Candidate, candidates_of, chosen, ranked
 from orchestrator.core.evidence import ChangeSize, Usage
 from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.model import Worker, WorkerResult
+from orchestrator.core.model import Worker
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 
 from .factories import a_worker
 

@@ -10,10 +10,11 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, WorktreeState
 from orchestrator.core.failure import FailureKind, RetryStrategy
 from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.model import NEVER_BEGAN, Worker, WorkerResult
+from orchestrator.core.model import NEVER_BEGAN, Worker
 from orchestrator.core.outcome import judge
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.core.states import WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 
 from .factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task, a_worker
 from .story import Story

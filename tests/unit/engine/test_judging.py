@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from orchestrator.core.another import HANDED_ON
 from orchestrator.core.gates import Gate, GateResult, GateSource, GateStatus
-from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec, WorkerResult
+from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec
 from orchestrator.core.sending_back import SENT_BACK
+from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.assigning import GATE_CHARACTERS, _previous_failure
 from orchestrator.engine.judging import gates_of
 from tests.unit.core.factories import a_config, a_job, a_worker

@@ -8,9 +8,10 @@ from orchestrator.core.choice import Opinion, candidates_of, ranked
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerResult
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 
 #: 2026-03-01T12:00:00Z
 START = 1_772_366_400.0

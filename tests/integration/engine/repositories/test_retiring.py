@@ -3,9 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.core.model import Worker, WorkerResult
+from orchestrator.core.model import Worker
 from orchestrator.core.ports import Change
 from orchestrator.core.states import WorkerStatus
+from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.retiring import Retiring, Turns
 from tests.integration.engine.repositories.conftest import Host
 from tests.integration.engine.site import until
