@@ -22,6 +22,8 @@ BEGIN_SECONDS = 3.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 #: So many jobs that ended last are looked at after a start.
 MENDED = 1000
+#: Of directories that belong to no job.
+MOST_NAMED = 10
 #: So many are removed before it looks again.
 AT_ONCE = 100
 
@@ -67,6 +69,7 @@ class Housekeeping:
     def _run(self) -> None:
         if self._stopping.wait(BEGIN_SECONDS):
             return
+        self._guarded(self._name_unknown)
         self._guarded(self._finish)
         self._guarded(self._mend_all)
         if self._keep_seconds is None:
@@ -81,6 +84,17 @@ class Housekeeping:
             step()
         except Exception:
             logger.exception("housekeeping failed; it is tried again")
+
+    def _name_unknown(self) -> None:
+        """SQLite takes a damaged write-ahead log for the end of it, and says nothing."""
+        if unknown := self._removal.unknown():
+            shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
+            logger.warning(
+                "the store knows nothing of %d directories in the workspace (%s): the end of the "
+                "database was lost, or they come from elsewhere; they are left as they are",
+                len(unknown),
+                shown + (", ..." if len(unknown) > MOST_NAMED else ""),
+            )
 
     def _finish(self) -> None:
         for root_id in self._removal.begun():

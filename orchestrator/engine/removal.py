@@ -36,6 +36,10 @@ class Removal:
         failpoints.reached("removal: files destroyed")
         return kept
 
+    def unknown(self) -> Sequence[str]:
+        """Root jobs with a directory, of which the store knows nothing."""
+        return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
+
     def begun(self) -> tuple[str, ...]:
         """What an earlier process began, and did not finish."""
         return tuple(self._files.aside())

@@ -10,7 +10,8 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-PREFIX = ".removing-job_"
+_JOB = "job_"
+PREFIX = f".removing-{_JOB}"
 Forget = Callable[[str, str, str], Sequence[str]]
 
 
@@ -27,7 +28,7 @@ class JobFiles:
 
     def set_aside(self, root_id: str) -> None:
         """Rename the directory, and wait for the disk. Idempotent. Raise OSError."""
-        aside, directory = self._aside(root_id), self._root / f"job_{root_id}"
+        aside, directory = self._aside(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():
             aside.mkdir(mode=0o700, exist_ok=True)
         else:
@@ -39,6 +40,10 @@ class JobFiles:
         finally:
             os.close(handle)
 
+    def present(self) -> Sequence[str]:
+        """The root jobs that have a directory."""
+        return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
+
     def aside(self) -> Sequence[str]:
         """The root jobs whose directories were set aside, and are not destroyed yet."""
         found = self._root.glob(f"{PREFIX}*")
@@ -46,7 +51,7 @@ class JobFiles:
 
     def put_back(self, root_id: str) -> None:
         """Undo ``set_aside``. Raise OSError when there is a new directory."""
-        self._aside(root_id).rename(self._root / f"job_{root_id}")
+        self._aside(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def destroy(self, root_id: str) -> Sequence[str]:
         """Remove what was set aside; what its links point to stays. Idempotent. Raise OSError.
@@ -56,7 +61,7 @@ class JobFiles:
         aside = self._aside(root_id)
         if not aside.exists():
             return ()
-        kept = self._forget(root_id, str(self._root / f"job_{root_id}"), str(aside))
+        kept = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(aside))
         _remove_tree(aside)
         return kept
 

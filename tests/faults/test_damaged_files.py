@@ -65,6 +65,27 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(site: FaultSite, kind: 
     assert not site.record.exists() or str(site.process) not in site.record.read_text()
 
 
+@pytest.mark.parametrize("kind", ["empty", "garbage", "cut"])
+def test_jobs_that_were_lost_with_the_end_of_the_database_are_named(
+    site: FaultSite, kind: str
+) -> None:
+    database(site)
+    site.start()
+    job = site.submit_once([shell("true")])
+    site.wait(job)
+    site.kill()
+    damage(site.workspace / "orchestrator.db-wal", kind)
+
+    site.start()
+
+    known = {each["job_id"] for each in site.get("/jobs")["jobs"]}
+    if job not in known:  # as much as was whole of it is there
+        until(lambda: f"job_{job}" in site.output(), "it is named")
+    else:
+        assert kind == "cut"
+    assert len(known) >= 1
+
+
 def test_an_emptied_database_outside_the_workspace_is_refused(site: FaultSite) -> None:
     path = site.folder / "elsewhere.db"
     with (site.folder / "config.yaml").open("a") as config:

@@ -57,6 +57,9 @@ class JobFiles(Protocol):
     def set_aside(self, root_id: str) -> None:
         """Take it out of the way, on record. Idempotent. Raise OSError."""
 
+    def present(self) -> Sequence[str]:
+        """The root jobs that have a directory."""
+
     def aside(self) -> Sequence[str]:
         """The root jobs whose directories are set aside."""
 
