@@ -23,8 +23,10 @@ from orchestrator.api.server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.logs_setup import set_up_logging
 from orchestrator.config import Settings, load
+from orchestrator.core.shortage import is_shortage
 from orchestrator.launchers import crashing
 from orchestrator.security.paths import write_private
+from orchestrator.workspace import DiskReserve
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +79,10 @@ def _serve(
     try:
         manager.start(server.url)
         server.start()
-        _write_record(record, server.url)
+        recorded = _write_record(record, server.url)
+        if not recorded:
+            logger.warning("%s follows later: the disk is full", record)
+            DiskReserve(manager.workspace.root).release()
         on_ready(server.url)
         # What is loaded by now stays: looking it over again and again is a third of the time that
         # reports take.
@@ -87,7 +92,7 @@ def _serve(
         # A signal may reach any thread (one that comes while the process is stopped does); its
         # handler runs in this one, which therefore has to wake up by itself.
         while not stop.wait(SIGNAL_SECONDS):
-            pass
+            recorded = recorded or _write_record(record, server.url)
     finally:
         manager.stop_workers()
         close_app(app)
@@ -141,14 +146,21 @@ def _ports(workspace: Path, configured: int) -> Sequence[int]:
     return list(dict.fromkeys([had or configured, configured]))
 
 
-def _write_record(path: Path, url: str) -> None:
+def _write_record(path: Path, url: str) -> bool:
+    """Whether there was room for it."""
     record = {
         "url": url,
         "pid": os.getpid(),
         "started_at": time.time(),
         "version": __version__,
     }
-    write_private(path, json.dumps(record).encode())
+    try:
+        write_private(path, json.dumps(record).encode())
+    except OSError as error:
+        if not is_shortage(error):
+            raise
+        return False
+    return True
 
 
 def _on_signals() -> threading.Event:

@@ -186,8 +186,10 @@ class Flights:
             record = self._workspace.exit_record(worker, attempt.number)
             try:
                 exit = self._launcher.settle(_id(attempt.key, attempt.number), record)
-            except OSError:
-                logger.warning("a late result is unreadable", extra={"path": record}, exc_info=True)
+            except OSError as error:
+                if not is_shortage(error):  # looked for again and again, while a disk is full
+                    said = {"path": record}
+                    logger.warning("a late result is unreadable", extra=said, exc_info=True)
                 continue
             if exit.ended_by not in _NO_RESULT:
                 task = self._scheduler.forest.task_of(worker)

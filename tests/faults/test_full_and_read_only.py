@@ -91,6 +91,33 @@ def test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read(
     assert site.status(job)["status"] == "completed"
 
 
+@pytest.mark.parametrize("reserve", [True, False], ids=["with-reserve", "without"])
+def test_a_start_on_a_full_disk_with_its_database_elsewhere_serves(
+    make_site: MakeSite, tmp_path: Path, reserve: bool
+) -> None:
+    site, disk = make_site("size=40m")
+    site.kill()
+    with (site.folder / "config.yaml").open("a") as config:
+        config.write(f"\nstore: {{url: 'sqlite:///{tmp_path}/elsewhere.db'}}\n")
+    site.ensure()
+    job = site.run("x", [shell("echo here")])["job_id"]
+    site.kill()
+    if not reserve:
+        (site.workspace / ".disk-reserve").unlink()
+    filler = fill(disk)
+
+    site.begin()
+
+    if not reserve:
+        until(lambda: "server.json follows later" in site.output(), "it goes on without")
+        filler.unlink()
+    assert site.process is not None
+    first = site.process
+    site.ensure()
+    assert site.status(job)["status"] == "completed"
+    assert site.process is first and first.poll() is None
+
+
 def said_of_space(site: FaultSite, before: int) -> bool:
     said = site.output()[before:].lower()
     return "space" in said or "disk" in said
