@@ -111,8 +111,14 @@ class DrivenAgent:
             stop_seconds=terms.grace_seconds * _STOP_SHARE,
             windows=self._on_windows(assignment),
             schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
-            more={**self.more, "prices": terms.prices} if terms.prices else self.more,
+            more=self._more(assignment),
         )
+
+    def _more(self, assignment: Assignment) -> Mapping[str, Any]:
+        prices = {"prices": self.terms.prices} if self.terms.prices else {}
+        # Where its prompt begins to differ from those of others: a provider's cache ends there.
+        shared = {} if self.argv else {"shared_length": len(assignment.shared)}
+        return {**self.more, **prices, **shared}
 
     def _on_windows(self, assignment: Assignment) -> bool:
         # A loop of our own calls the model from here.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.agents.model_api import Script
+from tests.agents.model_api import Script, Turn
 from tests.agents.model_api.scripts import rate_limited, unauthorized
 from tests.agents.real import scripts
 from tests.agents.real.capabilities import CAPABILITIES, each_with
@@ -50,6 +50,19 @@ def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
     assert used.get("cost_usd") == pytest.approx(COST.get(agent))
     told = CAPABILITIES["cost"][agent] == "told"
     assert used.get("cost_estimated", False) == (agent in COST and not told)
+
+
+def test_what_workers_share_is_marked_for_the_cache_by_itself(site: Site) -> None:
+    scripts_of = [f"cached-{number}" for number in (1, 2)]
+    site.api.scripts.update(dict.fromkeys(scripts_of, Script.of(Turn("fine"))))
+    tasks = [{"agent": "anthropic", "prompt": f"[[script:{name}]]"} for name in scripts_of]
+    site.wait(str(site.client.orchestrate("Both", tasks=tasks)["job_id"]))
+
+    calls = [each.body["messages"][0]["content"] for each in site.api.calls]
+    mine = [each for each in calls if any(name in json.dumps(each) for name in scripts_of)]
+    [(one, own), (other, _)] = mine
+    assert one == other and "cache_control" in one
+    assert "cached-" in own["text"]
 
 
 @each_with("splits a request unasked; by a JSON schema")

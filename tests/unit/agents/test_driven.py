@@ -72,3 +72,12 @@ def test_the_lower_of_the_tasks_and_the_jobs_limits_holds() -> None:
 
 def test_without_limits_there_are_none() -> None:
     assert limits(TaskSpec(id="a", prompt="Write"), Usage(steps=9)) == Limits()
+
+
+def test_a_loop_is_told_where_its_prompt_begins_to_differ_from_others() -> None:
+    job, worker, task = a_job(), a_worker(), TaskSpec(id="a", prompt="Write")
+    given = Assignment(job=job, worker=worker, task=task, shared="What all are told\n")
+    command = replace(AGENT, tool="anthropic", argv=()).command(given)
+
+    length = json.loads(command.control[spec.NAME])["more"]["shared_length"]
+    assert str(command.files["prompt.md"])[:length] == "What all are told\n"
