@@ -61,10 +61,10 @@ class Program:
         os.set_blocking(self._wake_write, False)
 
     def stop(self, why: Stop) -> None:
-        """Stop it soon. The first reason counts."""
-        if self._asked is None:
-            self._stop_at = time.monotonic() + why.patience
-            self._asked = why
+        """Stop it soon. The first reason counts, and the least patience."""
+        stop_at = time.monotonic() + why.patience
+        self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
+        self._asked = self._asked or why
         with contextlib.suppress(BlockingIOError):  # it has been woken often enough
             os.write(self._wake_write, b"x")
 
