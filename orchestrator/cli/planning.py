@@ -165,6 +165,8 @@ def estimate_line(found: Mapping[str, Any]) -> str:
         return "estimate: no tokens, no cost (no task is for a model)"
     cost = found.get("cost_usd")
     money = "cost not known" if cost is None else f"about {cost:.2f} USD"
+    if cost is not None and 0 < cost < 0.01:
+        money = "less than 0.01 USD"
     earlier = found["from_workers"]
     basis = f"from {earlier} earlier workers" if earlier else "a rule of thumb"
     about = f"estimate: about {found['tokens']:,} tokens, {money}"
