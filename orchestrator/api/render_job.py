@@ -1,7 +1,7 @@
 """Everything about a job as one answer, and the tree below it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from orchestrator.api.render import (
@@ -22,10 +22,12 @@ from orchestrator.api.render_results import by_job
 from orchestrator.api.service_port import Service
 from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import comparisons
+from orchestrator.core.evidence import Usage
 from orchestrator.core.failure import Failure
 from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Tree
+from orchestrator.core.spending import is_known
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.schemas.gate_answers import gate_result_answer
@@ -165,11 +167,11 @@ def _failure(failure: Failure) -> FailureAnswer:
 
 def tree_answer(tree: Tree) -> TreeAnswer:
     jobs = {job.id: job for job in tree.jobs}
-    workers = by_job(tree.workers)
+    workers, used = by_job(tree.workers), _used_with_all_below(tree)
 
     def of_job(job: Job, depth: int) -> TreeAnswer:
         own = workers.get(job.id, ()) if depth <= DEEPEST_NESTING else ()
-        return _tree_job(job, [of_worker(worker, depth) for worker in own])
+        return _tree_job(job, [of_worker(worker, depth) for worker in own], used.get(job.id))
 
     def of_worker(worker: Worker, depth: int) -> TreeWorker:
         children = [jobs[child] for child in worker.child_job_ids if child in jobs]
@@ -178,7 +180,20 @@ def tree_answer(tree: Tree) -> TreeAnswer:
     return of_job(tree.jobs[0], 0)
 
 
-def _tree_job(job: Job, workers: list[TreeWorker]) -> TreeAnswer:
+def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
+    """What is known, by job; whoever plans or compares has used it, too."""
+    jobs = {job.id: job for job in tree.jobs}
+    used: dict[str, list[Usage]] = defaultdict(list)
+    for worker in (*tree.workers, *tree.advisers):
+        usage = result_of(worker).usage
+        job = jobs.get(worker.job_id) if is_known(usage) else None
+        while job is not None:
+            used[job.id].append(usage)
+            job = jobs.get(job.parent_job_id or "")
+    return used
+
+
+def _tree_job(job: Job, workers: list[TreeWorker], used: Sequence[Usage] | None) -> TreeAnswer:
     return TreeAnswer.model_construct(
         job_id=job.id,
         status=job.status,
@@ -188,11 +203,13 @@ def _tree_job(job: Job, workers: list[TreeWorker]) -> TreeAnswer:
         created_at=moment(job.created_at),
         ended_at=moment_or_none(job.ended_at),
         seconds=duration(job.started_at, job.ended_at),
+        usage=usage_answer(used) if used else None,
         workers=workers,
     )
 
 
 def _tree_worker(worker: Worker, child_jobs: list[TreeAnswer]) -> TreeWorker:
+    used = result_of(worker).usage
     return TreeWorker.model_construct(
         worker_id=worker.id,
         task_id=worker.task_id,
@@ -200,5 +217,6 @@ def _tree_worker(worker: Worker, child_jobs: list[TreeAnswer]) -> TreeWorker:
         status=worker.status,
         reason=worker.reason,
         seconds=duration(worker.started_at, worker.ended_at),
+        usage=usage_answer([used]) if is_known(used) else None,
         child_jobs=child_jobs,
     )

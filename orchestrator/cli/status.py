@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.jobs import show_jobs
-from orchestrator.cli.summary import headline, nothing_built, tasks_of
+from orchestrator.cli.summary import headline, nothing_built, tasks_of, used_line
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, paint, terminal_width
 from orchestrator.core.states import ENDED_JOB
@@ -83,6 +83,8 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     lines += tree[:MAX_LINES]
     if len(tree) > MAX_LINES:
         lines.append(f"  ... and {len(tree) - MAX_LINES} more; all of them: --json")
+    if used := used_line(answer.get("usage") or {}):
+        lines.append(used)
     if notice := nothing_built(answer):
         lines += ["", notice]
     results = answer.get("results") or {}

@@ -29,7 +29,8 @@ def status_with_all_workers(
     results = answer.get("results") or _places(client.job(job_id))
     first = -1 if of_last_child_jobs else 0
     tasks = [_row(worker, known, first) for worker in tree["workers"]]
-    return {**answer, "results": {**results, "tasks": tasks}}
+    used = {} if of_last_child_jobs else {"usage": tree.get("usage")}
+    return {**answer, **used, "results": {**results, "tasks": tasks}}
 
 
 def _by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:

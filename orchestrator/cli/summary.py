@@ -45,6 +45,31 @@ def headline(answer: Answer) -> str:
     return f"job {answer['job_id']}: {status}{after}{built}; {', '.join(parts)}"
 
 
+_USED = {
+    "steps": "steps",
+    "input_tokens": "tokens read",
+    "output_tokens": "written",
+    "cache_read_tokens": "from a cache",
+    "cache_write_tokens": "into a cache",
+}
+
+
+def used_line(usage: Answer) -> str:
+    """Such as ``Used:   14 steps, 1,300 tokens read, 0.04 USD (estimated)``; empty for nothing."""
+    parts = [f"{usage[name]:,} {words}" for name, words in _USED.items() if usage.get(name)]
+    if not parts:
+        return ""
+    return f"Used:   {', '.join([*parts, _cost(usage)])}"
+
+
+def _cost(usage: Answer) -> str:
+    if usage.get("cost_usd") is None:
+        return "cost not known"
+    lacking = usage.get("partial") or usage.get("cost_partial")
+    estimated = " (estimated)" if usage.get("cost_estimated") else ""
+    return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
+
+
 def _task_line(task: Answer, width: int) -> str:
     says = task.get("reason") or task.get("output") or task.get("title")
     used = 2 + 12 + 1 + STATUS_WIDTH + 1

@@ -284,6 +284,8 @@ class TreeWorker(Answer):
     status: WorkerStatus
     reason: str
     seconds: float | None = None
+    usage: UsageAnswer | None = None
+    """Its own; absent where nothing is known."""
     child_jobs: list["TreeAnswer"]
 
 
@@ -299,4 +301,6 @@ class TreeAnswer(Answer):
     created_at: datetime
     ended_at: datetime | None = None
     seconds: float | None = None
+    usage: UsageAnswer | None = None
+    """Of all its workers and of all child jobs below; absent where nothing is known."""
     workers: list[TreeWorker]

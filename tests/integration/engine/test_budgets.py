@@ -41,6 +41,24 @@ def test_what_a_worker_uses_shows_while_it_runs(site: InProcess, release: Path) 
     assert "worker_used" in [event.kind for event in site.manager.store.events(job, 0, 100)]
 
 
+def test_what_all_below_a_job_use_shows_in_its_tree(site: InProcess, release: Path) -> None:
+    job = site.submit("use", [hold(release)])
+    key = site.key_of(job)
+    tell(site, key, steps=1, cost_usd=0.25)
+    site.post("child", [hold(release)], key=key)
+    tell(site, site.key_of(job, "worker_1_1", depth=1), steps=2)
+
+    tree = site.get(f"/jobs/{job}/tree")
+    release.touch()
+    site.wait(job)
+
+    [above] = tree["workers"]
+    [below] = above["child_jobs"]
+    assert tree["usage"] == {"steps": 3, "cost_usd": 0.25, "cost_partial": True}
+    assert above["usage"] == {"steps": 1, "cost_usd": 0.25}
+    assert below["usage"] == below["workers"][0]["usage"] == {"steps": 2}
+
+
 def test_a_job_over_its_limit_is_stopped_with_all_its_processes(
     site: InProcess, release: Path
 ) -> None:

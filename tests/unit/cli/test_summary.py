@@ -1,0 +1,40 @@
+"""What a job used, in a line for people."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.planning import estimate_line
+from orchestrator.cli.summary import used_line
+
+
+@pytest.mark.parametrize(
+    ("usage", "line"),
+    [
+        ({}, ""),
+        (
+            {"steps": 1400, "input_tokens": 10, "output_tokens": 2, "cost_usd": 0.5},
+            "Used:   1,400 steps, 10 tokens read, 2 written, 0.5000 USD",
+        ),
+        (
+            {"steps": 1, "cost_usd": 0.5, "cost_estimated": True, "cost_partial": True},
+            "Used:   1 steps, at least 0.5000 USD (estimated)",
+        ),
+        (
+            {"steps": 2, "cache_read_tokens": 7, "cache_write_tokens": 3},
+            "Used:   2 steps, 7 from a cache, 3 into a cache, cost not known",
+        ),
+    ],
+)
+def test_what_was_used_is_told_in_a_line(usage: dict[str, Any], line: str) -> None:
+    assert used_line(usage) == line
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [(0.004, "less than 0.01 USD"), (0.25, "about 0.25 USD"), (None, "not known")],
+)
+def test_an_estimate_of_little_is_not_nothing(cost: float | None, words: str) -> None:
+    found = {"tokens": 1000, "cost_usd": cost, "from_workers": 2, "workers": 3}
+
+    assert words in estimate_line(found)
