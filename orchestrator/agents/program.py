@@ -10,6 +10,9 @@ from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
 
+#: What puts ``orchestrator`` on the PATH of its login shells, as BASH_ENV.
+LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramAgent:

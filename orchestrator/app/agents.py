@@ -19,7 +19,7 @@ from orchestrator.agents.availability import (
 from orchestrator.agents.availability import program_argv as argv_of
 from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.fitting import lacking
-from orchestrator.agents.program import ProgramAgent
+from orchestrator.agents.program import LOGIN_SHELL, ProgramAgent
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.agents.tools.catalog import KNOWN, Known, known
 from orchestrator.config import ModelPrice, Settings, UserAgent
@@ -156,7 +156,10 @@ def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str])
         changes_files=user.changes_files,
         hindrance=partial(lacking, user.command[0], f"{terms.home}/bin", {**environ, **given}),
     )
-    return agent if user.reader is None else _read(agent, user, terms)
+    if user.reader is not None:
+        return _read(agent, user, terms)
+    own = {} if "BASH_ENV" in passed else {"BASH_ENV": str(LOGIN_SHELL)}
+    return replace(agent, env={**own, **given})
 
 
 def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:

@@ -364,6 +364,15 @@ def test_an_agent_of_the_user_may_speak_a_language_that_we_read(
     assert found["environ"]["MODE"] == "fast"
 
 
+def test_an_agent_without_a_reader_finds_orchestrator_in_a_login_shell(make_site: MakeSite) -> None:
+    command = ["bash", "-lc", "command -v orchestrator"]
+    site = make_site(agents={"mine": {"command": command}})
+
+    ended = site.run("Build a house", [task(agent="mine")])
+
+    assert row(ended)["output"].endswith("/bin/orchestrator")
+
+
 def test_what_is_known_of_an_agent_can_be_changed(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
