@@ -257,6 +257,15 @@ def test_the_server_may_stop_an_agent(rig: Rig) -> None:
     assert not is_alive(rig.given()["pid"])
 
 
+def test_who_goes_beyond_its_limit_is_not_spared_by_the_servers_word(rig: Rig) -> None:
+    with server(b'{"stop": "max_steps of its task"}') as (url, _):
+        _, _, outcome = rig.run("steps", environ=with_server(url), limits=Limits(max_steps=30))
+
+    # A hundred in a second: the server leaves it two seconds for its last word.
+    assert outcome.error_class is ErrorClass.LIMIT
+    assert outcome.usage.steps is not None and outcome.usage.steps < 120
+
+
 def test_an_agent_that_ends_by_itself_is_not_stopped_by_the_server(rig: Rig) -> None:
     with server(b'{"stop": "that was all"}') as (url, _):
         code, _, outcome = rig.run("words a-moment result", environ=with_server(url))
