@@ -21,6 +21,10 @@ class Strategy(StrEnum):
     MANUAL = "manual"
 
 
+#: In the state of the user's checkout: what decides, besides git, how files are merged.
+WAYS_TO_MERGE = "how files are merged"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeChoice:
     """How a job that has ended is merged again."""
@@ -227,6 +231,13 @@ class Repository(Protocol):
 
         That is where it has marks, and all of them where it is just what ``marked`` made.
         """
+
+    def ways_to_merge(self) -> str:
+        """A digest of what decides, besides git, how files are merged; empty: nothing does.
+
+        In ``checkout_state`` by the name ``WAYS_TO_MERGE``.
+        """
+        ...
 
     def checkout_state(self) -> Mapping[str, str]:
         """What must not change in the user's checkout: branch, refs, stash, config, files."""

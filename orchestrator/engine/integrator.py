@@ -116,6 +116,7 @@ class Integrator:
 
     def _merge(self, record: Record, tree: Tree, job: Job, halted: Halted) -> Merged:
         try:
+            self._worktrees.checkout.check_ways_to_merge(job.root_id)
             merged = self._merging.merge(record, tree, job, list(_chosen(tree, job)), halted)
             self._folding.fold(record, tree, job)
         except RepositoryError as error:

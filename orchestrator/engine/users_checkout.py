@@ -5,8 +5,9 @@ import os
 import threading
 from collections.abc import Mapping
 
+from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports import Workspace
-from orchestrator.core.repository import Repository
+from orchestrator.core.repository import WAYS_TO_MERGE, Repository
 from orchestrator.security.paths import read_regular
 
 #: In a root job's directory: what was there before.
@@ -33,17 +34,38 @@ class UsersCheckout:
             temporary.write_text(json.dumps(dict(self._repository.checkout_state())))
             temporary.replace(path)
 
+    def check_ways_to_merge(self, root_id: str) -> None:
+        """Raise RepositoryError where files would not be merged as before the job began.
+
+        A worker may have had conflicts be taken for none.
+        """
+        before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
+        # None of a job that began with a server that did not look at it.
+        if before is None or before == self._repository.ways_to_merge():
+            return
+        raise RepositoryError(
+            "while the job ran, somebody changed how git merges files (merge drivers or "
+            "core.attributesFile in the configuration, or .git/info/attributes); take that back, "
+            "or, where it is meant, have orchestrator merge go by it"
+        )
+
     def leaks(self, root_id: str) -> list[str]:
         """What became different since then."""
-        directory = self._workspace.job_directory(root_id)
-        if not os.path.lexists(directory / BEFORE):
+        before = self._before(root_id)
+        if before is None:
             return []
-        # A worker could have put a pipe, or anything, in its place: then all is told.
-        noted = read_regular(directory / BEFORE, BEFORE_BYTES, within=directory)
-        before, after = _object(noted), dict(self._repository.checkout_state())
+        after = dict(self._repository.checkout_state())
         names = sorted({*before, *after})
         # Empty stands for what is not there; another version may not have looked for it.
         return [name for name in names if before.get(name, "") != after.get(name, "")]
+
+    def _before(self, root_id: str) -> Mapping[str, object] | None:
+        """None where nobody began."""
+        directory = self._workspace.job_directory(root_id)
+        if not os.path.lexists(directory / BEFORE):
+            return None
+        # A worker could have put a pipe, or anything, in its place: then all is told.
+        return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
 
 def _object(content: bytes | None) -> Mapping[str, object]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.core.refs import BRANCHES
+from orchestrator.core.repository import WAYS_TO_MERGE
 from orchestrator.git.running import Git
 
 #: More changed files than this are not looked at one by one.
@@ -19,6 +20,7 @@ _SETTINGS = (
     *("config", "config.worktree", "hooks", "objects/info/alternates"),
     *("info/exclude", "info/attributes", "info/sparse-checkout", "info/grafts", "shallow"),
 )
+_MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
 _ESCAPED = "\\*?[]! #"
 
 
@@ -35,12 +37,20 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
         name, _, commit = line.partition(" ")
         if not name.startswith(f"refs/heads/{BRANCHES}/"):
             found[name] = commit
-    found |= _flags(git)
+    found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
     for index, field in enumerate(_status(git, top)):
         path = path_of(field)
         if index < MOST_FILES and not any(within(path, each) for each in ours):
             found[f"file {path}"] = f"{field} {_seen(os.path.join(top, path))}"
     return found
+
+
+def ways_to_merge(git: Git, common: Path) -> str:
+    """See ``core.repository``."""
+    said = git.run("config", "-z", "--get-regexp", _MERGING, accept=(0, 1)).out
+    attributes = common / "info" / "attributes"
+    said += attributes.read_bytes() if attributes.is_file() else b""
+    return hashlib.sha256(said).hexdigest() if said else ""
 
 
 def _status(git: Git, top: str) -> list[str]:

@@ -23,6 +23,7 @@ from orchestrator.git import (
     ignored,
     merging,
     replaying,
+    settings,
     starting,
     submodules,
     users_submodules,
@@ -38,6 +39,7 @@ from orchestrator.git.place import (
     place_of,
 )
 from orchestrator.git.running import ITSELF, Git
+from orchestrator.git.settings import Settings
 from orchestrator.git.worktrees import Found, was_whole
 
 logger = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class GitRepository:
             faults.mend(place.worktrees, directory, branch, start)
         found = place.worktrees.open(directory, branch, start)
         worktree = place.worktrees.git_of(found)
+        self._settings(directory).note(worktree)
         submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
         carrying.carry(place.git, worktree, found.admin, self._rules, self._ours(place))
 
@@ -131,19 +134,27 @@ class GitRepository:
         return self._commit(found, branch, message, signature)
 
     def _commit(self, found: Found, branch: str, message: str, signature: Signature) -> str:
-        git, top = self.place().worktrees.git_of(found), self.place().top
+        git, top = self._git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)
         patterns, without = self._patterns(found.directory), carried(found.admin)
         return commits.commit_rest(git, branch, message, signature, patterns, without)
 
     def _patterns(self, directory: str) -> excluded.Patterns:
-        job = self._workspace / f"job_{self._root_of(directory)}"
-        return excluded.Patterns(self.place().common, job / excluded.NAME)
+        return excluded.Patterns(self.place().common, self._job(directory) / excluded.NAME)
+
+    def _settings(self, directory: str) -> Settings:
+        return Settings(self._job(directory) / settings.NAME)
+
+    def _git_of(self, found: Found) -> Git:
+        return self._settings(found.directory).of(self.place().worktrees.git_of(found))
+
+    def _job(self, directory: str) -> Path:
+        return self._workspace / f"job_{self._root_of(directory)}"
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
         found = self.place().whole(directory)
         place = self.place()
-        git, name = place.worktrees.git_of(found), f"{hidden(self._root_of(directory))}snapshot"
+        git, name = self._git_of(found), f"{hidden(self._root_of(directory))}snapshot"
         inner = submodules.snapshot(git, found.admin, place.top, name, message, signature)
         patterns = self._patterns(directory)
         return commits.snapshot(git, found.admin, message, signature, inner, patterns)
@@ -289,6 +300,10 @@ class GitRepository:
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         return merging.unresolved(self.place().git, ours, theirs, commit)
+
+    def ways_to_merge(self) -> str:
+        place = self.place()
+        return checkout.ways_to_merge(place.git, place.common)
 
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()

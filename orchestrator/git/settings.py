@@ -1,0 +1,69 @@
+"""What decides how files become blobs counts as it was when a job began.
+
+The configuration belongs to all worktrees: a worker that sets ``core.fileMode`` there, say, would
+have the modes of what all the others make be lost.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.git.running import Git
+from orchestrator.security.paths import read_regular
+
+#: In a root job's directory.
+NAME = "settings-before"
+#: By name: what git takes where nothing is set.
+_DEFAULTS = {
+    "core.autocrlf": "false",
+    "core.eol": "native",
+    "core.filemode": "true",
+    "core.ignorecase": "false",
+    "core.symlinks": "true",
+}
+_PATTERN = "^(" + "|".join(each.replace(".", r"\.") for each in _DEFAULTS) + ")$"
+_MOST_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    #: Where those are kept that count for a job; without it, the present ones count.
+    noted: Path
+
+    def note(self, git: Git) -> None:
+        """Idempotent: what comes later does not count."""
+        if self.noted.exists() or not self.noted.parent.is_dir():
+            return
+        handle, temporary = tempfile.mkstemp(dir=self.noted.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_asked(git))
+        os.replace(temporary, self.noted)
+
+    def of(self, git: Git) -> Git:
+        """The same git with these settings, whatever is configured meanwhile."""
+        noted = read_regular(self.noted, _MOST_BYTES)
+        present = _asked(git)
+        if noted is None or noted == present:
+            return git
+        before, now = {**_DEFAULTS, **_read(noted)}, {**_DEFAULTS, **_read(present)}
+        other = {name: value for name, value in before.items() if value != now[name]}
+        return Git(git.directory, {**git.env, **_environment(other)})
+
+
+def _asked(git: Git) -> bytes:
+    return git.run("config", "-z", "--get-regexp", _PATTERN, accept=(0, 1)).out
+
+
+def _read(listed: bytes) -> Mapping[str, str]:
+    """A name alone stands for true; of several values the last one counts."""
+    fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
+    return {name: value if separator else "true" for name, separator, value in fields}
+
+
+def _environment(values: Mapping[str, str]) -> Mapping[str, str]:
+    found = {"GIT_CONFIG_COUNT": str(len(values))}
+    for number, (name, value) in enumerate(values.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
