@@ -12,6 +12,7 @@ from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import NOT_MERGED, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
+from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.retry import may_retry
 from orchestrator.core.states import WorkerStatus
@@ -78,6 +79,18 @@ class SendingBack:
             return
         why = f"{NOT_MERGED}: {error}; orchestrator retry {job_id} tries that again"
         self._ledger.update_job(job_id, reason=why if error else "")
+
+    def merged_later(self, job_id: str, now: float) -> None:
+        """Somebody had a job merged that could not be when it ended: that is how it ends now."""
+        job = self._ledger.jobs[job_id]
+        if not (job.status.ended and job.unmerged):
+            return
+        workers = [each for each in self._forest.workers_of(job_id) if not each.is_planner]
+        status = job_outcome(workers, cancelled=job.cancelled)
+        if status is not job.status:
+            self._ledger.move_job(job_id, status)
+        ended = self._ledger.update_job(job_id, reason="")
+        self._ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason="")
 
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
         job = self._ledger.jobs[job_id]

@@ -72,8 +72,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PLANNING: frozenset({JobStatus.PENDING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.RUNNING: ENDED_JOB,
     JobStatus.COMPLETED: frozenset(),
-    # A retry runs again what did not succeed.
-    JobStatus.PARTIAL: _RUN_AGAIN,
+    # A retry runs again what did not succeed; what could not be merged may be merged later.
+    JobStatus.PARTIAL: _RUN_AGAIN | {JobStatus.COMPLETED},
     JobStatus.FAILED: _RUN_AGAIN,
     JobStatus.CANCELLED: _RUN_AGAIN,
 }

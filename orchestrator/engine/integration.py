@@ -55,6 +55,8 @@ class Integration:
         self._closed = threading.Event()
         #: Told of every end, from whatever thread it comes.
         self.on_integrated: Callable[[Integrated], None] = lambda integrated: None
+        #: Told of a job that was merged after it had ended, and could be.
+        self.on_merged_later: Callable[[str, str], None] = lambda root_id, job_id: None
         #: Told when what the reports say of a job that has ended is not true any more.
         self.on_merged_again: Callable[[Render], None] = lambda render: None
 
@@ -140,7 +142,9 @@ class Integration:
             if tree is None:
                 raise NotFound(f"there is no job {job_id}")
             with work.turn:
-                self._integrator.again(tree, job_id, choice, work.stop.is_set)
+                merged = self._integrator.again(tree, job_id, choice, work.stop.is_set)
+            if not merged.error:
+                self.on_merged_later(root_id, job_id)
             self.on_merged_again(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
         finally:
             self._end(job_id, work)

@@ -80,7 +80,7 @@ class Integrator:
         record.seconds = round(time.monotonic() - began, 3)
         self._records.keep(job, record)
 
-    def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> None:
+    def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> Merged:
         """Merge the branches of a job that has ended once more; the result before is kept.
 
         Raise Conflict or RepositoryError; nothing is changed then.
@@ -102,9 +102,10 @@ class Integrator:
             leave(record, worker, "you left it out")
         before = self._records.read(job)
         record.leaks = before.leaks if before else []
-        self._merging.merge(record, tree, job, wanted, halted)
+        merged = self._merging.merge(record, tree, job, wanted, halted)
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep(job, record, began)
+        return merged
 
     def _check_branch(self, worker: Worker) -> None:
         started, branch = self._repository.tip(start_ref(worker)), worker_branch(worker)

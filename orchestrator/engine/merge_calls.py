@@ -2,6 +2,7 @@
 
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.repository import MergeChoice
+from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import Caller
 from orchestrator.engine.integration import Integration
 from orchestrator.engine.reads import Reads
@@ -40,6 +41,23 @@ class MergeCalls(Reads):
         except TimeoutError:
             return False
         return True
+
+    def _merged_later(self, root_id: str, job_id: str) -> None:
+        """Where it could not be merged when it ended, that is no reason any more."""
+        job = self._store.job(job_id)
+        if job is None or not job.unmerged:
+            return
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            # Read here and nowhere earlier: a retry may have run meanwhile.
+            tree = None if root_id in scheduler.forest else self._store.tree(root_id)
+            if tree is not None:
+                scheduler.restore(tree, now)
+                scheduler.forget_after_turn(root_id)
+            if job_id in scheduler.ledger.jobs:
+                scheduler.sending_back.merged_later(job_id, now)
+
+        self._supervisor.call(action)
 
     def is_merging(self, job_id: str) -> bool:
         return self._integration.is_under_way(job_id)

@@ -81,6 +81,7 @@ class Service(Checkpointing, MergeCalls):
         self._bases = bases
         self.locks = locks
         self._integration = integration
+        integration.on_merged_later = self._merged_later
         self._report_anew = report_anew
         self._new_job_id = new_job_id
         self._version = version

@@ -236,6 +236,31 @@ def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(made: Make
     assert record(site, job)["merged"] == ["worker_1", "worker_2"]
 
 
+@pytest.mark.parametrize("more", [[], [shell("false")]])
+def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
+    made: MakeProject, more: list[Answer]
+) -> None:
+    site, project = made()
+    ended = site.run("x", [edit(LOCKED + word("a", "x")), edit(word("b", "y")), *more])
+    job = ended["job_id"]
+    assert ended["status"] == "partial"
+    assert "could not be merged when it ended" in ended["reason"]
+    lock_of(project, job).unlink()
+
+    assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
+
+    now = site.get(f"/jobs/{job}")
+    assert (now["status"], now["reason"]) == ("partial" if more else "completed", "")
+    assert attempts(site, job)[:2] == [1, 1]
+    path = site.directory(job) / "FINAL_RESULT.md"
+    until(lambda: "could not be merged" not in path.read_text(), "its report is written anew")
+    assert path.read_text().startswith("# Partly done" if more else "# Completed")
+    assert site.status_file(job)["status"] == now["status"]
+    assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
+    told = site.call("GET", f"/jobs/{job}/events").text
+    assert told.split("\n").count("event: job_ended") == 2
+
+
 def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(made: MakeProject) -> None:
     site, project = made()
     job = site.submit("x", [edit(LOCKED + word("a", "x"))])
