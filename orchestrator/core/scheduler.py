@@ -10,7 +10,6 @@ from dataclasses import replace
 from orchestrator.core.accounting import Accounting
 from orchestrator.core.another import Another
 from orchestrator.core.aside import Prompting
-from orchestrator.core.checked import Checked
 from orchestrator.core.claims import Claims
 from orchestrator.core.classification import classify, noted
 from orchestrator.core.commands import Command
@@ -19,6 +18,7 @@ from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.forest import Forest
+from orchestrator.core.gate_events import GateEvents
 from orchestrator.core.late import LateResults
 from orchestrator.core.leasing import Leasing
 from orchestrator.core.logins import Needs
@@ -64,7 +64,7 @@ class Scheduler:
         self._accounting = Accounting(self.forest, self._endings)
         self.late = LateResults(self.forest, self._endings)
         self.planning = Planning(self.forest, self._endings)
-        self._checked = Checked(self.forest)
+        self._gate_events = GateEvents(self.forest)
         self.sending_back = SendingBack(self.forest, self._endings, self._claims)
         self._restoring = Restoring(
             self.forest, self._running, self._claims, self._endings, self.late
@@ -157,7 +157,7 @@ class Scheduler:
 
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
         """An attempt has ended well, and its gates begin."""
-        self._checked.begun(key, attempt, gates, now)
+        self._gate_events.begun(key, attempt, gates, now)
 
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
@@ -185,7 +185,7 @@ class Scheduler:
         had = worker.result.usage if worker.result else NOTHING
         self.forest.spend(worker, had, result.usage)
         self.ledger.update_worker(key, result=result)
-        self._checked.ended(key, attempt, evidence.gates, now)
+        self._gate_events.ended(key, attempt, evidence.gates, now)
         self._endings.settle(key, verdict, now, self._account(worker, verdict, evidence, now))
         if had != result.usage:
             self._accounting.check_limits(worker, now)

@@ -1,4 +1,4 @@
-"""What is told of the gates of workers."""
+"""What is told of the gates of workers: events, and the reason of a worker whose gates run."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from orchestrator.core.states import WorkerStatus
 MOST_TOLD = 10
 
 
-class Checked:
+class GateEvents:
     def __init__(self, forest: Forest) -> None:
         self._forest = forest
         self._ledger = forest.ledger
