@@ -147,7 +147,10 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "workers", worker_id, "rollback"), body)
 
     def lock(self, *names: str, wait: float = 0.0) -> Answer:
-        """Take leases for this worker, all or none; ``leases`` have their fencing numbers."""
+        """Take leases for this worker, all or none, within ``wait`` seconds.
+
+        ``leases`` have their fencing numbers. Raises ConflictError while somebody else holds one.
+        """
         deadline = time.monotonic() + wait
         while True:
             asked = {"names": list(names), "wait": max(0.0, deadline - time.monotonic())}
