@@ -72,6 +72,7 @@ class JobManager:
     def start(self, api_url: str) -> None:
         """Take up what an earlier server left, then begin. ``api_url`` is for the workers."""
         self.dispatch.api_url = api_url
+        clock.keep(self.workspace.root / ".clock", going_on=bool(self.store.unfinished()))
         for observer in (self.job_log, self.status_files, self.retiring):
             self.publisher.add(observer)
         self.publisher.start()

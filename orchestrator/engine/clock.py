@@ -1,7 +1,16 @@
 """The time that jobs go by: setting the clock, by hand or from the network, does not change it."""
 
+import json
+import math
 import time
 from functools import cache
+from pathlib import Path
+
+from orchestrator.core.shortage import is_shortage
+from orchestrator.engine import machine
+from orchestrator.security.paths import read_regular, write_private
+
+_MOST_BYTES = 1000
 
 
 def now() -> float:
@@ -10,12 +19,37 @@ def now() -> float:
     Else a clock that jumps ahead would end jobs that have time left, and one that jumps back would
     keep a retry waiting. Sleep of the machine counts.
     """
-    return _began() + _elapsed()
+    return _began()[0] + _elapsed()
+
+
+def keep(path: Path, *, going_on: bool) -> None:
+    """Note in a file what the time counts from; before anything asks for the time.
+
+    ``going_on``: there are jobs under way, and it counts on from what a server noted before this
+    one, unless the machine was started anew.
+    """
+    boot = machine.boot_id()
+    if going_on and boot and (kept := _read(path)) and kept[0] == boot:
+        _began()[0] = kept[1]
+    try:
+        write_private(path, json.dumps([boot, _began()[0]]).encode())
+    except OSError as error:
+        if not is_shortage(error):
+            raise
+
+
+def _read(path: Path) -> tuple[str, float] | None:
+    try:
+        boot, began = json.loads(read_regular(path, _MOST_BYTES) or b"")
+        return (str(boot), float(began)) if math.isfinite(began) else None
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
 
 
 @cache
-def _began() -> float:
-    return time.time() - _elapsed()
+def _began() -> list[float]:
+    """When the machine was started, by the clock of this moment; alone in a list, to be changed."""
+    return [time.time() - _elapsed()]
 
 
 def _elapsed() -> float:

@@ -6,6 +6,7 @@ import resource
 from pathlib import Path
 
 _MEMINFO = Path("/proc/meminfo")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DESCRIPTORS = Path("/proc/self/fd")
 _PRESSURE = Path("/proc/pressure/memory")
 
@@ -20,6 +21,14 @@ def available_memory_bytes() -> int | None:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def boot_id() -> str:
+    """Another one after each start of the machine; empty where there is none."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 def memory_pressure_percent() -> float | None:

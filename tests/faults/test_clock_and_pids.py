@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -29,9 +31,12 @@ main()
 
 
 class JumpingServer(ServerProcess):
+    #: Of the next one that is started.
+    begins_at = 0.0
+
     def popen(self, *arguments: str) -> "subprocess.Popen[bytes]":
         self.offset = self.folder / "offset"
-        self.set(0)
+        self.set(self.begins_at)
         with (self.folder / "server.out").open("ab") as output:
             argv = [sys.executable, "-c", CLOCK, str(self.offset), "serve", *arguments]
             return subprocess.Popen(
@@ -68,6 +73,37 @@ def test_a_clock_that_jumps_ends_nothing_and_holds_nothing_up(
         outputs = [row["output"] for row in ended["results"]["tasks"]]
         assert (ended["status"], outputs) == ("completed", ["held", "again", "next"])
         assert other["status"] == "completed"
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["ahead", "back"])
+def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
+    tmp_path: Path, seconds: float
+) -> None:
+    workers = {"retry_backoff_seconds": 3.0, "default_timeout": 60}
+    server = JumpingServer(tmp_path / "site", {"workers": workers})
+    try:
+        server.start()
+        gate = tmp_path / "gate"
+        wait = f"until [ -e {gate} ]; do sleep 0.05; done; echo held"
+        again = "[ -e tried ] || { touch tried; exit 1; }; echo again"
+        job = server.submit("x", [shell(wait), shell(again, retries=1)], max_wall_seconds=HOUR / 2)
+        until(lambda: "tried again" in str(server.get(f"/jobs/{job}")["workers"]), "it failed once")
+        server.kill()
+        server.begins_at = seconds
+        server.start()
+        gate.touch()
+
+        ended = server.wait(job)
+
+        outputs = [row["output"] for row in ended["results"]["tasks"]]
+        assert (ended["status"], outputs) == ("completed", ["held", "again"])
+        # Without jobs under way, the time is that of the clock.
+        server.kill()
+        server.start()
+        after = server.get(f"/jobs/{server.submit('y', [shell('true')])}")["created_at"]
+        assert abs(datetime.fromisoformat(after).timestamp() - time.time() - seconds) < HOUR / 2
     finally:
         server.stop()
 

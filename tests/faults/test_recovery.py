@@ -37,8 +37,8 @@ def steps(folder: Path, times: int) -> str:
     return f"for n in $(seq {times}); do {waits}; done"
 
 
-#: The tenth failpoint of a new workspace is the commit that takes the first job in.
-@pytest.mark.parametrize("place", ["10", "launch: prepared"])
+#: The twelfth failpoint of a new workspace is the commit that takes the first job in.
+@pytest.mark.parametrize("place", ["12", "launch: prepared"])
 def test_what_was_accepted_starts_after_a_restart(make: MakeFaultSite, place: str) -> None:
     site = make(place)
     site.ensure()
