@@ -2,6 +2,7 @@
 
 from orchestrator.agents.drive.follow import Session
 from orchestrator.agents.tools.call import Ask, Call
+from orchestrator.agents.tools.shells import shell_environment, shell_files
 
 _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),
@@ -37,8 +38,9 @@ def call(ask: Ask) -> Call:
             # Else it waits for a price list from the network at each start.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             **({"OPENAI_API_BASE": given or url} if given or url else {}),
+            **shell_environment(ask),
         },
-        files={history / "input": ""},
+        files={history / "input": "", **shell_files(ask)},
         # There the model's words stand apart from its own.
         session=Session(history, "chat.md"),
         prompt_on_stdin=False,

@@ -322,6 +322,12 @@ def test_gemini_does_not_sit_out_a_limited_model_by_itself(ask: Ask) -> None:
     assert settings["general"]["maxAttempts"] == 3
 
 
+@pytest.mark.parametrize("tool", CALLS)
+def test_login_shells_of_each_tool_find_orchestrator(ask: Ask, tool: str) -> None:
+    call = called(tool, ask)
+    assert str(ask.home / "bin") in call.files[Path(str(call.env["BASH_ENV"]))]
+
+
 def test_a_command_may_wait_for_a_child_job_and_ends_before_a_hang_is_supposed(ask: Ask) -> None:
     gemini = json.loads(file_named(called("gemini", ask), "settings.json"))
     allowed = {
