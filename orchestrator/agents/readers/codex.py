@@ -67,7 +67,7 @@ class CodexReader:
         if not self._failed and not died:
             return FINE
         words = self._error or "its turn failed"
-        return classify(words), words
+        return classify(words), loose.plain_error(words)
 
     def _thread(self, event: Object) -> list[Sign]:
         self._session = loose.text(event, "thread_id") or self._session

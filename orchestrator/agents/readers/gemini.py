@@ -122,7 +122,11 @@ class GeminiReader:
         code = ending.code or 0
         error = loose.dig(self._result, "error")
         status = _STATUS_BY_CODE.get(code) if code >= 128 else None
-        words = _plain(loose.text(error, "message")) or self._trouble or _last_line(ending.stderr)
+        words = (
+            loose.plain_error(loose.text(error, "message"))
+            or self._trouble
+            or _last_line(ending.stderr)
+        )
         words = words or f"exit code {code}"
         if self._limit:
             return ErrorClass.LIMIT, self._limit
@@ -223,13 +227,6 @@ class GeminiReader:
 
 def _http(status: int | None) -> int | None:
     return status if status and 400 <= status < 600 else None
-
-
-def _plain(words: str) -> str:
-    """The message inside of the JSON that an error of its API is."""
-    start, end = words.find("{"), words.rfind("}")
-    inner = loose.parsed(words[start : end + 1]) if 0 <= start < end else None
-    return loose.text(inner, "error", "message") or words
 
 
 def _last_line(text: str) -> str:

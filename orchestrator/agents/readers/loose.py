@@ -98,6 +98,13 @@ def one_line(words: str, limit: int = LINE_CHARS) -> str:
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
+def plain_error(words: str) -> str:
+    """The message inside of the JSON that an error of its API is."""
+    start, end = words.find("{"), words.rfind("}")
+    inner = parsed(words[start : end + 1]) if 0 <= start < end else None
+    return text(inner, "error", "message") or words
+
+
 #: What a tool was used with is best told by the first of these that it has.
 _TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url", "prompt", "task")
 

@@ -147,6 +147,10 @@ CASES = (
     Case("400", "claude", API, claude_api(400, "invalid_request_error", "API Error: 400"), 1),
     Case("404", "claude", CONFIG, claude_api(404, "not_found_error", "model: x"), 1),
     Case("400", "codex", API, codex_failed("unexpected status 400 Bad Request: no"), 1),
+    Case(
+        *("400 json", "codex", API, codex_failed('{"error": {"message": "no such thing"}}'), 1),
+        error="no such thing",
+    ),
     Case("404", "codex", CONFIG, codex_failed("unexpected status 404 Not Found: no"), 1),
     Case("400", "gemini", API, gemini_failed(400), 144),
     Case("404", "gemini", CONFIG, gemini_failed(404), 148),
