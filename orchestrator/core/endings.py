@@ -174,10 +174,19 @@ class Endings:
         reason = failure_reason(worker, task, job.config, verdict)
         if reason != verdict.reason:
             verdict = replace(verdict, reason=reason)
-        self._record_end(worker, verdict, now)
+        self._record_end(worker, self._without_resolver(worker, job, verdict), now)
         self._task_progress(self._ledger.workers[worker.key], now)
         if verdict.login_refused:
             self._refused(worker, verdict, now)
+
+    def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
+        """A worker whose conflicts an agent could not resolve had succeeded by itself."""
+        result = worker.result
+        if verdict.succeeded or job.cancelled_by is not None or not (result and result.conflicts):
+            return verdict
+        self._ledger.update_worker(worker.key, result=replace(result, unresolved=True))
+        status = WorkerStatus.RECURSIVE_SUCCESS if worker.child_job_ids else WorkerStatus.SUCCESS
+        return Verdict(status=status, reason=f"its conflicts are not resolved: {verdict.reason}")
 
     def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
         """The agent cannot work: its workers that wait in the tree get another one, or end."""

@@ -95,7 +95,8 @@ class SendingBack:
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
         job = self._ledger.jobs[job_id]
         worker = self._ledger.workers[WorkerKey(job.root_id, refusal.worker_id)]
-        if not worker.status.succeeded:
+        given_up = refusal.conflicts and worker.result and worker.result.unresolved
+        if given_up or not worker.status.succeeded:
             return False
         verdict = Verdict(status=WorkerStatus.FAILED, reason=refusal.reason, retry=True)
         task = self._forest.task_of(worker)
@@ -122,6 +123,7 @@ class SendingBack:
             # Whoever fails to resolve them leaves the worker's own work to the next one.
             result = replace(result, good=before(worker.attempt + 1))
         result = replace(result, gates=refusal.gates, conflicts=refusal.conflicts)
+        result = replace(result, unresolved=False)
         self._ledger.move_worker(
             worker.key,
             status,

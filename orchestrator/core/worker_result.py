@@ -41,6 +41,8 @@ class WorkerResult:
     good: str = ""
     #: Where its changes exclude those of the others, since somebody was asked to resolve that.
     conflicts: tuple[str, ...] = ()
+    #: Whoever was asked has failed at that for good: what the worker did before counts.
+    unresolved: bool = False
     #: How much it changed; known of candidates that have a worktree.
     change: ChangeSize | None = None
     #: Among the candidates of its task, once all of them have ended.

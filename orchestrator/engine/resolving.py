@@ -2,7 +2,7 @@
 
 The attempt is carried out by the agent that ``config.resolve`` names, in the worker's worktree; it
 costs one of the worker's retries. A file that still has marks is not resolved, and none is where
-nothing was done: then the worker's own branch counts, as it was before.
+nothing was done, or the attempt failed: then the worker's own branch counts, as it was before.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,12 @@ def own_tip(repository: Repository, worker: Worker) -> str:
 
 
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
-    """Files in which marks are left; all that conflict where nothing was done about any."""
+    """Files in which marks are left; all that conflict where nothing was done about any, or where
+    whoever was to do it failed."""
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
     if not own or not tip or not repository.contains(tip, sent):
         return ()
+    if worker.result and worker.result.unresolved:
+        return worker.result.conflicts
     return repository.unresolved(own, sent, tip)

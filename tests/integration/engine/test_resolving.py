@@ -100,6 +100,32 @@ def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
     assert "w" in project.files(f"orchestrator/{ended['job_id']}/worker_2")
 
 
+@pytest.mark.parametrize("end", ["sys.exit(3)", "time.sleep(60)"])
+def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
+    make_site: MakeSite, tmp_path: Path, end: str
+) -> None:
+    """Whatever that one has made of the files."""
+    fails = f"{RESOLVER}\nimport sys, time\n{end}"
+    tasks = [edit("sed -i s/two/2/ a.txt"), edit("sed -i s/two/zwei/ a.txt; echo n > new")]
+    tasks[1]["timeout"] = 4
+    site, project, ended = made(make_site, tmp_path, fails, max_retries=1, tasks=tasks)
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    row = ended["results"]["tasks"][1]
+    assert (row["status"], row["attempts"]) == ("success", 2)
+    assert row["reason"].startswith("its conflicts are not resolved: ")
+    found = site.get(f"/jobs/{job}/conflicts")
+    assert (found["merged"], [*found["left_out"]]) == (["worker_1"], ["worker_2"])
+    assert found["reasons"] == {"worker_2": "conflicts are not resolved in a.txt"}
+    assert [each["path"] for each in found["conflicts"]] == ["a.txt"]
+
+    forced = site.call("POST", f"/jobs/{job}/merge", {"strategy": "theirs"})
+    assert forced.status_code == 200, forced.text
+    assert project.show(f"orchestrator/{job}/result", "a.txt") == "one\nzwei\nthree"
+    assert "new" in project.files(f"orchestrator/{job}/result")
+
+
 @pytest.mark.parametrize("mark", ["<<<<<<<", "=======", ">>>>>>>"])
 def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, mark: str) -> None:
     careless = RESOLVER.replace(f'"{mark}"', '"none"')

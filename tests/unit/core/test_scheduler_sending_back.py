@@ -140,3 +140,24 @@ def test_another_agent_may_carry_out_the_next_attempt() -> None:
     story.left_alone()
     assert story.status(second) is WorkerStatus.SUCCESS
     assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_one_that_cannot_resolve_its_conflicts_leaves_the_worker_as_it_was() -> None:
+    story, root = _done(max_retries=3)
+    _, second = story.keys(root)
+    asked = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}
+    assert story.refuses(root.id, second, **asked)
+    # The same failure twice: retries would be left.
+    story.fails(second)
+    story.later(60)
+    story.fails(second)
+
+    worker = story.worker(second)
+    assert (worker.status, worker.attempt) == (WorkerStatus.SUCCESS, 3)
+    assert worker.reason.startswith("its conflicts are not resolved: ")
+    assert worker.result is not None
+    assert worker.result.unresolved
+    # Nobody is asked again.
+    assert not story.refuses(root.id, second, **asked)
+    story.rendered(root.id)
+    assert story.job_status(root) is JobStatus.COMPLETED
