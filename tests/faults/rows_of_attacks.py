@@ -129,6 +129,18 @@ ROWS = (
             "unit/git/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
             "integration/engine/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
             "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
+            (
+                "integration/engine/repositories/test_removed_refs.py::"
+                "test_a_worker_that_removes_all_refs_of_its_own_loses_nothing"
+            ),
+            (
+                "integration/engine/repositories/test_removed_refs.py::"
+                "test_a_branch_that_another_worker_removes_comes_back"
+            ),
+            (
+                "integration/engine/repositories/test_changed_settings.py::"
+                "test_nothing_is_merged_as_only_a_worker_wants_it"
+            ),
         ),
     ),
     Row(

@@ -13,6 +13,11 @@ ROWS = (
         tests=(
             "faults/test_kills.py::test_no_kill_loses_or_doubles_work",
             "integration/engine/test_crashes.py::test_a_killed_server_costs_no_work",
+            (
+                "faults/test_lifecycle.py::"
+                "test_a_server_that_comes_back_while_the_lease_ends_a_worker_runs_it_again"
+            ),
+            "faults/test_recovery.py::test_the_log_of_a_job_has_each_of_its_events_after_crashes",
             "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing",
         ),
     ),
@@ -227,12 +232,16 @@ ROWS = (
     Row(
         number=16,
         fault="the clock jumps by an hour, ahead and back",
-        injection="the server's wall clock is shifted while a job runs",
+        injection="the server's wall clock is shifted while a job runs, and between two servers",
         promise="no time limit is hit by it, no retry waits for it, no process is mistaken",
         tests=(
             (
                 "faults/test_clock_and_pids.py::"
                 "test_a_clock_that_jumps_ends_nothing_and_holds_nothing_up"
+            ),
+            (
+                "faults/test_clock_and_pids.py::"
+                "test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either"
             ),
         ),
     ),

@@ -44,7 +44,7 @@ ROWS = (
     Row(
         number=20,
         fault="start on a full disk",
-        injection="a full file system in memory",
+        injection="a full file system in memory, the database on it and elsewhere",
         promise=(
             "it is said, jobs can be read with and without a server, and it goes on when "
             "there is space"
@@ -53,6 +53,10 @@ ROWS = (
             (
                 "faults/test_full_and_read_only.py::"
                 "test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read"
+            ),
+            (
+                "faults/test_full_and_read_only.py::"
+                "test_a_start_on_a_full_disk_with_its_database_elsewhere_serves"
             ),
             (
                 "integration/launchers/test_launcher_resources.py::"
@@ -162,6 +166,10 @@ ROWS = (
         promise="refused or worked around with the path; never read as empty",
         tests=(
             "faults/test_damaged_files.py::test_a_damaged_database_is_refused_and_left_as_it_is",
+            (
+                "faults/test_damaged_files.py::"
+                "test_jobs_that_were_lost_with_the_end_of_the_database_are_named"
+            ),
             "faults/test_damaged_files.py::test_a_damaged_server_record_is_told_of_and_replaced",
             (
                 "faults/test_damaged_files.py::"
