@@ -52,9 +52,11 @@ def test_only_a_refusal_of_its_changes_follows_success() -> None:
         assert WORKER_TRANSITIONS[status] == {WorkerStatus.PENDING, WorkerStatus.FAILED}
 
 
-def test_what_ended_without_success_can_only_be_retried() -> None:
-    for job in ENDED_JOB - {JobStatus.COMPLETED}:
-        assert JOB_TRANSITIONS[job] == {JobStatus.PLANNING, JobStatus.RUNNING}
+def test_what_ended_without_success_can_only_be_retried_or_merged_later() -> None:
+    again = {JobStatus.PLANNING, JobStatus.RUNNING}
+    for job in (JobStatus.FAILED, JobStatus.CANCELLED):
+        assert JOB_TRANSITIONS[job] == again
+    assert JOB_TRANSITIONS[JobStatus.PARTIAL] == again | {JobStatus.COMPLETED}
     for worker in ENDED_WORKER - SUCCEEDED_WORKER:
         assert WORKER_TRANSITIONS[worker] == {WorkerStatus.PENDING}
 
