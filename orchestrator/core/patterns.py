@@ -1,4 +1,4 @@
-"""Patterns of paths, as in ``.gitignore``: ``*.py``, ``src/**``, ``docs/*.md``."""
+"""Patterns of paths, as in ``.gitignore``: ``*.py``, ``src/**``, ``docs/*.md``, ``!src/old/**``."""
 
 import re
 from collections.abc import Iterable
@@ -6,8 +6,15 @@ from functools import lru_cache
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns fits. One without a slash fits a name at any depth."""
-    return any(_compiled(pattern).fullmatch(path) for pattern in patterns)
+    """What the last pattern that fits says. One without a slash fits a name at any depth.
+
+    Where the first one takes something out, everything else is in.
+    """
+    wanted = tuple(patterns)
+    fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
+    if fitting:
+        return not fitting[-1].startswith("!")
+    return bool(wanted) and wanted[0].startswith("!")
 
 
 def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:

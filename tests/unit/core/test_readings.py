@@ -174,3 +174,20 @@ def test_a_detected_gate_of_which_no_test_passes_at_the_base_says_nothing() -> N
     assert (result.status, result.known) == (GateStatus.KNOWN, 2)
     assert result.note == "no test passes at the base"
     assert result_of(GATE, ran("a", "new"), ran("a"), []).blocks
+
+
+@pytest.mark.parametrize(
+    ("path", "patterns", "fits"),
+    [
+        ("src/a.py", ["src/**", "!*.md"], True),
+        ("src/a.md", ["src/**", "!*.md"], False),
+        ("src/keep.md", ["src/**", "!*.md", "keep.md"], True),
+        ("docs/a.md", ["!docs/"], False),
+        ("src/a.py", ["!docs/"], True),
+        ("a.py", [], False),
+    ],
+)
+def test_the_last_pattern_that_fits_says_whether_a_path_matches(
+    path: str, patterns: list[str], fits: bool
+) -> None:
+    assert matches(path, patterns) is fits
