@@ -3,6 +3,7 @@
 import json
 import os
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from orchestrator.core.readings import UnreadableReport
 
@@ -30,8 +31,11 @@ def sequence(value: object) -> list[Any]:
 
 
 def text(value: object, longest: int = 500) -> str:
-    """On one line."""
-    return " ".join(value.split())[:longest] if isinstance(value, str) else ""
+    """On one line, without what cannot be stored: JSON may name halves of characters, and NUL."""
+    if not isinstance(value, str):
+        return ""
+    whole = value.encode("utf-8", "replace").decode("utf-8").replace("\0", "?")
+    return " ".join(whole.split())[:longest]
 
 
 def number(value: object) -> str:
@@ -40,7 +44,7 @@ def number(value: object) -> str:
 
 def relative(path: str, cwd: str) -> str:
     """Whole paths differ from one worktree to the next."""
-    plain = path.removeprefix("file://")
+    plain = path if not path.startswith("file://") else unquote(urlsplit(path).path)
     for beginning in (cwd, os.path.realpath(cwd)):
         if plain.startswith(f"{beginning}/"):
             return plain[len(beginning) + 1 :]

@@ -25,7 +25,8 @@ def read(content: bytes) -> Reading:
     parser.EndElementHandler = document.end
     try:
         parser.Parse(content, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        # The last two are for encodings that are named there and cannot be read.
         raise UnreadableReport(f"its report is no JUnit XML: {error}") from error
     if not document.is_junit:
         raise UnreadableReport("its report is XML, but no JUnit XML: it has no test suite")

@@ -39,11 +39,11 @@ def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
     return Flaw(f"{path}|{code}|{message}", f"{path}:{line}: {code} {message}")
 
 
-def read_mypy(content: bytes) -> Reading:
+def read_mypy(content: bytes, cwd: str) -> Reading:
     """Its plain text; what else is printed is no error. Raise UnreadableReport."""
     flaws = []
     for found in _MYPY.finditer(content.decode("utf-8", "replace")):
-        path, message, code = found["path"], found["message"], found["code"] or ""
+        path, message, code = relative(found["path"], cwd), found["message"], found["code"] or ""
         key = f"{path}|{code}|{_NUMBERED.sub('line', message)}"
         shown = f" [{code}]" if code else ""
         flaws.append(Flaw(key, f"{path}:{found['line']}: {message}{shown}"))

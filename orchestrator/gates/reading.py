@@ -23,7 +23,7 @@ class Reports:
             case GateReport.RUFF:
                 return linters.read_ruff(_content(file, log), cwd)
             case GateReport.MYPY:
-                return linters.read_mypy(_content(file, log))
+                return linters.read_mypy(_content(file, log), cwd)
             case GateReport.EXIT:
                 return Reading()
 

@@ -52,8 +52,14 @@ def test_a_test_that_fails_after_it_passed_has_failed() -> None:
             "document type",
         ),
         (b"<testsuite>" * 60, "nested"),
+        (b'<?xml version="1.0" encoding="foo"?><testsuite/>', "unknown encoding"),
+        (b'<?xml version="1.0" encoding="gbk"?><testsuite/>', "multi-byte encodings"),
+        (b'<?xml version="1.0" encoding="idna"?><testsuite/>', "no JUnit XML"),
     ],
-    ids=["empty", "cut off", "another", "entities", "external", "deep"],
+    ids=[
+        *("empty", "cut off", "another", "entities", "external", "deep"),
+        *("no encoding", "an encoding of several bytes", "no encoding of text"),
+    ],
 )
 def test_junit_that_is_none_or_means_harm_is_refused(content: bytes, why: str) -> None:
     with pytest.raises(UnreadableReport, match=why):
@@ -93,11 +99,28 @@ def test_mypy_is_read_from_what_it_prints() -> None:
         b"src/a.py:3: note: See above\nFound 2 errors in 1 file (checked 3 source files)\n"
     )
 
-    first, second = linters.read_mypy(printed).flaws
+    first, second = linters.read_mypy(printed, "/w").flaws
 
     assert first.text == "src/a.py:3: Incompatible return value [return-value]"
     assert first.key == "src/a.py|return-value|Incompatible return value"
     assert "line 3" not in second.key
+
+
+def test_whole_paths_are_told_from_where_a_gate_ran() -> None:
+    place = {"artifactLocation": {"uri": "file:///w/my%20site/a%20b.py"}}
+    result = {"ruleId": "B1", "locations": [{"physicalLocation": place}]}
+    report = json.dumps({"runs": [{"results": [result]}]}).encode()
+    printed = b"/w/my site/a b.py:3: error: bad  [misc]\n"
+
+    assert sarif.read(report, "/w/my site").flaws[0].key == "a b.py|B1|"
+    assert linters.read_mypy(printed, "/w/my site").flaws[0].key == "a b.py|misc|bad"
+
+
+def test_what_cannot_be_stored_is_replaced_in_messages() -> None:
+    result = {"ruleId": "B1", "message": {"text": "half \ud800 of it, \0"}}
+    report = json.dumps({"runs": [{"results": [result]}]}).encode()
+
+    assert sarif.read(report, "").flaws[0].key == "|B1|half ? of it, ?"
 
 
 def test_sarif_counts_errors_and_warnings_that_nobody_suppressed() -> None:
