@@ -1,10 +1,11 @@
 """Writing files that workers made into a directory of the user's: nowhere else, whole or not."""
 
+import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.core import failpoints
@@ -90,7 +91,12 @@ def _check(folder: int, name: str, path: str) -> None:
 
 
 def _write(folder: int, name: str, content: bytes, mode: int) -> None:
-    temporary = f".orchestrator-{secrets.token_hex(8)}"
+    # The same name each time: what is left where somebody kills this goes with the next time.
+    temporary = f".orchestrator-{sha256(os.fsencode(name)).hexdigest()[:16]}"
+    with suppress(OSError):  # some filesystems have no locks
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=folder)
     try:
         with os.fdopen(os.open(temporary, _NEW, mode, dir_fd=folder), "wb") as file:
             file.write(content)

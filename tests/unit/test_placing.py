@@ -1,6 +1,9 @@
 """Files of workers come into the directory that was named, and nowhere else."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +95,19 @@ def test_a_crash_before_the_rename_leaves_what_was_there(target: Path) -> None:
     assert (target / "a").read_text() == "before"
     Placing(target).put("a", b"after", executable=False)
     assert (target / "a").read_text() == "after"
+
+
+def test_what_a_kill_left_goes_with_the_next_time(target: Path) -> None:
+    killed = (
+        "import os, pathlib, sys\n"
+        "from orchestrator.security.placing import Placing\n"
+        "os.replace = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+        "Placing(pathlib.Path(sys.argv[1])).put('a', b'after', executable=False)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", killed, str(target)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [each.name.startswith(".orchestrator-") for each in target.iterdir()] == [True]
+
+    Placing(target).put("a", b"after", executable=False)
+
+    assert [each.name for each in target.iterdir()] == ["a"]
