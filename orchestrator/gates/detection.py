@@ -217,7 +217,7 @@ def _make(files: GateFiles) -> Iterator[Gate]:
     for makefile in ("GNUmakefile", "makefile", "Makefile"):
         text = files.read(makefile)
         for target, name in _TARGETS.items():
-            if re.search(rf"^{target}\s*:(?!=)", text, re.MULTILINE):
+            if re.search(rf"^{target}\s*:(?!:*=)", text, re.MULTILINE):
                 yield Gate(
                     name=name,
                     run=f"make {target}",

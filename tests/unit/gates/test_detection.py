@@ -52,6 +52,7 @@ PACKAGE = json.dumps({"scripts": {"test": "jest --ci", "pretest": "tsc", "lint":
         ({"Makefile": "check: lint\ntest:\n\tx"}, ["make-check"]),
         ({"Makefile": "test:\n\tpytest", "conftest.py": ""}, ["pytest"]),
         ({"Makefile": "check := 3"}, []),
+        ({"Makefile": "check ::= 3\ntest:: a"}, ["make-test"]),
     ],
 )
 def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) -> None:
