@@ -36,6 +36,10 @@ EPILOG = (
 class Server(spawn.Server):
     answer_seconds = CALL_SECONDS
 
+    def __init__(self, command: str) -> None:
+        super().__init__(*spawn.address())
+        self.command = command
+
     def lock(self, names: list[str], seconds: float) -> spawn.Answer:
         """The leases, waited for as long as that; raises Stop."""
         end = time.monotonic() + seconds
@@ -94,14 +98,14 @@ def lock(options: argparse.Namespace) -> int:
         return check(options)
     if not 0 <= options.wait <= 86_400:
         raise spawn.Stop(spawn.USAGE, "--wait takes 0 to 86400 seconds")
-    answer = Server(*spawn.address()).lock(options.names, options.wait)
+    answer = Server("lock").lock(options.names, options.wait)
     numbers = [str(lease["number"]) for lease in answer["leases"]]
     print(json.dumps(answer) if options.json else "\n".join(numbers))
     return spawn.OK
 
 
 def check(options: argparse.Namespace) -> int:
-    server = Server(*spawn.address())
+    server = Server("lock")
     answers = [server.look(name) for name in options.names]
     stands = all(
         any(lease["number"] == options.check for lease in answer["leases"]) for answer in answers
@@ -114,7 +118,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def unlock(options: argparse.Namespace) -> int:
-    answer = Server(*spawn.address()).unlock(options.names)
+    answer = Server("unlock").unlock(options.names)
     if options.json:
         print(json.dumps(answer))
     return spawn.OK

@@ -51,6 +51,8 @@ class Server:
     """The server of this worker; every call is tried again while the server restarts."""
 
     answer_seconds = ANSWER_TIMEOUT_SECONDS
+    #: In whose name it speaks.
+    command = "spawn"
 
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
@@ -83,7 +85,7 @@ class Server:
                 why = answer.get("detail") or "busy"
                 raise Stop(UNREACHABLE, f"no answer from the server at {self._url}: {why}")
             if not told and delay > 1:
-                tell(f"the server does not answer; trying for {PATIENCE_SECONDS} s")
+                tell(f"the server does not answer; trying for {PATIENCE_SECONDS} s", self.command)
                 told = True
             time.sleep(delay)
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
@@ -348,8 +350,8 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 
-def tell(message: str) -> None:
-    print(f"orchestrator spawn: {message}", file=sys.stderr, flush=True)
+def tell(message: str, command: str = "spawn") -> None:
+    print(f"orchestrator {command}: {message}", file=sys.stderr, flush=True)
 
 
 def spawn(options: argparse.Namespace) -> int:
