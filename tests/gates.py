@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from orchestrator.core.gates import Check, Gate, GateResult, GateStatus
 
@@ -16,6 +17,8 @@ class RunningGates:
     def __init__(self) -> None:
         #: Commits that were looked at, in order.
         self.seen: list[str] = []
+        #: Why what fails could not be run; empty when it was.
+        self.broken = ""
         self._running: dict[tuple[str, str], subprocess.Popen[str]] = {}
 
     def begin(self, check: Check, done: Callable[[Sequence[GateResult]], None]) -> None:
@@ -48,4 +51,7 @@ class RunningGates:
         status = GateStatus.FAILED if process.returncode else GateStatus.PASSED
         status = GateStatus.BROKEN if process.returncode == 127 else status
         output = said if process.returncode else ""
-        return GateResult(name=gate.name, status=status, required=gate.required, output=output)
+        result = GateResult(name=gate.name, status=status, required=gate.required, output=output)
+        if process.returncode and self.broken:
+            return replace(result, status=GateStatus.BROKEN, note=self.broken)
+        return result

@@ -115,6 +115,17 @@ def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
     assert bench.project.worktrees() == []
 
 
+def test_why_a_gate_could_not_be_run_on_the_merged_state_is_told(bench: Bench) -> None:
+    bench.worker({"good": "x\n"})
+    bench.worker({"bad": "x\n"})
+    bench.gates.broken = "ran into its time limit of 1 s"
+
+    refusals = bench.integrate()
+
+    assert [each.worker_id for each in refusals] == ["worker_2"]
+    assert refusals[0].reason.endswith("gate no bad files broken: ran into its time limit of 1 s")
+
+
 def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) -> None:
     bench.worker({"good": "x\n"})
     culprit = bench.worker({"bad": "x\n"})
