@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Mapping
 
 from orchestrator.core.errors import RepositoryError
@@ -13,6 +14,8 @@ from orchestrator.security.paths import read_regular
 #: In a root job's directory: what was there before.
 BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
+#: Seconds after which a lock that is still there is taken for left behind: git's are short.
+LEFT_SECONDS = 1.0
 
 
 class UsersCheckout:
@@ -54,10 +57,22 @@ class UsersCheckout:
         before = self._before(root_id)
         if before is None:
             return []
+        found = self._different(before)
+        if any(map(_is_lock, found)):
+            time.sleep(LEFT_SECONDS)
+            earlier, found = found, self._different(before)
+            found = {
+                name: seen
+                for name, seen in found.items()
+                if not _is_lock(name) or (seen and earlier.get(name) == seen)
+            }
+        return sorted(found)
+
+    def _different(self, before: Mapping[str, object]) -> dict[str, str]:
+        """As it is now; empty for what is not there, or was not looked at by another version."""
         after = dict(self._repository.checkout_state())
-        names = sorted({*before, *after})
-        # Empty stands for what is not there; another version may not have looked for it.
-        return [name for name in names if before.get(name, "") != after.get(name, "")]
+        names = {*before, *after}
+        return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
 
     def _before(self, root_id: str) -> Mapping[str, object] | None:
         """None where nobody began."""
@@ -66,6 +81,10 @@ class UsersCheckout:
             return None
         # A worker could have put a pipe, or anything, in its place: then all is told.
         return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
+
+
+def _is_lock(name: str) -> bool:
+    return name.startswith("git ") and name.endswith(".lock")
 
 
 def _object(content: bytes | None) -> Mapping[str, object]:

@@ -122,6 +122,20 @@ def test_a_change_of_the_users_checkout_is_told(made: MakeProject) -> None:
     assert "Your checkout changed while the job ran" in final(site, ended["job_id"])
 
 
+def test_a_lock_that_a_worker_leaves_is_told_and_one_that_goes_is_not(
+    made: MakeProject,
+) -> None:
+    site, project = made()
+    git = project.path / ".git"
+    (git / "HEAD.lock").touch()
+    ended = site.run(
+        "x", [edit(f"rm '{git}/HEAD.lock'; touch '{git}/shallow.lock'; echo x > x.txt")]
+    )
+
+    assert ended["status"] == "completed", ended
+    assert record(site, ended["job_id"])["leaks"] == ["git shallow.lock"]
+
+
 def test_a_pipe_in_place_of_what_was_noted_of_the_checkout_holds_nobody_up(
     made: MakeProject,
 ) -> None:

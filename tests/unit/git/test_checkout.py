@@ -48,6 +48,7 @@ def _hook(project: Project) -> None:
             "git shallow",
         ),
         (lambda project: project.write(".git/info/grafts", ""), "git info/grafts"),
+        (lambda project: project.write(".git/config.lock", ""), "git config.lock"),
         (
             lambda project: project.git("update-index", "--assume-unchanged", "dir/b.txt"),
             "flags in the index",
