@@ -18,6 +18,9 @@ _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
 _NO_TEST = "no test specified"
 #: npm scripts that check something, and the names of their gates.
 _SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"}
+_PYTESTS = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
+#: Directories that are looked into for such files: each is a call of git.
+_MOST_LOOKS = 20
 _TARGETS = {"check": "make-check", "test": "make-test"}
 
 
@@ -86,14 +89,20 @@ def _pytest_evidence(files: GateFiles) -> str:
     for name in ("pytest.ini", "conftest.py"):
         if name in top:
             return name
-    return next((f"{place}/" for place in ("tests", "test") if _has_pytests(files, place)), "")
+    below = next((f"{place}/" for place in ("tests", "test") if _has_pytests(files, place)), "")
+    return below or next(filter(_PYTESTS.fullmatch, sorted(top)), "")
 
 
 def _has_pytests(files: GateFiles, place: str) -> bool:
-    names = files.names(place)
-    fits = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
-    inner = (name for each in names if "." not in each for name in files.names(f"{place}/{each}"))
-    return any(fits.fullmatch(name) for name in (*names, *inner)) if names else False
+    """Those that are nearest are looked at first."""
+    waiting = [place]
+    for directory in waiting:
+        names = files.names(directory)
+        if any(map(_PYTESTS.fullmatch, names)):
+            return True
+        inner = [f"{directory}/{each}" for each in sorted(names) if "." not in each]
+        waiting += inner[: _MOST_LOOKS - len(waiting)]
+    return False
 
 
 def _tools(files: GateFiles) -> Mapping[str, Any]:
@@ -206,7 +215,7 @@ def _npm(files: GateFiles) -> Iterator[Gate]:
 
 def _scripts(files: GateFiles) -> Mapping[str, Any]:
     try:
-        found = json.loads(files.read("package.json") or "{}")
+        found = json.loads(files.read("package.json").removeprefix("\ufeff") or "{}")
     except (ValueError, RecursionError):
         return {}
     scripts = found.get("scripts") if isinstance(found, dict) else {}
@@ -215,9 +224,9 @@ def _scripts(files: GateFiles) -> Mapping[str, Any]:
 
 def _make(files: GateFiles) -> Iterator[Gate]:
     for makefile in ("GNUmakefile", "makefile", "Makefile"):
-        text = files.read(makefile)
+        targets = set(_targets(files.read(makefile)))
         for target, name in _TARGETS.items():
-            if re.search(rf"^{target}\s*:(?!:*=)", text, re.MULTILINE):
+            if target in targets:
                 yield Gate(
                     name=name,
                     run=f"make {target}",
@@ -227,6 +236,14 @@ def _make(files: GateFiles) -> Iterator[Gate]:
                     why=f"the target {target} in {makefile}",
                     configured_by=(makefile, "*.mk"),
                 )
+
+
+def _targets(makefile: str) -> Iterator[str]:
+    for line in makefile.splitlines():
+        names, colon, rest = line.partition(":")
+        is_variable = "=" in names or rest.lstrip(":").startswith("=")
+        if colon and not is_variable and not line[:1].isspace():
+            yield from names.split()
 
 
 def _has_tests(files: GateFiles) -> bool:
