@@ -79,10 +79,9 @@ def _serve(
     try:
         manager.start(server.url)
         server.start()
-        recorded = _write_record(record, server.url)
+        recorded = _has_recorded(record, server.url)
         if not recorded:
             logger.warning("%s follows later: the disk is full", record)
-            DiskReserve(manager.workspace.root).release()
         on_ready(server.url)
         # What is loaded by now stays: looking it over again and again is a third of the time that
         # reports take.
@@ -92,7 +91,7 @@ def _serve(
         # A signal may reach any thread (one that comes while the process is stopped does); its
         # handler runs in this one, which therefore has to wake up by itself.
         while not stop.wait(SIGNAL_SECONDS):
-            recorded = recorded or _write_record(record, server.url)
+            recorded = recorded or _has_recorded(record, server.url)
     finally:
         manager.stop_workers()
         close_app(app)
@@ -144,6 +143,13 @@ def _ports(workspace: Path, configured: int) -> Sequence[int]:
         logger.warning("%s cannot be read: the port of the server before this one is lost", path)
     had = urlsplit(previous.url).port if previous else None
     return list(dict.fromkeys([had or configured, configured]))
+
+
+def _has_recorded(path: Path, url: str) -> bool:
+    """Whether there was room for it, or is with the reserve, which is taken again by itself as
+    soon as anything is free: also by what was given up for this."""
+    reserve = DiskReserve(path.parent)
+    return _write_record(path, url) or (reserve.release() and _write_record(path, url))
 
 
 def _write_record(path: Path, url: str) -> bool:

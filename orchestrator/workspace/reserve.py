@@ -22,7 +22,7 @@ class DiskReserve:
 
     def hold(self) -> None:
         """Without space for it, there is none: that is told by whoever needs the space."""
-        if self._held:
+        if self._held and self._path.exists():
             return
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
