@@ -5,11 +5,11 @@ it leaves behind would hide the new files of all the others.
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.git.noted import note_once
 from orchestrator.git.running import Git
 
 #: In a root job's directory.
@@ -25,12 +25,7 @@ class Patterns:
 
     def note(self, git: Git) -> None:
         """Idempotent: what comes later does not count."""
-        if self.noted.exists() or not self.noted.parent.is_dir():
-            return
-        handle, temporary = tempfile.mkstemp(dir=self.noted.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(_content(_of_user(git)) + b"\n" + _content(self._shared))
-        os.replace(temporary, self.noted)
+        note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git, env: Mapping[str, str] | None = None) -> None:
         """Have the index hold new files that are ignored only since then."""

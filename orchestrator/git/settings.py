@@ -5,11 +5,11 @@ have the modes of what all the others make be lost.
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.git.noted import note_once
 from orchestrator.git.running import Git
 from orchestrator.security.paths import read_regular
 
@@ -34,12 +34,7 @@ class Settings:
 
     def note(self, git: Git) -> None:
         """Idempotent: what comes later does not count."""
-        if self.noted.exists() or not self.noted.parent.is_dir():
-            return
-        handle, temporary = tempfile.mkstemp(dir=self.noted.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(_asked(git))
-        os.replace(temporary, self.noted)
+        note_once(self.noted, lambda: _asked(git))
 
     def of(self, git: Git) -> Git:
         """The same git with these settings, whatever is configured meanwhile."""

@@ -1,0 +1,19 @@
+"""What is kept of a repository when a job begins."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def note_once(path: Path, content: Callable[[], bytes]) -> None:
+    """Write ``content`` there, whole or not at all. Idempotent: what comes later does not count.
+
+    Nothing where its directory, a job's, is not there.
+    """
+    if path.exists() or not path.parent.is_dir():
+        return
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content())
+    os.replace(temporary, path)
