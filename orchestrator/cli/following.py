@@ -2,6 +2,7 @@
 
 import os
 import queue
+import select
 import signal
 import stat
 import sys
@@ -96,8 +97,19 @@ def _show(item: dict[str, Any] | str | None, display: Display, held: HeldBack) -
         display.event(item)
         return
     display.tick()
+    if _nobody_reads(sys.stderr.fileno()):
+        raise BrokenPipeError
     if display.idle() and (line := held.ask()):
         display.say(line)
+
+
+def _nobody_reads(output: int) -> bool:
+    """Of a pipe, without writing to it: a job may say nothing for long."""
+    if not stat.S_ISFIFO(os.fstat(output).st_mode):
+        return False
+    waiting = select.poll()
+    waiting.register(output, 0)
+    return any(found & select.POLLERR for _, found in waiting.poll(0))
 
 
 def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
