@@ -105,6 +105,8 @@ def _worker(
 ) -> WorkerAnswer:
     result = result_of(worker)
     ran = worker.result is not None
+    # They were read after the worker, which may have begun another one since.
+    begun = [one for one in attempts if one.number <= worker.attempt]
     return WorkerAnswer(
         worker_id=worker.id,
         task_id=worker.task_id,
@@ -129,7 +131,7 @@ def _worker(
         refused_child_jobs=result.refused_child_jobs,
         gates=[gate_result_answer(each) for each in result.gates],
         strays=[StrayAnswer(pid=one.pid, command=one.command) for one in result.strays],
-        attempts=[_attempt(one, failure_of(worker, one.number)) for one in attempts],
+        attempts=[_attempt(one, failure_of(worker, one.number)) for one in begun],
         child_job_ids=list(worker.child_job_ids),
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),

@@ -484,3 +484,14 @@ def test_invented_methods_make_no_series_of_their_own(client: FlaskClient) -> No
     metrics = client.get("/metrics").text
     assert "INVENTED" not in metrics
     assert 'method="other"' in metrics
+
+
+def test_a_worker_is_told_without_attempts_that_began_after_it_was_read(
+    client: FlaskClient, service: FakeService, job: Job
+) -> None:
+    (worker,) = service.workers(job)
+    service.worker_key(worker)
+
+    (told,) = client.get(f"/api/v1/jobs/{job.id}").get_json()["workers"]
+
+    assert (told["status"], told["attempts"]) == ("pending", [])
