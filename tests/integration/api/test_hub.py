@@ -17,7 +17,7 @@ from orchestrator.api.hub import Hub
 from orchestrator.api.server import Server
 from orchestrator.core.events import EventKind
 from orchestrator.core.model import Job
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import WorkerStatus
 from orchestrator.core.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.wire import Connection, Events
@@ -150,9 +150,8 @@ def test_a_retried_job_goes_on_streaming(server: Server, service: FakeService, j
     caller = service.authenticate(KEY)
     stream = Events(server, job.id)
     thread, found = read_in_background(stream)
-    # Retried at once: the end of the job is seen, but is not true any more.
-    service.end(job, JobStatus.FAILED)
-    service.retry(caller, job.id, Submission(request="x").config)
+    # The end of the job is seen, but is not true any more.
+    service.end_and_retry(caller, job)
     eventually(lambda: len(found) == 3, "the retry is streamed")
     service.end(job)
     thread.join(10)

@@ -103,7 +103,8 @@ class FakeService:
         return Accepted(job=job, left=LEFT)
 
     def job(self, caller: Caller, job_id: str) -> Job:
-        job = self._jobs.get(job_id)
+        with self._lock:
+            job = self._jobs.get(job_id)
         if job is None or not self._may_see(caller, job):
             raise NotFound(f"there is no job {job_id}")
         return job
@@ -329,6 +330,12 @@ class FakeService:
         now = time.time()
         self._jobs[job.id] = replace(self._jobs[job.id], status=status, ended_at=now)
         self.publish(job, EventKind.JOB_ENDED, data={"status": status})
+
+    def end_and_retry(self, caller: Caller, job: Job) -> None:
+        """In one step: nobody reads the job between its end and the retry."""
+        with self._lock:
+            self.end(job, JobStatus.FAILED)
+            self.retry(caller, job.id, Submission(request="x").config)
 
     def publish(
         self,
