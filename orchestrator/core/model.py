@@ -48,7 +48,7 @@ class TaskSpec:
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
-    #: "off": its worker gets a plain directory, no worktree.
+    #: Whether its worker gets a worktree (core.repository.GitUse); None: as its job says.
     git: str | None = None
     #: Beside those of the job.
     gates: tuple[Gate, ...] = ()
@@ -100,6 +100,7 @@ class JobConfig:
     #: A child job that asked for limits of its own: they are kept free for it.
     budget_asked: bool = False
     merge_strategy: str = "auto"
+    #: Which workers get worktrees: core.repository.GitUse.
     git: str = "auto"
     #: "linear": a merged result is told as one line of commits.
     history: str = "merge"

@@ -21,6 +21,17 @@ class Strategy(StrEnum):
     MANUAL = "manual"
 
 
+class GitUse(StrEnum):
+    """Who gets a worktree, by the word of a job or a task."""
+
+    #: workers of agents that may change files
+    AUTO = "auto"
+    #: workers of every agent, so that what a shell command changes is merged, too
+    ON = "on"
+    #: nobody
+    OFF = "off"
+
+
 #: In the state of the user's checkout: what decides, besides git, how files are merged.
 WAYS_TO_MERGE = "how files are merged"
 

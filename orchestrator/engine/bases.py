@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.model import Job, TaskSpec
 from orchestrator.core.refs import base_ref, dirty_ref
-from orchestrator.core.repository import Base, Repository
+from orchestrator.core.repository import Base, GitUse, Repository
 from orchestrator.core.submission import ConfigRequest
 from orchestrator.engine.worktrees import Worktrees
 
@@ -21,11 +21,11 @@ class Bases:
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Nothing where no task changes files, unless it is asked for. Raise InvalidRequest."""
         asked = _asked(config)
-        if config.git == "off":
+        if config.git == GitUse.OFF:
             if asked:
                 raise InvalidRequest(f"with git: off there is nothing for {asked}; leave it out")
             return Base()
-        if not asked and not self._worktrees.any_changes(tasks, agent):
+        if not asked and not self._worktrees.any_changes(tasks, agent, config.git or GitUse.AUTO):
             return Base()
         return self._repository.base(config.base or "", dirty=bool(config.include_dirty))
 

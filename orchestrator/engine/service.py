@@ -128,11 +128,9 @@ class Service(Checkpointing, MergeCalls):
         if key is None:
             return self._bases.of_root(config, tasks, config.agent or self._submitting.agent)
         check_child(config)
-        if not self._worktrees.may_be_wanted(tasks):
-            return Base()
         worker = self._store.worker(key)
         parent = None if worker is None else self._store.job(worker.job_id)
-        if worker is None or parent is None or parent.config.git == "off":
+        if worker is None or parent is None:
             return Base()
         return self._worktrees.base_below(parent, worker, tasks, config.agent)
 

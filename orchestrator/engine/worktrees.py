@@ -17,7 +17,7 @@ from orchestrator.core.failure import before
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
-from orchestrator.core.repository import Base, Merge, Repository, merger_of, signature_of
+from orchestrator.core.repository import Base, GitUse, Merge, Repository, merger_of, signature_of
 from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.retiring import Turns
 from orchestrator.engine.taking_up import take_up
@@ -92,19 +92,19 @@ class Worktrees:
 
         Without one, where its own job started, or else the project.
         """
-        if not self.any_changes(tasks, agent or parent.config.agent):
+        if not self.any_changes(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
         commit = self._snapshot(worker) or parent.config.base
         return Base(commit=commit) if commit else self._repository.base()
 
-    def may_be_wanted(self, tasks: Sequence[TaskSpec]) -> bool:
-        """Told without knowing the job's own agent: whether it is worth looking further."""
-        return any(not task.agents for task in tasks) or self.any_changes(tasks, "")
-
-    def any_changes(self, tasks: Sequence[TaskSpec], agent: str) -> bool:
-        """Whether one is for an agent that may change files; ``agent`` where none is named."""
+    def any_changes(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
+        """Whether one is to have a worktree; ``agent`` and ``git`` where a task says none."""
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
-        return any(task.git != "off" and self._changes(name, task) for task, name in pairs)
+        return any(self._has_one(name, task, git) for task, name in pairs)
+
+    def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
+        asked = git if git == GitUse.OFF else task.git or git
+        return asked == GitUse.ON or (asked != GitUse.OFF and self._changes(name, task))
 
     def _changes(self, name: str, task: TaskSpec) -> bool:
         try:
@@ -114,8 +114,9 @@ class Worktrees:
         return bool(getattr(agent, "changes_files", True))
 
     def wanted(self, job: Job, task: TaskSpec, worker: Worker) -> bool:
-        on = job.config.base and job.config.git != "off" and task.git != "off"
-        return bool(on) and not worker.is_adviser and self._changes(worker.agent, task)
+        if not job.config.base or worker.is_adviser:
+            return False
+        return self._has_one(worker.agent, task, job.config.git)
 
     def directory(self, worker: Worker) -> str:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"

@@ -65,8 +65,8 @@ class ConfigBody(Wire):
     """Whether the merged result has merge commits, or tells the workers' commits in one line."""
     resolve: Word | None = None
     """The agent that resolves conflicts, each for one retry of the worker that has it."""
-    git: Literal["auto", "off"] | None = None
-    """Whether workers get worktrees of the host project's repository."""
+    git: Literal["auto", "on", "off"] | None = None
+    """Which workers get worktrees of the host project's repository; auto: not shell and survey."""
     base: Revision | None = None
     """The branch, tag or commit that workers start from; the checkout's HEAD if absent."""
     include_dirty: bool | None = None
@@ -138,8 +138,8 @@ class TaskRequest(Wire):
     """Tokens the agent may use."""
     max_cost_usd: Money | None = None
     """What the agent may cost, in US dollars."""
-    git: Literal["auto", "off"] | None = None
-    """off: a plain directory instead of a worktree of the host project's repository."""
+    git: Literal["auto", "on", "off"] | None = None
+    """Whether its worker gets a worktree of the host project; without it, as its job says."""
     review: Annotated[Text, Field(max_length=200)] = ""
     """The agent that compares what the candidates made, or auto; only with several agents."""
     gates: Gates = ()

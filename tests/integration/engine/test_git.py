@@ -294,6 +294,38 @@ def test_shell_survey_and_switched_off_tasks_have_plain_directories(made: MakePr
     assert not (project.path / ".git" / "worktrees").exists()
 
 
+def test_what_a_command_changes_is_merged_where_that_is_asked_for(made: MakeProject) -> None:
+    site, project = made()
+
+    one = site.run("x", [shell("echo a > a.txt", git="on"), shell("echo b > b.txt")])
+    rest = site.run("x", [shell("echo c > c.txt"), shell("echo d > d.txt", git="auto")], git="on")
+
+    assert (one["status"], rest["status"]) == ("completed", "completed"), (one, rest)
+    merged = [f"orchestrator/{job['job_id']}/result" for job in (one, rest)]
+    added = [project.git("diff", "--name-only", "HEAD", branch) for branch in merged]
+    assert added == ["a.txt", "c.txt"]
+
+
+def test_no_command_has_a_worktree_where_its_job_says_off(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", [shell("test ! -e .git", git="on")], git="off")
+
+    assert ended["status"] == "completed", ended
+    assert project.git("branch", "--list", "orchestrator/*") == ""
+
+
+def test_a_commands_child_job_starts_from_what_the_command_has_changed(made: MakeProject) -> None:
+    site, project = made()
+    spawn = "orchestrator spawn --wait --command 'cat a.txt; echo b > b.txt'"
+
+    ended = site.run("x", [shell(f"echo a > a.txt; {spawn}")], git="on")
+
+    assert ended["status"] == "completed", ended
+    merged = f"orchestrator/{ended['job_id']}/result"
+    assert project.git("diff", "--name-only", "HEAD", merged).split() == ["a.txt", "b.txt"]
+
+
 def test_without_a_commit_workers_have_plain_directories_and_it_is_said(made: MakeProject) -> None:
     site, project = made(begun=False)
     project.git("init", "-q")
