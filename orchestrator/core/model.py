@@ -69,6 +69,8 @@ NO_PLAN = "none"
 WAITS_FOR_APPROVAL = "waits for approval"
 #: Begins the reason of a job whose workers' changes were to become one result, and did not.
 NOT_MERGED = "what its workers changed could not be merged when it ended"
+#: Begins the reason of a job whose result is not all that its workers changed.
+LEFT_OUT = "not in the result: "
 #: The task of a planner, and the role that it plays.
 PLANNER = "planner"
 #: The role of one that compares candidates.
@@ -165,6 +167,11 @@ class Job:
     def unmerged(self) -> bool:
         """What its workers changed was to become one result, and did not."""
         return self.reason.startswith(NOT_MERGED)
+
+    @property
+    def merged_in_part(self) -> bool:
+        """Not all that its workers changed goes together, or is to become one result."""
+        return self.reason.startswith(LEFT_OUT)
 
     @property
     def out_of_time(self) -> bool:

@@ -214,7 +214,7 @@ class Scheduler:
         job = self.ledger.jobs[job_id]
         workers = [each for each in self.forest.workers_of(job_id) if not each.is_planner]
         status = job_outcome(workers, cancelled=job.cancelled, unmerged=job.unmerged)
-        reason = "" if status is JobStatus.COMPLETED else job.reason
+        reason = job.reason if job.merged_in_part or status is not JobStatus.COMPLETED else ""
         ended = self.ledger.move_job(job_id, status, ended_at=now, reason=reason)
         self.ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
         if job.parent_key is None:

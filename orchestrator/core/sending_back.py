@@ -10,7 +10,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.model import NOT_MERGED, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import LEFT_OUT, NOT_MERGED, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.plan import Plan
@@ -46,6 +46,8 @@ class Merged:
     refusals: Sequence[Refusal] = ()
     #: Why it could not be done; empty: it is done, as far as it goes together.
     error: str = ""
+    #: Who is not in the result, and why, in words; empty: all who are to be are in it.
+    left_out: str = ""
 
 
 class SendingBack:
@@ -72,25 +74,28 @@ class SendingBack:
             self._forest.install(job, Plan(tasks, self._forest.workers_of(job_id)))
         return bool(again)
 
-    def merged(self, job_id: str, error: str) -> None:
+    def merged(self, job_id: str, merged: Merged) -> None:
         """What its workers changed is one result as far as it goes together, or why it is none."""
         job = self._ledger.jobs.get(job_id)
-        if job is None or job.cancelled_by is not None or not (error or job.unmerged):
+        if job is None or job.cancelled_by is not None:
             return
-        why = f"{NOT_MERGED}: {error}; orchestrator retry {job_id} tries that again"
-        self._ledger.update_job(job_id, reason=why if error else "")
+        reason = _told(job_id, merged)
+        if reason or _is_of_merging(job):
+            self._ledger.update_job(job_id, reason=reason)
 
-    def merged_later(self, job_id: str, now: float) -> None:
-        """Somebody had a job merged that could not be when it ended: that is how it ends now."""
+    def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
+        """Somebody had a job merged once more that has ended: that is how it ends now."""
         job = self._ledger.jobs[job_id]
-        if not (job.status.ended and job.unmerged):
+        reason = _told(job_id, merged)
+        may_tell = _is_of_merging(job) or not job.reason
+        if not (job.status.ended and may_tell) or reason == job.reason:
             return
         workers = [each for each in self._forest.workers_of(job_id) if not each.is_planner]
         status = job_outcome(workers, cancelled=job.cancelled)
         if status is not job.status:
             self._ledger.move_job(job_id, status)
-        ended = self._ledger.update_job(job_id, reason="")
-        self._ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason="")
+        ended = self._ledger.update_job(job_id, reason=reason)
+        self._ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
         job = self._ledger.jobs[job_id]
@@ -137,3 +142,14 @@ class SendingBack:
         said = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
         job = self._forest.job_of(worker)
         self._ledger.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **said)
+
+
+def _told(job_id: str, merged: Merged) -> str:
+    """The reason of a job whose changes are not all in its result; empty when they are."""
+    if merged.error:
+        return f"{NOT_MERGED}: {merged.error}; orchestrator retry {job_id} tries that again"
+    return f"{LEFT_OUT}{merged.left_out}" if merged.left_out else ""
+
+
+def _is_of_merging(job: Job) -> bool:
+    return job.unmerged or job.merged_in_part

@@ -56,7 +56,7 @@ class Integration:
         #: Told of every end, from whatever thread it comes.
         self.on_integrated: Callable[[Integrated], None] = lambda integrated: None
         #: Told of a job that was merged after it had ended, and could be.
-        self.on_merged_later: Callable[[str, str], None] = lambda root_id, job_id: None
+        self.on_merged_later: Callable[[str, str, Merged], None] = lambda root, job, merged: None
         #: Told when what the reports say of a job that has ended is not true any more.
         self.on_merged_again: Callable[[Render], None] = lambda render: None
 
@@ -144,7 +144,7 @@ class Integration:
             with work.turn:
                 merged = self._integrator.again(tree, job_id, choice, work.stop.is_set)
             if not merged.error:
-                self.on_merged_later(root_id, job_id)
+                self.on_merged_later(root_id, job_id, merged)
             self.on_merged_again(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
         finally:
             self._end(job_id, work)

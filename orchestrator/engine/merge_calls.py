@@ -3,6 +3,7 @@
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.repository import MergeChoice
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.sending_back import Merged
 from orchestrator.core.submission import Caller
 from orchestrator.engine.integration import Integration
 from orchestrator.engine.reads import Reads
@@ -42,11 +43,8 @@ class MergeCalls(Reads):
             return False
         return True
 
-    def _merged_later(self, root_id: str, job_id: str) -> None:
-        """Where it could not be merged when it ended, that is no reason any more."""
-        job = self._store.job(job_id)
-        if job is None or not job.unmerged:
-            return
+    def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
+        """Have the job tell what came of it, in place of what came of it when it ended."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             # Read here and nowhere earlier: a retry may have run meanwhile.
@@ -55,7 +53,7 @@ class MergeCalls(Reads):
                 scheduler.restore(tree, now)
                 scheduler.forget_after_turn(root_id)
             if job_id in scheduler.ledger.jobs:
-                scheduler.sending_back.merged_later(job_id, now)
+                scheduler.sending_back.merged_later(job_id, merged, now)
 
         self._supervisor.call(action)
 

@@ -11,11 +11,13 @@ from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import short, worker_branch
-from orchestrator.core.repository import FileConflict, record_name
+from orchestrator.core.repository import FileConflict, Strategy, record_name
 from orchestrator.security.paths import read_regular
 
 #: So many paths are named in a sentence.
 MOST_PATHS = 10
+#: So many workers are named in a sentence.
+MOST_NAMED = 5
 #: Why a worker is left out whose work is nowhere.
 GONE = "its branch was removed, and its checkpoints, too"
 #: No record is so large.
@@ -109,6 +111,11 @@ def in_words(record: Record) -> Iterator[str]:
     yield from _merged(record)
     for worker, branch in record.left_out.items():
         yield _left_out(record, worker, branch)
+    if any(not conflict["resolved"] for conflict in record.conflicts):
+        yield (
+            "To have the later worker's file where two exclude each other: "
+            f"orchestrator merge {record.job_id} --strategy theirs."
+        )
     for conflict in record.conflicts:
         if conflict["resolved"]:
             yield f"{conflict['path']}: {conflict['worker_id']} won over those before it."
@@ -176,6 +183,20 @@ def _why(record: Record, worker: str) -> str:
         return f": {record.reasons[worker]}"
     paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
     return f", for conflicts in {', '.join(paths[:MOST_PATHS])}" if paths else ""
+
+
+def not_in_result(record: Record) -> str:
+    """Who is left out, and why, in one line; empty when nobody is."""
+    if record.strategy == Strategy.MANUAL and record.left_out:
+        return f"{', '.join(record.left_out)} (merge_strategy: manual)"
+    who = [_named(record, worker) for worker in record.left_out]
+    more = f"; {len(who) - MOST_NAMED} more" if len(who) > MOST_NAMED else ""
+    return "; ".join(who[:MOST_NAMED]) + more
+
+
+def _named(record: Record, worker: str) -> str:
+    part = "in part " if worker in record.merged else ""
+    return f"{part}{worker}{_why(record, worker)}"
 
 
 def failing(results: Sequence[GateResult]) -> str:

@@ -32,7 +32,7 @@ from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, in_order, split
 from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
-from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, failing, told
+from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, failing, not_in_result, told
 from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
 from orchestrator.engine.worktrees import Worktrees
 
@@ -68,11 +68,12 @@ class Merging:
         self._note(record, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
-            return Merged()
+            return Merged(left_out=not_in_result(record))
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
-        return Merged(refusals=[*refused, *self._to_resolve(record, job, settled)])
+        refusals = [*refused, *self._to_resolve(record, job, settled)]
+        return Merged(refusals=refusals, left_out=not_in_result(record))
 
     def _is_present(self, record: Record, tree: Tree, job: Job, worker: Worker) -> bool:
         """Whether what it did can be had. A branch that somebody has removed comes back."""

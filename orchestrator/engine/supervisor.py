@@ -211,7 +211,7 @@ class Supervisor:
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.sending_back.refused(job_id, merged.refusals, now):
             return lambda: None
-        self._scheduler.sending_back.merged(job_id, merged.error)
+        self._scheduler.sending_back.merged(job_id, merged)
         return lambda: self._reporting.ask(item.render)
 
     def _take_end(self, ended: Ended, now: float) -> None:

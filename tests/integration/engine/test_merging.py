@@ -328,6 +328,35 @@ def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
     assert len(project.git("for-each-ref", f"refs/orchestrator/{job}/merged").split("\n")) == 3
 
 
+def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
+    site, _ = made()
+    tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
+    ended = site.run("x", tasks)
+    job = ended["job_id"]
+
+    assert (ended["status"], ended["reason"]) == (
+        "completed",
+        "not in the result: worker_2, for conflicts in src/app.py",
+    )
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "not in the result: worker_2, for conflicts in src/app.py" in final
+    assert f"orchestrator merge {job} --strategy theirs" in final
+    merge(site, job, strategy="theirs")
+    assert site.get(f"/jobs/{job}")["reason"] == ""
+    merge(site, job, leave=["worker_1"])
+    assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1: you left it out"
+
+
+def test_a_job_that_merges_nothing_by_itself_says_so(made: MakeProject) -> None:
+    site, _ = made()
+
+    nothing = site.run("x", [edit("true")], merge_strategy="manual")
+    ended = site.run("x", [edit("echo a > a.txt")], merge_strategy="manual")
+
+    assert (nothing["status"], nothing["reason"]) == ("completed", "")
+    assert ended["reason"] == "not in the result: worker_1 (merge_strategy: manual)"
+
+
 def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
     site, project = made()
     failing = edit("echo b > b.txt; exit 3", retries=0)
