@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository import Signature
@@ -32,9 +32,10 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
         fields = _status(git, env)
         changed = [each for each in map(path_of, fields) if not _is_ours(each, ours)]
         left = sorted(each for each in _not_taken(fields) if not _is_ours(each, ours))
-        given = "".join(f"{path}\0" for path in changed if path not in left)
-        add = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
-        git.run(*add, given=os.fsencode(given), env=env)
+        taken = {*changed} - {*left}
+        gone = taken & {path_of(each) for each in fields if _is_gone(each)}
+        _update(git, env, gone, "--force-remove")
+        _update(git, env, taken - gone, "--add", "--remove", "--replace")
         tree = git.run("write-tree", env=env).text
     if tree != tree_of(git, commit):
         commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
@@ -58,6 +59,16 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
             "finish that first"
         )
     return fields
+
+
+def _update(git: Git, env: dict[str, str], paths: Iterable[str], *how: str) -> None:
+    given = "".join(f"{path}\0" for path in sorted(paths))
+    git.run("update-index", *how, "-z", "--stdin", given=os.fsencode(given), env=env)
+
+
+def _is_gone(field: str) -> bool:
+    """Else git looks for it, and complains where a link stands in place of its directory."""
+    return field[:1] == "1" and field[3] == "D"
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:

@@ -1,0 +1,43 @@
+"""Uncommitted work as a commit, whatever stands in place of what is tracked."""
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.git import GitRepository
+from tests.project import Project
+
+
+def _link_in_place_of_a_directory(project: Project) -> None:
+    (project.path / "dir").rename(project.path / "moved")
+    (project.path / "dir").symlink_to("moved")
+
+
+def _file_in_place_of_a_directory(project: Project) -> None:
+    project.git("rm", "-q", "dir/b.txt")
+    project.git("reset", "-q")
+    project.write("dir", "a file\n")
+
+
+def _directory_in_place_of_a_file(project: Project) -> None:
+    (project.path / "a.txt").unlink()
+    project.write("a.txt/inside", "x\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _link_in_place_of_a_directory,
+        _file_in_place_of_a_directory,
+        _directory_in_place_of_a_file,
+    ],
+)
+def test_it_is_what_git_would_add(
+    project: Project, repository: GitRepository, change: Callable[[Project], None]
+) -> None:
+    change(project)
+
+    taken = repository.base(dirty=True)
+
+    project.git("add", "--all", "--", ".", ":(exclude)product")
+    assert project.git("rev-parse", f"{taken.commit}^{{tree}}") == project.git("write-tree")
