@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository import Signature
@@ -30,12 +30,13 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         _copy_index(git, env["GIT_INDEX_FILE"])
         fields = _status(git, env)
-        changed = [each for each in map(path_of, fields) if not _is_ours(each, ours)]
-        left = sorted(each for each in _not_taken(fields) if not _is_ours(each, ours))
-        taken = {*changed} - {*left}
-        gone = taken & {path_of(each) for each in fields if _is_gone(each)}
+        theirs = [each for each in fields if not _is_ours(path_of(each), ours)]
+        left = sorted(_not_taken(theirs))
+        taken = [each for each in theirs if path_of(each) not in left]
+        gone = [each for each in taken if _is_gone(each)]
         _update(git, env, gone, "--force-remove")
-        _update(git, env, taken - gone, "--add", "--remove", "--replace")
+        there = [each for each in taken if not _is_gone(each)]
+        _update(git, env, there, "--add", "--remove", "--replace")
         tree = git.run("write-tree", env=env).text
     if tree != tree_of(git, commit):
         commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
@@ -61,14 +62,17 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
     return fields
 
 
-def _update(git: Git, env: dict[str, str], paths: Iterable[str], *how: str) -> None:
-    given = "".join(f"{path}\0" for path in sorted(paths))
+def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> None:
+    given = "".join(f"{path_of(each)}\0" for each in fields)
     git.run("update-index", *how, "-z", "--stdin", given=os.fsencode(given), env=env)
 
 
 def _is_gone(field: str) -> bool:
-    """Else git looks for it, and complains where a link stands in place of its directory."""
-    return field[:1] == "1" and field[3] == "D"
+    """From the files, or from the index; what is there and not ignored is untracked besides.
+
+    Git would look for it, and complain where a link stands in place of its directory.
+    """
+    return field[:1] == "1" and "D" in field[2:4]
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:

@@ -24,12 +24,23 @@ def _directory_in_place_of_a_file(project: Project) -> None:
     project.write("a.txt/inside", "x\n")
 
 
+def _ignored_and_removed_from_the_index_only(project: Project) -> None:
+    project.git("rm", "-q", "--cached", "a.txt")
+    project.write(".gitignore", "a.txt\n")
+
+
+def _removed_from_the_index_only(project: Project) -> None:
+    project.git("rm", "-q", "--cached", "a.txt")
+
+
 @pytest.mark.parametrize(
     "change",
     [
         _link_in_place_of_a_directory,
         _file_in_place_of_a_directory,
         _directory_in_place_of_a_file,
+        _ignored_and_removed_from_the_index_only,
+        _removed_from_the_index_only,
     ],
 )
 def test_it_is_what_git_would_add(
