@@ -46,16 +46,25 @@ class Landing:
 
     @property
     def _before(self) -> str:
-        return f"{hidden(self.root_id)}landed/{self.job_id}/before"
+        return self._ref("before")
 
     @property
     def _after(self) -> str:
-        return f"{hidden(self.root_id)}landed/{self.job_id}/after"
+        return self._ref("after")
 
     @property
     def _undoing(self) -> str:
         """There while ``undo`` moves the checkout."""
-        return f"{hidden(self.root_id)}landed/{self.job_id}/undoing"
+        return self._ref("undoing")
+
+    def _ref(self, what: str) -> str:
+        """Of the branch that is checked out: what was landed on another one is not undone here."""
+        branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
+        return f"{self._notes}{what}/{branch or 'HEAD'}"
+
+    @property
+    def _notes(self) -> str:
+        return f"{hidden(self.root_id)}landed/{self.job_id}/"
 
     def result(self) -> str:
         """The commit that came out of the job. Raise NotFound when nothing did."""
@@ -158,6 +167,7 @@ class Landing:
         branch = self.branch()
         before, after = self._noted()
         if not before or not after or self._head() == before:
+            self._check_not_elsewhere(branch)
             raise NotFound(f"job {self.job_id} was not landed, or that was undone already")
         if self._head() != after:
             raise Conflict(
@@ -169,6 +179,21 @@ class Landing:
         why = f"orchestrator undo {self.job_id}"
         moving.move(self._git, after, before, why, drop=noted, mark=self._undoing)
         return f"{branch} is at {before[:12]} again"
+
+    def _check_not_elsewhere(self, branch: str) -> None:
+        """Raise Conflict where it was landed on a branch that is not checked out."""
+        prefix = f"{self._notes}after/"
+        for after in self._git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines():
+            name = after.removeprefix(prefix)
+            tip, landed = (
+                self._git.ask("rev-parse", f"refs/{name}"),
+                self._git.ask("rev-parse", after),
+            )
+            if name != "HEAD" and tip and self._has(tip, landed):
+                raise Conflict(
+                    f"job {self.job_id} was landed on {short(f'refs/{name}')}, and {branch} is "
+                    "checked out; check that out first"
+                )
 
     def _check_not_interrupted(self) -> None:
         """Raise Conflict where somebody killed it among the files: they are of both commits."""

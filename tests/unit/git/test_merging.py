@@ -390,8 +390,8 @@ def test_a_landing_that_was_killed_among_the_files_says_what_ends_it(
 ) -> None:
     before = project.git("rev-parse", "main")
     # As git leaves it: the index, and the branch, are written last.
-    project.git("update-ref", "refs/orchestrator/1/landed/1/before", before)
-    project.git("update-ref", "refs/orchestrator/1/landed/1/after", result)
+    project.git("update-ref", "refs/orchestrator/1/landed/1/before/heads/main", before)
+    project.git("update-ref", "refs/orchestrator/1/landed/1/after/heads/main", result)
     project.write("new.txt", "ne")
     project.write("a.txt", "one\n2\nthree\n")
 
@@ -425,6 +425,43 @@ def test_an_undo_that_was_killed_among_the_files_says_what_ends_it(
     landing.land()
     project.write("new.txt", "mine\n")
     with pytest.raises(Conflict, match="1 changed files; commit or stash"):
+        landing.undo()
+
+
+@pytest.mark.parametrize("other", [["-b", "other"], ["--detach"]])
+def test_undo_moves_no_branch_on_which_nothing_was_landed(
+    project: Project, landing: Landing, other: list[str]
+) -> None:
+    before = project.git("rev-parse", "main")
+    landing.land()
+    project.git("checkout", "-q", *other)
+
+    with pytest.raises(Conflict, match=r"was landed on main.*check that out"):
+        landing.undo()
+
+    assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "main") != before
+    project.git("checkout", "-q", "main")
+    landing.undo()
+    assert project.git("rev-parse", "main") == before
+
+
+def test_what_was_landed_on_two_branches_is_undone_on_each(
+    project: Project, landing: Landing
+) -> None:
+    before = project.git("rev-parse", "main")
+    project.git("branch", "other")
+    landing.land()
+    project.git("checkout", "-q", "other")
+    landing.land(How.MERGE)
+
+    landing.undo()
+    with pytest.raises(Conflict, match="was landed on main"):
+        landing.undo()
+    project.git("checkout", "-q", "main")
+    landing.undo()
+
+    assert project.git("rev-parse", "main", "other").split() == [before, before]
+    with pytest.raises(NotFound, match="undone already"):
         landing.undo()
 
 
