@@ -1,7 +1,8 @@
 """Changes of several workers put on top of each other, and those found that the gates refuse.
 
 Few runs of the gates: one for the whole batch; for each culprit as many as halving the batch takes,
-and one for the rest.
+and one for the rest. From the second culprit on as many again: it may be one before them with which
+neither goes.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,12 +61,15 @@ class Batch:
     def __init__(self, base: str, parts: Sequence[Part], add: Add, judge: Judge) -> None:
         """``base`` passes: gates judge what was changed since."""
         self._base = base
+        self._all = list(parts)
         self._parts = list(parts)
         self._add = add
         self._judge = judge
         self._known: dict[str, Results] = {base: ()}
         self._steps: list[Step] = []
         self._culprits: list[tuple[Part, Results]] = []
+        #: How many of the culprits stay such, since two others went together without each.
+        self._final = 0
         self._dropped: list[Part] = []
 
     def settle(self) -> Settled:
@@ -76,8 +80,7 @@ class Batch:
             results = self._results(len(self._steps))
             if not blocked(results):
                 break
-            good = self._find(good) - 1
-            self._drop(self._steps[good].part, self._results(good + 1))
+            good = self._blame(self._find(good) - 1)
         return Settled(
             commit=self._state(len(self._steps)),
             steps=tuple(self._steps),
@@ -96,7 +99,9 @@ class Batch:
         return self._steps[count - 1].commit if count else self._base
 
     def _results(self, count: int) -> Results:
-        commit = self._state(count)
+        return self._judged(self._state(count))
+
+    def _judged(self, commit: str) -> Results:
         if commit not in self._known:
             self._known[commit] = self._judge(commit)
         return self._known[commit]
@@ -112,20 +117,68 @@ class Batch:
                 good = middle
         return bad
 
-    def _drop(self, culprit: Part, results: Results) -> None:
+    def _blame(self, good: int) -> int:
+        """Drop who makes the gates fail on top of the first ``good`` steps, which pass.
+
+        How many steps can stay as they are.
+        """
+        culprit, results = self._steps[good].part, self._results(good + 1)
+        cause = self._cause(good)
+        if cause is not None:
+            # The others are judged anew, without it.
+            culprit, good = cause, 0
+            del self._culprits[self._final :]
+            self._final += 1
         self._culprits.append((culprit, results))
-        gone = {culprit.worker.task_id}
-        left: list[Part] = []
+        self._choose()
+        return good
+
+    def _cause(self, good: int) -> Part | None:
+        """One of the first steps, if this culprit and the one before go with all the others."""
+        if not good or len(self._culprits) == self._final:
+            return None
+        before = [step.part for step in self._steps[:good]]
+        culprits = [self._culprits[-1][0], self._steps[good].part]
+        suspect = self._suspect(before, culprits[-1])
+        others = [each for each in self._all if each in (*before, *culprits) and each != suspect]
+        builds_on_it = any(suspect.worker.task_id in each.needs for each in others)
+        return suspect if not builds_on_it and self._passes(others) else None
+
+    def _suspect(self, before: Sequence[Part], culprit: Part) -> Part:
+        """The first of them with which it does not go, nor with those before that one."""
+        good, bad = 0, len(before)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            if self._passes([*before[:middle], culprit]):
+                good = middle
+            else:
+                bad = middle
+        return before[bad - 1]
+
+    def _passes(self, parts: Sequence[Part]) -> bool:
+        """Whether they go together, and nothing of them is left out."""
+        commit = self._base
+        for part in parts:
+            step = self._add(commit, part)
+            if not step.taken:
+                return False
+            commit = step.commit
+        return not blocked(self._judged(commit))
+
+    def _choose(self) -> None:
+        """Who is left without the culprits, and those that build on them."""
+        culprits = [part for part, _ in self._culprits]
+        gone = {part.worker.task_id for part in culprits}
+        self._parts, self._dropped = [], []
         # They are in order of their dependencies.
-        for part in self._parts:
-            if part is culprit:
+        for part in self._all:
+            if part in culprits:
                 continue
             if part.needs & gone:
                 gone.add(part.worker.task_id)
                 self._dropped.append(part)
             else:
-                left.append(part)
-        self._parts = left
+                self._parts.append(part)
 
 
 def blocked(results: Results) -> bool:

@@ -71,6 +71,37 @@ def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
     assert settled.commit == "base/a/b/d"
 
 
+def test_one_with_which_many_do_not_go_is_dropped_and_not_they() -> None:
+    bench = Bench(*(bad("a", each) for each in "bcdefgh"))
+    settled = Batch("base", [part(name) for name in "abcdefgh"], bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["a"]
+    assert settled.culprits[0][1] == FAILED
+    assert settled.commit == "base/b/c/d/e/f/g/h"
+    assert len(bench.runs) == 9
+
+
+def test_several_with_which_others_do_not_go_are_dropped() -> None:
+    bench = Bench(*(bad(a, b) for a in "adh" for b in "abcdefgh" if a != b))
+    settled = Batch("base", [part(name) for name in "abcdefgh"], bench.add, bench.judge).settle()
+    assert sorted(each.worker.id for each, _ in settled.culprits) == ["a", "d", "h"]
+    assert settled.commit == "base/b/c/e/f/g"
+
+
+def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
+    bench = Bench(bad("a", "b"), bad("a", "c"))
+    parts = [part("a"), part("b"), part("x", "b"), part("c")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert settled.commit == "base/b/x/c"
+    assert settled.dropped == ()
+
+
+def test_one_on_which_the_others_build_stays() -> None:
+    bench = Bench(bad("a", "b"), bad("a", "c"))
+    parts = [part("a"), part("b"), part("c", "a")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert settled.commit == "base/a"
+
+
 def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
     class Fussy(Bench):
         def add(self, state: str, part: Part) -> Step:
@@ -105,8 +136,29 @@ def test_exactly_the_culprits_are_found_in_few_runs(
     assert not blocked(settled.results)
     kept = [each for each in names if each not in culprits | conflicting]
     assert settled.commit == "/".join(["base", *kept])
-    assert len(bench.runs) <= 1 + len(found) * (1 + math.ceil(math.log2(count)))
+    for_each = 1 + math.ceil(math.log2(count))
+    assert len(bench.runs) <= 1 + len(found) * for_each + max(0, len(found) - 1) * for_each
     assert len(bench.runs) == len(set(bench.runs))
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(
+    count=st.integers(2, 10),
+    pairs=st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=12),
+)
+def test_what_is_left_of_any_pairs_passes_and_nobody_is_dropped_for_nothing(
+    count: int, pairs: set[tuple[str, str]]
+) -> None:
+    names, clashes = NAMES[:count], [bad(*each) for each in pairs]
+    bench = Bench(*clashes)
+    settled = Batch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+
+    kept = set(settled.commit.split("/")[1:])
+    dropped = {each.worker.id for each, _ in settled.culprits}
+    assert kept | dropped == set(names)
+    assert not kept & dropped
+    assert not blocked(settled.results)
+    assert all(any(each in clash for clash in clashes) for each in dropped)
 
 
 def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
