@@ -47,19 +47,23 @@ class MergedGates:
         """Remove what a crash left. Idempotent."""
         self._repository.close_at(self.directory(job))
 
-    def judge(self, job: Job, base: str, commit: str, halted: Halted) -> Sequence[GateResult]:
+    def judge(
+        self, job: Job, base: str, commit: str, halted: Halted, sound: set[str]
+    ) -> Sequence[GateResult]:
         """What the job's checks say of a commit that was made from ``base``.
 
         Raise Abandoned as soon as it is ``halted``, and Unfit where a check says the same of the
-        base itself although it must not: that is no worker's fault.
+        base itself although it must not: that is no worker's fault. ``sound`` are the names of
+        those that are known to pass there; what is found out is added.
         """
         gates = job.config.gates
         if not gates:
             return ()
         results = self._run(job, base, commit, gates, halted)
-        doubtful = _doubtful(gates, results)
+        doubtful = _doubtful(gates, results, sound)
         if doubtful:
             self._check_base(job, base, doubtful, halted)
+            sound.update(gate.name for gate in doubtful)
         return results
 
     def _check_base(self, job: Job, base: str, gates: tuple[Gate, ...], halted: Halted) -> None:
@@ -119,12 +123,15 @@ class MergedGates:
         return found
 
 
-def _doubtful(gates: Sequence[Gate], results: Sequence[GateResult]) -> tuple[Gate, ...]:
+def _doubtful(
+    gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
+) -> tuple[Gate, ...]:
     """Those that block, and may do so whatever is changed."""
     blocking = {each.name: each for each in results if each.blocks}
-    return tuple(
-        gate
-        for gate in gates
-        if gate.name in blocking
-        and (blocking[gate.name].status is GateStatus.BROKEN or not gate.new_only)
-    )
+
+    def is_doubtful(gate: Gate) -> bool:
+        # What breaks now need not have been so before.
+        broken = blocking[gate.name].status is GateStatus.BROKEN
+        return broken or not (gate.new_only or gate.name in sound)
+
+    return tuple(each for each in gates if each.name in blocking and is_doubtful(each))

@@ -115,12 +115,14 @@ class Merging:
         return bool(self._repository.tip(taken_ref(worker)))
 
     def _settled(self, record: Record, job: Job, parts: Sequence[Part], halted: Halted) -> Settled:
+        sound: set[str] = set()
+
         def judge(commit: str) -> Sequence[GateResult]:
             if halted():
                 raise Abandoned("the job was stopped before it was merged")
             if job.config.merge_strategy == Strategy.MANUAL:
                 return ()
-            return self._gates.judge(job, record.base, commit, halted)
+            return self._gates.judge(job, record.base, commit, halted, sound)
 
         return Batch(record.base, parts, partial(self._on_top, job), judge).settle()
 

@@ -148,6 +148,19 @@ def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
     assert attempts(site, job) == [1, 2, 1, 1]
 
 
+def test_a_gate_that_judges_more_than_what_is_new_is_tried_once_on_the_base(
+    made: MakeProject, gates: RunningGates
+) -> None:
+    site, project = made()
+    everything = {"name": "differ", "run": ALL_DIFFER.run, "baseline": "none"}
+    tasks = [edit(word(name, text)) for name, text in zip("abcd", "xxyy", strict=True)]
+
+    job = site.run("x", tasks, gates=[everything])["job_id"]
+
+    assert record(site, job)["merged"] == ["worker_1", "worker_3"]
+    assert gates.seen.count(project.git("rev-parse", "main")) == 1
+
+
 def test_gates_that_fail_at_the_base_blame_nobody(made: MakeProject, gates: RunningGates) -> None:
     site, _ = made(merged_only("missing", "no-such-program"))
 
