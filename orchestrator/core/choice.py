@@ -70,9 +70,11 @@ def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, Standing]]:
 
 
 def candidates_of(
-    workers: Sequence[Worker], opinions: Mapping[str, Opinion] | None = None
+    workers: Sequence[Worker],
+    opinions: Mapping[str, Opinion] | None = None,
+    below: Mapping[str, float] | None = None,
 ) -> list[Candidate]:
-    """What counts of the workers of one task."""
+    """What counts of the workers of one task; ``below`` is what their child jobs cost, in USD."""
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
     changed = any(map(_changed, results))
@@ -82,6 +84,7 @@ def candidates_of(
             worker,
             result,
             (opinions or {}).get(worker.id),
+            cost_usd=_cost(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
             nothing=not _changed(result) and (changed or (said and not _said(result))),
         )
@@ -108,6 +111,7 @@ def _candidate(
     result: WorkerResult,
     opinion: Opinion | None,
     *,
+    cost_usd: float | None,
     unchecked: bool,
     nothing: bool,
 ) -> Candidate:
@@ -126,9 +130,14 @@ def _candidate(
         nothing=nothing,
         lines=change.lines if change else None,
         files=change.files if change else 0,
-        cost_usd=result.usage.cost_usd,
+        cost_usd=cost_usd,
         seconds=result.work_seconds,
     )
+
+
+def _cost(worker: Worker, below: float) -> float | None:
+    """What it gave to child jobs counts as its own."""
+    return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
 
 
 def _changed(result: WorkerResult) -> bool:
@@ -159,7 +168,14 @@ def _of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criter
 
 
 def _standing(candidate: Candidate, place: int, by: Criterion, why: str) -> Standing:
-    return Standing(place=place, by=by, why=why, review=candidate.review, remark=candidate.remark)
+    return Standing(
+        place=place,
+        by=by,
+        why=why,
+        review=candidate.review,
+        remark=candidate.remark,
+        cost_usd=candidate.cost_usd,
+    )
 
 
 # -- the criteria -------------------------------------------------------------------------------

@@ -58,7 +58,8 @@ class Choosing:
 
     def _choose(self, candidates: Sequence[Worker], reviewer: Worker | None, now: float) -> None:
         by_id = {worker.id: worker for worker in candidates}
-        order = ranked(candidates_of(candidates, opinions_of(reviewer)))
+        below = {worker.id: self._cost_below(worker) for worker in candidates}
+        order = ranked(candidates_of(candidates, opinions_of(reviewer), below))
         for each, standing in order:
             worker = by_id[each.worker_id]
             result = replace(worker.result or WorkerResult(), standing=standing)
@@ -69,3 +70,8 @@ class Choosing:
         said = {"task_id": worker.task_id, "by": str(standing.by), "reason": standing.why}
         job = self._forest.job_of(worker)
         self._ledger.emit(EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **said)
+
+    def _cost_below(self, worker: Worker) -> float:
+        """What its child jobs and all below them are known to have cost, in USD."""
+        spent = self._forest.spending.of
+        return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)

@@ -140,10 +140,17 @@ def _row(worker: Worker, best: Worker | None) -> CandidateRow:
         files=change.files if change else len(result.files_created) if worker.result else None,
         lines_added=change.added if change else None,
         lines_removed=change.removed if change else None,
-        cost_usd=result.usage.cost_usd,
+        cost_usd=_cost(worker),
         seconds=result.work_seconds if worker.result else None,
         branch=short(worker_branch(worker)) if change else "",
     )
+
+
+def _cost(worker: Worker) -> float | None:
+    """With all below it, once the choice is made."""
+    standing = worker.result.standing if worker.result else None
+    known = standing.cost_usd if standing else None
+    return worker.cost_usd if known is None else known
 
 
 def _reviewer_row(reviewer: Worker) -> ReviewerRow:

@@ -35,3 +35,5 @@ class Standing:
     #: The place that a reviewer gave it, and why; None: no review counted.
     review: int | None = None
     remark: str = ""
+    #: What it and all below it are known to have cost; None: nothing is known.
+    cost_usd: float | None = None

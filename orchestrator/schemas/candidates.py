@@ -33,6 +33,7 @@ class CandidateAnswer(Answer):
     lines_added: int | None = None
     lines_removed: int | None = None
     cost_usd: float | None = None
+    """With its child jobs, once the choice is made."""
     seconds: float | None = None
     """Of work, summed over all attempts."""
     branch: str

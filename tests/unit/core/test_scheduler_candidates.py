@@ -100,6 +100,22 @@ def test_the_cost_of_an_equal_change_decides() -> None:
     assert standing(story, story.key(root, 1)).by is Criterion.COST
 
 
+def test_what_a_candidate_gave_to_child_jobs_is_its_own_cost() -> None:
+    story = Story()
+    root = story.root(a_task("a", agents=("x", "y")))
+    one, two = story.keys(root)
+    child = story.child(one)
+    deeper = story.child(story.key(child))
+    story.ends(story.key(deeper), EXIT_0, Evidence(output="x", usage=Usage(cost_usd=5.0)))
+    story.ends(story.key(child))
+    story.ends(one, EXIT_0, Evidence(output="same", usage=Usage(cost_usd=0.25)))
+    story.ends(two, EXIT_0, Evidence(output="same", usage=Usage(cost_usd=1.0)))
+
+    assert taken(story, root) == "worker_2"
+    assert standing(story, one).why == "$4.2500 more"
+    assert standing(story, one).cost_usd == 5.25
+
+
 def test_candidates_below_another_worker_are_compared_too() -> None:
     story = Story()
     root = story.root()
