@@ -6,8 +6,10 @@ who ended first.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 
+from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import Worker
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.worker_result import WorkerResult
@@ -79,11 +81,13 @@ def candidates_of(
     checked = any(result.gates for result in results)
     changed = any(map(_changed, results))
     said = any(map(_said, results))
+    fewest = _fewest_tests(workers)
     return [
         _candidate(
             worker,
             result,
             (opinions or {}).get(worker.id),
+            tests=sum(_tests(gate, fewest) for gate in result.gates),
             cost_usd=_cost(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
             nothing=not _changed(result) and (changed or (said and not _said(result))),
@@ -111,6 +115,7 @@ def _candidate(
     result: WorkerResult,
     opinion: Opinion | None,
     *,
+    tests: int,
     cost_usd: float | None,
     unchecked: bool,
     nothing: bool,
@@ -124,7 +129,7 @@ def _candidate(
         unchecked=unchecked,
         blocking=tuple(gate.name for gate in result.gates if gate.blocks),
         failures=sum(len(gate.failures) for gate in result.gates),
-        tests=sum(gate.tests or 0 for gate in result.gates),
+        tests=tests,
         review=opinion.place if opinion else None,
         remark=opinion.remark if opinion else "",
         nothing=nothing,
@@ -133,6 +138,22 @@ def _candidate(
         cost_usd=cost_usd,
         seconds=result.work_seconds,
     )
+
+
+def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
+    """By gate, how many tests passed at least where it ran for one that succeeded."""
+    fewest: dict[str, int] = {}
+    results = (each.result for each in workers if each.status.succeeded and each.result)
+    for gate in chain.from_iterable(each.gates for each in results):
+        if gate.tests is not None:
+            fewest[gate.name] = min(gate.tests, fewest.get(gate.name, gate.tests))
+    return fewest
+
+
+def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
+    """One that changed nothing a gate looks at has broken no test, and added none."""
+    skipped = gate.status is GateStatus.SKIPPED
+    return fewest.get(gate.name, 0) if skipped else gate.tests or 0
 
 
 def _cost(worker: Worker, below: float) -> float | None:

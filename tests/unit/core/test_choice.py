@@ -168,6 +168,16 @@ def test_gates_tests_size_cost_and_time_come_from_what_a_worker_left() -> None:
     assert (found.files, found.lines, found.cost_usd) == (2, 7, 0.5)
 
 
+def test_a_gate_that_had_nothing_to_look_at_counts_no_tests_against_anybody() -> None:
+    skipped = GateResult(name="pytest", status=GateStatus.SKIPPED)
+    more = replace(GREEN, tests=15)
+    broken = replace(GREEN, status=GateStatus.BROKEN, required=False, tests=None)
+    workers = [a_done(number, gates=(gate,)) for number, gate in enumerate((skipped, GREEN), 1)]
+    assert [each.tests for each in candidates_of(workers)] == [12, 12]
+    workers += [a_done(3, gates=(more,)), a_done(4, gates=(broken,))]
+    assert [each.tests for each in candidates_of(workers)] == [12, 12, 15, 0]
+
+
 def test_who_was_not_checked_where_another_was_is_told_from_one_that_passed() -> None:
     found = candidates_of([a_done(1, gates=(GREEN,)), a_done(2)])
     assert [each.unchecked for each in found] == [False, True]
