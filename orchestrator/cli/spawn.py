@@ -26,6 +26,8 @@ INTERRUPTED = 130
 EXIT_BY_JOB_STATUS = {"completed": OK, "partial": PARTIAL, "failed": FAILED, "cancelled": FAILED}
 EXIT_BY_HTTP_STATUS = {401: KEY_REFUSED, 403: KEY_REFUSED, 404: NOT_FOUND}
 EXIT_BY_HTTP_STATUS |= {400: USAGE, 413: USAGE, 422: USAGE}
+SUCCEEDED = ("success", "recursive_success")
+TAKEN = {True: " (taken)", False: " (not taken: another candidate is)"}
 LIMIT_TYPES, BUSY = ("cycle", "recursion-disabled"), (429, 502, 503, 504)
 
 ANSWER_TIMEOUT_SECONDS = 30
@@ -320,8 +322,9 @@ def summary(answer: Answer) -> str:
     """The results of an ended job for a reader: a line on each task, then its output, cut."""
     results = answer.get("results") or {}
     tasks = results.get("tasks") or []
-    good = sum(task.get("status") in ("success", "recursive_success") for task in tasks)
-    lines = [f"job {answer['job_id']}: {answer['status']}, {good} of {len(tasks)} tasks succeeded"]
+    names = {name_of(task) for task in tasks}
+    good = len({name_of(task) for task in tasks if task.get("status") in SUCCEEDED})
+    lines = [f"job {answer['job_id']}: {answer['status']}, {good} of {len(names)} tasks succeeded"]
     if answer.get("reason"):
         lines.append(str(answer["reason"]))
     room = min(SHOWN_CHARACTERS, SHOWN_IN_ALL // max(len(tasks), 1))
@@ -333,6 +336,11 @@ def summary(answer: Answer) -> str:
     return "\n".join(lines)
 
 
+def name_of(task: Answer) -> Any:
+    """The same for all candidates of a task."""
+    return task.get("task_id") or task.get("worker_id")
+
+
 def task_lines(task: Answer, room: int) -> list[str]:
     """At most ``room`` characters of its output, and where its files and the whole are."""
     reason = f": {task['reason']}" if task.get("reason") else ""
@@ -342,7 +350,9 @@ def task_lines(task: Answer, room: int) -> list[str]:
         lines.append(f"... (cut; its log: {task.get('log')}; all of it with --json)")
     if task.get("workspace"):
         lines.append(f"directory: {task['workspace']}")
-    return [f"[{task.get('worker_id')}] {task.get('status')}{reason}", *("  " + t for t in lines)]
+    taken = TAKEN.get(task.get("chosen", ""), "")
+    head = f"[{task.get('worker_id')}] {task.get('status')}{taken}{reason}"
+    return [head, *("  " + t for t in lines)]
 
 
 def printable(text: str) -> str:

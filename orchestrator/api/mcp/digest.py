@@ -118,6 +118,7 @@ def _task(task: TaskResult, longest: int) -> Values:
         "worker_id": task.worker_id,
         "task_id": task.task_id,
         "status": task.status,
+        **({} if task.chosen is None else {"chosen": task.chosen}),
         **_reason(task.reason),
         "output": cut(task.output, longest),
         **({"output_cut": True} if len(task.output) > longest else {}),

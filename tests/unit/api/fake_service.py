@@ -16,6 +16,7 @@ from orchestrator.core.lock_view import LockView
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.repository import MergeChoice
+from orchestrator.core.standing import Standing
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.views import Availability, Checkpoint, Detail, Health, RolledBack
@@ -309,9 +310,10 @@ class FakeService:
         output: str = "done",
         status: WorkerStatus = WorkerStatus.SUCCESS,
         files: tuple[str, ...] = (),
+        standing: Standing | None = None,
     ) -> None:
         now = time.time()
-        result = WorkerResult(output=output, files_created=files, exit_code=0)
+        result = WorkerResult(output=output, files_created=files, exit_code=0, standing=standing)
         exit = Exit(ended_by=EndedBy.EXIT, code=0, started_at=now, ended_at=now)
         for attempt in self._attempts.get(worker.key, []):
             ended = replace(attempt, ended_at=now, exit=exit)

@@ -11,6 +11,7 @@ from orchestrator.api.mcp import digest
 from orchestrator.api.mcp.calls import LOG_CHARACTERS, REPORT_CHARACTERS
 from orchestrator.core.errors import Refused
 from orchestrator.core.evidence import Usage
+from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.schemas.mcp import WaitArguments
@@ -150,6 +151,20 @@ def test_waiting_for_what_has_ended_answers_with_its_results(
         assert (one["output"], one["files_created"]) == ("all of it", ["a.txt"])
         assert one["log"].endswith("/logs/depth_0_worker_1.log")
         assert answer["final_report"].endswith("/FINAL_RESULT.md")
+
+
+@pytest.mark.parametrize(("place", "told"), [(1, True), (2, False), (None, None)])
+def test_whose_work_counts_among_candidates_is_told(
+    client: FlaskClient, service: FakeService, place: int | None, told: bool | None
+) -> None:
+    job = submitted(client, service)
+    standing = Standing(place=place, by=Criterion.SIZE, why="3 lines more") if place else None
+    service.finish(service.workers(job)[0], standing=standing)
+    service.end(job)
+
+    [result] = values(client, "result", job_id=job.id)["results"]
+
+    assert result.get("chosen") is told
 
 
 def test_results_are_bounded_whatever_workers_leave(

@@ -374,3 +374,23 @@ def test_the_digest_of_many_results_is_bounded_and_names_every_directory() -> No
     assert text.count("x") <= spawn_module.SHOWN_IN_ALL
     assert text.count("directory: /w/1") == 100
     assert "its log: /l/1" in text
+
+
+def test_candidates_are_one_task_and_whose_work_counts_is_told() -> None:
+    rows = [("success", False), ("recursive_success", True), ("failed", False)]
+    tasks = [
+        {"worker_id": f"worker_{at}", "task_id": "a", "status": status, "chosen": chosen}
+        for at, (status, chosen) in enumerate(rows, 1)
+    ]
+    tasks.append({"worker_id": "worker_4", "task_id": "b", "status": "skipped"})
+    answer = {"job_id": "j", "status": "partial", "results": {"tasks": tasks}}
+
+    lines = spawn_module.summary(answer).splitlines()
+
+    assert lines == [
+        "job j: partial, 1 of 2 tasks succeeded",
+        "[worker_1] success (not taken: another candidate is)",
+        "[worker_2] recursive_success (taken)",
+        "[worker_3] failed (not taken: another candidate is)",
+        "[worker_4] skipped",
+    ]
