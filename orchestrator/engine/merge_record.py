@@ -18,6 +18,8 @@ from orchestrator.security.paths import read_regular
 MOST_PATHS = 10
 #: So many workers are named in a sentence.
 MOST_NAMED = 5
+#: So many are named in a command.
+MOST_PATHSPECS = 100
 #: Why a worker is left out whose work is nowhere.
 GONE = "its branch was removed, and its checkpoints, too"
 #: No record is so large.
@@ -155,16 +157,35 @@ def _handed(record: Record) -> Iterator[str]:
         return
     worker, theirs, ours = (record.handed[each] for each in ("worker_id", "theirs", "ours"))
     paths = record.handed["paths"]
-    files = " ".join(quote(each) for each in paths[:MOST_PATHS])
     yield (
-        f"Nothing of it was put into the files of {worker}: both sides changed {files}. The result "
-        f"of job {record.job_id} is on branch {theirs}; what {worker} had then is commit "
-        f"{ours[:12]}, to become part of branch {record.handed['branch']}."
+        f"Nothing of it was put into the files of {worker}: both sides changed {_named(paths)}. "
+        f"The result of job {record.job_id} is on branch {theirs}; what {worker} had then is "
+        f"commit {ours[:12]}, to become part of branch {record.handed['branch']}."
     )
-    yield f"To see where they differ: git diff {ours[:12]} {theirs} -- {files}"
-    yield f"To have the child job's: git checkout {theirs} -- {files}"
+    yield f"To see where they differ: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
+    there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
+    if len(paths) <= MOST_PATHSPECS:
+        # Without the option git does not remove what the child job has removed, and does nothing.
+        take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
+        yield f"To have the child job's: git add -A && {take}"
     yield f"To settle it by hand: commit, then git merge {theirs}, mend the files, and commit."
     yield f"To stay with your own: commit, then git merge -s ours {theirs}"
+
+
+def _named(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
+    return " ".join(map(quote, paths[:MOST_PATHS])) + more
+
+
+def _pathspecs(paths: Sequence[str]) -> str:
+    """The end of a command; nothing, and so all files, for too many."""
+    given = " ".join(quote(_pathspec(each)) for each in paths)
+    return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
+
+
+def _pathspec(path: str) -> str:
+    """For git, whatever the current directory: the project may be a part of its repository."""
+    return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
 
 
 def _left_out(record: Record, worker: str, branch: str) -> str:
