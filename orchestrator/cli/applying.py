@@ -68,6 +68,8 @@ def apply_command(
     From the merged result where there is one, else from the workers' directories. Asks before it
     overwrites; removes nothing. Exit code 6 when something was refused.
     """
+    if target is None and not dry_run:
+        surroundings.check_user("apply without --to")
     place = _checked(target or _project(surroundings, job_id))
     sources = {each.path: each for each in _sources(surroundings, job_id)}
     placing = Placing(place)

@@ -40,6 +40,7 @@ def land_command(surroundings: Surroundings, job_id: str, how: str | None, yes: 
     """
     from orchestrator.git import How
 
+    surroundings.check_user("land")
     landing = landing_of(surroundings, job_id)
     branch, shown = landing.branch(), landing.diff(stat=True)
     click.echo(printable(shown.decode("utf-8", "replace")), err=True, nl=False)
@@ -57,6 +58,7 @@ def undo_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
 
     Only as long as nothing was committed since; changes that are not committed stop it, too.
     """
+    surroundings.check_user("undo")
     landing = landing_of(surroundings, job_id)
     if not yes and not confirmed(f"Have {landing.branch()} where it was before job {job_id}?"):
         raise Conflict("nothing was changed; say --yes to undo without being asked")

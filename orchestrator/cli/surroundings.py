@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from orchestrator.core.errors import Conflict
+
 if TYPE_CHECKING:
     from orchestrator.api.audit import AuditLog
     from orchestrator.api.client import OrchestratorClient
@@ -61,6 +63,15 @@ class Surroundings:
 
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
         return OrchestratorClient.from_env(self.folder, environ=environ)
+
+    def check_user(self, command: str) -> None:
+        """Raise Conflict in a worker of this folder, whatever its agent makes of what it reads."""
+        directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
+        if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
+            raise Conflict(
+                f"{command} changes the user's checkout, which is for the user to say: a worker "
+                "leaves what it did in its own directory, and child jobs' changes come there, too"
+            )
 
     def audit_log(self) -> "AuditLog":
         """The server's, while that does not run: what is done now stands where all else does."""

@@ -140,7 +140,9 @@ def _merged(record: Record) -> Iterator[str]:
     if passed:
         yield f"It passed the gates {', '.join(passed)}."
     yield f"To see it: orchestrator diff {record.job_id}."
-    yield f"To have it on your branch: orchestrator land {record.job_id}."
+    if record.branch.endswith("/result"):
+        # Of a root job: who reads of a child job's is its worker, and has it already.
+        yield f"To have it on your branch: orchestrator land {record.job_id}."
     if record.earlier:
         yield f"The result before it is kept: {record.earlier}."
 

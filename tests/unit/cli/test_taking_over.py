@@ -1,0 +1,46 @@
+"""``land``, ``undo`` and ``apply`` are the user's: no worker of the folder changes its checkout."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.surroundings import Surroundings
+
+COMMANDS = (
+    ("land", "abc123", "--yes"),
+    ("undo", "abc123", "--yes"),
+    ("apply", "abc123", "--yes"),
+)
+
+
+def ran(folder: Path, worker_directory: Path, *arguments: str) -> int:
+    environ = {"ORCHESTRATOR_WORKER_DIR": str(worker_directory)}
+    return execute(arguments, Surroundings(folder=folder, environ=environ))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_worker_of_the_folder_is_refused(
+    command: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "folder" / "workspace" / "job_abc123" / "depth_0" / "worker_1"
+
+    assert ran(tmp_path / "folder", own, *command) == ExitCode.FAILED
+    assert "changes the user's checkout, which is for the user to say" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_worker_of_another_folder_is_a_user_here(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    foreign = tmp_path / "other" / "workspace" / "job_abc123" / "depth_0" / "worker_1"
+
+    assert ran(tmp_path / "folder", foreign, *command) == ExitCode.NOT_FOUND
+
+
+def test_a_worker_may_copy_results_elsewhere(tmp_path: Path) -> None:
+    own = tmp_path / "folder" / "workspace" / "job_abc123" / "depth_0" / "worker_1"
+    to = ("--to", str(tmp_path))
+
+    assert ran(tmp_path / "folder", own, "apply", "abc123", *to) == ExitCode.NOT_FOUND
