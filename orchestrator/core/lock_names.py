@@ -3,6 +3,7 @@ a name is about itself and everything below it.
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from unicodedata import normalize
 
 #: The whole project, and every other name.
@@ -15,6 +16,8 @@ MOST_NAMES = 100
 def lock_name(text: str) -> str:
     """The one spelling of a name: ``./src//api/`` is ``src/api``.
 
+    A pattern stands for the whole directory that it is about: ``src/**/*.py`` is ``src``. Two
+    patterns may mean the same file however they are written, so that names would not tell.
     Raise ValueError that says what is wrong.
     """
     if not 0 < len(text) <= LONGEST_NAME:
@@ -26,7 +29,8 @@ def lock_name(text: str) -> str:
         raise ValueError("a lock's name is a word, or a path relative to the project")
     if ".." in parts:
         raise ValueError("a lock's name does not lead upwards: leave '..' out")
-    return "/".join(part for part in parts if part not in ("", ".")) or EVERYTHING
+    whole = takewhile(lambda part: "*" not in part, parts)
+    return "/".join(part for part in whole if part not in ("", ".")) or EVERYTHING
 
 
 def names_above(name: str) -> Sequence[str]:

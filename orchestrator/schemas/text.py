@@ -123,7 +123,7 @@ Command = Annotated[
 AgentNames = Annotated[
     tuple[str, ...], PlainValidator(checked_agents, json_schema_input_type=str | list[str])
 ]
-#: In its one spelling: ``./src//api/`` is ``src/api``.
+#: In its one spelling: ``./src//api/`` is ``src/api``, as is ``src/api/*.py``.
 LockName = Annotated[
     str, StringConstraints(min_length=1, max_length=LONGEST_LOCK), AfterValidator(lock_name)
 ]

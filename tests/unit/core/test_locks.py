@@ -23,6 +23,11 @@ from .lock_story import LockStory
         ("./", "."),
         ("e\u0301", "\u00e9"),
         ("🔒", "🔒"),
+        ("src/**", "src"),
+        ("src/api/*.py", "src/api"),
+        ("src/**/test_*.py", "src"),
+        ("*.py", "."),
+        ("app/[id]/page.tsx", "app/[id]/page.tsx"),
     ],
 )
 def test_a_name_has_one_spelling(given: str, name: str) -> None:
