@@ -125,8 +125,9 @@ class DrivenAgent:
         return bool(self.argv) and assignment.job.config.execution_mode == "windows"
 
     def _policy(self, assignment: Assignment) -> str:
-        # Who plans changes nothing. What a user's own agent has to be told for that, it may not be.
-        if assignment.worker.is_planner and self.tool != "custom":
+        # Who plans or reviews changes nothing, and a reviewer reads what others wrote, with the
+        # user's checkout at hand. What a user's own agent has to be told for that, it may not be.
+        if assignment.worker.is_adviser and self.tool != "custom":
             return "read-only"
         return self.policy or self.terms.policy
 
@@ -171,10 +172,10 @@ def _outcome(control: Path) -> Outcome | None:
 
 
 def _recursive(assignment: Assignment) -> bool:
-    """Whether it may start child jobs; a planner puts them into its plan."""
+    """Whether it may start child jobs; a planner puts them into its plan, a reviewer judges."""
     job = assignment.job
     within = job.config.enable_recursion and job.depth < job.config.max_depth
-    return within and not assignment.worker.is_planner
+    return within and not assignment.worker.is_adviser
 
 
 def _limits(assignment: Assignment) -> Limits:
