@@ -20,6 +20,8 @@ from orchestrator.core.states import ENDED_JOB
 Answer = dict[str, Any]
 
 WHY_WIDTH = 100
+#: Of a task that was given to one agent.
+ONLY_ONE = "nobody else was to try it"
 
 
 @click.command("compare")
@@ -82,7 +84,8 @@ def _told(value: Any) -> Any:
 
 def comparison_lines(found: Answer) -> Iterator[str]:
     chosen = found.get("chosen")
-    yield f"{chosen} is taken: {found['why']}" if chosen else "none is taken (yet)"
+    why = found["why"] or ONLY_ONE
+    yield f"{chosen} is taken: {why}" if chosen else "none is taken (yet)"
     rows = [_row(each) for each in found["candidates"]]
     yield printable(table([("CANDIDATE", "AGENT", "ENDED", "GATES", "TESTS", "REVIEW"), *rows]))
     yield ""
@@ -120,9 +123,10 @@ def _measures(each: Answer) -> tuple[str, ...]:
 
 
 def _change(each: Answer) -> str:
+    files = f"{each.get('files')} file{'' if each.get('files') == 1 else 's'}"
     if each.get("lines_added") is None:
-        return f"{each['files']} files" if each.get("files") else "-"
-    return f"{each['files']} files, +{each['lines_added']} -{each['lines_removed']}"
+        return files if each.get("files") else "-"
+    return f"{files}, +{each['lines_added']} -{each['lines_removed']}"
 
 
 def _known(value: object) -> str:

@@ -301,7 +301,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     site, _ = made()
-    job = site.run("count", [tried(4)])["job_id"]
+    job = site.run("count", [tried(4), edit("true", id="b")])["job_id"]
 
     up = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
     environ = {"PATH": os.environ["PATH"], **up}
@@ -318,13 +318,15 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     assert told == compared(site, job)
     text = shown()
     assert "worker_2 is taken: worker_1 comes next: 47 lines more" in text
-    assert "1 files, +50 -0" in text
+    assert "1 file, +50 -0" in text
     assert "+50\n" in shown("--diff")
     assert set(json.loads(shown("--diff", "--json"))["diffs"]) == {
         "worker_1",
         "worker_3",
         "worker_4",
     }
+    assert command("compare", job, "b") == 0
+    assert "worker_5 is taken: nobody else was to try it" in capfdbinary.readouterr().out.decode()
     site.stop()
     environ = {"PATH": os.environ["PATH"]}
     # Times in reports have fewer digits.
