@@ -1,7 +1,7 @@
 """What runs of a gate found, and what that means for a change. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,8 @@ class Reading:
     passed: tuple[str, ...] | None = None
     #: How many tests were there and not run.
     skipped: int = 0
+    #: What else there is to know, in words.
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,9 +72,16 @@ class ReportReader(Protocol):
         """
 
 
+#: Of some texts without line ends: those that the base has.
+KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
+
+
 class SecretScan(Protocol):
-    def scan(self, diff: bytes) -> Reading:
-        """Secrets in lines that a diff adds; their values are not in what is told."""
+    def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
+        """Secrets in what commits add, as ``Repository.added`` tells it, that are not known.
+
+        Their values are not in what is told.
+        """
 
 
 def with_exit(reading: Reading, code: int) -> Reading:
@@ -123,7 +132,7 @@ def result_of(gate: Gate, ran: Ran, base: Ran | None, touched: Collection[str]) 
         required=gate.required,
         seconds=round(ran.seconds, 3),
         tests=None if ran.reading.passed is None else len(ran.reading.passed),
-        note=_configuration_note(gate, touched),
+        note="; ".join(filter(None, [ran.reading.note, _configuration_note(gate, touched)])),
         log=ran.log,
     )
     decide = _broken if ran.broken else _judged

@@ -1,6 +1,6 @@
 """The port to the host project's repository."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -185,8 +185,15 @@ class Repository(Protocol):
     def touched(self, start: str, end: str) -> Mapping[str, int]:
         """Every path that differs, with how many of its lines are gone."""
 
-    def added(self, start: str, end: str, most: int) -> bytes:
-        """At most so many bytes of a diff without context."""
+    def added(self, start: str, end: str) -> Iterator[bytes]:
+        """What each commit on the way from ``start`` to ``end`` adds, the oldest first.
+
+        A line ``commit <name>``, its message moved in by one space, and a diff without context, in
+        which all files are text. In pieces; whoever has enough stops reading.
+        """
+
+    def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
+        """Those of some texts, which have no line ends, that stand in a file of a commit."""
 
     def files(self, commit: str) -> GateFiles:
         """The files of the host project in a commit."""

@@ -28,8 +28,6 @@ from orchestrator.engine.gate_runs import GateRuns, Run
 
 logger = logging.getLogger(__name__)
 
-#: Of a diff, so much is searched for secrets.
-MOST_SCANNED = 64 * 1024 * 1024
 UNCHANGED = "nothing that it looks at was changed"
 Done = Callable[[Sequence[GateResult]], None]
 
@@ -165,12 +163,12 @@ class Checks:
         check = course.check
         if not check.base:
             return skipped(gate, "there is no commit to compare with")
+        added = self._repository.added(check.base, check.commit)
         try:
-            diff = self._repository.added(check.base, check.commit, MOST_SCANNED)
+            reading = self._secrets.scan(added, partial(self._repository.present, check.base))
         except (RepositoryError, OSError) as error:
             return broken(gate, f"the change cannot be read: {error}")
-        ran = Ran(reading=self._secrets.scan(diff))
-        return result_of(gate, ran, None, course.touched)
+        return result_of(gate, Ran(reading=reading), None, course.touched)
 
     def _run(self, course: _Course, gate: Gate) -> None:
         check = course.check

@@ -20,9 +20,11 @@ from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worke
 from orchestrator.core.repository import Base, GitUse, Merge, Repository, merger_of, signature_of
 from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.retiring import Turns
+from orchestrator.engine.rewriting import without_secrets
 from orchestrator.engine.taking_up import take_up
 from orchestrator.engine.tips import Tips
 from orchestrator.engine.users_checkout import UsersCheckout
+from orchestrator.security.secret_kinds import redacted
 
 logger = logging.getLogger(__name__)
 
@@ -225,6 +227,10 @@ class Worktrees:
         tip = self._repository.commit(
             ground.directory, ground.branch, message, signature_of(worker)
         )
+        changed = tip != (ground.before or start)
+        if changed:
+            branch = ground.branch
+            tip = without_secrets(self._repository, worker, branch, start, tip, message)
         failpoints.reached("worktree: committed")
         self.checkpoints.end(self.place_of(worker), tip, interrupted)
         self._repository.settle(ground.directory)
@@ -232,7 +238,6 @@ class Worktrees:
         others = self._of_children(worker, start, tip)
         own = tuple(each for each in files if each not in others)[:MOST_FILES]
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
-        changed = tip != (ground.before or start)
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
         has_work = bool(files) or self._differs(start, tip)
         return Changes(own, changed, (*faults, *marked), size, has_work)
@@ -297,7 +302,7 @@ class Worktrees:
 
 
 def _message(worker: Worker, task: TaskSpec) -> str:
-    words = (task.title or task.prompt or task.id).strip().split("\n")[0]
+    words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
     subject = words if len(words) <= 72 else f"{words[:69]}..."
     trailers = {
         "Orchestrator-Job": worker.job_id,

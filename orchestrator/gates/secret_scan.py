@@ -1,153 +1,84 @@
-"""Looks for keys and passwords in what a change adds. Values are never told, only their kind."""
+"""Looks for keys and passwords in what commits add. Values are never told, only their kind."""
 
-import math
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.readings import Flaw, Reading
+from orchestrator.core.readings import Flaw, KnownTexts, Reading
+from orchestrator.gates.additions import Added, Additions, Block
+from orchestrator.security.secret_kinds import PRIVATE_KEY, Kind, Secret, found_in, kinds_in
 
-#: Of a line, so much is looked at: minified files have lines of megabytes.
-LONGEST_LINE = 4096
+#: Of what commits add, so much is looked at.
+MOST_BYTES = 128 * 1024 * 1024
 #: More are not told.
 MOST_FOUND = 200
-#: A line that says so is somebody's decision.
-ALLOWED = b"orchestrator: allow-secret"
+#: Of packages: they hold checksums.
+_LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
+#: Text of two or four bytes a character, in either order.
+_WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
+#: What is shorter than the shortest secret is not looked at.
+_LEAST_WIDE = 16
+ADVICE = (
+    "each commit counts: what a later one takes away stays in the history. Take it out of the "
+    "files; what was committed so far becomes one commit with the next attempt's work"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    name: str
-    pattern: re.Pattern[bytes]
-    #: One of these is in every line that the pattern can fit.
-    hints: tuple[bytes, ...]
+class _Find:
+    added: Added
+    secret: Secret
 
+    @property
+    def key(self) -> tuple[bytes, Secret]:
+        return self.added.path, self.secret
 
-def _kind(name: str, pattern: bytes, *hints: bytes) -> Kind:
-    return Kind(name, re.compile(pattern), hints)
-
-
-KINDS = (
-    _kind("AWS access key", rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", b"AKIA", b"ASIA"),
-    _kind("GitHub token", rb"\bgh[pousr]_[A-Za-z0-9]{36,251}\b", b"gh"),
-    _kind("GitHub token", rb"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b", b"github_pat_"),
-    _kind("GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20,}", b"glpat-"),
-    _kind("Slack token", rb"\bxox[abposr]-[A-Za-z0-9-]{10,}", b"xox"),
-    _kind(
-        "Slack webhook",
-        rb"hooks\.slack\.com/services/T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{20,}",
-        b"hooks.slack.com",
-    ),
-    _kind(
-        "private key",
-        rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----",
-        b"PRIVATE KEY",
-    ),
-    _kind("Google API key", rb"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])", b"AIza"),
-    _kind("Anthropic key", rb"\bsk-ant-[A-Za-z0-9_-]{20,}", b"sk-ant-"),
-    _kind("OpenAI key", rb"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}", b"sk-"),
-    _kind("OpenAI key", rb"\bsk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}\b", b"T3BlbkFJ"),
-    _kind("Stripe key", rb"\b[rs]k_live_[A-Za-z0-9]{16,}", b"k_live_"),
-    _kind("npm token", rb"\bnpm_[A-Za-z0-9]{36}\b", b"npm_"),
-    _kind("PyPI token", rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}", b"pypi-"),
-    _kind("Hugging Face token", rb"\bhf_[A-Za-z]{34}\b", b"hf_"),
-    _kind("SendGrid key", rb"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}", b"SG."),
-    _kind("Telegram token", rb"\b\d{8,10}:AA[A-Za-z0-9_-]{33}\b", b":AA"),
-    _kind(
-        "JSON Web Token",
-        rb"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-        b"eyJ",
-    ),
-    _kind(
-        "password in an address",
-        rb"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>{}$]{1,64}:"
-        rb"(?!(?i:password|passwd|pass|secret|user|postgres|root|admin|test|example|xxx+|\*+)@)"
-        rb"[^\s:/@'\"<>{}$]{6,64}@(?!localhost|127\.0\.0\.1|(?:[a-z0-9-]+\.)*example\.)",
-        b"://",
-    ),
-)
-
-#: ``api_key = "..."`` and the like: told when the value looks drawn by lot.
-_ASSIGNED = re.compile(
-    rb"(?i)(?:api[_-]?key|secret|token|passw(?:or)?d|credential|private[_-]?key|access[_-]?key)"
-    rb"[a-z0-9_-]{0,20}['\"]?\s{0,4}(?::=|=>|=|:)\s{0,4}['\"](?P<value>[A-Za-z0-9+/_=.~-]{20,200})['\"]"
-)
-_ASSIGNED_HINTS = (b"key", b"secret", b"token", b"passw", b"credential")
-#: Bits a character: words and names of things have fewer.
-LEAST_ENTROPY = 3.7
-_HUNK = re.compile(rb"@@ -\S+ \+(\d{1,9})")
-#: Of packages: they hold checksums.
-_LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
+    @property
+    def flaw(self) -> Flaw:
+        added, told = self.added, f"{self.secret.kind} (value not shown)"
+        commit = f"commit {added.commit[:12].decode('ascii', 'replace')}"
+        if not added.path:
+            return Flaw(f"{commit}|{told}", f"the message of {commit}: {told}")
+        place = f"{added.path.decode('utf-8', 'replace')[:200]}:{added.number}"
+        return Flaw(f"{place}|{told}", f"{place}: {told}, added by {commit}")
 
 
 class Secrets:
     """See ``core.readings.SecretScan``."""
 
-    def scan(self, diff: bytes) -> Reading:
-        flaws = []
-        for path, number, line in _added(diff):
-            kind = found_in(line, generic=not _LOCK_FILES.search(path))
-            if kind:
-                place = f"{path.decode('utf-8', 'replace')[:300]}:{number}"
-                flaws.append(Flaw(f"{place}|{kind}", f"{place}: {kind} (value not shown)"))
-                if len(flaws) == MOST_FOUND:
-                    break
-        return Reading(flaws=tuple(flaws))
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+
+    def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
+        additions = Additions(self._most_bytes)
+        found: dict[tuple[bytes, Secret], Flaw] = {}
+        for block in additions.blocks(added):
+            for find in _in_block(block):
+                found.setdefault(find.key, find.flaw)
+            if len(found) >= MOST_FOUND:
+                break
+        # Of a private key only the first line was seen: it is the same in all of them.
+        seen = {secret.value for _, secret in found if secret.kind != PRIVATE_KEY}
+        there = known(seen)
+        flaws = [flaw for (_, secret), flaw in found.items() if secret.value not in there]
+        cut = [f"only the first {self._most_bytes >> 20} MiB of what was added were searched"]
+        notes = [*([ADVICE] if flaws else []), *(cut if additions.is_cut else [])]
+        return Reading(flaws=tuple(flaws[:MOST_FOUND]), note="; ".join(notes))
 
 
-def _added(diff: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Path, line number and text of each line that a diff adds."""
-    path, number, left = b"", 0, 0
-    for line in diff.split(b"\n"):
-        hunk = _HUNK.match(line) if not left else None
-        if hunk:
-            number, left = int(hunk[1]) - 1, _length(line)
-        elif left and line.startswith(b"+"):
-            number, left = number + 1, left - 1
-            yield path, number, line[1 : LONGEST_LINE + 1]
-        elif not left and line.startswith(b"+++ "):
-            path = line[4:].strip().strip(b'"').removeprefix(b"b/")
+def _in_block(block: Block) -> Iterator[_Find]:
+    is_wide = b"\0" in block.text
+    kinds = kinds_in(block.text + block.text.replace(b"\0", b"") if is_wide else block.text)
+    for added in block.lines:
+        secret = _in_line(added, kinds)
+        if secret:
+            yield _Find(added, secret)
 
 
-def _length(hunk: bytes) -> int:
-    """How many lines a hunk adds: a line of a file may look like the head of another one."""
-    said = hunk.split(b" ")[2].partition(b",")[2]
-    return int(said) if said.isdigit() else 1
-
-
-def found_in(line: bytes, *, generic: bool = True) -> str:
-    """What kind of secret is in a line; empty when there is none."""
-    if ALLOWED in line:
-        return ""
-    for kind in KINDS:
-        if any(hint in line for hint in kind.hints) and kind.pattern.search(line):
-            return kind.name
-    return "value that looks like a secret" if generic and _is_assigned(line) else ""
-
-
-def _is_assigned(line: bytes) -> bool:
-    folded = line.lower()
-    if not any(hint in folded for hint in _ASSIGNED_HINTS):
-        return False
-    return any(_looks_drawn(found["value"]) for found in _ASSIGNED.finditer(line))
-
-
-def _looks_drawn(value: bytes) -> bool:
-    """Letters and digits mixed, and no character much more often than the others."""
-    classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
-    mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
-    has_digits = sum(each in b"0123456789" for each in value) >= 3
-    drawn = mixed and has_digits and _entropy(value) >= LEAST_ENTROPY
-    return drawn and not _repeats(value)
-
-
-def _repeats(value: bytes) -> bool:
-    """Made up by hand, as in tests: what is drawn by lot has no six signs in a row twice."""
-    parts = [value[at : at + 6] for at in range(len(value) - 5)]
-    return len(set(parts)) < len(parts)
-
-
-def _entropy(value: bytes) -> float:
-    shares = [count / len(value) for count in Counter(value).values()]
-    return -sum(share * math.log2(share) for share in shares)
+def _in_line(added: Added, kinds: Sequence[Kind]) -> Secret | None:
+    generic = not _LOCK_FILES.search(added.path)
+    found = found_in(added.text, kinds, generic=generic)
+    if found or added.text.count(b"\0") < _LEAST_WIDE:
+        return found
+    texts = (wide[0].replace(b"\0", b"") for wide in _WIDE.finditer(added.text))
+    return next(filter(None, (found_in(text, kinds, generic=generic) for text in texts)), None)

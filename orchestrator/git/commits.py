@@ -193,13 +193,6 @@ def touched(git: Git, start: str, end: str) -> dict[str, int]:
     return found
 
 
-def added(git: Git, start: str, end: str, most: int, below: str = "") -> bytes:
-    """The beginning of a diff without context; ``below`` comes before its paths."""
-    plain = ("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color")
-    names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
-    return git.beginning("diff-tree", "-p", "-U0", "-r", *plain, *names, start, end, most=most)
-
-
 def restore(git: Git, commit: str) -> None:
     """Have the files, and the worktree's own branch, as in a commit; what is ignored stays."""
     git.run("read-tree", "--reset", "-u", commit)

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
@@ -11,6 +11,7 @@ from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.refs import hidden
 from orchestrator.core.repository import Base, Merge, Signature
 from orchestrator.git import (
+    additions,
     carrying,
     checkout,
     checkpoints,
@@ -233,14 +234,17 @@ class GitRepository:
     def touched(self, start: str, end: str) -> Mapping[str, int]:
         return commits.touched(self.place().git, start, end)
 
-    def added(self, start: str, end: str, most: int) -> bytes:
+    def added(self, start: str, end: str) -> Iterator[bytes]:
         place = self.place()
-        found = commits.added(place.git, start, end, most)
+        yield from additions.added(place.git, start, end)
         for git, path, before, after in users_submodules.added(place.git, place.top, start, end):
-            left = most - len(found)
-            if left > 0:
-                found += commits.added(git, before, after, left, f"{path}/")
-        return found
+            if before:
+                yield from additions.added(git, before, after, f"{path}/")
+            else:
+                yield from additions.whole(git, after, f"{path}/")
+
+    def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
+        return additions.present(self.place().git, commit, texts)
 
     def files(self, commit: str) -> CommitFiles:
         place = self.place()

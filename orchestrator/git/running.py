@@ -3,7 +3,8 @@
 import errno
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from orchestrator.git import pipes
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
 #: A checkout of a large repository on a slow disk takes its time; more is a hang.
 LONGEST_SECONDS = sum(PAUSES)
+#: What it prints is read in pieces of so many bytes where there may be much of it.
+PIECE_BYTES = 65536
 
 #: The user's own configuration counts (line ends, filters, ignored files, safe directories), but
 #: for what would run programs, ask, sign, or shape what is read here.
@@ -144,27 +147,29 @@ class Git:
             process.kill()
             raise
 
-    def beginning(self, *arguments: str, most: int) -> bytes:
-        """Of what it prints, at most so many bytes. Raise RepositoryError when it prints none.
-
-        It ends by itself when nobody reads on.
-        """
+    def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
+        """What it prints, as it comes; who reads no further ends it. Raise RepositoryError."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-        with subprocess.Popen(
-            ["git", *_OPTIONS, *arguments],
-            cwd=self.directory,
-            env={**inherited, **_ENVIRONMENT, **self.env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            assert process.stdout is not None
-            found = process.stdout.read(most)
-            process.stdout.close()
-            code = process.wait(LONGEST_SECONDS)
-        if code > 0 and not found:
-            raise RepositoryError(f"git {arguments[0]} failed: exit code {code}")
-        return found
+        with tempfile.TemporaryFile() as source:
+            source.write(given)
+            source.seek(0)
+            with subprocess.Popen(
+                ["git", *_OPTIONS, *arguments],
+                cwd=self.directory,
+                env={**inherited, **_ENVIRONMENT, **self.env},
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            ) as process:
+                assert process.stdout is not None
+                try:
+                    while piece := process.stdout.read(PIECE_BYTES):
+                        yield piece
+                except GeneratorExit:
+                    process.kill()
+                    raise
+        if process.returncode:
+            raise RepositoryError(f"git {arguments[0]} failed: exit code {process.returncode}")
 
     def ask(self, *arguments: str) -> str:
         """The answer in one line; empty when git has none."""

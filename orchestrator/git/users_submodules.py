@@ -15,18 +15,17 @@ def missing(git: Git, top: str, commit: str) -> list[str]:
 
 
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
-    """For each submodule that differs: the user's repository of it, its path, and both commits."""
+    """For each submodule that differs: the user's repository of it, its path, and both commits.
+
+    The earlier one is empty where it is not there.
+    """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):
         earlier = before.get(module.path, "")
         source = module.source
         if earlier != module.commit and source is not None and has(source, module.commit):
             known = bool(earlier) and has(source, earlier)
-            yield source, module.path, earlier if known else _empty_tree(source), module.commit
-
-
-def _empty_tree(git: Git) -> str:
-    return git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
+            yield source, module.path, earlier if known else "", module.commit
 
 
 def state(top: str, git: Git) -> Iterator[tuple[str, str]]:

@@ -160,14 +160,58 @@ def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -
 
 
 def test_a_secret_in_what_is_added_blocks_and_is_not_told(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+    site, project = made({"a.txt": ""})
     key = "ghp" + "_" + "a1B2" * 9
 
     ended = site.run("x", [edit(f"echo 'token: {key}' > config.txt")])
 
     assert ended["status"] == "failed"
     [found] = worker(site, ended["job_id"])["gates"]
-    assert found["failures"] == ["config.txt:1: GitHub token (value not shown)"]
+    said = found["failures"][0]
+    assert said.startswith("config.txt:1: GitHub token (value not shown), added by commit ")
+    assert len(found["failures"]) == 1
+    assert "each commit counts" in found["note"]
+    # The prompt had it, of which the subject is made.
+    assert key not in project.git("log", "--all", "--format=%B")
+
+
+def test_a_secret_that_is_taken_away_again_is_not_in_what_is_merged(made: MakeProject) -> None:
+    site, project = made({"a.txt": ""})
+    key = "ghp" + "_" + "a1B2" * 9
+    who = "-c user.name=a -c user.email=a@b"
+    script = (
+        f"if test -e b.txt; then echo 'no token' > b.txt; else echo 'token: {key}' > b.txt;"
+        f" git add .; git {who} commit -qm own; echo more > c.txt; fi"
+    )
+
+    ended = site.run("x", [edit(script, retries=1)])
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    assert statuses(site, job) == {"secrets": "passed"}
+    branch = f"orchestrator/{job}/result"
+    assert key not in project.git("log", "-p", branch)
+    assert project.show(branch, "b.txt") == "no token"
+    assert project.show(branch, "c.txt") == "more"
+    # Nothing is lost by it.
+    kept = f"refs/orchestrator/{job}/checkpoint/worker_1/1-after"
+    assert key in project.git("log", "-p", kept)
+
+
+def test_a_secret_that_one_commit_adds_and_another_removes_blocks(made: MakeProject) -> None:
+    site, project = made({"a.txt": ""})
+    key = "ghp" + "_" + "a1B2" * 9
+    commit = "git add . && git -c user.name=a -c user.email=a@b commit -qm x"
+    script = f"echo 'token: {key}' > b.txt; {commit}; echo none > b.txt; {commit}"
+
+    ended = site.run("x", [edit(script)])
+
+    assert ended["status"] == "failed"
+    [found] = worker(site, ended["job_id"])["gates"]
+    commit = project.git("rev-parse", f"orchestrator/{ended['job_id']}/worker_1~1")[:12]
+    assert found["failures"] == [
+        f"b.txt:1: GitHub token (value not shown), added by commit {commit}"
+    ]
 
 
 def test_gates_leave_the_worktree_as_it_was_committed(made: MakeProject) -> None:

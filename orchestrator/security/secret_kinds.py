@@ -1,0 +1,141 @@
+"""What keys and passwords look like."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PRIVATE_KEY = "private key"
+_GENERIC = "value that looks like a secret"
+#: A line that says so is somebody's decision.
+ALLOWED = b"orchestrator: allow-secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    name: str
+    pattern: re.Pattern[bytes]
+    #: One of these is in every line that the pattern can fit.
+    hints: tuple[bytes, ...]
+
+
+def _kind(name: str, pattern: bytes, *hints: bytes) -> Kind:
+    return Kind(name, re.compile(pattern), hints)
+
+
+KINDS = (
+    _kind("AWS access key", rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b", b"AKIA", b"ASIA"),
+    _kind(
+        "GitHub token",
+        rb"\bgh[pousr]_[A-Za-z0-9]{36,251}\b",
+        *(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"),
+    ),
+    _kind("GitHub token", rb"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}\b", b"github_pat_"),
+    _kind("GitLab token", rb"\bglpat-[A-Za-z0-9_-]{20,}", b"glpat-"),
+    _kind("Slack token", rb"\bxox[abposr]-[A-Za-z0-9-]{10,}", b"xox"),
+    _kind(
+        "Slack webhook",
+        rb"hooks\.slack\.com/services/T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/[A-Za-z0-9]{20,}",
+        b"hooks.slack.com",
+    ),
+    _kind(
+        PRIVATE_KEY,
+        # Programs that read such keys have the words without a key, and a NUL after them.
+        rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?!\0)",
+        b"PRIVATE KEY",
+    ),
+    _kind("Google API key", rb"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])", b"AIza"),
+    _kind("Anthropic key", rb"\bsk-ant-[A-Za-z0-9_-]{20,}", b"sk-ant-"),
+    _kind("OpenAI key", rb"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}", b"sk-"),
+    _kind("OpenAI key", rb"\bsk-[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}\b", b"T3BlbkFJ"),
+    _kind("Stripe key", rb"\b[rs]k_live_[A-Za-z0-9]{16,}", b"k_live_"),
+    _kind("npm token", rb"\bnpm_[A-Za-z0-9]{36}\b", b"npm_"),
+    _kind("PyPI token", rb"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}", b"pypi-"),
+    _kind("Hugging Face token", rb"\bhf_[A-Za-z]{34}\b", b"hf_"),
+    _kind("SendGrid key", rb"\bSG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}", b"SG."),
+    _kind("Telegram token", rb"\b\d{8,10}:AA[A-Za-z0-9_-]{33}\b", b":AA"),
+    _kind(
+        "JSON Web Token",
+        rb"\beyJ[A-Za-z0-9_-]{10,500}\.eyJ[A-Za-z0-9_-]{10,3000}\.[A-Za-z0-9_-]{10,500}",
+        b"eyJ",
+    ),
+    _kind(
+        "password in an address",
+        rb"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>{}$]{1,64}:"
+        rb"(?!(?i:password|passwd|pass|secret|user|postgres|root|admin|test|example|xxx+|\*+)@)"
+        rb"[^\s:/@'\"<>{}$]{6,64}@(?!localhost|127\.0\.0\.1|(?:[a-z0-9-]+\.)*example\.)",
+        b"://",
+    ),
+)
+
+#: ``api_key = "..."`` and the like: told when the value looks drawn by lot.
+_ASSIGNED = re.compile(
+    rb"(?i)(?:api[_-]?key|secret|token|passw(?:or)?d|credential|private[_-]?key|access[_-]?key)"
+    rb"[a-z0-9_-]{0,20}['\"]?\s{0,4}(?::=|=>|=|:)\s{0,4}['\"](?P<value>[A-Za-z0-9+/_=.~-]{20,200})['\"]"
+)
+_ASSIGNED_HINTS = (b"key", b"secret", b"token", b"passw", b"credential")
+#: Bits a character: words and names of things have fewer.
+LEAST_ENTROPY = 3.7
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """One that was found."""
+
+    kind: str
+    value: bytes
+
+
+def kinds_in(block: bytes) -> Sequence[Kind]:
+    """Those that may be in some lines: most kinds are in none of a hundred."""
+    return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
+
+
+def found_in(line: bytes, kinds: Sequence[Kind] = KINDS, *, generic: bool = True) -> Secret | None:
+    """The first one of these kinds that is in a line."""
+    if ALLOWED in line:
+        return None
+    for kind in kinds:
+        if any(hint in line for hint in kind.hints):
+            found = kind.pattern.search(line)
+            if found:
+                return Secret(kind.name, found[0])
+    return _assigned(line) if generic else None
+
+
+def redacted(line: str) -> str:
+    """With the kind in place of each secret."""
+    text = line.encode("utf-8", "surrogatepass")
+    while found := found_in(text):
+        text = text.replace(found.value, f"[{found.kind}]".encode())
+    return text.decode("utf-8", "surrogatepass")
+
+
+def _assigned(line: bytes) -> Secret | None:
+    folded = line.lower()
+    if not any(hint in folded for hint in _ASSIGNED_HINTS):
+        return None
+    values = (found["value"] for found in _ASSIGNED.finditer(line))
+    drawn = next(filter(_looks_drawn, values), None)
+    return Secret(_GENERIC, drawn) if drawn else None
+
+
+def _looks_drawn(value: bytes) -> bool:
+    """Letters and digits mixed, and no character much more often than the others."""
+    classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
+    mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
+    has_digits = sum(each in b"0123456789" for each in value) >= 3
+    drawn = mixed and has_digits and _entropy(value) >= LEAST_ENTROPY
+    return drawn and not _repeats(value)
+
+
+def _repeats(value: bytes) -> bool:
+    """Made up by hand, as in tests: what is drawn by lot has no six signs in a row twice."""
+    parts = [value[at : at + 6] for at in range(len(value) - 5)]
+    return len(set(parts)) < len(parts)
+
+
+def _entropy(value: bytes) -> float:
+    shares = [count / len(value) for count in Counter(value).values()]
+    return -sum(share * math.log2(share) for share in shares)
