@@ -13,8 +13,10 @@ from orchestrator.gates.json_values import (
     sequence,
     text,
 )
+from orchestrator.gates.sarif_rules import Rules
 
 _COUNTED = ("error", "warning")
+LONGEST_PATH = 4096
 
 
 def read(content: bytes, cwd: str) -> Reading:
@@ -31,33 +33,52 @@ def read(content: bytes, cwd: str) -> Reading:
 
 
 def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
-    for run in sequence(runs):
-        levels = _default_levels(mapping(run))
-        for each in sequence(mapping(run).get("results")):
-            result = mapping(each)
-            rule = text(result.get("ruleId")) or "(no rule)"
-            level = text(result.get("level")) or levels.get(rule, "warning")
-            if _counts(result, level):
-                yield _flaw(result, rule, cwd)
+    for each in sequence(runs):
+        run = mapping(each)
+        rules, found = Rules(run), False
+        for result in map(mapping, sequence(run.get("results"))):
+            if _counts(result, rules.level(result)):
+                found = True
+                yield _flaw(run, rules, result, cwd)
+        if not found:
+            _check_ended(run)
 
 
-def _default_levels(run: dict[str, Any]) -> dict[str, str]:
-    """By rule, where a tool says it once for all of its results."""
-    rules = sequence(mapping(mapping(run.get("tool")).get("driver")).get("rules"))
-    pairs = ((mapping(each), mapping(mapping(each).get("defaultConfiguration"))) for each in rules)
-    return {text(rule.get("id")): text(found.get("level")) or "warning" for rule, found in pairs}
+def _check_ended(run: dict[str, Any]) -> None:
+    """A tool that broke down has found nothing, and does not say that there is nothing."""
+    for each in map(mapping, sequence(run.get("invocations"))):
+        if each.get("executionSuccessful") is False:
+            notes = sequence(each.get("toolExecutionNotifications"))
+            said = [text(mapping(mapping(note).get("message")).get("text")) for note in notes[:1]]
+            words = ": ".join(filter(None, ["its tool did not come to its end", *said]))
+            raise UnreadableReport(words)
 
 
 def _counts(result: dict[str, Any], level: str) -> bool:
     is_finding = text(result.get("kind")) in {"", "fail"}
     is_new = text(result.get("baselineState")) not in {"unchanged", "absent"}
-    return level in _COUNTED and is_finding and is_new and not result.get("suppressions")
+    return level in _COUNTED and is_finding and is_new and not _is_suppressed(result)
 
 
-def _flaw(result: dict[str, Any], rule: str, cwd: str) -> Flaw:
-    message = text(mapping(result.get("message")).get("text"))
+def _is_suppressed(result: dict[str, Any]) -> bool:
+    """Not by what somebody has only asked for, or has been refused."""
+    found = map(mapping, sequence(result.get("suppressions")))
+    return any(text(each.get("status")) in {"", "accepted"} for each in found)
+
+
+def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -> Flaw:
+    rule, message = rules.id_of(result) or "(no rule)", rules.message(result)
     places = [mapping(each) for each in sequence(result.get("locations"))[:1]]
     place = mapping(places[0].get("physicalLocation")) if places else {}
-    path = relative(text(mapping(place.get("artifactLocation")).get("uri"), 4096), cwd)
+    path = relative(_uri(run, mapping(place.get("artifactLocation"))), cwd)
     line = number(mapping(place.get("region")).get("startLine"))
     return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")
+
+
+def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
+    """Its own, or that of one of the files that the run names."""
+    index, files = location.get("index"), sequence(run.get("artifacts"))
+    own = text(location.get("uri"), LONGEST_PATH)
+    if own or not isinstance(index, int) or not 0 <= index < len(files):
+        return own
+    return text(mapping(mapping(files[index]).get("location")).get("uri"), LONGEST_PATH)

@@ -148,6 +148,114 @@ def test_sarif_counts_errors_and_warnings_that_nobody_suppressed() -> None:
     ]
 
 
+def sarif_of(*results: object, **run: object) -> list[str]:
+    report = json.dumps({"version": "2.1.0", "runs": [{"results": results, **run}]})
+    return [flaw.text.removeprefix(":?: ") for flaw in sarif.read(report.encode(), "").flaws]
+
+
+def rule(name: str, level: str = "", **more: object) -> dict[str, object]:
+    return {"id": name, **({"defaultConfiguration": {"level": level}} if level else {}), **more}
+
+
+def test_sarif_rules_are_named_in_several_ways() -> None:
+    driver = {"name": "x", "rules": [rule("A"), rule("B"), rule("C", "note")]}
+    own = {"name": "more", "rules": [rule("B", "none"), rule("P", "error")]}
+    tool = {"driver": driver, "extensions": [own]}
+    results = [
+        {"ruleIndex": 1},
+        {"rule": {"index": 0}},
+        {"rule": {"id": "A"}},
+        {"ruleId": "A/part"},
+        {"ruleIndex": 2},
+        {"ruleId": "C/part", "ruleIndex": 2},
+        {"rule": {"index": 1, "toolComponent": {"index": 0}}},
+        {"rule": {"index": 0, "toolComponent": {"index": 0}}},
+        {"rule": {"id": "B", "toolComponent": {"name": "more"}}},
+        {"ruleId": "P"},
+        {"ruleId": "unknown", "ruleIndex": 99},
+        {"ruleIndex": -1},
+        {"ruleId": "A", "ruleIndex": 2, "level": "error"},
+    ]
+    assert [each.strip() for each in sarif_of(*results, tool=tool)] == [
+        *("B", "A", "A", "A/part", "P", "P", "unknown", "(no rule)", "A")
+    ]
+
+
+def test_sarif_levels_are_what_the_run_was_told() -> None:
+    def told(level: str, **descriptor: object) -> dict[str, object]:
+        return {"descriptor": descriptor, "configuration": {"level": level}}
+
+    tool = {
+        "driver": {"rules": [rule("A", "note"), rule("B", "error"), rule("C", "error")]},
+        "extensions": [{"rules": [rule("E", "error")]}],
+    }
+    overrides = [
+        told("error", id="A"),
+        told("none", index=1),
+        told("note", id="unknown"),
+        told("none", index=0, toolComponent={"index": 0}),
+    ]
+    first = {"ruleConfigurationOverrides": overrides}
+    results = [
+        *({"ruleId": "A"}, {"ruleId": "B"}, {"ruleId": "C"}, {"ruleId": "unknown"}),
+        *({"ruleId": "E"}, {"ruleId": "B", "level": "error"}),
+    ]
+    run = {"tool": tool, "invocations": [first]}
+    assert [each.strip() for each in sarif_of(*results, **run)] == ["A", "C", "B"]
+
+    run = {"tool": tool, "invocations": [{}, first]}
+    results = [{"ruleId": "B"}, {"ruleId": "B", "provenance": {"invocationIndex": 1}}]
+    assert [each.strip() for each in sarif_of(*results, **run)] == ["B"]
+
+
+def test_sarif_messages_may_stand_with_the_rules() -> None:
+    strings = {"bad": {"text": "{0} is {{not}} {1}, {7}"}}
+    driver = {
+        "rules": [rule("A", messageStrings=strings)],
+        "globalMessageStrings": {"all": {"text": "everywhere"}},
+    }
+    results = [
+        {"ruleId": "A", "message": {"id": "bad", "arguments": ["x", "y"]}},
+        {"ruleId": "A", "message": {"id": "all"}},
+        {"ruleId": "A", "message": {"id": "unknown"}},
+        {"ruleId": "A", "message": {"markdown": "**b**"}},
+    ]
+    told = ["A x is {not} y, {7}", "A everywhere", "A unknown", "A **b**"]
+    assert sarif_of(*results, tool={"driver": driver}) == told
+
+
+@pytest.mark.parametrize(
+    ("statuses", "counts"),
+    [
+        (["accepted"], False),
+        ([""], False),
+        (["rejected"], True),
+        (["underReview"], True),
+        (["rejected", "accepted"], False),
+        ([], True),
+    ],
+)
+def test_sarif_only_accepted_suppressions_count(statuses: list[str], counts: bool) -> None:
+    found = [{"kind": "external", **({"status": each} if each else {})} for each in statuses]
+    assert bool(sarif_of({"ruleId": "A", "suppressions": found})) is counts
+
+
+def test_sarif_of_a_tool_that_broke_down_is_no_pass() -> None:
+    note = {"message": {"text": "out of memory"}, "level": "error"}
+    broke = {"executionSuccessful": False, "toolExecutionNotifications": [note]}
+    with pytest.raises(UnreadableReport, match="its tool did not come to its end: out of memory"):
+        sarif_of(invocations=[broke])
+    assert sarif_of(invocations=[{"executionSuccessful": True}]) == []
+    assert sarif_of({"ruleId": "A"}, invocations=[broke]) == ["A "]
+
+
+def test_sarif_files_may_be_named_once() -> None:
+    place = {"physicalLocation": {"artifactLocation": {"index": 1}, "region": {"startLine": 3}}}
+    files = [{"location": {"uri": "a.py"}}, {"location": {"uri": "b.py"}}]
+    result = {"ruleId": "A", "message": {"text": "x"}, "locations": [place]}
+    assert sarif_of(result, artifacts=files) == ["b.py:3: A x"]
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"[", b"null", b'{"runs": 3}', b"[" * 100_000, b"\xff\xfe", b'"a text"'],
