@@ -10,9 +10,17 @@ from orchestrator.core.readings import Flaw, Reading, UnreadableReport
 
 MOST_TESTS = 200_000
 DEEPEST = 50
+#: Of failures that a suite only counts.
+MOST_UNLISTED = 1000
 #: Characters of a name.
 LONGEST_NAME = 500
+#: Not what passed in the end (``flakyFailure``), or failed once more (``rerunFailure``).
 _FAILURES = ("failure", "error")
+_SUITES = ("testsuite", "testsuites")
+#: Of tests that are listed and were not run, without an element that says so.
+_NOT_RUN = ("notrun", "disabled")
+#: Node's own test runner gives it to every test.
+_NO_CLASS = ("", "test")
 
 
 def read(content: bytes) -> Reading:
@@ -38,9 +46,19 @@ def _refuse(*_: object) -> None:
 
 
 @dataclass(slots=True)
+class _Suite:
+    name: str
+    #: How many failures it says that it has.
+    failures: int
+    #: How many were found before it.
+    before: int
+
+
+@dataclass(slots=True)
 class _Document:
     is_junit: bool = False
     depth: int = 0
+    suites: list[_Suite] = field(default_factory=list)
     tests: int = 0
     skipped: int = 0
     passed: list[str] = field(default_factory=list)
@@ -54,8 +72,8 @@ class _Document:
         self.depth += 1
         if self.depth > DEEPEST:
             raise UnreadableReport(f"its report is nested more than {DEEPEST} deep")
-        if tag in {"testsuite", "testsuites"}:
-            self.is_junit = True
+        if tag in _SUITES:
+            self._open(tag, attributes)
         elif tag == "testcase":
             self._begin(attributes)
         elif tag in _FAILURES:
@@ -67,15 +85,36 @@ class _Document:
         self.depth -= 1
         if tag == "testcase":
             self._finish()
+        elif tag in _SUITES:
+            self._close()
+
+    def _open(self, tag: str, attributes: dict[str, str]) -> None:
+        self.is_junit = True
+        said = (attributes.get(each) or "" for each in ("failures", "errors"))
+        failures = sum(int(each) for each in said if each.isdecimal() and len(each) < 10)
+        name = attributes.get("name") or "" if tag == "testsuite" else ""
+        # A whole path is another one in each worktree.
+        name = "" if name.startswith("/") else name[:LONGEST_NAME]
+        self.suites.append(_Suite(name, failures, len(self.flaws)))
+
+    def _close(self) -> None:
+        """Some runners count failures, and list no test."""
+        suite = self.suites.pop()
+        if suite.failures and len(self.flaws) == suite.before:
+            name = suite.name or "suite"
+            flaw = Flaw(name, f"{name}: a failure that is not listed")
+            self.flaws += [flaw] * min(suite.failures, MOST_UNLISTED)
 
     def _begin(self, attributes: dict[str, str]) -> None:
         self.tests += 1
         if self.tests > MOST_TESTS:
             raise UnreadableReport(f"its report has more than {MOST_TESTS} tests")
         place = attributes.get("classname") or attributes.get("file") or ""
+        if place in _NO_CLASS:
+            place = "::".join(each.name for each in self.suites if each.name) or place
         name = attributes.get("name") or "(no name)"
         self.name = f"{place}::{name}"[:LONGEST_NAME] if place else name[:LONGEST_NAME]
-        self.message, self.is_skipped = None, False
+        self.message, self.is_skipped = None, attributes.get("status") in _NOT_RUN
 
     def _fail(self, attributes: dict[str, str]) -> None:
         """Also of what is no test: a suite that could not be loaded."""
@@ -84,7 +123,8 @@ class _Document:
         if self.name:
             self.message = self.message or first
         else:
-            self.flaws.append(Flaw("suite", f"suite: {first}"))
+            suite = next((each.name for each in reversed(self.suites) if each.name), "suite")
+            self.flaws.append(Flaw(suite, f"{suite}: {first}"))
 
     def _finish(self) -> None:
         if self.message is not None:

@@ -31,6 +31,64 @@ def test_junit_tells_what_passed_failed_and_was_left_out() -> None:
     assert found.skipped == 1
 
 
+def junit_of(content: str) -> tuple[list[str], list[str], int]:
+    found = junit.read(f"<testsuites>{content}</testsuites>".encode())
+    return [flaw.text for flaw in found.flaws], [*(found.passed or ())], found.skipped
+
+
+@pytest.mark.parametrize(
+    ("suites", "flaws"),
+    [
+        ('<testsuite name="a" tests="3" failures="1"/>', ["a: a failure that is not listed"]),
+        ('<testsuite name="a" errors="2" failures="1"/>', ["a: a failure that"] * 3),
+        (
+            '<testsuite failures="1"><testsuite name="b" failures="1"/></testsuite>',
+            ["b: a failure"],
+        ),
+        ('<testsuite name="a" tests="3" failures="0" errors="0"/>', []),
+        ('<testsuite name="a" failures="many" errors="-1"/>', []),
+        ('<testsuite name="a"><error message="no module"/></testsuite>', ["a: no module"]),
+        (
+            '<testsuite name="a" failures="1"><testcase name="t"><failure/></testcase></testsuite>',
+            ["a::t: failed"],
+        ),
+        (
+            '<testsuite name="a" failures="1"><testcase name="t"/></testsuite>',
+            ["a: a failure that is not listed"],
+        ),
+    ],
+)
+def test_failures_that_are_only_counted_count(suites: str, flaws: list[str]) -> None:
+    found, _, _ = junit_of(suites)
+    assert len(found) == len(flaws)
+    assert all(one.startswith(other) for one, other in zip(found, flaws, strict=True)), found
+
+
+def test_a_test_that_passes_when_it_runs_again_has_passed() -> None:
+    again = '<flakyFailure message="1"><stackTrace>x</stackTrace></flakyFailure><flakyError/>'
+    failed = '<failure message="2"/><rerunFailure message="3"/><rerunError/>'
+    flaws, passed, _ = junit_of(
+        '<testsuite name="s" failures="1" flakes="1">'
+        f'<testcase classname="A" name="flaky">{again}</testcase>'
+        f'<testcase classname="A" name="bad">{failed}</testcase></testsuite>'
+    )
+    assert (flaws, passed) == (["A::bad: 2"], ["A::flaky"])
+
+
+def test_tests_of_one_name_in_several_suites_are_told_apart() -> None:
+    def test(more: str = "") -> str:
+        return f'<testcase name="works" classname="test">{more}</testcase>'
+
+    flaws, passed, skipped = junit_of(
+        f'<testsuite name="one">{test()}<testsuite name="in">{test("<failure/>")}</testsuite>'
+        f'</testsuite><testsuite name="two">{test()}<testcase name="x" status="notrun"/>'
+        f"</testsuite>{test()}"
+    )
+    assert flaws == ["one::in::works: failed"]
+    assert passed == ["one::works", "two::works", "test::works"]
+    assert skipped == 1
+
+
 def test_a_test_that_fails_after_it_passed_has_failed() -> None:
     twice = (
         b'<testsuite><testcase name="a"/>'
