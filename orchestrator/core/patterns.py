@@ -1,4 +1,4 @@
-"""Patterns of paths, as in ``.gitignore``: ``*.py``, ``src/**``, ``docs/*.md``, ``!src/old/**``."""
+"""Patterns of paths, as in ``.gitignore``: ``*.py``, ``src/``, ``docs/[a-c]*.md``, ``!src/old``."""
 
 import re
 from collections.abc import Iterable
@@ -24,16 +24,69 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    anywhere = "/" not in pattern.rstrip("/")
-    text = pattern.strip("/")
-    below = "/**" if pattern.endswith("/") else ""
-    expression = "".join(_piece(each) for each in _PIECES.findall(text + below))
-    return re.compile(f"(?:.*/)?{expression}" if anywhere else expression, re.DOTALL)
+    """What it fits, and all that lies below.
+
+    In atomic groups, each as short as may be: what follows takes the rest. Else a long path that
+    nearly fits a pattern with many stars would take for ever.
+    """
+    anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
+    below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
+    *chunks, (wild, last) = _chunks(pattern.strip("/"))
+    begin = "".join(f"(?>{_DEEP[wild]}{_within(text, ends=False)})" for wild, text in chunks)
+    end = f"{_DEEP[wild]}{_within(last, ends=True)}"
+    return re.compile(f"{anywhere}{begin}{end}{below}", re.DOTALL)
 
 
-_PIECES = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+", re.DOTALL)
-_MEANINGS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+#: Between directories; the first stands for the beginning of a pattern.
+_DEEP = {"": "", "**/": "(?:.*?/)??", "**": ".*?"}
+_DEEP_WILD = re.compile(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
 
 
-def _piece(text: str) -> str:
-    return _MEANINGS.get(text) or re.escape(text)
+def _chunks(pattern: str) -> list[tuple[str, str]]:
+    """What stands between wild cards for directories, each with the one before it."""
+    found, wild, begin = [], "", 0
+    for each in _DEEP_WILD.finditer(pattern):
+        if each[2]:
+            found.append((wild, pattern[begin : each.start()]))
+            wild, begin = each[2], each.end()
+    return [*found, (wild, pattern[begin:])]
+
+
+_PIECES = re.compile(
+    r"(?P<star>\*)|(?P<one>\?)|\[(?P<not>[!^]?)(?P<class>\]?(?:\\.|[^\]\\])*)\]"
+    r"|\\(?P<escaped>.)|(?P<plain>.)",
+    re.DOTALL,
+)
+_MEMBERS = re.compile(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
+
+
+def _within(text: str, *, ends: bool) -> str:
+    """What one chunk fits; ``ends``: it is the last one."""
+    parts = [""]
+    for found in _PIECES.finditer(text):
+        if found["star"]:
+            parts.append("")
+        else:
+            parts[-1] += _piece(found)
+    first, *after = parts
+    tail = f"[^/]*{after.pop()}" if after and ends else ""
+    return first + "".join(f"(?>[^/]*?{each})" for each in after) + tail
+
+
+def _piece(found: re.Match[str]) -> str:
+    if found["one"]:
+        return "[^/]"
+    if found["class"]:
+        members = "".join(_member(each) for each in _MEMBERS.finditer(found["class"]))
+        if found["not"]:
+            return f"[^/{members}]"
+        return f"(?!/)[{members}]" if members else "(?!)"
+    return re.escape(found["escaped"] or found["plain"])
+
+
+def _member(found: re.Match[str]) -> str:
+    """One character, or those from one to another; an empty range fits nothing."""
+    first, last = found[1] or found[2], found[3] or found[4]
+    if not last:
+        return re.escape(first)
+    return f"{re.escape(first)}-{re.escape(last)}" if first <= last else ""
