@@ -1,6 +1,7 @@
 """Gates, run one after another on one state of the project. See ``core.gates.Gates``."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ class _Course:
     check: Check
     done: Done
     cwd: str = ""
-    #: Every path that the change touches, and how many lines of it are gone.
+    #: Every path that the change touches, from the host project, and how many lines of it are gone.
     touched: Mapping[str, int] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
     #: By which the present run is stopped; empty while none runs.
@@ -129,7 +130,8 @@ class Checks:
         try:
             if check.base:
                 course.cwd = self._repository.inside(check.directory)
-                course.touched = self._repository.touched(check.base, check.commit)
+                touched = self._repository.touched(check.base, check.commit)
+                course.touched = _from(os.path.relpath(course.cwd, check.directory), touched)
         except (RepositoryError, OSError) as error:
             why = f"the change cannot be seen: {error}"
             course.results += [broken(gate, why) for gate in check.gates]
@@ -243,3 +245,10 @@ class Checks:
             self._repository.restore(check.directory, check.commit)
         except (RepositoryError, OSError) as error:
             logger.warning("a worktree is not restored: %s", error, extra={"check": check.name})
+
+
+def _from(project: str, touched: Mapping[str, int]) -> Mapping[str, int]:
+    """As seen from the host project, which may be a part of its repository."""
+    if project == os.curdir:
+        return touched
+    return {os.path.relpath(path, project): lines for path, lines in touched.items()}

@@ -44,10 +44,12 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     """A job manager whose folder lies in the project that it works on."""
 
-    def make(files: dict[str, str] = FILES, **more: Any) -> tuple[InProcess, Project]:
+    def make(
+        files: dict[str, str] = FILES, part: str = "", **more: Any
+    ) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(files)
         workspace = project.path / "product" / "workspace"
-        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        given = {"project_root": str(project.path / part), "workspace_root": str(workspace)}
         site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
         site.workspace = workspace
         return site, project
@@ -239,6 +241,22 @@ def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
     assert ended["status"] == "completed", ended
     # The one that is not required fails at the base, too.
     assert statuses(site, ended["job_id"]) == {"docs": "skipped", "told": "known", "text": "passed"}
+
+
+def test_patterns_begin_where_the_project_is_in_its_repository(made: MakeProject) -> None:
+    site, _ = made({"part/src/a.txt": "", "other/a.txt": ""}, part="part")
+    gates = [
+        {"name": "own", "run": "test -e src/a.txt", "when": ["src/**"]},
+        {"name": "top", "run": "exit 1", "when": ["part/src/**"]},
+        {"name": "beside", "run": "true", "when": ["../other/*.txt"]},
+        {"name": "any", "run": "true", "when": ["b.txt"]},
+    ]
+
+    ended = site.run("x", [edit("echo x > src/a.txt; echo x > ../other/b.txt")], gates=gates)
+
+    assert ended["status"] == "completed", ended
+    told = {"own": "passed", "top": "skipped", "beside": "passed", "any": "passed"}
+    assert statuses(site, ended["job_id"]) == told
 
 
 def test_a_task_says_what_must_have_become_true(made: MakeProject) -> None:
