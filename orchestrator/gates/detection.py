@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.core.gates import SECRETS, Gate, GateFiles, GateReport, GateSource
+from orchestrator.gates.scripts import scripts_in
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
@@ -21,6 +22,12 @@ _SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"
 _PYTESTS = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
 #: Directories that are looked into for such files: each is a call of git.
 _MOST_LOOKS = 20
+_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+_PYTEST_FILES = (
+    *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
+    # Python itself runs them first.
+    *("sitecustomize.py", "usercustomize.py"),
+)
 _TARGETS = {"check": "make-check", "test": "make-test"}
 
 
@@ -169,7 +176,7 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
         "run": _python(files, command),
         "report": GateReport.JUNIT,
         "program": "pytest",
-        "configured_by": ("conftest.py", "pytest.ini", "tox.ini", _PYPROJECT, _SETUP),
+        "configured_by": _PYTEST_FILES,
     }
 
 
@@ -223,18 +230,20 @@ def _scripts(files: GateFiles) -> Mapping[str, Any]:
 
 
 def _make(files: GateFiles) -> Iterator[Gate]:
-    for makefile in ("GNUmakefile", "makefile", "Makefile"):
-        targets = set(_targets(files.read(makefile)))
+    for makefile in _MAKEFILES:
+        text = files.read(makefile)
+        targets = set(_targets(text))
         for target, name in _TARGETS.items():
             if target in targets:
                 yield Gate(
                     name=name,
-                    run=f"make {target}",
+                    # Else one that a worker adds may come before it.
+                    run=f"make -f {makefile} {target}",
                     timeout=0.0,
                     program="make",
                     source=GateSource.DETECTED,
                     why=f"the target {target} in {makefile}",
-                    configured_by=(makefile, "*.mk"),
+                    configured_by=(*_MAKEFILES, "*.mk", *scripts_in(text, files)),
                 )
 
 

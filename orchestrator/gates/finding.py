@@ -9,6 +9,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates import AUTO, Gate, GateFiles, GateSource
 from orchestrator.gates.detection import NAMES, by_name, detected
 from orchestrator.gates.own_file import own_gates
+from orchestrator.gates.scripts import scripts_in
 
 KIND = "invalid-gates"
 #: More are not run one after another for one result.
@@ -26,14 +27,17 @@ class Finder:
     def found(self, files: GateFiles) -> Sequence[Gate]:
         own = own_gates(files)
         gates = list(detected(files)) if own is None else self._resolved(own, files)
-        return _checked(self._timed(gates))
+        return _checked(self._whole(gates, files))
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
-        return _checked(self._timed(self._resolved(asked, files)))
+        return _checked(self._whole(self._resolved(asked, files), files))
 
-    def _timed(self, gates: Iterable[Gate]) -> Iterator[Gate]:
+    def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
+        """With the scripts that they run as what configures them."""
         for gate in gates:
-            yield gate if gate.timeout else replace(gate, timeout=self._timeout)
+            known = (*gate.configured_by, *scripts_in(gate.run, files))
+            timeout = gate.timeout or self._timeout
+            yield replace(gate, timeout=timeout, configured_by=tuple(dict.fromkeys(known)))
 
     def _resolved(self, asked: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:
         for gate in asked:

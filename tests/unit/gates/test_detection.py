@@ -154,3 +154,28 @@ def test_a_name_without_anything_behind_it_is_refused(asked: str) -> None:
 def test_a_name_that_no_gate_has_needs_a_command() -> None:
     with pytest.raises(InvalidRequest, match="give its command"):
         named({"name": "unheard-of"})
+
+
+def test_the_scripts_that_a_gate_runs_configure_it() -> None:
+    files = {
+        "check.sh": "x",
+        "tools/lint.js": "x",
+        "package.json": json.dumps({"scripts": {"lint": "node tools/lint.js --all src"}}),
+        "src/a.js": "",
+        "Makefile": "check: all\n\t@./check.sh --x=$(X) && other/none.sh\n",
+    }
+    gates = found(files)
+    assert "/tools/lint.js" in gates["npm-lint"].configured_by
+    assert gates["make-check"].run == "make -f Makefile check"
+    assert {"/check.sh", "GNUmakefile"} < {*gates["make-check"].configured_by}
+
+    asked = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
+    [mine, other] = Finder(60).named(asked, Files(files))
+    assert (mine.configured_by, other.configured_by) == (("/check.sh",), ())
+
+
+def test_a_long_command_is_looked_at_in_no_time() -> None:
+    files = Files({f"f{number}": "x" for number in range(500)})
+    [gate] = Finder(60).named([Gate(name="x", run=" ".join(files.names()) * 10)], files)
+    assert len(gate.configured_by) <= 20
+    Finder(60).named([Gate(name="x", run="./" * 100_000 + "-." * 100_000)], files)
