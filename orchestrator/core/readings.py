@@ -91,28 +91,28 @@ def with_exit(reading: Reading, code: int) -> Reading:
     return replace(reading, flaws=(Flaw("exit", f"exit code {code}"),))
 
 
-def needs_base(gate: Gate, ran: Ran, removed: Mapping[str, int]) -> bool:
+def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """Whether it has to be known what the gate finds at the base.
 
-    ``removed``: how many lines of each file that it touches the change takes away.
+    ``touched``: the paths that the change touches, and whether they were there before.
     """
     if ran.missing and gate.source is GateSource.ASKED:
         return False
     if not ran.passed and gate.new_only:
         return not ran.missing
-    return may_have_lost_tests(gate, ran, removed)
+    return may_have_lost_tests(gate, ran, touched)
 
 
-def may_have_lost_tests(gate: Gate, ran: Ran, removed: Mapping[str, int]) -> bool:
+def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """Only a change of tests, or of what configures them, can lose some.
 
-    One that only adds to tests can if it makes some be skipped.
+    A line that is added can take a whole file out. New files can if some tests are skipped.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
     return any(
-        matches(path, gate.configured_by) or (_is_of_tests(path) and (lines or ran.reading.skipped))
-        for path, lines in removed.items()
+        matches(path, gate.configured_by) or (_is_of_tests(path) and (there or ran.reading.skipped))
+        for path, there in touched.items()
     )
 
 

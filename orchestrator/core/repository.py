@@ -182,8 +182,8 @@ class Repository(Protocol):
     def changed(self, start: str, end: str) -> Sequence[str]:
         """Paths of files that ``end`` has and ``start`` has not, or not so."""
 
-    def touched(self, start: str, end: str) -> Mapping[str, int]:
-        """Every path that differs, with how many of its lines are gone."""
+    def touched(self, start: str, end: str) -> Mapping[str, bool]:
+        """Every path that differs; whether ``start`` has it."""
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
         """What each commit on the way from ``start`` to ``end`` adds, the oldest first.

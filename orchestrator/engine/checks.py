@@ -40,8 +40,8 @@ class _Course:
     check: Check
     done: Done
     cwd: str = ""
-    #: Every path that the change touches, from the host project, and how many lines of it are gone.
-    touched: Mapping[str, int] = field(default_factory=dict)
+    #: Every path that the change touches, from the host project; whether it was there before.
+    touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
     #: By which the present run is stopped; empty while none runs.
     process: str = ""
@@ -247,8 +247,8 @@ class Checks:
             logger.warning("a worktree is not restored: %s", error, extra={"check": check.name})
 
 
-def _from(project: str, touched: Mapping[str, int]) -> Mapping[str, int]:
+def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
     """As seen from the host project, which may be a part of its repository."""
     if project == os.curdir:
         return touched
-    return {os.path.relpath(path, project): lines for path, lines in touched.items()}
+    return {os.path.relpath(path, project): there for path, there in touched.items()}

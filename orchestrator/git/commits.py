@@ -184,13 +184,10 @@ def changed(git: Git, start: str, end: str) -> list[str]:
     return git.run("diff-tree", *names, start, end, "--").fields
 
 
-def touched(git: Git, start: str, end: str) -> dict[str, int]:
-    """Every path that differs, with how many lines of it are gone."""
-    found = {}
-    for field in git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end).fields:
-        _, removed, path = field.split("\t", 2)
-        found[path] = int(removed) if removed.isdigit() else 0
-    return found
+def touched(git: Git, start: str, end: str) -> dict[str, bool]:
+    """Every path that differs; whether ``start`` has it."""
+    found = git.run("diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end).fields
+    return {path: status != "A" for status, path in zip(found[::2], found[1::2], strict=True)}
 
 
 def restore(git: Git, commit: str) -> None:

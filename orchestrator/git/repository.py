@@ -231,7 +231,7 @@ class GitRepository:
     def changed(self, start: str, end: str) -> Sequence[str]:
         return commits.changed(self.place().git, start, end)
 
-    def touched(self, start: str, end: str) -> Mapping[str, int]:
+    def touched(self, start: str, end: str) -> Mapping[str, bool]:
         return commits.touched(self.place().git, start, end)
 
     def added(self, start: str, end: str) -> Iterator[bytes]:

@@ -148,6 +148,7 @@ def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -
     tasks = [
         edit("sed -i s/1/2/ app.py; git rm -q tests/test_app.py; echo > tests/test_new.py"),
         edit("sed -i 's/^def/import pytest\\n@pytest.mark.skip\\ndef/' tests/test_app.py"),
+        edit("echo 'del test_one' >> tests/test_app.py"),
         edit("echo 'collect_ignore = [\"tests\"]' > conftest.py"),
         edit("mkdir tests/unit; touch tests/unit/__init__.py; git mv tests/test_app.py tests/unit"),
     ]
@@ -155,9 +156,9 @@ def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -
     ended = site.run("x", tasks)
 
     reasons = [row["reason"] for row in ended["results"]["tasks"]]
-    assert all("test_one: it passed at the base" in reason for reason in reasons[:3]), reasons
-    assert ended["results"]["tasks"][3]["status"] == "success", reasons
-    found = site.get(f"/jobs/{ended['job_id']}")["workers"][2]["gates"][1]
+    assert all("test_one: it passed at the base" in reason for reason in reasons[:4]), reasons
+    assert ended["results"]["tasks"][4]["status"] == "success", reasons
+    found = site.get(f"/jobs/{ended['job_id']}")["workers"][3]["gates"][1]
     assert found["note"] == "the change touches what configures this gate: conftest.py"
 
 

@@ -91,15 +91,15 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
 @pytest.mark.parametrize(
     ("touched", "skipped", "asks"),
     [
-        ({"src/a.py": 5}, 0, False),
-        ({"tests/test_a.py": 0}, 0, False),
-        ({"tests/test_a.py": 1}, 0, True),
-        ({"tests/test_a.py": 0}, 2, True),
-        ({"conftest.py": 0}, 0, True),
+        ({"src/a.py": True}, 0, False),
+        ({"tests/test_a.py": False}, 0, False),
+        ({"tests/test_a.py": True}, 0, True),
+        ({"tests/test_a.py": False}, 2, True),
+        ({"conftest.py": False}, 0, True),
     ],
 )
 def test_the_base_is_asked_when_tests_may_have_been_lost(
-    touched: dict[str, int], skipped: int, asks: bool
+    touched: dict[str, bool], skipped: int, asks: bool
 ) -> None:
     passed = Ran(reading=Reading(passed=("a",), skipped=skipped))
 
