@@ -257,6 +257,18 @@ class Repository(Protocol):
         """
         ...
 
+    def note(self, directory: str) -> None:
+        """Keep what git cannot work without, as it is now; ``directory`` is a root job's.
+
+        Idempotent: what comes later does not count.
+        """
+
+    def put_back(self, directory: str) -> Sequence[str]:
+        """Have what was kept of it be there again where git cannot work with what is there now.
+
+        All that was put back since the job began, in words. Idempotent.
+        """
+
     def checkout_state(self) -> Mapping[str, str]:
         """What must not change in the user's checkout: branch, refs, stash, config, files."""
 

@@ -65,16 +65,20 @@ class Integrator:
             return Merged()
         self._records.forget(job)
         began, record = time.monotonic(), _record(job, base)
+        checkout = self._worktrees.checkout
+        self._guarded(record, lambda: checkout.put_back(job.root_id))
         workers = [each for each in tree.workers if each.job_id == job_id]
         self._guarded(record, lambda: self._remove_worktrees(record, job, workers))
         merged = self._merge(record, tree, job, halted)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
-            self._guarded(
-                record, lambda: record.leaks.extend(self._worktrees.checkout.leaks(job.id))
-            )
+            self._guarded(record, partial(self._look_at_checkout, record, job))
         self._keep(job, record, began)
         return merged
+
+    def _look_at_checkout(self, record: Record, job: Job) -> None:
+        record.put_back.extend(self._worktrees.checkout.put_back(job.id))
+        record.leaks.extend(self._worktrees.checkout.leaks(job.id))
 
     def _keep(self, job: Job, record: Record, began: float) -> None:
         record.seconds = round(time.monotonic() - began, 3)
@@ -101,7 +105,8 @@ class Integrator:
         for worker in (each for each in workers if each not in wanted):
             leave(record, worker, "you left it out")
         before = self._records.read(job)
-        record.leaks = before.leaks if before else []
+        if before:
+            record.leaks, record.put_back = before.leaks, before.put_back
         merged = self._merging.merge(record, tree, job, wanted, halted)
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep(job, record, began)

@@ -59,6 +59,8 @@ class Record:
     seconds: float = 0.0
     #: What changed in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)
+    #: What was put back of the repository, as git could not work with it; in words.
+    put_back: list[str] = field(default_factory=list)
     #: What went wrong, in words.
     errors: list[str] = field(default_factory=list)
 
@@ -127,6 +129,7 @@ def in_words(record: Record) -> Iterator[str]:
             "Your checkout changed while the job ran (by you, or by a worker that left its "
             f"worktree): {', '.join(record.leaks[:MOST_PATHS])}."
         )
+    yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
     yield from (f"Not done: {error}" for error in record.errors)
     yield from _time(record)
 

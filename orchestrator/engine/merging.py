@@ -97,6 +97,7 @@ class Merging:
             except RepositoryError as error:
                 logger.warning("merged again in %g s: %s", pause, error, extra={"job_id": job.id})
             time.sleep(pause)
+            self._worktrees.checkout.put_back(job.root_id)
         return self._stored_once(record, job, parts, halted)
 
     def _stored_once(

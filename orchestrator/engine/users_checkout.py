@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports import Workspace
@@ -28,14 +28,20 @@ class UsersCheckout:
 
     def note(self, root_id: str) -> None:
         """As it is before any agent of the tree begins; a later call changes nothing."""
-        path = self._workspace.job_directory(root_id) / BEFORE
+        directory = self._workspace.job_directory(root_id)
+        path = directory / BEFORE
         with self._looking:
             if path.exists():
                 return
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._repository.note(str(directory))
             temporary = path.with_suffix(".new")
             temporary.write_text(json.dumps(dict(self._repository.checkout_state())))
             temporary.replace(path)
+
+    def put_back(self, root_id: str) -> Sequence[str]:
+        """Have git be able to work there where somebody broke that; all of it, in words."""
+        return self._repository.put_back(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
         """Raise RepositoryError where files would not be merged as before the job began.

@@ -128,6 +128,7 @@ class Worktrees:
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return ""
+        self.checkout.put_back(worker.root_id)
         message = f"State of {worker.id} when it started a child job"
         return self._repository.snapshot(directory, message, signature_of(worker))
 
@@ -149,6 +150,7 @@ class Worktrees:
     def _open(self, assignment: Assignment) -> Ground:
         worker, job = assignment.worker, assignment.job
         self.checkout.note(worker.root_id)
+        self.checkout.put_back(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
         start = self._repository.tip(start_ref(worker))
         if not start:
@@ -218,6 +220,7 @@ class Worktrees:
             return self._close_attempt(worker, task, ground)
 
     def _close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
+        self.checkout.put_back(worker.root_id)
         start = self._put_back_start(worker, ground)
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
         last = self._repository.tip(last) or ground.before or start

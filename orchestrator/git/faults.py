@@ -70,7 +70,7 @@ def _link(worktrees: Worktrees, directory: str, branch: str) -> Iterator[str]:
 
 
 def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
-    if not _is_head(found.admin / "HEAD"):
+    if not is_head(found.admin / "HEAD"):
         (found.admin / "HEAD").unlink(missing_ok=True)
         (found.admin / "HEAD").write_text(f"ref: {branch}\n")
         yield "its HEAD was unreadable"
@@ -82,7 +82,7 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
     git.run("symbolic-ref", "HEAD", branch)
 
 
-def _is_head(path: Path) -> bool:
+def is_head(path: Path) -> bool:
     """Otherwise git does not even take it for a repository."""
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""

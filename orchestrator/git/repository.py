@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
@@ -28,6 +29,7 @@ from orchestrator.git import (
     starting,
     submodules,
     users_submodules,
+    vital,
 )
 from orchestrator.git.carrying import NO_RULES, Rules, carried
 from orchestrator.git.commit_files import CommitFiles
@@ -41,6 +43,7 @@ from orchestrator.git.place import (
 )
 from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.settings import Settings
+from orchestrator.git.vital import Vital
 from orchestrator.git.worktrees import Found, was_whole
 
 logger = logging.getLogger(__name__)
@@ -61,6 +64,10 @@ class GitRepository:
 
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
         asked = bool(revision) or dirty
+        with suppress(RepositoryError, OSError):
+            return self._base(revision, dirty=dirty)
+        # A worker of another job may have broken what both need.
+        vital.put_back_at_work(self._workspace)
         try:
             return self._base(revision, dirty=dirty)
         except (RepositoryError, OSError) as error:
@@ -308,6 +315,18 @@ class GitRepository:
     def ways_to_merge(self) -> str:
         place = self.place()
         return checkout.ways_to_merge(place.git, place.common)
+
+    def note(self, directory: str) -> None:
+        place = self.place()
+        try:
+            Vital(Path(directory)).note(place.git, place.common)
+        except RepositoryError:
+            vital.put_back_at_work(self._workspace)
+            Vital(Path(directory)).note(place.git, place.common)
+        Vital(Path(directory)).note(place.git, place.common)
+
+    def put_back(self, directory: str) -> Sequence[str]:
+        return Vital(Path(directory)).put_back()
 
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()

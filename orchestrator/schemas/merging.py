@@ -111,5 +111,7 @@ class ConflictsAnswer(Answer):
     """How long merging took, its gates included, after the last worker had ended."""
     leaks: list[str] = Field(default_factory=list)
     """What changed in the user's checkout while the job ran."""
+    put_back: list[str] = Field(default_factory=list)
+    """What was put back of the repository, as git could not work with it; in words."""
     errors: list[str] = Field(default_factory=list)
     """What could not be done."""

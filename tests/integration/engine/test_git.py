@@ -122,6 +122,39 @@ def test_a_change_of_the_users_checkout_is_told(made: MakeProject) -> None:
     assert "Your checkout changed while the job ran" in final(site, ended["job_id"])
 
 
+@pytest.mark.parametrize(
+    "breaks",
+    ["echo '[core' > {git}/config", "git config core.bare true", "echo junk > {git}/HEAD"],
+)
+def test_a_worker_that_breaks_the_repository_costs_the_others_nothing(
+    made: MakeProject, breaks: str
+) -> None:
+    site, project = made()
+    git = project.path / ".git"
+    before = [(git / each).read_bytes() for each in ("config", "HEAD")]
+    broke = site.folder / "broke"
+    script = f"""
+    until [ $(ls '{git}/worktrees' | wc -l) = 2 ]; do sleep 0.02; done
+    {breaks.format(git="'" + str(git) + "'")}
+    echo a > a.txt; touch '{broke}'"""
+
+    ended = site.run(
+        "x",
+        [
+            edit(script),
+            edit(f"until [ -e '{broke}' ]; do sleep 0.02; done; echo b > b.txt", id="b"),
+            edit("echo c > c.txt", depends_on=["b"]),
+        ],
+    )
+
+    assert ended["status"] == "completed", ended
+    assert [(git / each).read_bytes() for each in ("config", "HEAD")] == before
+    said = record(site, ended["job_id"])["put_back"]
+    assert len(said) == 1
+    assert said[0].endswith("(workers with a worktree at that time: worker_1, worker_2)")
+    assert said[0] in final(site, ended["job_id"]).replace("\\", "")
+
+
 def test_a_lock_that_a_worker_leaves_is_told_and_one_that_goes_is_not(
     made: MakeProject,
 ) -> None:

@@ -20,6 +20,9 @@ class Looks:
     def __init__(self, *looks: Mapping[str, str]) -> None:
         self._looks = list(looks)
 
+    def note(self, directory: str) -> None:
+        pass
+
     def checkout_state(self) -> Mapping[str, str]:
         return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
 

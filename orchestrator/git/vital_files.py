@@ -1,0 +1,131 @@
+"""The files of a repository that git reads before anything else, as they were at one time."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.faults import is_head
+from orchestrator.git.running import Answer, Git
+from orchestrator.security.paths import read_regular
+
+#: What in the configuration decides whether git takes the directory for this repository.
+_DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"
+_MOST_BYTES = 64 * 1024 * 1024
+_DIRECTORIES = ("objects", "refs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Before:
+    """Paths are absolute."""
+
+    top: str
+    common: str
+    #: What ``_where`` gives.
+    where: str
+    #: None for what was not there. Links, and what else is no file, are not looked at.
+    files: Mapping[str, bytes | None]
+    modes: Mapping[str, int]
+
+    @property
+    def configs(self) -> list[str]:
+        return [path for path in self.files if not path.endswith("/HEAD")]
+
+    def is_untouched(self) -> bool:
+        same = all(present(path) == content for path, content in self.files.items())
+        return same and not list(self.missing())
+
+    def is_usable(self) -> bool:
+        return not [*self.missing(), *self.unusable()] and self.works()
+
+    def works(self) -> bool:
+        """Whether git takes it for the repository that the checkout belongs to."""
+        with suppress(RepositoryError):
+            return _where(Git(self.top, {})) == self.where
+        return False
+
+    def missing(self) -> Iterator[str]:
+        """Directories."""
+        places = (f"{self.common}/{name}" for name in _DIRECTORIES)
+        return (each for each in places if not os.path.lexists(each))
+
+    def unusable(self) -> list[str]:
+        """Files that git cannot read as what they are, or that are gone."""
+        return [path for path in self.files if not self._is_usable(path)]
+
+    def _is_usable(self, path: str) -> bool:
+        if not os.path.lexists(path) or present(path) == b"":
+            # Nobody empties it on purpose.
+            return not self.files[path]
+        if path.endswith("/HEAD"):
+            return is_head(Path(path))
+        return _is_plain(path) and _outside("--file", path, "--list").code == 0
+
+
+def configure(path: str, name: str, value: str | None) -> None:
+    """None: nothing is set."""
+    how = ("--unset-all", name) if value is None else ("--replace-all", name, value)
+    _outside("--file", path, *how)
+
+
+def written(git: Git, common: Path) -> bytes:
+    """What ``read`` gives again. Raise RepositoryError where git cannot work with it."""
+    where = _where(git)
+    if not where.endswith(f" {git.directory}"):
+        raise RepositoryError("git does not take the checkout for one at present")
+    admin = git.run("rev-parse", "--absolute-git-dir").line
+    paths = (f"{common}/config", f"{common}/config.worktree", f"{common}/HEAD", f"{admin}/HEAD")
+    files = {path: _noted(path) for path in paths if _is_plain(path) or not os.path.lexists(path)}
+    found = {"top": git.directory, "common": str(common), "where": where, "files": files}
+    return json.dumps(found).encode()
+
+
+def _where(git: Git) -> str:
+    """The kind of ids, and the top of the checkout. Raise RepositoryError."""
+    asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
+    return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
+
+
+def _noted(path: str) -> tuple[str, int] | None:
+    content = present(path)
+    if content is None:
+        return None
+    return content.decode("latin-1"), stat.S_IMODE(os.stat(path).st_mode)
+
+
+def read(path: Path) -> Before | None:
+    """None where nothing is written, or nothing that can be read."""
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
+        found = json.loads(read_regular(path, _MOST_BYTES) or b"")
+        files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
+        modes = {name: each[1] for name, each in found["files"].items() if each}
+        where = {each: found[each] for each in ("top", "common", "where")}
+        return Before(**where, files=files, modes=modes)
+    return None
+
+
+def present(path: str) -> bytes | None:
+    """None for what is no file."""
+    return read_regular(path, _MOST_BYTES)
+
+
+def _is_plain(path: str) -> bool:
+    return present(path) is not None
+
+
+def deciding(config: bytes) -> dict[str, str]:
+    """What is set of what decides whether git takes a directory for a repository."""
+    asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
+    answer = _outside(*asked, given=config)
+    pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
+    return {name: value if sign else "true" for name, sign, value in pairs}
+
+
+def _outside(*arguments: str, given: bytes = b"") -> Answer:
+    """Of git in no repository: it may not be able to work with the one in question."""
+    git = Git("/", {"GIT_DIR": os.devnull})
+    return git.run("config", *arguments, given=given, accept=range(256))
