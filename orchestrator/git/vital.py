@@ -5,29 +5,27 @@ fail. Only what git cannot work with is put back: all else may be what the user 
 """
 
 import os
-import shutil
-import stat
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.git import vital_refs
 from orchestrator.git.noted import note_once
-from orchestrator.git.running import ITSELF, Git
+from orchestrator.git.running import Git
+from orchestrator.git.vital_aside import Aside, at_work, write_whole
 from orchestrator.git.vital_files import Before, configure, deciding, present, read, written
 from orchestrator.security.paths import read_regular
 
-#: In a root job's directory: files and refs as they were, and a directory for what was broken.
+#: In a root job's directory, as they were.
 NAME = "repository-before.json"
 REFS = "refs-before"
-ASIDE = "repository-broken"
-#: There: a line for each time.
-_TOLD = "told.txt"
-_MOST_BYTES = 1024 * 1024
+INDEX = "index-before"
+_MOST_BYTES = 64 * 1024 * 1024
+#: An index that is larger, of some 150,000 files, is not kept with every job.
+_LARGEST_INDEX = 16 * 1024 * 1024
 #: Seconds after which it is looked once more: an editor may empty a file before it writes it.
 PAUSE_SECONDS = 0.3
 #: Root jobs share the repository.
@@ -44,138 +42,129 @@ class Vital:
 
         Raise RepositoryError where git cannot work with it.
         """
-        refs = ("for-each-ref", "--format=update %(refname) %(objectname)")
-        note_once(self.job / REFS, lambda: git.run(*refs).out)
-        note_once(self.job / NAME, lambda: written(git, common))
+        if (self.job / NAME).exists():
+            return
+        content = written(git, common)
+        index = git.run("rev-parse", "--absolute-git-dir").line + "/index"
+        note_once(self.job / REFS, lambda: vital_refs.noted(git))
+        note_once(self.job / INDEX, lambda: _small(index))
+        note_once(self.job / NAME, lambda: content)
 
     def put_back(self) -> Sequence[str]:
-        """All that was put back since then, in words. Idempotent."""
+        """All that was put back since then, in words. Idempotent.
+
+        Raise RepositoryError where the repository is gone.
+        """
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():
             with _PUTTING_BACK:
-                self._put_back(before)
-        told = read_regular(self.job / ASIDE / _TOLD, _MOST_BYTES) or b""
-        return list(dict.fromkeys(told.decode("utf-8", "replace").splitlines()))
+                _Again(before, Aside(self.job)).put_back()
+        return Aside(self.job).told()
 
-    def _put_back(self, before: Before) -> None:
-        if before.is_usable():
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    before: Before
+    aside: Aside
+
+    def put_back(self) -> None:
+        if not os.path.isdir(self.before.common):
+            raise RepositoryError(f"the repository {self.before.common} is gone")
+        if self.before.is_usable():
             return
         time.sleep(PAUSE_SECONDS)
-        gone = list(before.missing())
-        for path in gone:
-            os.mkdir(path)
-        for path in before.unusable():
+        refs_are_gone = self._make_directories()
+        for path in self.before.unusable():
             what = "could not be used by git" if os.path.lexists(path) else "was gone"
-            kept = self._exchange(before, path)
-            self._tell(before, path, what, f"it is as before the job{kept}")
-        for path in before.configs:
+            self._tell(path, what, f"it is as before the job{self._exchange(path)}")
+        for path in self.before.configs:
             for mend in (self._settle, self._exchange_config):
-                if not before.works():
-                    mend(before, path)
-        for path in gone:
-            self._tell(before, path, "was gone", self._filled(before, path))
+                if not self.before.works():
+                    mend(path)
+        if self.before.works():
+            self._put_back_large(refs_are_gone)
 
-    def _settle(self, before: Before, path: str) -> None:
+    def _put_back_large(self, refs_are_gone: bool) -> None:
+        if not self.before.has_index():
+            self._exchange_index()
+        if refs_are_gone or not self.before.has_refs():
+            self._put_back_refs(refs_are_gone)
+
+    def _make_directories(self) -> bool:
+        """Whether that of refs was none."""
+        gone = list(self.before.missing())
+        for path in gone:
+            kept = self.aside.keep(path)
+            if os.path.isfile(path):
+                os.unlink(path)
+            os.mkdir(path)
+            content = "with what was in it before the job" if path.endswith("/refs") else "empty"
+            self._tell(path, "was no directory", f"it is one again, {content}{kept}")
+        return f"{self.before.common}/refs" in gone
+
+    def _settle(self, path: str) -> None:
         """Only what decides: the rest of the configuration may be what somebody meant."""
-        now, then = deciding(present(path) or b""), deciding(before.files[path] or b"")
+        now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
             return
-        kept = self._copied(path)
+        kept = self.aside.keep(path)
         for name in names:
             configure(path, name, then.get(name))
         what = f"had {', '.join(names)} set so that git did not work"
-        self._tell(before, path, what, f"that is as before the job{kept}")
+        self._tell(path, what, f"that is as before the job{kept}")
 
-    def _exchange_config(self, before: Before, path: str) -> None:
+    def _exchange_config(self, path: str) -> None:
         """Unless it is something else that git cannot work with."""
         now = present(path)
-        kept = self._exchange(before, path)
-        if before.works():
-            said = f"it is as before the job{kept}"
-            self._tell(before, path, "had settings with which git did not work", said)
+        kept = self._exchange(path)
+        if self.before.works():
+            what = "had settings with which git did not work"
+            self._tell(path, what, f"it is as before the job{kept}")
         elif now is not None:
-            _write(path, now, before.modes.get(path, 0o644))
+            write_whole(path, now, self.before.modes.get(path, 0o644))
 
-    def _filled(self, before: Before, directory: str) -> str:
-        """One that was missing; what is in it then, in words."""
-        if not directory.endswith("/refs"):
-            return "it is empty now"
-        refs = read_regular(self.job / REFS, 64 * _MOST_BYTES) or b""
-        with suppress(RepositoryError):
-            Git(before.top, {}).run("update-ref", *ITSELF, "--stdin", given=refs)
-            return "branches and tags are as before the job"
-        return "branches and tags are lost"
-
-    def _exchange(self, before: Before, path: str) -> str:
+    def _exchange(self, path: str) -> str:
         """Where it is kept, in words."""
-        kept = ""
-        if os.path.lexists(path):
-            kept = self._copied(path) if present(path) is not None else self._moved(path)
-        content = before.files[path]
+        kept, content = self.aside.keep(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
         else:
-            _write(path, content, before.modes.get(path, 0o644))
+            write_whole(path, content, self.before.modes.get(path, 0o644))
         return kept
 
-    def _copied(self, path: str) -> str:
-        place = self._free(path)
-        shutil.copyfile(path, place, follow_symlinks=False)
-        return f"; what was there is kept as {place}"
+    def _exchange_index(self) -> None:
+        path, content = self.before.index, read_regular(self.aside.job / INDEX, _LARGEST_INDEX)
+        if content:
+            kept = self.aside.keep(path)
+            write_whole(path, content, 0o644)
+            self._tell(path, "could not be used by git", f"it is as before the job{kept}")
 
-    def _moved(self, path: str) -> str:
-        """What is no file that can be read; in a pipe there is nothing to keep."""
-        if stat.S_ISFIFO(os.lstat(path).st_mode):
-            os.unlink(path)
-            return ""
-        place = self._free(path)
-        shutil.move(path, place)
-        return f"; what was there is kept as {place}"
+    def _put_back_refs(self, all_gone: bool) -> None:
+        """As before the job; where only packed ones are lost, as the broken file has them."""
+        git, path = Git(self.before.top, {}), self.before.packed_refs
+        refs = vital_refs.listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
+        if all_gone and self.before.has_refs():
+            vital_refs.put_back(git, refs, missing=False)
+            return
+        packed = vital_refs.listed(read_regular(path, _MOST_BYTES) or b"")
+        kept = self.aside.keep(path)
+        Path(path).unlink(missing_ok=True)
+        refs = {**packed, **refs} if all_gone else {**refs, **packed}
+        vital_refs.put_back(git, refs, missing=not all_gone)
+        what = "what refs it had are there again, or as before the job"
+        self._tell(path, "could not be used by git", f"{what}{kept}")
 
-    def _free(self, path: str) -> str:
-        """A path for it in the job's directory."""
-        (self.job / ASIDE).mkdir(exist_ok=True, mode=0o700)
-        number = 1
-        while os.path.lexists(place := f"{self.job / ASIDE}/{os.path.basename(path)}-{number}"):
-            number += 1
-        return place
-
-    def _tell(self, before: Before, path: str, what: str, now: str) -> None:
-        """In the reports of all jobs whose workers may have done it."""
-        at_work = _at_work(self.job.parent)
-        line = f"{os.path.relpath(path, before.top)} {what}: {now}"
-        for job in {self.job, *(each.parents[2] for each in at_work)}:
-            (job / ASIDE).mkdir(exist_ok=True, mode=0o700)
-            with (job / ASIDE / _TOLD).open("a", encoding="utf-8", errors="replace") as file:
-                file.write(f"{line}{_who(job, at_work)}\n")
+    def _tell(self, path: str, what: str, now: str) -> None:
+        self.aside.tell(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
 
 
 def put_back_at_work(workspace: Path) -> None:
     """What any job needs that has a worker with a worktree."""
-    for job in dict.fromkeys(each.parents[2] for each in _at_work(workspace)):
+    for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
         Vital(job).put_back()
 
 
-def _at_work(workspace: Path) -> Sequence[Path]:
-    return sorted(workspace.glob("job_*/depth_*/*/worktree"))
-
-
-def _who(job: Path, at_work: Sequence[Path]) -> str:
-    own = [each.parent.name for each in at_work if each.parents[2] == job]
-    others = [
-        f"{each.parent.name} of {each.parents[2].name}"
-        for each in at_work
-        if each.parents[2] != job
-    ]
-    names = ", ".join([*own, *others])
-    return f" (workers with a worktree at that time: {names})" if names else ""
-
-
-def _write(path: str, content: bytes, mode: int) -> None:
-    """Whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        os.fchmod(file.fileno(), mode)
-    os.replace(temporary, path)
+def _small(path: str) -> bytes:
+    content = read_regular(path, _LARGEST_INDEX + 1) or b""
+    return content if len(content) <= _LARGEST_INDEX else b""

@@ -17,6 +17,8 @@ from orchestrator.security.paths import read_regular
 _DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"
 _MOST_BYTES = 64 * 1024 * 1024
 _DIRECTORIES = ("objects", "refs")
+#: Size, time and number of a file; None: there is none.
+Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,20 +29,47 @@ class Before:
     common: str
     #: What ``_where`` gives.
     where: str
+    #: The user's own part of the repository; the same, but for a worktree.
+    admin: str
+    #: What is too large to be read each time: by what it can be told that it is as it was.
+    stamps: Mapping[str, Stamp]
     #: None for what was not there. Links, and what else is no file, are not looked at.
     files: Mapping[str, bytes | None]
     modes: Mapping[str, int]
 
     @property
     def configs(self) -> list[str]:
-        return [path for path in self.files if not path.endswith("/HEAD")]
+        return [path for path in self.files if os.path.basename(path).startswith("config")]
+
+    @property
+    def index(self) -> str:
+        return f"{self.admin}/index"
+
+    @property
+    def packed_refs(self) -> str:
+        return f"{self.common}/packed-refs"
 
     def is_untouched(self) -> bool:
         same = all(present(path) == content for path, content in self.files.items())
-        return same and not list(self.missing())
+        unchanged = all(_stamp(path) == stamp for path, stamp in self.stamps.items())
+        return same and unchanged and not list(self.missing())
 
     def is_usable(self) -> bool:
-        return not [*self.missing(), *self.unusable()] and self.works()
+        sound = not [*self.missing(), *self.unusable()] and self.works()
+        return sound and self.has_index() and self.has_refs()
+
+    def has_index(self) -> bool:
+        """Whether git can read it."""
+        if self.stamps.get(self.index) and not _stamp(self.index):
+            return False
+        return self._says("ls-files", "--", "nothing")
+
+    def has_refs(self) -> bool:
+        """Whether git can read all of them."""
+        return self._says("for-each-ref", "--format=%(refname)")
+
+    def _says(self, *arguments: str) -> bool:
+        return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
 
     def works(self) -> bool:
         """Whether git takes it for the repository that the checkout belongs to."""
@@ -49,15 +78,20 @@ class Before:
         return False
 
     def missing(self) -> Iterator[str]:
-        """Directories."""
+        """Directories; something else may be in their place."""
         places = (f"{self.common}/{name}" for name in _DIRECTORIES)
-        return (each for each in places if not os.path.lexists(each))
+        yield from (each for each in places if not os.path.isdir(each))
+        worktrees = f"{self.common}/worktrees"
+        if os.path.lexists(worktrees) and not os.path.isdir(worktrees):
+            yield worktrees
 
     def unusable(self) -> list[str]:
         """Files that git cannot read as what they are, or that are gone."""
         return [path for path in self.files if not self._is_usable(path)]
 
     def _is_usable(self, path: str) -> bool:
+        if path.endswith("/shallow"):
+            return all(map(_is_id, (present(path) or b"").split()))
         if not os.path.lexists(path) or present(path) == b"":
             # Nobody empties it on purpose.
             return not self.files[path]
@@ -78,10 +112,12 @@ def written(git: Git, common: Path) -> bytes:
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not take the checkout for one at present")
     admin = git.run("rev-parse", "--absolute-git-dir").line
-    paths = (f"{common}/config", f"{common}/config.worktree", f"{common}/HEAD", f"{admin}/HEAD")
+    names = ("config", "config.worktree", "shallow", "HEAD")
+    paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])
     files = {path: _noted(path) for path in paths if _is_plain(path) or not os.path.lexists(path)}
-    found = {"top": git.directory, "common": str(common), "where": where, "files": files}
-    return json.dumps(found).encode()
+    stamps = {path: _stamp(path) for path in (f"{admin}/index", f"{common}/packed-refs")}
+    found = {"top": git.directory, "common": str(common), "where": where, "admin": admin}
+    return json.dumps({**found, "stamps": stamps, "files": files}).encode()
 
 
 def _where(git: Git) -> str:
@@ -103,9 +139,22 @@ def read(path: Path) -> Before | None:
         found = json.loads(read_regular(path, _MOST_BYTES) or b"")
         files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
         modes = {name: each[1] for name, each in found["files"].items() if each}
-        where = {each: found[each] for each in ("top", "common", "where")}
-        return Before(**where, files=files, modes=modes)
+        where = {each: found[each] for each in ("top", "common", "where", "admin")}
+        stamps = {path: each and tuple(each) for path, each in found["stamps"].items()}
+        return Before(**where, stamps=stamps, files=files, modes=modes)
     return None
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _is_id(word: bytes) -> bool:
+    return len(word) in (40, 64) and not word.strip(b"0123456789abcdef")
 
 
 def present(path: str) -> bytes | None:

@@ -56,7 +56,7 @@ class Worktrees:
         return next((each for each in self.all() if each.directory == real), None)
 
     def all(self) -> Iterator[Found]:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             for admin in sorted(self._entries.iterdir()):
                 with suppress(OSError):
                     yield Found(_link(admin).removesuffix("/.git"), admin)

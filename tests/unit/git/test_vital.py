@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git import GitRepository, vital
+from orchestrator.git import GitRepository, vital, vital_aside
 from tests.project import Project
 
 Break = Callable[[Project], object]
@@ -72,6 +72,10 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "an unknown extension": (_extended, "extensions.unknown set"),
     "other ids": (_other_ids, "extensions.objectformat set"),
     "no boolean": (_configured("core.autocrlf", "perhaps"), "had settings with which git did not"),
+    "the index": (_written("index", "junk"), ".git/index could not be used by git"),
+    "no index": (_gone("index"), ".git/index could not be used by git"),
+    "shallow": (_written("shallow", "junk"), ".git/shallow could not be used by git"),
+    "worktrees": (_written("worktrees", "x"), ".git/worktrees was no directory"),
     "HEAD gone": (_gone("HEAD"), "was gone"),
     "HEAD garbage": (_written("HEAD", "junk"), "could not be used by git"),
     "HEAD empty": (_written("HEAD", ""), "could not be used by git"),
@@ -83,7 +87,7 @@ def test_what_git_cannot_work_with_is_as_before_the_job(
     project: Project, repository: GitRepository, job: Path, name: str
 ) -> None:
     breaks, told = BROKEN[name]
-    files = [project.path / ".git" / each for each in ("config", "HEAD")]
+    files = [project.path / ".git" / each for each in ("config", "HEAD", "index")]
     before = [each.read_bytes() for each in files]
     repository.note(str(job))
     breaks(project)
@@ -158,7 +162,31 @@ def test_refs_that_are_gone_altogether_come_back(
     said = repository.put_back(str(job))
 
     assert project.git("show-ref") == before
-    assert said[0].startswith(".git/refs was gone: branches and tags are as before the job")
+    assert said[0].startswith(".git/refs was no directory: it is one again, with what was in it")
+
+
+@pytest.mark.parametrize("broken", ["garbage\n", "half a li", ""])
+def test_packed_refs_that_git_cannot_read_are_there_again(
+    project: Project, repository: GitRepository, job: Path, broken: str
+) -> None:
+    packed = project.path / ".git" / "packed-refs"
+    project.git("branch", "early")
+    project.git("pack-refs", "--all")
+    repository.note(str(job))
+    project.commit({"new.txt": "x"}, "second")
+    project.git("branch", "late")
+    project.git("pack-refs", "--all")
+    project.commit({"new.txt": "y"}, "third")
+    before = project.git("show-ref")
+    if broken:
+        packed.write_text(packed.read_text() + broken)
+
+    said = repository.put_back(str(job))
+
+    assert project.git("show-ref") == before
+    assert [each.split(":")[0] for each in said] == (
+        [".git/packed-refs could not be used by git"] if broken else []
+    )
 
 
 def test_what_was_there_is_kept(project: Project, repository: GitRepository, job: Path) -> None:
@@ -167,7 +195,7 @@ def test_what_was_there_is_kept(project: Project, repository: GitRepository, job
         project.write(".git/config", content)
         repository.put_back(str(job))
 
-    kept = sorted((job / vital.ASIDE).glob("config-*"))
+    kept = sorted((job / vital_aside.NAME).glob("config-*"))
 
     assert [each.read_text() for each in kept] == ["[first", "[second"]
 
@@ -182,7 +210,7 @@ def test_a_configuration_of_this_worktree_that_nobody_had_is_put_aside(
     repository.put_back(str(job))
 
     assert not (project.path / ".git" / "config.worktree").exists()
-    assert (job / vital.ASIDE / "config.worktree-1").read_text() == "[core"
+    assert (job / vital_aside.NAME / "config.worktree-1").read_text() == "[core"
 
 
 def test_every_job_whose_workers_may_have_done_it_is_told(
