@@ -1,11 +1,13 @@
 """Taking a job's result onto the branch that the user has checked out, and taking it back."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from orchestrator.core.errors import Conflict, NotFound, RepositoryError
 from orchestrator.core.refs import dirty_ref, hidden, result_branch, short
@@ -203,15 +205,21 @@ class Landing:
         if self._head() == after and self._git.ask("rev-parse", "-q", "--verify", self._undoing):
             raise Conflict(
                 f"taking back job {self.job_id} was interrupted: some files are as in "
-                f"{before[:12]}; `git reset --hard {before[:12]}` brings it to its end (what you "
-                "changed since then is lost)"
+                f"{before[:12]}; {self._ends(before)}"
             )
         if self._head() == before:
             raise Conflict(
                 f"landing job {self.job_id} was interrupted: some files are as in {after[:12]}; "
-                f"`git reset --hard {after[:12]}` brings it to its end (what you changed since "
-                f"then is lost), and orchestrator undo {self.job_id} takes it back afterwards"
+                f"{self._ends(after)}, and orchestrator undo {self.job_id} takes it back afterwards"
             )
+
+    def _ends(self, commit: str) -> str:
+        """What brings it to its end, in words."""
+        lock = self._git.run("rev-parse", "--absolute-git-dir").line + "/index.lock"
+        command, when = f"git reset --hard {commit[:12]}", ""
+        if os.path.lexists(lock):
+            command, when = f"rm {quote(lock)} && {command}", "when no other git is at work here, "
+        return f"{when}`{command}` brings it to its end (what you changed since then is lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
         """A command. Git reverts one commit; what was landed as it was may be many, and merges."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git import pipes
+from orchestrator.git import locks, pipes
 
 #: After these seconds, one after the other, it is looked at what git may be waiting for.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
@@ -193,6 +193,8 @@ def failure(what: str, answer: Answer) -> Exception:
     if any(each in answer.err for each in _FULL):
         return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
     said = " ".join(answer.err.split())[-500:]
+    if lock := locks.path_of(answer.err):
+        said = locks.in_words(lock)
     if answer.code < 0:
         # What it said before is no cause.
         said = f"it was ended by signal {-answer.code}{f' ({said})' if said else ''}"
