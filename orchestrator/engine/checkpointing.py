@@ -17,7 +17,7 @@ from orchestrator.core.states import WorkerStatus
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Checkpoint, RolledBack
 from orchestrator.core.worker_result import WorkerResult
-from orchestrator.engine.checkpoints import in_order, number_of
+from orchestrator.engine.checkpoints import LEFT, in_order, number_of
 from orchestrator.engine.reads import Reads
 from orchestrator.engine.worktrees import Worktrees
 
@@ -53,7 +53,8 @@ class Checkpointing(Reads):
         commits = {START: start, **kept.refs_of(worker)}
         names, ignored = [START, *in_order(commits)[1:]], kept.not_kept(worker)
         tip = repository.tip(self._worktrees.place_of(worker).branch)
-        current = _current([name for name in names if commits[name] == tip])
+        rollbacks = worker.result.rollbacks if worker.result else ()
+        current = current_of(names, [name for name in names if commits[name] == tip], rollbacks)
         earlier = start
         for name in names:
             yield Checkpoint(
@@ -154,10 +155,16 @@ def _keep(ledger: Ledger, worker: Worker, rollback: Rollback) -> None:
     ledger.emit(kind, job, rollback.at, worker.id, **rollback.told())
 
 
-def _current(names: Sequence[str]) -> str:
-    """Of those with the same content: what came out of an attempt, before what one began with."""
-    made = [name for name in names if name == after(number_of(name))]
-    return next(reversed(made or names), "")
+def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
+    """Of those with the ``same`` content as the branch has now: the last that it came to.
+
+    ``names`` are all there are, in order.
+    """
+    for last in rollbacks[-1:]:
+        if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
+            return last.checkpoint
+    # What a rollback left behind is where the worker has been.
+    return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 
 def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
