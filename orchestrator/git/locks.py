@@ -1,9 +1,17 @@
 """Locks that a git left behind that was killed: no other one goes on where they are."""
 
+import os
 import re
+import time
+from contextlib import suppress
 from shlex import quote
 
+from orchestrator.core.refs import BRANCHES
+
+#: Seconds after which a lock of a ref of ours, which is there for an instant, was left behind.
+LEFT_SECONDS = 1.0
 _HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
+_OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
 def path_of(said: str) -> str:
@@ -17,3 +25,27 @@ def in_words(path: str) -> str:
         f"{path} is there, as another git is at work in the repository, or was killed there; "
         f"when none is: `rm {quote(path)}`, and try again"
     )
+
+
+def is_gone(said: str) -> bool:
+    """Whether it can be tried again: a lock of a ref of ours that was left behind is removed.
+
+    Nobody but the orchestrator writes there, besides a worker, whose git may have been killed.
+    """
+    path = path_of(said)
+    if not _OURS.search(path):
+        return False
+    before = _seen(path)
+    time.sleep(LEFT_SECONDS)
+    if before is not None and _seen(path) == before:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    return True
+
+
+def _seen(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -55,6 +55,9 @@ _ENVIRONMENT = {
 }
 
 
+#: So many locks that were left behind stand in the way of one call, at most.
+_MOST_LOCKS = 50
+
 #: For ``update-ref``: a worker can have made a branch of its own a name for one of the user's.
 ITSELF = ("--no-deref",)
 
@@ -104,6 +107,10 @@ class Git:
         answer, released = self._once(arguments, given, env)
         if answer.code and released:
             # It could not do with what it was let read.
+            answer, _ = self._once(arguments, given, env)
+        for _ in range(_MOST_LOCKS):
+            if not answer.code or not locks.is_gone(answer.err):
+                break
             answer, _ = self._once(arguments, given, env)
         return answer
 
