@@ -215,12 +215,12 @@ def not_in_result(record: Record) -> str:
     """Who is left out, and why, in one line; empty when nobody is."""
     if record.strategy == Strategy.MANUAL and record.left_out:
         return f"{', '.join(record.left_out)} (merge_strategy: manual)"
-    who = [_named(record, worker) for worker in record.left_out]
+    who = [_who(record, worker) for worker in record.left_out]
     more = f"; {len(who) - MOST_NAMED} more" if len(who) > MOST_NAMED else ""
     return "; ".join(who[:MOST_NAMED]) + more
 
 
-def _named(record: Record, worker: str) -> str:
+def _who(record: Record, worker: str) -> str:
     part = "in part " if worker in record.merged else ""
     return f"{part}{worker}{_why(record, worker)}"
 
