@@ -10,7 +10,7 @@ from orchestrator.core.refs import BRANCHES, hidden, kept_refs
 from orchestrator.core.repository import Signature
 from orchestrator.git import commits, excluded, submodules
 from orchestrator.git.running import ITSELF, Git
-from orchestrator.git.worktrees import Found, Worktrees
+from orchestrator.git.worktrees import Found, Worktrees, was_whole
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def _uncommitted(
     """What worktrees hold that a crash has left: in place of its branch, or beside that."""
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"
-        if not found.directory.startswith(f"{directory}/") or not os.path.isdir(moved):
+        if not found.directory.startswith(f"{directory}/") or not was_whole(moved):
             continue
         worker = os.path.basename(os.path.dirname(found.directory))
         git = worktrees.git_of(Found(moved, found.admin))

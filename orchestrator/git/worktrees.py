@@ -16,8 +16,8 @@ from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.spares import Spares, restore
 from orchestrator.security.paths import read_regular
 
-#: Follows the name of a directory whose files are being written; a crash leaves it. Nothing in the
-#: worktree's own part of the repository says so, as an agent may remove anything there.
+#: Follows the name of a directory whose files are being written, or removed; a crash leaves it.
+#: Nothing in the worktree's own part of the repository says so: an agent may remove anything there.
 FILLING = ".filling"
 #: Follows the name of a directory that is out of the way for a moment.
 ASIDE = ".aside"
@@ -192,10 +192,13 @@ class Worktrees:
         found = self.find(directory) if spare else None
         if found is not None and found.is_whole:
             self._spares.put(directory, found.admin)
+        mark = Path(f"{directory}{FILLING}")
         with self._adding:
+            if os.path.lexists(directory):
+                # Else what a crash leaves of it would be taken for what its worker left.
+                mark.touch()
             self._drop(directory)
-        with suppress(FileNotFoundError):
-            os.unlink(f"{directory}{FILLING}")
+        mark.unlink(missing_ok=True)
 
     def _drop(self, directory: str) -> None:
         found = self.find(directory)
@@ -209,7 +212,8 @@ class Worktrees:
 
 
 def was_whole(directory: str) -> bool:
-    """All its files were written once: what is missing since then, its agent has removed."""
+    """All its files were written once, and none is being removed: what is missing since then, its
+    agent has removed."""
     return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
 
 

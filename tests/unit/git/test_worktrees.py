@@ -205,6 +205,56 @@ def test_removing_keeps_what_was_not_committed(
     assert project.worktrees() == []
 
 
+def killed_while_removing(directory: str) -> None:
+    Path(directory, "a.txt").unlink()
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def half_removed(
+    repository: GitRepository, directory: str, opened: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A worktree whose server was killed while it removed the files."""
+    (opened / "new.txt").write_text("new\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(worktrees, "_remove", killed_while_removing)
+        with pytest.raises(KeyboardInterrupt):
+            repository.close_worktree(directory, BRANCH, WHO)
+    return opened
+
+
+def test_what_was_removed_when_its_server_was_killed_is_no_change(
+    project: Project, repository: GitRepository, directory: str, half_removed: Path
+) -> None:
+    repository.close_worktree(directory, BRANCH, WHO)
+
+    assert project.files(BRANCH) == ["a.txt", "dir/b.txt", "new.txt"]
+    assert not half_removed.exists()
+    assert project.worktrees() == []
+
+
+def test_a_worktree_that_was_half_removed_is_made_anew(
+    repository: GitRepository, directory: str, half_removed: Path
+) -> None:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    assert (half_removed / "a.txt").exists()
+
+
+def test_a_commit_that_was_half_removed_is_looked_at_anew(
+    repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository.base().commit
+    repository.open_at(directory, commit)
+    with monkeypatch.context() as patched:
+        patched.setattr(worktrees, "_remove", killed_while_removing)
+        with pytest.raises(KeyboardInterrupt):
+            repository.close_at(directory)
+
+    repository.open_at(directory, commit)
+
+    assert Path(directory, "a.txt").exists()
+
+
 def test_a_snapshot_has_uncommitted_work_and_changes_nothing(
     project: Project, repository: GitRepository, directory: str, opened: Path
 ) -> None:
