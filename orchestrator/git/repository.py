@@ -115,7 +115,12 @@ class GitRepository:
         worktree = place.worktrees.git_of(found)
         self._settings(directory).note(worktree)
         submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
-        carrying.carry(place.git, worktree, found.admin, self._rules, self._ours(place))
+        self._carry(found)
+
+    def _carry(self, found: Found) -> None:
+        place = self.place()
+        to = place.worktrees.git_of(found)
+        carrying.carry(place.git, to, found.admin, self._rules, self._ours(place))
 
     def _hide(self, place: Place) -> None:
         with self._finding:
@@ -198,7 +203,10 @@ class GitRepository:
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         place = self.place()
         checkpoints.roll_back(place.worktrees, place.top, directory, branch, commit, kept)
-        self._refill(place.whole(directory), commit)
+        found = place.whole(directory)
+        self._refill(found, commit)
+        # Of what the worker began with, no checkpoint says which files came from the checkout.
+        self._carry(found)
 
     def _refill(self, found: Found, commit: str) -> None:
         place = self.place()

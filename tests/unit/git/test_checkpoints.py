@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import GitRepository, carrying, ignored
+from orchestrator.git.carrying import Rules
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 from tests.unit.git.test_faults import BRANCH, a_conflict, own  # noqa: F401
@@ -149,6 +150,22 @@ def test_what_is_as_in_the_users_checkout_is_in_no_commit_and_comes_back(
     repository.roll_back(str(opened), BRANCH, repository.base().commit, kept)
 
     assert (opened / ".env").read_text() == "SECRET=1\n"
+
+
+def test_what_was_copied_from_the_users_checkout_is_there_again_where_it_began(
+    project: Project, directory: str
+) -> None:
+    project.commit({".gitignore": ".env\n"})
+    project.write(".env", "SECRET=1\n")
+    place = project.path / "product"
+    copying = GitRepository(project.path, place / "workspace", place, Rules(copy=(".env",)))
+    base = copying.base().commit
+    copying.open_worktree(directory, BRANCH, base)
+    Path(directory, ".env").write_text("SECRET=2\n")
+
+    copying.roll_back(directory, BRANCH, base, "")
+
+    assert Path(directory, ".env").read_text() == "SECRET=1\n"
 
 
 def test_a_directory_that_came_from_the_users_checkout_is_left_as_it_is(
