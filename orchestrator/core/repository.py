@@ -101,9 +101,10 @@ class Repository(Protocol):
         for and cannot be had; else never raise.
         """
 
-    def open_worktree(self, directory: str, branch: str, start: str) -> None:
+    def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         """Have ``branch`` checked out in ``directory``; a new one begins at ``start``.
 
+        What git ignores and is copied comes from the worktree ``above`` first, where it is there.
         Idempotent: what is there, and whole, stays as it is; what a crash left half is made anew.
         """
 

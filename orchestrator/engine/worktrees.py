@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError, UnknownAgent
@@ -161,13 +161,19 @@ class Worktrees:
         failpoints.reached("worktree: its start is known")
         made_anew = not os.path.lexists(directory)
         self._turns.opened(worker)
-        self._repository.open_worktree(directory, branch, start)
+        self._repository.open_worktree(directory, branch, start, self._above(worker, job))
         place = Place(worker, branch, directory, True)
         self.checkpoints.begin(
             place, made_anew, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
         )
         tip = self._repository.tip(branch)
         return Ground(directory, self._repository.inside(directory), branch, tip, start)
+
+    def _above(self, worker: Worker, job: Job) -> str:
+        """Where the worker works that asked for the job; empty for a root job's worker."""
+        if job.parent_worker_id is None:
+            return ""
+        return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
 
     def place_of(self, worker: Worker) -> Place:
         directory = self.directory(worker)

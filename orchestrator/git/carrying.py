@@ -10,12 +10,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
+from orchestrator.core.errors import RepositoryError
 from orchestrator.git import environments
 from orchestrator.git.checkout import ignored
 from orchestrator.git.running import Git
-from orchestrator.security.paths import open_log, read_regular
+from orchestrator.security.paths import open_log, open_plain, read_regular
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +51,33 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: Rules, ours: Sequenc
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
         found = [each for each in _named(checkout, patterns) if each.rstrip("/") not in ours]
         for path in ignored(worktree, [each for each in found if not _is_there(to, each)]):
-            with os.fdopen(open_log(admin / CARRIED), "ab") as file:
-                file.write(os.fsencode(path.rstrip("/")) + b"\0")
+            _note(admin, path.rstrip("/"))
             _try(act, os.path.join(top, path.rstrip("/")), os.path.join(to, path.rstrip("/")))
             environments.relocate(os.path.join(to, path), top, to)
+
+
+def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: Rules) -> None:
+    """Have files that are to be copied as the worker has them for whom this one works.
+
+    Before ``carry``, which leaves what is there. ``top`` is the user's checkout. A worker may have
+    made of them what it likes, at this moment, too: only plain files are taken.
+    """
+    to = worktree.directory
+    try:
+        named = [each for each in _named(above, (*rules.copy, *_included(top))) if each[-1] != "/"]
+        found = ignored(worktree, [each for each in named if not _is_there(to, each)])
+    except RepositoryError:
+        logger.warning("nothing comes from a worker's worktree", exc_info=True)
+        return
+    for path in found:
+        _note(admin, path)
+        act = partial(_copy_plain, within=above.directory)
+        _try(act, os.path.join(above.directory, path), os.path.join(to, path))
+
+
+def _note(admin: Path, path: str) -> None:
+    with os.fdopen(open_log(admin / CARRIED), "ab") as file:
+        file.write(os.fsencode(path) + b"\0")
 
 
 def carried(admin: Path) -> list[str]:
@@ -115,10 +141,21 @@ def _copy(source: str, target: str) -> None:
         return
     if not stat.S_ISREG(os.stat(source).st_mode):
         return
+    with open(source, "rb") as given:
+        _copy_open(given, target)
+
+
+def _copy_plain(source: str, target: str, *, within: str) -> None:
+    with open_plain(source, within) as given:
+        _copy_open(given, target)
+
+
+def _copy_open(given: BinaryIO, target: str) -> None:
+    executable = os.fstat(given.fileno()).st_mode & stat.S_IXUSR
     descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with open(descriptor, "wb") as file, open(source, "rb") as given:
+    with open(descriptor, "wb") as file:
         shutil.copyfileobj(given, file)
-        os.fchmod(descriptor, 0o700 if os.access(source, os.X_OK) else 0o600)
+        os.fchmod(descriptor, 0o700 if executable else 0o600)
 
 
 def _copy_directory(source: str, target: str) -> None:

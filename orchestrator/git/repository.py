@@ -104,7 +104,7 @@ class GitRepository:
                 self._place = place_of(self._project, self._workspace)
             return self._place
 
-    def open_worktree(self, directory: str, branch: str, start: str) -> None:
+    def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         place = self.place()
         self._hide(place)
         self._patterns(directory).note(place.git)
@@ -115,6 +115,10 @@ class GitRepository:
         worktree = place.worktrees.git_of(found)
         self._settings(directory).note(worktree)
         submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
+        parent = place.worktrees.find(above) if above else None
+        if parent is not None:
+            theirs = place.worktrees.git_of(parent)
+            carrying.inherit(theirs, place.top, worktree, found.admin, self._rules)
         self._carry(found)
 
     def _carry(self, found: Found) -> None:

@@ -1,9 +1,11 @@
 """Ignored files in worktrees: what a build needs comes along, and nothing goes back."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -83,6 +85,29 @@ def test_a_further_attempt_has_them_again(project: Project, make_host: MakeHost)
     flag = project.path.parent / "flag"
     script = f'test -e .env; [ -e "{flag}" ] || {{ touch "{flag}"; git clean -fdxq; exit 1; }}'
     check(make_host(project), f"{script}; echo x > x.txt", retries=1)
+
+
+@pytest.mark.usefixtures("spawning")
+def test_a_child_job_has_them_as_the_worker_has_them_that_started_it(
+    project: Project, make_host: MakeHost
+) -> None:
+    project.write(".env.linked", "mine\n")
+    child = (
+        "grep -x KEY=changed .env; grep -x mine .env.linked; test ! -e .env.pipe\n"
+        'grep -x new pkg/.env.new; grep -x LOCAL=1 pkg/.env.local; test -z "$(git status -s)"\n'
+        'test -x .env.run; test "$(stat -c %a .env)" = 600; echo x > x.txt; echo deep > .env'
+    )
+    script = (
+        "echo KEY=changed > .env; ln -sf /etc/passwd .env.linked; mkfifo .env.pipe\n"
+        "echo new > pkg/.env.new; touch .env.run; chmod +x .env.run\n"
+        f"echo {quote(json.dumps([edit(child)]))} > $ORCHESTRATOR_WORKER_DIR/child.json\n"
+        "orchestrator spawn x --tasks $ORCHESTRATOR_WORKER_DIR/child.json --wait\n"
+        "grep -x KEY=changed .env; test -e x.txt"
+    )
+    host = make_host(project)
+    job = check(host, script)["job_id"]
+    files = host.project.files(f"orchestrator/{job}/result")
+    assert "x.txt" in files and not any(".env.new" in each for each in files)
 
 
 def test_what_cannot_be_read_is_left_out(project: Project, make_host: MakeHost) -> None:
