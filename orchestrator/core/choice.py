@@ -134,7 +134,7 @@ def _candidate(
         remark=opinion.remark if opinion else "",
         nothing=nothing,
         lines=change.lines if change else None,
-        files=change.files if change else 0,
+        files=change.files if change else len(result.files_created),
         cost_usd=cost_usd,
         seconds=result.work_seconds,
     )
@@ -242,10 +242,10 @@ def _size_key(each: Candidate) -> tuple[float, ...]:
 def _size_words(best: Candidate, other: Candidate) -> str:
     if other.nothing and not best.nothing:
         return "it changed nothing"
-    if other.lines is None or best.lines is None:
-        return "it is not known how much it changed"
     if other.lines == best.lines:
         return f"{_count(other.files - best.files, 'file')} more"
+    if other.lines is None or best.lines is None:
+        return "it is not known how much it changed"
     return f"{_count(other.lines - best.lines, 'line')} more"
 
 

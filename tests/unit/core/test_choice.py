@@ -168,6 +168,13 @@ def test_gates_tests_size_cost_and_time_come_from_what_a_worker_left() -> None:
     assert (found.files, found.lines, found.cost_usd) == (2, 7, 0.5)
 
 
+def test_without_a_worktree_the_files_that_were_made_are_its_size() -> None:
+    (best, first), (_, second) = ranked(
+        candidates_of([a_done(1, files_created=("a", "b")), a_done(2, files_created=("a",))])
+    )
+    assert (best.worker_id, first.by, second.why) == ("worker_2", Criterion.SIZE, "1 file more")
+
+
 def test_a_gate_that_had_nothing_to_look_at_counts_no_tests_against_anybody() -> None:
     skipped = GateResult(name="pytest", status=GateStatus.SKIPPED)
     more = replace(GREEN, tests=15)
