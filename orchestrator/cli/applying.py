@@ -121,8 +121,11 @@ def _sources_of_result(surroundings: Surroundings, job_id: str) -> Iterator[Sour
 
 
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[Source]:
-    """Of those that succeeded; of child jobs before the worker that asked for them."""
-    for task in tasks:
+    """Of those that succeeded; of child jobs before the worker that asked for them.
+
+    Where several tried a task, of the one whose work counts.
+    """
+    for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
         yield from _of_workers(home, children if isinstance(children, list) else [])
         if task.get("status") not in ("success", "recursive_success"):

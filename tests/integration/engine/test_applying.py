@@ -85,6 +85,23 @@ def test_files_of_every_child_job_of_a_worker_come_along(
     }
 
 
+def test_of_candidates_only_the_files_of_the_chosen_one_come_along(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site = make_site(agents=agents(tmp_path))
+    script = (
+        "case $ORCHESTRATOR_WORKER_ID in\n"
+        "*_1) echo good > a.txt;;\n"
+        '*) echo bad > a.txt; orchestrator spawn x --command "echo c > child.txt" --wait;;\n'
+        "esac; [ $ORCHESTRATOR_WORKER_ID = worker_1 ] || echo more > b.txt"
+    )
+    job = site.run("x", [edit(script, id="a", agent=["editor", "editor"])])["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "apply", job, "--dry-run", "--json") == 0
+    assert told(capfd) == {"a.txt": ("new", "worker_1")}
+
+
 def test_a_merged_result_is_copied_elsewhere(
     make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
