@@ -72,6 +72,8 @@ def _cost(usage: Answer) -> str:
 
 def _task_line(task: Answer, width: int) -> str:
     says = task.get("reason") or task.get("output") or task.get("title")
+    if task.get("chosen") is False:
+        says = f"(not taken: another candidate is) {says or ''}"
     used = 2 + 12 + 1 + STATUS_WIDTH + 1
     said = one_line(says, max(20, width - used))
     worker = str(task.get("worker_id") or "")

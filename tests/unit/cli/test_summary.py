@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.planning import estimate_line
-from orchestrator.cli.summary import used_line
+from orchestrator.cli.summary import summary_lines, used_line
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,14 @@ def test_an_estimate_of_little_is_not_nothing(cost: float | None, words: str) ->
     found = {"tokens": 1000, "cost_usd": cost, "from_workers": 2, "workers": 3}
 
     assert words in estimate_line(found)
+
+
+def test_candidates_that_were_not_taken_are_told_from_the_one_that_was() -> None:
+    row = {"status": "success", "output": "done"}
+    tasks = [{**row, "worker_id": f"worker_{n}", "chosen": n == 2} for n in (1, 2)]
+    answer = {"job_id": "j", "status": "completed", "results": {"tasks": tasks}}
+
+    first, second = summary_lines(answer, 100)[1:3]
+
+    assert first.endswith("(not taken: another candidate is) done")
+    assert second.endswith(" done") and "taken" not in second
