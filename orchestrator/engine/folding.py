@@ -37,11 +37,13 @@ class Folding:
             return
         taken = bool(brought.merge.commit)
         record.conflicts += [told(parent, each, taken) for each in brought.merge.conflicts]
+        if brought.merge.conflicts:
+            # What the worker had is nowhere else where it was not committed.
+            self._repository.point(f"{refs}ours", brought.ours)
         if taken:
             # What the worker does to it from now on is its own choice.
             self._repository.point(f"{refs}brought", record.commit)
         else:
-            self._repository.point(f"{refs}ours", brought.ours)
             record.handed = {
                 "worker_id": parent.id,
                 "branch": short(worker_branch(parent)),

@@ -122,7 +122,7 @@ def in_words(record: Record) -> Iterator[str]:
         )
     for conflict in record.conflicts:
         if conflict["resolved"]:
-            yield f"{conflict['path']}: {conflict['worker_id']} won over those before it."
+            yield _won(record, conflict)
     yield from _handed(record)
     if record.leaks:
         yield (
@@ -132,6 +132,14 @@ def in_words(record: Record) -> Iterator[str]:
     yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
     yield from (f"Not done: {error}" for error in record.errors)
     yield from _time(record)
+
+
+def _won(record: Record, conflict: Mapping[str, Any]) -> str:
+    path, worker = conflict["path"], conflict["worker_id"]
+    if worker in (*record.merged, *record.left_out):
+        return f"{path}: {worker} won over those before it."
+    kept = f", which is kept: git show {conflict['ours'][:12]}" if conflict["ours"] else ""
+    return f"{path}: the child job won over what {worker} had in its files{kept}"
 
 
 def _merged(record: Record) -> Iterator[str]:

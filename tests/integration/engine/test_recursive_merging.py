@@ -139,6 +139,30 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     assert site.get(f"/jobs/{job}/conflicts")["conflicts"] == []
 
 
+def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
+    site, project = made()
+    children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
+    script = (
+        f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
+        "orchestrator spawn child --tasks c.json --wait & "
+        "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
+        "echo p > worktree/README.md; touch $go/go; wait $!"
+    )
+
+    ended = site.run("x", [edit(script)], merge_strategy="theirs")
+
+    assert ended["status"] == "completed", ended
+    [row] = ended["results"]["tasks"]
+    [told] = [each for each in row["output"].splitlines() if "won over" in each]
+    words, _, blob = told.partition(", which is kept: git show ")
+    assert words == "README.md: the child job won over what worker_1 had in its files"
+    assert project.git("show", blob) == "p"
+    job, [child] = ended["job_id"], row["child_job_ids"]
+    kept = f"refs/orchestrator/{job}/child/worker_1/{child}/ours"
+    assert project.show(kept, "README.md") == "p"
+    assert project.show(f"orchestrator/{job}/result", "README.md") == "c"
+
+
 def test_what_a_child_job_changed_in_vain_is_told_as_a_part(made: MakeProject) -> None:
     site, project = made()
     child = [edit("echo theirs > README.md")]
