@@ -171,8 +171,11 @@ class Reads:
         return {} if content is None else _object(content)
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
-        """What became of the changes of an ended job, in words; nothing for any other."""
-        if not job.status.ended or not job.config.base:
+        """What became of the changes of an ended job, in words; nothing for any other.
+
+        Also where only workers of its child jobs change files.
+        """
+        if not job.status.ended:
             return ()
         record = record_of(self.merge_record(caller, job.id))
         return list(in_words(record)) if record else ()

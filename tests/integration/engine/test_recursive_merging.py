@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess
+from tests.integration.engine.site import Answer, InProcess, shell
 from tests.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "app.py": "one\ntwo\nthree\nfour\nfive\n"}
@@ -137,6 +137,18 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     assert project.show(handed["theirs"], "README.md") == "c"
     assert project.show(f"orchestrator/{job}/result", "README.md") == "p\nc"
     assert site.get(f"/jobs/{job}/conflicts")["conflicts"] == []
+
+
+def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProject) -> None:
+    site, project = made()
+    child = json.dumps([edit("echo c > child.txt")])
+    command = f"echo '{child}' > c.json; orchestrator spawn child --tasks c.json --wait"
+
+    ended = site.run("x", [shell(command)])
+
+    job = ended["job_id"]
+    assert project.show(f"orchestrator/{job}/result", "child.txt") == "c"
+    assert f"To see it: orchestrator diff {job}." in ended["results"]["changes"]
 
 
 def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
