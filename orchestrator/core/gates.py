@@ -27,6 +27,10 @@ class GateReport(StrEnum):
     RUFF = "ruff"
     #: what mypy prints
     MYPY = "mypy"
+    #: what ``go test -v`` prints
+    GO = "go"
+    #: what ``cargo test`` prints
+    CARGO = "cargo"
 
 
 class GateSource(StrEnum):

@@ -118,7 +118,8 @@ def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bo
 
 def _is_of_tests(path: str) -> bool:
     folded = path.casefold()
-    return "test" in folded or "spec" in folded
+    # Those of Rust stand among the code.
+    return "test" in folded or "spec" in folded or folded.endswith(".rs")
 
 
 def result_of(gate: Gate, ran: Ran, base: Ran | None, touched: Collection[str]) -> GateResult:

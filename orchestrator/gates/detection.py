@@ -180,10 +180,16 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
     }
 
 
-def _plain(command: str, *configured_by: str, when: tuple[str, ...] = ()) -> Any:
+def _plain(
+    command: str,
+    *configured_by: str,
+    when: tuple[str, ...] = (),
+    report: GateReport = GateReport.EXIT,
+) -> Any:
     program = command.split(" ")[0]
     return lambda files: {
         "run": command,
+        "report": report,
         "program": program,
         "configured_by": configured_by,
         "when": when,
@@ -196,8 +202,12 @@ _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
     "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum")),
     "pre-commit": _plain("pre-commit run --all-files", ".pre-commit-config.yaml"),
     "pytest": _pytest,
-    "cargo-test": _plain("cargo test --quiet", "Cargo.toml", ".cargo/config.toml"),
-    "go-test": _plain("go test ./...", "go.mod"),
+    "cargo-test": _plain(
+        "cargo test --no-fail-fast",
+        *("Cargo.toml", ".cargo/config.toml", "build.rs", "rust-toolchain*"),
+        report=GateReport.CARGO,
+    ),
+    "go-test": _plain("go test -v ./...", "go.mod", "go.work", report=GateReport.GO),
 }
 
 

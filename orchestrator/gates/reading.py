@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.core.gates import GateReport
 from orchestrator.core.readings import Reading, UnreadableReport
-from orchestrator.gates import junit, linters, sarif
+from orchestrator.gates import junit, linters, runners, sarif
 from orchestrator.security.paths import open_plain
 
 #: A larger report is refused: half of it would say that half of the tests are gone.
@@ -24,6 +24,10 @@ class Reports:
                 return linters.read_ruff(_content(file, log), cwd)
             case GateReport.MYPY:
                 return linters.read_mypy(_content(file, log), cwd)
+            case GateReport.GO:
+                return runners.read_go(_content(file, log))
+            case GateReport.CARGO:
+                return runners.read_cargo(_content(file, log))
             case GateReport.EXIT:
                 return Reading()
 

@@ -35,7 +35,7 @@ def test_what_would_be_run_is_listed_with_why(
     assert (gates[1]["why"], gates[1]["baseline"]) == ("ruff.toml", "new-only")
     surroundings.as_json = False
     assert execute(["gates"], surroundings) == 0
-    assert "cargo test --quiet" in capsys.readouterr().out
+    assert "cargo test --no-fail-fast" in capsys.readouterr().out
 
 
 def test_switched_off_gates_are_said_to_be(
