@@ -237,9 +237,7 @@ class Worktrees:
             ground.directory, ground.branch, message, signature_of(worker)
         )
         changed = tip != (ground.before or start)
-        if changed:
-            branch = ground.branch
-            tip = without_secrets(self._repository, worker, branch, start, tip, message)
+        tip = without_secrets(self._repository, worker, ground.branch, start, tip, message)
         failpoints.reached("worktree: committed")
         self.checkpoints.end(self.place_of(worker), tip, interrupted)
         self._repository.settle(ground.directory)

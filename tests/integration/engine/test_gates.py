@@ -211,6 +211,9 @@ def test_a_secret_that_one_commit_adds_and_another_removes_blocks(made: MakeProj
 
     assert ended["status"] == "failed"
     [found] = worker(site, ended["job_id"])["gates"]
+    again = site.run("y", [edit(f"test -e b.txt || {{ {script}; }}", retries=1)])
+    assert again["status"] == "completed", "the files have nothing any more"
+    assert key not in project.git("log", "-p", f"orchestrator/{again['job_id']}/result")
     commit = project.git("rev-parse", f"orchestrator/{ended['job_id']}/worker_1~1")[:12]
     assert found["failures"] == [
         f"b.txt:1: GitHub token (value not shown), added by commit {commit}"
