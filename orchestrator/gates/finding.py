@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates import AUTO, Gate, GateFiles, GateSource
-from orchestrator.gates.detection import NAMES, by_name, detected
+from orchestrator.gates.detection import NAMES, by_name, detected, secrets
 from orchestrator.gates.own_file import own_gates
 from orchestrator.gates.scripts import scripts_in
 
@@ -26,7 +26,9 @@ class Finder:
 
     def found(self, files: GateFiles) -> Sequence[Gate]:
         own = own_gates(files)
-        gates = list(detected(files)) if own is None else self._resolved(own, files)
+        gates = list(detected(files) if own is None else self._resolved(own, files))
+        if own and not any(gate.is_secret_scan for gate in gates):
+            gates.insert(0, secrets())
         return _checked(self._whole(gates, files))
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:

@@ -107,6 +107,11 @@ gates:
         "ruff",
         "pytest",
     ]
+    assert list(found({".orchestrator/gates.yaml": "gates: [make check]"})) == [
+        "secrets",
+        "make-check",
+    ]
+    assert list(found({".orchestrator/gates.yaml": "gates: []"})) == []
 
 
 @pytest.mark.parametrize("text", ["gates: 3", "gates: [{run: x}]", "- a", "gates: [", "a: &a [*a]"])
