@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from shlex import quote
 
@@ -35,12 +36,20 @@ def is_gone(said: str) -> bool:
     path = path_of(said)
     if not _OURS.search(path):
         return False
-    before = _seen(path)
-    time.sleep(LEFT_SECONDS)
-    if before is not None and _seen(path) == before:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+    clear([path])
     return True
+
+
+def clear(paths: Iterable[str]) -> None:
+    """Remove those that are the same after a moment: whoever made them is gone."""
+    before = {path: _seen(path) for path in paths}
+    if not before:
+        return
+    time.sleep(LEFT_SECONDS)
+    for path, seen in before.items():
+        if seen is not None and _seen(path) == seen:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 def _seen(path: str) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.git import locks
 from orchestrator.git.checkout import path_of
 from orchestrator.git.faults import unfinished
 from orchestrator.git.running import Git
@@ -32,13 +33,17 @@ def move(
     if mark:
         _try(git, "update-ref", mark, before)
     failpoints.reached("landing: about to move")
+    there = _locks(git)
     try:
         _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
-        _put_back(git, before, after)
-        if mark:
-            git.run("update-ref", "-d", mark)
-        raise
+        # Of a git that was killed: it removes its own in every other case.
+        locks.clear(_locks(git) - there)
+        if not _is_at(git, after):
+            _put_back(git, before, after)
+            if mark:
+                git.run("update-ref", "-d", mark)
+            raise
     failpoints.reached("landing: moved")
     for ref in (*drop, *filter(None, [mark])):
         git.run("update-ref", "-d", ref)
@@ -121,6 +126,22 @@ def _try(git: Git, *arguments: str, **more: Any) -> None:
         git.run(*arguments, **more)
     except (RepositoryError, OSError) as error:
         raise Conflict(f"{error} (nothing was changed)") from error
+
+
+def _locks(git: Git) -> set[str]:
+    """Those that ``reset`` takes, as far as they are there."""
+    own, common = (
+        git.run("rev-parse", "--path-format=absolute", what).line
+        for what in ("--git-dir", "--git-common-dir")
+    )
+    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
+    places = [f"{own}/{name}" for name in ("index", "HEAD", "ORIG_HEAD")] + [f"{common}/{branch}"]
+    return {f"{place}.lock" for place in places if os.path.lexists(f"{place}.lock")}
+
+
+def _is_at(git: Git, commit: str) -> bool:
+    """The branch is moved last: files and index are there then, too."""
+    return git.ask("rev-parse", "--verify", "HEAD") == commit
 
 
 def _put_back(git: Git, before: str, after: str) -> None:

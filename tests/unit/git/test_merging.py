@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NotFound, RepositoryError
-from orchestrator.git import GitRepository, How, Landing
+from orchestrator.git import GitRepository, How, Landing, locks
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -469,6 +470,52 @@ def test_what_was_landed_on_two_branches_is_undone_on_each(
 
     assert project.git("rev-parse", "main", "other").split() == [before, before]
     with pytest.raises(NotFound, match="undone already"):
+        landing.undo()
+
+
+@pytest.fixture
+def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have git be killed when it is to move the checkout, after this was done instead."""
+
+    def arm(instead: str) -> None:
+        place = tmp_path / "bin"
+        place.mkdir()
+        real = shutil.which("git")
+        script = f"""#!/bin/bash
+case " $* " in *" reset --keep "*) git() {{ "{real}" "$@"; }}; {instead}; kill -9 $$ ;; esac
+exec "{real}" "$@"
+"""
+        (place / "git").write_text(script)
+        (place / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+        monkeypatch.setattr(locks, "LEFT_SECONDS", 0.0)
+
+    return arm
+
+
+def test_a_git_that_is_killed_once_all_is_moved_has_landed(
+    project: Project, landing: Landing, killed: Callable[[str], None]
+) -> None:
+    killed('git "$@"; touch .git/HEAD.lock .git/ORIG_HEAD.lock')
+
+    assert "fast-forward" in landing.land()
+
+    assert project.git("status", "--porcelain", "--", "*.txt") == ""
+    assert list((project.path / ".git").glob("*.lock")) == []
+
+
+def test_a_git_that_is_killed_before_leaves_nothing(
+    project: Project, landing: Landing, killed: Callable[[str], None]
+) -> None:
+    before = project.everything()
+    killed("echo half > new.txt; touch .git/index.lock")
+
+    with pytest.raises(Conflict, match=r"ended by signal 9 \(nothing was changed\)"):
+        landing.land()
+
+    assert {**project.everything(), "a.txt": ""} == {**before, "a.txt": ""}
+    assert list((project.path / ".git").glob("*.lock")) == []
+    with pytest.raises(NotFound, match="was not landed"):
         landing.undo()
 
 
