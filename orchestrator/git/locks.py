@@ -34,10 +34,11 @@ def is_gone(said: str) -> bool:
     Nobody but the orchestrator writes there, besides a worker, whose git may have been killed.
     """
     path = path_of(said)
-    if not _OURS.search(path):
+    if not _OURS.search(path) or os.path.isdir(path):
         return False
+    before = _seen(path)
     clear([path])
-    return True
+    return before is None or _seen(path) != before
 
 
 def clear(paths: Iterable[str]) -> None:
@@ -48,7 +49,7 @@ def clear(paths: Iterable[str]) -> None:
     time.sleep(LEFT_SECONDS)
     for path, seen in before.items():
         if seen is not None and _seen(path) == seen:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.unlink(path)
 
 

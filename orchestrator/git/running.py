@@ -56,7 +56,7 @@ _ENVIRONMENT = {
 
 
 #: So many locks that were left behind stand in the way of one call, at most.
-_MOST_LOCKS = 50
+_MOST_LOCKS = 10
 
 #: For ``update-ref``: a worker can have made a branch of its own a name for one of the user's.
 ITSELF = ("--no-deref",)

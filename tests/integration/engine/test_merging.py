@@ -217,10 +217,10 @@ def test_a_server_that_stops_while_gates_run_leaves_it_to_the_next(
         again.stop()
 
 
-#: What another git that has died leaves, or that is at work for long.
+#: As of another git that is at work for long: a file would be taken for left behind.
 LOCKED = (
     'lock="$(git rev-parse --git-common-dir)/refs/heads/orchestrator/$ORCHESTRATOR_JOB_ID/"\n'
-    'touch "${lock}result.lock"\n'
+    'mkdir "${lock}result.lock"\n'
 )
 
 
@@ -241,7 +241,7 @@ def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(made: Make
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert "Why: what its workers changed could not be merged" in report
     assert report.startswith("# Partly done")
-    lock_of(project, job).unlink()
+    lock_of(project, job).rmdir()
     assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
     again = site.wait(job)
     assert (again["status"], again["reason"]) == ("completed", "")
@@ -258,7 +258,7 @@ def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
     job = ended["job_id"]
     assert ended["status"] == "partial"
     assert "could not be merged when it ended" in ended["reason"]
-    lock_of(project, job).unlink()
+    lock_of(project, job).rmdir()
 
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
 
@@ -280,7 +280,7 @@ def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(made: MakeProj
     until(lock_of(project, job).exists, "it is in the way")
     until(lambda: "results" in site.status(job), "its worker has ended")
     time.sleep(0.3)
-    lock_of(project, job).unlink()
+    lock_of(project, job).rmdir()
 
     assert site.wait(job)["status"] == "completed"
     assert record(site, job)["merged"] == ["worker_1"]
@@ -294,7 +294,7 @@ def test_a_child_job_that_could_not_be_merged_is_no_success_of_its_parent(
     lock = (
         "root=${ORCHESTRATOR_WORKER_DIR#*/job_}; root=${root%%/*}\n"
         'heads="$(git rev-parse --git-common-dir)/refs/heads/orchestrator"\n'
-        'touch "$heads/$root/result_$ORCHESTRATOR_JOB_ID.lock"\n'
+        'mkdir "$heads/$root/result_$ORCHESTRATOR_JOB_ID.lock"\n'
     )
     children = json.dumps([edit(lock + word("a", "x"))])
     spawn = f"cat > ../c.json <<'END'\n{children}\nEND\norchestrator spawn y --tasks ../c.json"

@@ -46,6 +46,13 @@ def test_a_lock_that_is_always_another_one_stays(
         repository.point(OURS[0], commit)
 
 
+def test_what_is_no_file_stays_and_is_told(project: Project, repository: GitRepository) -> None:
+    commit = repository.base().commit
+    (project.path / ".git" / f"{OURS[0]}.lock").mkdir(parents=True)
+    with pytest.raises(RepositoryError, match="another git is at work"):
+        repository.point(OURS[0], commit)
+
+
 @pytest.mark.parametrize("name", ["packed-refs", "refs/heads/main", "refs/tags/orchestrator"])
 def test_a_lock_of_the_users_stays_and_is_told(
     project: Project, repository: GitRepository, name: str
