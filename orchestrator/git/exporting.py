@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.core.errors import RepositoryError
 from orchestrator.git.running import Git
 
 _LINK, _MODULE = "120000", "160000"
+#: What stands for a file that Git LFS keeps.
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _KINDS = {_LINK: "it is a link", _MODULE: "it is a submodule"}
 
 
@@ -31,4 +34,11 @@ def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
 
 
 def content(git: Git, found: Changed) -> bytes:
-    return git.run("cat-file", "blob", found.blob).out
+    """As a checkout would write it. Raise OSError for what cannot be had."""
+    try:
+        written = git.run("cat-file", "--filters", f"--path={found.path}", found.blob).out
+    except RepositoryError as error:
+        raise OSError(error.message) from error
+    if written.startswith(_POINTER):
+        raise OSError("Git LFS keeps it, and its content is not here (git lfs fetch)")
+    return written

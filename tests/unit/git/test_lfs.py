@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git import GitRepository
+from orchestrator.git import GitRepository, Landing
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -62,3 +62,23 @@ def test_without_its_filter_pointers_stay_and_that_is_told(
     assert "git-lfs is not set up (git lfs install)" in base.note
     repository.open_worktree(directory, BRANCH, base.commit)
     assert Path(directory, "a.bin").read_text().startswith("version https://git-lfs")
+
+
+def test_what_is_copied_elsewhere_has_the_content_or_is_refused(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    base = repository.base().commit
+    repository.open_worktree(directory, BRANCH, base)
+    for name in ("a.bin", "b.bin"):
+        Path(directory, name).write_text(f"new {name}\n")
+    tip = repository.commit(directory, BRANCH, "work\n", WHO)
+    repository.point("refs/heads/orchestrator/1/result", tip)
+    repository.point("refs/orchestrator/1/base/1", base)
+    landing = Landing(project.path, "1", "1")
+
+    found = {each.path: content for each, content in landing.changed()}
+
+    assert found["a.bin"]() == b"new a.bin\n"
+    shutil.rmtree(project.path / ".git" / "lfs" / "objects")
+    with pytest.raises(OSError, match="its content is not here"):
+        found["b.bin"]()
