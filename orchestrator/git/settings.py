@@ -13,8 +13,8 @@ from orchestrator.git.noted import note_once
 from orchestrator.git.running import Git
 from orchestrator.security.paths import read_regular
 
-#: In a root job's directory.
-NAME = "settings-before"
+#: In a root job's directory. A file ``settings-before`` of an older version has no filters.
+NAME = "filters-and-settings-before"
 #: By name: what git takes where nothing is set.
 _DEFAULTS = {
     "core.autocrlf": "false",
@@ -23,7 +23,13 @@ _DEFAULTS = {
     "core.ignorecase": "false",
     "core.symlinks": "true",
 }
-_PATTERN = "^(" + "|".join(each.replace(".", r"\.") for each in _DEFAULTS) + ")$"
+#: And of a filter, which runs a program.
+_NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
+_NAMES = (
+    *(each.replace(".", r"\.") for each in _DEFAULTS),
+    rf"filter\..*\.({'|'.join(_NO_FILTER)})",
+)
+_PATTERN = f"^({'|'.join(_NAMES)})$"
 _MOST_BYTES = 65536
 
 
@@ -42,9 +48,14 @@ class Settings:
         present = _asked(git)
         if noted is None or noted == present:
             return git
-        before, now = {**_DEFAULTS, **_read(noted)}, {**_DEFAULTS, **_read(present)}
-        other = {name: value for name, value in before.items() if value != now[name]}
+        before, now = _read(noted), _read(present)
+        given = {name: before.get(name, _default(name)) for name in {**before, **now}}
+        other = {n: value for n, value in given.items() if value != now.get(n, _default(n))}
         return Git(git.directory, {**git.env, **_environment(other)})
+
+
+def _default(name: str) -> str:
+    return _DEFAULTS.get(name) or _NO_FILTER[name.rpartition(".")[2]]
 
 
 def _asked(git: Git) -> bytes:

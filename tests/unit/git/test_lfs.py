@@ -1,5 +1,6 @@
 """Files of Git LFS, with the real program."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -82,3 +83,37 @@ def test_what_is_copied_elsewhere_has_the_content_or_is_refused(
     shutil.rmtree(project.path / ".git" / "lfs" / "objects")
     with pytest.raises(OSError, match="its content is not here"):
         found["b.bin"]()
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["config --remove-section filter.lfs"],
+        ["config filter.lfs.clean cat", "config filter.lfs.process ''"],
+    ],
+)
+def test_a_worker_that_takes_the_filter_away_has_nobody_else_commit_contents(
+    project: Project, repository: GitRepository, directory: str, sets: list[str]
+) -> None:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    for each in sets:
+        project.git(*shlex.split(each))
+
+    Path(directory, "b.bin").write_text("more\n")
+    tip = repository.commit(directory, BRANCH, "work\n", WHO)
+
+    assert project.show(tip, "b.bin").startswith("version https://git-lfs")
+
+
+def test_a_filter_that_a_worker_adds_is_none_for_the_others(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    project.git("config", "filter.mine.clean", "false")
+    project.git("config", "filter.mine.required", "true")
+    project.write(".git/info/attributes", "*.txt filter=mine\n")
+
+    Path(directory, "b.txt").write_text("more\n")
+    tip = repository.commit(directory, BRANCH, "work\n", WHO)
+
+    assert project.show(tip, "b.txt") == "more"
