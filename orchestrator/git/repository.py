@@ -111,9 +111,10 @@ class GitRepository:
         if was_whole(directory):
             # Never made anew over what an attempt has left.
             faults.mend(place.worktrees, directory, branch, start)
-        found = place.worktrees.open(directory, branch, start)
+        settings_before = self._settings(directory)
+        found = place.worktrees.open(directory, branch, start, settings_before.of)
         worktree = place.worktrees.git_of(found)
-        self._settings(directory).note(worktree)
+        settings_before.note(worktree)
         submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
         parent = place.worktrees.find(above) if above else None
         if parent is not None:

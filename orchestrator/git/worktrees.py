@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +66,10 @@ class Worktrees:
         place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
         return Git(found.directory, place)
 
-    def open(self, directory: str, branch: str, start: str) -> Found:
-        """See ``core.repository``."""
+    def open(
+        self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
+    ) -> Found:
+        """See ``core.repository``. ``settled`` gives the git that writes the files."""
         found = self.sound(directory, branch)
         if found is not None:
             return found
@@ -76,22 +78,22 @@ class Worktrees:
                 self._drop(directory)
                 made = self._add(directory, branch, start)
             failpoints.reached("worktree: registered")
-            made = self._filled(made, branch, start)
+            made = self._filled(made, branch, start, settled)
             self._spares.note(made.directory, made.admin)
             failpoints.reached("worktree: checked out")
         return made
 
-    def _filled(self, made: Found, branch: str, start: str) -> Found:
+    def _filled(self, made: Found, branch: str, start: str, settled: Callable[[Git], Git]) -> Found:
         tip = self._git.ask("rev-parse", "--verify", "--quiet", branch) or start
         if self._spares.take(made.directory, made.admin, tip):
             failpoints.reached("worktree: spare files taken")
             with suppress(RepositoryError, OSError):
-                if restore(self.git_of(made), tip):
+                if restore(settled(self.git_of(made)), tip):
                     return made
             with self._adding:
                 self._drop(made.directory)
                 made = self._add(made.directory, branch, start)
-        self.git_of(made).run("reset", "--hard", "--quiet")
+        settled(self.git_of(made)).run("reset", "--hard", "--quiet")
         return made
 
     def sound(self, directory: str, branch: str) -> Found | None:

@@ -117,3 +117,6 @@ def test_a_filter_that_a_worker_adds_is_none_for_the_others(
     tip = repository.commit(directory, BRANCH, "work\n", WHO)
 
     assert project.show(tip, "b.txt") == "more"
+    repository.close_worktree(directory, BRANCH, WHO)
+    repository.open_worktree(directory, BRANCH, tip)
+    assert Path(directory, "b.txt").read_text() == "more\n"
