@@ -57,6 +57,26 @@ def check(place: Place, commit: str, revision: str) -> None:
     if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
         what = f"commit {commit[:12]}" if revision else "the last commit"
         raise RepositoryError(f"the project is not in {what} of {place.top}")
+    if revision:
+        _check_files_are_here(place.git, commit)
+
+
+def _check_files_are_here(git: Git, commit: str) -> None:
+    """Raise RepositoryError where a partial clone would have to ask for some of them.
+
+    A sparse checkout need not have all.
+    """
+    partial = git.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
+    if not partial or git.ask("config", "--type=bool", "core.sparseCheckout") == "true":
+        return
+    how = ("--objects", "--no-walk", "--missing=print")
+    listed = git.run("rev-list", *how, commit).text.splitlines()
+    missing = sum(line.startswith("?") for line in listed)
+    if missing:
+        raise RepositoryError(
+            f"the clone is a partial one, in which {missing} of its files are not here; "
+            f"`git diff HEAD {commit[:12]} > /dev/null` fetches them"
+        )
 
 
 def tracks(git: Git, commit: str, path: str) -> bool:

@@ -363,3 +363,23 @@ def test_an_extension_that_this_git_does_not_know_is_named(
     assert "unknown repository extension found" in repository.base().note
     with pytest.raises(InvalidRequest, match="somethingnew"):
         repository.base("HEAD")
+
+
+def test_a_base_whose_files_a_partial_clone_does_not_have_is_refused(
+    project: Project, tmp_path: Path
+) -> None:
+    first = project.git("rev-parse", "HEAD")
+    project.commit({"a.txt": "other\n"}, "second")
+    project.git("config", "uploadpack.allowFilter", "true")
+    project.git("clone", "-q", "--filter=blob:none", project.path.as_uri(), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    repository = GitRepository(clone.path, tmp_path / "workspace", tmp_path / "product")
+
+    assert repository.base().note == ""
+    with pytest.raises(
+        InvalidRequest, match=r"partial one, in which 1 of its files.*`git diff "
+    ) as raised:
+        repository.base(first)
+
+    subprocess.run(["bash", "-ec", str(raised.value).split("`")[1]], cwd=clone.path, check=True)
+    assert repository.base(first).commit == first
