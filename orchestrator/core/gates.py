@@ -31,6 +31,8 @@ class GateReport(StrEnum):
     GO = "go"
     #: what ``cargo test`` prints
     CARGO = "cargo"
+    #: what ``pre-commit run`` prints
+    PRE_COMMIT = "pre-commit"
 
 
 class GateSource(StrEnum):

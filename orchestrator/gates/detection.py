@@ -200,7 +200,11 @@ _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
     "ruff": _ruff,
     "mypy": _mypy,
     "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum")),
-    "pre-commit": _plain("pre-commit run --all-files", ".pre-commit-config.yaml"),
+    "pre-commit": _plain(
+        "pre-commit run --all-files --color=never",
+        ".pre-commit-config.yaml",
+        report=GateReport.PRE_COMMIT,
+    ),
     "pytest": _pytest,
     "cargo-test": _plain(
         "cargo test --no-fail-fast",
