@@ -245,7 +245,9 @@ def test_a_worker_that_runs_or_has_no_worktree_is_not_rolled_back(
 
 
 def waits_to_try_again(worker: dict[str, Any]) -> bool:
-    return bool(worker["status"] == "pending" and worker["attempts"])
+    # An attempt is recorded before it begins.
+    ended = [each for each in worker["attempts"] if each.get("ended_at")]
+    return bool(worker["status"] == "pending" and ended)
 
 
 def test_between_attempts_a_person_decides_instead(made: MakeProject, tmp_path: Path) -> None:
