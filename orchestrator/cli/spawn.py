@@ -55,6 +55,8 @@ class Server:
     answer_seconds = ANSWER_TIMEOUT_SECONDS
     #: In whose name it speaks.
     command = "spawn"
+    #: An answer was lost: what it was about may have been done.
+    lost = False
 
     def __init__(self, url: str, key: str) -> None:
         self._url, self._key = url, key
@@ -78,6 +80,7 @@ class Server:
                 status, retry_after, answer = self._once(method, path, body, key)
             except OSError as error:
                 status, retry_after, answer = 0, None, {"detail": str(error)}
+                self.lost = True
             if 200 <= status < 300:
                 return answer
             if status not in (0, *BUSY):

@@ -165,6 +165,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._take("POST")
 
+    def do_DELETE(self) -> None:
+        self._take("DELETE")
+
     def _take(self, method: str) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         content = json.loads(self.rfile.read(length) or b"{}")
