@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.choice import Candidate, candidates_of, chosen, ranked
+from orchestrator.core.comparison import compared
 from orchestrator.core.evidence import ChangeSize, Usage
 from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.model import Worker
+from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
@@ -222,3 +223,13 @@ def test_without_a_choice_the_first_that_succeeded_is_taken_and_none_where_none_
     done = [a_done(2), a_done(3)]
     assert chosen([failed, *done]) is done[0]
     assert chosen([failed]) is None
+
+
+def test_only_gates_that_have_passed_are_counted_as_passed() -> None:
+    skipped = GateResult(name="docs", status=GateStatus.SKIPPED)
+    known = GateResult(name="mypy", status=GateStatus.KNOWN)
+    worker = a_done(1, gates=(GREEN, known, skipped, NOISY))
+
+    [row] = compared(TaskSpec(id=worker.task_id), [worker]).candidates
+
+    assert (row.gates_passed, row.gates_failed) == (2, ())
