@@ -33,7 +33,8 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     for name in _SETTINGS:
         found |= {f"git {_inside(each, common)}": _digest(each) for each in _all(common / name)}
     # Of a git that is at work, or left by one that was killed: then no other one can go on.
-    found |= {f"git {each.name}": _seen(str(each)) for each in common.glob("*.lock")}
+    locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
+    found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
     refs = git.run("for-each-ref", "--format=%(refname) %(objectname)", *_REFS).text
     for line in refs.splitlines():
         name, _, commit = line.partition(" ")

@@ -12,6 +12,8 @@ from orchestrator.core.refs import BRANCHES
 #: Seconds after which a lock of a ref of ours, which is there for an instant, was left behind.
 LEFT_SECONDS = 1.0
 _HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
+#: Where refs are kept in a table, git names no path.
+_TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
 _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
@@ -21,10 +23,15 @@ def path_of(said: str) -> str:
     return found["path"] if found else ""
 
 
-def in_words(path: str) -> str:
+def in_words(said: str) -> str:
+    """What to do about a lock; empty: that was not the reason."""
+    path = path_of(said)
+    if not path and _TABLE_IS_LOCKED not in said:
+        return ""
+    what = quote(path) if path else f'"$(git rev-parse --git-common-dir)/{_TABLE}"'
     return (
-        f"{path} is there, as another git is at work in the repository, or was killed there; "
-        f"when none is: `rm {quote(path)}`, and try again"
+        f"{path or _TABLE} is there, as another git is at work in the repository, or was killed "
+        f"there; when none is: `rm {what}`, and try again"
     )
 
 

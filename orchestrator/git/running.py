@@ -200,8 +200,7 @@ def failure(what: str, answer: Answer) -> Exception:
     if any(each in answer.err for each in _FULL):
         return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
     said = " ".join(answer.err.split())[-500:]
-    if lock := locks.path_of(answer.err):
-        said = locks.in_words(lock)
+    said = locks.in_words(answer.err) or said
     if answer.code < 0:
         # What it said before is no cause.
         said = f"it was ended by signal {-answer.code}{f' ({said})' if said else ''}"

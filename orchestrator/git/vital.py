@@ -91,7 +91,7 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Whether that of refs was none."""
+        """Whether all refs went with one of them that was none."""
         gone = list(self.before.missing())
         for path in gone:
             kept = self.aside.keep(path)
@@ -100,7 +100,9 @@ class _Again:
             os.mkdir(path)
             content = "with what was in it before the job" if path.endswith("/refs") else "empty"
             self._tell(path, "was no directory", f"it is one again, {content}{kept}")
-        return f"{self.before.common}/refs" in gone
+        # With a table of refs there is nothing in it.
+        in_table = os.path.isdir(f"{self.before.common}/reftable")
+        return f"{self.before.common}/refs" in gone and not in_table
 
     def _settle(self, path: str) -> None:
         """Only what decides: the rest of the configuration may be what somebody meant."""

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository, locks
+from orchestrator.git.running import Answer, failure
 from tests.project import Project
 
 OURS = [
@@ -63,3 +64,8 @@ def test_a_lock_of_the_users_stays_and_is_told(
     with pytest.raises(RepositoryError, match=f"rm .*{name}.lock'`, and try again"):
         repository.point(name, commit) if "/" in name else repository.drop("refs/heads/main")
     assert (project.path / ".git" / f"{name}.lock").exists()
+
+
+def test_a_table_of_refs_that_is_locked_is_told() -> None:
+    said = failure("update-ref", Answer(128, b"", "fatal: x: cannot lock references"))
+    assert '`rm "$(git rev-parse --git-common-dir)/reftable/tables.list.lock"`' in str(said)
