@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.repository import FileConflict
-from orchestrator.git.checkout import within
 from orchestrator.git.running import Git
 
 #: Mode, blob, stage (1: common ancestor, 2: ours, 3: theirs) and path of one side.
@@ -48,8 +47,8 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*_below(git, theirs, paths)]
-    known = [path for *_, path in (*_below(git, ours, paths), *kept)]
-    meant = [path for path in paths if any(within(each, path) for each in known)]
+    known = _above(path for *_, path in (*_below(git, ours, paths), *kept))
+    meant = [path for path in paths if path in known]
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     gone = [path for *_, path in _below(git, tree, [*meant, *invented])]
     lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
@@ -66,32 +65,44 @@ def _displaced(
 
     Neither our new name nor the old one would have it else.
     """
-    places = [path for *_, path in kept]
+    places = {path for *_, path in kept}
+    above = _above(places)
     base = git.ask("merge-base", ours, theirs)
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     fields = git.run("diff-tree", *how, base, ours).fields if base and places else []
     for before, after in zip(fields[1::3], fields[2::3], strict=True):
-        taken = any(within(after, each) or within(each, after) for each in places)
+        taken = after in above or not places.isdisjoint(_above([after]))
         if taken and not any(_below(git, tree, [before])):
             yield from _below(git, theirs, [before])
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
     """What they have under another name than the conflict, where nothing of theirs is."""
+    above = _above(path for *_, path in kept)
     for mode, blob, stage, path in sides:
-        if stage == 3 and not any(within(each, path) for *_, each in kept):
+        if stage == 3 and path not in above:
             yield mode, blob, path
 
 
 def _below(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
     """Entries at these paths, and in directories of that name."""
-    few = len(paths) <= MOST_NAMED
+    few, places = len(paths) <= MOST_NAMED, frozenset(paths)
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
     for field in listed.fields:
         words, path = field.split("\t", 1)
         mode, _, name = words.split(" ")
-        if few or any(within(path, each) for each in paths):
+        if few or not places.isdisjoint(_above([path])):
             yield mode, name, path
+
+
+def _above(paths: Iterable[str]) -> set[str]:
+    """They themselves, and all directories that they are in."""
+    found: set[str] = set()
+    for path in paths:
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return found
 
 
 def _edited(git: Git, tree: str, lines: Iterable[str]) -> str:
