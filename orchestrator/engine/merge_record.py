@@ -20,6 +20,8 @@ MOST_PATHS = 10
 MOST_NAMED = 5
 #: So many are named in a command.
 MOST_PATHSPECS = 100
+#: So many conflicts that somebody won are told in a report, each in a line.
+MOST_LINES = 100
 #: Why a worker is left out whose work is nowhere.
 GONE = "its branch was removed, and its checkpoints, too"
 #: No record is so large.
@@ -120,26 +122,38 @@ def in_words(record: Record) -> Iterator[str]:
             "To have the later worker's file where two exclude each other: "
             f"orchestrator merge {record.job_id} --strategy theirs."
         )
-    for conflict in record.conflicts:
-        if conflict["resolved"]:
-            yield _won(record, conflict)
+    yield from _won(record)
     yield from _handed(record)
     if record.leaks:
         yield (
             "Your checkout changed while the job ran (by you, or by a worker that left its "
-            f"worktree): {', '.join(record.leaks[:MOST_PATHS])}."
+            f"worktree): {_listed(record.leaks)}."
         )
     yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
     yield from (f"Not done: {error}" for error in record.errors)
     yield from _time(record)
 
 
-def _won(record: Record, conflict: Mapping[str, Any]) -> str:
+def _won(record: Record) -> Iterator[str]:
+    won = [each for each in record.conflicts if each["resolved"]]
+    for conflict in won[:MOST_LINES]:
+        yield _won_by(record, conflict)
+    if won[MOST_LINES:]:
+        name = record_name(record.job_id)
+        yield f"So it was in {len(won) - MOST_LINES} more files: see reports/{name}."
+
+
+def _won_by(record: Record, conflict: Mapping[str, Any]) -> str:
     path, worker = conflict["path"], conflict["worker_id"]
     if worker in (*record.merged, *record.left_out):
         return f"{path}: {worker} won over those before it."
     kept = f", which is kept: git show {conflict['ours'][:12]}" if conflict["ours"] else ""
     return f"{path}: the child job won over what {worker} had in its files{kept}"
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
+    return ", ".join(paths[:MOST_PATHS]) + more
 
 
 def _merged(record: Record) -> Iterator[str]:
@@ -216,7 +230,7 @@ def _why(record: Record, worker: str) -> str:
     if worker in record.reasons:
         return f": {record.reasons[worker]}"
     paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
-    return f", for conflicts in {', '.join(paths[:MOST_PATHS])}" if paths else ""
+    return f", for conflicts in {_listed(paths)}" if paths else ""
 
 
 def not_in_result(record: Record) -> str:
