@@ -17,7 +17,8 @@ from orchestrator.core.repository import MergeChoice, Repository
 from orchestrator.core.sending_back import Merged
 from orchestrator.engine.folding import Folding
 from orchestrator.engine.losers import keep_others
-from orchestrator.engine.merge_record import Record, Records, in_words
+from orchestrator.engine.merge_record import Record, Records
+from orchestrator.engine.merge_words import in_words
 from orchestrator.engine.merged_gates import Halted, MergedGates
 from orchestrator.engine.merging import Merging, leave
 from orchestrator.engine.worktrees import Worktrees

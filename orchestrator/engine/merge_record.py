@@ -1,27 +1,17 @@
-"""What became of the changes of a job: kept in a file of its reports, and told in words."""
+"""What became of the changes of a job, kept in a file of its reports."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import short, worker_branch
-from orchestrator.core.repository import FileConflict, Strategy, record_name
+from orchestrator.core.repository import FileConflict, record_name
 from orchestrator.security.paths import read_regular
 
-#: So many paths are named in a sentence.
-MOST_PATHS = 10
-#: So many workers are named in a sentence.
-MOST_NAMED = 5
-#: So many are named in a command.
-MOST_PATHSPECS = 100
-#: So many conflicts that somebody won are told in a report, each in a line.
-MOST_LINES = 100
 #: Why a worker is left out whose work is nowhere.
 GONE = "its branch was removed, and its checkpoints, too"
 #: No record is so large.
@@ -110,148 +100,3 @@ def told(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, An
     """A conflict, as a record has it."""
     who = {"worker_id": worker.id, "branch": short(worker_branch(worker))}
     return {**who, **asdict(conflict), "resolved": resolved}
-
-
-def in_words(record: Record) -> Iterator[str]:
-    """What became of a job's changes, for its report."""
-    yield from _merged(record)
-    for worker, branch in record.left_out.items():
-        yield _left_out(record, worker, branch)
-    if any(not conflict["resolved"] for conflict in record.conflicts):
-        yield (
-            "To have the later worker's file where two exclude each other: "
-            f"orchestrator merge {record.job_id} --strategy theirs."
-        )
-    yield from _won(record)
-    yield from _handed(record)
-    if record.leaks:
-        yield (
-            "Your checkout changed while the job ran (by you, or by a worker that left its "
-            f"worktree): {_listed(record.leaks)}."
-        )
-    yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
-    yield from (f"Not done: {error}" for error in record.errors)
-    yield from _time(record)
-
-
-def _won(record: Record) -> Iterator[str]:
-    won = [each for each in record.conflicts if each["resolved"]]
-    for conflict in won[:MOST_LINES]:
-        yield _won_by(record, conflict)
-    if won[MOST_LINES:]:
-        name = record_name(record.job_id)
-        yield f"So it was in {len(won) - MOST_LINES} more files: see reports/{name}."
-
-
-def _won_by(record: Record, conflict: Mapping[str, Any]) -> str:
-    path, worker = conflict["path"], conflict["worker_id"]
-    if worker in (*record.merged, *record.left_out):
-        return f"{path}: {worker} won over those before it."
-    kept = f", which is kept: git show {conflict['ours'][:12]}" if conflict["ours"] else ""
-    return f"{path}: the child job won over what {worker} had in its files{kept}"
-
-
-def _listed(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-    return ", ".join(paths[:MOST_PATHS]) + more
-
-
-def _merged(record: Record) -> Iterator[str]:
-    if not record.branch:
-        return
-    who = ", ".join(record.merged)
-    yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}."
-    passed = [each["name"] for each in record.gates if each["status"] in ("passed", "known")]
-    if passed:
-        yield f"It passed the gates {', '.join(passed)}."
-    yield f"To see it: orchestrator diff {record.job_id}."
-    if record.branch.endswith("/result"):
-        # Of a root job: who reads of a child job's is its worker, and has it already.
-        yield f"To have it on your branch: orchestrator land {record.job_id}."
-    if record.earlier:
-        yield f"The result before it is kept: {record.earlier}."
-
-
-def _time(record: Record) -> Iterator[str]:
-    if record.seconds:
-        gates = " and the gates on the merged state" if record.gates else ""
-        yield f"Merging{gates} took {record.seconds:.1f} s more, after the last worker had ended."
-
-
-def _handed(record: Record) -> Iterator[str]:
-    """For the worker that asked for the job: what it has to settle, and how."""
-    if not record.handed:
-        return
-    worker, theirs, ours = (record.handed[each] for each in ("worker_id", "theirs", "ours"))
-    paths = record.handed["paths"]
-    yield (
-        f"Nothing of it was put into the files of {worker}: both sides changed {_named(paths)}. "
-        f"The result of job {record.job_id} is on branch {theirs}; what {worker} had then is "
-        f"commit {ours[:12]}, to become part of branch {record.handed['branch']}."
-    )
-    yield f"To see where they differ: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
-    there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
-    if len(paths) <= MOST_PATHSPECS:
-        # Without the option git does not remove what the child job has removed, and does nothing.
-        take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
-        yield f"To have the child job's: git add -A && {take}"
-    yield f"To settle it by hand: commit, then git merge {theirs}, mend the files, and commit."
-    yield f"To stay with your own: commit, then git merge -s ours {theirs}"
-
-
-def _named(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-    return " ".join(map(quote, paths[:MOST_PATHS])) + more
-
-
-def _pathspecs(paths: Sequence[str]) -> str:
-    """The end of a command; nothing, and so all files, for too many."""
-    given = " ".join(quote(_pathspec(each)) for each in paths)
-    return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
-
-
-def _pathspec(path: str) -> str:
-    """For git, whatever the current directory: the project may be a part of its repository."""
-    return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
-
-
-def _left_out(record: Record, worker: str, branch: str) -> str:
-    why = _why(record, worker)
-    if worker in record.merged:
-        return (
-            f"Merged only in part: {worker}{why}. What is missing is kept: its own changes on "
-            f"branch {branch}, those of its child jobs on theirs."
-        )
-    kept = "" if record.reasons.get(worker) == GONE else f", which is kept on branch {branch}"
-    return f"Not merged: {worker}{kept}{why}."
-
-
-def _why(record: Record, worker: str) -> str:
-    if worker in record.reasons:
-        return f": {record.reasons[worker]}"
-    paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
-    return f", for conflicts in {_listed(paths)}" if paths else ""
-
-
-def not_in_result(record: Record) -> str:
-    """Who is left out, and why, in one line; empty when nobody is."""
-    if record.strategy == Strategy.MANUAL and record.left_out:
-        return f"{', '.join(record.left_out)} (merge_strategy: manual)"
-    who = [_who(record, worker) for worker in record.left_out]
-    more = f"; {len(who) - MOST_NAMED} more" if len(who) > MOST_NAMED else ""
-    return "; ".join(who[:MOST_NAMED]) + more
-
-
-def _who(record: Record, worker: str) -> str:
-    part = "in part " if worker in record.merged else ""
-    return f"{part}{worker}{_why(record, worker)}"
-
-
-def failing(results: Sequence[GateResult]) -> str:
-    """Checks that keep a change from being merged, in words."""
-    return "; ".join(map(_failing, (each for each in results if each.blocks)))
-
-
-def _failing(result: GateResult) -> str:
-    found = ", ".join(result.failures[:MOST_PATHS]) or result.note
-    return f"gate {result.name} {result.status}{f': {found}' if found else ''}"

@@ -32,7 +32,8 @@ from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, in_order, split
 from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
-from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, failing, not_in_result, told
+from orchestrator.engine.merge_record import GONE, Record, told
+from orchestrator.engine.merge_words import MOST_PATHS, failing, not_in_result
 from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
 from orchestrator.engine.worktrees import Worktrees
 

@@ -17,7 +17,8 @@ from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.engine import clock
 from orchestrator.engine.access import Access
-from orchestrator.engine.merge_record import in_words, record_of
+from orchestrator.engine.merge_record import record_of
+from orchestrator.engine.merge_words import in_words
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.submitting import Submitting
 from orchestrator.engine.supervisor import Supervisor

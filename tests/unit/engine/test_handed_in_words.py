@@ -3,7 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from orchestrator.engine.merge_record import MOST_PATHS, MOST_PATHSPECS, Record, in_words
+from orchestrator.engine.merge_record import Record
+from orchestrator.engine.merge_words import MOST_PATHS, MOST_PATHSPECS, in_words
 from tests.project import Project
 
 BEGAN = {"gone.txt": "1\n", "a*b [x].txt": "1\n", "part/app.py": "1\n", "old.txt": "1\n2\n3\n"}
