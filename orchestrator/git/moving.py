@@ -46,7 +46,7 @@ def move(
             raise
     failpoints.reached("landing: moved")
     for ref in (*drop, *filter(None, [mark])):
-        git.run("update-ref", "-d", ref)
+        _drop(git, ref)
 
 
 def check_clean(git: Git) -> None:
@@ -128,14 +128,25 @@ def _try(git: Git, *arguments: str, **more: Any) -> None:
         raise Conflict(f"{error} (nothing was changed)") from error
 
 
+def _drop(git: Git, ref: str) -> None:
+    there = _locks(git)
+    try:
+        git.run("update-ref", "-d", ref)
+    except RepositoryError:
+        # The checkout is moved; a git that is killed leaves a lock on packed refs.
+        locks.clear(_locks(git) - there)
+        git.run("update-ref", "-d", ref)
+
+
 def _locks(git: Git) -> set[str]:
-    """Those that ``reset`` takes, as far as they are there."""
+    """Those that git takes for it, as far as they are there."""
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")
     )
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
-    places = [f"{own}/{name}" for name in ("index", "HEAD", "ORIG_HEAD")] + [f"{common}/{branch}"]
+    places = [f"{own}/{name}" for name in ("index", "HEAD", "ORIG_HEAD")]
+    places += [f"{common}/{name}" for name in ("packed-refs", branch)]
     return {f"{place}.lock" for place in places if os.path.lexists(f"{place}.lock")}
 
 

@@ -474,15 +474,17 @@ def test_what_was_landed_on_two_branches_is_undone_on_each(
 
 
 @pytest.fixture
-def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Have git be killed when it is to move the checkout, after this was done instead."""
 
-    def arm(instead: str) -> None:
+    def arm(instead: str, at: str = "reset --keep") -> None:
         place = tmp_path / "bin"
         place.mkdir()
         real = shutil.which("git")
         script = f"""#!/bin/bash
-case " $* " in *" reset --keep "*) git() {{ "{real}" "$@"; }}; {instead}; kill -9 $$ ;; esac
+case " $* " in *" {at} "*)
+    [ -e "$0.done" ] || {{ touch "$0.done"; git() {{ "{real}" "$@"; }}; {instead}; kill -9 $$; }} ;;
+esac
 exec "{real}" "$@"
 """
         (place / "git").write_text(script)
@@ -494,7 +496,7 @@ exec "{real}" "$@"
 
 
 def test_a_git_that_is_killed_once_all_is_moved_has_landed(
-    project: Project, landing: Landing, killed: Callable[[str], None]
+    project: Project, landing: Landing, killed: Callable[..., None]
 ) -> None:
     killed('git "$@"; touch .git/HEAD.lock .git/ORIG_HEAD.lock')
 
@@ -505,7 +507,7 @@ def test_a_git_that_is_killed_once_all_is_moved_has_landed(
 
 
 def test_a_git_that_is_killed_before_leaves_nothing(
-    project: Project, landing: Landing, killed: Callable[[str], None]
+    project: Project, landing: Landing, killed: Callable[..., None]
 ) -> None:
     before = project.everything()
     killed("echo half > new.txt; touch .git/index.lock")
@@ -516,6 +518,21 @@ def test_a_git_that_is_killed_before_leaves_nothing(
     assert {**project.everything(), "a.txt": ""} == {**before, "a.txt": ""}
     assert list((project.path / ".git").glob("*.lock")) == []
     with pytest.raises(NotFound, match="was not landed"):
+        landing.undo()
+
+
+def test_a_git_that_is_killed_after_an_undo_leaves_no_lock(
+    project: Project, landing: Landing, killed: Callable[..., None]
+) -> None:
+    before = project.git("rev-parse", "main")
+    landing.land()
+    project.git("pack-refs", "--all")
+    killed("touch .git/packed-refs.lock .git/refs/orchestrator/1/landed/1/before.lock", "-d")
+
+    assert before[:12] in landing.undo()
+
+    assert list((project.path / ".git").rglob("*.lock")) == []
+    with pytest.raises(NotFound, match="undone already"):
         landing.undo()
 
 
