@@ -527,7 +527,8 @@ def test_a_git_that_is_killed_after_an_undo_leaves_no_lock(
     before = project.git("rev-parse", "main")
     landing.land()
     project.git("pack-refs", "--all")
-    killed("touch .git/packed-refs.lock .git/refs/orchestrator/1/landed/1/before.lock", "-d")
+    noted = ".git/refs/orchestrator/1/landed/1/before/heads"
+    killed(f"mkdir -p {noted}; touch .git/packed-refs.lock {noted}/main.lock", "-d")
 
     assert before[:12] in landing.undo()
 
