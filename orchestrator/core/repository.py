@@ -15,7 +15,7 @@ class Strategy(StrEnum):
 
     #: what merges cleanly; the rest is reported and kept
     AUTO = "auto"
-    #: the later worker's file wins where two cannot both be had
+    #: the better worker's file wins where two cannot both be had, by evidence; else the later one's
     THEIRS = "theirs"
     #: nothing is merged; what would conflict is listed
     MANUAL = "manual"

@@ -7,7 +7,10 @@ neither goes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
 
+from orchestrator.core.choice import candidates_of
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.repository import FileConflict
@@ -197,6 +200,28 @@ def in_order(parts: Sequence[Part], built_on_others: Callable[[Worker], bool]) -
         else:
             early.append(part)
     return early + late
+
+
+def best_last(parts: Sequence[Part]) -> list[Part]:
+    """The same in order of their needs, and else those with the better evidence after the others.
+
+    The evidence is that of candidates, as far as workers of different tasks can be compared: what
+    gates found, then the tests that passed. Where it is the same, the order stays.
+    """
+    at = {part.worker.task_id: number for number, part in enumerate(parts)}
+    found = candidates_of([part.worker for part in parts])
+    needs = {number: [at[n] for n in part.needs if n in at] for number, part in enumerate(parts)}
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    ready: list[tuple[int, int, int]] = []
+    ordered: list[Part] = []
+    while sorter.is_active():
+        for number in sorter.get_ready():
+            heappush(ready, (-found[number].failures, found[number].tests, number))
+        number = heappop(ready)[-1]
+        sorter.done(number)
+        ordered.append(parts[number])
+    return ordered
 
 
 def split(

@@ -25,7 +25,7 @@ def in_words(record: Record) -> Iterator[str]:
         yield _left_out(record, worker, branch)
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         yield (
-            "To have the later worker's file where two exclude each other: "
+            "To have one worker's file where two exclude each other: "
             f"orchestrator merge {record.job_id} --strategy theirs."
         )
     yield from _won(record)

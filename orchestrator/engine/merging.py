@@ -29,7 +29,7 @@ from orchestrator.core.refs import (
 from orchestrator.core.repository import FileConflict, Repository, Strategy, merger_of
 from orchestrator.core.sending_back import Merged, Refusal
 from orchestrator.engine import resolving
-from orchestrator.engine.batch import Batch, Part, Settled, Step, in_order, split
+from orchestrator.engine.batch import Batch, Part, Settled, Step, best_last, in_order, split
 from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
 from orchestrator.engine.merge_record import GONE, Record, told
@@ -59,7 +59,7 @@ class Merging:
         branch. Raise RepositoryError.
         """
         present = [each for each in workers if self._is_present(record, tree, job, each)]
-        parts = in_order(_parts(record, tree, job, present), self._is_built_on_others)
+        parts = self._in_order(job, _parts(record, tree, job, present))
         try:
             settled = self._stored(record, job, parts, halted)
         except (Unfit, Abandoned) as error:
@@ -75,6 +75,11 @@ class Merging:
         ]
         refusals = [*refused, *self._to_resolve(record, job, settled)]
         return Merged(refusals=refusals, left_out=not_in_result(record))
+
+    def _in_order(self, job: Job, parts: Sequence[Part]) -> list[Part]:
+        """Who comes later wins where files are taken from one of two."""
+        wins = job.config.merge_strategy == Strategy.THEIRS
+        return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
 
     def _is_present(self, record: Record, tree: Tree, job: Job, worker: Worker) -> bool:
         """Whether what it did can be had. A branch that somebody has removed comes back."""

@@ -341,6 +341,31 @@ def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
     assert len(project.git("for-each-ref", f"refs/orchestrator/{job}/merged").split("\n")) == 3
 
 
+#: Of the files in tests/ one passing test each.
+COUNTED = (
+    '{ echo "<testsuite>"; for each in tests/*; do '
+    'echo "<testcase classname=\\"t\\" name=\\"$each\\"/>"; done; echo "</testsuite>"; } '
+    '> "$ORCHESTRATOR_GATE_REPORT"'
+)
+
+
+def test_the_result_with_more_tests_wins_over_a_later_one(made: MakeProject) -> None:
+    site, project = made(files={**FILES, "tests/one": "\n"})
+    tested = edit("sed -i s/two/2/ src/app.py; touch tests/two")
+    gates = [{"name": "counted", "run": COUNTED, "report": "junit"}]
+
+    ended = site.run(
+        "x",
+        [tested, edit("sed -i s/two/zwei/ src/app.py")],
+        merge_strategy="theirs",
+        gates=gates,
+    )
+
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert project.show(branch, "src/app.py") == "one\n2\nthree"
+    assert record(site, ended["job_id"])["merged"] == ["worker_2", "worker_1"]
+
+
 def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     site, _ = made()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
