@@ -3,28 +3,23 @@
 import logging
 import os
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.refs import hidden
-from orchestrator.core.repository import Base, Merge, Signature
+from orchestrator.core.repository import Base, Signature
 from orchestrator.git import (
-    additions,
     carrying,
     checkout,
     checkpoints,
     commits,
-    differences,
     dirt,
     excluded,
     faults,
     forgetting,
     ignored,
-    merging,
-    replaying,
     settings,
     starting,
     submodules,
@@ -32,7 +27,7 @@ from orchestrator.git import (
     vital,
 )
 from orchestrator.git.carrying import NO_RULES, Rules, carried
-from orchestrator.git.commit_files import CommitFiles
+from orchestrator.git.committed import Committed
 from orchestrator.git.forgetting import has_traces
 from orchestrator.git.place import (
     Place,
@@ -41,7 +36,7 @@ from orchestrator.git.place import (
     has_repository,
     place_of,
 )
-from orchestrator.git.running import ITSELF, Git
+from orchestrator.git.running import Git
 from orchestrator.git.settings import Settings
 from orchestrator.git.vital import Vital
 from orchestrator.git.worktrees import Found, was_whole
@@ -49,7 +44,7 @@ from orchestrator.git.worktrees import Found, was_whole
 logger = logging.getLogger(__name__)
 
 
-class GitRepository:
+class GitRepository(Committed):
     """Paths are absolute. Found when it is first needed: a project may become a repository."""
 
     def __init__(self, project: Path, workspace: Path, home: Path, rules: Rules = NO_RULES) -> None:
@@ -189,9 +184,6 @@ class GitRepository:
     def settle(self, directory: str) -> None:
         faults.settle(self.place().whole(directory))
 
-    def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        return faults.in_words(faults.conflict_markers(self.place().git, start, end))
-
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         place = self.place()
         git = place.worktrees.git_of(self.place().whole(directory))
@@ -200,10 +192,6 @@ class GitRepository:
     def put_back_ignored(self, directory: str, commit: str) -> None:
         place = self.place()
         ignored.put_back(place.worktrees.git_of(self.place().whole(directory)), place.top, commit)
-
-    def not_kept(self, commit: str) -> Mapping[str, str]:
-        found = ignored.note_of(self.place().git, commit).get("not_kept")
-        return found if isinstance(found, dict) else {}
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         place = self.place()
@@ -224,52 +212,6 @@ class GitRepository:
         commits.bring(git, now, then)
         submodules.move(git, found.admin, place.top, now, then)
 
-    def tip(self, name: str) -> str:
-        return self.place().git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-
-    def tips(self, prefix: str) -> Mapping[str, str]:
-        shown = self.place().git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix)
-        return dict(line.split(" ") for line in shown.text.splitlines())
-
-    def point(self, name: str, commit: str) -> None:
-        self.place().git.run("update-ref", *ITSELF, "-m", "orchestrator", name, commit)
-
-    def point_all(self, refs: Mapping[str, str]) -> None:
-        given = "".join(f"update {name} {commit}\n" for name, commit in refs.items())
-        how = (*ITSELF, "-m", "orchestrator", "--stdin")
-        self.place().git.run("update-ref", *how, given=given.encode())
-
-    def drop(self, name: str) -> None:
-        self.place().git.run("update-ref", *ITSELF, "-d", name)
-
-    def contains(self, commit: str, ancestor: str) -> bool:
-        answer = self.place().git.run(
-            "merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)
-        )
-        return answer.code == 0
-
-    def changed(self, start: str, end: str) -> Sequence[str]:
-        return commits.changed(self.place().git, start, end)
-
-    def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        return commits.touched(self.place().git, start, end)
-
-    def added(self, start: str, end: str) -> Iterator[bytes]:
-        place = self.place()
-        yield from additions.added(place.git, start, end)
-        for git, path, before, after in users_submodules.added(place.git, place.top, start, end):
-            if before:
-                yield from additions.added(git, before, after, f"{path}/")
-            else:
-                yield from additions.whole(git, after, f"{path}/")
-
-    def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
-        return additions.present(self.place().git, commit, texts)
-
-    def files(self, commit: str) -> CommitFiles:
-        place = self.place()
-        return CommitFiles(place.git, commit, place.prefix)
-
     def open_at(self, directory: str, commit: str) -> None:
         place = self.place()
         self._hide(place)
@@ -285,46 +227,6 @@ class GitRepository:
         commits.restore(worktrees.git_of(found), commit)
         self._refill(found, commit)
 
-    def size(self, start: str, end: str) -> ChangeSize:
-        return differences.size(self.place().git, start, end)
-
-    def patch(self, start: str, end: str, most_bytes: int) -> str:
-        return differences.patch(self.place().git, start, end, most_bytes)
-
-    def tracks(self, commit: str, path: str) -> bool:
-        return starting.tracks(self.place().git, commit, path)
-
-    def join(
-        self, first: str, second: str, message: str, signature: Signature, content: str = ""
-    ) -> str:
-        git = self.place().git
-        tree = commits.tree_of(git, content or first)
-        return commits.commit_tree(git, tree, [first, second], message, signature)
-
-    def line(self, start: str, tip: str) -> Sequence[str]:
-        return replaying.line(self.place().git, start, tip)
-
-    def replay(
-        self,
-        onto: str,
-        commits: Sequence[str],
-        final: str,
-        message: str,
-        signature: Signature,
-    ) -> str:
-        return replaying.replay(self.place().git, onto, commits, final, message, signature)
-
-    def merge(
-        self, ours: str, theirs: str, message: str, signature: Signature, *, force: bool
-    ) -> Merge:
-        return merging.merge(self.place().git, ours, theirs, message, signature, force=force)
-
-    def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
-        return merging.marked(self.place().git, ours, theirs, message, signature)
-
-    def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        return merging.unresolved(self.place().git, ours, theirs, commit)
-
     def ways_to_merge(self) -> str:
         place = self.place()
         return checkout.ways_to_merge(place.git, place.common)
@@ -336,7 +238,6 @@ class GitRepository:
         except RepositoryError:
             vital.put_back_at_work(self._workspace)
             Vital(Path(directory)).note(place.git, place.common)
-        Vital(Path(directory)).note(place.git, place.common)
 
     def put_back(self, directory: str) -> Sequence[str]:
         return Vital(Path(directory)).put_back()
