@@ -58,8 +58,13 @@ def _won_by(record: Record, conflict: Mapping[str, Any]) -> str:
 
 
 def _merged(record: Record) -> Iterator[str]:
-    if not record.branch:
-        return
+    if record.branch:
+        yield from _result(record)
+    if record.earlier:
+        yield f"The result before it is kept: {record.earlier}."
+
+
+def _result(record: Record) -> Iterator[str]:
     who = ", ".join(record.merged)
     yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}."
     passed = [each["name"] for each in record.gates if each["status"] in ("passed", "known")]
@@ -69,8 +74,6 @@ def _merged(record: Record) -> Iterator[str]:
     if record.branch.endswith("/result"):
         # Of a root job: who reads of a child job's is its worker, and has it already.
         yield f"To have it on your branch: orchestrator land {record.job_id}."
-    if record.earlier:
-        yield f"The result before it is kept: {record.earlier}."
 
 
 def _time(record: Record) -> Iterator[str]:

@@ -111,8 +111,8 @@ class Merging:
     ) -> Settled:
         settled = self._settled(record, job, parts, halted)
         failpoints.reached("merge: done")
-        if job.config.merge_strategy != Strategy.MANUAL:
-            self._store(record, job, settled)
+        manual = job.config.merge_strategy == Strategy.MANUAL
+        self._store(record, job, settled, record.base if manual else settled.commit)
         with suppress(RepositoryError):
             # Of no use any more, and a lock on packed refs is no reason to refuse the result.
             self._repository.drop(merging_ref(job.root_id, job.id))
@@ -188,8 +188,8 @@ class Merging:
             leave(record, part.worker, "it builds on a task that is not in the result")
         record.gates = [asdict(each) for each in settled.results]
 
-    def _store(self, record: Record, job: Job, settled: Settled) -> None:
-        branch, commit = result_branch(job.root_id, job.id), settled.commit
+    def _store(self, record: Record, job: Job, settled: Settled, commit: str) -> None:
+        branch = result_branch(job.root_id, job.id)
         before = self._repository.tip(branch)
         if commit != record.base and job.config.history == LINEAR:
             commit = in_a_line(self._repository, job, record.base, settled.steps)

@@ -366,6 +366,20 @@ def test_the_result_with_more_tests_wins_over_a_later_one(made: MakeProject) -> 
     assert record(site, ended["job_id"])["merged"] == ["worker_2", "worker_1"]
 
 
+def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakeProject) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo a > a.txt")])["job_id"]
+    before = record(site, job)["commit"]
+
+    again = merge(site, job, strategy="manual")
+
+    assert (again["branch"], list(again["left_out"])) == ("", ["worker_1"])
+    assert project.git("branch", "--list", f"orchestrator/{job}/result") == ""
+    assert project.git("rev-parse", again["earlier"]) == before
+    final = site.directory(job) / "FINAL_RESULT.md"
+    until(lambda: f"before it is kept: {again['earlier']}" in final.read_text(), "its report")
+
+
 def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     site, _ = made()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
