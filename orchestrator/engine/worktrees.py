@@ -129,7 +129,7 @@ class Worktrees:
         if not os.path.lexists(directory):
             return ""
         self.checkout.put_back(worker.root_id)
-        message = f"State of {worker.id} when it started a child job"
+        message = _signed(f"State of {worker.id} when it started a child job", worker)
         return self._repository.snapshot(directory, message, signature_of(worker))
 
     # -- around an attempt ----------------------------------------------------------------------
@@ -310,11 +310,14 @@ class Worktrees:
 
 def _message(worker: Worker, task: TaskSpec) -> str:
     words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
-    subject = words if len(words) <= 72 else f"{words[:69]}..."
+    return _signed(words if len(words) <= 72 else f"{words[:69]}...", worker)
+
+
+def _signed(subject: str, worker: Worker) -> str:
     trailers = {
         "Orchestrator-Job": worker.job_id,
         "Orchestrator-Worker": worker.id,
-        "Orchestrator-Task": task.id,
+        "Orchestrator-Task": worker.task_id,
         "Orchestrator-Agent": worker.agent,
     }
     lines = "\n".join(f"{name}: {value}" for name, value in trailers.items())

@@ -83,6 +83,8 @@ def test_three_levels_in_one_line(made: MakeProject) -> None:
         "worker_1_1",
         "worker_1_1_2",
         "worker_1_1_1",
+        "worker_1_1",
+        "worker_1",
     ]
     assert project.worktrees() == []
 
