@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.jobs import show_jobs
-from orchestrator.cli.summary import headline, nothing_built, tasks_of, used_line
+from orchestrator.cli.summary import headline, nothing_built, says, tasks_of, used_line
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, paint, terminal_width
 from orchestrator.core.states import ENDED_JOB
@@ -98,7 +98,6 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
     for task in tasks:
         name = "  " * depth + str(task.get("worker_id") or "")
-        says = task.get("reason") or task.get("output") or task.get("title")
-        said = one_line(says, max(20, width - 25 - STATUS_WIDTH))
+        said = one_line(says(task), max(20, width - 25 - STATUS_WIDTH))
         yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
         yield from _tree(task.get("child_results") or [], depth + 1, width)

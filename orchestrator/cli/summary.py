@@ -70,12 +70,15 @@ def _cost(usage: Answer) -> str:
     return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
 
 
+def says(task: Answer) -> str:
+    """What is told of a worker beside its status."""
+    found = task.get("reason") or task.get("output") or task.get("title") or ""
+    return f"(not taken: another candidate is) {found}" if task.get("chosen") is False else found
+
+
 def _task_line(task: Answer, width: int) -> str:
-    says = task.get("reason") or task.get("output") or task.get("title")
-    if task.get("chosen") is False:
-        says = f"(not taken: another candidate is) {says or ''}"
     used = 2 + 12 + 1 + STATUS_WIDTH + 1
-    said = one_line(says, max(20, width - used))
+    said = one_line(says(task), max(20, width - used))
     worker = str(task.get("worker_id") or "")
     return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.planning import estimate_line
+from orchestrator.cli.status import status_lines
 from orchestrator.cli.summary import summary_lines, used_line
 
 
@@ -40,12 +41,13 @@ def test_an_estimate_of_little_is_not_nothing(cost: float | None, words: str) ->
     assert words in estimate_line(found)
 
 
-def test_candidates_that_were_not_taken_are_told_from_the_one_that_was() -> None:
+@pytest.mark.parametrize("lines", [summary_lines, status_lines])
+def test_candidates_that_were_not_taken_are_told_from_the_one_that_was(lines: Any) -> None:
     row = {"status": "success", "output": "done"}
     tasks = [{**row, "worker_id": f"worker_{n}", "chosen": n == 2} for n in (1, 2)]
     answer = {"job_id": "j", "status": "completed", "results": {"tasks": tasks}}
 
-    first, second = summary_lines(answer, 100)[1:3]
+    first, second = lines(answer, 100)[1:3]
 
     assert first.endswith("(not taken: another candidate is) done")
     assert second.endswith(" done") and "taken" not in second
