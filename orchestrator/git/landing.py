@@ -73,9 +73,18 @@ class Landing:
         commit = self._git.ask("rev-parse", "--verify", "--quiet", self._branch)
         if not commit:
             raise NotFound(
-                f"job {self.job_id} has no merged result: there is no branch {short(self._branch)}"
+                f"job {self.job_id} has no merged result: there is no branch "
+                f"{short(self._branch)}; {self._instead()}"
             )
         return commit
+
+    def _instead(self) -> str:
+        if self._git.ask("for-each-ref", "--count=1", f"{hidden(self.root_id)}start/"):
+            return (
+                f"`orchestrator report {self.job_id}` says why, and `orchestrator merge "
+                f"{self.job_id} --strategy auto` merges what goes together"
+            )
+        return f"`orchestrator apply {self.job_id}` copies what workers without worktrees made"
 
     def diff(self, *, stat: bool) -> bytes:
         """What the job changed, as a patch that git apply takes, or in short."""
