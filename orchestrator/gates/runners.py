@@ -15,6 +15,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 class _Tests:
     """Those of one package or program, by name."""
 
+    begun: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
     #: What those that failed say.
     said: dict[str, str] = field(default_factory=dict)
@@ -64,6 +65,7 @@ def read_go(content: bytes) -> Reading:
     for line in _lines(content):
         if begins := _GO_BEGINS.match(line):
             running = begins[1]
+            tests.begun.append(running)
         elif ends := _GO_ENDS.search(line):
             tests.ended[ends[2]] = ends[1]
         elif says := _GO_SAYS.match(line):
@@ -77,9 +79,11 @@ def read_go(content: bytes) -> Reading:
 def _end_package(found: _Found, tests: _Tests, package: re.Match[str]) -> None:
     name = package[2]
     found.take(name, tests)
-    if package[1] == "FAIL" and "FAIL" not in tests.ended.values():
-        # It could not be built, or broke down between its tests.
-        found.flaws.append(Flaw(name, f"{name}: {package[3] or 'failed'}"))
+    cut_off = next((each for each in tests.begun if each not in tests.ended), "")
+    if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
+        # It could not be built, or broke down in one of its tests or between them.
+        why = f"{cut_off} did not come to its end"[:LONGEST] if cut_off else package[3] or "failed"
+        found.flaws.append(Flaw(name, f"{name}: {why}"))
 
 
 _CARGO_PROGRAM = re.compile(r" +Running .*[/\\]deps[/\\](.+)-[0-9a-f]{16}(?:\.exe)?\)$")
@@ -90,6 +94,8 @@ _CARGO_ENDS = re.compile(
 _CARGO_SAYS = re.compile(r"---- (.+) stdout ----$")
 _CARGO_PANIC = re.compile(r"thread '.*panicked at (.*?):?$")
 _CARGO_BUILD = re.compile(r"error: (could not compile `[^`]{1,200}`(?: \([^)]{1,200}\))?)")
+#: Not of tests that fail, with which a program ends by itself.
+_CARGO_DIED = re.compile(r" +process didn't exit successfully: .*(\([^()]{1,200}\))$")
 _CARGO_SIDES = ("left: ", "right: ")
 
 
@@ -122,6 +128,9 @@ class _Cargo:
             self.begin(f"{examples[1]} (doc)")
         elif build := _CARGO_BUILD.match(line):
             self.found.flaws.append(Flaw(build[1], build[1]))
+        elif died := _CARGO_DIED.match(line):
+            what = f"{self.program or 'a program'}: it did not come to its end"
+            self.found.flaws.append(Flaw(what, f"{what} {died[1]}"))
         elif self.telling:
             self._tell(line)
 

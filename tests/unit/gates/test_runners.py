@@ -136,3 +136,26 @@ def test_what_is_something_else_has_no_tests_and_takes_no_time() -> None:
         assert read(b"error: something else\xff") == Reading(passed=())
         assert read(noise + b" ... o" * 100_000) == Reading(passed=())
     assert time.process_time() - began < 5
+
+
+def test_a_program_of_tests_that_dies_is_told_beside_a_test_that_fails() -> None:
+    go = read_go(
+        b"=== RUN   TestA\n    a_test.go:3: known\n--- FAIL: TestA (0.00s)\n"
+        b"=== RUN   TestB\nFAIL\tex\t0.002s\nFAIL\n"
+    )
+    cargo = read_cargo(
+        b"     Running unittests src/lib.rs (target/debug/deps/ex-a3f24dcc67a3df10)\n\n"
+        b"running 3 tests\ntest a ... FAILED\ntest c ... ok\n"
+        b"error: test failed, to rerun pass `--lib`\n\nCaused by:\n"
+        b"  process didn't exit successfully: `/w/deps/ex-a3f24dcc67a3df10` (signal: 6, SIGABRT)\n"
+        b"   Doc-tests ex\n\nrunning 0 tests\n\ntest result: ok. 0 passed; 0 failed\n"
+    )
+
+    assert [each.text for each in go.flaws] == [
+        "ex::TestA: a_test.go:3: known",
+        "ex: TestB did not come to its end",
+    ]
+    assert [each.text for each in cargo.flaws] == [
+        "ex: it did not come to its end (signal: 6, SIGABRT)",
+        "ex::a: failed",
+    ]
