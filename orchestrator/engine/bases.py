@@ -25,7 +25,9 @@ class Bases:
             if asked:
                 raise InvalidRequest(f"with git: off there is nothing for {asked}; leave it out")
             return Base()
-        if not asked and not self._worktrees.any_changes(tasks, agent, config.git or GitUse.AUTO):
+        if not asked and not self._worktrees.rule.asked_for(
+            tasks, agent, config.git or GitUse.AUTO
+        ):
             return Base()
         return self._repository.base(config.base or "", dirty=bool(config.include_dirty))
 

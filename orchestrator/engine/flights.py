@@ -110,7 +110,7 @@ class Flights:
 
     def _takes_long(self, assignment: Assignment) -> bool:
         """To make it ready: longer than others can wait for."""
-        wanted = self._worktrees.wanted(assignment.job, assignment.task, assignment.worker)
+        wanted = self._worktrees.rule.wanted(assignment.job, assignment.task, assignment.worker)
         return wanted or assignment.worker.is_reviewer
 
     def _launch(self, launch: Launch, flight: InFlight) -> None:
@@ -175,7 +175,7 @@ class Flights:
         self._under_way[attempt_id(worker)] = self._found(worker, task)
 
     def _found(self, worker: Worker, task: TaskSpec) -> InFlight:
-        wanted = self._worktrees.wanted(self._scheduler.forest.job_of(worker), task, worker)
+        wanted = self._worktrees.rule.wanted(self._scheduler.forest.job_of(worker), task, worker)
         ground = self._worktrees.found(worker) if wanted else None
         return self._dispatch.found(worker, task, ground)
 

@@ -85,7 +85,7 @@ class Merging:
         """Whether what it did can be had. A branch that somebody has removed comes back."""
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
-        if self._repository.tip(branch) or not self._worktrees.wanted(job, task, worker):
+        if self._repository.tip(branch) or not self._worktrees.rule.wanted(job, task, worker):
             return True
         kept = self._worktrees.checkpoints.refs_of(worker)
         commit = kept.get(after(worker.attempt))

@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import RepositoryError, UnknownAgent
+from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.failure import before
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
-from orchestrator.core.repository import Base, GitUse, Merge, Repository, merger_of, signature_of
+from orchestrator.core.repository import Base, Merge, Repository, merger_of, signature_of
 from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.retiring import Turns
 from orchestrator.engine.rewriting import without_secrets
 from orchestrator.engine.taking_up import take_up
 from orchestrator.engine.tips import Tips
 from orchestrator.engine.users_checkout import UsersCheckout
+from orchestrator.engine.worktree_rule import WorktreeRule
 from orchestrator.security.secret_kinds import redacted
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Brought:
 class Worktrees:
     def __init__(self, repository: Repository, agents: Agents, workspace: Workspace) -> None:
         self._repository = repository
-        self._agents = agents
+        self.rule = WorktreeRule(agents)
         self._workspace = workspace
         self.checkpoints = Checkpoints(repository)
         self._turns = Turns()
@@ -94,31 +95,10 @@ class Worktrees:
 
         Without one, where its own job started, or else the project.
         """
-        if not self.any_changes(tasks, agent or parent.config.agent, parent.config.git):
+        if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
         commit = self._snapshot(worker) or parent.config.base
         return Base(commit=commit) if commit else self._repository.base()
-
-    def any_changes(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
-        """Whether one is to have a worktree; ``agent`` and ``git`` where a task says none."""
-        pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
-        return any(self._has_one(name, task, git) for task, name in pairs)
-
-    def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
-        asked = git if git == GitUse.OFF else task.git or git
-        return asked == GitUse.ON or (asked != GitUse.OFF and self._changes(name, task))
-
-    def _changes(self, name: str, task: TaskSpec) -> bool:
-        try:
-            agent = self._agents.get(self._agents.resolve(name, task))
-        except UnknownAgent:
-            return False
-        return bool(getattr(agent, "changes_files", True))
-
-    def wanted(self, job: Job, task: TaskSpec, worker: Worker) -> bool:
-        if not job.config.base or worker.is_adviser:
-            return False
-        return self._has_one(worker.agent, task, job.config.git)
 
     def directory(self, worker: Worker) -> str:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"
