@@ -143,8 +143,7 @@ class Integration:
                 raise NotFound(f"there is no job {job_id}")
             with work.turn:
                 merged = self._integrator.again(tree, job_id, choice, work.stop.is_set)
-            if not merged.error:
-                self.on_merged_later(root_id, job_id, merged)
+            self.on_merged_later(root_id, job_id, merged)
             self.on_merged_again(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
         finally:
             self._end(job_id, work)

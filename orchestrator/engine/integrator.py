@@ -109,6 +109,8 @@ class Integrator:
         if before:
             record.leaks, record.put_back = before.leaks, before.put_back
         merged = self._merging.merge(record, tree, job, wanted, halted)
+        if merged.error:
+            raise Conflict(merged.error)
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep(job, record, began)
         return merged

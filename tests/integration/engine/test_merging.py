@@ -380,6 +380,25 @@ def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakePro
     until(lambda: f"before it is kept: {again['earlier']}" in final.read_text(), "its report")
 
 
+def test_a_result_stays_where_the_gates_cannot_judge_once_more(
+    made: MakeProject, tmp_path: Path
+) -> None:
+    site, project = made()
+    ready = tmp_path / "ready"
+    ready.touch()
+    gate = {"name": "ready", "run": f"test -f '{ready}'", "baseline": "none"}
+    job = site.run("x", [edit("echo a > a.txt")], gates=[gate])["job_id"]
+    before = record(site, job)
+    ready.unlink()
+
+    refused = site.call("POST", f"/jobs/{job}/merge", {})
+
+    assert refused.status_code == 409
+    assert "gates block although nothing was changed: ready" in refused.json()["detail"]
+    assert record(site, job) == before
+    assert project.git("rev-parse", before["branch"]) == before["commit"]
+
+
 def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     site, _ = made()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
