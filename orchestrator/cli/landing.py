@@ -28,11 +28,13 @@ def diff_command(surroundings: Surroundings, job_id: str, stat: bool) -> None:
 
 @click.command("land")
 @job_argument
-@click.option("--ff-only", "how", flag_value="ff-only", help="Only if it takes no merge commit.")
-@click.option("--no-ff", "how", flag_value="no-ff", help="Always with a merge commit.")
+@click.option("--ff-only", is_flag=True, help="Only if it takes no merge commit.")
+@click.option("--no-ff", is_flag=True, help="Always with a merge commit.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_surroundings
-def land_command(surroundings: Surroundings, job_id: str, how: str | None, yes: bool) -> None:
+def land_command(
+    surroundings: Surroundings, job_id: str, ff_only: bool, no_ff: bool, yes: bool
+) -> None:
     """Take the result of JOB onto the branch that is checked out.
 
     A fast-forward, or a merge commit; never over uncommitted changes, nor over files that git
@@ -41,12 +43,15 @@ def land_command(surroundings: Surroundings, job_id: str, how: str | None, yes: 
     from orchestrator.git import How
 
     surroundings.check_user("land")
+    if ff_only and no_ff:
+        raise click.UsageError("--ff-only and --no-ff exclude each other: say one of them")
     landing = landing_of(surroundings, job_id)
     branch, shown = landing.branch(), landing.diff(stat=True)
     click.echo(printable(shown.decode("utf-8", "replace")), err=True, nl=False)
     if not yes and not confirmed(f"Take this onto {branch}?"):
         raise Conflict("nothing was changed; say --yes to land without being asked")
-    click.echo(landing.land(How(f"--{how}") if how else How.ANY))
+    how = How.FAST_FORWARD if ff_only else How.MERGE if no_ff else How.ANY
+    click.echo(landing.land(how))
 
 
 @click.command("undo")

@@ -52,7 +52,8 @@ def move(
 def check_clean(git: Git) -> None:
     changed = _changed(git)
     if changed:
-        raise Conflict(f"the checkout has {len(changed)} changed files; commit or stash them first")
+        files = f"{len(changed)} changed file{'s' * (len(changed) != 1)}"
+        raise Conflict(f"the checkout has {files}; commit or stash first")
 
 
 def is_between(git: Git, before: str, after: str) -> bool:

@@ -44,3 +44,12 @@ def test_a_worker_may_copy_results_elsewhere(tmp_path: Path) -> None:
     to = ("--to", str(tmp_path))
 
     assert ran(tmp_path / "folder", own, "apply", "abc123", *to) == ExitCode.NOT_FOUND
+
+
+def test_two_ways_to_land_that_exclude_each_other_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("land", "abc123", "--ff-only", "--no-ff")
+
+    assert ran(tmp_path / "folder", tmp_path, *asked) == ExitCode.USAGE
+    assert "say one of them" in capfd.readouterr().err

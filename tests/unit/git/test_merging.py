@@ -432,7 +432,7 @@ def test_an_undo_that_was_killed_among_the_files_says_what_ends_it(
         landing.undo()
     landing.land()
     project.write("new.txt", "mine\n")
-    with pytest.raises(Conflict, match="1 changed files; commit or stash"):
+    with pytest.raises(Conflict, match="1 changed file; commit or stash"):
         landing.undo()
 
 
@@ -543,7 +543,7 @@ def test_changes_after_a_landing_that_somebody_took_back_are_his_own(
     landing.land()
     project.git("reset", "--hard", "HEAD~1")
     project.write("dir/b.txt", "mine\n")
-    with pytest.raises(Conflict, match="1 changed files; commit or stash"):
+    with pytest.raises(Conflict, match="1 changed file; commit or stash"):
         landing.land()
 
 
