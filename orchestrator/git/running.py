@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             ) as process:
-                out, said, released = self._ended(process, given, env)
+                _feed(process, given)
+                out, said, released = self._ended(process, env)
         except FileNotFoundError as error:
             raise RepositoryError(f"git cannot be run in {self.directory}: {error}") from error
         except subprocess.TimeoutExpired:
@@ -138,18 +140,16 @@ class Git:
         return Answer(process.returncode, out, os.fsdecode(said).strip()), released
 
     def _ended(
-        self, process: subprocess.Popen[bytes], given: bytes, env: Mapping[str, str]
+        self, process: subprocess.Popen[bytes], env: Mapping[str, str]
     ) -> tuple[bytes, bytes, bool]:
         """What it prints. Raise TimeoutExpired, and kill it then."""
         released = False
-        # It is given only once: what is asked after a pause goes on with what was not read yet.
-        more: bytes | None = given
         try:
             for pause in PAUSES[:-1]:
                 with suppress(subprocess.TimeoutExpired):
-                    return (*process.communicate(more, timeout=pause), released)
-                released, more = pipes.release(self.directory, env) or released, None
-            return (*process.communicate(more, timeout=PAUSES[-1]), released)
+                    return (*process.communicate(timeout=pause), released)
+                released = pipes.release(self.directory, env) or released
+            return (*process.communicate(timeout=PAUSES[-1]), released)
         except BaseException:
             process.kill()
             raise
@@ -193,6 +193,24 @@ _FULL = (
     "unable to write new index file",
     "Could not write new index file",
 )
+
+
+def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
+    """Have it read this. ``communicate`` would not go on writing once its timeout was over."""
+    source = process.stdin
+    if not given or source is None:
+        return
+    process.stdin = None
+
+    def write() -> None:
+        with suppress(BrokenPipeError), source:
+            source.write(given)
+
+    try:
+        threading.Thread(target=write, daemon=True).start()
+    except RuntimeError:
+        # There is no room for one more thread, and git waits for this.
+        write()
 
 
 def failure(what: str, answer: Answer) -> Exception:
