@@ -23,6 +23,8 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.states import ENDED_JOB
 
 TICK_SECONDS = 0.25
+#: The descriptor that progress goes to.
+STANDARD_ERROR = 2
 
 
 class Left(KeyboardInterrupt):
@@ -97,7 +99,7 @@ def _show(item: dict[str, Any] | str | None, display: Display, held: HeldBack) -
         display.event(item)
         return
     display.tick()
-    if _nobody_reads(sys.stderr.fileno()):
+    if _nobody_reads(STANDARD_ERROR):
         raise BrokenPipeError
     if display.idle() and (line := held.ask()):
         display.say(line)
@@ -105,7 +107,11 @@ def _show(item: dict[str, Any] | str | None, display: Display, held: HeldBack) -
 
 def _nobody_reads(output: int) -> bool:
     """Of a pipe, without writing to it: a job may say nothing for long."""
-    if not stat.S_ISFIFO(os.fstat(output).st_mode):
+    try:
+        if not stat.S_ISFIFO(os.fstat(output).st_mode):
+            return False
+    except OSError:
+        # It is closed.
         return False
     waiting = select.poll()
     waiting.register(output, 0)
