@@ -1,6 +1,7 @@
 """Host projects that are git repositories, and an agent that does to files what it is told."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -25,6 +26,16 @@ def agents(folder: Path) -> dict[str, Any]:
 def edit(script: str, **more: Any) -> dict[str, Any]:
     """A task for the agent; what it prints is its output."""
     return {"agent": "editor", "prompt": f"{script}\necho done", **more}
+
+
+_CHILD = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
+#: A worker and its child job, for which it waits, change the same file at the same time.
+BOTH_CHANGE = (
+    f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{_CHILD}\nEND\n"
+    "orchestrator spawn child --tasks c.json --wait & "
+    "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
+    "echo p > worktree/README.md; touch $go/go; wait $!"
+)
 
 
 class Project:

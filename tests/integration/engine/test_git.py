@@ -16,7 +16,7 @@ from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import Answer, InProcess, Site, shell, until
-from tests.project import Project, agents, edit
+from tests.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]
@@ -444,13 +444,7 @@ def test_a_child_job_starts_from_its_workers_state_and_comes_back(made: MakeProj
 @pytest.mark.usefixtures("spawning")
 def test_a_child_job_that_excludes_its_workers_changes_is_told(made: MakeProject) -> None:
     site, project = made()
-    children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
-    script = (
-        f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
-        "orchestrator spawn child --tasks c.json --wait & "
-        "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
-        "echo p > worktree/README.md; touch $go/go; wait $!; grep -x p worktree/README.md"
-    )
+    script = BOTH_CHANGE + "; grep -x p worktree/README.md"
 
     ended = site.run("x", [edit(script)])
 

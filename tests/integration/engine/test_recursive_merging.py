@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell
-from tests.project import Project, agents, edit
+from tests.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "app.py": "one\ntwo\nthree\nfour\nfive\n"}
 MakeProject = Callable[[], tuple[InProcess, Project]]
@@ -155,13 +155,7 @@ def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProjec
 
 def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
     site, project = made()
-    children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
-    script = (
-        f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
-        "orchestrator spawn child --tasks c.json --wait & "
-        "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
-        "echo p > worktree/README.md; touch $go/go; wait $!"
-    )
+    script = BOTH_CHANGE
 
     ended = site.run("x", [edit(script)], merge_strategy="theirs")
 
