@@ -35,6 +35,8 @@ class ServerRecord:
     pid: int
     #: Seconds since the epoch; None when it is not said.
     started_at: float | None = None
+    #: The directory that it works on; empty when it is not said.
+    project: str = ""
 
 
 def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
@@ -72,6 +74,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
             url=str(record["url"]),
             pid=int(record["pid"]),
             started_at=started_at if isinstance(started_at, int | float) else None,
+            project=str(record.get("project") or ""),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

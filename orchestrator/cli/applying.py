@@ -13,7 +13,13 @@ import click
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.landing import landing_of
 from orchestrator.cli.summary import tasks_of
-from orchestrator.cli.surroundings import Surroundings, job_argument, json_option, pass_surroundings
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.terminal import confirmed, printable
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
 from orchestrator.security.paths import open_plain
@@ -59,6 +65,7 @@ class Step:
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--yes", is_flag=True, help="Overwrite without asking.")
 @json_option
+@project_option
 @pass_surroundings
 def apply_command(
     surroundings: Surroundings, job_id: str, target: Path | None, dry_run: bool, yes: bool

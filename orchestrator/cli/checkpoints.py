@@ -12,6 +12,7 @@ from orchestrator.cli.surroundings import (
     job_argument,
     json_option,
     pass_surroundings,
+    project_option,
 )
 from orchestrator.cli.terminal import confirmed, local_time, table
 from orchestrator.core.errors import Conflict, NotFound
@@ -28,6 +29,7 @@ _HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMI
 @job_argument
 @click.argument("worker_id", metavar="[WORKER]", required=False)
 @json_option
+@project_option
 @pass_surroundings
 def checkpoints_command(surroundings: Surroundings, job_id: str, worker_id: str | None) -> None:
     """List the checkpoints of JOB's workers, or of one WORKER.
@@ -53,6 +55,7 @@ def checkpoints_command(surroundings: Surroundings, job_id: str, worker_id: str 
 @click.argument("checkpoint", metavar="[CHECKPOINT]", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
+@project_option
 @pass_surroundings
 def rollback_command(
     surroundings: Surroundings, job_id: str, worker_id: str, checkpoint: str | None, yes: bool

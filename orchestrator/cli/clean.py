@@ -11,7 +11,7 @@ import click
 
 from orchestrator.cli.local_jobs import root_jobs
 from orchestrator.cli.running_server import running_server
-from orchestrator.cli.surroundings import Surroundings, pass_surroundings
+from orchestrator.cli.surroundings import Surroundings, pass_surroundings, project_option
 from orchestrator.cli.terminal import confirmed, local_time, moment, one_line, size, table
 from orchestrator.core.errors import Conflict
 from orchestrator.core.states import ENDED_JOB
@@ -33,6 +33,7 @@ def _age(_: click.Context, __: click.Parameter, value: str) -> int:
     "--older-than", callback=_age, required=True, metavar="AGE", help="Like 7d: ended before that."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
 @pass_surroundings
 def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> None:
     """Remove ended jobs, from disk and database.

@@ -12,6 +12,7 @@ from orchestrator.cli.surroundings import (
     job_argument,
     json_option,
     pass_surroundings,
+    project_option,
 )
 from orchestrator.cli.terminal import duration, one_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound
@@ -29,6 +30,7 @@ ONLY_ONE = "nobody else was to try it"
 @click.argument("task_id", metavar="TASK")
 @click.option("--diff", is_flag=True, help="How the others differ from the chosen one.")
 @json_option
+@project_option
 @pass_surroundings
 def compare_command(surroundings: Surroundings, job_id: str, task_id: str, diff: bool) -> None:
     """Show who tried TASK of JOB, who is taken, and why."""

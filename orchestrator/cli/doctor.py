@@ -12,10 +12,16 @@ from orchestrator.cli.doctor_containment import containment_checks
 from orchestrator.cli.doctor_install import install_checks
 from orchestrator.cli.doctor_machine import machine_checks
 from orchestrator.cli.doctor_mode import mode_checks
+from orchestrator.cli.doctor_project import project_checks
 from orchestrator.cli.doctor_server import server_checks
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.health_check import Check
-from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.terminal import printable
 
 _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="red"), None: "note"}
@@ -23,6 +29,7 @@ _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="
 
 @click.command("doctor")
 @json_option
+@project_option
 @pass_surroundings
 def doctor_command(surroundings: Surroundings) -> int:
     """Check the installation; exit 1 when something is wrong."""
@@ -43,6 +50,7 @@ def doctor(surroundings: Surroundings) -> Iterator[Check]:
     for check, found in config_checks(surroundings.folder, surroundings.environ):
         settings = found or settings
         yield check
+    yield from project_checks(surroundings.folder, settings)
     yield from machine_checks(surroundings.workspace)
     yield from containment_checks(surroundings.folder, settings)
     yield from server_checks(surroundings.workspace, settings)

@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 import click
 
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.terminal import one_line, table
 
 
 @click.command("gates")
 @json_option
+@project_option
 @pass_surroundings
 def gates_command(surroundings: Surroundings) -> int:
     """List the gates that would be run here, and why.

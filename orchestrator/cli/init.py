@@ -10,14 +10,18 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.surroundings import OWN_FOLDER, Surroundings, json_option, pass_surroundings
+from orchestrator.cli.surroundings import (
+    OWN_FOLDER,
+    Surroundings,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
 #: The first is read by most tools, the second by Claude Code.
 HOMES = (Path(".agents"), Path(".claude"))
 COMMAND = "bin/orchestrator"
-
-DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +34,18 @@ class Installed:
 
 
 @click.command("init")
-@click.option("--project", type=DIRECTORY, help="The project; else the one this folder works on.")
+@project_option
 @click.option("--force", is_flag=True, help="Replace files that differ.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @json_option
 @pass_surroundings
-def init_command(
-    surroundings: Surroundings, project: Path | None, force: bool, dry_run: bool
-) -> int:
+def init_command(surroundings: Surroundings, force: bool, dry_run: bool) -> int:
     """Install the skill for AI tools into the host project.
 
     Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. One that is
     there and differs is left as it is, unless --force is given; no other file is touched.
     """
-    root = (project or _host_project(surroundings)).absolute()
+    root = _host_project(surroundings).absolute()
     text = skill_for(root, surroundings.folder)
     done = [_install(root / home / SKILL, text, force, dry_run) for home in HOMES]
     if surroundings.as_json:

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.surroundings import Surroundings, job_argument, pass_surroundings
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    job_argument,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.terminal import confirmed, printable
 from orchestrator.core.errors import Conflict
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 @click.command("diff")
 @job_argument
 @click.option("--stat", is_flag=True, help="Only which files, and how much.")
+@project_option
 @pass_surroundings
 def diff_command(surroundings: Surroundings, job_id: str, stat: bool) -> None:
     """Show what JOB changed, merged, as a patch."""
@@ -31,6 +37,7 @@ def diff_command(surroundings: Surroundings, job_id: str, stat: bool) -> None:
 @click.option("--ff-only", is_flag=True, help="Only if it takes no merge commit.")
 @click.option("--no-ff", is_flag=True, help="Always with a merge commit.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
 @pass_surroundings
 def land_command(
     surroundings: Surroundings, job_id: str, ff_only: bool, no_ff: bool, yes: bool
@@ -57,6 +64,7 @@ def land_command(
 @click.command("undo")
 @job_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
 @pass_surroundings
 def undo_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
     """Take back what `land JOB` did.

@@ -17,7 +17,7 @@ from orchestrator.cli.local_jobs import root_jobs
 from orchestrator.cli.processes import is_same_process
 from orchestrator.cli.running_server import running_server
 from orchestrator.cli.surroundings import OWN_FOLDER, Surroundings
-from orchestrator.core.errors import ConfigError, Unavailable
+from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.states import ENDED_JOB, JobStatus
 from orchestrator.security.paths import read_regular, write_private
 
@@ -34,13 +34,21 @@ LEFT_NAME = "server.left"
 LEFT_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
 
+#: In a worker: the project, or the worker's worktree.
+PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
+
 Say = Callable[[str], None]
 
 
 @contextmanager
 def server_at(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str]:
-    """The URL of the server that the environment names, else as ``server_for``."""
+    """The URL of the server that the environment names, else as ``server_for``.
+
+    What is said first names the project.
+    """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        own = surroundings.environ.get(PROJECT_ROOT)
+        say(f"project: {own or f'the one of the server at {url}'}")
         yield url
     else:
         with server_for(surroundings, say, keep) as url:
@@ -55,10 +63,12 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
     whoever uses it last does that.
     """
     if record := running_server(surroundings.workspace):
+        say(f"project: {_project_of(surroundings, record)}")
         _check_config(surroundings, record, say)
         yield record.url
         _stop_if_left(surroundings, record, keep)
         return
+    say(f"project: {_project(surroundings)}")
     process, log = _start(surroundings, say)
     try:
         started = _ready(process, surroundings.workspace, log)
@@ -79,6 +89,26 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
         say(f"the server goes on at {started.url} (process {process.pid})")
     else:
         _stop(process, say, surroundings)
+
+
+def _project(surroundings: Surroundings) -> Path:
+    from orchestrator.config import load, project_root
+
+    settings = load(surroundings.folder, environ=surroundings.environ).settings
+    return project_root(settings, surroundings.folder)
+
+
+def _project_of(surroundings: Surroundings, record: ServerRecord) -> str:
+    """The project of the server that runs. Raise InvalidRequest where ``--project`` differs."""
+    if not record.project:
+        return str(_project(surroundings))
+    asked = surroundings.project
+    if asked is not None and asked.resolve() != Path(record.project).resolve():
+        raise InvalidRequest(
+            f"the running server (process {record.pid}) works on {record.project}, not {asked}; "
+            f"stop it: kill {record.pid}"
+        )
+    return record.project
 
 
 def _check_config(surroundings: Surroundings, record: ServerRecord, say: Say) -> None:

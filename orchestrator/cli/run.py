@@ -8,7 +8,12 @@ import click
 
 from orchestrator.cli.asking import Asked, RequestCommand, asked, request_options
 from orchestrator.cli.exit_codes import ExitCode, of_job
-from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.terminal import terminal_width
 
 
@@ -17,6 +22,7 @@ from orchestrator.cli.terminal import terminal_width
 @click.option("--plan-only", is_flag=True, help="Show the tasks and run nothing.")
 @click.option("--keep-server", is_flag=True, help="Leave a server that was started running.")
 @json_option
+@project_option
 @pass_surroundings
 def run_command(
     surroundings: Surroundings, /, plan_only: bool, keep_server: bool, **options: Any

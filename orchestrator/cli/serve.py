@@ -1,15 +1,17 @@
 """``orchestrator serve``: the server of this folder, until it is stopped."""
 
 import gc
+from pathlib import Path
 
 import click
 
-from orchestrator.cli.surroundings import Surroundings, pass_surroundings
+from orchestrator.cli.surroundings import Surroundings, pass_surroundings, project_option
 
 
 @click.command("serve")
 @click.option("--host", metavar="NAME", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="0: any free port.")
+@project_option
 @pass_surroundings
 def serve_command(surroundings: Surroundings, host: str | None, port: int | None) -> int:
     """Serve the REST API until SIGTERM or Ctrl-C."""
@@ -19,8 +21,8 @@ def serve_command(surroundings: Surroundings, host: str | None, port: int | None
 
     given = {"api.host": host, "api.port": None if port is None else str(port)}
     flags = {name: value for name, value in given.items() if value is not None}
-    return serve(surroundings.folder, flags=flags, on_ready=_tell)
+    return serve(surroundings.folder, environ=surroundings.environ, flags=flags, on_ready=_tell)
 
 
-def _tell(url: str) -> None:
-    click.echo(f"serving at {url} (Ctrl-C stops it)", err=True)
+def _tell(url: str, project: Path) -> None:
+    click.echo(f"serving at {url} for the project {project} (Ctrl-C stops it)", err=True)

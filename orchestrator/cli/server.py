@@ -22,7 +22,7 @@ from orchestrator.api.server import PortTaken, Server
 from orchestrator.api.server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.logs_setup import set_up_logging
-from orchestrator.config import Settings, load
+from orchestrator.config import Settings, load, project_root
 from orchestrator.core.shortage import is_shortage
 from orchestrator.launchers import crashing
 from orchestrator.security.paths import write_private
@@ -39,13 +39,17 @@ SIGNAL_SECONDS = 0.5
 def serve(
     folder: Path,
     *,
+    environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
-    on_ready: Callable[[str], None] = lambda url: None,
+    on_ready: Callable[[str, Path], None] = lambda url, project: None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; ``on_ready`` is told the URL. Raise OrchestratorError."""
+    """Serve until SIGTERM or SIGINT; ``on_ready`` is called with the URL and the project.
+
+    Raise OrchestratorError.
+    """
     crashing.arm_from(os.environ)
     gc.disable()  # until it is ready
-    settings = load(folder, environ=os.environ, flags=flags).settings
+    settings = load(folder, environ=environ, flags=flags).settings
     # Nothing that it writes, nor any worker, is for other users of this machine.
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
@@ -53,9 +57,10 @@ def serve(
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = _on_signals()
     manager = build(folder, settings)
+    project = project_root(settings, folder)
     manager.open()
     try:
-        _serve(manager, settings, "api.port" in (flags or {}), stop, on_ready)
+        _serve(manager, settings, project, "api.port" in (flags or {}), stop, on_ready)
     finally:
         manager.close()
         gc.enable()
@@ -65,9 +70,10 @@ def serve(
 def _serve(
     manager: JobManager,
     settings: Settings,
+    project: Path,
     port_given: bool,
     stop: threading.Event,
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[str, Path], None],
 ) -> None:
     api = settings.api
     options = api_options(settings)
@@ -79,10 +85,10 @@ def _serve(
     try:
         manager.start(server.url)
         server.start()
-        recorded = _has_recorded(record, server.url)
+        recorded = _has_recorded(record, server.url, project)
         if not recorded:
             logger.warning("%s follows later: the disk is full", record)
-        on_ready(server.url)
+        on_ready(server.url, project)
         # What is loaded by now stays: looking it over again and again is a third of the time that
         # reports take.
         gc.collect()
@@ -91,7 +97,7 @@ def _serve(
         # A signal may reach any thread (one that comes while the process is stopped does); its
         # handler runs in this one, which therefore has to wake up by itself.
         while not stop.wait(SIGNAL_SECONDS):
-            recorded = recorded or _has_recorded(record, server.url)
+            recorded = recorded or _has_recorded(record, server.url, project)
     finally:
         manager.stop_workers()
         close_app(app)
@@ -145,20 +151,22 @@ def _ports(workspace: Path, configured: int) -> Sequence[int]:
     return list(dict.fromkeys([had or configured, configured]))
 
 
-def _has_recorded(path: Path, url: str) -> bool:
+def _has_recorded(path: Path, url: str, project: Path) -> bool:
     """Whether there was room for it, or is with the reserve, which is taken again by itself as
     soon as anything is free: also by what was given up for this."""
     reserve = DiskReserve(path.parent)
-    return _write_record(path, url) or (reserve.release() and _write_record(path, url))
+    write = partial(_write_record, path, url, project)
+    return write() or (reserve.release() and write())
 
 
-def _write_record(path: Path, url: str) -> bool:
+def _write_record(path: Path, url: str, project: Path) -> bool:
     """Whether there was room for it."""
     record = {
         "url": url,
         "pid": os.getpid(),
         "started_at": time.time(),
         "version": __version__,
+        "project": str(project),
     }
     try:
         write_private(path, json.dumps(record).encode())

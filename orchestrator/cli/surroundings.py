@@ -29,6 +29,8 @@ class Surroundings:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     #: ``--json`` was given: results and errors are JSON objects.
     as_json: bool = False
+    #: ``--project`` was given.
+    project: Path | None = None
 
     @property
     def workspace(self) -> Path:
@@ -97,6 +99,32 @@ class Seconds(click.FloatRange):
 
 
 pass_surroundings = click.make_pass_decorator(Surroundings, ensure=True)
+
+
+#: What ``--project`` sets, for this command and for a server that it starts.
+PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
+
+
+def project_option(command: Command) -> Command:
+    """``--project``: the directory to work on, in place of the rules of ``config.project``."""
+
+    def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None:
+            surroundings = context.ensure_object(Surroundings)
+            surroundings.project = Path(os.path.abspath(value))
+            named = {PROJECT_VARIABLE: str(surroundings.project)}
+            surroundings.environ = {**surroundings.environ, **named}
+        return value
+
+    option = click.option(
+        "--project",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        callback=remember,
+        expose_value=False,
+        metavar="DIR",
+        help="Project to work on (default: see README, Which project).",
+    )
+    return option(command)
 
 
 def json_option(command: Command) -> Command:

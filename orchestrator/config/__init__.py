@@ -3,7 +3,7 @@
 from orchestrator.config.agents import UserAgent
 from orchestrator.config.conflicts import is_loopback
 from orchestrator.config.loading import Loaded, load
-from orchestrator.config.project import project_root
+from orchestrator.config.project import Project, project_of, project_root
 from orchestrator.config.rendering import render_schema, render_template, visible
 from orchestrator.config.settings import ModelPrice, Settings
 from orchestrator.config.sources import FILE_NAME
@@ -12,10 +12,12 @@ __all__ = [
     "FILE_NAME",
     "Loaded",
     "ModelPrice",
+    "Project",
     "Settings",
     "UserAgent",
     "is_loopback",
     "load",
+    "project_of",
     "project_root",
     "render_schema",
     "render_template",

@@ -59,7 +59,7 @@ class Orchestrator(Section):
     aider_command: Word = "aider"
     """The command that starts aider."""
     project_root: PathText | None = None
-    """The project to work on; null: the folder's parent, or the folder if it is a clone alone."""
+    """The project to work on; null: as README says under "Which project"."""
     keep_jobs_seconds: Annotated[Seconds, Field(ge=1)] | None = None
     """Seconds after which an ended job is removed with its files; null: never."""
 

@@ -23,6 +23,8 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         **{k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
         "ORCHESTRATOR_API__API_KEY": "k" * 32,
         "ORCHESTRATOR_API__PORT": "0",
+        # Wherever this checkout lies.
+        "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(FOLDER),
         "ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": str(tmp_path / "workspace"),
         "ORCHESTRATOR_LOGGING__LOG_DIR": str(tmp_path / "logs"),
     }

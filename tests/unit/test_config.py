@@ -14,7 +14,6 @@ from orchestrator.config import (
     Loaded,
     Settings,
     load,
-    project_root,
     render_schema,
     render_template,
     visible,
@@ -482,28 +481,6 @@ def test_every_setting_says_what_it_does() -> None:
     for name, section in Settings():
         fields = {} if name == "agents" else type(section).model_fields
         assert all(field.description and "\n" not in field.description for field in fields.values())
-
-
-@pytest.mark.parametrize(
-    ("folder_has_git", "above_has_git", "expected"),
-    [(True, False, "."), (True, True, ".."), (False, True, ".."), (False, False, "..")],
-)
-def test_the_project_is_the_parent_unless_the_folder_is_a_clone_alone(
-    tmp_path: Path, folder_has_git: bool, above_has_git: bool, expected: str
-) -> None:
-    folder = tmp_path / "project" / "orchestrator"
-    folder.mkdir(parents=True)
-    if folder_has_git:
-        (folder / ".git").mkdir()
-    if above_has_git:
-        (tmp_path / ".git").write_text("gitdir: elsewhere\n")
-    assert project_root(Settings(), folder) == (folder / expected).resolve()
-
-
-def test_a_configured_project_wins(tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    settings = loaded(tmp_path, WITH_KEY + "orchestrator: {project_root: other}").settings
-    assert project_root(settings, tmp_path) == tmp_path / "other"
 
 
 @pytest.mark.parametrize(

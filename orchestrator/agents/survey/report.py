@@ -20,8 +20,8 @@ _MOST_DIRECTORIES = 40
 _MOST_NAMES = 12
 _STRUCTURE_LEVELS = 2
 NO_FILES = (
-    "**No files were found.** What is surveyed is the host project, which is the folder that the"
-    " orchestrator's own lies in, unless `orchestrator.project_root` in config.yaml names another."
+    "**No files were found** in the host project. To survey another directory: `--project DIR`, or"
+    " `orchestrator.project_root` in config.yaml."
 )
 
 

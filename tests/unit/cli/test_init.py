@@ -11,11 +11,15 @@ from tests.unit.cli.conftest import Orchestrator
 FILES = [f"{home}/skills/orchestrate/SKILL.md" for home in (".agents", ".claude")]
 
 
+#: What makes the folder's parent a project.
+OWN = "main.py"
+
+
 def contents(project: Path) -> dict[str, str]:
     return {
         str(path.relative_to(project)): path.read_text()
         for path in sorted(project.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != OWN
     }
 
 
@@ -23,6 +27,7 @@ def contents(project: Path) -> dict[str, str]:
 def project(folder: Path) -> Path:
     """The host project: the folder's parent."""
     (folder / "config.yaml").unlink()
+    (folder.parent / OWN).touch()
     return folder.parent
 
 

@@ -28,7 +28,7 @@ import json, os, signal, sys, threading, time
 sys.path.insert(0, {str(OWN_FOLDER)!r})
 from tests.unit.cli.fake_api import FakeApi, running
 
-def serve(folder, *, flags, on_ready):
+def serve(folder, *, environ, flags, on_ready):
     if "broken" in os.environ.get("FAKE", ""):
         print("the database is on fire", file=sys.stderr)
         return 1
@@ -46,7 +46,7 @@ def serve(folder, *, flags, on_ready):
     with running(api):
         entry = {{"url": api.url, "pid": os.getpid(), "started_at": time.time()}}
         record.write_text(json.dumps(entry))
-        on_ready(api.url)
+        on_ready(api.url, folder.parent)
         while not stop.wait(0.1):  # the signal may reach another thread than this one
             pass
     record.unlink()

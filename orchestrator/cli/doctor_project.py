@@ -1,0 +1,25 @@
+"""Doctor's check of the host project: which directory it is, and by which rule."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.health_check import Check
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+
+def project_checks(folder: Path, settings: "Settings | None") -> Iterator[Check]:
+    """Nothing without settings: their own check names what is wrong."""
+    from orchestrator.config.project import ProjectUnknown, project_of
+
+    if settings is None:
+        return
+    try:
+        project = project_of(settings, folder)
+    except ProjectUnknown as error:
+        message, _, lines = error.message.partition("\n")
+        yield Check(name="project", ok=False, message=message, fix=lines)
+        return
+    yield Check(name="project", ok=True, message=f"{project.root} ({project.why})")

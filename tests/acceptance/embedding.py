@@ -1,0 +1,46 @@
+"""The product's folder as users have it: copied into a directory of theirs, and installed."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+PRODUCT = Path(__file__).resolve().parents[2]
+#: What install.sh, jobs, git and tools leave in a folder that is in use.
+LEFT = {".git", ".venv", ".hypothesis", ".agents-tools", "config.yaml", "logs"}
+KEY = "key-of-an-embedded-folder"
+
+
+def _left(directory: str, names: list[str]) -> set[str]:
+    is_top, is_workspace = (Path(directory) == each for each in (PRODUCT, PRODUCT / "workspace"))
+    found = {name for name in names if name == "__pycache__" or name.endswith("_cache")}
+    found |= LEFT.intersection(names) if is_top else set()
+    return found | (set(names) - {".gitkeep"} if is_workspace else set())
+
+
+def embedded(host: Path, name: str = "orchestrator") -> Path:
+    """A copy of the folder in ``host``, with the packages of this checkout."""
+    folder = host / name
+    shutil.copytree(PRODUCT, folder, symlinks=True, ignore=_left)
+    (folder / ".venv").symlink_to(PRODUCT / ".venv")
+    (folder / "config.yaml").write_text(f"api: {{port: 0, api_key: {KEY}}}\n")
+    (folder / "config.yaml").chmod(0o600)
+    return folder
+
+
+def run(*command: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """One command to its end, in an environment that names no other folder or Python."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "ORCHESTRATOR_", "VIRTUAL_ENV", "PYTEST_"))
+    }
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**kept, **extra},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
