@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.choice import chosen
-from orchestrator.core.gates import GateStatus
+from orchestrator.core.gates import GateOutcome
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
-
-#: Not those that had nothing to look at, or that fail without being required.
-_PASSED = (GateStatus.PASSED, GateStatus.KNOWN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +132,7 @@ def _row(worker: Worker, best: Worker | None) -> CandidateRow:
         place=standing.place if standing else None,
         by=str(standing.by) if standing else "",
         why=standing.why if standing else "",
-        gates_passed=sum(gate.status in _PASSED for gate in result.gates),
+        gates_passed=sum(gate.outcome is GateOutcome.PASSED for gate in result.gates),
         gates_failed=tuple(gate.name for gate in result.gates if gate.blocks),
         failures=sum(len(gate.failures) for gate in result.gates),
         tests=sum(counted) if counted else None,

@@ -43,6 +43,8 @@ def told(result: GateResult) -> dict[str, object]:
     return {
         "gate": result.name,
         "status": str(result.status),
+        "outcome": str(result.outcome),
+        "cause": None if result.cause is None else str(result.cause),
         "required": result.required,
         "seconds": result.seconds,
         "failures": list(result.failures[:MOST_TOLD]),

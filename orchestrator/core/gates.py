@@ -36,7 +36,7 @@ class GateReport(StrEnum):
 
 
 class GateSource(StrEnum):
-    """Where a gate comes from; only what nobody asked for may be missing on a machine."""
+    """Where a gate comes from; one that no person asked for may be unable to run."""
 
     #: The request or the plan asks for it.
     ASKED = "asked"
@@ -57,6 +57,39 @@ class GateStatus(StrEnum):
     SKIPPED = "skipped"
     #: It could not be run: its program is missing, say, or its time was over.
     BROKEN = "broken"
+
+
+class GateOutcome(StrEnum):
+    """What a gate says of a change. Only ``PASSED`` speaks for it."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    #: It says nothing of the change; a ``GateCause`` says why.
+    DID_NOT_RUN = "did_not_run"
+
+
+class GateCause(StrEnum):
+    """Why a gate did not run: did not judge the change, whether its command was started or not."""
+
+    #: Nothing that it looks at was changed.
+    NOTHING_CHANGED = "nothing_changed"
+    #: It found no test, or skipped all.
+    NO_TESTS = "no_tests"
+    #: It fails on the base commit, too, and its report cannot tell one failure from another.
+    FAILS_AT_BASE = "fails_at_base"
+    PROGRAM_MISSING = "program_missing"
+    #: By a signal, the system or a person.
+    KILLED = "killed"
+    TIMEOUT = "timeout"
+    #: What it wrote is not what its ``report`` says.
+    REPORT_UNREADABLE = "report_unreadable"
+    #: What prepares a worktree for it failed.
+    SETUP_FAILED = "setup_failed"
+    #: It read the project's sources from anywhere but its worktree.
+    OUTSIDE_WORKTREE = "outside_worktree"
+    NO_NETWORK = "no_network"
+    #: It, or what it was to judge, could not be started, opened or read.
+    ERROR = "error"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +118,11 @@ class Gate:
     configured_by: tuple[str, ...] = ()
 
     @property
+    def is_asked_for(self) -> bool:
+        """A person wants it: in the request, the plan, or the repository's own file."""
+        return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
+
+    @property
     def is_secret_scan(self) -> bool:
         """Built in: it runs no command."""
         return self.name == SECRETS and not self.run
@@ -108,6 +146,15 @@ class GateResult:
     note: str = ""
     #: Where all that it printed is, below the root job's directory.
     log: str = ""
+    #: Why it says nothing of the change; None when it passed or failed, and in older rows.
+    cause: GateCause | None = None
+
+    @property
+    def outcome(self) -> GateOutcome:
+        if self.cause or self.status in {GateStatus.SKIPPED, GateStatus.BROKEN}:
+            return GateOutcome.DID_NOT_RUN
+        failed = self.status is GateStatus.FAILED
+        return GateOutcome.FAILED if failed else GateOutcome.PASSED
 
     @property
     def blocks(self) -> bool:

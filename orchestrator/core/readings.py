@@ -1,12 +1,13 @@
 """What runs of a gate found, and what that means for a change. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.core.gates import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.patterns import matches, matching
 
 #: So much is told of what one gate found.
@@ -29,6 +30,13 @@ class Flaw:
     key: str
     #: For people.
     text: str
+    #: No test that failed: something that kept tests, or the whole gate, from being run.
+    is_error: bool = False
+
+    @property
+    def message(self) -> str:
+        """Its text without its key."""
+        return self.text.removeprefix(f"{self.key}: ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +51,11 @@ class Reading:
     #: What else there is to know, in words.
     note: str = ""
 
+    @property
+    def has_no_tests(self) -> bool:
+        """A run of tests in which none ran."""
+        return self.passed == () and not self.flaws
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
@@ -51,11 +64,16 @@ class Ran:
     reading: Reading = Reading()
     #: Why it says nothing about the project, in words; empty when it does.
     broken: str = ""
-    #: Its program is not there.
-    missing: bool = False
+    #: The same as a fact; only of one that is ``broken``.
+    cause: GateCause | None = None
     seconds: float = 0.0
     output: str = ""
     log: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Its program is not there."""
+        return self.cause is GateCause.PROGRAM_MISSING
 
     @property
     def passed(self) -> bool:
@@ -84,11 +102,20 @@ class SecretScan(Protocol):
         """
 
 
-def with_exit(reading: Reading, code: int) -> Reading:
-    """A run that failed and does not say why has one flaw: that it failed."""
-    if code == 0 or reading.flaws:
+#: With which pytest ends when it has run no test.
+_NO_TESTS = 5
+#: Of a run that failed and does not say why.
+EXIT_KEY = "exit"
+
+
+def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
+    """A run that failed and does not say why has one flaw: that it failed.
+
+    ``is_error``: it should have written a report, and broke down before it did.
+    """
+    if code == 0 or reading.flaws or (code == _NO_TESTS and reading.has_no_tests):
         return reading
-    return replace(reading, flaws=(Flaw("exit", f"exit code {code}"),))
+    return replace(reading, flaws=(Flaw(EXIT_KEY, f"exit code {code}", is_error),))
 
 
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
@@ -96,10 +123,12 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
 
     ``touched``: the paths that the change touches, and whether they were there before.
     """
-    if ran.missing and gate.source is GateSource.ASKED:
+    if ran.missing:
         return False
     if not ran.passed and gate.new_only:
-        return not ran.missing
+        return True
+    if ran.reading.has_no_tests and not ran.broken:
+        return not gate.tests_may_vanish
     return may_have_lost_tests(gate, ran, touched)
 
 
@@ -136,39 +165,126 @@ def result_of(gate: Gate, ran: Ran, base: Ran | None, touched: Collection[str]) 
         note="; ".join(filter(None, [ran.reading.note, _configuration_note(gate, touched)])),
         log=ran.log,
     )
-    decide = _broken if ran.broken else _judged
-    result = decide(gate, ran, base, result)
-    quiet = result.status in {GateStatus.PASSED, GateStatus.SKIPPED}
-    return result if quiet else replace(result, output=ran.output[-MOST_OUTPUT:])
+    result = _decide(ran)(gate, ran, base, result)
+    is_quiet = result.status is GateStatus.PASSED
+    return result if is_quiet else replace(result, output=ran.output[-MOST_OUTPUT:])
+
+
+_Decide = Callable[[Gate, Ran, Ran | None, GateResult], GateResult]
+
+
+def _decide(ran: Ran) -> _Decide:
+    if ran.broken:
+        return _broken
+    return _without_tests if ran.reading.has_no_tests else _judged
+
+
+def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
+    """A gate that says nothing of the change: it blocks where it was to judge it in any case.
+
+    That is one that a person asked for, and the scan for secrets, which needs nothing to run.
+    """
+    matters = gate.is_asked_for or gate.is_secret_scan
+    is_broken = matters and cause is not GateCause.NOTHING_CHANGED
+    return GateResult(
+        name=gate.name,
+        status=GateStatus.BROKEN if is_broken else GateStatus.SKIPPED,
+        required=gate.required,
+        note=note,
+        cause=cause,
+    )
+
+
+def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
+    """The same of one that was started: with its time, its log, and what else is told."""
+    unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
+    return replace(result, status=unrun.status, note=unrun.note, cause=cause)
+
+
+#: A change may bring these about: what ran at the base, and does not now, is no fault of the gate.
+_MAY_BE_CAUSED = frozenset({GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE})
 
 
 def _broken(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateResult:
-    note = "; ".join(filter(None, [ran.broken, result.note]))
-    if ran.missing and gate.source is not GateSource.ASKED:
-        return replace(result, status=GateStatus.SKIPPED, note=note)
-    if base is not None and base.broken:
-        return replace(result, status=GateStatus.KNOWN, known=1, note=f"{note}; at the base, too")
-    return replace(result, status=GateStatus.BROKEN, note=note)
+    cause = ran.cause or GateCause.ERROR
+    if base is None or not base.broken:
+        found = _unrun(gate, cause, ran.broken, result)
+        blocks = cause in _MAY_BE_CAUSED
+        return replace(found, status=GateStatus.BROKEN) if blocks else found
+    found = _unrun(gate, cause, f"{ran.broken}; at the base, too", result)
+    is_asked_for = found.status is GateStatus.BROKEN
+    return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
+
+
+def _without_tests(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateResult:
+    """Where tests ran at the base, they are lost."""
+    now, before = ran.reading, _usable(base)
+    lost = [] if gate.tests_may_vanish else lost_tests(now, before)
+    told = [f"{name}: {LOST}" for name in lost]
+    if base is not None and base.passed and before.passed is None and not gate.tests_may_vanish:
+        told = [NONE_LEFT]
+    if told:
+        return replace(result, status=GateStatus.FAILED, failures=_shortened(told))
+    note = f"no test ran: all {now.skipped} are skipped" if now.skipped else "no tests found"
+    found = _unrun(gate, GateCause.NO_TESTS, note, result)
+    # Whose task is to remove them may do so.
+    return replace(found, status=GateStatus.SKIPPED) if gate.tests_may_vanish else found
 
 
 def _judged(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateResult:
-    before = base.reading if base is not None and not base.broken else Reading()
-    if gate.source is GateSource.DETECTED and before.flaws and before.passed == ():
-        # Its packages are not installed here, say. Nobody asked for it, and it says nothing.
-        note = "; ".join(filter(None, [result.note, "no test passes at the base"]))
-        known = len(ran.reading.flaws)
-        status = GateStatus.KNOWN if known else GateStatus.PASSED
-        return replace(result, status=status, known=known, note=note)
-    flaws = ran.reading.flaws
+    before, flaws = _usable(base), ran.reading.flaws
+    none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
+    if none_passes and flaws and not gate.is_asked_for:
+        # Its packages are not installed here, say: what is new cannot be told from what is not.
+        return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
     lost = [] if gate.tests_may_vanish else lost_tests(ran.reading, before)
     told = [each.text for each in new] + [f"{name}: {LOST}" for name in lost]
-    status = GateStatus.FAILED if told else GateStatus.KNOWN if known else GateStatus.PASSED
-    return replace(result, status=status, failures=_shortened(told), known=known)
+    if told:
+        return replace(result, status=GateStatus.FAILED, failures=_shortened(told), known=known)
+    result = replace(result, status=GateStatus.KNOWN if known else GateStatus.PASSED, known=known)
+    return _as_at_base(gate, ran, result) if known and _tells_nothing(ran.reading) else result
+
+
+def _usable(base: Ran | None) -> Reading:
+    """A run that was killed or out of time excuses nothing."""
+    return base.reading if base is not None and not base.broken else Reading()
+
+
+def _tells_nothing(reading: Reading) -> bool:
+    """Whether one failure of the gate looks like any other."""
+    return reading.passed == () or all(each.key == EXIT_KEY for each in reading.flaws)
+
+
+def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
+    """It fails as it does at the base, and nothing of it passes."""
+    what = "it already fails" if ran.reading.passed is None else "tests already fail"
+    words = f"{what} on the base commit: {_first_error(ran)}"
+    found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
+    # A test that ran, and an exit code, are excused by the base; what could not run is not.
+    is_excused = not all(each.is_error for each in ran.reading.flaws)
+    is_known = is_excused or found.status is not GateStatus.BROKEN
+    return replace(found, status=GateStatus.KNOWN) if is_known else found
+
+
+#: The line of an output that says what went wrong, as Python, Node, Go, Rust and make write it.
+_ERROR = re.compile(
+    r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
+    re.MULTILINE,
+)
+
+
+def _first_error(ran: Ran) -> str:
+    flaw = ran.reading.flaws[0]
+    if flaw.key != EXIT_KEY:
+        return flaw.message[:LONGEST_TOLD]
+    found = _ERROR.search(ran.output)
+    return f"{flaw.text}: {found[1]}"[:LONGEST_TOLD] if found else flaw.text
 
 
 LOST = "it passed at the base, and is not run any more"
+NONE_LEFT = "tests ran at the base, and none runs any more"
 
 
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
@@ -245,18 +361,10 @@ def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
     return (*told, f"... and {more} more") if more else tuple(told)
 
 
-def skipped(gate: Gate, why: str) -> GateResult:
-    return GateResult(name=gate.name, status=GateStatus.SKIPPED, required=gate.required, note=why)
-
-
-def broken(gate: Gate, why: str) -> GateResult:
-    return GateResult(name=gate.name, status=GateStatus.BROKEN, required=gate.required, note=why)
-
-
 def in_words(result: GateResult) -> str:
     """Why a gate blocks, in one line."""
     if result.status is GateStatus.BROKEN:
-        return f"gate {result.name} could not be run: {result.note}"
+        return f"gate {result.name} did not run: {result.note}"
     first = "; ".join(result.failures[:3])
     more = f" and {len(result.failures) - 3} more" if len(result.failures) > 3 else ""
     return f"gate {result.name} failed: {first}{more}"

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.gates import Check, Gate
+from orchestrator.core.gates import Check, Gate, GateCause
 from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Flaw, Ran, Reading
 from orchestrator.core.repository import Repository
@@ -212,4 +212,8 @@ def _ran_of(found: dict[str, Any]) -> Ran:
     passed = reading["passed"]
     flaws = tuple(Flaw(**each) for each in reading["flaws"])
     names = None if passed is None else tuple(passed)
-    return Ran(**found, reading=Reading(flaws=flaws, passed=names, skipped=reading["skipped"]))
+    cause = GateCause(found["cause"]) if found["cause"] else None
+    return Ran(
+        **{**found, "cause": cause},
+        reading=Reading(flaws=flaws, passed=names, skipped=reading["skipped"]),
+    )

@@ -11,16 +11,15 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import Exit
-from orchestrator.core.gates import Check, Gate, GateResult, GateSource
+from orchestrator.core.gates import Check, Gate, GateCause, GateResult, GateSource, GateStatus
 from orchestrator.core.patterns import matching
 from orchestrator.core.ports import Change
 from orchestrator.core.readings import (
     Ran,
     SecretScan,
-    broken,
+    did_not_run,
     needs_base,
     result_of,
-    skipped,
 )
 from orchestrator.core.repository import Repository
 from orchestrator.engine.baselines import Baselines
@@ -134,7 +133,7 @@ class Checks:
                 course.touched = _from(os.path.relpath(course.cwd, check.directory), touched)
         except (RepositoryError, OSError) as error:
             why = f"the change cannot be seen: {error}"
-            course.results += [broken(gate, why) for gate in check.gates]
+            course.results += [_failed_to_run(gate, why) for gate in check.gates]
         self._next(course)
 
     def _next(self, course: _Course) -> None:
@@ -144,12 +143,12 @@ class Checks:
             return
         why = self._why_skipped(course, gate)
         if why:
-            self._take(course, skipped(gate, why))
+            self._take(course, did_not_run(gate, GateCause.NOTHING_CHANGED, why))
         elif gate.is_secret_scan:
             self._take(course, self._scanned(course, gate))
         elif self._runs.lacks_program(gate):
-            missing = Ran(broken=f"its program {gate.program} is not installed here", missing=True)
-            self._take(course, result_of(gate, missing, None, course.touched))
+            why = f"its program {gate.program} is not installed here"
+            self._take(course, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
         else:
             self._run(course, gate)
 
@@ -164,12 +163,13 @@ class Checks:
     def _scanned(self, course: _Course, gate: Gate) -> GateResult:
         check = course.check
         if not check.base:
-            return skipped(gate, "there is no commit to compare with")
+            why = "there is no commit to compare with"
+            return did_not_run(gate, GateCause.NOTHING_CHANGED, why)
         added = self._repository.added(check.base, check.commit)
         try:
             reading = self._secrets.scan(added, partial(self._repository.present, check.base))
         except (RepositoryError, OSError) as error:
-            return broken(gate, f"the change cannot be read: {error}")
+            return _failed_to_run(gate, f"the change cannot be read: {error}")
         return result_of(gate, Ran(reading=reading), None, course.touched)
 
     def _run(self, course: _Course, gate: Gate) -> None:
@@ -179,7 +179,7 @@ class Checks:
             told = partial(self._guarded, course, self._ran, gate)
             self._runs.begin(run, told, partial(self._named, course))
         except OSError as error:
-            self._take(course, broken(gate, f"it cannot be started: {error}"))
+            self._take(course, _failed_to_run(gate, f"it cannot be started: {error}"))
             return
         with self._lock:
             process, by = course.process, course.stopped
@@ -234,8 +234,9 @@ class Checks:
             if self._courses.pop((course.check.root_id, course.check.name), None) is not course:
                 return
         left = course.check.gates[len(course.results) :]
+        cause = GateCause.KILLED if course.stopped else GateCause.ERROR
         why = f"stopped by {course.stopped[1]}" if course.stopped else why
-        course.done([*course.results, *(broken(gate, why) for gate in left)])
+        course.done([*course.results, *(_failed_to_run(gate, why, cause) for gate in left)])
 
     def _restore(self, course: _Course) -> None:
         check = course.check
@@ -245,6 +246,11 @@ class Checks:
             self._repository.restore(check.directory, check.commit)
         except (RepositoryError, OSError) as error:
             logger.warning("a worktree is not restored: %s", error, extra={"check": check.name})
+
+
+def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
+    """Not for want of something that the gate needs: it blocks, whoever asked for it."""
+    return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
 def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:

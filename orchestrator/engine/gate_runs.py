@@ -11,7 +11,7 @@ from shutil import which
 
 from orchestrator.core import failpoints
 from orchestrator.core.evidence import EndedBy, Exit
-from orchestrator.core.gates import Gate
+from orchestrator.core.gates import Gate, GateCause
 from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableReport, with_exit
@@ -161,24 +161,25 @@ class GateRuns:
             ran = self._read(found, exit)
         except Exception as error:
             logger.exception("a gate's result cannot be read", extra={"gate": found.run.name})
-            ran = Ran(broken=f"what it left cannot be read: {error}")
+            words = f"what it left cannot be read: {error}"
+            ran = Ran(broken=words, cause=GateCause.REPORT_UNREADABLE)
         found.told(replace(ran, seconds=exit.ended_at - exit.started_at))
 
     def _read(self, found: _UnderWay, exit: Exit) -> Ran:
         tree = self._workspace.job_directory(found.run.root_id)
         printed = read_tail(found.log, TAIL_BYTES).decode("utf-8", "replace")
         ran = Ran(output=printed, log=str(found.log.relative_to(tree)))
-        words = _why_broken(found.run.gate, exit)
-        if words:
-            return replace(ran, broken=words, missing=exit.code == _NOT_FOUND)
+        cause, words = _why_broken(found.run.gate, exit)
+        if cause:
+            return replace(ran, broken=words, cause=cause)
         try:
             run = found.run
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
             # One that broke down before it could report says so by its exit code.
             if not exit.code:
-                return replace(ran, broken=str(error))
-            reading = Reading()
+                return replace(ran, broken=str(error), cause=GateCause.REPORT_UNREADABLE)
+            return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
         return replace(ran, reading=with_exit(reading, exit.code or 0))
 
     # -- files ----------------------------------------------------------------------------------
@@ -273,16 +274,20 @@ def _listed(directory: Path, beginning: str) -> Sequence[Path]:
         return []
 
 
-def _why_broken(gate: Gate, exit: Exit) -> str:
-    """Why the end of a gate says nothing of the project; empty when it does."""
+def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
+    """Why the end of a gate says nothing of the project, in words, too; None when it does."""
     if exit.ended_by is EndedBy.CANCEL:
-        return "its shim was told to end from outside"
+        return GateCause.KILLED, "its shim was told to end from outside"
     if exit.ended_by is EndedBy.TIMEOUT:
-        return f"ran into its time limit of {gate.timeout:g} s"
+        return GateCause.TIMEOUT, f"ran into its time limit of {gate.timeout:g} s"
+    if exit.ended_by is EndedBy.SPAWN_FAILED:
+        return GateCause.ERROR, exit.error or "it could not be started"
     if exit.ended_by is not EndedBy.EXIT:
-        return exit.error or f"it did not come to its end ({exit.ended_by})"
+        return GateCause.KILLED, exit.error or f"it did not come to its end ({exit.ended_by})"
     if exit.signal is not None:
-        return f"killed by signal {exit.signal}"
+        return GateCause.KILLED, f"killed by signal {exit.signal}"
     if exit.code == _NOT_FOUND:
-        return f"a program that it needs is not there: {gate.run}"
-    return f"its program cannot be run: {gate.run}" if exit.code == _NOT_EXECUTABLE else ""
+        return GateCause.PROGRAM_MISSING, f"a program that it needs is not there: {gate.run}"
+    if exit.code == _NOT_EXECUTABLE:
+        return GateCause.PROGRAM_MISSING, f"its program cannot be run: {gate.run}"
+    return None, ""

@@ -186,7 +186,7 @@ class Merging:
             leave(record, part.worker, failing(results))
         for part in settled.dropped:
             leave(record, part.worker, "it builds on a task that is not in the result")
-        record.gates = [asdict(each) for each in settled.results]
+        record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _store(self, record: Record, job: Job, settled: Settled, commit: str) -> None:
         branch = result_branch(job.root_id, job.id)

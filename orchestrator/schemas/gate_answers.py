@@ -2,7 +2,15 @@
 
 from typing import Any, Literal
 
-from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.core.gates import (
+    Gate,
+    GateCause,
+    GateOutcome,
+    GateReport,
+    GateResult,
+    GateSource,
+    GateStatus,
+)
 from orchestrator.schemas.answers import Answer
 
 
@@ -36,6 +44,10 @@ class GateResultAnswer(Answer):
     """What one gate came to."""
 
     name: str
+    outcome: GateOutcome
+    """Only "passed" speaks for the change."""
+    cause: GateCause | None
+    """Why it did not run; the note says it in words."""
     status: GateStatus
     blocks: bool
     """It keeps the attempt from being a success."""
@@ -84,6 +96,8 @@ def _asked(gate: Gate) -> dict[str, Any]:
 def gate_result_answer(result: GateResult) -> GateResultAnswer:
     return GateResultAnswer(
         name=result.name,
+        outcome=result.outcome,
+        cause=result.cause,
         status=result.status,
         blocks=result.blocks,
         required=result.required,

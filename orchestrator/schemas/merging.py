@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchestrator.core.gates import GateStatus
+from orchestrator.core.gates import GateCause, GateOutcome, GateStatus
 from orchestrator.core.repository import MergeChoice
 from orchestrator.schemas.answers import Answer
 from orchestrator.schemas.text import MOST_ITEMS, Text
@@ -53,6 +53,11 @@ class MergedGateAnswer(Answer):
 
     name: str
     status: GateStatus
+    outcome: GateOutcome | None = None
+    """Null in records of earlier versions."""
+    cause: GateCause | None = None
+    """Why it did not run; the note says it in words."""
+    note: str = ""
     required: bool = True
     seconds: float = 0.0
     failures: list[str] = Field(default_factory=list)

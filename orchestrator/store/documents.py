@@ -8,7 +8,14 @@ from typing import Any
 
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, PromptSize, Stray, Usage
 from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
-from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.core.gates import (
+    Gate,
+    GateCause,
+    GateReport,
+    GateResult,
+    GateSource,
+    GateStatus,
+)
 from orchestrator.core.model import JobConfig, TaskSpec
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.worker_result import WorkerResult
@@ -88,4 +95,5 @@ def _gate(found: Found) -> Gate:
 
 def _gate_result(found: Found) -> GateResult:
     status, failures = GateStatus(found["status"]), tuple(found["failures"])
-    return GateResult(**{**found, "status": status, "failures": failures})
+    cause = GateCause(found["cause"]) if found.get("cause") else None
+    return GateResult(**{**found, "status": status, "failures": failures, "cause": cause})

@@ -293,7 +293,7 @@ def test_a_program_that_is_missing_matters_only_where_it_was_asked_for(
     note = results(site, detected["job_id"])["cargo-test"]["note"]
     assert note == "its program cargo is not installed here"
     assert (asked["status"], command["status"]) == ("failed", "failed")
-    assert "could not be run" in command["results"]["tasks"][0]["reason"]
+    assert "did not run" in command["results"]["tasks"][0]["reason"]
 
 
 def test_a_gate_that_hangs_is_ended_with_all_that_it_started(made: MakeProject) -> None:

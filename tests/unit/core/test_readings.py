@@ -1,11 +1,14 @@
 """What gates found, beside what they find at the base."""
 
+from dataclasses import replace
+
 import pytest
 
-from orchestrator.core.gates import Gate, GateReport, GateSource, GateStatus
+from orchestrator.core.gates import Gate, GateCause, GateReport, GateSource, GateStatus
 from orchestrator.core.patterns import matches
 from orchestrator.core.readings import (
     LOST,
+    NONE_LEFT,
     Flaw,
     Ran,
     Reading,
@@ -18,6 +21,7 @@ from orchestrator.core.readings import (
 )
 
 GATE = Gate(name="tests", run="pytest", report=GateReport.JUNIT, configured_by=("conftest.py",))
+DETECTED = replace(GATE, source=GateSource.DETECTED)
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = (), **more: object) -> Ran:
@@ -107,23 +111,29 @@ def test_the_base_is_asked_when_tests_may_have_been_lost(
 
 
 def test_who_changes_what_configures_a_gate_is_told() -> None:
-    result = result_of(GATE, ran(), None, ["conftest.py", "src/a.py"])
+    result = result_of(GATE, ran(passed=("a",)), None, ["conftest.py", "src/a.py"])
 
     assert result.status is GateStatus.PASSED
     assert result.note == "the change touches what configures this gate: conftest.py"
 
 
-def test_a_gate_that_breaks_blocks_unless_it_breaks_at_the_base_too() -> None:
-    broken = Ran(broken="ran into its time limit of 3 s")
+def test_a_gate_out_of_time_did_not_run_and_a_base_out_of_time_excuses_nothing() -> None:
+    broken = Ran(broken="ran into its time limit of 3 s", cause=GateCause.TIMEOUT)
+    runs_at_base = result_of(DETECTED, broken, ran(passed=("a",)), [])
+    too = result_of(DETECTED, broken, broken, [])
 
-    assert result_of(GATE, broken, ran(), []).status is GateStatus.BROKEN
-    assert result_of(GATE, broken, ran(), []).blocks
-    known = result_of(GATE, broken, broken, [])
-    assert (known.status, known.note.endswith("at the base, too")) == (GateStatus.KNOWN, True)
+    assert (runs_at_base.outcome, runs_at_base.blocks) == ("did_not_run", True)
+    assert (too.status, too.outcome, too.cause, too.blocks) == (
+        *("known", "did_not_run", "timeout"),
+        False,
+    )
+    assert too.note.endswith("at the base, too")
+    assert result_of(GATE, broken, broken, []).blocks
+    assert result_of(GATE, ran("a"), broken, []).failures == ("a: it failed",)
 
 
 def test_a_missing_program_matters_only_where_somebody_asked_for_it() -> None:
-    missing = Ran(broken="its program is not there", missing=True)
+    missing = Ran(broken="its program is not there", cause=GateCause.PROGRAM_MISSING)
     detected = Gate(name="ruff", run="ruff", source=GateSource.DETECTED)
 
     assert result_of(GATE, missing, None, []).blocks
@@ -203,8 +213,68 @@ def test_a_detected_gate_of_which_no_test_passes_at_the_base_says_nothing() -> N
     result = result_of(detected, ran("a", "new"), ran("a"), [])
 
     assert (result.status, result.known) == (GateStatus.KNOWN, 2)
-    assert result.note == "no test passes at the base"
+    assert (result.outcome, result.cause) == ("did_not_run", "fails_at_base")
+    assert result.note == "tests already fail on the base commit: it failed"
     assert result_of(GATE, ran("a", "new"), ran("a"), []).blocks
+
+
+def test_a_run_without_tests_did_not_run_and_blocks_where_it_was_asked_for() -> None:
+    none, skipped = ran(), Ran(reading=Reading(passed=(), skipped=2))
+    of_pytest = Ran(reading=with_exit(Reading(passed=()), 5))
+
+    for each in (none, skipped, of_pytest):
+        detected = result_of(DETECTED, each, none, [])
+        assert (detected.outcome, detected.cause) == ("did_not_run", "no_tests")
+        assert not detected.blocks
+        assert result_of(GATE, each, none, []).blocks
+    assert result_of(GATE, skipped, none, []).note == "no test ran: all 2 are skipped"
+
+
+def test_tests_that_ran_at_the_base_and_are_all_gone_are_a_failure() -> None:
+    silent = Ran(reading=Reading(passed=None))
+
+    assert needs_base(DETECTED, ran(), {})
+    assert result_of(DETECTED, ran(), ran(passed=("a",)), []).failures == (f"a: {LOST}",)
+    assert result_of(DETECTED, ran(), silent, []).failures == (NONE_LEFT,)
+    task = replace(GATE, tests_may_vanish=True)
+    assert not needs_base(task, ran(), {})
+    assert not result_of(task, ran(), None, []).blocks
+
+
+def test_what_fails_by_its_exit_code_at_the_base_too_has_not_passed() -> None:
+    failed = Ran(
+        reading=with_exit(Reading(), 1),
+        output="E   ModuleNotFoundError: No module named 'requests'\n",
+    )
+
+    result = result_of(GATE, failed, failed, [])
+
+    assert (result.status, result.outcome, result.cause) == (
+        "known",
+        "did_not_run",
+        "fails_at_base",
+    )
+    said = "exit code 1: ModuleNotFoundError: No module named 'requests'"
+    assert result.note == f"it already fails on the base commit: {said}"
+    assert not result.blocks
+
+
+def test_an_asked_gate_that_cannot_run_at_the_base_either_blocks() -> None:
+    flaw = Flaw("tests.test_a", "tests.test_a: ModuleNotFoundError: requests", is_error=True)
+    cannot = Ran(reading=Reading(flaws=(flaw,), passed=()))
+    crashed = Ran(reading=with_exit(Reading(), 4, is_error=True))
+
+    for each in (cannot, crashed):
+        assert result_of(GATE, each, each, []).blocks
+        assert result_of(GATE, each, each, []).outcome == "did_not_run"
+        assert not result_of(DETECTED, each, each, []).blocks
+    assert in_words(result_of(GATE, cannot, cannot, [])) == (
+        "gate tests did not run: tests already fail on the base commit: "
+        "ModuleNotFoundError: requests"
+    )
+    # Some test passes: it was run, and finds only what the base has.
+    some = Ran(reading=Reading(flaws=(flaw,), passed=("tests.test_b",)))
+    assert result_of(GATE, some, some, []).outcome == "passed"
 
 
 @pytest.mark.parametrize(
