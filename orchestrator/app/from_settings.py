@@ -91,6 +91,7 @@ def surroundings(folder: Path, settings: Settings) -> Surroundings:
         project_root=project_root(settings, folder),
         bin=folder / "bin",
         environment=dict(os.environ),
+        workspace=settings.orchestrator.workspace_root,
         grace_seconds=settings.workers.grace_seconds,
         log_limit_bytes=settings.workers.log_limit_bytes,
         lease_lock=settings.orchestrator.workspace_root / LOCK_NAME,

@@ -21,6 +21,7 @@ from orchestrator.engine.service import Service
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
+from orchestrator.security import boundary
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
     JobLog,
@@ -65,6 +66,7 @@ class JobManager:
             _check_database(self.store.file, self.workspace)
             self.store.open()
             spread(self.workspace.root)
+            boundary.lay(self.workspace.root)
         except BaseException:
             self.lock.release()
             raise

@@ -175,6 +175,8 @@ class Check:
     base: str
     commit: str
     gates: tuple[Gate, ...]
+    #: The top of the worktree; empty: ``directory`` is in none.
+    worktree: str = ""
 
 
 class Gates(Protocol):

@@ -124,7 +124,13 @@ class Baselines:
         try:
             self._repository.open_at(directory, site.commit)
             cwd = self._repository.inside(directory)
-            run = Run(root_id=site.root_id, owner=site.owner, gate=wanted.gate, cwd=cwd)
+            run = Run(
+                root_id=site.root_id,
+                owner=site.owner,
+                gate=wanted.gate,
+                cwd=cwd,
+                worktree=directory,
+            )
             self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
         except Exception as error:
             # Somebody waits for an answer, whatever goes wrong.

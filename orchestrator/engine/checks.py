@@ -174,7 +174,13 @@ class Checks:
 
     def _run(self, course: _Course, gate: Gate) -> None:
         check = course.check
-        run = Run(root_id=check.root_id, owner=check.name, gate=gate, cwd=course.cwd)
+        run = Run(
+            root_id=check.root_id,
+            owner=check.name,
+            gate=gate,
+            cwd=course.cwd,
+            worktree=check.worktree,
+        )
         try:
             told = partial(self._guarded, course, self._ran, gate)
             self._runs.begin(run, told, partial(self._named, course))

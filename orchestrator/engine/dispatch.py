@@ -13,6 +13,7 @@ from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.repository import signature_of
 from orchestrator.engine.worktrees import Changes, Ground
+from orchestrator.security import boundary
 from orchestrator.security.environment import secrets_in, worker_environment
 
 
@@ -26,6 +27,7 @@ class Surroundings:
     #: Holds the ``orchestrator`` command.
     bin: Path
     environment: Mapping[str, str]
+    workspace: Path
     grace_seconds: float
     log_limit_bytes: int
     #: A file that is locked for as long as a server is there, and seconds that a worker may go
@@ -52,6 +54,11 @@ class InFlight:
     ground: Ground | None = None
 
 
+def base_environment(around: Surroundings) -> dict[str, str]:
+    """What every worker and every gate gets, whatever its task is."""
+    return {**worker_environment(around.environment), **boundary.variables(around.workspace)}
+
+
 def attempt_id(worker: Worker) -> str:
     return f"{worker.root_id}/{worker.id}/{worker.attempt}"
 
@@ -72,7 +79,7 @@ class Dispatch:
         self._around = around
         self._mask = mask
         #: What every worker gets of the server's own environment.
-        self._base = worker_environment(around.environment)
+        self._base = base_environment(around)
         self._bin, self._home = str(around.bin), str(around.home)
         self._project = str(around.project_root)
         self._lease_lock = str(around.lease_lock)
@@ -91,7 +98,7 @@ class Dispatch:
         if worker.attempt > 1:
             self._workspace.mark_attempt(worker, worker.attempt)
             before = {} if ground else self._workspace.snapshot(worker)
-        environment = self._environment(assignment, command, directory, token)
+        environment = self._environment(assignment, command, directory, token, ground)
         if command.control:
             control = self._workspace.prepare_control(worker, worker.attempt, command.control)
             environment["ORCHESTRATOR_CONTROL_DIR"] = control
@@ -184,7 +191,12 @@ class Dispatch:
         )
 
     def _environment(
-        self, assignment: Assignment, command: Invocation, directory: str, token: str
+        self,
+        assignment: Assignment,
+        command: Invocation,
+        directory: str,
+        token: str,
+        ground: Ground | None,
     ) -> dict[str, str]:
         worker, job = assignment.worker, assignment.job
         own = {
@@ -202,7 +214,10 @@ class Dispatch:
             own["ORCHESTRATOR_OFFLINE"] = "1"
         server = self._around.environment
         passed = _passed(command.pass_env, server)
-        environment = {**self._base, **passed, **command.env, **assignment.task.env, **own}
+        base = self._base
+        if ground is not None:
+            base = {**base, **boundary.variables_of(ground.directory, ground.cwd)}
+        environment = {**base, **passed, **command.env, **assignment.task.env, **own}
         # Whatever the search path is, the worker finds the command that starts child jobs.
         path = environment.get("PATH") or os.defpath
         environment["PATH"] = f"{self._bin}{os.pathsep}{path}"

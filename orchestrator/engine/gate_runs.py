@@ -16,8 +16,9 @@ from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableReport, with_exit
 from orchestrator.engine.beside import Beside
-from orchestrator.engine.dispatch import Surroundings
-from orchestrator.security.environment import secrets_in, worker_environment
+from orchestrator.engine.dispatch import Surroundings, base_environment
+from orchestrator.security import boundary
+from orchestrator.security.environment import secrets_in
 from orchestrator.security.paths import read_tail
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class Run:
     gate: Gate
     #: Where it starts.
     cwd: str
+    #: The top of the worktree that it lies in; empty: there is none.
+    worktree: str = ""
 
     @property
     def name(self) -> str:
@@ -219,6 +222,7 @@ class GateRuns:
         around, tree = self._around, self._workspace.job_directory(run.root_id)
         environment = {
             **environment_of(around),
+            **(boundary.variables_of(run.worktree, run.cwd) if run.worktree else {}),
             REPORT: str(report),
             "ORCHESTRATOR_WORKER_DIR": str(report.parent),
             "ORCHESTRATOR_PROJECT_ROOT": run.cwd,
@@ -260,7 +264,7 @@ def environment_of(around: Surroundings) -> dict[str, str]:
 
     Those of the user's checkout: what a worker puts into its worktree is not run in their place.
     """
-    found = worker_environment(around.environment)
+    found = base_environment(around)
     own = [str(around.project_root / each) for each in _PROGRAMS]
     path = [each for each in own if os.path.isdir(each)] + [found.get("PATH") or os.defpath]
     # Nobody is there to answer, and nothing is to be watched.

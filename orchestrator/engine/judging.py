@@ -137,6 +137,7 @@ class Judging:
             base=base,
             commit=commit,
             gates=gates,
+            worktree=ground.directory if ground is not None else "",
         )
 
     def _forget(self, worker: Worker) -> Exit | None:

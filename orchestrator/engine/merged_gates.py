@@ -98,6 +98,7 @@ class MergedGates:
                 base=base,
                 commit=commit,
                 gates=gates,
+                worktree=directory,
             )
             results = self._waited(check, halted)
         finally:

@@ -1,0 +1,107 @@
+"""Where searches upwards end: workers and gates find no settings above the workspace.
+
+The workspace lies in the product's folder, and that in the host project. Tools that look for their
+settings in the directories above would find both. One table: files in the workspace's top that end
+such a search, and variables for tools that no file stops.
+"""
+
+import logging
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from orchestrator.security.paths import read_regular
+
+logger = logging.getLogger(__name__)
+
+_NONE = "there is none for this directory: the search ends at the orchestrator's workspace"
+#: A tool that finds no settings of the project either reports that or uses its defaults. Both
+#: stay as they are: a file is empty for the latter, and an error for the former.
+FILES: Mapping[str, str] = {
+    # pytest: not into the workspace's top, which it would take for the project.
+    "pytest.ini": "[pytest]\ncache_dir = $ORCHESTRATOR_WORKER_DIR/.pytest_cache\n",
+    "ruff.toml": "",
+    "mypy.ini": "[mypy]\n",
+    # black, isort, uv, poetry
+    "pyproject.toml": "[tool.black]\n[tool.isort]\n[tool.uv]\nmanaged = false\n",
+    ".flake8": "[flake8]\n",
+    ".editorconfig": "root = true\n",
+    "eslint.config.mjs": f'throw new Error("no ESLint configuration: {_NONE}")\n',
+    ".eslintrc.json": '{"root": true}\n',
+    ".prettierrc": "{}\n",
+    "jest.config.cjs": f'throw new Error("no Jest configuration: {_NONE}")\n',
+    "tsconfig.json": '{"files": []}\n',
+    # npm and pnpm refuse to install there; Node.js reads it to know what kind of module a file is.
+    "package.json": (
+        '{"private": true, "devEngines": {"packageManager": '
+        '{"name": "none-here", "onFail": "error"}}}\n'
+    ),
+    "yarn.lock": "",
+    "Cargo.toml": '[workspace]\nmembers = []\nexclude = ["."]\n',
+    # No directive: an error that quotes it.
+    "go.mod": f"no-module {_NONE.replace(':', '').replace(' ', '-')}\n",
+}
+_MOST_BYTES = 1 << 20
+#: Always pytest's, whatever is in it; in the others a section says so.
+_PYTEST_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
+_PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
+
+
+def lay(workspace: Path) -> None:
+    """Write the files into the workspace's top. Idempotent; what a crash cut off is replaced.
+
+    A full disk keeps no server from starting.
+    """
+    for name, text in FILES.items():
+        if read_regular(workspace / name, _MOST_BYTES) != text.encode():
+            try:
+                (workspace / name).write_text(text, "utf-8")
+            except OSError:
+                logger.warning("no end of searches upwards", extra={"file": name}, exc_info=True)
+
+
+def variables(workspace: Path) -> dict[str, str]:
+    """What is the same for every worker and gate."""
+    names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
+    found = {
+        # Also where a worker has removed its worktree's .git.
+        "GIT_CEILING_DIRECTORIES": os.pathsep.join(names),
+        # Else Go asks the repository above for its state, and fails where git finds none.
+        "GOFLAGS": "-buildvcs=false",
+    }
+    if any(os.path.exists(above / "go.work") for above in Path(workspace).resolve().parents):
+        found["GOWORK"] = "off"
+    return found
+
+
+def variables_of(worktree: str, cwd: str) -> dict[str, str]:
+    """What depends on the settings that a worktree has, from ``cwd`` up to its top."""
+    places = list(_upwards(cwd, worktree))
+    has_own = any(os.path.exists(f"{place}/go.work") for place in places)
+    found = {"GOWORK": "" if has_own else "off"}
+    if not any(map(_configures_pytest, places)):
+        # Else the workspace's top, where its search ends, and names of tests would begin there.
+        found["PYTEST_ADDOPTS"] = "--rootdir=."
+    return found
+
+
+def _upwards(cwd: str, top: str) -> Iterator[str]:
+    place = cwd
+    while place != top and place.startswith(f"{top}/"):
+        yield place
+        place = os.path.dirname(place)
+    yield top
+
+
+def _configures_pytest(place: str) -> bool:
+    if any(os.path.isfile(f"{place}/{name}") for name in _PYTEST_FILES):
+        return True
+    for name, section in _PYTEST_SECTIONS.items():
+        if section in (read_regular(Path(place, name), _MOST_BYTES) or b""):
+            return True
+    text = read_regular(Path(place, "pyproject.toml"), _MOST_BYTES) or b""
+    try:
+        return b"pytest" in text and "pytest" in tomllib.loads(text.decode()).get("tool", {})
+    except (ValueError, RecursionError, AttributeError, TypeError):
+        return False
