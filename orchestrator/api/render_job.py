@@ -41,6 +41,7 @@ from orchestrator.schemas.job_answers import (
     TaskAnswer,
     TreeAnswer,
     TreeWorker,
+    WaitingAnswer,
     WorkerAnswer,
 )
 
@@ -64,6 +65,9 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         reason=job.reason,
         submitted_by=job.submitted_by,
         cancelled_by=job.cancelled_by,
+        stop_cause=job.stop_cause,
+        merge_state=job.merge_state,
+        awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,
         config=config_answer(job.config),
         created_at=moment(job.created_at),
@@ -111,10 +115,12 @@ def _worker(
         worker_id=worker.id,
         task_id=worker.task_id,
         index=worker.index,
+        kind=worker.kind,
         depth=worker.depth,
         agent=worker.agent,
         status=worker.status,
         reason=worker.reason,
+        waiting_for=_waiting(worker),
         started_at=moment_or_none(worker.started_at),
         ended_at=moment_or_none(worker.ended_at),
         seconds=duration(worker.started_at, worker.ended_at),
@@ -136,6 +142,11 @@ def _worker(
         workspace=str(service.worker_directory(worker)),
         log=log_file(service, job, worker),
     )
+
+
+def _waiting(worker: Worker) -> WaitingAnswer | None:
+    waiting = worker.waiting_for
+    return WaitingAnswer(kind=waiting.kind, name=waiting.name) if waiting else None
 
 
 def _attempt(attempt: Attempt, failure: Failure | None) -> AttemptAnswer:
@@ -218,6 +229,7 @@ def _tree_worker(worker: Worker, child_jobs: list[TreeAnswer]) -> TreeWorker:
         agent=worker.agent,
         status=worker.status,
         reason=worker.reason,
+        waiting_for=_waiting(worker),
         seconds=duration(worker.started_at, worker.ended_at),
         usage=usage_answer([used]) if is_known(used) else None,
         child_jobs=child_jobs,

@@ -10,8 +10,6 @@ from orchestrator.cli.terminal import local_time, one_line
 #: How long nothing happens before the server is asked, and then how often.
 QUIET_SECONDS = 3.0
 SHOWN_CHARACTERS = 200
-#: How reasons begin that will pass: disk space, memory, a rate limit, locks.
-_WAITS = "waits"
 
 
 class HeldBack:
@@ -51,7 +49,7 @@ def held_back(tree: Mapping[str, Any]) -> Iterator[str]:
     """Such as ``worker_1 waits for disk space: ...``, for each worker in a tree that waits."""
     for worker in tree["workers"]:
         reason = str(worker.get("reason") or "")
-        if worker["status"] == "pending" and reason.startswith(_WAITS):
+        if worker["status"] == "pending" and worker.get("waiting_for"):
             yield f"{worker['worker_id']} {one_line(reason, SHOWN_CHARACTERS)}"
         for job in worker.get("child_jobs") or ():
             yield from held_back(job)

@@ -13,7 +13,6 @@ from orchestrator.core.errors import InvalidRequest, OrchestratorError
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
 
-WAITS = "waits for approval"
 #: Nothing of it runs: it ends at once.
 REJECT_SECONDS = 10.0
 
@@ -90,7 +89,7 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
         if event["kind"] == "job_planned" and event["job_id"] == job_id:
             break
     answer = client.job(job_id)
-    if answer["reason"] != WAITS:
+    if not answer["awaits_approval"]:
         raise OrchestratorError(f"job {job_id} was not planned: {answer['reason']}")
     tasks = [as_written(task) for task in answer["tasks"]]
     return Draft(tasks=tasks, job_id=job_id, estimate=answer.get("estimate"))

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from orchestrator.core.endings import Endings
 from orchestrator.core.events import EventKind
-from orchestrator.core.evidence import EndedBy, Usage
+from orchestrator.core.evidence import Usage
 from orchestrator.core.forest import Forest
 from orchestrator.core.model import Worker, WorkerKey
 from orchestrator.core.spending import NOTHING, breach, spent_by, total
+from orchestrator.core.states import StopCause
 from orchestrator.core.worker_result import WorkerResult
 
 _OVER = "this attempt has ended"
@@ -47,10 +48,9 @@ class Accounting:
         for above in (*reversed(self._forest.ancestors(job)), job):
             reached = breach(above.config, self._forest.spending.of(above.id))
             if reached and self._forest.plans[above.id].unfinished:
-                self._endings.stop_tree(
-                    above.id, EndedBy.LIMIT, f"{reached} of job {above.id}", now
-                )
-                return f"{reached} of job {above.id}"
+                by = f"{reached} of job {above.id}"
+                self._endings.stop_tree(above.id, StopCause.LIMIT, by, now)
+                return by
         return ""
 
     def _own_limit(self, worker: Worker, so_far: Usage) -> str:

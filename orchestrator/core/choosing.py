@@ -44,7 +44,7 @@ class Choosing:
         return self._ledger.workers[key] if key else None
 
     def _is_to_be_reviewed(self, worker: Worker, candidates: Sequence[Worker]) -> bool:
-        stopping = self._forest.job_of(worker).cancelled_by is not None
+        stopping = self._forest.job_of(worker).stop_cause is not None
         task = self._forest.plans[worker.job_id].tasks[worker.task_id]
         return bool(task.review) and not stopping and worth_reviewing(candidates)
 

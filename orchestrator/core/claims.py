@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
 from orchestrator.core.lock_table import LockKind, Party
-from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.states import WorkerStatus
+from orchestrator.core.model import Job, TaskSpec, WaitingFor, Worker, WorkerKey
+from orchestrator.core.states import WaitKind, WorkerStatus
 
 
 class Claims:
@@ -23,8 +23,8 @@ class Claims:
             return False
         why = self._locks.claim(self._forest.party_of(worker), names, now)
         if why:
-            if worker.reason != why:
-                self._ledger.update_worker(worker.key, reason=why)
+            waiting = WaitingFor(WaitKind.LOCK, ", ".join(names))
+            self._ledger.hold_worker(worker.key, waiting, why)
             return True
         self._tell(EventKind.LOCK_TAKEN, worker, names, now)
         return False

@@ -12,11 +12,13 @@ from orchestrator.core.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.forest import Forest, Node
-from orchestrator.core.model import NEVER_BEGAN, NO_PLAN, Job, Worker, WorkerKey
+from orchestrator.core.job_reason import reason_of
+from orchestrator.core.model import NEVER_BEGAN, NO_PLAN, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
 from orchestrator.core.running import waits_for_account
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import JobStatus, StopCause, WaitKind, WorkerStatus
+from orchestrator.core.values import changed
 
 
 class Endings:
@@ -49,24 +51,33 @@ class Endings:
         if not verdict.succeeded:
             for child in sorted(node.open_children):
                 by = f"{worker.id}, which ended {verdict.status}"
-                self.stop_tree(child, EndedBy.CANCEL, by, now)
+                self.stop_tree(child, StopCause.PARENT, by, now)
         if node.open_children:
             self._wait_without_process(worker, node, verdict)
         else:
             self._end_worker(worker, self._with_children(worker, verdict), now)
 
-    def stop_tree(self, job_id: str, ended_by: EndedBy, by: str, now: float) -> None:
-        """Stop a job and all its descendants, deepest first. Idempotent."""
+    def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
+        """Stop a job and all its descendants, deepest first. Idempotent.
+
+        ``by`` is the cause in words. For descendants of a job that its parent worker withdraws,
+        the cause is ``PARENT``: their own parent workers did not ask for it.
+        """
         for each in self._forest.subtree(job_id):
             job = self._ledger.jobs[each]
-            if job.status.ended or job.cancelled_by is not None:
+            if job.status.ended or job.stop_cause is not None:
                 continue
-            words = "cancelled" if ended_by is EndedBy.CANCEL else "stopped"
-            self._ledger.update_job(each, cancelled_by=by, reason=f"{words} by {by}")
+            is_below = each != job_id and cause is StopCause.WITHDRAWN
+            self._mark_stopped(job, StopCause.PARENT if is_below else cause, by)
             self._ledger.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
             if each in self.rendering:
                 self._forest.commands.append(StopMerging(each))
-            self._stop_workers(each, ended_by, by, now)
+            self._stop_workers(each, _ENDED_BY[cause], by, now)
+
+    def _mark_stopped(self, job: Job, cause: StopCause, by: str) -> None:
+        fields = {"cancelled_by": by, "stop_cause": cause, "awaits_approval": False}
+        stopped = changed(job, **fields)
+        self._ledger.update_job(job.id, **fields, reason=reason_of(stopped))
 
     def check_job(self, job_id: str, now: float) -> None:
         """When all workers of a job are done, have its reports written.
@@ -76,7 +87,7 @@ class Endings:
         job, plan = self._ledger.jobs[job_id], self._forest.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
             return
-        if plan.planner is None or job.cancelled_by is not None or job.plan_source == NO_PLAN:
+        if plan.planner is None or job.stop_cause is not None or job.plan_source == NO_PLAN:
             self.end_job(job, now)
         elif job_id not in self.planning:
             self.planning.add(job_id)
@@ -95,9 +106,9 @@ class Endings:
     def stop_again(self, worker: Worker) -> None:
         """After a restart: its job is being cancelled."""
         job = self._forest.job_of(worker)
-        if job.cancelled_by is not None:
+        if job.stop_cause is not None:
             self._forest.nodes[worker.key].stopping = True
-            stop = Stop(worker.key, worker.attempt, _ended_by(job), job.cancelled_by)
+            stop = Stop(worker.key, worker.attempt, _ENDED_BY[job.stop_cause], _by(job))
             self._forest.commands.append(stop)
 
     def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
@@ -110,7 +121,7 @@ class Endings:
     def _stopped_verdict(self, worker: Worker) -> Verdict | None:
         """What the worker comes to when its job is being stopped."""
         job = self._forest.job_of(worker)
-        return None if job.cancelled_by is None else _stopped(_ended_by(job), job.cancelled_by)
+        return None if job.stop_cause is None else _stopped(_ENDED_BY[job.stop_cause], _by(job))
 
     def _try_again(
         self,
@@ -121,13 +132,21 @@ class Endings:
         limited_until: float | None,
     ) -> bool:
         task, job = self._forest.task_of(worker), self._forest.job_of(worker)
-        if job.cancelled_by is not None or node.stopping:
+        if job.stop_cause is not None or node.stopping:
             return False
         if limited_until is not None:
             # A full account costs time, and none of the worker's retries.
             delay = limited_until - now
             reason = waits_for_account(worker.agent, delay)
-            self._anew.begin(worker, reason, reason, delay, now, budget_from=worker.budget_from + 1)
+            self._anew.begin(
+                worker,
+                reason,
+                reason,
+                delay,
+                now,
+                budget_from=worker.budget_from + 1,
+                waiting_for=WaitingFor(WaitKind.ACCOUNT, worker.agent),
+            )
             return True
         if self._anew.with_another_agent(worker, verdict, now):
             self._refused(worker, verdict, now)
@@ -144,10 +163,12 @@ class Endings:
     def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
         node.verdict = verdict
         why = f"its process has ended ({verdict.reason or 'exit code 0'}); its child jobs run"
+        waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(node.open_children)))
+        told = {"reason": why, "waiting_for": waiting}
         if worker.status is WorkerStatus.WAITING:
-            self._ledger.update_worker(worker.key, reason=why)
+            self._ledger.update_worker(worker.key, **told)
         else:
-            self._ledger.move_worker(worker.key, WorkerStatus.WAITING, reason=why)
+            self._ledger.move_worker(worker.key, WorkerStatus.WAITING, **told)
 
     def _with_children(self, worker: Worker, verdict: Verdict) -> Verdict:
         if not verdict.succeeded or not worker.child_job_ids:
@@ -164,8 +185,8 @@ class Endings:
         completed = {child.digest for child in children if child.status is JobStatus.COMPLETED}
         for child in children:
             if child.status.ended and child.status is not JobStatus.COMPLETED:
-                taken_back = child.cancelled_by == worker.id
-                if not taken_back and child.digest not in completed:
+                withdrawn = child.stop_cause is StopCause.WITHDRAWN
+                if not withdrawn and child.digest not in completed:
                     return child
         return None
 
@@ -182,7 +203,7 @@ class Endings:
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
         """A worker whose conflicts an agent could not resolve had succeeded by itself."""
         result = worker.result
-        if verdict.succeeded or job.cancelled_by is not None or not (result and result.conflicts):
+        if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
             return verdict
         self._ledger.update_worker(worker.key, result=replace(result, unresolved=True))
         status = WorkerStatus.RECURSIVE_SUCCESS if worker.child_job_ids else WorkerStatus.SUCCESS
@@ -280,10 +301,19 @@ class Endings:
         self.check_job(job_id, now)
 
 
-def _ended_by(job: Job) -> EndedBy:
-    if job.out_of_time:
-        return EndedBy.TIMEOUT
-    return EndedBy.LIMIT if job.over_budget else EndedBy.CANCEL
+#: How an attempt ends that is stopped with its job.
+_ENDED_BY: Mapping[StopCause, EndedBy] = {
+    StopCause.USER: EndedBy.CANCEL,
+    StopCause.WITHDRAWN: EndedBy.CANCEL,
+    StopCause.PARENT: EndedBy.CANCEL,
+    StopCause.WALL_TIME: EndedBy.TIMEOUT,
+    StopCause.LIMIT: EndedBy.LIMIT,
+}
+
+
+def _by(job: Job) -> str:
+    """Who stopped it, for people."""
+    return job.cancelled_by or ""
 
 
 def _stopped(ended_by: EndedBy, by: str) -> Verdict:

@@ -232,7 +232,7 @@ class Forest:
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id = heapq.heappop(self._deadlines)
             job = self.ledger.jobs[job_id]
-            if job.status.ended or job.cancelled_by:
+            if job.status.ended or job.stop_cause:
                 continue
             if job.wall_end > now:
                 self.watch_wall_time(job)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
-from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.states import JobStatus, WorkerStatus, check_job_move, check_worker_move
 from orchestrator.core.values import changed
@@ -75,6 +75,9 @@ class Ledger:
         return self.update_job(job_id, status=status, **changes)
 
     def update_worker(self, key: WorkerKey, **changes: Any) -> Worker:
+        if "reason" in changes:
+            # What it waits for is part of why: a new reason ends the wait unless it names one.
+            changes.setdefault("waiting_for", None)
         worker = self.workers[key] = changed(self.workers[key], **changes)
         if key not in self._pending.new_workers:
             self._pending.workers[key] = None
@@ -83,6 +86,12 @@ class Ledger:
     def move_worker(self, key: WorkerKey, status: WorkerStatus, **changes: Any) -> Worker:
         check_worker_move(self.workers[key].status, status)
         return self.update_worker(key, status=status, **changes)
+
+    def hold_worker(self, key: WorkerKey, waiting: WaitingFor, reason: str) -> None:
+        """State what keeps a worker from starting. Idempotent: asked at every turn."""
+        worker = self.workers[key]
+        if (worker.waiting_for, worker.reason) != (waiting, reason):
+            self.update_worker(key, reason=reason, waiting_for=waiting)
 
     def begin_attempt(self, attempt: Attempt) -> None:
         self.attempts[attempt.key] = attempt

@@ -9,14 +9,22 @@ from typing import NamedTuple
 
 from orchestrator.core.evidence import Exit
 from orchestrator.core.gates import Gate
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.job_facts import NO_FACTS, JobFacts
+from orchestrator.core.states import (
+    JobStatus,
+    MergeState,
+    StopCause,
+    WaitKind,
+    WorkerKind,
+    WorkerStatus,
+)
 from orchestrator.core.worker_result import WorkerResult
 
 #: How a stop is signed that comes from the limit on wall time.
 WALL_TIME = "max_wall_seconds"
 #: In place of an agent's name: the best that can work. A planner's: the job's agent.
 AUTO = "auto"
-#: How stops are signed that come from limits on what agents use.
+#: The limits on what agents use, as settings name them.
 BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 
 
@@ -60,17 +68,10 @@ class TaskSpec:
     review_by_any: bool = False
 
 
-#: The index of a planner among the workers of its job: it is none of them. Those of reviewers are
-#: below it.
+#: The index of a planner, which orders it before its job's workers. Those of reviewers are below.
 PLANNER_INDEX = -1
 #: The ``plan_source`` of a job for which no plan was possible.
 NO_PLAN = "none"
-#: The reason of a job whose tasks a person is to let start.
-WAITS_FOR_APPROVAL = "waits for approval"
-#: Begins the reason of a job whose workers' changes were to become one result, and did not.
-NOT_MERGED = "what its workers changed could not be merged when it ended"
-#: Begins the reason of a job whose result is not all that its workers changed.
-LEFT_OUT = "not in the result: "
 #: The task of a planner, and the role that it plays.
 PLANNER = "planner"
 #: The role of one that compares candidates.
@@ -152,41 +153,43 @@ class Job:
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
+    #: Who or what stopped it, for people.
     cancelled_by: str | None = None
+    #: None: it was not stopped.
+    stop_cause: StopCause | None = None
+    merge_state: MergeState = MergeState.NONE
+    #: It has its tasks, and a person is to let them start.
+    awaits_approval: bool = False
+    facts: JobFacts = NO_FACTS
 
     @property
     def is_root(self) -> bool:
         return self.parent_worker_id is None
 
     @property
-    def awaits_approval(self) -> bool:
-        """It has its tasks, and a person is to let them start."""
-        return self.status is JobStatus.PLANNING and self.reason == WAITS_FOR_APPROVAL
-
-    @property
     def unmerged(self) -> bool:
         """What its workers changed was to become one result, and did not."""
-        return self.reason.startswith(NOT_MERGED)
+        return self.merge_state is MergeState.FAILED
 
     @property
     def merged_in_part(self) -> bool:
         """Not all that its workers changed goes together, or is to become one result."""
-        return self.reason.startswith(LEFT_OUT)
+        return self.merge_state is MergeState.IN_PART
 
     @property
     def out_of_time(self) -> bool:
         """Stopped because its wall time, or its root's, was over."""
-        return (self.cancelled_by or "").startswith(WALL_TIME)
+        return self.stop_cause is StopCause.WALL_TIME
 
     @property
     def over_budget(self) -> bool:
         """Stopped because a limit on what agents use was reached, here or above."""
-        return (self.cancelled_by or "").startswith(BUDGET_LIMITS)
+        return self.stop_cause is StopCause.LIMIT
 
     @property
     def cancelled(self) -> bool:
         """Stopped because somebody asked for it, not by a limit."""
-        return self.cancelled_by is not None and not (self.out_of_time or self.over_budget)
+        return self.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
 
     @property
     def wall_end(self) -> float:
@@ -198,6 +201,15 @@ class Job:
         return WorkerKey(self.root_id, self.parent_worker_id) if self.parent_worker_id else None
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingFor:
+    """What a worker waits for, beside the sentence in its reason."""
+
+    kind: WaitKind
+    #: Which one, such as the agent or the worker, where the kind says that there is one.
+    name: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
     """One process (with its directory and log) that carries out a task for one agent."""
@@ -206,12 +218,15 @@ class Worker:
     job_id: str
     root_id: str
     task_id: str
-    #: Position among the job's workers: task order, then candidate order; PLANNER_INDEX.
+    #: Its place in the order of the job's workers: task order, then candidate order.
     index: int
+    kind: WorkerKind = WorkerKind.TASK
     depth: int
     agent: str
     status: WorkerStatus = WorkerStatus.PENDING
     reason: str = ""
+    #: None: it runs, has ended, or could start. Whoever sets a reason sets it, too.
+    waiting_for: WaitingFor | None = None
     #: Number of the current or latest attempt; 0 before the first.
     attempt: int = 0
     #: The number of the attempt at which the present retry budget began.
@@ -244,12 +259,12 @@ class Worker:
     @property
     def is_planner(self) -> bool:
         """It makes the job's tasks, and carries out none of them."""
-        return self.index == PLANNER_INDEX
+        return self.kind is WorkerKind.PLANNER
 
     @property
     def is_reviewer(self) -> bool:
         """It compares the candidates of a task."""
-        return self.index < PLANNER_INDEX
+        return self.kind is WorkerKind.REVIEWER
 
     @property
     def chosen(self) -> bool | None:
@@ -261,7 +276,7 @@ class Worker:
     @property
     def is_adviser(self) -> bool:
         """It plans or reviews: it answers a question, and carries out no task."""
-        return self.index <= PLANNER_INDEX
+        return self.kind is not WorkerKind.TASK
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

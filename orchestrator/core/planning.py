@@ -5,23 +5,27 @@ job's workers: its planner. So everything that holds for workers holds for plann
 limits, retries, stops, restarts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest
+from orchestrator.core.job_facts import NO_FACTS
+from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import (
     NO_PLAN,
     PLANNER,
     PLANNER_INDEX,
-    WAITS_FOR_APPROVAL,
     Job,
     TaskSpec,
     Worker,
 )
 from orchestrator.core.plan import Plan, planning_task
-from orchestrator.core.states import JobStatus
+from orchestrator.core.states import JobStatus, MergeState, WorkerKind
+from orchestrator.core.values import changed
 
 
 def planner_of(job: Job, agent: str, name: str) -> Worker:
@@ -31,6 +35,7 @@ def planner_of(job: Job, agent: str, name: str) -> Worker:
         root_id=job.root_id,
         task_id=PLANNER,
         index=PLANNER_INDEX,
+        kind=WorkerKind.PLANNER,
         depth=job.depth,
         agent=agent,
     )
@@ -79,7 +84,7 @@ class Planning:
             EventKind.JOB_PLANNED, job, now, source=source, tasks=count, reason=reason
         )
         if job.config.approve:
-            job = self._ledger.update_job(job_id, reason=WAITS_FOR_APPROVAL)
+            job = self._ledger.update_job(job_id, **held_for_approval(job))
         else:
             job = self._ledger.move_job(job_id, JobStatus.PENDING)
         self._forest.install(job, Plan(tasks, workers))
@@ -92,32 +97,49 @@ class Planning:
 
     def impossible(self, job_id: str, reason: str, now: float) -> None:
         """No plan can be carried out: the job ends without tasks."""
-        job = self._ledger.update_job(job_id, plan_source=NO_PLAN, reason=reason)
+        facts = replace(self._ledger.jobs[job_id].facts, plan_error=reason)
+        job = self._ledger.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
         self._endings.end_job(job, now)
 
     def approve(self, job_id: str, by: str, now: float) -> None:
         """Let the tasks start. Raise Conflict for a job that does not wait for it."""
         self.check_waits(job_id)
-        job = self._ledger.move_job(job_id, JobStatus.PENDING, reason="")
+        job = self._ledger.move_job(job_id, JobStatus.PENDING, awaits_approval=False, reason="")
         self._ledger.emit(EventKind.JOB_APPROVED, job, now, by=by)
         self._forest.queue_ready(job_id)
 
     def check_waits(self, job_id: str) -> None:
         """Raise Conflict for a job that does not wait for approval."""
         job = self._ledger.jobs.get(job_id)
-        if job is None or job.cancelled_by or not self._forest.waits_for_approval(job):
+        if job is None or job.stop_cause or not self._forest.waits_for_approval(job):
             raise Conflict(f"job {job_id} does not wait for approval")
 
     def begin_again(self, job_id: str, **changes: object) -> Job:
         """Take a job that has ended to where it goes on: its planning, or its tasks."""
         job, plan = self._ledger.jobs[job_id], self._forest.plans[job_id]
-        status, changes = JobStatus.RUNNING, {**changes, "reason": ""}
+        status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
         if plan.planner is not None:
             agent = self._ledger.workers[plan.planner].agent
             status, changes["plan_source"] = JobStatus.PLANNING, agent
         elif job.config.approve and not any(map(_was_started, self._forest.workers_of(job_id))):
-            status, changes["reason"] = JobStatus.PLANNING, WAITS_FOR_APPROVAL
+            status = JobStatus.PLANNING
+            changes |= held_for_approval(changed(job, **changes))
         return self._ledger.move_job(job_id, status, **changes)
+
+
+#: The fields of a job that tell how it ended, as they are while it runs.
+_NOTHING_ENDED: Mapping[str, object] = {
+    "reason": "",
+    "cancelled_by": None,
+    "stop_cause": None,
+    "merge_state": MergeState.NONE,
+    "facts": NO_FACTS,
+}
+
+
+def held_for_approval(job: Job) -> dict[str, Any]:
+    """The fields that change in a job whose tasks wait for a person's approval."""
+    return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}
 
 
 def _was_started(worker: Worker) -> bool:

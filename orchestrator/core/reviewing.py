@@ -10,6 +10,7 @@ from itertools import islice
 
 from orchestrator.core.choice import Opinion
 from orchestrator.core.model import PLANNER_INDEX, REVIEWER, TaskSpec, Worker
+from orchestrator.core.states import WorkerKind
 
 #: A review that is refused is asked for once more, with the reason.
 TRIES_TO_REVIEW = 2
@@ -28,6 +29,7 @@ def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
         root_id=first.root_id,
         task_id=task.id,
         index=PLANNER_INDEX - 1 - first.index,
+        kind=WorkerKind.REVIEWER,
         depth=first.depth,
         agent=task.review,
     )

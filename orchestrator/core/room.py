@@ -3,17 +3,28 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.core.states import WaitKind
 
-def _anything(agent: str) -> str:
-    return ""
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that the machine has too little of."""
+
+    kind: WaitKind
+    #: A sentence on it for people, with figures.
+    reason: str
+
+
+def _nothing(agent: str) -> Lack | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    #: Why nothing may start at all, in words; empty when something may.
-    paused: str = ""
-    #: Why one more worker of an agent may not start; empty when it may, and then it counts.
-    lack: Callable[[str], str] = _anything
+    #: Why nothing may start at all; None when something may.
+    paused: Lack | None = None
+    #: Why one more worker of an agent may not start; None when it may, and then it counts.
+    lack: Callable[[str], Lack | None] = _nothing
 
 
 #: Room for everything.

@@ -6,9 +6,9 @@ from orchestrator.core.claims import Claims
 from orchestrator.core.commands import MakeContext, SetWaiting, Start
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
-from orchestrator.core.model import Attempt, Job, Worker, WorkerKey
-from orchestrator.core.room import Room
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.model import Attempt, Job, WaitingFor, Worker, WorkerKey
+from orchestrator.core.room import Lack, Room
+from orchestrator.core.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.throttle import Throttle
 
 
@@ -76,14 +76,16 @@ class Running:
         if aside.lacks_context(worker):
             if aside.wait_for_context(worker):
                 self._forest.commands.append(MakeContext(worker.job_id))
-            self._ledger.update_worker(key, reason=WAITS_FOR_CONTEXT)
+            waiting = WaitingFor(WaitKind.CONTEXT)
+            self._ledger.update_worker(key, reason=WAITS_FOR_CONTEXT, waiting_for=waiting)
             return True
         first = aside.ahead_of(worker)
         if first is None:
             return False
         aside.wait_behind(worker)
         why = waits_behind(first, cached=aside.caches(first.agent))
-        self._ledger.update_worker(key, reason=why)
+        waiting = WaitingFor(WaitKind.FIRST_ANSWER, first.id)
+        self._ledger.update_worker(key, reason=why, waiting_for=waiting)
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
@@ -94,26 +96,27 @@ class Running:
             return False
         self._claims.step_back(worker)
         why = waits_for_account(worker.agent, until - now)
-        later = self._ledger.update_worker(key, not_before=until, reason=why)
+        waiting = WaitingFor(WaitKind.ACCOUNT, worker.agent)
+        later = self._ledger.update_worker(key, not_before=until, reason=why, waiting_for=waiting)
         self._forest.queue(later)
         return True
 
     def _is_held_back(self, key: WorkerKey, room: Room, now: float) -> bool:
         """Whether the machine has no room for it."""
         lack = room.paused
-        if not lack and not self._slots.all_wait:
+        if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
                 return True
             lack = room.lack(self._ledger.workers[key].agent)
-        if lack:
+        if lack is not None:
             self._say_why(lack, now)
-        return bool(lack)
+        return lack is not None
 
-    def _say_why(self, lack: str, now: float) -> None:
+    def _say_why(self, lack: Lack, now: float) -> None:
         """In every job, on the worker that would start next."""
         for key in self._forest.ready.first_of_each():
-            if self._startable(key, now) and self._ledger.workers[key].reason != lack:
-                self._ledger.update_worker(key, reason=lack)
+            if self._startable(key, now):
+                self._ledger.hold_worker(key, WaitingFor(lack.kind), lack.reason)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
         """The worker waits for a child job from now on, unless that has ended. Idempotent."""
@@ -129,7 +132,7 @@ class Running:
         """The worker lends its slot until it has got a lease."""
         node = self._forest.nodes[key]
         node.waits_for_lock = True
-        self._lend_slot(key, node, why)
+        self._lend_slot(key, node, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
         self._ledger.emit(
             EventKind.WORKER_WAITING,
             self._forest.job_of(self._ledger.workers[key]),
@@ -171,7 +174,8 @@ class Running:
             self._forest.ready.push_resuming(worker.key, self._forest.job_of(worker))
 
     def wait_for_slot(self, worker: Worker) -> None:
-        self._ledger.update_worker(worker.key, reason="waits for a slot to go on")
+        reason, waiting = "waits for a slot to go on", WaitingFor(WaitKind.SLOT)
+        self._ledger.update_worker(worker.key, reason=reason, waiting_for=waiting)
         self._forest.ready.push_resuming(worker.key, self._forest.job_of(worker))
 
     def _startable(self, key: WorkerKey, now: float) -> bool:
@@ -214,12 +218,16 @@ class Running:
         return job
 
     def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:
-        worker = self._lend_slot(key, node, "its child jobs run")
-        job, children = self._forest.job_of(worker), sorted(node.open_children)
+        children = sorted(node.open_children)
+        waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(children))
+        worker = self._lend_slot(key, node, "its child jobs run", waiting)
+        job = self._forest.job_of(worker)
         self._ledger.emit(EventKind.WORKER_WAITING, job, now, worker.id, child_job_ids=children)
 
-    def _lend_slot(self, key: WorkerKey, node: Node, why: str) -> Worker:
-        worker = self._ledger.move_worker(key, WorkerStatus.WAITING, reason=why)
+    def _lend_slot(self, key: WorkerKey, node: Node, why: str, waiting: WaitingFor) -> Worker:
+        worker = self._ledger.move_worker(
+            key, WorkerStatus.WAITING, reason=why, waiting_for=waiting
+        )
         self._give_slot(worker, node)
         self._forest.commands.append(SetWaiting(key, worker.attempt, True))
         return worker

@@ -16,9 +16,10 @@ from orchestrator.core.commands import Command
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
-from orchestrator.core.evidence import EndedBy, Evidence, Exit, Usage
+from orchestrator.core.evidence import Evidence, Exit, Usage
 from orchestrator.core.forest import Forest
 from orchestrator.core.gate_events import GateEvents
+from orchestrator.core.job_reason import reason_of
 from orchestrator.core.late import LateResults
 from orchestrator.core.leasing import Leasing
 from orchestrator.core.logins import Needs
@@ -35,7 +36,8 @@ from orchestrator.core.running import Running
 from orchestrator.core.sending_back import SendingBack
 from orchestrator.core.slots import Slots
 from orchestrator.core.spending import NOTHING
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import StopCause, WorkerStatus
+from orchestrator.core.values import changed
 
 #: A worker that does not stop asking must not fill the store with events.
 MOST_REFUSALS_TOLD = 10
@@ -202,9 +204,15 @@ class Scheduler:
             self.forest.logins.worked(worker.agent, now)
         return None
 
-    def cancel(self, job_id: str, by: str, now: float) -> None:
-        """Stop a job and all its descendants. Idempotent."""
-        self._endings.stop_tree(job_id, EndedBy.CANCEL, by, now)
+    def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
+        """Stop a job and all its descendants. Idempotent.
+
+        ``by`` is the caller in words; ``worker_key`` is its worker, None for an API key.
+        """
+        cause = StopCause.USER if worker_key is None else StopCause.PARENT
+        if worker_key is not None and worker_key == self.ledger.jobs[job_id].parent_key:
+            cause = StopCause.WITHDRAWN
+        self._endings.stop_tree(job_id, cause, by, now)
 
     def rendered(self, job_id: str, now: float) -> None:
         """The job's reports are written (or could not be): now it has ended."""
@@ -214,7 +222,7 @@ class Scheduler:
         job = self.ledger.jobs[job_id]
         workers = [each for each in self.forest.workers_of(job_id) if not each.is_planner]
         status = job_outcome(workers, cancelled=job.cancelled, unmerged=job.unmerged)
-        reason = job.reason if job.merged_in_part or status is not JobStatus.COMPLETED else ""
+        reason = reason_of(changed(job, status=status))
         ended = self.ledger.move_job(job_id, status, ended_at=now, reason=reason)
         self.ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
         if job.parent_key is None:
@@ -227,7 +235,7 @@ class Scheduler:
 
         How many workers that is. A failed candidate of a task that succeeded is left.
         """
-        job = self.planning.begin_again(job_id, started_at=now, ended_at=None, cancelled_by=None)
+        job = self.planning.begin_again(job_id, started_at=now, ended_at=None)
         workers = self.forest.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
         again = [worker for worker in workers if not succeeded[worker.task_id]]
@@ -252,7 +260,7 @@ class Scheduler:
         """
         for job in self.forest.jobs_out_of_time(now):
             by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
-            self._endings.stop_tree(job.id, EndedBy.TIMEOUT, by, now)
+            self._endings.stop_tree(job.id, StopCause.WALL_TIME, by, now)
         self.leasing.turn(now)
         self._running.start_what_has_room(now, room, self._endings.rendering)
         commands, self.forest.commands = self.forest.commands, []

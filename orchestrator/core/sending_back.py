@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator.core.claims import Claims
 from orchestrator.core.endings import Endings
@@ -10,12 +11,15 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.model import LEFT_OUT, NOT_MERGED, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.job_facts import Missing
+from orchestrator.core.job_reason import reason_of
+from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.plan import Plan
 from orchestrator.core.retry import may_retry
-from orchestrator.core.states import WorkerStatus
+from orchestrator.core.states import MergeState, WorkerStatus
+from orchestrator.core.values import changed
 from orchestrator.core.worker_result import WorkerResult
 
 #: The kind of failure that such a worker carries into its next attempt.
@@ -46,8 +50,18 @@ class Merged:
     refusals: Sequence[Refusal] = ()
     #: Why it could not be done; empty: it is done, as far as it goes together.
     error: str = ""
-    #: Who is not in the result, and why, in words; empty: all who are to be are in it.
-    left_out: str = ""
+    #: Changes that are not in the result.
+    missing: tuple[Missing, ...] = ()
+    #: There is a result, with changes of a worker at least.
+    has_result: bool = False
+
+    @property
+    def state(self) -> MergeState:
+        if self.error:
+            return MergeState.FAILED
+        if self.missing:
+            return MergeState.IN_PART
+        return MergeState.MERGED if self.has_result else MergeState.NONE
 
 
 class SendingBack:
@@ -65,7 +79,7 @@ class SendingBack:
         or whose workers are not all done.
         """
         job = self._ledger.jobs.get(job_id)
-        if job is None or job.cancelled_by is not None or job_id not in self._endings.rendering:
+        if job is None or job.stop_cause is not None or job_id not in self._endings.rendering:
             return False
         again = [refusal for refusal in refusals if self._is_sent_back(job_id, refusal, now)]
         if again:
@@ -77,24 +91,26 @@ class SendingBack:
     def merged(self, job_id: str, merged: Merged) -> None:
         """What its workers changed is one result as far as it goes together, or why it is none."""
         job = self._ledger.jobs.get(job_id)
-        if job is None or job.cancelled_by is not None:
+        if job is None or job.stop_cause is not None:
             return
-        reason = _told(job_id, merged)
-        if reason or _is_of_merging(job):
-            self._ledger.update_job(job_id, reason=reason)
+        job = self._ledger.update_job(job_id, **_fields(job, merged))
+        self._ledger.update_job(job_id, reason=reason_of(job))
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
         """Somebody had a job merged once more that has ended: that is how it ends now."""
         job = self._ledger.jobs[job_id]
-        reason = _told(job_id, merged)
-        may_tell = _is_of_merging(job) or not job.reason
-        if not (job.status.ended and may_tell) or reason == job.reason:
+        if not job.status.ended:
             return
+        fields = _fields(job, merged)
         workers = [each for each in self._forest.workers_of(job_id) if not each.is_planner]
         status = job_outcome(workers, cancelled=job.cancelled)
+        reason = reason_of(changed(job, status=status, **fields))
+        if (status, reason) == (job.status, job.reason):
+            self._ledger.update_job(job_id, **fields)
+            return
         if status is not job.status:
             self._ledger.move_job(job_id, status)
-        ended = self._ledger.update_job(job_id, reason=reason)
+        ended = self._ledger.update_job(job_id, reason=reason, **fields)
         self._ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
@@ -144,12 +160,7 @@ class SendingBack:
         self._ledger.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **said)
 
 
-def _told(job_id: str, merged: Merged) -> str:
-    """The reason of a job whose changes are not all in its result; empty when they are."""
-    if merged.error:
-        return f"{NOT_MERGED}: {merged.error}; orchestrator retry {job_id} tries that again"
-    return f"{LEFT_OUT}{merged.left_out}" if merged.left_out else ""
-
-
-def _is_of_merging(job: Job) -> bool:
-    return job.unmerged or job.merged_in_part
+def _fields(job: Job, merged: Merged) -> dict[str, Any]:
+    """What merging changes in a job."""
+    facts = replace(job.facts, merge_error=merged.error, missing=merged.missing)
+    return {"merge_state": merged.state, "facts": facts}

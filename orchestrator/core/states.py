@@ -25,6 +25,66 @@ class JobStatus(StrEnum):
         return self in ENDED_JOB
 
 
+class StopCause(StrEnum):
+    """Why a job was stopped before it was done."""
+
+    #: A person, or a program with an API key, asked for it.
+    USER = "user"
+    #: The worker that started the job cancelled it: the worker does without its result.
+    WITHDRAWN = "withdrawn"
+    #: A worker above the job ended, or cancelled a job above it.
+    PARENT = "parent"
+    #: The wall time of the job, or of a job above it, is used up.
+    WALL_TIME = "wall_time"
+    #: The job, or a job above it, used the steps, tokens or money that it may.
+    LIMIT = "limit"
+
+
+class MergeState(StrEnum):
+    """How far the changes of a job's workers are one result."""
+
+    #: Nothing was merged: no worker had changes, or the job has not come to that yet.
+    NONE = "none"
+    #: The result has the changes of all workers that count.
+    MERGED = "merged"
+    #: The result lacks changes, which ``JobFacts.missing`` names.
+    IN_PART = "in_part"
+    #: There is no result: merging failed.
+    FAILED = "failed"
+
+
+class WorkerKind(StrEnum):
+    #: Runs a task of its job.
+    TASK = "task"
+    #: Makes the job's tasks.
+    PLANNER = "planner"
+    #: Compares the candidates of a task.
+    REVIEWER = "reviewer"
+
+
+class WaitKind(StrEnum):
+    """What keeps a worker from running."""
+
+    #: The context that all workers of its job share is being built.
+    CONTEXT = "context"
+    #: The first worker of the same agent has not had an answer yet; named is that worker.
+    FIRST_ANSWER = "first_answer"
+    #: The agent's account is rate-limited; named is the agent.
+    ACCOUNT = "account"
+    #: A lock is held; named are the locks.
+    LOCK = "lock"
+    #: Child jobs run.
+    CHILD_JOBS = "child_jobs"
+    #: It could resume, and no slot is free.
+    SLOT = "slot"
+    #: Disk space.
+    DISK = "disk"
+    #: Memory.
+    MEMORY = "memory"
+    #: File descriptors of the server.
+    DESCRIPTORS = "descriptors"
+
+
 class WorkerStatus(StrEnum):
     #: Not started yet, or waiting for its next attempt.
     PENDING = "pending"

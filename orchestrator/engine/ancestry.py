@@ -44,6 +44,6 @@ def same_child(scheduler: Scheduler, parent: Worker, digest: str) -> Job | None:
     """The worker's own child job for the same question, unless that one came to nothing."""
     for job_id in reversed(parent.child_job_ids):
         job = scheduler.ledger.jobs[job_id]
-        if job.digest == digest and job.status not in _STARTED_AGAIN and not job.cancelled_by:
+        if job.digest == digest and job.status not in _STARTED_AGAIN and job.stop_cause is None:
             return job
     return None

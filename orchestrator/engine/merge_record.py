@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.job_facts import Missing
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import short, worker_branch
@@ -14,6 +15,8 @@ from orchestrator.security.paths import read_regular
 
 #: Why a worker is left out whose work is nowhere.
 GONE = "its branch was removed, and its checkpoints, too"
+#: So many paths are named in a sentence.
+MOST_PATHS = 10
 #: No record is so large.
 _MOST_BYTES = 64 * 2**20
 #: Writes a file below a directory, whole or not at all.
@@ -90,6 +93,30 @@ def record_of(values: Mapping[str, Any]) -> Record | None:
         return Record(**{name: values[name] for name in values if name in known})
     except TypeError:
         return None
+
+
+def missing_from(record: Record) -> tuple[Missing, ...]:
+    """The changes that the result lacks, as facts of the job."""
+    return tuple(
+        Missing(
+            worker_id=worker,
+            job_id=record.job_id,
+            branch="" if record.reasons.get(worker) == GONE else branch,
+            why=_why(record, worker),
+            in_part=worker in record.merged,
+        )
+        for worker, branch in record.left_out.items()
+    )
+
+
+def _why(record: Record, worker: str) -> str:
+    if worker in record.reasons:
+        return record.reasons[worker]
+    paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
+    if not paths:
+        return f"merge_strategy: {record.strategy}"
+    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
+    return f"conflict in {', '.join(paths[:MOST_PATHS])}{more}"
 
 
 def _name(job: Job) -> str:

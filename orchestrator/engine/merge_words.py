@@ -5,13 +5,9 @@ from shlex import quote
 from typing import Any
 
 from orchestrator.core.gates import GateResult
-from orchestrator.core.repository import Strategy, record_name
-from orchestrator.engine.merge_record import GONE, Record
+from orchestrator.core.repository import record_name
+from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record
 
-#: So many paths are named in a sentence.
-MOST_PATHS = 10
-#: So many workers are named in a sentence.
-MOST_NAMED = 5
 #: So many are named in a command.
 MOST_PATHSPECS = 100
 #: So many conflicts that somebody won are told in a report, each in a line.
@@ -135,20 +131,6 @@ def _why(record: Record, worker: str) -> str:
         return f": {record.reasons[worker]}"
     paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
     return f", for conflicts in {_listed(paths)}" if paths else ""
-
-
-def not_in_result(record: Record) -> str:
-    """Who is left out, and why, in one line; empty when nobody is."""
-    if record.strategy == Strategy.MANUAL and record.left_out:
-        return f"{', '.join(record.left_out)} (merge_strategy: manual)"
-    who = [_who(record, worker) for worker in record.left_out]
-    more = f"; {len(who) - MOST_NAMED} more" if len(who) > MOST_NAMED else ""
-    return "; ".join(who[:MOST_NAMED]) + more
-
-
-def _who(record: Record, worker: str) -> str:
-    part = "in part " if worker in record.merged else ""
-    return f"{part}{worker}{_why(record, worker)}"
 
 
 def failing(results: Sequence[GateResult]) -> str:

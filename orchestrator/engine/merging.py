@@ -32,8 +32,8 @@ from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, best_last, in_order, split
 from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
-from orchestrator.engine.merge_record import GONE, Record, told
-from orchestrator.engine.merge_words import MOST_PATHS, failing, not_in_result
+from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, missing_from, told
+from orchestrator.engine.merge_words import failing
 from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
 from orchestrator.engine.worktrees import Worktrees
 
@@ -69,12 +69,14 @@ class Merging:
         self._note(record, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
-            return Merged(left_out=not_in_result(record))
+            return Merged(missing=missing_from(record))
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
         refusals = [*refused, *self._to_resolve(record, job, settled)]
-        return Merged(refusals=refusals, left_out=not_in_result(record))
+        return Merged(
+            refusals=refusals, missing=missing_from(record), has_result=bool(record.merged)
+        )
 
     def _in_order(self, job: Job, parts: Sequence[Part]) -> list[Part]:
         """Who comes later wins where files are taken from one of two."""

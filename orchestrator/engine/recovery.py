@@ -63,7 +63,7 @@ def _take_up(
     lives = launcher.adopt(name, record)
     if not lives:
         exit = launcher.settle(name, record)
-        if scheduler.forest.job_of(worker).cancelled_by is None:
+        if scheduler.forest.job_of(worker).stop_cause is None:
             if _was_shut_down(exit) or exit.error == NEVER_BEGAN:
                 _give_back(scheduler, worker)
             exit = _as_lost(exit)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.room import Room
+from orchestrator.core.room import Lack, Room
+from orchestrator.core.states import WaitKind
 from orchestrator.engine import machine
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ class Resources:
         """For one turn of the scheduler."""
         self._refresh()
         self.held_back = bool(self.paused) or self._gave_up_reserve
-        return Room(paused=self.paused, lack=self._lack)
+        paused = Lack(WaitKind.DISK, self.paused) if self.paused else None
+        return Room(paused=paused, lack=self._lack)
 
     def gone(self, agent: str, seconds: float) -> None:
         """A worker has ended that lived for so long: it takes no memory any more."""
@@ -152,12 +154,12 @@ class Resources:
             return f"waits for disk space: room for {files} more files under {self._directory}"
         return ""
 
-    def _lack(self, agent: str) -> str:
-        needed, lack = self._forecast(agent), self._too_few_descriptors()
-        lack = lack or self._too_much_pressure()
-        if not lack and self._memory is not None:
+    def _lack(self, agent: str) -> Lack | None:
+        needed = self._forecast(agent)
+        lack = self._too_few_descriptors() or self._too_much_pressure()
+        if lack is None and self._memory is not None:
             lack = self._too_little_memory(self._memory, needed)
-        if lack:
+        if lack is not None:
             self.held_back = True
         else:
             self._expected.append((self._from.clock() + SETTLE_SECONDS, needed))
@@ -166,25 +168,28 @@ class Resources:
                 self._descriptors -= 1
         return lack
 
-    def _too_few_descriptors(self) -> str:
+    def _too_few_descriptors(self) -> Lack | None:
         if self._descriptors is None or self._descriptors > LEAST_DESCRIPTORS:
-            return ""
-        return "waits for file descriptors: the server has few left (see ulimit -n)"
+            return None
+        why = "waits for file descriptors: the server has few left (see ulimit -n)"
+        return Lack(WaitKind.DESCRIPTORS, why)
 
-    def _too_much_pressure(self) -> str:
+    def _too_much_pressure(self) -> Lack | None:
         if self._pressure is None or self._pressure <= self._bounds.most_pressure:
-            return ""
-        return (
+            return None
+        return Lack(
+            WaitKind.MEMORY,
             "waits for memory: processes wait for it "
-            f"{self._pressure:.0f} % of the time (workers.max_memory_pressure)"
+            f"{self._pressure:.0f} % of the time (workers.max_memory_pressure)",
         )
 
-    def _too_little_memory(self, available: int, needed: int) -> str:
+    def _too_little_memory(self, available: int, needed: int) -> Lack | None:
         left = available - self._expected_bytes - needed
         if left >= self._bounds.least_memory_bytes:
-            return ""
-        return (
+            return None
+        return Lack(
+            WaitKind.MEMORY,
             f"waits for memory: {available // MIB} MiB available, {needed // MIB} MiB expected "
             f"for it, {self._bounds.least_memory_bytes // MIB} MiB to be left "
-            "(workers.min_available_memory_bytes)"
+            "(workers.min_available_memory_bytes)",
         )

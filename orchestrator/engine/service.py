@@ -185,7 +185,7 @@ class Service(Checkpointing, MergeCalls):
 
         def action(scheduler: Scheduler, now: float) -> None:
             if job_id in scheduler.ledger.jobs:
-                scheduler.cancel(job_id, caller.signature, now)
+                scheduler.cancel(job_id, caller.signature, now, caller.worker_key)
 
         self._supervisor.call(action)
         return self.job(caller, job_id)

@@ -16,14 +16,13 @@ from orchestrator.core.job_config import (
 )
 from orchestrator.core.model import (
     PLANNER,
-    WAITS_FOR_APPROVAL,
     Job,
     JobConfig,
     TaskSpec,
     Worker,
     WorkerKey,
 )
-from orchestrator.core.planning import planner_of
+from orchestrator.core.planning import held_for_approval, planner_of
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.repository import Base
 from orchestrator.core.scheduler import Scheduler
@@ -120,7 +119,7 @@ class Submitting:
                 f"a {who} starts no child jobs; it only answers",
                 kind="recursion-disabled",
             )
-        if line.parent_job.cancelled_by is not None:
+        if line.parent_job.stop_cause is not None:
             raise Conflict("the job of this worker is being cancelled; it can start nothing more")
         again = same_child(scheduler, line.parent, asked.digest)
         if again is not None:
@@ -161,7 +160,7 @@ class Submitting:
             self._choice.tell_passed_over(scheduler, job, now)
             return job
         if job.config.approve:
-            job = replace(job, status=JobStatus.PLANNING, reason=WAITS_FOR_APPROVAL)
+            job = replace(job, status=JobStatus.PLANNING, **held_for_approval(job))
         first = _next_number(scheduler, job)
         workers = self._admitted(job, asked.tasks, already, first, refused)
         tasks = with_reviewers(self._agents, asked.tasks, refused)

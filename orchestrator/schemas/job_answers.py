@@ -8,7 +8,14 @@ from pydantic import Field
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.failure import FailureKind, RetryStrategy
 from orchestrator.core.lock_table import LockKind
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import (
+    JobStatus,
+    MergeState,
+    StopCause,
+    WaitKind,
+    WorkerKind,
+    WorkerStatus,
+)
 from orchestrator.schemas.answers import Answer, Links
 from orchestrator.schemas.gate_answers import GateAnswer, GateResultAnswer, JobGateAnswer
 
@@ -80,16 +87,27 @@ class HeldLock(Answer):
     """The fencing number of a lease."""
 
 
+class WaitingAnswer(Answer):
+    """What a worker waits for."""
+
+    kind: WaitKind
+    name: str
+    """Which one: the agent, the worker or the locks; empty where the kind says it all."""
+
+
 class WorkerAnswer(Answer):
     """One worker with everything about it."""
 
     worker_id: str
     task_id: str
     index: int
+    kind: WorkerKind
     depth: int
     agent: str
     status: WorkerStatus
     reason: str
+    waiting_for: WaitingAnswer | None = None
+    """Left out for a worker that waits for nothing."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
@@ -104,7 +122,7 @@ class WorkerAnswer(Answer):
     usage: UsageAnswer
     log_truncated: bool
     locks: list[HeldLock] = Field(default_factory=list)
-    """What it holds; what it waits for is told by reason."""
+    """What it holds."""
     refused_child_jobs: int
     """How many child jobs it asked for in vain because a limit was hit, up to its last end."""
     gates: list[GateResultAnswer]
@@ -210,6 +228,12 @@ class JobAnswer(Answer):
     reason: str
     submitted_by: str
     cancelled_by: str | None = None
+    stop_cause: StopCause | None = None
+    """Left out for a job that was not stopped."""
+    merge_state: MergeState
+    """How far the changes of its workers are one result."""
+    awaits_approval: bool = False
+    """The job has its tasks, and a person is to let them start."""
     plan_source: str
     config: ConfigAnswer
     created_at: datetime
@@ -283,6 +307,8 @@ class TreeWorker(Answer):
     agent: str
     status: WorkerStatus
     reason: str
+    waiting_for: WaitingAnswer | None = None
+    """Left out for a worker that waits for nothing."""
     seconds: float | None = None
     usage: UsageAnswer | None = None
     """Its own; absent where nothing is known."""

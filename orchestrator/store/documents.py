@@ -16,8 +16,10 @@ from orchestrator.core.gates import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.model import JobConfig, TaskSpec
+from orchestrator.core.job_facts import JobFacts, Missing
+from orchestrator.core.model import JobConfig, TaskSpec, WaitingFor
 from orchestrator.core.standing import Criterion, Standing
+from orchestrator.core.states import WaitKind
 from orchestrator.core.worker_result import WorkerResult
 
 _TUPLES_OF_TASK = ("agents", "depends_on", "files", "locks")
@@ -69,6 +71,16 @@ def _read_failure(found: Found) -> Failure:
     kind, strategy = FailureKind(found["kind"]), RetryStrategy(found["strategy"])
     gates = tuple(found.get("gates", ()))
     return Failure(**{**found, "kind": kind, "strategy": strategy, "gates": gates})
+
+
+def read_facts(found: Found) -> JobFacts:
+    return JobFacts(
+        **{**found, "missing": tuple(Missing(**each) for each in found.get("missing", ()))}
+    )
+
+
+def read_waiting(found: Found) -> WaitingFor:
+    return WaitingFor(kind=WaitKind(found["kind"]), name=found.get("name", ""))
 
 
 def read_names(found: list[str]) -> tuple[str, ...]:

@@ -18,9 +18,9 @@ from sqlalchemy import (
 
 from orchestrator.core.events import Event
 from orchestrator.core.evidence import ESTIMATED, INCOMPLETE, Usage
-from orchestrator.core.model import PLANNER_INDEX, Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Cost, Page, StoreStats
-from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus
+from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
 from orchestrator.store import tables
 
 Value = TypeVar("Value")
@@ -62,9 +62,9 @@ _tasks = (
     .where(tables.tasks.c.job_id == bindparam("job_id"))
     .order_by(tables.tasks.c.position)
 )
-_is_planner = tables.workers.c["index"] == PLANNER_INDEX
-_is_reviewer = tables.workers.c["index"] < PLANNER_INDEX
-_does_a_task = tables.workers.c["index"] > PLANNER_INDEX
+_is_planner = tables.workers.c.kind == WorkerKind.PLANNER
+_is_reviewer = tables.workers.c.kind == WorkerKind.REVIEWER
+_does_a_task = tables.workers.c.kind == WorkerKind.TASK
 _workers = _by(tables.workers, "job_id").where(_does_a_task).order_by(tables.workers.c["index"])
 _planner = _by(tables.workers, "job_id").where(_is_planner)
 _reviewers = (

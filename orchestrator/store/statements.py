@@ -30,7 +30,7 @@ _FIXED: Mapping[str, frozenset[str]] = {
             "created_at",
         }
     ),
-    "workers": frozenset({"job_id", "task_id", "index", "depth"}),
+    "workers": frozenset({"job_id", "task_id", "index", "kind", "depth"}),
     "attempts": frozenset({"job_id"}),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -15,10 +16,17 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
+    false,
 )
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import (
+    JobStatus,
+    MergeState,
+    StopCause,
+    WorkerKind,
+    WorkerStatus,
+)
 from orchestrator.store import documents
 from orchestrator.store.columns import Document, Member, PlainText
 
@@ -48,6 +56,10 @@ jobs = Table(
     Column("started_at", Double),
     Column("ended_at", Double),
     Column("cancelled_by", PlainText),
+    Column("stop_cause", Member(StopCause)),
+    Column("merge_state", Member(MergeState), nullable=False, server_default=MergeState.NONE),
+    Column("awaits_approval", Boolean, nullable=False, server_default=false()),
+    Column("facts", Document(documents.read_facts), nullable=False, server_default="{}"),
     Column("config", Document(documents.read_config), nullable=False),
     Column("request", PlainText, nullable=False),
     Index(None, "created_at", "id"),
@@ -82,10 +94,12 @@ workers = Table(
     Column("job_id", PlainText, ForeignKey("jobs.id"), nullable=False),
     Column("task_id", PlainText, nullable=False),
     Column("index", Integer, nullable=False),
+    Column("kind", Member(WorkerKind), nullable=False, server_default=WorkerKind.TASK),
     Column("depth", Integer, nullable=False),
     Column("agent", PlainText, nullable=False),
     Column("status", Member(WorkerStatus), nullable=False),
     Column("reason", PlainText, nullable=False),
+    Column("waiting_for", Document(documents.read_waiting)),
     Column("attempt", Integer, nullable=False),
     Column("budget_from", Integer, nullable=False),
     Column("failure", PlainText, nullable=False),
@@ -100,7 +114,7 @@ workers = Table(
     Column("cost_marks", Integer, nullable=False, server_default="0", info=DERIVED),
     Index(None, "job_id", "index"),
     # All that is asked of every worker at once, so that no row has to be read for it.
-    Index("ix_workers_summary", "status", "cost_marks", "index", "cost_usd"),
+    Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
 )
 # The latest of an agent that succeeded; a worker comes into it when it ends.
 Index(
@@ -108,7 +122,7 @@ Index(
     workers.c.agent,
     workers.c.ended_at,
     workers.c.status,
-    workers.c["index"],
+    workers.c.kind,
     sqlite_where=workers.c.ended_at.is_not(None),
     postgresql_where=workers.c.ended_at.is_not(None),
 )

@@ -8,9 +8,17 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.failure import Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.job_facts import JobFacts, Missing
+from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, WaitingFor, Worker
 from orchestrator.core.standing import Criterion, Standing
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import (
+    JobStatus,
+    MergeState,
+    StopCause,
+    WaitKind,
+    WorkerKind,
+    WorkerStatus,
+)
 from orchestrator.core.worker_result import WorkerResult
 from tests.contract.store_values import HARD_TEXT
 
@@ -165,6 +173,19 @@ tasks = st.builds(
 )
 
 
+facts = st.builds(
+    JobFacts,
+    plan_error=texts,
+    merge_error=texts,
+    missing=st.lists(
+        st.builds(
+            Missing, worker_id=texts, job_id=texts, branch=texts, why=texts, in_part=st.booleans()
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+
+
 def jobs(id: str) -> st.SearchStrategy[Job]:
     return st.builds(
         Job,
@@ -184,6 +205,10 @@ def jobs(id: str) -> st.SearchStrategy[Job]:
         started_at=maybe(times),
         ended_at=maybe(times),
         cancelled_by=maybe(texts),
+        stop_cause=maybe(st.sampled_from(StopCause)),
+        merge_state=st.sampled_from(MergeState),
+        awaits_approval=st.booleans(),
+        facts=facts,
     )
 
 
@@ -195,10 +220,12 @@ def workers(job: Job) -> st.SearchStrategy[Worker]:
         root_id=st.just(job.root_id),
         task_id=texts,
         index=counts,
+        kind=st.sampled_from(WorkerKind),
         depth=counts,
         agent=texts,
         status=st.sampled_from(WorkerStatus),
         reason=texts,
+        waiting_for=maybe(st.builds(WaitingFor, st.sampled_from(WaitKind), texts)),
         attempt=counts,
         budget_from=counts,
         failure=texts,

@@ -13,7 +13,7 @@ from orchestrator.core.evidence import EndedBy, Exit, Usage
 from orchestrator.core.failure import Failure, FailureKind, RetryStrategy
 from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec, WorkerKey
 from orchestrator.core.ports import Change, Cost, Page, Store
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
@@ -312,7 +312,7 @@ def test_workers_come_in_order_of_index(store: Store) -> None:
 def test_a_planner_is_in_no_list_of_workers(store: Store) -> None:
     job = a_job()
     worker = a_worker(job)
-    planner = a_worker(job, PLANNER_INDEX, id="planner", task_id="planner")
+    planner = a_worker(job, PLANNER_INDEX, kind=WorkerKind.PLANNER, id="planner", task_id="planner")
     attempts = [an_attempt(planner), an_attempt(worker)]
     store.save(Change(new_jobs=[job], new_workers=[planner, worker], new_attempts=attempts))
 
@@ -330,7 +330,8 @@ def test_reviewers_are_in_no_list_of_workers(store: Store) -> None:
     job = a_job()
     workers = [a_worker(job, index, task_id="a") for index in range(2)]
     second, first = (
-        a_worker(job, PLANNER_INDEX - number, id=f"reviewer_{number}") for number in (2, 1)
+        a_worker(job, PLANNER_INDEX - number, kind=WorkerKind.REVIEWER, id=f"reviewer_{number}")
+        for number in (2, 1)
     )
     store.save(Change(new_jobs=[job], new_workers=[*workers, second, first]))
 
@@ -356,7 +357,7 @@ def test_what_was_used_is_that_of_the_latest_workers_that_succeeded(store: Store
         )
         for index, (agent, status) in enumerate(ends)
     ]
-    planner = replace(workers[0], id="planner", index=PLANNER_INDEX)
+    planner = replace(workers[0], id="planner", index=PLANNER_INDEX, kind=WorkerKind.PLANNER)
     store.save(Change(new_jobs=[job], new_workers=[*workers, planner]))
 
     assert store.recent_usage("a", 9) == [Usage(steps=3), Usage(steps=0)]

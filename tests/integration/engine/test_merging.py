@@ -407,15 +407,15 @@ def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
 
     assert (ended["status"], ended["reason"]) == (
         "completed",
-        "not in the result: worker_2, for conflicts in src/app.py",
+        "not in the result: worker_2 (conflict in src/app.py)",
     )
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "not in the result: worker_2, for conflicts in src/app.py" in final
+    assert "not in the result: worker_2 (conflict in src/app.py)" in final
     assert f"orchestrator merge {job} --strategy theirs" in final
     merge(site, job, strategy="theirs")
     assert site.get(f"/jobs/{job}")["reason"] == ""
     merge(site, job, leave=["worker_1"])
-    assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1: you left it out"
+    assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (you left it out)"
 
 
 def test_a_job_that_merges_nothing_by_itself_says_so(made: MakeProject) -> None:

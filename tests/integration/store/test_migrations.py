@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.job_facts import NO_FACTS, JobFacts, Missing
 from orchestrator.core.ports import Change, Cost
+from orchestrator.core.states import JobStatus, MergeState, StopCause, WorkerKind
 from orchestrator.store import SqlStore, migrate, sqlite_url
 from orchestrator.store.tables import metadata
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_job, a_worker
+
+OLD_NOT_MERGED = "what its workers changed could not be merged when it ended"
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -74,6 +79,7 @@ def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> Non
             document = {"output": 'a "usage":{"cost_usd":7}', "usage": usage}
             text_of = {"id": worker.id, "result": json.dumps(document, separators=(",", ":"))}
             connection.execute(text("UPDATE workers SET result = :result WHERE id = :id"), text_of)
+        _back_to_0004(connection)
         for index in ("summary", "ended"):
             connection.execute(text(f"DROP INDEX ix_workers_{index}"))
         for column in ("cost_usd", "cost_marks"):
@@ -85,6 +91,142 @@ def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> Non
     assert store.stats().cost == Cost(usd=0.75, estimated=True, partial=True)
     assert store.stats().workers == {"pending": 4}
     store.close()
+
+
+#: As releases up to migration 0004 wrote them: status, plan source, parent worker, stopped by,
+#: reason; then what the columns say: stop cause, merge state, awaits approval, facts.
+TOLD_BY_REASONS = [
+    (
+        ("planning", "given", None, None, "waits for approval"),
+        (None, MergeState.NONE, True, NO_FACTS),
+    ),
+    (
+        ("planning", "claude", None, None, "claude plans it"),
+        (None, MergeState.NONE, False, NO_FACTS),
+    ),
+    (
+        ("failed", "none", None, None, "an empty plan"),
+        (None, MergeState.NONE, False, JobFacts(plan_error="an empty plan")),
+    ),
+    (
+        (
+            "partial",
+            "given",
+            None,
+            None,
+            f"{OLD_NOT_MERGED}: git is away; orchestrator retry abc tries that again",
+        ),
+        (None, MergeState.FAILED, False, JobFacts(merge_error="git is away")),
+    ),
+    (
+        (
+            "completed",
+            "given",
+            None,
+            None,
+            "not in the result: worker_2, for conflicts in a.py, b\0.py; in part worker_3: why: so",
+        ),
+        (
+            None,
+            MergeState.IN_PART,
+            False,
+            JobFacts(
+                missing=(
+                    Missing(worker_id="worker_2", job_id="j4", why="conflict in a.py, b\0.py"),
+                    Missing(worker_id="worker_3", job_id="j4", why="why: so", in_part=True),
+                )
+            ),
+        ),
+    ),
+    (
+        (
+            "completed",
+            "given",
+            None,
+            None,
+            "not in the result: worker_1, worker_2 (merge_strategy: manual)",
+        ),
+        (
+            None,
+            MergeState.IN_PART,
+            False,
+            JobFacts(
+                missing=(
+                    Missing(worker_id="worker_1", job_id="j5", why="merge_strategy: manual"),
+                    Missing(worker_id="worker_2", job_id="j5", why="merge_strategy: manual"),
+                )
+            ),
+        ),
+    ),
+    *(
+        (
+            ("cancelled", "given", parent, by, f"cancelled by {by}"),
+            (cause, MergeState.NONE, False, NO_FACTS),
+        )
+        for parent, by, cause in (
+            (None, "the caller (key shutdown)", StopCause.USER),
+            (None, "the caller (key x): the plan was rejected", StopCause.USER),
+            ("worker_1", "worker_1", StopCause.WITHDRAWN),
+            ("worker_1", "worker_1, which ended failed", StopCause.PARENT),
+            ("worker_1_2", "worker_1", StopCause.PARENT),
+            (None, "max_wall_seconds (5 s)", StopCause.WALL_TIME),
+            ("worker_1", "max_tokens of job abc", StopCause.LIMIT),
+            (None, "max_cost_usd of job abc", StopCause.LIMIT),
+        )
+    ),
+]
+
+
+def test_what_reasons_told_is_found_in_columns(url: str) -> None:
+    store = SqlStore(url)
+    store.open()
+    jobs = [
+        a_job(
+            id=f"j{at}",
+            root_id=f"j{at}",
+            status=JobStatus(status),
+            plan_source=source,
+            parent_worker_id=parent,
+            cancelled_by=by,
+            reason=reason,
+        )
+        for at, ((status, source, parent, by, reason), _) in enumerate(TOLD_BY_REASONS)
+    ]
+    kinds = {0: WorkerKind.TASK, -1: WorkerKind.PLANNER, -2: WorkerKind.REVIEWER}
+    workers = [a_worker(jobs[0], index, id=f"w{-index}") for index in kinds]
+    store.save(Change(new_jobs=jobs, new_workers=workers))
+    store.close()
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        _back_to_0004(connection)
+
+    store.open()
+
+    found = [store.job(job.id) for job in jobs]
+    expected = [
+        replace(job, stop_cause=cause, merge_state=merging, awaits_approval=approval, facts=facts)
+        for job, (_, (cause, merging, approval, facts)) in zip(jobs, TOLD_BY_REASONS, strict=True)
+    ]
+    assert found == expected
+    stored = [store.worker(worker.key) for worker in workers]
+    assert [worker and worker.kind for worker in stored] == list(kinds.values())
+    store.close()
+
+
+def _back_to_0004(connection: Connection) -> None:
+    for index in ("summary", "ended"):
+        connection.execute(text(f"DROP INDEX ix_workers_{index}"))
+    for column in ("stop_cause", "merge_state", "awaits_approval", "facts"):
+        connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
+    for column in ("kind", "waiting_for"):
+        connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
+    columns = 'status, cost_marks, "index", cost_usd'
+    connection.execute(text(f"CREATE INDEX ix_workers_summary ON workers ({columns})"))
+    columns = 'agent, ended_at, status, "index"'
+    connection.execute(
+        text(f"CREATE INDEX ix_workers_ended ON workers ({columns}) WHERE ended_at IS NOT NULL")
+    )
+    connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
 
 
 def test_a_newer_schema_is_refused_and_left_alone(url: str, connection: Connection) -> None:

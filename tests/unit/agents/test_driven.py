@@ -9,8 +9,9 @@ from orchestrator.agents.drive import spec
 from orchestrator.agents.driven import DrivenAgent, Terms
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.evidence import Usage
-from orchestrator.core.model import PLANNER_INDEX, TaskSpec
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment
+from orchestrator.core.states import WorkerKind
 from orchestrator.core.worker_result import WorkerResult
 from tests.unit.core.factories import a_config, a_job, a_worker
 
@@ -47,10 +48,10 @@ def test_who_may_only_look_has_nobody_else_change_things(
     assert json.loads(agent.command(given).control[spec.NAME])["recursive"] is recursive
 
 
-@pytest.mark.parametrize("adviser", [PLANNER_INDEX, PLANNER_INDEX - 1])
-def test_who_plans_or_reviews_may_only_look(adviser: int) -> None:
+@pytest.mark.parametrize("adviser", [WorkerKind.PLANNER, WorkerKind.REVIEWER])
+def test_who_plans_or_reviews_may_only_look(adviser: WorkerKind) -> None:
     config = a_config(enable_recursion=True, max_depth=3)
-    worker = a_worker(index=adviser)
+    worker = a_worker(kind=adviser)
     given = Assignment(job=a_job(config=config), worker=worker, task=TaskSpec(id="a"))
 
     told = json.loads(AGENT.command(given).control[spec.NAME])

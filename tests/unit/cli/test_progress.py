@@ -157,6 +157,7 @@ def test_many_running_workers_are_shown_in_few_lines(capsys: pytest.CaptureFixtu
 
 def test_what_holds_workers_back_is_found_at_any_depth() -> None:
     waits = {"worker_id": "worker_1_2", "status": "pending", "reason": "waits for memory: 1 MiB"}
+    waits["waiting_for"] = {"kind": "memory", "name": ""}
     tried = {"worker_id": "worker_1_1", "status": "pending", "reason": "exit code 3"}
     above = {"worker_id": "worker_1", "status": "waiting", "reason": "waits for child job c"}
     tree = {"workers": [{**above, "child_jobs": [{"workers": [tried, waits]}]}]}

@@ -10,10 +10,10 @@ from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
 from orchestrator.core.planning import planner_of
 from orchestrator.core.rerun import check_rerun
-from orchestrator.core.room import Room
+from orchestrator.core.room import Lack, Room
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.sending_back import Refusal
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import JobStatus, WaitKind, WorkerStatus
 
 from .factories import (
     DONE,
@@ -30,7 +30,8 @@ from .kept import Kept
 
 #: More than any story needs to end.
 MOST_STEPS = 5_000
-NO_MEMORY = "waits for memory"
+NO_MEMORY = Lack(WaitKind.MEMORY, "waits for memory")
+NO_DISK = Lack(WaitKind.DISK, "waits for disk space")
 
 
 class Story:
@@ -42,7 +43,7 @@ class Story:
         #: While False, memory forbids one more process.
         self.admit = True
         #: While set, nothing starts.
-        self.paused = ""
+        self.paused: Lack | None = None
         #: While False, reports take for ever to write; ``to_render`` are those that are asked for.
         self.writes_reports = True
         self.to_render: list[str] = []
@@ -135,8 +136,8 @@ class Story:
     def fails(self, key: WorkerKey, output: str = "") -> None:
         self.ends(key, EXIT_1, Evidence(output=output))
 
-    def cancel(self, job: Job, by: str = "user") -> None:
-        self.scheduler.cancel(job.id, by, self.now)
+    def cancel(self, job: Job, by: str = "user", worker: WorkerKey | None = None) -> None:
+        self.scheduler.cancel(job.id, by, self.now, worker)
         self.turn()
 
     def refuses(
@@ -201,7 +202,7 @@ class Story:
         return True
 
     def _one_turn(self) -> None:
-        room = Room(self.paused, lambda agent: "" if self.admit else NO_MEMORY)
+        room = Room(self.paused, lambda agent: None if self.admit else NO_MEMORY)
         commands = self.scheduler.turn(self.now, room=room)
         change = self.scheduler.ledger.take()
         recorded = {(attempt.key, attempt.number) for attempt in change.new_attempts}

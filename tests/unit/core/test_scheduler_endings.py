@@ -57,7 +57,7 @@ def test_a_later_child_job_makes_up_for_a_failed_one_when_it_was_asked_the_same(
 
 def test_a_parent_may_take_a_child_job_back() -> None:
     story, _, parent, child, worker = a_family()
-    story.cancel(child, by=parent.worker_id)
+    story.cancel(child, by=parent.worker_id, worker=parent)
     story.ends(worker, CANCELLED)
     story.ends(parent)
     assert story.job_status(child) is JobStatus.CANCELLED

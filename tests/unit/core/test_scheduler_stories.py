@@ -7,11 +7,11 @@ import pytest
 
 from orchestrator.core.commands import SetWaiting
 from orchestrator.core.events import EventKind
-from orchestrator.core.model import Job, TaskSpec, WorkerKey
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.model import Job, TaskSpec, WaitingFor, WorkerKey
+from orchestrator.core.states import JobStatus, WaitKind, WorkerStatus
 
 from .factories import BASE, a_job, a_task
-from .story import NO_MEMORY, Story
+from .story import NO_DISK, NO_MEMORY, Story
 
 
 def chain(length: int) -> list[TaskSpec]:
@@ -253,7 +253,8 @@ def test_scarce_memory_holds_back_a_start_but_never_the_only_one() -> None:
     child = story.child(story.key(root, 1))
     assert story.running == [story.key(child)]
     held_back = story.worker(story.key(root, 2))
-    assert (held_back.status, held_back.reason) == (WorkerStatus.PENDING, NO_MEMORY)
+    assert (held_back.status, held_back.reason) == (WorkerStatus.PENDING, NO_MEMORY.reason)
+    assert held_back.waiting_for == WaitingFor(WaitKind.MEMORY)
     story.admit = True
     story.turn()
     assert len(story.running) == 2
@@ -262,11 +263,11 @@ def test_scarce_memory_holds_back_a_start_but_never_the_only_one() -> None:
 
 def test_a_full_disk_holds_back_everything_that_has_not_started() -> None:
     story = Story(max_workers=2)
-    story.paused = "waits for disk space"
+    story.paused = NO_DISK
     root = story.root(a_task("a"), a_task("b"))
     assert story.running == []
     assert story.worker(story.key(root, 1)).reason == "waits for disk space"
-    story.paused = ""
+    story.paused = None
     story.turn()
     assert len(story.running) == 2
 

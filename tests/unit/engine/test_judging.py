@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from orchestrator.core.another import HANDED_ON
 from orchestrator.core.gates import Gate, GateResult, GateSource, GateStatus
-from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec
+from orchestrator.core.model import Job, TaskSpec
 from orchestrator.core.sending_back import SENT_BACK
+from orchestrator.core.states import WorkerKind
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.assigning import GATE_CHARACTERS, _previous_failure
 from orchestrator.engine.judging import gates_of
@@ -87,4 +88,4 @@ def test_an_adviser_in_place_of_another_is_not_shown_the_others_refused_login() 
     worker = replace(a_worker(), attempt=2, failure=HANDED_ON, result=result)
 
     assert "its login was refused" in _previous_failure(worker)
-    assert _previous_failure(replace(worker, index=PLANNER_INDEX)) == ""
+    assert _previous_failure(replace(worker, kind=WorkerKind.PLANNER)) == ""

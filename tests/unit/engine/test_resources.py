@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.room import Lack
+from orchestrator.core.states import WaitKind
 from orchestrator.engine.machine import (
     available_memory_bytes,
     free_disk_bytes,
@@ -58,10 +60,10 @@ def test_workers_that_have_just_started_count_with_what_they_are_expected_to_nee
 ) -> None:
     room = resources.room()
 
-    assert [room.lack("a") == "" for _ in range(4)] == [True, True, True, False]
+    assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
     assert resources.held_back
     machine.now += SETTLE_SECONDS
-    assert resources.room().lack("a") == ""
+    assert resources.room().lack("a") is None
     assert not resources.held_back
 
 
@@ -69,12 +71,12 @@ def test_what_a_worker_was_expected_to_need_is_free_when_it_has_ended(
     machine: FakeMachine, resources: Resources
 ) -> None:
     room = resources.room()
-    assert [room.lack("a") == "" for _ in range(4)] == [True, True, True, False]
+    assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
 
     resources.gone("a", SETTLE_SECONDS)  # nothing was expected of it any more
-    assert room.lack("a") != ""
+    assert room.lack("a") is not None
     resources.gone("a", 0.1)
-    assert [room.lack("a") == "" for _ in range(2)] == [True, False]
+    assert [room.lack("a") is None for _ in range(2)] == [True, False]
 
 
 def test_an_end_frees_nothing_that_others_are_expected_to_need(
@@ -83,10 +85,10 @@ def test_an_end_frees_nothing_that_others_are_expected_to_need(
     needs = {"small": 100 * MIB, "large": 800 * MIB}
     resources = machine.resources(tmp_path, needs.__getitem__)
     room = resources.room()
-    assert room.lack("large") == ""
+    assert room.lack("large") is None
 
     resources.gone("small", 0.1)
-    assert room.lack("large") != ""
+    assert room.lack("large") is not None
 
 
 def test_what_is_missing_is_told_with_its_setting(
@@ -94,9 +96,10 @@ def test_what_is_missing_is_told_with_its_setting(
 ) -> None:
     machine.memory = 399 * MIB
 
-    assert resources.room().lack("a") == (
+    assert resources.room().lack("a") == Lack(
+        WaitKind.MEMORY,
         "waits for memory: 399 MiB available, 300 MiB expected for it, 100 MiB to be left "
-        "(workers.min_available_memory_bytes)"
+        "(workers.min_available_memory_bytes)",
     )
 
 
@@ -105,7 +108,9 @@ def test_nothing_starts_while_processes_wait_for_memory(
 ) -> None:
     machine.pressure = 41.0
 
-    assert "41 % of the time" in resources.room().lack("a")
+    lack = resources.room().lack("a")
+
+    assert lack is not None and "41 % of the time" in lack.reason
 
 
 def test_a_machine_that_tells_nothing_holds_nothing_back(
@@ -115,27 +120,30 @@ def test_a_machine_that_tells_nothing_holds_nothing_back(
 
     room = resources.room()
 
-    assert (room.paused, room.lack("a")) == ("", "")
+    assert (room.paused, room.lack("a")) == (None, None)
 
 
 def test_a_reading_is_good_for_a_while(machine: FakeMachine, resources: Resources) -> None:
     resources.room()
     machine.disk = 0
 
-    assert resources.room().paused == ""
+    assert resources.room().paused is None
     machine.now += FRESH_SECONDS
-    assert resources.room().paused.startswith("waits for disk space: 0 MiB free under ")
+    paused = resources.room().paused
+    assert paused is not None and paused.kind is WaitKind.DISK
+    assert paused.reason.startswith("waits for disk space: 0 MiB free under ")
 
 
 def test_a_full_disk_pauses_and_room_on_it_resumes(
     machine: FakeMachine, resources: Resources, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine.disk = 9 * MIB
-    assert "10 MiB needed (workers.min_free_disk_bytes)" in resources.room().paused
-    assert resources.paused and resources.held_back
+    assert resources.room().paused is not None
+    assert "10 MiB needed (workers.min_free_disk_bytes)" in resources.paused
+    assert resources.held_back
 
     machine.disk, machine.now = 10 * MIB, FRESH_SECONDS
-    assert resources.room().paused == ""
+    assert resources.room().paused is None
     assert [record.message for record in caplog.records][-1].startswith("there is disk space again")
 
 

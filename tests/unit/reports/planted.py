@@ -10,7 +10,7 @@ from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
 
 #: 2026-03-01T12:00:00Z
@@ -42,6 +42,7 @@ class Planted:
         span: Span = (0.0, 0.0),
         status: JobStatus = JobStatus.RUNNING,
         cancelled_by: str | None = None,
+        stop_cause: StopCause | None = None,
     ) -> Job:
         ended = status.ended
         job = Job(
@@ -63,6 +64,7 @@ class Planted:
             started_at=START + span[0],
             ended_at=START + span[1] if ended else None,
             cancelled_by=cancelled_by,
+            stop_cause=stop_cause or (StopCause.USER if cancelled_by else None),
         )
         self.jobs.append(job)
         self.tasks[job_id] = []

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from planted import ROOT, Planted
 
 from orchestrator.core.evidence import Usage
-from orchestrator.core.model import PLANNER_INDEX, TaskSpec
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.reports.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
 from orchestrator.reports.family import Family
 
@@ -83,7 +83,7 @@ def test_what_a_planner_used_counts_and_nothing_else_of_it() -> None:
     planted.worker(job, "worker_1", TaskSpec(id="a"), (2, 4), usage=Usage(input_tokens=10))
     planted.worker(job, "planner", TaskSpec(id="p"), (0, 2), usage=Usage(input_tokens=5))
     worker, planner = planted.tree.workers
-    planner = replace(planner, index=PLANNER_INDEX)
+    planner = replace(planner, kind=WorkerKind.PLANNER)
     tree = replace(planted.tree, workers=[worker], planners=[planner])
     figures = analytics(tree, job.id)
     assert figures.input_tokens == Total(value=15, known=2, unknown=0)

@@ -11,8 +11,8 @@ import trees
 from markdown_it import MarkdownIt
 from planted import ROOT, Planted
 
-from orchestrator.core.model import WALL_TIME, TaskSpec
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.model import TaskSpec
+from orchestrator.core.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.reports import Reports
 from orchestrator.reports.document import document
 from orchestrator.reports.timeline import BAR_LIMIT
@@ -278,18 +278,19 @@ def test_a_large_job_has_its_reports_in_seconds_and_no_report_is_endless(
 
 
 @pytest.mark.parametrize(
-    ("cancelled_by", "status", "headline"),
+    ("cause", "status", "headline"),
     [
-        (WALL_TIME, WorkerStatus.TIMEOUT, "# Partly done: 1 of 2 tasks succeeded"),
-        (f"{WALL_TIME} of job up", WorkerStatus.TIMEOUT, "# Partly done: 1 of 2 tasks succeeded"),
-        ("worker_1", WorkerStatus.CANCELLED, "# Cancelled: 1 of 2 tasks succeeded"),
+        (StopCause.WALL_TIME, WorkerStatus.TIMEOUT, "# Partly done: 1 of 2 tasks succeeded"),
+        (StopCause.LIMIT, WorkerStatus.FAILED, "# Partly done: 1 of 2 tasks succeeded"),
+        (StopCause.PARENT, WorkerStatus.CANCELLED, "# Cancelled: 1 of 2 tasks succeeded"),
+        (StopCause.USER, WorkerStatus.CANCELLED, "# Cancelled: 1 of 2 tasks succeeded"),
     ],
 )
 def test_a_job_that_ran_out_of_time_is_not_called_cancelled(
-    tmp_path: Path, cancelled_by: str, status: WorkerStatus, headline: str
+    tmp_path: Path, cause: StopCause, status: WorkerStatus, headline: str
 ) -> None:
     planted = Planted()
-    job = planted.job("x", cancelled_by=cancelled_by)
+    job = planted.job("x", cancelled_by="somebody", stop_cause=cause)
     planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
     planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 9), status=status, reason="stopped")
 

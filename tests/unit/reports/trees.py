@@ -7,7 +7,7 @@ from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollb
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import JobStatus, WorkerKind, WorkerStatus
 
 
 def single_success() -> Tree:
@@ -171,6 +171,7 @@ def candidates() -> Tree:
             root_id=job.root_id,
             task_id="parser",
             index=-2,
+            kind=WorkerKind.REVIEWER,
             depth=0,
             agent="claude",
             status=WorkerStatus.FAILED,

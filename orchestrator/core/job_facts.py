@@ -1,0 +1,40 @@
+"""What is known of a job's end besides its status: frozen values, stored with the job.
+
+Nothing here is a sentence: ``job_reason`` makes the job's ``reason`` of them.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """Changes of one worker that a job's result lacks."""
+
+    worker_id: str
+    #: The job of that worker: the job itself, or one below it.
+    job_id: str
+    #: The branch that has the changes; empty: they exist nowhere any more.
+    branch: str = ""
+    #: Why, such as "conflict in a.py, b.py".
+    why: str = ""
+    #: The result has some changes of the worker.
+    in_part: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFacts:
+    """A new fact is a field with a default: rows that were stored without it load as before.
+
+    It also needs a sentence in ``job_reason``.
+    """
+
+    #: Why no task of the job can run: nothing was planned, or only what is refused.
+    plan_error: str = ""
+    #: Why merging failed, for ``MergeState.FAILED``.
+    merge_error: str = ""
+    #: For ``MergeState.IN_PART``.
+    missing: tuple[Missing, ...] = ()
+
+
+#: Nothing is known. One for all jobs that have nothing to tell.
+NO_FACTS = JobFacts()

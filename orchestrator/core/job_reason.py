@@ -1,0 +1,70 @@
+"""The one place that composes a job's ``reason`` from its fields and facts."""
+
+from collections.abc import Callable
+
+from orchestrator.core.job_facts import Missing
+from orchestrator.core.model import Job
+from orchestrator.core.states import JobStatus, MergeState, StopCause
+
+#: So many workers are named in a sentence.
+MOST_NAMED = 5
+#: The reason of a job whose tasks a person is to let start.
+WAITS_FOR_APPROVAL = "waits for approval"
+#: Begins the sentence on a job whose workers' changes were to become one result, and did not.
+NOT_MERGED = "what its workers changed could not be merged when it ended"
+#: Begins the sentence on a job whose result is not all that its workers changed.
+LEFT_OUT = "not in the result: "
+
+
+def reason_of(job: Job) -> str:
+    """One sentence for each fact of the job, the gravest first, joined by "; "; "" for none.
+
+    To add a fact: a field in ``job_facts.JobFacts`` (the job's settings and other fields may be
+    read as well), a function here that returns its sentence or "", and its place in ``SENTENCES``.
+    Whoever learns the fact stores it with ``ledger.update_job(job_id, facts=replace(job.facts,
+    ...))``; the reason is composed anew when the job is stopped, merged and ended. Pure; nothing
+    reads a reason to decide anything.
+    """
+    return "; ".join(sentence for say in SENTENCES if (sentence := say(job)))
+
+
+def _approval(job: Job) -> str:
+    return WAITS_FOR_APPROVAL if job.awaits_approval else ""
+
+
+def _stop(job: Job) -> str:
+    """A job whose tasks had all succeeded before the stop came is completed without a word."""
+    if job.stop_cause is None or job.status is JobStatus.COMPLETED:
+        return ""
+    limits = (StopCause.WALL_TIME, StopCause.LIMIT)
+    return f"{'stopped' if job.stop_cause in limits else 'cancelled'} by {job.cancelled_by}"
+
+
+def _plan(job: Job) -> str:
+    return job.facts.plan_error
+
+
+def _merge(job: Job) -> str:
+    match job.merge_state:
+        case MergeState.FAILED:
+            again = f"orchestrator retry {job.id} tries that again"
+            return f"{NOT_MERGED}: {job.facts.merge_error}; {again}"
+        case MergeState.IN_PART:
+            return f"{LEFT_OUT}{_named(job)}"
+        case _:
+            return ""
+
+
+def _named(job: Job) -> str:
+    told = [_of_worker(each) for each in job.facts.missing]
+    more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return "; ".join(told[:MOST_NAMED]) + more
+
+
+def _of_worker(missing: Missing) -> str:
+    part = "in part " if missing.in_part else ""
+    why = f" ({missing.why})" if missing.why else ""
+    return f"{part}{missing.worker_id}{why}"
+
+
+SENTENCES: tuple[Callable[[Job], str], ...] = (_approval, _stop, _plan, _merge)
