@@ -31,6 +31,8 @@ class GateReport(StrEnum):
     GO = "go"
     #: what ``cargo test`` prints
     CARGO = "cargo"
+    #: what ``jest --json`` and ``vitest --reporter=json`` write
+    JEST = "jest"
     #: what ``pre-commit run`` prints
     PRE_COMMIT = "pre-commit"
 
@@ -203,6 +205,9 @@ class GateFiles(Protocol):
 
     def names(self, directory: str = "") -> Collection[str]:
         """What lies in a directory; nothing where there is none."""
+
+    def paths(self) -> Collection[str]:
+        """Every file of the project, except what lies in the product's own folder."""
 
 
 class GateFinder(Protocol):

@@ -28,6 +28,9 @@ class _NoFiles:
     def names(self, directory: str = "") -> Collection[str]:
         return ()
 
+    def paths(self) -> Collection[str]:
+        return ()
+
 
 class GatePlans:
     """Any thread may call. Methods raise InvalidRequest, and RepositoryError."""

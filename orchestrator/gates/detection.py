@@ -3,25 +3,23 @@
 Commands are made of the base commit's files and of nothing that a worker can change.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from orchestrator.core import suite_files
 from orchestrator.core.gates import SECRETS, Gate, GateFiles, GateReport, GateSource
+from orchestrator.gates import javascript
 from orchestrator.gates.scripts import scripts_in
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: What ``npm init`` writes where there are no tests.
-_NO_TEST = "no test specified"
-#: npm scripts that check something, and the names of their gates.
-_SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"}
-_PYTESTS = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
-#: Directories that are looked into for such files: each is a call of git.
-_MOST_LOOKS = 20
+#: Words of a file that has tests, and is not just named like one.
+_PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
+#: Files of tests that are read for these words.
+_MOST_READ = 20
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
@@ -44,7 +42,7 @@ def detected(files: GateFiles) -> Iterator[Gate]:
         why = evidence(files)
         if why:
             yield _gate(name, files, why)
-    yield from _npm(files)
+    yield from javascript.gates(files)
     if not _has_tests(files):
         yield from list(_make(files))[:1]
 
@@ -55,14 +53,16 @@ def by_name(name: str, files: GateFiles) -> Gate | None:
         return secrets("asked for by name")
     if name in _EVIDENCE:
         return _gate(name, files, "asked for by name")
-    offered = (*_npm(files), *_make(files))
-    return next((gate for gate in offered if gate.name == name), None)
+    if name in javascript.NAMES:
+        return javascript.by_name(name, files)
+    return next((gate for gate in _make(files) if gate.name == name), None)
 
 
 #: Every name that may mean a gate.
 NAMES = frozenset(
     {SECRETS, "ruff", "mypy", "go-vet", "pre-commit", "pytest", "cargo-test", "go-test"}
-    | {*_SCRIPTS.values(), *_TARGETS.values()}
+    | {*_TARGETS.values()}
+    | javascript.NAMES
 )
 
 
@@ -96,20 +96,15 @@ def _pytest_evidence(files: GateFiles) -> str:
     for name in ("pytest.ini", "conftest.py"):
         if name in top:
             return name
-    below = next((f"{place}/" for place in ("tests", "test") if _has_pytests(files, place)), "")
-    return below or next(filter(_PYTESTS.fullmatch, sorted(top)), "")
+    return _python_tests(files)
 
 
-def _has_pytests(files: GateFiles, place: str) -> bool:
-    """Those that are nearest are looked at first."""
-    waiting = [place]
-    for directory in waiting:
-        names = files.names(directory)
-        if any(map(_PYTESTS.fullmatch, names)):
-            return True
-        inner = [f"{directory}/{each}" for each in sorted(names) if "." not in each]
-        waiting += inner[: _MOST_LOOKS - len(waiting)]
-    return False
+def _python_tests(files: GateFiles) -> str:
+    """A file of tests, also beside the code; empty where only names look like it."""
+    for path in list(suite_files.own(files.paths(), suite_files.PYTEST))[:_MOST_READ]:
+        if _PYTHON_TESTS.search(files.read(path)):
+            return path
+    return ""
 
 
 def _tools(files: GateFiles) -> Mapping[str, Any]:
@@ -145,8 +140,10 @@ def _python(files: GateFiles, command: str) -> str:
 
 
 def _ruff(files: GateFiles) -> Mapping[str, Any]:
+    # The configuration may say "fix": what is repaired here would not be found.
+    plain = "--no-fix --no-fix-only --no-cache"
     return {
-        "run": f"ruff check --no-cache --output-format=json --output-file={REPORT}",
+        "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",
         "report": GateReport.RUFF,
         "program": "ruff",
         "when": (*_PYTHON, "*.ipynb", _PYPROJECT, "ruff.toml", ".ruff.toml"),
@@ -215,34 +212,6 @@ _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
 }
 
 
-def _npm(files: GateFiles) -> Iterator[Gate]:
-    """The texts of the scripts, with those that npm runs before and after them."""
-    scripts = _scripts(files)
-    for script, name in _SCRIPTS.items():
-        texts = [scripts.get(each) for each in (f"pre{script}", script, f"post{script}")]
-        text = " && ".join(each for each in texts if isinstance(each, str) and each.strip())
-        if not isinstance(scripts.get(script), str) or _NO_TEST in text or not text:
-            continue
-        yield Gate(
-            name=name,
-            run=text,
-            timeout=0.0,
-            program="npm",
-            source=GateSource.DETECTED,
-            why=f"the script {script} in package.json",
-            configured_by=("package.json", ".npmrc", "*eslint*", "jest.config.*", "vitest.*"),
-        )
-
-
-def _scripts(files: GateFiles) -> Mapping[str, Any]:
-    try:
-        found = json.loads(files.read("package.json").removeprefix("\ufeff") or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    scripts = found.get("scripts") if isinstance(found, dict) else {}
-    return scripts if isinstance(scripts, dict) else {}
-
-
 def _make(files: GateFiles) -> Iterator[Gate]:
     for makefile in _MAKEFILES:
         text = files.read(makefile)
@@ -272,4 +241,4 @@ def _targets(makefile: str) -> Iterator[str]:
 def _has_tests(files: GateFiles) -> bool:
     """``make test`` usually runs them once more."""
     found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
-    return found or any(gate.name == "npm-test" for gate in _npm(files))
+    return found or javascript.has_tests(files)

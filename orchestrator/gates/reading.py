@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.core.gates import GateReport
 from orchestrator.core.readings import Reading, UnreadableReport
-from orchestrator.gates import hooks, junit, linters, runners, sarif
+from orchestrator.gates import hooks, jest, junit, linters, runners, sarif
 from orchestrator.security.paths import open_plain
 
 #: A larger report is refused: half of it would say that half of the tests are gone.
@@ -28,6 +28,8 @@ class Reports:
                 return runners.read_go(_content(file, log))
             case GateReport.CARGO:
                 return runners.read_cargo(_content(file, log))
+            case GateReport.JEST:
+                return jest.read(_content(file, log), cwd)
             case GateReport.PRE_COMMIT:
                 return hooks.read_pre_commit(_content(file, log))
             case GateReport.EXIT:

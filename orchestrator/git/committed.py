@@ -16,7 +16,6 @@ from orchestrator.git import (
     starting,
     users_submodules,
 )
-from orchestrator.git.commit_files import CommitFiles
 from orchestrator.git.place import Place
 from orchestrator.git.running import ITSELF
 
@@ -76,10 +75,6 @@ class Committed(ABC):
 
     def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
         return additions.present(self.place().git, commit, texts)
-
-    def files(self, commit: str) -> CommitFiles:
-        place = self.place()
-        return CommitFiles(place.git, commit, place.prefix)
 
     def size(self, start: str, end: str) -> ChangeSize:
         return differences.size(self.place().git, start, end)

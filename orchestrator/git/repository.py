@@ -27,6 +27,7 @@ from orchestrator.git import (
     vital,
 )
 from orchestrator.git.carrying import NO_RULES, Rules, carried
+from orchestrator.git.commit_files import CommitFiles
 from orchestrator.git.committed import Committed
 from orchestrator.git.forgetting import has_traces
 from orchestrator.git.place import (
@@ -211,6 +212,10 @@ class GitRepository(Committed):
         submodules.check_clean(git, found.admin, place.top, now, then)
         commits.bring(git, now, then)
         submodules.move(git, found.admin, place.top, now, then)
+
+    def files(self, commit: str) -> CommitFiles:
+        place = self.place()
+        return CommitFiles(place.git, commit, place.prefix, self._ours(place))
 
     def open_at(self, directory: str, commit: str) -> None:
         place = self.place()

@@ -32,6 +32,8 @@ Patterns = Annotated[
     Field(strict=False, max_length=100),
 ]
 
+Report = Literal["exit", "junit", "sarif", "ruff", "mypy", "go", "cargo", "jest", "pre-commit"]
+
 
 class GateRequest(Wire):
     """One check of a result."""
@@ -44,7 +46,7 @@ class GateRequest(Wire):
     """Patterns of paths, as in .gitignore: it runs when a changed file matches; none: always."""
     timeout: Seconds | None = None
     """Seconds it may take; the default is the server's gates.timeout."""
-    report: Literal["exit", "junit", "sarif", "ruff", "mypy", "go", "cargo", "pre-commit"] = "exit"
+    report: Report = "exit"
     """How it is read what it found: by its exit code, or by the report that it writes."""
     required: bool = True
     """What it finds fails the attempt; false: it is only told."""

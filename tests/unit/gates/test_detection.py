@@ -23,12 +23,20 @@ class Files:
         inside = [name for name in self._files if name.startswith(beginning)]
         return {name[len(beginning) :].split("/")[0] for name in inside}
 
+    def paths(self) -> Collection[str]:
+        return list(self._files)
+
 
 def found(files: Mapping[str, str]) -> dict[str, Gate]:
     return {gate.name: gate for gate in Finder(60).found(Files(files))}
 
 
 PACKAGE = json.dumps({"scripts": {"test": "jest --ci", "pretest": "tsc", "lint": "eslint ."}})
+
+
+JEST = json.dumps({"devDependencies": {"jest": "^30"}})
+VITEST = json.dumps({"devDependencies": {"jest": "^30", "vitest": "^4"}})
+TEST = "def test_a():\n    assert True\n"
 
 
 @pytest.mark.parametrize(
@@ -39,12 +47,22 @@ PACKAGE = json.dumps({"scripts": {"test": "jest --ci", "pretest": "tsc", "lint":
         ({"pyproject.toml": "not = [toml"}, []),
         ({"ruff.toml": ""}, ["ruff"]),
         ({"setup.cfg": "[mypy]\n[tool:pytest]"}, ["mypy", "pytest"]),
-        ({"tests/test_a.py": ""}, ["pytest"]),
-        ({"tests/unit/test_a.py": ""}, ["pytest"]),
-        ({"tests/unit/core/test_a.py": ""}, ["pytest"]),
-        ({f"tests/{n}/{n}/x": "" for n in range(99)} | {"tests/z/test_a.py": ""}, []),
-        ({"test_a.py": "", "a.py": ""}, ["pytest"]),
+        ({"tests/test_a.py": TEST}, ["pytest"]),
+        ({"tests/unit/core/test_a.py": TEST}, ["pytest"]),
+        ({"test_a.py": "class TestA: ...", "a.py": ""}, ["pytest"]),
+        ({"app/core.py": "", "app/tests/test_core.py": TEST}, ["pytest"]),
+        ({"pkg/core_test.py": "import unittest"}, ["pytest"]),
+        ({"pkg/tests/conftest.py": "import pytest"}, ["pytest"]),
+        ({"scripts/test_connection.py": "print('ping')"}, []),
+        ({"app/vendor/lib/test_a.py": TEST, "tests/fixtures/test_a.py": TEST}, []),
+        ({".hidden/test_a.py": TEST, "node_modules/x/test_a.py": TEST}, []),
         ({"tests/a.sh": ""}, []),
+        ({"package.json": JEST, "src/a.test.ts": ""}, ["jest"]),
+        ({"package.json": JEST, "src/a.ts": ""}, []),
+        ({"package.json": VITEST, "src/a.spec.tsx": ""}, ["vitest"]),
+        ({"package.json": PACKAGE, "src/a.test.ts": ""}, ["npm-lint", "npm-test"]),
+        ({"src/a.test.mjs": "import test from 'node:test'"}, ["node-test"]),
+        ({"src/a.test.mjs": "import test from 'tape'"}, []),
         ({"package.json": PACKAGE}, ["npm-lint", "npm-test"]),
         ({"package.json": '{"scripts": {"test": "echo no test specified && exit 1"}}'}, []),
         ({"package.json": '{"scripts": ["x"]}'}, []),
@@ -74,6 +92,10 @@ def test_scripts_are_run_as_the_base_has_them() -> None:
 
     assert (gate.run, gate.program) == ("tsc && jest --ci", "npm")
     assert "package.json" in gate.configured_by
+
+
+def test_a_gate_of_ruff_repairs_nothing() -> None:
+    assert " --no-fix " in found({"ruff.toml": "fix = true"})["ruff"].run
 
 
 def test_mypy_is_given_files_unless_its_configuration_names_them() -> None:
