@@ -69,6 +69,8 @@ class Ran:
     seconds: float = 0.0
     output: str = ""
     log: str = ""
+    #: Tracked files that it changed: a flaw for each place, whose text is the path.
+    rewritten: tuple[Flaw, ...] = ()
 
     @property
     def missing(self) -> bool:
@@ -125,6 +127,8 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """
     if ran.missing:
         return False
+    if ran.rewritten and not ran.broken:
+        return True
     if not ran.passed and gate.new_only:
         return True
     if ran.reading.has_no_tests and not ran.broken:

@@ -205,6 +205,12 @@ class Repository(Protocol):
     def close_at(self, directory: str) -> None:
         """Remove such a worktree with all that is in it. Idempotent."""
 
+    def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
+        """Tracked files of a worktree that differ from a commit: a digest of each changed place.
+
+        The digests are the same wherever in the file the place is.
+        """
+
     def restore(self, directory: str, commit: str) -> None:
         """Have a worktree as a commit says; what is ignored stays."""
 

@@ -18,6 +18,7 @@ from orchestrator.core.readings import Flaw, Ran, Reading
 from orchestrator.core.repository import Repository
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
+from orchestrator.engine.rewrites import rewrites
 from orchestrator.security.paths import read_regular, write_private
 
 logger = logging.getLogger(__name__)
@@ -148,8 +149,11 @@ class Baselines:
 
     def _ran(self, site: _Site, ran: Ran | None) -> None:
         assert site.running is not None, "it has just ended"
+        directory = self._directory(site)
+        if ran is not None:
+            ran = replace(ran, rewritten=rewrites(self._repository, directory, site.commit))
         try:
-            self._repository.restore(self._directory(site), site.commit)
+            self._repository.restore(directory, site.commit)
             if ran is not None:
                 self._keep(site, site.running.gate, ran)
         except Exception as error:
@@ -219,7 +223,8 @@ def _ran_of(found: dict[str, Any]) -> Ran:
     flaws = tuple(Flaw(**each) for each in reading["flaws"])
     names = None if passed is None else tuple(passed)
     cause = GateCause(found["cause"]) if found["cause"] else None
+    rewritten = tuple(Flaw(**each) for each in found.get("rewritten", ()))
     return Ran(
-        **{**found, "cause": cause},
+        **{**found, "cause": cause, "rewritten": rewritten},
         reading=Reading(flaws=flaws, passed=names, skipped=reading["skipped"]),
     )

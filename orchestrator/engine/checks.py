@@ -22,9 +22,11 @@ from orchestrator.core.readings import (
     result_of,
 )
 from orchestrator.core.repository import Repository
+from orchestrator.core.rewrites import with_rewrites
 from orchestrator.engine.baselines import Baselines
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
+from orchestrator.engine.rewrites import rewrites
 
 logger = logging.getLogger(__name__)
 
@@ -202,6 +204,9 @@ class Checks:
             is_lost = ran is None and course.stopped is None
         if is_lost:
             return  # with the server: the next one runs it again
+        if ran is not None and course.check.base:
+            directory, commit = course.check.directory, course.check.commit
+            ran = replace(ran, rewritten=rewrites(self._repository, directory, commit))
         self._restore(course)
         failpoints.reached("gate: ran")
         if ran is None or course.stopped:
@@ -228,6 +233,7 @@ class Checks:
 
     def _judge(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:
         result = result_of(gate, ran, base, course.touched)
+        result = with_rewrites(result, ran, base, course.touched)
         told = tuple(self._masked(each) for each in result.failures)
         self._take(course, replace(result, failures=told))
 

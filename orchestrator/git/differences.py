@@ -1,6 +1,8 @@
 """How much two commits differ, and in what."""
 
+import re
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.core.errors import NotFound
@@ -9,6 +11,9 @@ from orchestrator.git.running import Git
 
 #: The same for everybody, whatever is configured.
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+
+#: Of changed files, so many are read.
+_MOST_LOOKED_INTO = 20
 
 
 def size(git: Git, start: str, end: str) -> ChangeSize:
@@ -48,3 +53,20 @@ def _commit_of(git: Git, branch: str) -> str:
     if not commit:
         raise NotFound(f"there is no branch {branch}; what a job leaves is removed with the job")
     return commit
+
+
+def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
+    """By path, digests of the places in which tracked files differ from a commit."""
+    quiet = ("--ignore-submodules=all", *_PLAIN)
+    paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
+    found = {path: [""] for path in paths}
+    for path in paths[:_MOST_LOOKED_INTO]:
+        shown = git.run("diff", "--unified=0", "--binary", *quiet, commit, "--", path).out
+        found[path] = [sha256(each).hexdigest() for each in _places(shown)] or [""]
+    return found
+
+
+def _places(patch: bytes) -> list[bytes]:
+    """Removed and added lines without their numbers; all of it where the file is no text."""
+    hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
+    return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

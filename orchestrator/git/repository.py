@@ -15,6 +15,7 @@ from orchestrator.git import (
     checkout,
     checkpoints,
     commits,
+    differences,
     dirt,
     excluded,
     faults,
@@ -225,6 +226,10 @@ class GitRepository(Committed):
 
     def close_at(self, directory: str) -> None:
         self.place().worktrees.close(directory)
+
+    def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
+        found = self.place().whole(directory)
+        return differences.rewritten(self.place().worktrees.git_of(found), commit)
 
     def restore(self, directory: str, commit: str) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
