@@ -15,7 +15,7 @@ class Strategy(StrEnum):
 
     #: what merges cleanly; the rest is reported and kept
     AUTO = "auto"
-    #: the better worker's file wins where two cannot both be had, by evidence; else the later one's
+    #: where two cannot both be had the better worker's lines win, by evidence; else the later one's
     THEIRS = "theirs"
     #: nothing is merged; what would conflict is listed
     MANUAL = "manual"
@@ -67,6 +67,39 @@ class Signature:
     email: str
 
 
+class FileWay(StrEnum):
+    """How a file was merged that git by itself would not have merged, or not there."""
+
+    #: a new file follows the directory that the other side renamed
+    DIRECTORY_RENAME = "directory_rename"
+    #: blanks and carriage returns at line ends did not count
+    LINE_ENDS = "line_ends"
+    #: both sides only added lines, and both have them
+    UNION = "union"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergedFile:
+    path: str
+    way: FileWay
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LostHunk:
+    """Lines of ours that are not in the result, since theirs won there."""
+
+    #: Line numbers in our file, from 1; in the common ancestor's, where ours removed lines. Both 0:
+    #: the whole file.
+    first: int = 0
+    last: int = 0
+    #: What is lost is that these lines were removed.
+    removed: bool = False
+    #: How the lines begin.
+    text: tuple[str, ...] = ()
+    #: Commits that the lines come from, as far as that is known.
+    commits: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileConflict:
     """One path that two sides changed in ways that exclude each other.
@@ -78,6 +111,8 @@ class FileConflict:
     base: str = ""
     ours: str = ""
     theirs: str = ""
+    #: Where theirs won: what of ours did not.
+    lost: tuple[LostHunk, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +120,8 @@ class Merge:
     #: What came out; empty where conflicts stood in the way.
     commit: str = ""
     conflicts: tuple[FileConflict, ...] = ()
+    #: Files that git alone would have left as conflicts, or elsewhere.
+    files: tuple[MergedFile, ...] = ()
 
 
 class Repository(Protocol):
@@ -244,9 +281,20 @@ class Repository(Protocol):
         """
 
     def merge(
-        self, ours: str, theirs: str, message: str, signature: Signature, *, force: bool
+        self,
+        ours: str,
+        theirs: str,
+        message: str,
+        signature: Signature,
+        *,
+        force: bool,
+        union: bool = False,
     ) -> Merge:
-        """Merge two commits without touching any file; with ``force`` theirs win."""
+        """Merge two commits without touching any file.
+
+        With ``union`` both sides' lines count where both only add lines. With ``force`` theirs
+        win, hunk by hunk where a file is text, else as whole files.
+        """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         """A merge of two commits with conflict marks in the files where they exclude each other."""

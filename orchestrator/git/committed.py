@@ -106,9 +106,17 @@ class Committed(ABC):
         return replaying.replay(self.place().git, onto, commits, final, message, signature)
 
     def merge(
-        self, ours: str, theirs: str, message: str, signature: Signature, *, force: bool
+        self,
+        ours: str,
+        theirs: str,
+        message: str,
+        signature: Signature,
+        *,
+        force: bool,
+        union: bool = False,
     ) -> Merge:
-        return merging.merge(self.place().git, ours, theirs, message, signature, force=force)
+        how = merging.How(force=force, union=union)
+        return merging.merge(self.place().git, ours, theirs, message, signature, how)
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         return merging.marked(self.place().git, ours, theirs, message, signature)

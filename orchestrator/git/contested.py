@@ -46,16 +46,16 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     what is there stays. What we renamed keeps our name, with what they have in it.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
-    kept = [*_below(git, theirs, paths)]
-    known = _above(path for *_, path in (*_below(git, ours, paths), *kept))
+    kept = [*entries_at(git, theirs, paths)]
+    known = _above(path for *_, path in (*entries_at(git, ours, paths), *kept))
     meant = [path for path in paths if path in known]
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
-    gone = [path for *_, path in _below(git, tree, [*meant, *invented])]
+    gone = [path for *_, path in entries_at(git, tree, [*meant, *invented])]
     lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
     back = _displaced(git, tree, ours, theirs, kept)
     entries = (*_renamed(sides, kept), *back, *kept)
     lines += [f"{mode} {name}\t{path}" for mode, name, path in entries]
-    return _edited(git, tree, lines)
+    return edited(git, tree, lines)
 
 
 def _displaced(
@@ -72,8 +72,8 @@ def _displaced(
     fields = git.run("diff-tree", *how, base, ours).fields if base and places else []
     for before, after in zip(fields[1::3], fields[2::3], strict=True):
         taken = after in above or not places.isdisjoint(_above([after]))
-        if taken and not any(_below(git, tree, [before])):
-            yield from _below(git, theirs, [before])
+        if taken and not any(entries_at(git, tree, [before])):
+            yield from entries_at(git, theirs, [before])
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
@@ -84,7 +84,7 @@ def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
             yield mode, blob, path
 
 
-def _below(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
+def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
     """Entries at these paths, and in directories of that name."""
     few, places = len(paths) <= MOST_NAMED, frozenset(paths)
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
@@ -105,7 +105,7 @@ def _above(paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _edited(git: Git, tree: str, lines: Iterable[str]) -> str:
+def edited(git: Git, tree: str, lines: Iterable[str]) -> str:
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", tree, env=env)

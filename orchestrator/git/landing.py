@@ -243,7 +243,7 @@ class Landing:
         return self._git.run("rev-parse", "--verify", "HEAD").text
 
     def _merged(self, before: str, result: str) -> str:
-        tried = merging.merge(self._git, before, result, "trial", _NOBODY, force=False)
+        tried = merging.merge(self._git, before, result, "trial", _NOBODY)
         if tried.conflicts:
             paths = ", ".join(each.path for each in tried.conflicts[:10])
             raise Conflict(

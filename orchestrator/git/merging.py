@@ -1,51 +1,157 @@
 """Merging two commits as objects: no file, index or branch of anybody is touched."""
 
 import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
 
-from orchestrator.core.repository import Merge, Signature
-from orchestrator.git import markers
+from orchestrator.core.repository import (
+    FileConflict,
+    FileWay,
+    LostHunk,
+    Merge,
+    MergedFile,
+    Signature,
+)
+from orchestrator.git import markers, union
 from orchestrator.git.commits import commit_tree, tree_of
-from orchestrator.git.contested import Side, all_theirs, conflicts, sides_of
+from orchestrator.git.contents import Content, contents, written
+from orchestrator.git.contested import Side, all_theirs, conflicts, edited, sides_of
+from orchestrator.git.origins import authored
 from orchestrator.git.running import Git, failure
+
+#: What git calls it when it puts a file where the other side moved its directory.
+_MOVED = "Path updated due to directory rename"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class How:
+    #: Theirs win what conflicts.
+    force: bool = False
+    #: Where both sides only add lines, both count.
+    union: bool = False
+
+
+#: What has no conflict, and no more.
+PLAIN = How()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What git makes of two commits."""
+
+    #: With marks in files that conflict.
+    tree: str
+    #: Of those files.
+    sides: list[Side]
+    #: Files that went where the other side moved their directory.
+    moved: list[str]
 
 
 def merge(
-    git: Git, ours: str, theirs: str, message: str, signature: Signature, *, force: bool
+    git: Git, ours: str, theirs: str, message: str, signature: Signature, how: How = PLAIN
 ) -> Merge:
     base = git.ask("merge-base", ours, theirs)
     if base == theirs:
         return Merge(commit=ours)
     if base == ours:
         return Merge(commit=theirs)
-    tree, sides = tried(git, ours, theirs)
-    found = tuple(conflicts(sides))
-    if sides and not force:
-        return Merge(conflicts=found)
-    if sides:
-        tree = all_theirs(git, tree, ours, theirs, sides)
+    made = tried(git, ours, theirs)
+    texts = _texts(git, made, how, base, (ours, theirs))
+    settled = {path for path, each in texts.items() if not each.lost}
+    found = conflicts([each for each in made.sides if each[-1] not in settled])
+    lost = [_with_lost(each, texts.get(each.path)) for each in found]
+    if lost and not how.force:
+        return Merge(conflicts=tuple(replace(each, lost=()) for each in lost))
+    tree = _whole(git, made, ours, theirs, texts)
     commit = commit_tree(git, tree, [ours, theirs], message, signature)
-    return Merge(commit=commit, conflicts=found)
+    by_us = tuple(authored(git, ours, each) for each in lost)
+    return Merge(commit=commit, conflicts=by_us, files=(*_moved(made), *_by_way(texts.values())))
 
 
-def tried(git: Git, ours: str, theirs: str) -> tuple[str, list[Side]]:
-    """The merged tree, with marks in files that conflict, and the sides of those files."""
+def _texts(
+    git: Git, made: Tried, how: How, base: str, commits: Sequence[str]
+) -> dict[str, Content]:
+    """By path: files that conflict, and that can be put together by their lines."""
+    if not made.sides:
+        return {}
+    renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
+
+    def unites(path: str, is_new: bool) -> bool:
+        may = how.union and union.may_unite(path, is_new=is_new)
+        return may and not (is_new and path in renamed())
+
+    found = contents(git, made.tree, made.sides, unites=unites, forces=how.force)
+    return {each.path: each for each in found if each.text is not None}
+
+
+def _renamed(git: Git, base: str, commit: str) -> list[str]:
+    """Names that files have got since ``base``; nothing without one."""
+    how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
+    return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
+
+
+def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
+    """The tree that git made, with these texts; other files that conflict as they have them."""
+    tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
+    if others:
+        tree = all_theirs(git, tree, ours, theirs, others)
+    if texts:
+        entries = written(git, texts.values())
+        tree = edited(git, tree, [f"{mode} {blob}\t{path}" for mode, blob, path in entries])
+    return tree
+
+
+def _with_lost(conflict: FileConflict, content: Content | None) -> FileConflict:
+    if content is not None:
+        return replace(conflict, lost=content.lost)
+    undone = bool(conflict.base and conflict.theirs and not conflict.ours)
+    whole = (LostHunk(removed=undone),) if conflict.ours or undone else ()
+    return replace(conflict, lost=whole)
+
+
+def _moved(made: Tried) -> Iterator[MergedFile]:
+    for path in made.moved:
+        yield MergedFile(path=path, way=FileWay.DIRECTORY_RENAME)
+
+
+def _by_way(contents: Iterable[Content]) -> Iterator[MergedFile]:
+    for each in contents:
+        if each.way is not None:
+            yield MergedFile(path=each.path, way=each.way)
+
+
+def tried(git: Git, ours: str, theirs: str) -> Tried:
     # An agent can begin a history of its own; its files are merged then.
-    how = ("--write-tree", "-z", "--allow-unrelated-histories")
+    how = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
     answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
     # For a commit that it cannot find it says 1 as well, and prints nothing.
     if answer.code == 128 or not answer.out:
         raise failure("merge-tree", answer)
+    # Sides of files up to an empty field, then messages.
     tree, *rest = os.fsdecode(answer.out).split("\0")
-    if answer.code == 0:
-        return tree, []
-    # Sides of files up to an empty field, then messages for people.
-    return tree, sides_of(rest[: rest.index("")], ours, theirs)
+    end = rest.index("")
+    sides = sides_of(rest[:end], ours, theirs) if answer.code else []
+    return Tried(tree, sides, [*_moves(rest[end + 1 :])])
+
+
+def _moves(messages: Sequence[str]) -> Iterator[str]:
+    """Each message: how many paths, the paths, a kind that stays the same, words for people."""
+    fields = iter(messages)
+    for count in fields:
+        if not count.isdigit():
+            return
+        paths = [*islice(fields, int(count))]
+        kind, _ = next(fields), next(fields)
+        if kind == _MOVED:
+            yield paths[0]
 
 
 def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
     """A merge of two commits, with marks in the files where they exclude each other."""
-    tree, _ = tried(git, ours, theirs)
-    return commit_tree(git, tree, [ours, theirs], message, signature)
+    made = tried(git, ours, theirs)
+    return commit_tree(git, made.tree, [ours, theirs], message, signature)
 
 
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
@@ -55,9 +161,9 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     is a line of that kind that neither side has; so is a name that git made up, for a file where
     there is a directory.
     """
-    tree, sides = tried(git, ours, theirs)
-    paths = list(dict.fromkeys(path for *_, path in sides))
-    if not paths or tree == tree_of(git, commit):
+    made = tried(git, ours, theirs)
+    paths = list(dict.fromkeys(path for *_, path in made.sides))
+    if not paths or made.tree == tree_of(git, commit):
         return paths
     left, also = (markers.lines(git, side, commit, *paths) for side in (ours, theirs))
     marked_files = dict.fromkeys(path for path, number in left if (path, number) in also)

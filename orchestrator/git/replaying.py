@@ -72,8 +72,8 @@ def _on_top(git: Git, tree: str, told: _Told) -> str:
         return told.tree
     common = commit_tree(git, before, [], "common", _NOBODY)
     ours, theirs = (commit_tree(git, each, [common], "side", _NOBODY) for each in (tree, told.tree))
-    merged, sides = tried(git, ours, theirs)
-    return "" if sides else merged
+    made = tried(git, ours, theirs)
+    return "" if made.sides else made.tree
 
 
 def _committed(git: Git, tree: str, parent: str, told: _Told, signature: Signature) -> str:

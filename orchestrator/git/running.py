@@ -37,7 +37,7 @@ _OPTIONS = (
     *("-c", "diff.external="),
     *("-c", "diff.renames=false"),
     *("-c", "merge.renames=true"),
-    *("-c", "merge.directoryRenames=conflict"),
+    *("-c", "merge.directoryRenames=true"),
     *("-c", "merge.conflictStyle=merge"),
     # What Git LFS has here is written out; what it has not stays a pointer, and nobody is asked.
     *("-c", "lfs.url=file:///nonexistent"),

@@ -32,7 +32,7 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     committed since and a worker then changed is no conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
-    tried = merging.merge(git, evolved, result, message, _NOBODY, force=False)
+    tried = merging.merge(git, evolved, result, message, _NOBODY)
     if tried.conflicts:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
         raise Conflict(

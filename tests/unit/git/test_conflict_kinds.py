@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -186,18 +187,25 @@ KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
         ["a.txt"],
         {"a.txt/x": "100644 y"},
     ),
-    "add in a directory that is renamed": (
-        write("d/new", "x\n"),
-        move("d", "e"),
-        ["e/new"],
-        {"e/new": "100644 x", "e/1": "100644 column 0", "d/1": None},
-    ),
     "binary": (binary("n", b"\0x\n"), binary("n", b"\0y\n"), ["n"], {"n": "100644 \0y"}),
     "submodule": (submodule(COMMITS[0]), submodule(COMMITS[1]), ["s"], {"s": "160000 " + "2" * 40}),
     "submodule/file": (submodule(COMMITS[0]), write("s", "y\n"), ["s"], {"s": "100644 y"}),
     # What only looks like a conflict.
     "mode/modify": (executable("a.txt", LONG), write("a.txt", "y\n" + LONG), [], {}),
     "rename/modify": (move("a.txt", "x.txt"), write("a.txt", "y\n" + LONG), [], {}),
+    "add in a directory that is renamed": (
+        write("d/new", "x\n"),
+        move("d", "e"),
+        [],
+        {"e/new": "100644 x", "e/1": "100644 column 0", "d/1": None},
+    ),
+}
+#: Kinds in which both sides only add lines: what the first lines are when both count.
+UNITED: Mapping[str, str] = {
+    "modify/modify": "a.txt",
+    "rename and modify/modify": "x.txt",
+    "modify/rename and modify": "y.txt",
+    "rename of a directory and modify/modify": "e/1",
 }
 
 
@@ -232,12 +240,21 @@ def test_a_conflict_of_this_kind(project: Project, repository: GitRepository, ki
 
     merged = repository.merge(first, second, "merged", WHO, force=False)
     forced = repository.merge(first, second, "merged", WHO, force=True)
+    united = repository.merge(first, second, "merged", WHO, force=False, union=True)
 
     assert [each.path for each in merged.conflicts] == paths
-    assert merged.conflicts == forced.conflicts
+    without_lost = tuple(replace(each, lost=()) for each in forced.conflicts)
+    assert (merged.conflicts, united.conflicts) == (
+        without_lost,
+        () if kind in UNITED else without_lost,
+    )
     assert bool(merged.commit) is not bool(paths)
+    assert all(each.lost for each in forced.conflicts if each.ours), "what is lost is named"
     assert {path: seen(project, forced.commit, path) for path in expected} == expected
     assert not [name for name in project.files(forced.commit) if "~" in name]
+    if kind in UNITED:
+        lines = project.show(united.commit, UNITED[kind]).split("\n")[:2]
+        assert lines == ["x", "y"]
     assert project.everything() == before
 
 

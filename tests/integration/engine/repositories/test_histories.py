@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.repository import FileWay
 from orchestrator.git import GitRepository
 from tests.integration.engine.repositories import histories
 from tests.integration.engine.repositories.conftest import MakeHost
@@ -49,6 +50,10 @@ def repository(project: Project, tmp_path: Path) -> GitRepository:
 
 def tree(project: Project, revision: str) -> str:
     return project.git("rev-parse", f"{revision}^{{tree}}")
+
+
+def lines(content: bytes | None) -> set[bytes]:
+    return {line.rstrip() for line in (content or b"").split(b"\n")}
 
 
 def test_files_dealt_out_to_workers_come_together_as_the_release(
@@ -93,9 +98,12 @@ def test_hunks_of_one_file_come_together_or_are_told(
         forced = repository.merge(first, second, "merge", WHO, force=True).commit
         told += len(conflicts)
         found = histories.contents(project, forced, parts[0])
-        for path, had in found.items():  # the later worker's file wins, whole
-            wanted = parts[1][path] if path in conflicts else news[path]
-            assert had == wanted, (before, after, path)
+        for path, had in found.items():
+            if path in conflicts:  # the later worker's hunks win, and nothing else changes
+                added = lines(parts[1][path]) - lines(olds[path])
+                assert added <= lines(had), (before, after, path)
+            else:
+                assert had == news[path], (before, after, path)
         whole += len(found) - len(conflicts)
         assert bool(merged.commit) is not bool(conflicts)
     print(f"{whole} files came together, {told} were told as conflicts")
@@ -121,10 +129,17 @@ def test_releases_side_by_side_conflict_as_git_says(
         listed = scratch.git("diff", "--name-only", "--diff-filter=U", "-z").split("\0")[:-1]
         merged = repository.merge(sides[0], sides[1], "merge", WHO, force=False)
         told = {each.path for each in merged.conflicts}
-        assert told == set(listed), (base, ours, theirs, ran)
+        by_ends = {each.path for each in merged.files if each.way is FileWay.LINE_ENDS}
+        assert told | by_ends == set(listed), (base, ours, theirs, ran)
         assert bool(merged.commit) is not bool(told)
-        won = repository.merge(sides[0], sides[1], "merge", WHO, force=True).commit
-        assert histories.contents(project, won, told) == histories.contents(project, sides[1], told)
+        won = repository.merge(sides[0], sides[1], "merge", WHO, force=True)
+        scratch.git("reset", "-q", "--hard")
+        scratch.git("merge", "--no-commit", "-X", "theirs", sides[1], check=False)
+        texts = {each.path for each in won.conflicts if all(lost.first for lost in each.lost)}
+        for path in texts - by_ends:
+            as_git = (scratch.path / path).read_bytes()
+            [had] = histories.contents(project, won.commit, [path]).values()
+            assert had == as_git, (base, ours, theirs, path)
         seen += len(told)
         scratch.git("reset", "-q", "--hard")
         print(f"{base} with {ours} and {theirs}: {len(told)} conflicts")

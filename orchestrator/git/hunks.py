@@ -1,0 +1,126 @@
+"""A three-way merge of lines, hunk by hunk. Blanks and carriage returns at line ends do not count.
+
+Indentation counts: a line that was indented anew is another line.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+Lines = Sequence[bytes]
+#: Half-open: from the first line to the one after the last, counted from 0.
+Span = tuple[int, int]
+#: Of the base and of a changed text: the lines of the one are those of the other.
+Edit = tuple[Span, Span]
+
+_HEADER = re.compile(rb"(?m)^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
+
+
+class HunkKind(Enum):
+    #: Both sides have the lines of the base.
+    SAME = auto()
+    OURS = auto()
+    THEIRS = auto()
+    #: Both sides made the same change.
+    BOTH = auto()
+    CONFLICT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    kind: HunkKind
+    base: Span
+    ours: Span
+    theirs: Span
+
+    @property
+    def only_adds(self) -> bool:
+        """Neither side changed or removed a line of the base here."""
+        return self.base[0] == self.base[1]
+
+
+def lines_of(content: bytes) -> list[bytes]:
+    return _LINE.findall(content)
+
+
+def key(line: bytes) -> bytes:
+    """What of a line counts."""
+    return line.rstrip()
+
+
+def edits_of(diff: bytes) -> list[Edit]:
+    """The hunks of a diff without context."""
+    found: list[Edit] = []
+    for match in _HEADER.finditer(diff):
+        numbers = [1 if each is None else int(each) for each in match.groups()]
+        found.append((_span(*numbers[:2]), _span(*numbers[2:])))
+    return found
+
+
+def _span(first: int, count: int) -> Span:
+    """Git names the line before where there are none."""
+    start = first - 1 if count else first
+    return start, start + count
+
+
+def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) -> Iterator[Hunk]:
+    """The whole of three texts, in order. ``sides``: the edits of ours, and of theirs.
+
+    As with git, changes of both sides that touch are one conflict.
+    """
+    left, right = (list(each) for each in sides)
+    at = [0, 0, 0]
+    while left or right:
+        taken_left, taken_right, (low, high) = _group(left, right)
+        if unchanged := low - at[0]:
+            yield _same(at, unchanged)
+            at = [each + unchanged for each in at]
+        spans = [_mapped(at[1], (low, high), taken_left), _mapped(at[2], (low, high), taken_right)]
+        kind = _kind(bool(taken_left), bool(taken_right), ours, theirs, spans)
+        yield Hunk(kind, (low, high), spans[0], spans[1])
+        at = [high, spans[0][1], spans[1][1]]
+    if len(base) > at[0]:
+        yield _same(at, len(base) - at[0])
+
+
+def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
+    """The next edits that touch, removed from both lists, and the lines of the base."""
+    low = min(each[0][0][0] for each in (left, right) if each)
+    taken_left: list[Edit] = []
+    taken_right: list[Edit] = []
+    high, grows = low, True
+    while grows:
+        grows = False
+        for edits, taken in ((left, taken_left), (right, taken_right)):
+            while edits and edits[0][0][0] <= high:
+                edit = edits.pop(0)
+                taken.append(edit)
+                high, grows = max(high, edit[0][1]), True
+    return taken_left, taken_right, (low, high)
+
+
+def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
+    """Lines of a side that stand for lines of the base; the side's begin ``at``, if unchanged."""
+    low, high = base
+    if not edits:
+        return at, at + high - low
+    (first_base, first_side), (last_base, last_side) = edits[0], edits[-1]
+    start = first_side[0] - (first_base[0] - low)
+    return start, last_side[1] + (high - last_base[1])
+
+
+def _same(at: Sequence[int], count: int) -> Hunk:
+    base, ours, theirs = ((each, each + count) for each in at)
+    return Hunk(HunkKind.SAME, base, ours, theirs)
+
+
+def _kind(
+    by_us: bool, by_them: bool, ours: Lines, theirs: Lines, spans: Sequence[Span]
+) -> HunkKind:
+    if not (by_us and by_them):
+        return HunkKind.OURS if by_us else HunkKind.THEIRS
+    mine, others = ours[slice(*spans[0])], theirs[slice(*spans[1])]
+    alike = [*map(key, mine)] == [*map(key, others)]
+    return HunkKind.BOTH if alike else HunkKind.CONFLICT
