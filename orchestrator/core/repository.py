@@ -98,6 +98,8 @@ class LostHunk:
     text: tuple[str, ...] = ()
     #: Commits that the lines come from, as far as that is known.
     commits: tuple[str, ...] = ()
+    #: Workers that they are from.
+    workers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,9 +11,9 @@ from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
 from orchestrator.core.choice import candidates_of
-from orchestrator.core.gates import GateResult
+from orchestrator.core.gates import GateCause, GateOutcome, GateResult, GateStatus
 from orchestrator.core.model import TaskSpec, Worker
-from orchestrator.core.repository import FileConflict
+from orchestrator.core.repository import FileConflict, FileWay, MergedFile
 
 Results = Sequence[GateResult]
 
@@ -39,6 +39,12 @@ class Step:
     #: Whether nothing of it was left out.
     taken: bool = True
     conflicts: tuple[FileConflict, ...] = ()
+    #: Those that git alone would have left as conflicts, or elsewhere.
+    files: tuple[MergedFile, ...] = ()
+
+    @property
+    def has_union(self) -> bool:
+        return any(each.way is FileWay.UNION for each in self.files)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,15 +60,18 @@ class Settled:
     results: Results = ()
 
 
-#: Puts a part on top of a state.
-Add = Callable[[str, Part], Step]
+#: Puts a part on top of a state; both sides' added lines may count where that is true.
+Add = Callable[[str, Part, bool], Step]
 #: What the gates say of a state.
 Judge = Callable[[str], Results]
 
 
 class Batch:
     def __init__(self, base: str, parts: Sequence[Part], add: Add, judge: Judge) -> None:
-        """``base`` passes: gates judge what was changed since."""
+        """``base`` passes: gates judge what was changed since.
+
+        A union of lines counts only if the gates say so; else its part is in conflict.
+        """
         self._base = base
         self._all = list(parts)
         self._parts = list(parts)
@@ -74,6 +83,8 @@ class Batch:
         #: How many of the culprits stay such, since two others went together without each.
         self._final = 0
         self._dropped: list[Part] = []
+        #: Workers whose parts no union may put together.
+        self._without_union: set[str] = set()
 
     def settle(self) -> Settled:
         """The most that passes, in order: without those that make the gates fail."""
@@ -81,9 +92,14 @@ class Batch:
         while True:
             self._put_on_top(good)
             results = self._results(len(self._steps))
-            if not blocked(results):
+            united = [n for n, step in enumerate(self._steps) if step.has_union]
+            if blocked(results):
+                good = self._blame(self._find(good) - 1)
+            elif united and not vouched(results):
+                good = united[0]
+                self._without_union.update(self._steps[n].part.worker.id for n in united)
+            else:
                 break
-            good = self._blame(self._find(good) - 1)
         return Settled(
             commit=self._state(len(self._steps)),
             steps=tuple(self._steps),
@@ -96,7 +112,10 @@ class Batch:
         """Rebuild what comes after the first ``good`` steps."""
         del self._steps[good:]
         for part in self._parts[good:]:
-            self._steps.append(self._add(self._state(len(self._steps)), part))
+            self._steps.append(self._added(self._state(len(self._steps)), part))
+
+    def _added(self, state: str, part: Part) -> Step:
+        return self._add(state, part, part.worker.id not in self._without_union)
 
     def _state(self, count: int) -> str:
         return self._steps[count - 1].commit if count else self._base
@@ -126,6 +145,10 @@ class Batch:
         How many steps can stay as they are.
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
+        if self._steps[good].has_union:
+            # The union may be what fails: without it, this is a conflict.
+            self._without_union.add(culprit.worker.id)
+            return good
         cause = self._cause(good)
         if cause is not None:
             # The others are judged anew, without it.
@@ -162,7 +185,7 @@ class Batch:
         """Whether they go together, and nothing of them is left out."""
         commit = self._base
         for part in parts:
-            step = self._add(commit, part)
+            step = self._added(commit, part)
             if not step.taken:
                 return False
             commit = step.commit
@@ -186,6 +209,17 @@ class Batch:
 
 def blocked(results: Results) -> bool:
     return any(each.blocks for each in results)
+
+
+def vouched(results: Results) -> bool:
+    """Whether every check that counts has passed, or has nothing to look at."""
+    return all(_speaks_for(each) for each in results if each.required)
+
+
+def _speaks_for(result: GateResult) -> bool:
+    nothing_changed = result.cause is GateCause.NOTHING_CHANGED
+    idle = nothing_changed or (result.status is GateStatus.SKIPPED and result.cause is None)
+    return idle or result.outcome is GateOutcome.PASSED
 
 
 def in_order(parts: Sequence[Part], built_on_others: Callable[[Worker], bool]) -> list[Part]:

@@ -1,9 +1,11 @@
 """A child job's result given to the worker that asked for it, or told to it in words."""
 
+from dataclasses import replace
+
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.refs import child_refs, short, worker_branch
-from orchestrator.core.repository import Repository
+from orchestrator.core.repository import FileConflict, Repository
 from orchestrator.core.states import WorkerStatus
 from orchestrator.engine.merge_record import Record, told
 from orchestrator.engine.worktrees import Worktrees
@@ -36,7 +38,9 @@ class Folding:
         if brought is None:
             return
         taken = bool(brought.merge.commit)
-        record.conflicts += [told(parent, each, taken) for each in brought.merge.conflicts]
+        record.conflicts += [
+            told(parent, _lost_by(parent, each), taken) for each in brought.merge.conflicts
+        ]
         if brought.merge.conflicts:
             # What the worker had is nowhere else where it was not committed.
             self._repository.point(f"{refs}ours", brought.ours)
@@ -51,3 +55,8 @@ class Folding:
                 "theirs": record.branch,
                 "paths": [each.path for each in brought.merge.conflicts],
             }
+
+
+def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
+    lost = tuple(replace(each, workers=(parent.id,)) for each in conflict.lost)
+    return replace(conflict, lost=lost)

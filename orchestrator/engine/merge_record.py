@@ -41,6 +41,9 @@ class Record:
     #: Why, of those that were left out for something else than a conflict.
     reasons: dict[str, str] = field(default_factory=dict)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
+    #: Files that git alone would have left as conflicts, or elsewhere: ``worker_id``, ``path`` and
+    #: ``way``.
+    files: list[dict[str, Any]] = field(default_factory=list)
     #: What the checks of the merged state came to.
     gates: list[dict[str, Any]] = field(default_factory=list)
     #: What excludes the changes of the worker that waits, which is to settle it: ``worker_id``, its

@@ -1,11 +1,12 @@
 """What became of the changes of a job, in words."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
 from orchestrator.core.gates import GateResult
-from orchestrator.core.repository import record_name
+from orchestrator.core.repository import FileWay, record_name
 from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record
 
 #: So many are named in a command.
@@ -21,10 +22,11 @@ def in_words(record: Record) -> Iterator[str]:
         yield _left_out(record, worker, branch)
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         yield (
-            "To have one worker's file where two exclude each other: "
+            "To have one worker's lines where two exclude each other: "
             f"orchestrator merge {record.job_id} --strategy theirs."
         )
     yield from _won(record)
+    yield from _ways(record)
     yield from _handed(record)
     if record.leaks:
         yield (
@@ -37,20 +39,63 @@ def in_words(record: Record) -> Iterator[str]:
 
 
 def _won(record: Record) -> Iterator[str]:
-    won = [each for each in record.conflicts if each["resolved"]]
-    for conflict in won[:MOST_LINES]:
-        yield _won_by(record, conflict)
-    if won[MOST_LINES:]:
+    told = [line for each in record.conflicts if each["resolved"] for line in _lost(record, each)]
+    yield from told[:MOST_LINES]
+    if told[MOST_LINES:]:
         name = record_name(record.job_id)
-        yield f"So it was in {len(won) - MOST_LINES} more files: see reports/{name}."
+        yield f"So it was in {len(told) - MOST_LINES} more places: see reports/{name}."
 
 
-def _won_by(record: Record, conflict: Mapping[str, Any]) -> str:
-    path, worker = conflict["path"], conflict["worker_id"]
-    if worker in (*record.merged, *record.left_out):
-        return f"{path}: {worker} won over those before it."
-    kept = f", which is kept: git show {conflict['ours'][:12]}" if conflict["ours"] else ""
-    return f"{path}: the child job won over what {worker} had in its files{kept}"
+def _lost(record: Record, conflict: Mapping[str, Any]) -> Iterator[str]:
+    """What of one file is not in the result, a line for each place."""
+    path, winner = conflict["path"], conflict["worker_id"]
+    is_own = winner not in (*record.merged, *record.left_out)
+    kept = f" (kept: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
+    by = "the child job's" if is_own else f"{winner}'s"
+    if not conflict.get("lost"):
+        yield f"{path}: {by} version won{kept}."
+    for each in conflict.get("lost", ()):
+        of = f" of {', '.join(each['workers'])}" if each["workers"] else ""
+        text = f": {' | '.join(each['text'])}" if each["text"] else ""
+        yield f"Overruled in {path}{_place(each)}{of}, {by} version won{kept}{text}"
+
+
+def overruled(record: Record) -> Counter[str]:
+    """By worker, how many hunks of its changes are not in the result, since another's won there."""
+    return Counter(
+        worker
+        for conflict in record.conflicts
+        if conflict["resolved"] and conflict["worker_id"] in record.merged
+        for each in conflict.get("lost", ())
+        for worker in each["workers"]
+    )
+
+
+def _places(count: int) -> str:
+    return f"{count} place{'s' * (count != 1)}"
+
+
+def _place(lost: Mapping[str, Any]) -> str:
+    first, last = lost["first"], lost["last"]
+    if not first:
+        return ", the removal" if lost["removed"] else ", the whole file"
+    lines = f"line {first}" if first == last else f"lines {first}-{last}"
+    return f", the removal of {lines}" if lost["removed"] else f", {lines}"
+
+
+#: How it is told in which way files were merged.
+WAYS: Mapping[str, str] = {
+    FileWay.UNION: "Both sides only added lines, and the result has both",
+    FileWay.LINE_ENDS: "Merged without regard to blanks and carriage returns at line ends",
+    FileWay.DIRECTORY_RENAME: "Moved along with the directory that another worker renamed",
+}
+
+
+def _ways(record: Record) -> Iterator[str]:
+    for way, words in WAYS.items():
+        paths = sorted({each["path"] for each in record.files if each["way"] == way})
+        if paths:
+            yield f"{words}: {_listed(paths)}."
 
 
 def _merged(record: Record) -> Iterator[str]:
@@ -62,7 +107,9 @@ def _merged(record: Record) -> Iterator[str]:
 
 def _result(record: Record) -> Iterator[str]:
     who = ", ".join(record.merged)
-    yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}."
+    lost = sum(overruled(record).values())
+    but = f", but for {_places(lost)} where another worker's version won" if lost else ""
+    yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}{but}."
     passed = [each["name"] for each in record.gates if each["status"] in ("passed", "known")]
     if passed:
         yield f"It passed the gates {', '.join(passed)}."

@@ -26,12 +26,13 @@ from orchestrator.core.refs import (
     taken_ref,
     worker_branch,
 )
-from orchestrator.core.repository import FileConflict, Repository, Strategy, merger_of
+from orchestrator.core.repository import FileConflict, MergedFile, Repository, Strategy, merger_of
 from orchestrator.core.sending_back import Merged, Refusal
 from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, best_last, in_order, split
 from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
+from orchestrator.engine.losses import Losses
 from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, missing_from, told
 from orchestrator.engine.merge_words import failing
 from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
@@ -135,18 +136,23 @@ class Merging:
 
         return Batch(record.base, parts, partial(self._on_top, job), judge).settle()
 
-    def _on_top(self, job: Job, tip: str, part: Part) -> Step:
+    def _on_top(self, job: Job, tip: str, part: Part, may_unite: bool) -> Step:
         """A worker's changes on top of others; all or, where it does not go together, less."""
         force = job.config.merge_strategy == Strategy.THEIRS
+        union = may_unite and job.config.merge_strategy == Strategy.AUTO
         message = f"Merge {part.worker.id}: {part.worker.task_id}"
         conflicts: list[FileConflict] = []
+        files: list[MergedFile] = []
         taken = True
         start = self._repository.tip(start_ref(part.worker))
         tips = self._tips(job, part.worker)
         for commit in tips:
             self._fold(part.worker, commit)
-            merged = self._repository.merge(tip, commit, message, merger_of(job), force=force)
+            merged = self._repository.merge(
+                tip, commit, message, merger_of(job), force=force, union=union
+            )
             conflicts += merged.conflicts
+            files += merged.files
             taken = taken and bool(merged.commit)
             tip = merged.commit or tip
         self._repository.point(merging_ref(job.root_id, job.id), tip)
@@ -156,6 +162,7 @@ class Merging:
             changes=any(commit != start for commit in tips),
             taken=taken,
             conflicts=tuple(conflicts),
+            files=tuple(files),
         )
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
@@ -174,6 +181,7 @@ class Merging:
 
     def _note(self, record: Record, settled: Settled) -> None:
         before = record.base
+        losses = Losses(self._repository, record.base)
         for step in settled.steps:
             worker = step.part.worker
             if not step.taken:
@@ -181,8 +189,10 @@ class Merging:
                 leave(record, worker, f"conflicts are not resolved in {left}" if left else "")
             if step.changes and (step.taken or step.commit != before):
                 record.merged.append(worker.id)
-            resolved = step.taken
-            record.conflicts += [told(worker, each, resolved) for each in step.conflicts]
+            conflicts = [losses.named(each) for each in step.conflicts]
+            record.conflicts += [told(worker, each, step.taken) for each in conflicts]
+            record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
+            losses.add(worker)
             before = step.commit
         for part, results in settled.culprits:
             leave(record, part.worker, failing(results))

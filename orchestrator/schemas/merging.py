@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from orchestrator.core.gates import GateCause, GateOutcome, GateStatus
-from orchestrator.core.repository import MergeChoice
+from orchestrator.core.repository import FileWay, MergeChoice
 from orchestrator.schemas.answers import Answer
 from orchestrator.schemas.text import MOST_ITEMS, Text
 from orchestrator.schemas.wire import Wire
@@ -30,6 +30,30 @@ class MergeRequest(Wire):
         return MergeChoice(strategy=self.strategy or "", take=self.take, leave=self.leave)
 
 
+class LostHunkAnswer(Answer):
+    """Lines that are not in the result, since another worker's won there."""
+
+    first: int = 0
+    """Number of the first line, in the merged result before; 0: the whole file."""
+    last: int = 0
+    removed: bool = False
+    """What is lost is the removal of these lines; their numbers are those of the base."""
+    text: list[str] = Field(default_factory=list)
+    """How the lines begin."""
+    commits: list[str] = Field(default_factory=list)
+    workers: list[str] = Field(default_factory=list)
+    """Workers whose lines they are."""
+
+
+class MergedFileAnswer(Answer):
+    """A file that git alone would have left as a conflict, or in another place."""
+
+    worker_id: str
+    path: str
+    way: FileWay
+    """The rule that was used."""
+
+
 class ConflictAnswer(Answer):
     """A file that two workers changed in ways that exclude each other."""
 
@@ -45,7 +69,9 @@ class ConflictAnswer(Answer):
     theirs: str = ""
     """The blob on the worker's branch; empty where it has none."""
     resolved: bool = False
-    """By merge_strategy theirs: the worker's file is in the result."""
+    """By merge_strategy theirs: the worker's lines, or its file, are in the result."""
+    lost: list[LostHunkAnswer] = Field(default_factory=list)
+    """What of the other side is not in the result then."""
 
 
 class MergedGateAnswer(Answer):
@@ -112,6 +138,8 @@ class ConflictsAnswer(Answer):
     merging: bool = False
     """It is being merged just now: ask again."""
     conflicts: list[ConflictAnswer] = Field(default_factory=list)
+    files: list[MergedFileAnswer] = Field(default_factory=list)
+    """Files merged by line ends, by a union of added lines, or by a renamed directory."""
     seconds: float = 0.0
     """How long merging took, its gates included, after the last worker had ended."""
     leaks: list[str] = Field(default_factory=list)

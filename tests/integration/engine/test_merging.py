@@ -331,7 +331,10 @@ def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
     assert project.show(branch, "src/app.py") == "one\nzwei\nthree"
     assert project.git("rev-parse", again["earlier"]) == before["commit"]
     final = site.directory(job) / "FINAL_RESULT.md"
-    until(lambda: "won over those before it" in final.read_text(), "its reports say so")
+    overruled = "Overruled in src/app.py, line 2 of worker_1, worker_2's version won: 2"
+    until(lambda: overruled in final.read_text(), "its reports say so")
+    [lost] = again["conflicts"][0]["lost"]
+    assert (lost["first"], lost["workers"], lost["text"]) == (2, ["worker_1"], ["2"])
 
     left = merge(site, job, leave=["worker_1"])
 
@@ -339,6 +342,75 @@ def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
     assert left["left_out"] == {"worker_1": f"orchestrator/{job}/worker_1"}
     assert merge(site, job, take=["worker_1"])["merged"] == ["worker_1"]
     assert len(project.git("for-each-ref", f"refs/orchestrator/{job}/merged").split("\n")) == 3
+
+
+LINES = "".join(f"line {number}\n" for number in range(40))
+
+
+def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
+    """Each place that is lost is named; before, all of the worker's file was, without a word."""
+    site, project = made(files={**FILES, "long.txt": LINES})
+    first = edit("sed -i -e s/line.5$/first/ -e s/line.30/far/ long.txt; echo n > new.txt")
+    second = edit("sed -i -e s/line.5$/second/ -e s/line.15/near/ long.txt")
+
+    ended = site.run("x", [first, second], merge_strategy="theirs")
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    lines = project.show(f"orchestrator/{job}/result", "long.txt").split("\n")
+    assert [lines[5], lines[15], lines[30]] == ["second", "near", "far"]
+    assert "new.txt" in project.files(f"orchestrator/{job}/result")
+    [conflict] = record(site, job)["conflicts"]
+    [lost] = conflict["lost"]
+    assert (lost["first"], lost["last"], lost["workers"]) == (6, 6, ["worker_1"])
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "but for 1 place where another worker's version won" in final
+    assert "Overruled in long.txt, line 6 of worker_1" in final
+
+
+def append(line: str) -> str:
+    return f"printf '%s\\n' '{line}' >> CHANGES.md"
+
+
+@pytest.mark.parametrize("agent", ["editor", "shell"])
+def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
+    made: MakeProject, agent: str
+) -> None:
+    site, project = made(files={**FILES, "CHANGES.md": "# Changes\n\n- first\n"})
+    tasks: list[Answer] = [edit(append(f"- {name}")) for name in ("one", "two", "three")]
+    if agent == "shell":
+        tasks = [shell(each["prompt"], git="on") for each in tasks]
+
+    ended = site.run("x", tasks)
+
+    job = ended["job_id"]
+    assert (ended["status"], ended["reason"]) == ("completed", "")
+    shown = project.show(f"orchestrator/{job}/result", "CHANGES.md")
+    assert shown.split("\n")[2:] == ["- first", "- one", "- two", "- three"]
+    found = record(site, job)
+    assert [(each["worker_id"], each["way"]) for each in found["files"]] == [
+        ("worker_2", "union"),
+        ("worker_3", "union"),
+    ]
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "Both sides only added lines, and the result has both: CHANGES.md." in final
+
+
+def test_a_union_counts_only_if_the_gates_of_the_merged_state_pass(
+    made: MakeProject, gates: RunningGates
+) -> None:
+    one_line = Gate(name="short", run='test "$(wc -l < CHANGES.md)" -le 2')
+    site, project = made(one_line, files={**FILES, "CHANGES.md": "- first\n"})
+
+    ended = site.run("x", [edit(append("- one")), edit(append("- two")), edit("echo n > n.txt")])
+
+    job = ended["job_id"]
+    found = record(site, job)
+    assert (found["merged"], [*found["left_out"]]) == (["worker_1", "worker_3"], ["worker_2"])
+    assert [each["path"] for each in found["conflicts"]] == ["CHANGES.md"]
+    assert found["files"] == []
+    assert rows(ended)[1]["status"] == "success", "its changes pass by themselves"
+    assert project.show(f"orchestrator/{job}/result", "CHANGES.md") == "- first\n- one"
 
 
 #: Of the files in tests/ one passing test each.

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.gates import GateCause, GateResult, GateStatus
+from orchestrator.core.repository import FileWay, MergedFile
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.batch import Batch, Part, Step, best_last, blocked, in_order, split
 from tests.unit.core.factories import a_task, a_worker
@@ -26,7 +28,7 @@ class Bench:
         self.bad, self.conflicting = bad, conflicting
         self.runs: list[str] = []
 
-    def add(self, state: str, part: Part) -> Step:
+    def add(self, state: str, part: Part, may_unite: bool = True) -> Step:
         if part.worker.id in self.conflicting:
             return Step(part=part, commit=state, taken=False)
         return Step(part=part, commit=f"{state}/{part.worker.id}")
@@ -106,15 +108,71 @@ def test_one_on_which_the_others_build_stays() -> None:
 
 def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
     class Fussy(Bench):
-        def add(self, state: str, part: Part) -> Step:
+        def add(self, state: str, part: Part, may_unite: bool = True) -> Step:
             if part.worker.id == "c" and "b" in state.split("/"):
                 return Step(part=part, commit=state, taken=False)
-            return super().add(state, part)
+            return super().add(state, part, may_unite)
 
     bench = Fussy(bad("b"))
     parts = [part(name) for name in "abc"]
     settled = Batch("base", parts, bench.add, bench.judge).settle()
     assert settled.commit == "base/a/c"
+
+
+class Uniting(Bench):
+    """Parts in ``united`` go on top of others only by a union; its state is another one."""
+
+    def __init__(self, *bad: frozenset[str], united: frozenset[str]) -> None:
+        super().__init__(*bad)
+        self.united = united
+
+    def add(self, state: str, part: Part, may_unite: bool = True) -> Step:
+        name = part.worker.id
+        if name not in self.united or state == "base":
+            return super().add(state, part)
+        if not may_unite:
+            return Step(part=part, commit=state, taken=False)
+        files = (MergedFile(path="log", way=FileWay.UNION),)
+        return Step(part=part, commit=f"{state}/{name}", files=files)
+
+
+def test_a_union_that_the_gates_pass_counts() -> None:
+    bench = Uniting(united=bad("b"))
+    settled = Batch("base", [part(name) for name in "abc"], bench.add, bench.judge).settle()
+    assert (settled.commit, bench.runs) == ("base/a/b/c", ["base/a/b/c"])
+
+
+def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker() -> None:
+    bench = Uniting(bad("a", "c"), united=bad("c"))
+    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    assert settled.commit == "base/a/b/d"
+    assert settled.culprits == ()
+    assert [step.part.worker.id for step in settled.steps if not step.taken] == ["c"]
+    assert not blocked(settled.results)
+
+
+@pytest.mark.parametrize(
+    ("cause", "required", "counts"),
+    [
+        (GateCause.NO_TESTS, True, False),
+        (GateCause.TIMEOUT, True, False),
+        (GateCause.FAILS_AT_BASE, True, False),
+        (GateCause.NO_TESTS, False, True),
+        # It has nothing to look at, so there is none for it.
+        (GateCause.NOTHING_CHANGED, True, True),
+    ],
+)
+def test_a_union_counts_only_if_gates_ran(cause: GateCause, required: bool, counts: bool) -> None:
+    class Silent(Uniting):
+        def judge(self, state: str) -> tuple[GateResult, ...]:
+            idle = GateResult(name="t", status=GateStatus.SKIPPED, cause=cause, required=required)
+            return (*PASSED, idle)
+
+    bench = Silent(united=bad("b", "d"))
+    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    assert settled.commit == ("base/a/b/c/d" if counts else "base/a/c")
+    left = [step.part.worker.id for step in settled.steps if not step.taken]
+    assert left == ([] if counts else ["b", "d"])
 
 
 NAMES = [chr(ord("a") + number) for number in range(16)]
