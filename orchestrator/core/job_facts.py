@@ -22,6 +22,14 @@ class Missing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Overruled:
+    """Hunks of one worker that are not in the result, since another's won there (``theirs``)."""
+
+    worker_id: str
+    hunks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFacts:
     """A new fact is a field with a default: rows that were stored without it load as before.
 
@@ -34,6 +42,8 @@ class JobFacts:
     merge_error: str = ""
     #: For ``MergeState.IN_PART``.
     missing: tuple[Missing, ...] = ()
+    #: What the user's choice of ``theirs`` left out of the result.
+    overruled: tuple[Overruled, ...] = ()
 
 
 #: Nothing is known. One for all jobs that have nothing to tell.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from orchestrator.core.job_facts import Missing
+from orchestrator.core.job_facts import Missing, Overruled
 from orchestrator.core.model import Job
 from orchestrator.core.states import JobStatus, MergeState, StopCause
 
@@ -14,6 +14,8 @@ WAITS_FOR_APPROVAL = "waits for approval"
 NOT_MERGED = "what its workers changed could not be merged when it ended"
 #: Begins the sentence on a job whose result is not all that its workers changed.
 LEFT_OUT = "not in the result: "
+#: The setting by which a user lets the better result win.
+THEIRS = "merge_strategy theirs"
 
 
 def reason_of(job: Job) -> str:
@@ -67,4 +69,15 @@ def _of_worker(missing: Missing) -> str:
     return f"{part}{missing.worker_id}{why}"
 
 
-SENTENCES: tuple[Callable[[Job], str], ...] = (_approval, _stop, _plan, _merge)
+def _overruled(job: Job) -> str:
+    told = [_hunks(each) for each in job.facts.overruled]
+    more = f", {len(told) - MOST_NAMED} more workers" if len(told) > MOST_NAMED else ""
+    return f"overruled by {THEIRS}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
+
+
+def _hunks(overruled: Overruled) -> str:
+    count = overruled.hunks
+    return f"{count} hunk{'s' * (count != 1)} of {overruled.worker_id}"
+
+
+SENTENCES: tuple[Callable[[Job], str], ...] = (_approval, _stop, _plan, _merge, _overruled)

@@ -11,7 +11,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.job_facts import Missing
+from orchestrator.core.job_facts import Missing, Overruled
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
@@ -52,6 +52,8 @@ class Merged:
     error: str = ""
     #: Changes that are not in the result.
     missing: tuple[Missing, ...] = ()
+    #: What the better results won over, by the user's choice.
+    overruled: tuple[Overruled, ...] = ()
     #: There is a result, with changes of a worker at least.
     has_result: bool = False
 
@@ -162,5 +164,10 @@ class SendingBack:
 
 def _fields(job: Job, merged: Merged) -> dict[str, Any]:
     """What merging changes in a job."""
-    facts = replace(job.facts, merge_error=merged.error, missing=merged.missing)
+    facts = replace(
+        job.facts,
+        merge_error=merged.error,
+        missing=merged.missing,
+        overruled=merged.overruled,
+    )
     return {"merge_state": merged.state, "facts": facts}

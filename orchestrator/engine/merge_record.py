@@ -1,12 +1,13 @@
 """What became of the changes of a job, kept in a file of its reports."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.job_facts import Missing
+from orchestrator.core.job_facts import Missing, Overruled
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import short, worker_branch
@@ -110,6 +111,18 @@ def missing_from(record: Record) -> tuple[Missing, ...]:
         )
         for worker, branch in record.left_out.items()
     )
+
+
+def overruled_in(record: Record) -> tuple[Overruled, ...]:
+    """By worker, how many hunks of its changes are not in the result: another's won there."""
+    hunks = Counter(
+        worker
+        for conflict in record.conflicts
+        if conflict["resolved"] and conflict["worker_id"] in record.merged
+        for each in conflict.get("lost", ())
+        for worker in each["workers"]
+    )
+    return tuple(Overruled(worker_id=name, hunks=count) for name, count in hunks.items())
 
 
 def _why(record: Record, worker: str) -> str:

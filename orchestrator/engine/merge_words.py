@@ -1,13 +1,12 @@
 """What became of the changes of a job, in words."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
 from orchestrator.core.gates import GateResult
 from orchestrator.core.repository import FileWay, record_name
-from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record
+from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, overruled_in
 
 #: So many are named in a command.
 MOST_PATHSPECS = 100
@@ -60,17 +59,6 @@ def _lost(record: Record, conflict: Mapping[str, Any]) -> Iterator[str]:
         yield f"Overruled in {path}{_place(each)}{of}, {by} version won{kept}{text}"
 
 
-def overruled(record: Record) -> Counter[str]:
-    """By worker, how many hunks of its changes are not in the result, since another's won there."""
-    return Counter(
-        worker
-        for conflict in record.conflicts
-        if conflict["resolved"] and conflict["worker_id"] in record.merged
-        for each in conflict.get("lost", ())
-        for worker in each["workers"]
-    )
-
-
 def _places(count: int) -> str:
     return f"{count} place{'s' * (count != 1)}"
 
@@ -107,7 +95,7 @@ def _merged(record: Record) -> Iterator[str]:
 
 def _result(record: Record) -> Iterator[str]:
     who = ", ".join(record.merged)
-    lost = sum(overruled(record).values())
+    lost = sum(each.hunks for each in overruled_in(record))
     but = f", but for {_places(lost)} where another worker's version won" if lost else ""
     yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}{but}."
     passed = [each["name"] for each in record.gates if each["status"] in ("passed", "known")]

@@ -33,7 +33,14 @@ from orchestrator.engine.batch import Batch, Part, Settled, Step, best_last, in_
 from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
 from orchestrator.engine.losses import Losses
-from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, missing_from, told
+from orchestrator.engine.merge_record import (
+    GONE,
+    MOST_PATHS,
+    Record,
+    missing_from,
+    overruled_in,
+    told,
+)
 from orchestrator.engine.merge_words import failing
 from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
 from orchestrator.engine.worktrees import Worktrees
@@ -76,7 +83,10 @@ class Merging:
         ]
         refusals = [*refused, *self._to_resolve(record, job, settled)]
         return Merged(
-            refusals=refusals, missing=missing_from(record), has_result=bool(record.merged)
+            refusals=refusals,
+            missing=missing_from(record),
+            overruled=overruled_in(record),
+            has_result=bool(record.merged),
         )
 
     def _in_order(self, job: Job, parts: Sequence[Part]) -> list[Part]:

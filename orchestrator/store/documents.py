@@ -16,7 +16,7 @@ from orchestrator.core.gates import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.job_facts import JobFacts, Missing
+from orchestrator.core.job_facts import JobFacts, Missing, Overruled
 from orchestrator.core.model import JobConfig, TaskSpec, WaitingFor
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WaitKind
@@ -74,9 +74,9 @@ def _read_failure(found: Found) -> Failure:
 
 
 def read_facts(found: Found) -> JobFacts:
-    return JobFacts(
-        **{**found, "missing": tuple(Missing(**each) for each in found.get("missing", ()))}
-    )
+    missing = tuple(Missing(**each) for each in found.get("missing", ()))
+    overruled = tuple(Overruled(**each) for each in found.get("overruled", ()))
+    return JobFacts(**{**found, "missing": missing, "overruled": overruled})
 
 
 def read_waiting(found: Found) -> WaitingFor:

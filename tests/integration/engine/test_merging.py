@@ -356,7 +356,8 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     ended = site.run("x", [first, second], merge_strategy="theirs")
 
     job = ended["job_id"]
-    assert ended["status"] == "completed", ended
+    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1"
+    assert (ended["status"], ended["reason"]) == ("completed", overruled)
     lines = project.show(f"orchestrator/{job}/result", "long.txt").split("\n")
     assert [lines[5], lines[15], lines[30]] == ["second", "near", "far"]
     assert "new.txt" in project.files(f"orchestrator/{job}/result")
@@ -485,7 +486,8 @@ def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     assert "not in the result: worker_2 (conflict in src/app.py)" in final
     assert f"orchestrator merge {job} --strategy theirs" in final
     merge(site, job, strategy="theirs")
-    assert site.get(f"/jobs/{job}")["reason"] == ""
+    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1"
+    assert site.get(f"/jobs/{job}")["reason"] == overruled
     merge(site, job, leave=["worker_1"])
     assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (you left it out)"
 

@@ -161,10 +161,10 @@ def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
 
     assert ended["status"] == "completed", ended
     [row] = ended["results"]["tasks"]
-    [told] = [each for each in row["output"].splitlines() if "won over" in each]
-    words, _, blob = told.partition(", which is kept: git show ")
-    assert words == "README.md: the child job won over what worker_1 had in its files"
-    assert project.git("show", blob) == "p"
+    [told] = [each for each in row["output"].splitlines() if "Overruled" in each]
+    words, _, blob = told.partition(" (kept: git show ")
+    assert words == "Overruled in README.md, line 1 of worker_1, the child job's version won"
+    assert project.git("show", blob.partition(")")[0]) == "p"
     job, [child] = ended["job_id"], row["child_job_ids"]
     kept = f"refs/orchestrator/{job}/child/worker_1/{child}/ours"
     assert project.show(kept, "README.md") == "p"
