@@ -7,6 +7,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.limits import limits
 from orchestrator.agents.prompts.recipe import Recipe, shared_text
 from orchestrator.agents.prompts.templates import template
+from orchestrator.core.delivery import BUILDING_ROLES
 from orchestrator.core.model import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.security.paths import read_regular
@@ -23,6 +24,7 @@ def task_document(assignment: Assignment) -> str:
         "title": task.title,
         "prompt": task.prompt,
         "files": list(task.files),
+        "writes": list(task.writes),
         "context": task.context,
         "request": job.request,
         "depth": job.depth,
@@ -57,12 +59,18 @@ def prompt_document(assignment: Assignment) -> str:
         worker=assignment.worker,
         findings=assignment.findings,
         previous_failure=assignment.previous_failure,
+        advice=assignment.advice,
         role=assignment.role,
         limits=limits(assignment),
         schema=assignment.answer_schema,
         entries=assignment.entries,
+        builds=_has_worktree(assignment) and assignment.task.role in BUILDING_ROLES,
     )
     return shared + own
+
+
+def _has_worktree(assignment: Assignment) -> bool:
+    return bool(assignment.job.config.base) and assignment.task.git != "off"
 
 
 def _template_of(worker: Worker) -> str:

@@ -130,6 +130,7 @@ def task_answer(
         role=task.role,
         model=task.model,
         files=list(task.files),
+        writes=list(task.writes),
         locks=list(task.locks),
         context=task.context,
         # A value may be a secret.

@@ -170,6 +170,7 @@ def _attempt(attempt: Attempt, failure: Failure | None) -> AttemptAnswer:
 def _failure(failure: Failure) -> FailureAnswer:
     return FailureAnswer(
         kind=failure.kind,
+        cause=failure.cause,
         strategy=failure.strategy,
         reason=failure.reason,
         confidence=failure.confidence,

@@ -115,6 +115,7 @@ def _task_result(
 ) -> TaskResult:
     result = result_of(worker)
     children = worker.child_job_ids
+    delivery = result.delivery
     return TaskResult.model_construct(
         worker_id=worker.id,
         task_id=worker.task_id,
@@ -123,6 +124,10 @@ def _task_result(
         files_created=list(result.files_created),
         agent=worker.agent,
         reason=worker.reason,
+        unchanged=not delivery.changed if delivery else None,
+        missing=list(delivery.missing) if delivery else [],
+        saved=list(delivery.saved) if delivery else [],
+        outside=list(delivery.outside) if delivery else [],
         chosen=worker.chosen,
         attempts=worker.attempt,
         seconds=duration(worker.started_at, worker.ended_at),

@@ -9,7 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
-from orchestrator.core.failure import START, Failure, FailureKind, RetryStrategy, after, before
+from orchestrator.core.failure import (
+    ASKED,
+    NO_CHANGES,
+    START,
+    Failure,
+    FailureKind,
+    RetryStrategy,
+    after,
+    before,
+)
 from orchestrator.core.model import NEVER_BEGAN, Worker
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.shortage import NO_ROOM
@@ -86,6 +95,10 @@ def _of(kind: ErrorClass) -> Callable[[Case], bool]:
     return lambda case: case.evidence.error_class is kind
 
 
+def _is_row(name: str) -> Callable[[Case], bool]:
+    return lambda case: case.verdict.row == name
+
+
 def _words(text: str) -> Callable[[Case], str]:
     return lambda case: text
 
@@ -139,6 +152,20 @@ TABLE: tuple[Row, ...] = (
         _K.UNKNOWN,
         ((_S.ESCALATE, 0.8),),
         _words("it cannot be started"),
+    ),
+    Row(
+        ASKED,
+        _is_row(ASKED),
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.7),),
+        _words("it waits for an answer that does not come, and nothing was changed"),
+    ),
+    Row(
+        NO_CHANGES,
+        _is_row(NO_CHANGES),
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.6),),
+        _words("its work is a change of files, and nothing was changed"),
     ),
     Row(
         "gates",

@@ -6,6 +6,8 @@ Times are seconds since the epoch, UTC; durations are seconds.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import GateResult
 
 
@@ -172,3 +174,7 @@ class Evidence:
     worktree: WorktreeState | None = None
     #: Known of candidates that have a worktree.
     change: ChangeSize | None = None
+    #: None: it had a plain directory, or child jobs of its own are still at work.
+    delivery: Delivery | None = None
+    #: What its output amounts to, read of an agent that changed no file.
+    final_text: FinalText = FinalText.ANSWER

@@ -18,6 +18,13 @@ def after(attempt: int) -> str:
     return f"{attempt}-after"
 
 
+#: Causes of failures, and names of their rows in ``core.outcome``.
+#: The worker was to change files and changed none, or reported that it did not do the work.
+NO_CHANGES = "no_changes"
+#: It changed no file and waits for an answer that does not come.
+ASKED = "asked"
+
+
 class FailureKind(StrEnum):
     #: It has to do with the moment: a rate limit, a lost process, a time limit.
     TRANSIENT = "transient"

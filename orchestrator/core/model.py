@@ -50,7 +50,10 @@ class TaskSpec:
     retries: int | None = None
     role: str | None = None
     model: str | None = None
+    #: Paths that matter.
     files: tuple[str, ...] = ()
+    #: Paths that it promises to write, relative to the project.
+    writes: tuple[str, ...] = ()
     context: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     max_steps: int | None = None

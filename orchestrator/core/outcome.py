@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
 
+from orchestrator.core.delivery import listed
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.failure import ASKED, NO_CHANGES
+from orchestrator.core.final_text import FinalText, question_of
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import WALL_TIME
 from orchestrator.core.readings import in_words
@@ -21,6 +24,8 @@ class Verdict:
     reason: str = ""
     #: Another attempt may end differently.
     retry: bool = False
+    #: Name of the row of the table that decided; empty for what no attempt led to.
+    row: str = ""
     #: Equal for failures that are the same; empty when it cannot be compared.
     failure: str = ""
     #: The agent's account was limited: nothing is wrong with the worker.
@@ -42,6 +47,8 @@ class Row:
     status: WorkerStatus
     reason: Callable[[Exit, Evidence], str]
     retry: bool = False
+    #: Two of its failures are the same whatever else differs: one retry, no more.
+    once: bool = False
 
 
 def _died(exit: Exit, _: Evidence) -> str:
@@ -72,6 +79,32 @@ def _nothing(evidence: Evidence) -> str:
     if evidence.has_work:
         return "exit code 0, but it said nothing and changed nothing of what earlier attempts left"
     return "exit code 0, but no output and no file was left"
+
+
+def _lacks_changes(evidence: Evidence) -> bool:
+    found = evidence.delivery
+    return found is not None and found.expected and not found.changed
+
+
+def _asks(evidence: Evidence) -> bool:
+    """Without a change that is expected, every question at the end is one that waits."""
+    waits = evidence.final_text is FinalText.QUESTION
+    return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
+
+
+def _no_changes(evidence: Evidence) -> str:
+    missing = evidence.delivery.missing if evidence.delivery else ()
+    promised = f"; promised files are missing: {listed(missing)}" if missing else ""
+    refused = "it reports that it did not do the work, and " if _refuses(evidence) else ""
+    return f"{refused}no file was changed{promised}"
+
+
+def _refuses(evidence: Evidence) -> bool:
+    return evidence.final_text is FinalText.REFUSAL
+
+
+def _remarks(evidence: Evidence) -> str:
+    return "; ".join(evidence.delivery.remarks) if evidence.delivery else ""
 
 
 def _over_limit(exit: Exit) -> str:
@@ -156,6 +189,22 @@ TABLE: tuple[Row, ...] = (
         retry=True,
     ),
     Row(
+        ASKED,
+        lambda x, e: _asks(e),
+        _S.FAILED,
+        lambda x, e: f"no file was changed, and it waits for an answer: {question_of(e.output)}",
+        retry=True,
+        once=True,
+    ),
+    Row(
+        NO_CHANGES,
+        lambda x, e: _lacks_changes(e) or _refuses(e),
+        _S.FAILED,
+        lambda x, e: _no_changes(e),
+        retry=True,
+        once=True,
+    ),
+    Row(
         "gates",
         lambda x, e: any(each.blocks for each in e.gates),
         _S.FAILED,
@@ -169,7 +218,7 @@ TABLE: tuple[Row, ...] = (
         lambda x, e: _nothing(e),
         retry=True,
     ),
-    Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: ""),
+    Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _remarks(e)),
 )
 _PASSED = GateResult(name="any", status=GateStatus.PASSED)
 _RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RATE_LIMIT}")
@@ -192,6 +241,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         status=row.status,
         reason=reason,
         retry=row.retry,
+        row=row.name,
         failure=failure,
         rate_limited=row is _RATE_LIMITED,
         login_refused=row is _LOGIN_REFUSED,
@@ -211,6 +261,8 @@ def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
     """
     if evidence.files_changed or exit.ended_by is EndedBy.LOST:
         return ""
+    if row.once:
+        return row.name
     found = "".join(in_words(each) for each in evidence.gates if each.blocks)
     said = _TIMES.sub("", f"{evidence.output}{found}")
     output = crc32(said.encode("utf-8", "replace"))

@@ -182,6 +182,12 @@ class Repository(Protocol):
         Very large ones are not in it; it says which.
         """
 
+    def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
+        """Files of a worktree that git ignores and that fit one of the paths or patterns, all of
+        them relative to the host project. What came from the user's checkout is not among them.
+        """
+        ...
+
     def put_back_ignored(self, directory: str, commit: str) -> None:
         """Write the files of such a commit. Idempotent."""
 

@@ -49,6 +49,7 @@ def result_of(
         good=after(attempt.number) if _is_good(evidence) else before.good,
         conflicts=before.conflicts,
         change=evidence.change,
+        delivery=evidence.delivery,
     )
 
 

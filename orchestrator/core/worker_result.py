@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.evidence import NO_USAGE, ChangeSize, PromptSize, Stray, Usage
 from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult
@@ -45,5 +46,7 @@ class WorkerResult:
     unresolved: bool = False
     #: How much it changed; known of candidates that have a worktree.
     change: ChangeSize | None = None
+    #: What its latest attempt delivered; None without a worktree.
+    delivery: Delivery | None = None
     #: Among the candidates of its task, once all of them have ended.
     standing: Standing | None = None

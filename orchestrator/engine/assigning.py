@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.core.another import HANDED_ON
 from orchestrator.core.choice import chosen
+from orchestrator.core.classification import NEVER_RAN
+from orchestrator.core.failure import ASKED, NO_CHANGES
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
 from orchestrator.core.readings import for_the_next_attempt
@@ -29,6 +31,17 @@ OTHER_AGENT = (
     "Another agent had begun this task when its login was refused. Whatever it left is still "
     "there: look at that first."
 )
+#: What an agent is told of its failure, beside what is known of it, by the failure's cause.
+ADVICE = {
+    NO_CHANGES: (
+        "The attempt before this one changed no file, so it has failed. A description of the work, "
+        "or code in your answer, does not count: change the files yourself."
+    ),
+    ASKED: (
+        "The attempt before this one changed no file and ended with a question. Nobody will "
+        "answer; decide yourself. Write down in your result what you decided, and do the work."
+    ),
+}
 #: For whoever resolves a worker's conflicts.
 CONFLICTS = (
     "What this worker changed excludes what other workers changed, in {paths}. Both sides are in "
@@ -61,6 +74,7 @@ class Assigning:
             task=task,
             findings=self._findings(scheduler, worker, task),
             previous_failure=_previous_failure(worker),
+            advice=_advice(worker),
             answer_schema=_answer_schema(worker),
             entries=entries_for(scheduler, self._workspace, worker),
             shared=shared,
@@ -129,6 +143,14 @@ def _previous_failure(worker: Worker) -> str:
     if worker.failure == SENT_BACK:
         return _refused_changes(worker.result)
     return _of_its_own(worker, worker.result)
+
+
+def _advice(worker: Worker) -> str:
+    """By the cause of the latest failure of an attempt that ran."""
+    if worker.attempt < 2 or worker.result is None or worker.failure in (HANDED_ON, SENT_BACK):
+        return ""
+    ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
+    return ADVICE.get(ran[-1], "") if ran else ""
 
 
 def _conflicts(worker: Worker, result: WorkerResult) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from orchestrator.core.delivery import Delivery, expects_changes
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, PromptSize, WorktreeState
+from orchestrator.core.final_text import final_text
 from orchestrator.core.launching import Launch
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
@@ -141,7 +143,14 @@ class Dispatch:
             return None
         return Changes((), changed=bool(flight.before), has_work=False)
 
-    def evidence(self, flight: InFlight, exit: Exit, changes: Changes | None = None) -> Evidence:
+    def evidence(
+        self,
+        flight: InFlight,
+        exit: Exit,
+        changes: Changes | None = None,
+        *,
+        has_open_children: bool = False,
+    ) -> Evidence:
         """What the attempt left behind. Reads files, never writes. Raise UnknownAgent.
 
         ``changes`` are those in its worktree, where it has one.
@@ -170,6 +179,8 @@ class Dispatch:
             )
         if changes.size is not None:
             evidence = replace(evidence, change=changes.size)
+        if not has_open_children:
+            evidence = _weighed(evidence, flight, changes)
         return self._without_secrets(evidence, flight, printed)
 
     def _without_secrets(self, evidence: Evidence, flight: InFlight, printed: str) -> Evidence:
@@ -222,6 +233,23 @@ class Dispatch:
         path = environment.get("PATH") or os.defpath
         environment["PATH"] = f"{self._bin}{os.pathsep}{path}"
         return environment
+
+
+def _weighed(evidence: Evidence, flight: InFlight, changes: Changes) -> Evidence:
+    """With what it delivered, and what its words amount to if it changed nothing."""
+    task, changed = flight.task, changes.has_work or bool(changes.saved)
+    is_agent = evidence.output_required
+    if flight.ground is not None:
+        delivery = Delivery(
+            changed=changed,
+            expected=expects_changes(task.role, task.writes, is_agent=is_agent),
+            missing=changes.missing,
+            saved=changes.saved,
+        )
+        evidence = replace(evidence, delivery=delivery)
+    if changed or changes.changed or not is_agent or flight.worker.is_adviser:
+        return evidence
+    return replace(evidence, final_text=final_text(evidence.output))
 
 
 def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:

@@ -230,7 +230,9 @@ class Flights:
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
-            evidence = self._dispatch.evidence(flight, exit, changes)
+            evidence = self._dispatch.evidence(
+                flight, exit, changes, has_open_children=self._has_open_children(flight.worker)
+            )
             if flight.worker.is_planner and exit.code == 0:
                 return self._planning.checked(flight.worker, evidence)
             if flight.worker.is_reviewer:
@@ -239,6 +241,13 @@ class Flights:
         except Exception as error:
             logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
             return _unreadable(flight, f"its result is unreadable: {error}")
+
+    def _has_open_children(self, worker: Worker) -> bool:
+        """Its child jobs may still bring what it promised."""
+        ledger = self._scheduler.ledger
+        present = ledger.workers.get(worker.key)
+        children = present.child_job_ids if present else ()
+        return any(not ledger.jobs[job_id].status.ended for job_id in children)
 
 
 def _unreadable(flight: InFlight, why: str) -> Evidence:

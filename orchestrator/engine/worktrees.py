@@ -19,6 +19,7 @@ from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
 from orchestrator.core.repository import Base, Merge, Repository, merger_of, signature_of
 from orchestrator.engine.checkpoints import Checkpoints, Place
+from orchestrator.engine.promises import Promises
 from orchestrator.engine.retiring import Turns
 from orchestrator.engine.rewriting import without_secrets
 from orchestrator.engine.taking_up import take_up
@@ -66,6 +67,9 @@ class Changes:
     size: ChangeSize | None = None
     #: Whether any of its attempts did something, even if it only removed files.
     has_work: bool = False
+    #: Promised paths that do not exist, and promised files that git ignores and were saved.
+    missing: tuple[str, ...] = ()
+    saved: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Worktrees:
         self.checkpoints = Checkpoints(repository)
         self._turns = Turns()
         self._tips = Tips(repository)
+        self._promises = Promises(repository, workspace)
         #: Tells what became different in the user's own files.
         self.checkout = UsersCheckout(repository, workspace)
 
@@ -227,7 +232,8 @@ class Worktrees:
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
         has_work = bool(files) or self._differs(start, tip)
-        return Changes(own, changed, (*faults, *marked), size, has_work)
+        kept = self._promises.check(worker, task, ground.directory, start, tip)
+        return Changes(own, changed, (*faults, *marked), size, has_work, kept.missing, kept.saved)
 
     def _put_back_start(self, worker: Worker, ground: Ground) -> str:
         """What the worker began with: it may have removed or moved refs of the orchestrator's,

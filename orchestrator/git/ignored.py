@@ -5,11 +5,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.core.delivery import held_by
 from orchestrator.core.repository import Signature
 from orchestrator.git import carrying
 from orchestrator.git.commits import commit_tree
@@ -61,6 +62,22 @@ def look(git: Git, top: str) -> Ignored:
         else:
             _take(found, git.directory, name, top)
     return found
+
+
+def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
+    """Ignored files that fit paths or patterns below ``prefix``, relative to it."""
+    how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
+    plain = not any(set(each) & set("*?[") for each in promised)
+    asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
+    carried = _carried(git)
+    found = git.run("ls-files", *how, *asked).fields
+    own = (each for each in found if not any(_is_at_or_below(each, top) for top in carried))
+    paths = [os.path.relpath(each, prefix or ".") for each in own]
+    return [path for path in paths if any(held_by(each, [path]) for each in promised)]
+
+
+def _is_at_or_below(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")
 
 
 def _carried(git: Git) -> frozenset[str]:

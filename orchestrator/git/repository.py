@@ -191,6 +191,11 @@ class GitRepository(Committed):
         git = place.worktrees.git_of(self.place().whole(directory))
         return ignored.keep(git, place.top, message, signature)
 
+    def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
+        place = self.place()
+        git = place.worktrees.git_of(place.whole(directory))
+        return ignored.fitting(git, place.prefix, paths)
+
     def put_back_ignored(self, directory: str, commit: str) -> None:
         place = self.place()
         ignored.put_back(place.worktrees.git_of(self.place().whole(directory)), place.top, commit)

@@ -56,6 +56,14 @@ class TaskResult(Answer):
     agent: str
     reason: str
     """Why it has this status, in words."""
+    unchanged: bool | None = None
+    """Whether it changed no file of its worktree; left out for a worker without one."""
+    missing: list[str] = Field(default_factory=list)
+    """Promised files that do not exist."""
+    saved: list[str] = Field(default_factory=list)
+    """Promised files that git ignores: they are in files/ of the worker's directory."""
+    outside: list[str] = Field(default_factory=list)
+    """Files outside of its worktree that the agent changed."""
     chosen: bool | None = None
     """Whether it is the best of its task's candidates; left out where it is the only one."""
     attempts: int

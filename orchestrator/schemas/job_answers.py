@@ -48,6 +48,8 @@ class FailureAnswer(Answer):
     """What was made of a failed attempt."""
 
     kind: FailureKind
+    cause: str = ""
+    """What happened: equal for failures that are alike, such as gates, asked or no_changes."""
     strategy: RetryStrategy
     """What the next attempt begins with; escalate: none follows by itself."""
     reason: str
@@ -149,6 +151,8 @@ class TaskAnswer(Answer):
     role: str | None = None
     model: str | None = None
     files: list[str]
+    writes: list[str] = Field(default_factory=list)
+    """Paths that it promises to write."""
     locks: list[str] = Field(default_factory=list)
     """What no other task may hold at the same time."""
     context: str

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from orchestrator.core.delivery import REPORTING_ROLES, is_relative
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model import TaskSpec
 from orchestrator.schemas.faults import faults
@@ -55,6 +56,7 @@ class PlannedTask(Wire):
             depends_on=self.depends_on,
             role=self.role,
             files=self.files,
+            writes=() if self.role in REPORTING_ROLES else tuple(filter(is_relative, self.files)),
             gates=planned_gates(self.gates),
             locks=tuple(dict.fromkeys(self.locks)),
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from orchestrator.core.delivery import is_relative
 from orchestrator.core.evidence import Usage
 from orchestrator.core.gates import OFF, Gate
 from orchestrator.core.model import TaskSpec
@@ -128,6 +129,8 @@ class TaskRequest(Wire):
     """The agent's model."""
     files: Texts = ()
     """Paths that matter."""
+    writes: Texts = ()
+    """Paths or patterns that it promises to write."""
     context: Text = ""
     """Extra text."""
     env: dict[VariableName, Text] = Field(default_factory=dict)
@@ -146,6 +149,14 @@ class TaskRequest(Wire):
     """Checks the result must pass, beside the job's: commands, names, or objects."""
     locks: LockNames = ()
     """Paths of the project, or other names, that no other task may hold at the same time."""
+
+    @field_validator("writes")
+    @classmethod
+    def promises_are_relative(cls, writes: tuple[str, ...]) -> tuple[str, ...]:
+        for position, path in enumerate(writes):
+            if not is_relative(path):
+                raise fault_at((position,), f"{path!r} is not a path relative to the project")
+        return writes
 
     @model_validator(mode="after")
     def says_what_to_do(self) -> "TaskRequest":

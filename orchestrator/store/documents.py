@@ -6,6 +6,7 @@ lacks, because it was written before the field existed, gets its default.
 
 from typing import Any
 
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, PromptSize, Stray, Usage
 from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.gates import (
@@ -22,7 +23,7 @@ from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WaitKind
 from orchestrator.core.worker_result import WorkerResult
 
-_TUPLES_OF_TASK = ("agents", "depends_on", "files", "locks")
+_TUPLES_OF_TASK = ("agents", "depends_on", "files", "writes", "locks")
 
 Found = dict[str, Any]
 
@@ -61,10 +62,17 @@ def read_result(found: Found) -> WorkerResult:
     found["rollbacks"] = tuple(Rollback(**each) for each in found.get("rollbacks", ()))
     if found.get("change") is not None:
         found["change"] = ChangeSize(**found["change"])
+    if found.get("delivery") is not None:
+        found["delivery"] = _read_delivery(found["delivery"])
     if found.get("standing") is not None:
         by = Criterion(found["standing"]["by"])
         found["standing"] = Standing(**{**found["standing"], "by": by})
     return WorkerResult(**_with_strays(found))
+
+
+def _read_delivery(found: Found) -> Delivery:
+    paths = {name: tuple(found.get(name, ())) for name in ("missing", "saved", "outside")}
+    return Delivery(**{**found, **paths})
 
 
 def _read_failure(found: Found) -> Failure:

@@ -281,6 +281,10 @@ def _row(workspace: Workspace, by_job: dict[str, list[Worker]], worker: Worker) 
     if worker.result is not None:
         row["output"] = worker.result.output[:OUTPUT_LIMIT]
         row["files_created"] = list(worker.result.files_created)
+        if delivery := worker.result.delivery:
+            row["unchanged"] = not delivery.changed
+            row["missing"], row["saved"] = list(delivery.missing), list(delivery.saved)
+            row["outside"] = list(delivery.outside)
     if worker.child_job_ids:
         row["child_job_id"] = worker.child_job_ids[-1]
         row["child_job_ids"] = list(worker.child_job_ids)

@@ -78,6 +78,19 @@ def test_a_plan_that_cannot_be_carried_out_is_refused_with_the_place(
     assert why in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("role", "writes"),
+    [(None, ("src/a.py",)), ("backend", ("src/a.py",)), ("reviewer", ()), ("analyst", ())],
+)
+def test_the_files_of_a_planned_task_are_a_promise_unless_its_role_reports(
+    role: str | None, writes: tuple[str, ...]
+) -> None:
+    task = {"id": "a", "title": "x", "prompt": "y", "role": role, "files": ["src/a.py", "/etc/x"]}
+    [planned] = plan_in(json.dumps({"tasks": [task]})).to_tasks()
+    assert planned.files == ("src/a.py", "/etc/x")
+    assert planned.writes == writes
+
+
 def test_gates_become_what_the_worker_checks_itself() -> None:
     plan = plan_in(json.dumps({"tasks": [{**TASK, "gates": ["tests pass", "docs agree"]}]}))
 

@@ -137,6 +137,24 @@ def test_text_from_elsewhere_never_speaks_for_the_prompt() -> None:
     assert "\n# z" not in outside_of_fences(prompt)
 
 
+def test_a_prompt_names_what_is_promised_and_says_what_to_do_about_a_failure() -> None:
+    task = TaskSpec(id="a", prompt="Build", role="backend", files=("a.py",), writes=("a.py",))
+    told = prompt_document(assignment(task=task, previous_failure="x", advice="Decide yourself."))
+    assert told.count("a.py") == 1
+    assert "Files that you promise to write" in outside_of_fences(told)
+    assert "Decide yourself." in outside_of_fences(told)
+
+
+def test_a_role_that_builds_is_told_so_where_its_worker_has_a_worktree() -> None:
+    builder = TaskSpec(id="a", prompt="Build", role="backend")
+    said = "without a change in the worktree the task has failed"
+    repository = a_job(config=a_config(base="1234"))
+    assert said in prompt_document(assignment(job=repository, task=builder))
+    assert said not in prompt_document(assignment(task=builder))
+    for other in (replace(builder, role="reviewer"), replace(builder, git="off")):
+        assert said not in prompt_document(assignment(job=repository, task=other))
+
+
 def test_templates_are_strict() -> None:
     with pytest.raises(UndefinedError):
         template("worker").render(task=TaskSpec(id="a"), job=a_job())

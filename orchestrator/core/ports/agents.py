@@ -67,6 +67,8 @@ class Assignment:
     findings: Mapping[str, Finding] = field(default_factory=dict)
     #: Why the attempt before this one failed; empty for the first.
     previous_failure: str = ""
+    #: What to do about that, in the product's own words.
+    advice: str = ""
     #: What all workers of the job are told, byte for byte; only for agents that read a prompt.
     shared: str = ""
     #: The text of the task's role.

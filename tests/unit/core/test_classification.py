@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.classification import NEVER_RAN, TABLE, classify, noted
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, WorktreeState
-from orchestrator.core.failure import FailureKind, RetryStrategy
+from orchestrator.core.failure import ASKED, NO_CHANGES, FailureKind, RetryStrategy
+from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import NEVER_BEGAN, Worker
 from orchestrator.core.outcome import judge
@@ -23,6 +25,7 @@ SOUND = WorktreeState()
 BROKEN = WorktreeState(faults=("a merge was not finished",))
 RED = GateResult(name="pytest", status=GateStatus.FAILED)
 GREEN = GateResult(name="ruff", status=GateStatus.PASSED)
+NOTHING = Delivery(changed=False, expected=True)
 TREE = Evidence(output="x", worktree=SOUND)
 ALIKE = "the same failure"
 
@@ -63,6 +66,8 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str]] = [
     ("refused", EXIT_1, _of(ErrorClass.DENIED), "logic_error", "escalate"),
     ("refused", Exit(ended_by=EndedBy.LIMIT, signal=9), TREE, "logic_error", "escalate"),
     ("not started", Exit(ended_by=EndedBy.SPAWN_FAILED), TREE, "unknown", "escalate"),
+    (ASKED, EXIT_0, replace(TREE, final_text=FinalText.QUESTION), "logic_error", "current current"),
+    (NO_CHANGES, EXIT_0, replace(TREE, delivery=NOTHING), "logic_error", "current current"),
     (
         "gates",
         EXIT_1,

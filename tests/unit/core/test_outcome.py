@@ -3,7 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import Worker
 from orchestrator.core.outcome import TABLE, is_for_gates, judge
@@ -74,6 +76,31 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         True,
     ),
     (
+        "asked",
+        EXIT_0,
+        Evidence(
+            output="A plan. Should I proceed?",
+            final_text=FinalText.QUESTION,
+            delivery=Delivery(changed=False, expected=True),
+            gates=(FAILED,),
+        ),
+        "failed",
+        "no file was changed, and it waits for an answer: Should I proceed?",
+        True,
+    ),
+    (
+        "no_changes",
+        EXIT_0,
+        Evidence(
+            output="Done.",
+            delivery=Delivery(changed=False, expected=True, missing=("a.py",)),
+            gates=(FAILED,),
+        ),
+        "failed",
+        "no file was changed; promised files are missing: a.py",
+        True,
+    ),
+    (
         "gates",
         EXIT_0,
         Evidence(output_required=True, has_work=True, gates=(FAILED,)),
@@ -105,6 +132,43 @@ def test_each_row_of_the_table_decides_its_example(
     assert reason in verdict.reason
     assert verdict.retry is retry
     assert verdict.succeeded is (name == "success")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "row"),
+    [
+        (FinalText.ANSWER, False, "success"),
+        (FinalText.OFFER, False, "success"),
+        (FinalText.QUESTION, False, "asked"),
+        (FinalText.REFUSAL, False, "no_changes"),
+        (FinalText.ANSWER, True, "no_changes"),
+        (FinalText.OFFER, True, "asked"),
+        (FinalText.QUESTION, True, "asked"),
+        (FinalText.REFUSAL, True, "no_changes"),
+    ],
+)
+def test_words_without_a_change_are_judged_by_what_was_expected(
+    text: FinalText, expected: bool, row: str
+) -> None:
+    delivery = Delivery(changed=False, expected=expected)
+    evidence = Evidence(output="x", output_required=True, final_text=text, delivery=delivery)
+    assert judge(EXIT_0, evidence).row == row
+
+
+def test_two_failures_for_want_of_a_change_are_the_same_whatever_was_said() -> None:
+    nothing = Delivery(changed=False, expected=True)
+    failures = {judge(EXIT_0, Evidence(output=said, delivery=nothing)).failure for said in "ab"}
+    assert len(failures) == 1 and failures != {""}
+
+
+def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
+    delivery = Delivery(changed=True, missing=("a", "b"), saved=("c",), outside=("/home/u/d",))
+    verdict = judge(EXIT_0, Evidence(output="x", delivery=delivery))
+    assert verdict.succeeded
+    assert verdict.reason == (
+        "promised files are missing: a, b; promised files that git ignores are saved in the "
+        "worker's directory: c; changed outside of its worktree: /home/u/d"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,177 @@
+"""Words are not work: agents that promise, ask, apologize or report, in a real repository."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess
+from tests.project import Project, agents
+
+FILES = {"README.md": "hello\n", "src/app.py": "one\n", "tests/test_old.py": "old\n"}
+FILES[".gitignore"] = "dist/\n*.csv\n"
+LIAR = "echo 'I fixed src/app.py. All tests pass.'"
+ASKER = "echo 'I looked around. Which database should I use, PostgreSQL or SQLite?'"
+APOLOGY = "echo 'I am sorry, but I could not modify the files in this environment.'"
+#: In the words of the second attempt's prompt.
+TOLD = 'grep -q "{}" "$ORCHESTRATOR_WORKER_DIR/prompt.md"'
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project").begin(FILES)
+
+
+@pytest.fixture
+def site(make_site: MakeSite, tmp_path: Path, project: Project) -> InProcess:
+    given = {"project_root": str(project.path)}
+    workers = {"max_retries": 2}
+    return make_site(orchestrator=given, agents=agents(tmp_path), workers=workers)
+
+
+@pytest.fixture
+def run(site: InProcess) -> Run:
+    def run(script: str, **task: object) -> Answer:
+        tasks = [{"agent": "editor", "prompt": script, **task}]
+        return site.run("change the project", tasks, gates="off")
+
+    return run
+
+
+def only(ended: Answer) -> Answer:
+    [row] = ended["results"]["tasks"]
+    found: Answer = row
+    return found
+
+
+def failures(site: InProcess, ended: Answer) -> list[str]:
+    [worker] = site.get(f"/jobs/{ended['job_id']}")["workers"]
+    return [each["failure"]["cause"] for each in worker["attempts"] if "failure" in each]
+
+
+# -- nothing was changed ------------------------------------------------------------------------
+
+
+def test_a_builder_that_only_says_that_all_tests_pass_has_failed(site: InProcess, run: Run) -> None:
+    ended = run(LIAR, role="backend")
+    row = only(ended)
+    assert (ended["status"], row["status"], row["attempts"]) == ("failed", "failed", 2)
+    assert "no file was changed" in row["reason"]
+    assert failures(site, ended) == ["no_changes", "no_changes"]
+
+
+def test_a_liar_is_told_and_may_do_the_work_in_its_second_attempt(run: Run) -> None:
+    second = TOLD.format("changed no [f]ile, so it has failed")
+    ended = run(f"{LIAR}; if {second}; then echo two >> src/app.py; fi", role="backend")
+    row = only(ended)
+    assert (row["status"], row["attempts"]) == ("success", 2)
+    assert row["files_created"] == ["src/app.py"]
+
+
+def test_promised_files_and_no_change_at_all_have_failed_and_are_named(run: Run) -> None:
+    row = only(run(LIAR, writes=["docs/guide.md", "docs/api.md"]))
+    assert row["status"] == "failed"
+    assert "promised files are missing: docs/guide.md, docs/api.md" in row["reason"]
+
+
+def test_an_output_document_alone_is_no_work_of_a_builder(run: Run) -> None:
+    script = 'echo "# Plan: add a cache" > "$ORCHESTRATOR_WORKER_DIR/output.md"'
+    assert only(run(script, role="infrastructure"))["status"] == "failed"
+    assert only(run(script, role="reviewer"))["status"] == "success"
+
+
+@pytest.mark.parametrize("role", [None, "reviewer", "backend"])
+def test_an_apology_without_a_change_has_failed_whoever_makes_it(
+    site: InProcess, run: Run, role: str | None
+) -> None:
+    ended = run(APOLOGY, role=role)
+    assert only(ended)["status"] == "failed"
+    assert "it reports that it did not do the work" in only(ended)["reason"]
+    assert failures(site, ended) == ["no_changes", "no_changes"]
+
+
+# -- a question ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", [None, "backend"])
+def test_who_asks_and_waits_has_failed_with_the_question_shown(
+    site: InProcess, run: Run, role: str | None
+) -> None:
+    ended = run(ASKER, role=role)
+    row = only(ended)
+    assert (row["status"], row["attempts"]) == ("failed", 2)
+    assert "Which database should I use, PostgreSQL or SQLite?" in row["reason"]
+    assert failures(site, ended) == ["asked", "asked"]
+
+
+def test_who_asked_is_told_to_decide_and_then_works(run: Run) -> None:
+    second = TOLD.format("[d]ecide yourself. Write")
+    ended = run(f"if {second}; then echo sqlite > src/db.py; echo done; else {ASKER}; fi")
+    assert (only(ended)["status"], only(ended)["attempts"]) == ("success", 2)
+
+
+def test_a_question_after_a_change_is_an_offer(run: Run) -> None:
+    row = only(run(f"echo two >> src/app.py; {ASKER}", role="backend"))
+    assert (row["status"], row["attempts"]) == ("success", 1)
+
+
+# -- half a promise -----------------------------------------------------------------------------
+
+
+def test_half_a_promise_names_the_other_half(site: InProcess, run: Run) -> None:
+    ended = run("mkdir docs; echo a > docs/a.md; echo done", writes=["docs/a.md", "docs/b.md"])
+    row = only(ended)
+    assert (row["status"], row["missing"]) == ("success", ["docs/b.md"])
+    assert row["reason"] == "promised files are missing: docs/b.md"
+    final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
+    assert "promised files are missing: docs/b.md" in final
+
+
+def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, run: Run) -> None:
+    script = "mkdir -p dist/js; echo x > dist/js/app.js; echo 1,2 > data.csv; echo built"
+    ended = run(script, writes=["dist/", "*.csv"], role="frontend")
+    row = only(ended)
+    assert (row["status"], row["saved"]) == ("success", ["data.csv", "dist/js/app.js"])
+    saved = Path(row["workspace"]) / "files"
+    assert (saved / "dist/js/app.js").read_text() == "x\n"
+    assert (saved / "data.csv").read_text() == "1,2\n"
+    assert "dist/js/app.js" in row["reason"]
+
+
+def test_a_promise_is_also_held_by_a_pattern_a_directory_and_a_removal(run: Run) -> None:
+    script = "git rm -q tests/test_old.py; mkdir docs; echo a > docs/a.md; echo done"
+    row = only(run(script, role="testing", writes=["tests/test_old.py", "docs/", "**/*.md"]))
+    assert (row["status"], row["reason"], row["missing"]) == ("success", "", [])
+
+
+# -- good work stays good -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "task"),
+    [
+        ("echo 'The parser is fine. Let me know if you want a longer review.'", {}),
+        ("echo 'It maps URLs to views. Would you like me to explain more?'", {}),
+        ("echo 'I could not find any problem in src/app.py.'", {"role": "reviewer"}),
+        ("git rm -q tests/test_old.py; echo 'Removed the old test.'", {"role": "testing"}),
+        ("echo 'Why is it slow? Because of src/app.py.'", {"files": ["src/app.py"]}),
+    ],
+)
+def test_good_work_stays_completed(run: Run, script: str, task: Answer) -> None:
+    ended = run(script, **task)
+    assert (ended["status"], only(ended)["attempts"]) == ("completed", 1), ended
+
+
+def test_that_nothing_was_changed_is_said_where_it_is_no_failure(run: Run) -> None:
+    assert only(run("echo 'It maps URLs to views.'"))["unchanged"] is True
+    assert only(run("echo 2 > two; echo done"))["unchanged"] is False
+
+
+def test_a_path_outside_of_the_project_cannot_be_promised(site: InProcess) -> None:
+    task = {"agent": "editor", "prompt": "x", "writes": ["/etc/passwd"]}
+    response = site.post("change", [task])
+    assert response.status_code == 422
+    assert "is not a path relative to the project" in response.text
