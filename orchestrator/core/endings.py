@@ -12,6 +12,7 @@ from orchestrator.core.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.forest import Forest, Node
+from orchestrator.core.job_facts import Shortfall
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import NEVER_BEGAN, NO_PLAN, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
@@ -97,11 +98,20 @@ class Endings:
         """Nothing of the job runs: have its reports written."""
         job_id = job.id
         self.planning.discard(job_id)
+        if job.config.base:
+            self._note_shortfalls(job)
         self._forest.begin_job(job, now)
         self.rendering.add(job_id)
         above = [each.id for each in self._forest.ancestors(job)]
         family = (*above, *self._forest.subtree(job_id))
         self._forest.commands.append(Render(job.root_id, job_id, family))
+
+    def _note_shortfalls(self, job: Job) -> None:
+        found = tuple(map(shortfall_of, self._forest.workers_of(job.id)))
+        facts = replace(job.facts, shortfalls=tuple(each for each in found if each))
+        if facts != job.facts:
+            noted = changed(job, facts=facts)
+            self._ledger.update_job(job.id, facts=facts, reason=reason_of(noted))
 
     def stop_again(self, worker: Worker) -> None:
         """After a restart: its job is being cancelled."""
@@ -309,6 +319,17 @@ _ENDED_BY: Mapping[StopCause, EndedBy] = {
     StopCause.WALL_TIME: EndedBy.TIMEOUT,
     StopCause.LIMIT: EndedBy.LIMIT,
 }
+
+
+def shortfall_of(worker: Worker) -> Shortfall | None:
+    """What a worker that counts did not deliver as promised; None if there is nothing."""
+    delivery = worker.result.delivery if worker.result else None
+    if delivery is None or not worker.status.succeeded or worker.chosen is False:
+        return None
+    missing, outside = delivery.missing, delivery.outside
+    if not (missing or outside):
+        return None
+    return Shortfall(worker_id=worker.id, missing=missing, outside=outside)
 
 
 def _by(job: Job) -> str:

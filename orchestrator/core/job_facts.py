@@ -30,6 +30,17 @@ class Overruled:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Shortfall:
+    """A worker that succeeded, and that did not deliver just what its task promised."""
+
+    worker_id: str
+    #: Promised paths that do not exist.
+    missing: tuple[str, ...] = ()
+    #: Files outside of its worktree that the agent changed: they are in no result.
+    outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFacts:
     """A new fact is a field with a default: rows that were stored without it load as before.
 
@@ -44,6 +55,8 @@ class JobFacts:
     missing: tuple[Missing, ...] = ()
     #: What the user's choice of ``theirs`` left out of the result.
     overruled: tuple[Overruled, ...] = ()
+    #: Of workers whose task succeeded by them.
+    shortfalls: tuple[Shortfall, ...] = ()
 
 
 #: Nothing is known. One for all jobs that have nothing to tell.

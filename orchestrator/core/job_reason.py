@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from orchestrator.core.job_facts import Missing, Overruled
+from orchestrator.core.delivery import Delivery
+from orchestrator.core.job_facts import Missing, Overruled, Shortfall
 from orchestrator.core.model import Job
 from orchestrator.core.states import JobStatus, MergeState, StopCause
 
@@ -57,6 +58,17 @@ def _merge(job: Job) -> str:
             return ""
 
 
+def _shortfalls(job: Job) -> str:
+    found = [f"{each.worker_id}: {_of_shortfall(each)}" for each in job.facts.shortfalls]
+    more = f"; {len(found) - MOST_NAMED} more workers" if len(found) > MOST_NAMED else ""
+    return "; ".join(found[:MOST_NAMED]) + more
+
+
+def _of_shortfall(each: Shortfall) -> str:
+    delivered = Delivery(changed=True, missing=each.missing, outside=each.outside)
+    return "; ".join(delivered.remarks)
+
+
 def _named(job: Job) -> str:
     told = [_of_worker(each) for each in job.facts.missing]
     more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
@@ -80,4 +92,11 @@ def _hunks(overruled: Overruled) -> str:
     return f"{count} hunk{'s' * (count != 1)} of {overruled.worker_id}"
 
 
-SENTENCES: tuple[Callable[[Job], str], ...] = (_approval, _stop, _plan, _merge, _overruled)
+SENTENCES: tuple[Callable[[Job], str], ...] = (
+    _approval,
+    _stop,
+    _plan,
+    _merge,
+    _overruled,
+    _shortfalls,
+)

@@ -17,7 +17,7 @@ from orchestrator.core.gates import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.job_facts import JobFacts, Missing, Overruled
+from orchestrator.core.job_facts import JobFacts, Missing, Overruled, Shortfall
 from orchestrator.core.model import JobConfig, TaskSpec, WaitingFor
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WaitKind
@@ -84,7 +84,14 @@ def _read_failure(found: Found) -> Failure:
 def read_facts(found: Found) -> JobFacts:
     missing = tuple(Missing(**each) for each in found.get("missing", ()))
     overruled = tuple(Overruled(**each) for each in found.get("overruled", ()))
-    return JobFacts(**{**found, "missing": missing, "overruled": overruled})
+    shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
+    more = {"missing": missing, "overruled": overruled, "shortfalls": shortfalls}
+    return JobFacts(**{**found, **more})
+
+
+def _read_shortfall(found: Found) -> Shortfall:
+    paths = {name: tuple(found.get(name, ())) for name in ("missing", "outside")}
+    return Shortfall(worker_id=found["worker_id"], **paths)
 
 
 def read_waiting(found: Found) -> WaitingFor:

@@ -4,11 +4,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.failure import Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.job_facts import JobFacts, Missing
+from orchestrator.core.job_facts import JobFacts, Missing, Shortfall
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, WaitingFor, Worker
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import (
@@ -117,6 +118,16 @@ results = st.builds(
         max_size=2,
     ).map(tuple),
     change=maybe(st.builds(ChangeSize, files=counts, added=large_counts, removed=counts)),
+    delivery=maybe(
+        st.builds(
+            Delivery,
+            changed=st.booleans(),
+            expected=st.booleans(),
+            missing=several,
+            saved=several,
+            outside=several,
+        )
+    ),
     standing=maybe(
         st.builds(
             Standing,
@@ -162,6 +173,7 @@ tasks = st.builds(
     role=maybe(texts),
     model=maybe(texts),
     files=several,
+    writes=several,
     context=texts,
     env=labels,
     max_steps=maybe(counts),
@@ -182,6 +194,9 @@ facts = st.builds(
             Missing, worker_id=texts, job_id=texts, branch=texts, why=texts, in_part=st.booleans()
         ),
         max_size=2,
+    ).map(tuple),
+    shortfalls=st.lists(
+        st.builds(Shortfall, worker_id=texts, missing=several, outside=several), max_size=2
     ).map(tuple),
 )
 

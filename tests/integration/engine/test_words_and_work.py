@@ -126,6 +126,7 @@ def test_half_a_promise_names_the_other_half(site: InProcess, run: Run) -> None:
     row = only(ended)
     assert (row["status"], row["missing"]) == ("success", ["docs/b.md"])
     assert row["reason"] == "promised files are missing: docs/b.md"
+    assert (ended["status"], ended["reason"]) == ("completed", f"worker_1: {row['reason']}")
     final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
     assert "promised files are missing: docs/b.md" in final
 
