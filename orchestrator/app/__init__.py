@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from orchestrator.app.gates import gates_here
     from orchestrator.app.job_manager import JobManager
     from orchestrator.app.locally import local_service
-    from orchestrator.app.planning import estimate_of, plan, planner_of, role_text, roles
+    from orchestrator.app.planning import (
+        estimate_of,
+        kinds_of_work,
+        plan,
+        planner_of,
+        role_text,
+        roles,
+    )
     from orchestrator.app.removal import remove
 
 #: In which module each is.
@@ -26,6 +33,7 @@ _HOMES = {
     "difference_between": "branches",
     "estimate_of": "planning",
     "gates_here": "gates",
+    "kinds_of_work": "planning",
     "landing": "branches",
     "local_service": "locally",
     "own_secrets": "from_settings",
@@ -44,6 +52,7 @@ __all__ = [
     "difference_between",
     "estimate_of",
     "gates_here",
+    "kinds_of_work",
     "landing",
     "local_service",
     "own_secrets",

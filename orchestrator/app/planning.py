@@ -10,16 +10,28 @@ from orchestrator.app.agents import registry
 from orchestrator.config import load
 from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.model import TaskSpec
-from orchestrator.engine.planner import RulesPlanner
+from orchestrator.engine.kinds import Kind, kinds
+from orchestrator.engine.planner import Split, split
+from orchestrator.engine.submitting import check_tasks
 from orchestrator.engine.worthwhile import worth_planning
 
 
-def plan(folder: Path, request: str, agent: str) -> Sequence[TaskSpec]:
-    """The tasks that the rules split a request into, with their agents; runs nothing."""
+def plan(folder: Path, request: str, agent: str) -> Split:
+    """The tasks that the rules split a request into, with their agents; runs nothing.
+
+    Raise InvalidRequest when it asks for nothing.
+    """
     settings = load(folder, environ=os.environ, require_key=False).settings
     agents = registry(folder, settings)
-    tasks = RulesPlanner().plan(request)
-    return [replace(task, agents=(agents.resolve(agent, task),)) for task in tasks]
+    made = split(request)
+    check_tasks(made.tasks)
+    tasks = [replace(task, agents=(agents.resolve(agent, task),)) for task in made.tasks]
+    return replace(made, tasks=tasks)
+
+
+def kinds_of_work() -> Sequence[Kind]:
+    """The kinds of work that the rules know, in the order in which they are tried."""
+    return kinds()
 
 
 def roles(folder: Path) -> Sequence[Role]:

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.asking import PLAN_FILE, Asked, RequestCommand, asked, request_argument
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.planning import Draft, agents_of, estimate_line, planned, rough_estimate
+from orchestrator.cli.planning import Draft, agents_of, estimate_line, planned
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, table
 
@@ -22,6 +22,7 @@ from orchestrator.cli.terminal import one_line, table
 @click.option("--agent", metavar="NAME", help="Agent for tasks that name none.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print a plan file, for --plan.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of what a planner answers.")
+@click.option("--kinds", is_flag=True, help="Print the kinds of work that the rules know.")
 @json_option
 @pass_surroundings
 def plan_command(
@@ -31,6 +32,7 @@ def plan_command(
     agent: str | None,
     as_yaml: bool,
     schema: bool,
+    kinds: bool,
 ) -> int:
     """Show the tasks of REQUEST as the rules split it.
 
@@ -43,6 +45,8 @@ def plan_command(
 
         click.echo(plan_schema(), nl=False)
         return ExitCode.OK
+    if kinds:
+        return _show_kinds(surroundings)
     return show_plan(surroundings, asked(request, plan_path, agent=agent), as_yaml)
 
 
@@ -54,12 +58,12 @@ def show_plan(
     surroundings: Surroundings, job: Asked, as_yaml: bool, made: Draft | None = None
 ) -> int:
     """Print the tasks, as given, as an agent made them, or as the rules would."""
-    tasks = made.tasks if made else planned(surroundings, job)
-    guess = made.estimate if made else rough_estimate(surroundings, job, tasks)
+    made = made or planned(surroundings, job)
+    tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
     shown = {name: value for name, value in plan.items() if value}
     if surroundings.as_json:
-        click.echo(json.dumps({**shown, "estimate": guess}, indent=2))
+        click.echo(json.dumps({**shown, "planner": made.made_by, "estimate": guess}, indent=2))
     elif as_yaml:
         import yaml
 
@@ -68,10 +72,46 @@ def show_plan(
         default = job.config.get("agent") or "auto"
         rows = [_row(task, default) for task in tasks]
         click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *rows]))
+        if line := _planner_line(made.made_by):
+            click.echo(line)
         if guess:
             click.echo(estimate_line(guess))
         for line in _gate_lines(surroundings, job, tasks):
             click.echo(line, err=True)
+    return ExitCode.OK
+
+
+def _planner_line(made_by: Mapping[str, Any]) -> str:
+    """Such as ``planned by rules: sentences``; empty where the tasks were given."""
+    if made_by.get("rule") is None:
+        return ""
+    kind = made_by.get("kind")
+    which = f' "{kind}" (all kinds: orchestrator plan --kinds)' if kind else ""
+    return f"planned by rules: {made_by['rule']}{which}"
+
+
+def _show_kinds(surroundings: Surroundings) -> int:
+    """Print the table of kinds of work, with a request of each."""
+    from orchestrator.app import kinds_of_work
+
+    found = kinds_of_work()
+    if surroundings.as_json:
+        told = [
+            {
+                "name": kind.name,
+                "example": kind.example,
+                "tasks": [
+                    {"id": each.id, "title": each.title, "role": each.role, "needs": each.needs}
+                    for each in kind.tasks
+                ],
+            }
+            for kind in found
+        ]
+        click.echo(json.dumps(told, indent=2))
+        return ExitCode.OK
+    for kind in found:
+        click.echo(f"{kind.name}\n  request: {kind.example}")
+        click.echo(f"  tasks:   {', '.join(each.title for each in kind.tasks)}")
     return ExitCode.OK
 
 

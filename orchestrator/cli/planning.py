@@ -22,6 +22,8 @@ class Draft:
     """A plan that nothing of has run."""
 
     tasks: Sequence[Mapping[str, Any]]
+    #: Who made the tasks: ``source`` (given, rules, or an agent), and what else is known of it.
+    made_by: Mapping[str, Any]
     #: The job that waits for approval, when an agent made the plan.
     job_id: str | None = None
     estimate: Mapping[str, Any] | None = None
@@ -39,14 +41,20 @@ def planning_agent(surroundings: Surroundings, job: Asked) -> str | None:
     return None if name == "rules" else name
 
 
-def planned(surroundings: Surroundings, job: Asked) -> Sequence[Mapping[str, Any]]:
-    """The tasks as written, or as the planner would split the request."""
+def planned(surroundings: Surroundings, job: Asked) -> Draft:
+    """The tasks as written, or as the rules split the request. Raise InvalidRequest for none."""
     if job.tasks:
-        return job.tasks
+        return Draft(
+            tasks=job.tasks,
+            made_by={"source": "given"},
+            estimate=rough_estimate(surroundings, job, job.tasks),
+        )
     from orchestrator.app import plan
 
-    specs = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
-    return [as_written(asdict(spec)) for spec in specs]
+    split = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
+    tasks = [as_written(asdict(spec)) for spec in split.tasks]
+    made_by = {"source": "rules", "rule": str(split.rule), "kind": split.kind or None}
+    return Draft(tasks=tasks, made_by=made_by, estimate=rough_estimate(surroundings, job, tasks))
 
 
 def rough_estimate(
@@ -74,8 +82,7 @@ def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
 def draft(surroundings: Surroundings, client: "OrchestratorClient", job: Asked) -> Draft:
     """The plan of a job. A job that an agent has planned is left waiting for approval."""
     if planning_agent(surroundings, job) is None:
-        tasks = planned(surroundings, job)
-        return Draft(tasks=tasks, estimate=rough_estimate(surroundings, job, tasks))
+        return planned(surroundings, job)
     job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
     try:
         return _wait_for_plan(client, job_id)
@@ -92,7 +99,8 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
     if not answer["awaits_approval"]:
         raise OrchestratorError(f"job {job_id} was not planned: {answer['reason']}")
     tasks = [as_written(task) for task in answer["tasks"]]
-    return Draft(tasks=tasks, job_id=job_id, estimate=answer.get("estimate"))
+    made_by = {"source": answer["plan_source"]}
+    return Draft(tasks=tasks, made_by=made_by, job_id=job_id, estimate=answer.get("estimate"))
 
 
 def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,6 +158,8 @@ def _edited(job: Asked, plan: Draft) -> Asked:
         raise InvalidRequest("the plan is empty; nothing was started")
     parsed = parse_plan(changed, "the edited plan.yaml")
     fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
+    if not fields.get("tasks"):  # without tasks, it would be split by a planner again
+        raise InvalidRequest("the plan has no tasks; nothing was started")
     return replace(
         job,
         request=fields["request"],

@@ -250,7 +250,7 @@ class Submitting:
 def check_tasks(tasks: Sequence[TaskSpec]) -> None:
     """Raise InvalidRequest when the tasks make no graph that can be carried out."""
     if not tasks:
-        raise InvalidRequest("there is nothing to do: no task")
+        raise InvalidRequest("the request asks for nothing to be done; say what to do")
     dag.check(tasks)
 
 

@@ -1,0 +1,250 @@
+"""The sentences of a request: which ask for work, and which only say how it is to be done.
+
+Only English is understood. A request with a sentence in it that is not understood is one task.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+def _any_of(alternatives: str) -> str:
+    """A pattern for each line of a text; a line may have several, with bars between."""
+    return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
+
+
+#: What lies between two sentences, with what the second begins with.
+_BETWEEN = re.compile(
+    r"(?<=[.!?])(?P<closing>[\"')\]]*)\s+(?=[\"'(\[`]*(?P<first>[^\W_]))"
+    r"|(?<=[。！？])\s*(?=[^\s。！？”’」』）])"
+    r"|\n[^\S\n]*\n\s*(?=\S)"
+)
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
+#: Longer than any abbreviation: no more of a sentence is searched for one.
+_TAIL = 12
+#: So much of a sentence is read to find out what it is.
+_MOST_READ = 400
+
+
+class Mood(Enum):
+    #: Asks for something to be done.
+    WORK = "work"
+    #: Says how the work is to be done, or what must be true of it.
+    CONDITION = "condition"
+    #: A greeting, thanks, a wish.
+    COURTESY = "courtesy"
+    #: Says what is the case.
+    STATEMENT = "statement"
+    #: Not understood.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sentence:
+    text: str
+    mood: Mood
+
+
+#: Before the verb; says nothing of the work.
+_LEAD = re.compile(
+    _any_of(
+        r"""
+        (?:hi|hello|hey|dear|good (?:morning|evening))\b(?: (?!please\b)\w+){0,2}[,!.:]?\s+
+        (?:please|kindly|now|also|and|then|next|so|ok|okay|just|simply|carefully|quickly)\b[,:]?\s+
+        (?:first(?:ly)?|second(?:ly)?|third(?:ly)?|finally|lastly|afterwards|after that)\b[,:]?\s+
+        (?:in addition|additionally|at the end)\b[,:]?\s+
+        (?:can|could|would|will) (?:you|u|we)\s+
+        (?:i|we)(?: would|'d|’d)?(?: really)? (?:want|need|like)(?: you)? to\s+
+        (?:let's|let’s|let us|help me(?: to)?|help us(?: to)?|try to|go ahead and)\s+
+        you (?:should|must|have to|need to|are to)\s+
+        (?:your|the|my) (?:task|job|goal|aim) is to\s+
+        """
+    )
+    + "+",
+    re.IGNORECASE,
+)
+#: "I want a shop" is "build a shop".
+_WISH = re.compile(
+    r"(?:please )?(?:i|we)(?: would|'d|’d)?(?: really)? (?:want|need|like)\s+(?=(?:a|an)\s)",
+    re.IGNORECASE,
+)
+_VERB = (
+    _any_of(
+        """
+    add|adapt|adjust|allow|analy[sz]e|apply|archive|ask|assess|audit|automate|back up|backport
+    benchmark|bootstrap|break|build|bump|cache|calculate|call|change|check|clean|clone|close
+    code|collect|combine|compare|compile|compress|compute|configure|connect|containeri[sz]e
+    convert|copy|correct|count|cover|create|debug|decompose|decouple|define|delete|deploy
+    deprecate|describe|design|detect|develop|diagnose|disable|divide|do|dockeri[sz]e|document
+    download|draft|draw|drop|enable|encrypt|estimate|evaluate|examine|expand|explain|explore
+    export|expose|extend|extract|fetch|fill|filter|find|finish|fix|format|gather|generate|get
+    give|go|harden|hook|identify|implement|import|include|improve|index|inspect|install
+    instrument|integrate|introduce|investigate|learn|limit|link|lint|list|load|locali[sz]e|log
+    look|make|map|measure|merge|migrate|minify|mock|moderni[sz]e|modify|monitor|move|name
+    normali[sz]e|open|optimi[sz]e|organi[sz]e|outline|package|paginate|parse|patch|perform
+    plan|plot|polish|port|prepare|print|produce|profile|propose|prototype|provide|publish|push
+    put|read|rebase|rebuild|record|redesign|reduce|refactor|reformat|register|release|remove
+    rename|render|reorgani[sz]e|repair|replace|report|reproduce|research|resolve|restructure
+    retry|return|revert|review|rewrite|rework|run|save|say|scaffold|scan|schedule|search
+    secure|seed|select|send|separate|serve|set|setup|ship|show|sign|simplify|sketch|solve|sort
+    speed|split|stage|start|stop|store|stub|study|submit|suggest|summari[sz]e|support|survey
+    switch|sync|tag|tell|test|tidy|trace|track|train|translate|transform|trim|try|tune|turn
+    type|unify|update|upgrade|upload|use|validate|verify|visuali[sz]e|wire|wrap|write
+    """
+    )
+    + r"\b"
+)
+#: Not "test coverage is low", where the verb is a noun.
+_VERBS = re.compile(
+    _VERB
+    + r"(?!['’-]"
+    + r"|\s+(?:(?!(?:all|code|everything|how|it|that|what|where|which|who)\b)[\w-]+\s+)?"
+    + r"(?:is|are|was|were|has|have|must|should|can|will|fails?|takes|looks|needs)\b)",
+    re.IGNORECASE,
+)
+_NICE = r"(?:please|kindly|also|and|just|finally|lastly|so|but|then)?[,:]?\s*(?:please\s+)?"
+_THERE = _any_of(
+    """
+    there|all|everyone|everybody|team|folks|guys|friends?|again|claude|codex|gemini|assistant
+    """
+)
+_SIGNATURE = r"(?:,\s+[\w'’-]+(?:\s+[\w'’-]+)?)?"
+#: The whole of a sentence, and nothing that could be work: "Thank you page" is.
+_COURTESY = re.compile(
+    _NICE
+    + _any_of(
+        r"""
+        (?:(?:many|lots of|big|huge|a big) )?(?:thanks|thank you|thx|cheers|kudos)MUCHFORSIGNATURE
+        (?:hi|hello|hey|greetings|good (?:morning|afternoon|evening|day|luck))(?:[,\s]+THERE)*
+        dear(?:\s+[\w'’-]+){1,2}|(?:hi|hello|hey)\s+(?!world\b)[\w'’-]+,
+        (?:(?:best|kind|warm)(?: wishes| regards)|regards|sincerely)SIGNATURE
+        (?:that|this|it) (?:would|will) be (?:(?:very|really|so) )?PLEASANT(?: of you)?
+        (?:much|greatly|highly) appreciated|you(?:'re| are) (?:the best|great|awesome)|have fun
+        have a (?:nice|good|great|lovely|wonderful) \w+|(?:take|no) (?:your time|rush|hurry|worries)
+        (?:i )?hope (?:this|that) (?:helps|makes sense|is clear|is ok(?:ay)?)|do your best
+        (?:good|great|nice) (?:job|work)|well done|please
+        """
+    )
+    .replace(
+        "MUCH", rf"(?:[,\s]+(?:so|very|much|a|lots?|in|advance|indeed|kindly|really|{_THERE}))*"
+    )
+    .replace("FOR", r"(?:\s+(?:for|to) (?:your|the|all|you|helping|doing)(?:\s+[\w'’-]+){0,5})?")
+    .replace("PLEASANT", "(?:great|nice|lovely|appreciated|helpful|awesome|wonderful|kind|perfect)")
+    .replace("SIGNATURE", _SIGNATURE)
+    .replace("THERE", _THERE)
+    + r"\W*",
+    re.IGNORECASE,
+)
+_FINE = _any_of(
+    r"""
+    clean|clear|idiomatic|readable|simple|good|tidy|nice|neat|high-quality|quality|robust|modern
+    maintainable|helpful|meaningful|proper|consistent|concise|short|small|well[- ]\w+
+    """
+)
+_MUST = r"(?:must|should|shall|needs? to|has to|have to|ought to)\b"
+#: A wish about all of the work, however it is begun.
+_CONDITION = re.compile(
+    _NICE
+    + _any_of(
+        r"""
+        make (?:(?:very|absolutely|really) )?(?:sure|certain)\b|ensure\b|take care\b|remember\b
+        be (?:sure|certain|careful|consistent|aware|thorough|concise|brief|nice|creative|precise)\b
+        keep\b|note\b|mind\b|beware\b|pay attention\b|do not\b|don['’]?t\b|never\b|always\b|avoid\b
+        prefer\b|respect\b|follow\b|stick to\b|stay\b|adhere\b|obey\b|no\b|not\b|only\b|without\b
+        leave\b|think\b|work\b|let me know\b|feel free\b|sorry\b|looking forward\b|assume\b
+        i(?:'d| would)? appreciate\b|(?:check|verify|confirm|validate) (?:that|if|whether)\b
+        do (?:it|this|that|so|things|everything)\b|try (?:not )?to (?:keep|be|avoid|stay|make)\b
+        (?:add|use|change|touch|create|install|introduce|write|make) no\b
+        (?:add|use|write|include|produce|make) (?:FINE(?:,| and)? )+CODE
+        (?:add|write|include|use) (?:comments|docstrings|error handling)ANYWHERE
+        (?:add|write|include|use) type (?:hints|annotations)ANYWHERE
+        handle (?:all )?(?:errors|edge cases|exceptions|failures)(?: \w+)?\W*$
+        (?:commit|document|explain|describe|test|check|verify|review) (?:all )?(?:of )?your \w+
+        (?:run|use|execute) (?:all )?(?:of )?(?:(?:the|our|its) )?(?:\w+ )?CHECKS
+        (?:it|everything|all|this|that|the \w+|code|tests?|results?)(?: of it)? MUST|MUST
+        """
+    )
+    .replace("FINE", _FINE)
+    .replace("CODE", r"(?:code|names?|comments?|style|commits?|messages?|changes?|functions?)\b")
+    .replace("ANYWHERE", r"(?: throughout| everywhere| where \w+)?\W*$")
+    .replace(
+        "CHECKS",
+        r"(?:tests?|test suite|linters?|checks|type checker|formatter)\b(?!\s+(?:to|and|on|for))",
+    )
+    .replace("MUST", _MUST),
+    re.IGNORECASE,
+)
+#: "Use TypeScript." says how, once something has been asked for.
+_MEANS = re.compile(_NICE + r"(?:use|include)\b", re.IGNORECASE)
+#: English sentences that tell something begin like this, or have such a verb soon.
+_STATEMENT = re.compile(
+    _any_of(
+        r"""
+        the|a|an|this|that|these|those|it|its|it['’](?:s|ll)|they|there|we(?:['’]re)?|i(?:['’]m)?|you
+        our|my|your|their|he|she|all|each|every|both|some|many|most|any|such|one|two|three
+        if|when|while|once|as|since|because|for|with|in|on|at|by|from|to|of|but|after|before|until
+        currently|today|right now|here|sometimes|usually|probably|maybe|perhaps|unfortunately
+        however|what|why|how|where|which|who|is|are|does|did|has|have|should|must|can|yes
+        everything|nothing|something
+        """
+    )
+    + r"\b|(?:[\w'’/.-]+\s+){1,4}"
+    + _any_of(
+        r"""
+        must|should|shall|may|might|can|cannot|can't|will|would|is|are|was|were|has|have|had|does|do
+        needs?|fails?|works?|returns?|raises?|looks?|takes?|uses?
+        """
+    )
+    + r"\b",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str) -> Sequence[Sentence]:
+    """The sentences of a request, with what each one is."""
+    found: list[Sentence] = []
+    for piece in _pieces(text):
+        asked = any(each.mood is Mood.WORK for each in found)
+        found.append(Sentence(text=piece, mood=mood_of(piece, asked=asked)))
+    return found
+
+
+def mood_of(sentence: str, *, asked: bool = False) -> Mood:
+    """What a sentence is; ``asked`` when work was asked for before it."""
+    text = sentence[:_MOST_READ].strip()
+    if _COURTESY.fullmatch(text):
+        return Mood.COURTESY
+    if _CONDITION.match(text) or (asked and _MEANS.match(text)):
+        return Mood.CONDITION
+    if _VERBS.match(imperative(text)):
+        return Mood.WORK
+    return Mood.STATEMENT if _STATEMENT.match(text) else Mood.UNKNOWN
+
+
+def imperative(sentence: str) -> str:
+    """A sentence from its verb on: without "please", "could you", "then" and the like."""
+    wish = _WISH.match(sentence)
+    if wish:
+        return "build " + sentence[wish.end() :]
+    lead = _LEAD.match(sentence)
+    return sentence[lead.end() :] if lead else sentence
+
+
+def _pieces(text: str) -> Sequence[str]:
+    """Cut after every mark that may end a sentence: what follows does not begin small."""
+    pieces: list[str] = []
+    start = 0
+    for found in _BETWEEN.finditer(text):
+        if not (found["first"] or "").islower():
+            _append(pieces, text[start : found.start() + len(found["closing"] or "")])
+            start = found.end()
+    _append(pieces, text[start:])
+    return pieces
+
+
+def _append(pieces: list[str], piece: str) -> None:
+    if pieces and _ABBREVIATION.search(pieces[-1][-_TAIL:]):
+        pieces[-1] += f" {piece}"
+    elif piece.strip():
+        pieces.append(piece.strip())
