@@ -7,11 +7,10 @@ from orchestrator.agents import survey
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.shell import ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
-from orchestrator.core.model import AUTO, PLANNER, TaskSpec
+from orchestrator.core.model import AUTO, PLANNER, RULES, TaskSpec
 from orchestrator.core.ports import Agent
 from orchestrator.core.views import Availability
 
-RULES = "rules"
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 

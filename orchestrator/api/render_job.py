@@ -24,7 +24,7 @@ from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import comparisons
 from orchestrator.core.evidence import Usage
 from orchestrator.core.failure import Failure
-from orchestrator.core.model import Attempt, Job, Worker
+from orchestrator.core.model import RULES, Attempt, Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Tree
 from orchestrator.core.spending import is_known
@@ -37,6 +37,7 @@ from orchestrator.schemas.job_answers import (
     FailureAnswer,
     HeldLock,
     JobAnswer,
+    PlanFallbackAnswer,
     StrayAnswer,
     TaskAnswer,
     TreeAnswer,
@@ -69,6 +70,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         merge_state=job.merge_state,
         awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,
+        plan_fallback=_plan_fallback(job, planner),
         config=config_answer(job.config),
         created_at=moment(job.created_at),
         started_at=moment_or_none(job.started_at),
@@ -89,6 +91,12 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         final_report=str(service.final_report(job)),
         links=links(job.id),
     )
+
+
+def _plan_fallback(job: Job, planner: Worker | None) -> PlanFallbackAnswer | None:
+    if planner is None or job.plan_source != RULES:
+        return None
+    return PlanFallbackAnswer(agent=planner.agent, reason=planner.reason)
 
 
 def _tasks(detail: Detail) -> Iterator[TaskAnswer]:

@@ -71,6 +71,8 @@ def show_plan(
     else:
         default = job.config.get("agent") or "auto"
         rows = [_row(task, default) for task in tasks]
+        if fallback := made.made_by.get("fallback"):
+            click.echo(f"planned by rules, not by {fallback['agent']}: {fallback['reason']}")
         click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *rows]))
         if line := _planner_line(made.made_by):
             click.echo(line)

@@ -54,6 +54,7 @@ def planned(surroundings: Surroundings, job: Asked) -> Draft:
     split = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
     tasks = [as_written(asdict(spec)) for spec in split.tasks]
     made_by = {"source": "rules", "rule": str(split.rule), "kind": split.kind or None}
+    made_by["fallback"] = None
     return Draft(tasks=tasks, made_by=made_by, estimate=rough_estimate(surroundings, job, tasks))
 
 
@@ -99,7 +100,7 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
     if not answer["awaits_approval"]:
         raise OrchestratorError(f"job {job_id} was not planned: {answer['reason']}")
     tasks = [as_written(task) for task in answer["tasks"]]
-    made_by = {"source": answer["plan_source"]}
+    made_by = {"source": answer["plan_source"], "fallback": answer.get("plan_fallback")}
     return Draft(tasks=tasks, made_by=made_by, job_id=job_id, estimate=answer.get("estimate"))
 
 

@@ -99,8 +99,9 @@ class Progress:
         if kind == "planner_retrying":
             return f"job {job} is planned once more{because(facts)}"
         if kind == "job_planned":
-            made = f"{facts.get('tasks')} tasks, by {facts.get('source')}"
-            return f"job {job} has {made}{because(facts)}"
+            made = f"job {job} has {facts.get('tasks')} tasks, by {facts.get('source')}"
+            instead = facts.get("fallback_from")
+            return f"{made}{f', not by {instead}' if instead else ''}{because(facts)}"
         if kind == "reviewer_started":
             return f"the candidates of a task of job {job} are compared by {facts.get('agent')}"
         if kind == "candidate_chosen":

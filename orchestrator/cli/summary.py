@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 from typing import Any
 
 from orchestrator.cli.terminal import duration, moment, one_line, paint, printable
@@ -11,6 +12,7 @@ from orchestrator.core.states import SUCCEEDED_WORKER
 NOTHING_BUILT = "Nothing was built"
 NOTICE_LINES = 5
 SHOWN_TASKS = 30
+REASON_LINES = 6
 STATUS_WIDTH = len("recursive_success")
 _SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 
@@ -22,7 +24,8 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     tasks = tasks_of(answer)
     lines = [headline(answer)]
     if answer.get("reason"):
-        lines.append(one_line(answer["reason"], width))
+        # Whole, within reason: its end says what to type.
+        lines += wrap(one_line(answer["reason"], REASON_LINES * width), width)
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")

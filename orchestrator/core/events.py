@@ -8,7 +8,8 @@ from enum import StrEnum
 class EventKind(StrEnum):
     #: A job was accepted and stored. data: request, parent_worker_id, depth, tasks
     JOB_SUBMITTED = "job_submitted"
-    #: A job has got its tasks from a planner. data: source, tasks, reason
+    #: A job has got its tasks from a planner. data: source, tasks, reason; where the rules made
+    #: them in place of an agent, also fallback_from
     JOB_PLANNED = "job_planned"
     #: A person has approved the job's plan. data: by
     JOB_APPROVED = "job_approved"

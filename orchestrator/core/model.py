@@ -73,6 +73,8 @@ class TaskSpec:
 
 #: The index of a planner, which orders it before its job's workers. Those of reviewers are below.
 PLANNER_INDEX = -1
+#: The planner, and the ``plan_source``, of a job whose request is split without an agent.
+RULES = "rules"
 #: The ``plan_source`` of a job for which no plan was possible.
 NO_PLAN = "none"
 #: The task of a planner, and the role that it plays.

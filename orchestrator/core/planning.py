@@ -76,13 +76,17 @@ class Planning:
     ) -> None:
         """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
         self._endings.planning.discard(job_id)
+        planner = self.planner(job_id)
+        if reason and planner.reason != reason:
+            self._ledger.update_worker(planner.key, reason=reason)
         job = self._ledger.update_job(job_id, plan_source=source, reason="")
         self._ledger.add_tasks(job, tasks, workers)
         self._count_in_parent(job, len(workers))
         count = len(tasks)
-        self._ledger.emit(
-            EventKind.JOB_PLANNED, job, now, source=source, tasks=count, reason=reason
-        )
+        said: dict[str, object] = {"source": source, "tasks": count, "reason": reason}
+        if reason:
+            said["fallback_from"] = planner.agent
+        self._ledger.emit(EventKind.JOB_PLANNED, job, now, None, **said)
         if job.config.approve:
             job = self._ledger.update_job(job_id, **held_for_approval(job))
         else:

@@ -7,17 +7,18 @@ from dataclasses import replace
 from orchestrator.core import dag
 from orchestrator.core.errors import Deadlock, InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence
-from orchestrator.core.model import Job, TaskSpec, Worker
+from orchestrator.core.model import AUTO, RULES, Job, TaskSpec, Worker
 from orchestrator.core.ports import Planner
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.engine.submitting import Submitting
+from orchestrator.engine.submitting import Submitting, check_tasks
 from orchestrator.schemas.planned import Plan, plan_in
 
-RULES = "rules"
 #: So much of a refused answer is shown to the planner again.
 MOST_REPEATED = 4000
 #: What a planner is told; it is asked again about a plan of more than twice as many.
 USUAL_TASKS = 7
+#: For a job that has no plan; with its id.
+_WHAT_NOW = "nothing was started; try again: orchestrator retry {}, or submit with --planner rules"
 
 
 class Planning:
@@ -53,8 +54,9 @@ class Planning:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Give a job whose planner is done its tasks: the plan's, else those of the rules.
+        """Give a job whose planner is done its tasks, from its plan.
 
+        Where nobody named the planner, the rules make them when it made none; else the job fails.
         Inside the supervisor's loop. Idempotent.
         """
         planning, reason = self._scheduler.planning, ""
@@ -67,6 +69,7 @@ class Planning:
         for source, made in self._plans(job, planner):
             try:
                 tasks = made()
+                check_tasks(tasks)
                 workers = self._submitting.admitted(self._scheduler, job, tasks, refused)
                 self._scheduler.check_locks(job, tasks)
             except (InvalidRequest, Deadlock) as error:
@@ -75,7 +78,7 @@ class Planning:
                 planning.taken(job_id, tasks, workers, source, reason, now)
                 self._submitting.choice.tell_passed_over(self._scheduler, job, now)
                 return
-        planning.impossible(job_id, reason, now)
+        planning.impossible(job_id, f"{reason}; {_WHAT_NOW.format(job_id)}", now)
 
     def _plans(
         self, job: Job, planner: Worker
@@ -84,7 +87,8 @@ class Planning:
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
             yield planner.agent, lambda: plan_in(text).to_tasks()
-        yield RULES, lambda: tuple(self._rules.plan(job.request))
+        if job.config.planner == AUTO:
+            yield RULES, lambda: tuple(self._rules.plan(job.request))
 
 
 def checked_plan(text: str) -> Plan:

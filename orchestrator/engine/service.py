@@ -17,7 +17,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.events import Event
 from orchestrator.core.evidence import Usage
 from orchestrator.core.launching import Launcher
-from orchestrator.core.model import Job, TaskSpec
+from orchestrator.core.model import RULES, Job, TaskSpec
 from orchestrator.core.ports import Change, Planner, Store, Workspace
 from orchestrator.core.repository import Base
 from orchestrator.core.rerun import check_rerun
@@ -31,7 +31,6 @@ from orchestrator.engine.gate_plans import GatePlans
 from orchestrator.engine.integration import Integration
 from orchestrator.engine.lock_service import LockService
 from orchestrator.engine.merge_calls import MergeCalls
-from orchestrator.engine.planning import RULES
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.rates import Rates
 from orchestrator.engine.submitting import Asked, Submitting, check_tasks

@@ -219,6 +219,13 @@ class EstimateAnswer(Answer):
     """Earlier workers whose own figures it is made from; 0: it is a rule of thumb."""
 
 
+class PlanFallbackAnswer(Answer):
+    """An agent was asked for the plan and made none, and the rules made it (planner: auto)."""
+
+    agent: str
+    reason: str
+
+
 class JobAnswer(Answer):
     """Everything about one job."""
 
@@ -239,6 +246,9 @@ class JobAnswer(Answer):
     awaits_approval: bool = False
     """The job has its tasks, and a person is to let them start."""
     plan_source: str
+    """``given``, ``rules``, the agent that made the plan, or ``none``: no plan was made."""
+    plan_fallback: PlanFallbackAnswer | None = None
+    """Why the rules made the plan in place of an agent; null where they did not."""
     config: ConfigAnswer
     created_at: datetime
     started_at: datetime | None = None

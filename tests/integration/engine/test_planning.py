@@ -203,35 +203,76 @@ def test_a_planner_is_asked_once_whether_so_many_tasks_are_meant(
     assert (job["plan_source"], len(job["tasks"])) == ("thinker", tasks)
 
 
-def test_after_two_tries_the_rules_make_the_plan(
+NO_TASKS = a_plan()
+
+
+@pytest.mark.parametrize(
+    ("answers", "config", "why"),
+    [
+        (["no", "no", GOOD], {}, "its plan was refused: there is no JSON object"),
+        ([NO_TASKS, NO_TASKS, GOOD], {}, "its plan was refused"),
+        (["hang"], {"default_timeout": 2}, "timeout"),
+    ],
+    ids=["no plan", "an empty plan", "out of time"],
+)
+def test_a_planner_that_was_named_and_fails_fails_its_job_and_nothing_starts(
+    planning_site: InProcess,
+    planner: Planner,
+    answers: Sequence[Any],
+    config: dict[str, Any],
+    why: str,
+) -> None:
+    planner.answers(*answers)
+
+    job_id = planned(planning_site, **config)
+    answer = planning_site.wait(job_id)
+
+    job = planning_site.get(f"/jobs/{job_id}")
+    assert (answer["status"], job["plan_source"], job["tasks"]) == ("failed", "none", [])
+    assert "plan_fallback" not in job
+    assert "thinker made no plan" in answer["reason"]
+    assert f"orchestrator retry {job_id}" in answer["reason"]
+    assert why in answer["reason"] or job["planner"]["status"] == why
+    assert not marked(job_id)
+
+
+def test_a_job_whose_named_planner_failed_is_planned_by_a_retry(
     planning_site: InProcess, planner: Planner
 ) -> None:
     planner.answers("no", "no", GOOD)
-
     job_id = planned(planning_site)
-    answer = planning_site.wait(job_id)
+    assert planning_site.wait(job_id)["status"] == "failed"
 
-    job = planning_site.get(f"/jobs/{job_id}")
-    assert len(planner.asked) == 2
+    assert planning_site.call("POST", f"/jobs/{job_id}/retry").status_code == 202
+
+    assert planning_site.wait(job_id)["status"] == "completed"
+    assert planning_site.get(f"/jobs/{job_id}")["plan_source"] == "thinker"
+
+
+@pytest.mark.parametrize(
+    ("answers", "config"),
+    [(["no", "no", GOOD], {}), ([NO_TASKS], {}), (["hang"], {"default_timeout": 2})],
+    ids=["no plan", "an empty plan", "out of time"],
+)
+def test_auto_has_the_rules_make_the_plan_and_says_so_before_anything_starts(
+    make_site: MakeSite, planner: Planner, answers: Sequence[Any], config: dict[str, Any]
+) -> None:
+    planner.answers(*answers)
+    site = make_site(agents={"thinker": {**planner.settings["thinker"], "plans": True}})
+
+    job_id = planned(site, planner="auto", **config)
+    answer = site.wait(job_id)
+
+    job = site.get(f"/jobs/{job_id}")
     assert answer["status"] == "completed"
     assert (job["plan_source"], titles(job)) == ("rules", ["Build it.", "Test it."])
-    log = (planning_site.workspace / f"job_{job_id}" / "logs" / "orchestrator.log").read_text()
-    assert "job_planned" in log
-    assert "its plan was refused" in log
-
-
-def test_a_planner_that_hangs_is_stopped_and_the_rules_make_the_plan(
-    planning_site: InProcess, planner: Planner
-) -> None:
-    planner.answers("hang")
-
-    job_id = planned(planning_site, default_timeout=2)
-    answer = planning_site.wait(job_id)
-
-    job = planning_site.get(f"/jobs/{job_id}")
-    assert answer["status"] == "completed"
-    assert (job["plan_source"], job["planner"]["status"]) == ("rules", "timeout")
-    assert not marked(job_id)
+    assert job["plan_fallback"]["agent"] == "thinker"
+    assert job["plan_fallback"]["reason"].startswith("thinker made no plan: ")
+    events = site.manager.store.events(job_id, 0, 1000)
+    kinds = [each.kind for each in events]
+    said = events[kinds.index(EventKind.JOB_PLANNED)]
+    assert kinds.index(EventKind.JOB_PLANNED) < kinds.index(EventKind.WORKER_STARTED)
+    assert (said.data["source"], said.data["fallback_from"]) == ("rules", "thinker")
 
 
 def test_a_job_can_be_cancelled_while_it_is_planned_and_be_planned_again(
@@ -388,13 +429,14 @@ def test_a_child_job_is_planned_too_and_its_workers_are_numbered_after_the_other
     assert planners == ["worker_1_planner_2", "worker_1_planner_3"]
 
 
-def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules(
-    make_site: MakeSite, planner: Planner, spawning: None
+@pytest.mark.parametrize("named", [False, True])
+def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules_unless_its_planner_was_named(
+    make_site: MakeSite, planner: Planner, spawning: None, named: bool
 ) -> None:
     planner.answers("wait")
     (planner.folder / "then").write_text(json.dumps(a_plan(a_task("a", locks=["db"]))))
-    site = make_site(agents=planner.settings)
-    agents = {"planner": "thinker", "agent": "thinker"}
+    site = make_site(agents={"thinker": {**planner.settings["thinker"], "plans": True}})
+    agents = {"planner": "thinker" if named else "auto", "agent": "thinker"}
     spawn = [shell("orchestrator spawn child --wait", locks=["src"])]
     parent = site.submit("parent", spawn, **agents)
     until(lambda: planner.asked, "the planner is asked")
@@ -405,10 +447,16 @@ def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules(
     (planner.folder / "go").touch()
 
     answer = site.wait(parent)
-    assert answer["status"] == "completed"
     child = site.get(f"/jobs/{answer['results']['tasks'][0]['child_job_id']}")
-    assert child["plan_source"] == "rules"
     assert site.wait(other)["status"] == "completed"
+    if named:
+        assert (answer["status"], child["status"]) == ("failed", "failed")
+        assert (child["plan_source"], child.get("plan_fallback")) == ("none", None)
+        assert "this would be a deadlock" in child["reason"]
+        return
+    assert answer["status"] == "completed"
+    assert child["plan_source"] == "rules"
+    assert "this would be a deadlock" in child["plan_fallback"]["reason"]
     events = site.manager.store.events(parent, 0, 1000)
     [planned] = [each for each in events if each.kind is EventKind.JOB_PLANNED]
     assert "this would be a deadlock" in str(planned.data["reason"])

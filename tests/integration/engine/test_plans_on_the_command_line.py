@@ -97,6 +97,68 @@ def test_plan_only_with_rules_asks_nobody(site: InProcess, say: Say, planner: Pl
     assert (planner.asked, jobs(site)) == ([], [])
 
 
+@pytest.fixture
+def auto_say(make_site: MakeSite, planner: Planner, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Like ``say``, where ``planner: auto`` asks the agent."""
+    site = make_site(agents={"thinker": {**planner.settings["thinker"], "plans": True}})
+
+    def run(*words: str) -> tuple[int, str]:
+        environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+        code = execute(list(words), Surroundings(folder=site.folder, environ=environ))
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_plan_only_says_that_the_rules_took_the_place_of_the_agent(
+    auto_say: Say, planner: Planner
+) -> None:
+    planner.answers("no")
+    asked = ("run", "--plan-only", "--agent", "thinker", REQUEST)
+
+    text = auto_say(*asked)
+    told = auto_say(*asked, "--json")
+
+    first = text[1].splitlines()[0]
+    assert (text[0], told[0]) == (0, 0)
+    assert first.startswith("planned by rules, not by thinker: thinker made no plan: ")
+    made_by = json.loads(told[1])["planner"]
+    assert (made_by["source"], made_by["fallback"]["agent"]) == ("rules", "thinker")
+    assert "its plan was refused" in made_by["fallback"]["reason"]
+
+
+@pytest.mark.parametrize("answers", [["no"], [{"tasks": []}]], ids=["no plan", "an empty plan"])
+@pytest.mark.parametrize("words", [("run",), ("run", "--plan-only"), ("run", "--json")], ids=str)
+def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
+    site: InProcess,
+    say: Say,
+    planner: Planner,
+    capsys: pytest.CaptureFixture[str],
+    answers: list[object],
+    words: tuple[str, ...],
+) -> None:
+    planner.answers(*answers)
+    environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+
+    code = execute([*words, *BY_AGENT, REQUEST], Surroundings(folder=site.folder, environ=environ))
+
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert code == 1
+    assert "thinker made no plan" in said
+    assert "submit with --planner rules" in said
+    assert jobs(site) == [("failed", "none")]
+
+
+def test_a_plan_without_tasks_after_the_editor_runs_nothing(
+    site: InProcess, say: Say, editor: Callable[[str], None]
+) -> None:
+    editor("text = text[: text.index('tasks:')] + 'tasks: []\\n'")
+
+    code, _ = say("run", "--edit-plan", "--planner", "rules", REQUEST)
+
+    assert (code, jobs(site)) == (2, [])
+
+
 def test_an_estimate_counts_candidates_and_who_compares_them(
     site: InProcess, say: Say, tmp_path: Path
 ) -> None:

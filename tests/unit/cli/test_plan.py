@@ -34,7 +34,7 @@ def test_json_names_who_planned_and_by_which_rule(
     execute(["plan", "--json", "Add login. Add logout."], surroundings)
 
     planner = json.loads(capsys.readouterr().out)["planner"]
-    assert planner == {"source": "rules", "rule": "sentences", "kind": None}
+    assert planner == {"source": "rules", "rule": "sentences", "kind": None, "fallback": None}
 
 
 def test_the_table_of_kinds_is_shown(
