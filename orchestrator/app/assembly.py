@@ -1,5 +1,6 @@
 """Putting the product together."""
 
+import os
 import secrets
 from functools import cached_property
 from pathlib import Path
@@ -172,7 +173,8 @@ class Assembly:
 
     @cached_property
     def _worktrees(self) -> Worktrees:
-        return Worktrees(self._repository, self._agents, self._workspace)
+        search = self._around.environment.get("PATH") or os.defpath
+        return Worktrees(self._repository, self._agents, self._workspace, search)
 
     @cached_property
     def _checks(self) -> Checks:

@@ -17,7 +17,7 @@ from orchestrator.engine.checks import Checks
 from orchestrator.engine.dispatch import Surroundings
 from orchestrator.engine.gate_plans import GatePlans
 from orchestrator.engine.gate_runs import GateRuns, environment_of
-from orchestrator.gates import Finder, Reports, Secrets
+from orchestrator.gates import PROBE, Finder, Reports, Secrets
 from orchestrator.git import GitRepository
 from orchestrator.schemas.gate_answers import job_gate_answer
 
@@ -52,7 +52,8 @@ def checks_of(
     launcher: Launcher, repository: Repository, workspace: Workspace, around: Surroundings
 ) -> Checks:
     beside = Beside()
-    runs = GateRuns(launcher, workspace, around, Reports(), beside)
+    tools = partial(repository.tools, trusted=True)
+    runs = GateRuns(launcher, workspace, around, Reports(), beside, tools, PROBE)
     baselines = Baselines(runs, repository, workspace, beside)
     clean = partial(masked, around.secrets)
     return Checks(runs, baselines, repository, Secrets(), clean, beside)

@@ -1,7 +1,7 @@
 """The port to the host project's repository."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -126,6 +126,17 @@ class Merge:
     files: tuple[MergedFile, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """The project's own programs, for a worktree: what they import is the worktree's."""
+
+    #: Directories that come first on the search path.
+    path: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    #: The top of the user's checkout, whose sources are not to be read.
+    checkout: str = ""
+
+
 class Repository(Protocol):
     """The host project's repository. Directories are absolute; the user's own is only read.
 
@@ -246,6 +257,14 @@ class Repository(Protocol):
 
     def open_at(self, directory: str, commit: str) -> None:
         """Have a commit checked out that is on no branch. Idempotent."""
+
+    def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
+        """The project's own programs for a worktree; ``programs`` is a directory for them.
+
+        What was in it goes. ``search`` is the path that is searched for programs otherwise.
+        ``trusted``: nothing that a worker put into the worktree is run in the place of what the
+        user's checkout has.
+        """
 
     def close_at(self, directory: str) -> None:
         """Remove such a worktree with all that is in it. Idempotent."""

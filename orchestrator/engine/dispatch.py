@@ -227,11 +227,16 @@ class Dispatch:
         passed = _passed(command.pass_env, server)
         base = self._base
         if ground is not None:
-            base = {**base, **boundary.variables_of(ground.directory, ground.cwd)}
+            base = {
+                **base,
+                **boundary.variables_of(ground.directory, ground.cwd),
+                **ground.tools.variables,
+            }
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
         # Whatever the search path is, the worker finds the command that starts child jobs.
         path = environment.get("PATH") or os.defpath
-        environment["PATH"] = f"{self._bin}{os.pathsep}{path}"
+        own_programs = ground.tools.path if ground is not None else ()
+        environment["PATH"] = os.pathsep.join((self._bin, *own_programs, path))
         return environment
 
 

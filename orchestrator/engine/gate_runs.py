@@ -10,21 +10,28 @@ from pathlib import Path
 from shutil import which
 
 from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import EndedBy, Exit
 from orchestrator.core.gates import Gate, GateCause
 from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableReport, with_exit
+from orchestrator.core.repository import Tools
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.dispatch import Surroundings, base_environment
 from orchestrator.security import boundary
 from orchestrator.security.environment import secrets_in
-from orchestrator.security.paths import read_tail
+from orchestrator.security.paths import read_regular, read_tail
 
 logger = logging.getLogger(__name__)
 
 #: Where a gate writes its report, if it has one.
 REPORT = "ORCHESTRATOR_GATE_REPORT"
+#: Beside its report: modules that it read from the user's checkout, a name and a path a line.
+SOURCES = "sources"
+#: So many of them are named.
+_MOST_NAMED = 3
+_MOST_SOURCES_BYTES = 1 << 20
 #: A gate that prints more than that is not read to its end.
 LOG_BYTES = 16 * 1024 * 1024
 #: Of what it printed, so much is shown.
@@ -60,6 +67,8 @@ def prefix(owner: str) -> str:
     return f"gate_{owner}."
 
 
+#: The project's own programs for a worktree, given that, a directory for them and a search path.
+FindTools = Callable[[str, str, str], Tools]
 #: Told how a run ended; None: the server stops first, or somebody has stopped it.
 Told = Callable[[Ran | None], None]
 
@@ -82,7 +91,12 @@ class GateRuns:
         around: Surroundings,
         reader: ReportReader,
         beside: Beside,
+        tools: FindTools = lambda worktree, programs, search: Tools(),
+        probe: Path = Path(),
     ) -> None:
+        """``probe`` is a directory of Python modules that report what a gate read."""
+        self._tools = tools
+        self._probe = probe
         self._launcher = launcher
         self._workspace = workspace
         self._around = around
@@ -99,6 +113,7 @@ class GateRuns:
         tree = self._workspace.job_directory(run.root_id)
         report = self._place(tree, run) / "report"
         report.unlink(missing_ok=True)
+        (report.parent / SOURCES).unlink(missing_ok=True)
         log = tree / "logs" / f"{run.name}.{number}.log"
         launch = self._launch(run, number, report, log)
         with self._lock:
@@ -175,8 +190,12 @@ class GateRuns:
         cause, words = _why_broken(found.run.gate, exit)
         if cause:
             return replace(ran, broken=words, cause=cause)
+        run = found.run
+        outside = _read_outside(found.report.parent / SOURCES)
+        if outside:
+            words = f"{run.gate.name} imports {', '.join(outside)} from the checkout"
+            return replace(ran, broken=words, cause=GateCause.OUTSIDE_WORKTREE)
         try:
-            run = found.run
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
             # One that broke down before it could report says so by its exit code.
@@ -222,7 +241,7 @@ class GateRuns:
         around, tree = self._around, self._workspace.job_directory(run.root_id)
         environment = {
             **environment_of(around),
-            **(boundary.variables_of(run.worktree, run.cwd) if run.worktree else {}),
+            **(self._of_worktree(run, report.parent) if run.worktree else {}),
             REPORT: str(report),
             "ORCHESTRATOR_WORKER_DIR": str(report.parent),
             "ORCHESTRATOR_PROJECT_ROOT": run.cwd,
@@ -241,6 +260,35 @@ class GateRuns:
             lease_seconds=LEASE_SECONDS,
             secrets=(*around.secrets, *secrets_in(environment)),
         )
+
+    def _of_worktree(self, run: Run, place: Path) -> dict[str, str]:
+        """What it runs, and what that imports, is the worktree's."""
+        base = base_environment(self._around)
+        search = base.get("PATH") or os.defpath
+        try:
+            tools = self._tools(run.worktree, str(place / "programs"), search)
+        except (RepositoryError, OSError):
+            logger.warning("the project's own programs are not found", exc_info=True)
+            tools = Tools()
+        left = (str(self._around.home), str(self._around.workspace))
+        return {
+            **boundary.variables_of(run.worktree, run.cwd),
+            **tools.variables,
+            "PATH": os.pathsep.join((*tools.path, search)),
+            "PYTHONPATH": str(self._probe),
+            "PYTEST_PLUGINS": "orchestrator_sources",
+            "ORCHESTRATOR_GATE_SOURCES": str(place / SOURCES),
+            "ORCHESTRATOR_GATE_CHECKOUT": tools.checkout,
+            "ORCHESTRATOR_GATE_LEFT_OUT": os.pathsep.join(map(os.path.realpath, left)),
+        }
+
+
+def _read_outside(path: Path) -> list[str]:
+    """Packages of the project that were not the worktree's, by name."""
+    lines = (read_regular(path, _MOST_SOURCES_BYTES) or b"").decode("utf-8", "replace").splitlines()
+    return list(dict.fromkeys(line.partition("\t")[0].partition(".")[0] for line in lines))[
+        :_MOST_NAMED
+    ]
 
 
 class _Countdown:

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
@@ -17,7 +17,7 @@ from orchestrator.core.failure import before
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
-from orchestrator.core.repository import Base, Merge, Repository, merger_of, signature_of
+from orchestrator.core.repository import Base, Merge, Repository, Tools, merger_of, signature_of
 from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.promises import Promises
 from orchestrator.engine.retiring import Turns
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: In a worker's directory, which otherwise holds what the worker is given and leaves.
 NAME = "worktree"
+#: Follows that name: programs of the project that are not in the worktree itself.
+PROGRAMS = ".programs"
 #: More files than this are not listed one by one.
 MOST_FILES = 10_000
 #: What an agent may leave where it works, and is meant for its directory.
@@ -51,6 +53,7 @@ class Ground:
     #: The branch when the attempt began, and what the worker began with; empty when not known.
     before: str
     start: str
+    tools: Tools = field(default_factory=Tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,11 @@ class Brought:
 
 
 class Worktrees:
-    def __init__(self, repository: Repository, agents: Agents, workspace: Workspace) -> None:
+    def __init__(
+        self, repository: Repository, agents: Agents, workspace: Workspace, search: str = os.defpath
+    ) -> None:
+        """``search`` is the path on which workers find programs."""
+        self._search = search
         self._repository = repository
         self.rule = WorktreeRule(agents)
         self._workspace = workspace
@@ -152,7 +159,17 @@ class Worktrees:
             place, made_anew, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
         )
         tip = self._repository.tip(branch)
-        return Ground(directory, self._repository.inside(directory), branch, tip, start)
+        tools = self._tools(directory)
+        return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
+
+    def _tools(self, directory: str) -> Tools:
+        try:
+            return self._repository.tools(
+                directory, f"{directory}{PROGRAMS}", self._search, trusted=False
+            )
+        except (RepositoryError, OSError):
+            logger.warning("the project's own programs are not found", exc_info=True)
+            return Tools()
 
     def _above(self, worker: Worker, job: Job) -> str:
         """Where the worker works that asked for the job; empty for a root job's worker."""

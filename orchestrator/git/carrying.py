@@ -51,7 +51,7 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: Rules, ours: Sequenc
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
         found = [each for each in _named(checkout, patterns) if each.rstrip("/") not in ours]
         for path in ignored(worktree, [each for each in found if not _is_there(to, each)]):
-            _note(admin, path.rstrip("/"))
+            note(admin, path.rstrip("/"))
             _try(act, os.path.join(top, path.rstrip("/")), os.path.join(to, path.rstrip("/")))
             environments.relocate(os.path.join(to, path), top, to)
 
@@ -70,12 +70,13 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: Rules) -> N
         logger.warning("nothing comes from a worker's worktree", exc_info=True)
         return
     for path in found:
-        _note(admin, path)
+        note(admin, path)
         act = partial(_copy_plain, within=above.directory)
         _try(act, os.path.join(above.directory, path), os.path.join(to, path))
 
 
-def _note(admin: Path, path: str) -> None:
+def note(admin: Path, path: str) -> None:
+    """Have a path count as carried: no work of the worker's."""
     with os.fdopen(open_log(admin / CARRIED), "ab") as file:
         file.write(os.fsencode(path) + b"\0")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import hidden
-from orchestrator.core.repository import Base, Signature
+from orchestrator.core.repository import Base, Signature, Tools
 from orchestrator.git import (
     carrying,
     checkout,
@@ -40,6 +40,7 @@ from orchestrator.git.place import (
 )
 from orchestrator.git.running import Git
 from orchestrator.git.settings import Settings
+from orchestrator.git.toolchains import Toolchains
 from orchestrator.git.vital import Vital
 from orchestrator.git.worktrees import Found, was_whole
 
@@ -123,6 +124,15 @@ class GitRepository(Committed):
         place = self.place()
         to = place.worktrees.git_of(found)
         carrying.carry(place.git, to, found.admin, self._rules, self._ours(place))
+        self._toolchains(found).derive(found.admin)
+
+    def _toolchains(self, found: Found) -> Toolchains:
+        place = self.place()
+        return Toolchains(place.git, self._ours(place), found.directory, place.prefix.rstrip("/"))
+
+    def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
+        chains = self._toolchains(self.place().whole(directory))
+        return chains.tools(programs, search, trusted=trusted)
 
     def _hide(self, place: Place) -> None:
         with self._finding:
@@ -228,6 +238,7 @@ class GitRepository(Committed):
         self._hide(place)
         found = place.worktrees.open_at(directory, commit)
         submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit, anew=False)
+        self._carry(found)
 
     def close_at(self, directory: str) -> None:
         self.place().worktrees.close(directory)

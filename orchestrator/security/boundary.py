@@ -19,8 +19,7 @@ _NONE = "there is none for this directory: the search ends at the orchestrator's
 #: A tool that finds no settings of the project either reports that or uses its defaults. Both
 #: stay as they are: a file is empty for the latter, and an error for the former.
 FILES: Mapping[str, str] = {
-    # pytest: not into the workspace's top, which it would take for the project.
-    "pytest.ini": "[pytest]\ncache_dir = $ORCHESTRATOR_WORKER_DIR/.pytest_cache\n",
+    "pytest.ini": "[pytest]\n",
     "ruff.toml": "",
     "mypy.ini": "[mypy]\n",
     # black, isort, uv, poetry

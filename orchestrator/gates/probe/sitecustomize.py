@@ -1,0 +1,19 @@
+"""Python imports this at its start: what a gate read is reported at its end."""
+
+import atexit
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+import orchestrator_sources  # type: ignore[import-not-found]
+
+atexit.register(orchestrator_sources.report)
+
+# The one that would have been found without this directory.
+_own = os.path.dirname(os.path.abspath(__file__))
+_others = [each for each in sys.path if os.path.abspath(each or os.curdir) != _own]
+_spec = importlib.machinery.PathFinder.find_spec("sitecustomize", _others)
+if _spec is not None and _spec.loader is not None:
+    _module = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(_module)

@@ -1,0 +1,299 @@
+"""What a project has installed links to its checkout: workers and gates see their worktree."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import REPOSITORY, Answer, InProcess
+from tests.project import Project, agents, edit
+
+BREAK = "sed -i 's/a + b/a - b/' "
+CALC = "def add(a, b):\n    return a + b\n"
+TESTS = "from calc import add\n\n\ndef test_add():\n    assert add(2, 2) == 4 and add(1, 2) == 3\n"
+BACKENDS = {
+    "setuptools": 'requires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
+    "hatch": 'requires = ["hatchling"]\nbuild-backend = "hatchling.build"\n',
+    "poetry": 'requires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n',
+    "uv": 'requires = ["uv_build"]\nbuild-backend = "uv_build"\n',
+    "flit": 'requires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n',
+}
+PACKAGES = ("setuptools", "wheel", "hatchling", "editables", "poetry-core", "uv_build", "flit_core")
+UNIT = [{"name": "unit", "run": "pytest -q -p no:cacheprovider tests", "baseline": "none"}]
+IGNORED = ".venv/\nnode_modules/\n__pycache__/\n"
+
+
+def manifest(backend: str, name: str = "calc") -> str:
+    meta = f'[project]\nname = "{name}"\nversion = "0.1"\ndescription = "x"\n'
+    return f"[build-system]\n{BACKENDS[backend]}\n{meta}"
+
+
+def said(*command: str, cwd: Path, path: str = os.defpath) -> None:
+    ran = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.fixture(scope="session")
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages that build packages, which pip fetches."""
+    place = tmp_path_factory.mktemp("backends")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), *PACKAGES]
+    if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
+        pytest.skip("pip cannot install what builds packages")
+    return place
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> Callable[..., tuple[InProcess, Project]]:
+    def make(
+        files: dict[str, str], prepare: Callable[[Project], object]
+    ) -> tuple[InProcess, Project]:
+        """``prepare`` installs, before the folder is in the project."""
+        project = Project(tmp_path / "project").begin({".gitignore": IGNORED, **files})
+        prepare(project)
+        workspace = project.path / "product" / "workspace"
+        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        site = make_site(orchestrator=given, agents=agents(tmp_path))
+        site.workspace = workspace
+        return site, project
+
+    return make
+
+
+def environment(project: Project, backends: Path, *sources: str, at: str = ".venv") -> Path:
+    """A virtual environment with pytest, and the project's packages as editable ones."""
+    place = (project.path / at).resolve()
+    said(sys.executable, "-m", "venv", "--without-pip", str(place), cwd=project.path)
+    [packages] = place.glob("lib/python*/site-packages")
+    shared = [each for each in sys.path if each.endswith("site-packages")]
+    (packages / "shared.pth").write_text("\n".join([str(backends), *shared]))
+    program = place / "bin" / "pytest"
+    program.write_text(f"#!{place}/bin/python\nimport pytest\nraise SystemExit(pytest.main())\n")
+    program.chmod(0o755)
+    pip = (sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"))
+    for source in sources:
+        how = ("--no-deps", "--no-build-isolation", "-q", "-e", str(project.path / source))
+        said(*pip, "install", *how, cwd=project.path, path=f"{backends}/bin")
+    return place
+
+
+def gate(site: InProcess, ended: Answer) -> Answer:
+    [found] = [
+        each
+        for each in site.get(f"/jobs/{ended['job_id']}")["workers"][0]["gates"]
+        if each["name"] == "unit"
+    ]
+    return dict(found)
+
+
+LAYOUTS = {
+    "setuptools src": ("setuptools", "src/calc/__init__.py"),
+    "setuptools flat": ("setuptools", "calc/__init__.py"),
+    "setuptools one module": ("setuptools", "calc.py"),
+    "hatch src": ("hatch", "src/calc/__init__.py"),
+    "hatch flat": ("hatch", "calc/__init__.py"),
+    "poetry flat": ("poetry", "calc/__init__.py"),
+    "uv src": ("uv", "src/calc/__init__.py"),
+    "flit flat": ("flit", "calc/__init__.py"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_gate_tests_the_worktree_and_not_an_editable_install(
+    layout: str, made: Any, backends: Path
+) -> None:
+    backend, source = LAYOUTS[layout]
+    files = {source: CALC, "tests/test_calc.py": TESTS, "pyproject.toml": manifest(backend)}
+    if source == "calc.py":
+        files["pyproject.toml"] += '[tool.setuptools]\npy-modules = ["calc"]\n'
+    site, _project = made(files, lambda each: environment(each, backends, "."))
+
+    broken = site.run("x", [edit(BREAK + source)], gates=UNIT)
+    removed = site.run("x", [edit(f"git rm -q {source}; echo x > x")], gates=UNIT)
+    sound = site.run("x", [edit(f"echo '# sound' >> {source}")], gates=UNIT)
+
+    assert gate(site, broken)["outcome"] == "failed", gate(site, broken)
+    assert "calc" in gate(site, removed)["output"]
+    assert gate(site, removed)["outcome"] == "failed", gate(site, removed)
+    assert gate(site, sound)["outcome"] == "passed", gate(site, sound)
+
+
+def test_packages_of_a_monorepo_are_the_worktrees(made: Any, backends: Path) -> None:
+    files = {
+        "packages/calc/src/calc/__init__.py": CALC,
+        "packages/calc/pyproject.toml": manifest("setuptools"),
+        "packages/app/app/__init__.py": "from calc import add\n",
+        "packages/app/pyproject.toml": manifest("hatch", "app"),
+        "tests/test_calc.py": TESTS.replace("from calc", "from app"),
+    }
+    site, _project = made(
+        files, lambda each: environment(each, backends, "packages/calc", "packages/app")
+    )
+
+    ended = site.run("x", [edit(f"{BREAK} packages/calc/src/calc/__init__.py")], gates=UNIT)
+
+    assert gate(site, ended)["outcome"] == "failed", gate(site, ended)
+
+
+def test_a_worker_runs_the_projects_tools_on_its_worktree(made: Any, backends: Path) -> None:
+    files = {
+        "src/calc/__init__.py": CALC,
+        "pyproject.toml": manifest("setuptools"),
+        "tests/test_calc.py": TESTS,
+    }
+    site, project = made(files, lambda each: environment(each, backends, "."))
+    script = "python -c 'import calc; print(calc.__file__)'; which pytest; pytest -q; echo $?"
+
+    ended = site.run("x", [edit(f"{BREAK} src/calc/__init__.py\n{script}")], gates=[])
+
+    log = site.log(ended["job_id"], "worker_1")
+    assert "/worker_1/worktree/src/calc/__init__.py" in log
+    assert "/worker_1/worktree/.venv/bin/pytest" in log
+    assert "1 failed" in log
+    assert project.git("status", "--porcelain") == "?? product/" or not project.git("status", "-s")
+    assert project.files(f"orchestrator/{ended['job_id']}/worker_1") == sorted(
+        [".gitignore", *files]
+    )
+
+
+def test_what_a_worker_puts_into_its_environment_takes_no_gates_place(
+    made: Any, backends: Path
+) -> None:
+    files = {
+        "src/calc/__init__.py": CALC,
+        "pyproject.toml": manifest("setuptools"),
+        "tests/test_calc.py": TESTS,
+    }
+    site, _project = made(files, lambda each: environment(each, backends, "."))
+    fake = (
+        "printf '#!/bin/sh\\nexit 0\\n' > .venv/bin/pytest; "
+        "cd .venv/lib/python*/site-packages; mkdir pytest; echo 'main = int' > pytest/__init__.py"
+    )
+    ended = site.run("x", [edit(f"{BREAK} src/calc/__init__.py\n{fake}")], gates=UNIT)
+
+    assert gate(site, ended)["outcome"] == "failed", gate(site, ended)
+
+
+def test_what_is_installed_in_a_worktree_stays_there(made: Any, backends: Path) -> None:
+    """A package that the worker adds is found by its gates; the user's environment stays."""
+    files = {
+        "src/calc/__init__.py": CALC,
+        "pyproject.toml": manifest("setuptools"),
+        "tests/test_calc.py": f"import added\n{TESTS}",
+    }
+    site, project = made(files, lambda each: environment(each, backends, "."))
+    place = project.path / ".venv"
+    before = sorted(str(each) for each in place.rglob("*") if "__pycache__" not in str(each))
+    install = "echo 'x = 1' > $(python -c 'import site; print(site.getsitepackages()[0])')/added.py"
+
+    ended = site.run("x", [edit(f"{install}\necho x > x")], gates=UNIT)
+
+    assert gate(site, ended)["outcome"] == "passed", gate(site, ended)
+    after = sorted(str(each) for each in place.rglob("*") if "__pycache__" not in str(each))
+    assert after == before
+
+
+def test_an_environment_elsewhere_that_leads_to_the_checkout_is_derived(
+    made: Any, backends: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As poetry and hatch keep theirs: it is active where the server was started."""
+    monkeypatch.setenv("PATH", f"{tmp_path}/outside/bin{os.pathsep}{os.environ['PATH']}")
+    files = {
+        "src/calc/__init__.py": CALC,
+        "pyproject.toml": manifest("poetry"),
+        "tests/test_calc.py": TESTS,
+    }
+    site, _project = made(files, lambda each: environment(each, backends, ".", at="../outside"))
+
+    ended = site.run("x", [edit(f"{BREAK} src/calc/__init__.py\npytest -q || true")], gates=UNIT)
+
+    assert gate(site, ended)["outcome"] == "failed", gate(site, ended)
+    assert "1 failed" in site.log(ended["job_id"], "worker_1")
+
+
+def test_a_gate_that_read_the_checkout_did_not_run(made: Any, backends: Path) -> None:
+    files = {
+        "src/calc/__init__.py": CALC,
+        "pyproject.toml": manifest("setuptools"),
+        "tests/test_calc.py": TESTS,
+    }
+    site, project = made(files, lambda each: environment(each, backends))
+    run = f"PYTHONPATH={project.path}/src:$PYTHONPATH pytest -q tests"
+
+    ended = site.run(
+        "x", [edit(f"{BREAK} src/calc/__init__.py")], gates=[{"name": "unit", "run": run}]
+    )
+
+    found = gate(site, ended)
+    assert (found["outcome"], found["cause"]) == ("did_not_run", "outside_worktree"), found
+    assert "imports calc from the checkout" in found["note"]
+
+
+NODE = {
+    "package.json": json.dumps({"name": "root", "private": True, "workspaces": ["packages/*"]}),
+    "packages/lib/package.json": json.dumps(
+        {"name": "lib", "version": "1.0.0", "main": "index.js", "bin": {"lib-cli": "cli.js"}}
+    ),
+    "packages/lib/index.js": "exports.add = (a, b) => a + b\n",
+    "packages/lib/cli.js": "#!/usr/bin/env node\nprocess.exit(require('./index').add(1, 2) - 3)\n",
+    "packages/app/test.js": "process.exit(require('lib').add(1, 2) - 3)\n",
+}
+MANAGERS: dict[str, tuple[str, dict[str, str]]] = {
+    "npm": ("npm install --offline --no-audit", {"lib": "*"}),
+    "pnpm": ("pnpm install --offline", {"lib": "workspace:*"}),
+    "yarn": ("yarn install", {"lib": "workspace:*"}),
+}
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_workspace_of_a_package_manager_is_the_worktrees(
+    manager: str, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = REPOSITORY / ".agents-tools" / "node_modules" / ".bin"
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{own}")
+    if not which(manager):
+        pytest.skip(f"{manager} is not installed here")
+    command, wants = MANAGERS[manager]
+    app = {"name": "app", "version": "1.0.0", "dependencies": wants}
+    more = {
+        "packages/app/package.json": json.dumps(app),
+        "pnpm-workspace.yaml": "packages: ['packages/*']\n",
+        ".yarnrc.yml": "nodeLinker: node-modules\nenableTelemetry: false\n",
+        ".gitignore": f"{IGNORED}.yarn/\n",
+    }
+
+    def install(project: Project) -> None:
+        (project.path / "packages/lib/cli.js").chmod(0o755)
+        said("bash", "-c", command, cwd=project.path)
+        project.git("add", "--all")
+        project.git("commit", "-q", "-m", "installed")
+
+    site, _ = made({**NODE, **more, "yarn.lock": ""}, install)
+    gates = [{"name": "unit", "run": "node packages/app/test.js", "baseline": "none"}]
+    script = f"{BREAK} packages/lib/index.js; node packages/app/test.js || echo worker: broken"
+
+    broken = site.run("x", [edit(script)], gates=gates)
+    sound = site.run("x", [edit("echo '// sound' >> packages/lib/index.js")], gates=gates)
+
+    assert gate(site, broken)["outcome"] == "failed", gate(site, broken)
+    assert "worker: broken" in site.log(broken["job_id"], "worker_1")
+    assert gate(site, sound)["outcome"] == "passed", gate(site, sound)
+    if manager == "npm":  # a program of the project itself
+        by_program = [{"name": "unit", "run": "lib-cli", "baseline": "none"}]
+        again = site.run("y", [edit(f"{BREAK} packages/lib/index.js")], gates=by_program)
+        assert gate(site, again)["outcome"] == "failed", gate(site, again)
