@@ -60,6 +60,6 @@ def doctor(surroundings: Surroundings) -> Iterator[Check]:
 
 def _print(check: Check) -> None:
     click.echo(f"{_MARKS[check.ok]}  {check.name}: {printable(check.message)}")
-    if check.ok is False:
+    if check.ok is not True:
         for line in printable(check.fix).splitlines():
             click.echo(f"      {line}")

@@ -1,9 +1,10 @@
-"""Doctor's check of the host project: which directory it is, and by which rule."""
+"""Doctor's check of the host project: which directory it is, which of its tools read the folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.cli.doctor_host import host_checks
 from orchestrator.cli.health_check import Check
 
 if TYPE_CHECKING:
@@ -23,3 +24,4 @@ def project_checks(folder: Path, settings: "Settings | None") -> Iterator[Check]
         yield Check(name="project", ok=False, message=message, fix=lines)
         return
     yield Check(name="project", ok=True, message=f"{project.root} ({project.why})")
+    yield from host_checks(folder, project.root)

@@ -15,7 +15,7 @@ def _left(directory: str, names: list[str]) -> set[str]:
     is_top, is_workspace = (Path(directory) == each for each in (PRODUCT, PRODUCT / "workspace"))
     found = {name for name in names if name == "__pycache__" or name.endswith("_cache")}
     found |= LEFT.intersection(names) if is_top else set()
-    return found | (set(names) - {".gitkeep"} if is_workspace else set())
+    return found | (set(names) - {".gitkeep", "go.mod"} if is_workspace else set())
 
 
 def embedded(host: Path, name: str = "orchestrator") -> Path:
