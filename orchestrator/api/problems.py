@@ -23,6 +23,7 @@ from orchestrator.core.errors import (
     Forbidden,
     InvalidRequest,
     LaunchError,
+    NoSuchJob,
     NotFound,
     OrchestratorError,
     Refused,
@@ -150,6 +151,8 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
         logger.error("a request failed", exc_info=error)
         detail = f"{(type(error).__doc__ or '').strip()} The server's log says why."
     problem = ProblemError(status=status, type=error.kind, detail=detail)
+    if isinstance(error, NoSuchJob):
+        return replace(problem, more={"subject": "job"})
     if isinstance(error, Refused):
         return replace(problem, more={"left": dict(error.left)})
     if status is HTTPStatus.SERVICE_UNAVAILABLE:

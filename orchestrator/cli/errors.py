@@ -7,7 +7,7 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode, of_error
 from orchestrator.cli.terminal import printable
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
 
 _NEXT_STEP = {
     "no-server": "start it: orchestrator serve (or run one request: orchestrator run '...')",
@@ -37,9 +37,14 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
 
 def _next_step(error: OrchestratorError) -> str | None:
     # Of a worker or a report that is missing, the message says what there is.
-    if error.kind == "not-found" and "no job" not in error.message:
+    if error.kind == NotFound.kind and not _lacks_job(error):
         return None
     return _NEXT_STEP.get(error.kind)
+
+
+def _lacks_job(error: OrchestratorError) -> bool:
+    problem = getattr(error, "problem", None) or {}
+    return isinstance(error, NoSuchJob) or problem.get("subject") == "job"
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli.summary import all_tasks, tasks_of
 from orchestrator.cli.terminal import moment
-from orchestrator.core.errors import NotFound, OrchestratorError
+from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.states import ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.security.paths import read_regular
 
@@ -133,7 +133,7 @@ def directory_of(workspace: Path, job_id: str) -> Path:
     for job in root_jobs(workspace):
         if any(_parents(job, job_id)):
             return workspace / f"job_{job['job_id']}"
-    raise NotFound(f"there is no job {job_id} in {workspace}")
+    raise NoSuchJob(job_id, f" in {workspace}")
 
 
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:

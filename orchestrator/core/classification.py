@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import (
     ASKED,
     NO_CHANGES,
@@ -19,9 +20,8 @@ from orchestrator.core.failure import (
     after,
     before,
 )
-from orchestrator.core.model import NEVER_BEGAN, Worker
+from orchestrator.core.model import Worker
 from orchestrator.core.outcome import Verdict
-from orchestrator.core.shortage import NO_ROOM
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
 
@@ -72,8 +72,7 @@ class Row:
 
 
 def _never_ran(case: Case) -> bool:
-    lost = case.exit.ended_by is EndedBy.LOST
-    return lost and case.exit.error.startswith((NEVER_BEGAN, NO_ROOM))
+    return case.exit.cause in (ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM)
 
 
 def _disk_full(case: Case) -> bool:

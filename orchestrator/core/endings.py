@@ -14,7 +14,7 @@ from orchestrator.core.evidence import EndedBy
 from orchestrator.core.forest import Forest, Node
 from orchestrator.core.job_facts import Shortfall
 from orchestrator.core.job_reason import reason_of
-from orchestrator.core.model import NEVER_BEGAN, NO_PLAN, Job, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model import NO_PLAN, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
 from orchestrator.core.running import waits_for_account
@@ -165,7 +165,7 @@ class Endings:
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
         # Nothing speaks against starting what nobody came to start.
-        delay = 0.0 if verdict.reason == NEVER_BEGAN else retry_delay(worker, self._backoff)
+        delay = 0.0 if verdict.never_began else retry_delay(worker, self._backoff)
         reason = f"{verdict.reason}; tried again in {delay:g} s"
         self._anew.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
         return True
@@ -202,9 +202,7 @@ class Endings:
 
     def _end_worker(self, worker: Worker, verdict: Verdict, now: float) -> None:
         task, job = self._forest.task_of(worker), self._forest.job_of(worker)
-        reason = failure_reason(worker, task, job.config, verdict)
-        if reason != verdict.reason:
-            verdict = replace(verdict, reason=reason)
+        verdict = replace(verdict, reason=failure_reason(worker, task, job.config, verdict))
         self._record_end(worker, self._without_resolver(worker, job, verdict), now)
         self._task_progress(self._ledger.workers[worker.key], now)
         if verdict.login_refused:

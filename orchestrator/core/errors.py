@@ -92,6 +92,13 @@ class NotFound(OrchestratorError):
     kind = "not-found"
 
 
+class NoSuchJob(NotFound):
+    """There is no such job."""
+
+    def __init__(self, job_id: str, where: str = "") -> None:
+        super().__init__(f"there is no job {job_id}{where}")
+
+
 class Conflict(OrchestratorError):
     """The thing is not in a state that allows this."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import GateResult
 
@@ -41,8 +42,11 @@ class Exit:
     ended_by: EndedBy
     code: int | None = None
     signal: int | None = None
+    #: Why, where that is more than ``ended_by`` says.
+    cause: ExitCause = ExitCause.NONE
+    #: What went wrong, for people.
     error: str = ""
-    #: Who asked for the stop, in words ("user", "max_wall_seconds", ...).
+    #: Who asked for the stop, for people.
     stopped_by: str = ""
     started_at: float = 0.0
     ended_at: float = 0.0
@@ -56,6 +60,11 @@ class Exit:
     strays: tuple[Stray, ...] = ()
     #: How its processes were held together; empty when that is not known.
     containment: str = ""
+
+    @property
+    def stop_was_asked(self) -> bool:
+        """The server asked for the stop, or stopped itself; no stray signal."""
+        return self.ended_by is EndedBy.CANCEL and self.cause is not ExitCause.SIGNAL
 
 
 class ErrorClass(StrEnum):

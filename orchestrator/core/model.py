@@ -82,9 +82,6 @@ PLANNER = "planner"
 #: The role of one that compares candidates.
 REVIEWER = "reviewer"
 
-#: The error of an attempt that was recorded, and that nobody came to start.
-NEVER_BEGAN = "it never began: its server ended before it was started"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobConfig:

@@ -10,10 +10,10 @@ from zlib import crc32
 
 from orchestrator.core.delivery import listed
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import ASKED, NO_CHANGES
 from orchestrator.core.final_text import FinalText, question_of
 from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.model import WALL_TIME
 from orchestrator.core.readings import in_words
 from orchestrator.core.states import WorkerStatus
 
@@ -32,6 +32,8 @@ class Verdict:
     rate_limited: bool = False
     #: Its key or login was refused: no other worker of the agent would fare better.
     login_refused: bool = False
+    #: The attempt was never started: nothing speaks against starting another one at once.
+    never_began: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -61,7 +63,7 @@ def _code(exit: Exit, evidence: Evidence) -> str:
 
 
 def _out_of_time(exit: Exit) -> str:
-    if exit.stopped_by.startswith(WALL_TIME):
+    if exit.cause is not ExitCause.TASK_TIMEOUT:
         return f"stopped by {exit.stopped_by}"
     said = "give it a longer timeout if it needs one"
     return f"ran into its time limit: {exit.stopped_by}; {said}"
@@ -245,6 +247,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         failure=failure,
         rate_limited=row is _RATE_LIMITED,
         login_refused=row is _LOGIN_REFUSED,
+        never_began=exit.cause is ExitCause.NEVER_BEGAN,
     )
 
 

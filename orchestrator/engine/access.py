@@ -12,7 +12,7 @@ What a caller may not see is not there (NotFound); what it sees and may not chan
 
 from collections.abc import Sequence
 
-from orchestrator.core.errors import Forbidden, NotFound, Unauthorized
+from orchestrator.core.errors import Forbidden, NoSuchJob, NotFound, Unauthorized
 from orchestrator.core.model import Job, Worker, WorkerKey
 from orchestrator.core.ports import Store
 from orchestrator.core.submission import Caller, Scope
@@ -64,7 +64,7 @@ class Access:
     def job(self, caller: Caller, job_id: str) -> Job:
         job = self._store.job(job_id)
         if job is None or not self.sees(caller, job):
-            raise NotFound(f"there is no job {job_id!r}")
+            raise NoSuchJob(repr(job_id))
         return job
 
     def changeable(self, caller: Caller, job_id: str) -> Job:

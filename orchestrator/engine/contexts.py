@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from orchestrator.core.evidence import EndedBy, Exit
+from orchestrator.core.evidence import Exit
 from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.model import Job
 from orchestrator.core.ports import Invocation, SharedContexts, Workspace
@@ -62,7 +62,7 @@ class Contexts:
         if found is None:
             return False
         job, root = found
-        if exit.ended_by is EndedBy.CANCEL and exit.stopped_by:
+        if exit.stop_was_asked:
             return True  # with the server: the next one asks for it again
         if self._shared.exists(job):
             self.on_prepared(job.id)

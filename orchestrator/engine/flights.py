@@ -8,6 +8,7 @@ from functools import partial
 from orchestrator.core import failpoints
 from orchestrator.core.commands import MakeContext, SetWaiting, Start, Stop
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, WorktreeState
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.model import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Assignment, Workspace
@@ -26,9 +27,11 @@ from orchestrator.engine.worktrees import Changes, Ground, Worktrees
 
 logger = logging.getLogger(__name__)
 
-#: How a shim signs that it stopped its worker because its server had been gone for too long.
-ORPHAN_LEASE = "orphan_lease"
 LEASE_OVER = "its server was gone for longer than workers.orphan_lease"
+_NOT_ASKED = {
+    ExitCause.SIGNAL: "its shim was told to end from outside",
+    ExitCause.ORPHAN_LEASE: LEASE_OVER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,15 +261,14 @@ def _unreadable(flight: InFlight, why: str) -> Evidence:
 def _as_lost_unless_asked(exit: Exit) -> Exit:
     """No cancel: a stop that nobody signed comes from outside (the machine shuts down, say), and
     one by the lease had begun when this server took the worker over."""
-    if exit.ended_by is not EndedBy.CANCEL or exit.stopped_by not in ("", ORPHAN_LEASE):
-        return exit
-    why = LEASE_OVER if exit.stopped_by else "its shim was told to end from outside"
-    return replace(exit, ended_by=EndedBy.LOST, error=why)
+    why = _NOT_ASKED.get(exit.cause) if exit.ended_by is EndedBy.CANCEL else None
+    return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit
 
 
 def _never_started(error: Exception) -> Exit:
     if is_shortage(error):
-        return Exit(ended_by=EndedBy.LOST, error=f"{NO_ROOM}: {error}")
+        why = f"{NO_ROOM}: {error}"
+        return Exit(ended_by=EndedBy.LOST, cause=ExitCause.NO_ROOM, error=why)
     return Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"it cannot be started: {error}")
 
 

@@ -172,7 +172,7 @@ class GateRuns:
         return then is not None
 
     def _tell(self, found: _UnderWay, exit: Exit) -> None:
-        if exit.ended_by is EndedBy.CANCEL and exit.stopped_by:
+        if exit.stop_was_asked:
             found.told(None)
             return
         try:

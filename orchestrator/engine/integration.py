@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import Render
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.errors import Conflict, NoSuchJob
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository import MergeChoice
 from orchestrator.core.sending_back import Merged
@@ -140,7 +140,7 @@ class Integration:
         try:
             tree = self._store.tree(root_id, None)
             if tree is None:
-                raise NotFound(f"there is no job {job_id}")
+                raise NoSuchJob(job_id)
             with work.turn:
                 merged = self._integrator.again(tree, job_id, choice, work.stop.is_set)
             self.on_merged_later(root_id, job_id, merged)

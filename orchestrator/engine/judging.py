@@ -161,5 +161,10 @@ class Judging:
     def _tell(self, flight: InFlight, exit: Exit, evidence: Evidence, told: Told) -> None:
         stopped = self._forget(flight.worker)
         if stopped is not None:
-            exit = replace(exit, ended_by=stopped.ended_by, stopped_by=stopped.stopped_by)
+            exit = replace(
+                exit,
+                ended_by=stopped.ended_by,
+                cause=stopped.cause,
+                stopped_by=stopped.stopped_by,
+            )
         told(flight, exit, evidence)

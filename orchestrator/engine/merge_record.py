@@ -14,10 +14,10 @@ from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.repository import FileConflict, record_name
 from orchestrator.security.paths import read_regular
 
-#: Why a worker is left out whose work is nowhere.
-GONE = "its branch was removed, and its checkpoints, too"
 #: So many paths are named in a sentence.
 MOST_PATHS = 10
+#: How records of versions that had no ``gone`` tell it.
+_GONE_ONCE = "its branch was removed, and its checkpoints, too"
 #: No record is so large.
 _MOST_BYTES = 64 * 2**20
 #: Writes a file below a directory, whole or not at all.
@@ -41,6 +41,8 @@ class Record:
     left_out: dict[str, str] = field(default_factory=dict)
     #: Why, of those that were left out for something else than a conflict.
     reasons: dict[str, str] = field(default_factory=dict)
+    #: Of those, the workers whose changes exist nowhere any more.
+    gone: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     #: Files that git alone would have left as conflicts, or elsewhere: ``worker_id``, ``path`` and
     #: ``way``.
@@ -94,9 +96,12 @@ def record_of(values: Mapping[str, Any]) -> Record | None:
     """None for what is no record; what another version has beside it is left out."""
     known = {each.name for each in fields(Record)}
     try:
-        return Record(**{name: values[name] for name in values if name in known})
+        record = Record(**{name: values[name] for name in values if name in known})
     except TypeError:
         return None
+    if "gone" not in values:
+        record.gone = [name for name, why in record.reasons.items() if why == _GONE_ONCE]
+    return record
 
 
 def missing_from(record: Record) -> tuple[Missing, ...]:
@@ -105,7 +110,7 @@ def missing_from(record: Record) -> tuple[Missing, ...]:
         Missing(
             worker_id=worker,
             job_id=record.job_id,
-            branch="" if record.reasons.get(worker) == GONE else branch,
+            branch="" if worker in record.gone else branch,
             why=_why(record, worker),
             in_part=worker in record.merged,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.core.gates import GateResult
 from orchestrator.core.repository import FileWay, record_name
-from orchestrator.engine.merge_record import GONE, MOST_PATHS, Record, overruled_in
+from orchestrator.engine.merge_record import MOST_PATHS, Record, overruled_in
 
 #: So many are named in a command.
 MOST_PATHSPECS = 100
@@ -157,7 +157,7 @@ def _left_out(record: Record, worker: str, branch: str) -> str:
             f"Merged only in part: {worker}{why}. What is missing is kept: its own changes on "
             f"branch {branch}, those of its child jobs on theirs."
         )
-    kept = "" if record.reasons.get(worker) == GONE else f", which is kept on branch {branch}"
+    kept = "" if worker in record.gone else f", which is kept on branch {branch}"
     return f"Not merged: {worker}{kept}{why}."
 
 

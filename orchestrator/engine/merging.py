@@ -34,7 +34,6 @@ from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
 from orchestrator.engine.losses import Losses
 from orchestrator.engine.merge_record import (
-    GONE,
     MOST_PATHS,
     Record,
     missing_from,
@@ -105,7 +104,8 @@ class Merging:
         if commit and not any(LEFT in name for name in kept):
             self._repository.point(branch, commit)
             return True
-        leave(record, worker, GONE)
+        leave(record, worker, "its branch was removed, and its checkpoints, too")
+        record.gone.append(worker.id)
         return False
 
     def _stored(self, record: Record, job: Job, parts: Sequence[Part], halted: Halted) -> Settled:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.events import Event
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker
@@ -125,7 +125,7 @@ class Reads:
         job = self.job(caller, job_id)
         whole = self._store.tree(job.root_id)
         if whole is None:
-            raise NotFound(f"there is no job {job_id!r}")
+            raise NoSuchJob(repr(job_id))
         return whole if job.is_root else _branch(whole, job_id)
 
     def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:

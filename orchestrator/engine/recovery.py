@@ -6,22 +6,24 @@ from dataclasses import replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.evidence import EndedBy, Exit
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.launching import Launcher
-from orchestrator.core.model import NEVER_BEGAN, Attempt, Worker, WorkerKey
+from orchestrator.core.model import Attempt, Worker, WorkerKey
 from orchestrator.core.ports import Store, Tree, Workspace
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.engine.flights import LEASE_OVER, ORPHAN_LEASE, Flights, running_attempt_id
+from orchestrator.engine.flights import LEASE_OVER, Flights, running_attempt_id
 
 logger = logging.getLogger(__name__)
 
-#: How a launcher that closes signs the stops that nobody asked for.
-SHUTDOWN = "shutdown"
+#: Stops that nobody asked for.
 _WITH_THE_SERVER = {
-    SHUTDOWN: "the server was stopped while it ran",
+    ExitCause.SHUTDOWN: "the server was stopped while it ran",
     # A signal, which is how the shims of an earlier server are stopped, cannot say who sent it.
-    "": "its shim was told to end while it ran, and nobody had cancelled its job",
-    ORPHAN_LEASE: LEASE_OVER,
+    ExitCause.SIGNAL: "its shim was told to end while it ran, and nobody had cancelled its job",
+    ExitCause.ORPHAN_LEASE: LEASE_OVER,
 }
+#: The causes for which an attempt uses no retry; for others the supervisor decides that.
+_GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
 
 
 def recover(
@@ -64,7 +66,7 @@ def _take_up(
     if not lives:
         exit = launcher.settle(name, record)
         if scheduler.forest.job_of(worker).stop_cause is None:
-            if _was_shut_down(exit) or exit.error == NEVER_BEGAN:
+            if exit.cause in _GIVEN_BACK:
                 _give_back(scheduler, worker)
             exit = _as_lost(exit)
         flights.ended(name, exit)
@@ -76,11 +78,11 @@ def _as_lost(exit: Exit) -> Exit:
     """A worker that was stopped with its server did not come to its end: it runs again."""
     if not _was_shut_down(exit):
         return exit
-    return replace(exit, ended_by=EndedBy.LOST, error=_WITH_THE_SERVER[exit.stopped_by])
+    return replace(exit, ended_by=EndedBy.LOST, error=_WITH_THE_SERVER[exit.cause])
 
 
 def _was_shut_down(exit: Exit) -> bool:
-    return exit.ended_by is EndedBy.CANCEL and exit.stopped_by in _WITH_THE_SERVER
+    return exit.ended_by is EndedBy.CANCEL and exit.cause in _WITH_THE_SERVER
 
 
 def _give_back(scheduler: Scheduler, worker: Worker) -> None:

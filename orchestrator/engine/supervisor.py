@@ -18,15 +18,15 @@ from orchestrator.core.commands import (
     TakePlan,
 )
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.forest import TreeSize
 from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.core.shortage import NO_ROOM
 from orchestrator.engine import clock
 from orchestrator.engine.contexts import Contexts
-from orchestrator.engine.flights import LEASE_OVER, Ended, Flights
+from orchestrator.engine.flights import Ended, Flights
 from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.integration import Integrated, Integration
 from orchestrator.engine.items import Call, End, Prepared, Rendered
@@ -41,6 +41,8 @@ from orchestrator.security.keys import hash_key, new_key
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+#: What a full disk kept from starting, or ended with its server, uses none of a worker's retries.
+_FREE = (ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE)
 #: How long a caller waits for the loop, in seconds, before it is told to try again.
 CALL_TIMEOUT_SECONDS = 30.0
 #: How soon the loop looks again while memory or the store holds it up.
@@ -220,9 +222,8 @@ class Supervisor:
         if attempt is not None and attempt.number == ended.attempt:
             worker = ledger.workers[ended.key]
             self._resources.gone(worker.agent, now - attempt.started_at)
-            if ended.exit.error.startswith((NO_ROOM, LEASE_OVER)):
-                # What a full disk kept from starting, or ended with its server, costs none of its
-                # retries, however often. Starts pause as soon as the disk is looked at again.
+            if ended.exit.cause in _FREE:
+                # However often: starts pause as soon as the disk is looked at again.
                 ledger.update_worker(ended.key, budget_from=worker.budget_from + 1, failure="")
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 

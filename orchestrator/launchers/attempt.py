@@ -8,6 +8,7 @@ from resource import struct_rusage
 from signal import SIGCONT, SIGTERM
 
 from orchestrator.core import failpoints
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.launchers import processes
 from orchestrator.launchers.channel import Message
 from orchestrator.launchers.claim import Claim, Refused, encoded
@@ -73,7 +74,7 @@ class Attempt:
         self._output_kept = -1
         #: Somebody hears of its end and stores it.
         self.has_server = True
-        self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit"}
+        self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
         self.record["containment"] = family.mode
         #: The record as it was published.
         self.encoded_record = b""
@@ -99,7 +100,7 @@ class Attempt:
         except Refused as error:
             # The server looks for itself what has become of it.
             self.record["refused"] = True
-            self._fail("lost", str(error), now)
+            self._fail("lost", ExitCause.NONE, str(error), now)
         except (SpawnFailed, OSError) as error:
             self._fail(*never_started(error), now)
         self._clock.start(now)
@@ -117,18 +118,18 @@ class Attempt:
             launch["argv"], launch["cwd"], env, launch["stdin"], self._output_kept
         )
 
-    def _fail(self, ended_by: str, error: str, now: float) -> None:
-        self.record.update(ended_by=ended_by, error=self._masker.text(error))
+    def _fail(self, ended_by: str, cause: ExitCause, error: str, now: float) -> None:
+        self.record.update(ended_by=ended_by, cause=cause, error=self._masker.text(error))
         if self._worker == 0:
             self._finish()
         else:
             self._kill(now)
 
-    def stop(self, ended_by: str, stopped_by: str, now: float) -> None:
+    def stop(self, ended_by: str, stopped_by: str, cause: str, now: float) -> None:
         """Begin the stop ladder. Idempotent; the first one to ask is remembered."""
         if self._phase is not _Phase.RUNNING:
             return
-        self.record.update(ended_by=ended_by, stopped_by=stopped_by)
+        self.record.update(ended_by=ended_by, stopped_by=stopped_by, cause=cause)
         self._enter(_Phase.STOPPING, now + self._launch["grace"])
         # Its own group alone: an agent gets the time to end its tools itself.
         for number in (SIGTERM, SIGCONT):
@@ -176,7 +177,8 @@ class Attempt:
         if self._phase is _Phase.RUNNING:
             deadline = self._clock.deadline
             if deadline is not None and now >= deadline:
-                self.stop("timeout", f"timeout ({self._launch['timeout']:g} s)", now)
+                by = f"timeout ({self._launch['timeout']:g} s)"
+                self.stop("timeout", by, ExitCause.TASK_TIMEOUT, now)
         elif now >= self._phase_ends and self._phase is not _Phase.DONE:
             self._go_on(now)
 

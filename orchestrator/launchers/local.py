@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.launching import Launch, LauncherEvents
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.launchers.channel import Message
@@ -100,9 +101,11 @@ class LocalLauncher:
         if link.has_unsent:
             self._pool.watch(link)
 
-    def _fail(self, launch: Launch, ended_by: str, why: str) -> None:
+    def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, why: str) -> None:
         now, why = time.time(), f"{why} (no shim can be had)"
-        ended = Exit(ended_by=EndedBy(ended_by), error=why, started_at=now, ended_at=now)
+        ended = Exit(
+            ended_by=EndedBy(ended_by), cause=cause, error=why, started_at=now, ended_at=now
+        )
         self._report_soon(launch.attempt_id, ended)
 
     def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
@@ -153,7 +156,7 @@ class LocalLauncher:
         """Stop everything; an adopted attempt's grace is not known and counts as the longest."""
         with self._lock:
             for holder in self._attempts.values():
-                holder.stop(EndedBy.CANCEL, "shutdown")
+                holder.stop(EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
         while self._attempts and time.monotonic() < give_up_at:
             self.listen(_CLOSE_LOOK_SECONDS)
@@ -255,7 +258,7 @@ class LocalLauncher:
         if launch is None:
             return
         if link.refused:
-            self._fail(launch, EndedBy.LOST, f"{NO_ROOM}: {link.refused}")
+            self._fail(launch, EndedBy.LOST, ExitCause.NO_ROOM, f"{NO_ROOM}: {link.refused}")
             return
         if self._never_began(launch):
             with self._lock:

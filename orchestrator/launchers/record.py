@@ -9,7 +9,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.earlier_exits import cause_of
 from orchestrator.core.evidence import EndedBy, Exit, Stray
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.launchers import processes
 from orchestrator.launchers.claim import Claim, Foreign, Refused, encoded, run_path, set_aside
 from orchestrator.security.paths import open_plain, read_regular
@@ -57,7 +59,12 @@ def inspect(exit_path: str) -> State:
     return state
 
 
-def tombstone(exit_path: str, reason: str, strays: tuple[Stray, ...] = ()) -> Exit | None:
+def tombstone(
+    exit_path: str,
+    reason: str,
+    strays: tuple[Stray, ...] = (),
+    cause: ExitCause = ExitCause.NONE,
+) -> Exit | None:
     """Make sure that an attempt never runs (again): how it ended, by its own word if it has one.
 
     Idempotent. None when it is running: nothing was changed.
@@ -67,7 +74,7 @@ def tombstone(exit_path: str, reason: str, strays: tuple[Stray, ...] = ()) -> Ex
         if ended is not None:
             return ended
         try:
-            return _bury(exit_path, reason, strays)
+            return _bury(exit_path, reason, strays, cause)
         except FileNotFoundError:
             continue  # It was published between two looks.
         except Refused:
@@ -95,7 +102,10 @@ def exit_from(record: dict[str, Any]) -> Exit:
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
-    return Exit(ended_by=EndedBy(record["ended_by"]), strays=strays, **fields)
+    ended_by = EndedBy(record["ended_by"])
+    if "cause" not in fields:
+        fields["cause"] = cause_of(ended_by, fields.get("error", ""), fields.get("stopped_by", ""))
+    return Exit(ended_by=ended_by, strays=strays, **fields)
 
 
 def _seconds(value: Any) -> float:
@@ -129,13 +139,20 @@ def _text(value: Any) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
+def _cause(value: Any) -> ExitCause:
+    """One that only a later version knows tells this one nothing."""
+    return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
+
+
 def _stray(pid: Any, command: Any) -> Stray:
     return Stray(pid=_count(pid), command=_text(command))
 
 
+_CAUSES = frozenset(ExitCause)
 #: In seconds since the epoch: in the year 5138.
 _LATEST = 1e11
 _FITTING: dict[str, Callable[[Any], Any]] = {
+    "cause": _cause,
     "code": _code,
     "signal": _code,
     "error": _text,
@@ -204,11 +221,17 @@ def _holder_of_lock(exit_path: str) -> Running | None:
     return None if pid is None or ticks is None else Running(shim_pid=pid, start_ticks=ticks)
 
 
-def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...]) -> Exit:
+def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause) -> Exit:
     claim = _claim_any(exit_path)
     ended = _parse(claim.read(_RECORD_BYTES))
     if ended is None:
-        ended = Exit(ended_by=EndedBy.LOST, error=reason, ended_at=time.time(), strays=strays)
+        ended = Exit(
+            ended_by=EndedBy.LOST,
+            cause=cause,
+            error=reason,
+            ended_at=time.time(),
+            strays=strays,
+        )
     try:
         claim.publish(encoded(_record_of(ended)))
     except OSError:

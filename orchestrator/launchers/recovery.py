@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from orchestrator.core.evidence import EndedBy, Exit, Stray
-from orchestrator.core.model import NEVER_BEGAN
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.launchers import cgroups, processes, record
 from orchestrator.launchers.claim import run_path
 from orchestrator.launchers.masking import Masker
@@ -14,7 +14,8 @@ from orchestrator.security.paths import read_regular
 
 #: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
 _KILL_SECONDS = 2.0
-_LOST = "its shim died: how the worker ended is not known"
+_NEVER = ExitCause.NEVER_BEGAN, "it never began: its server ended before it was started"
+_DIED = ExitCause.SHIM_DIED, "its shim died: how the worker ended is not known"
 
 
 def settle(
@@ -31,8 +32,9 @@ def settle(
         clear_group(attempt_id, exit_path)
         told = {stray.pid for stray in strays}
         strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in told)
-        reason = NEVER_BEGAN if state is record.Unfinished.NEVER else _LOST
-        ended = record.tombstone(exit_path, reason, strays)
+        never = state is record.Unfinished.NEVER
+        cause, reason = _NEVER if never else _DIED
+        ended = record.tombstone(exit_path, reason, strays, cause)
         if ended is not None:
             return ended
     return Exit(ended_by=EndedBy.LOST, error=f"{exit_path}: another process runs this attempt")
@@ -74,7 +76,7 @@ class Adopted:
         self.exit_path = exit_path
         self._shim = shim
         self._pidfd = pidfd
-        self._asked: tuple[str, str] | None = None
+        self._asked: tuple[str, str, ExitCause] | None = None
 
     @classmethod
     def adopt(cls, attempt_id: str, exit_path: str) -> "Adopted | None":
@@ -99,9 +101,9 @@ class Adopted:
     def close(self) -> None:
         os.close(self._pidfd)
 
-    def stop(self, ended_by: str, stopped_by: str) -> None:
+    def stop(self, ended_by: str, stopped_by: str, cause: ExitCause = ExitCause.NONE) -> None:
         if self._asked is None:
-            self._asked = (ended_by, stopped_by)
+            self._asked = (ended_by, stopped_by, cause)
             self._signal(signal.SIGTERM)
 
     def waiting(self, waiting: bool) -> None:
@@ -115,6 +117,7 @@ class Adopted:
         ended = settle(self.attempt_id, self.exit_path)
         # A signal cannot say who asked for it and why.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
-            ended_by, stopped_by = self._asked
-            return replace(ended, ended_by=EndedBy(ended_by), stopped_by=stopped_by)
+            ended_by, stopped_by, cause = self._asked
+            kind = EndedBy(ended_by)
+            return replace(ended, ended_by=kind, stopped_by=stopped_by, cause=cause)
         return ended

@@ -11,6 +11,7 @@ import socket
 import time
 import traceback
 
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.launchers.attempt import Attempt, sooner
 from orchestrator.launchers.channel import Channel, Message
 from orchestrator.launchers.families import family_for, held_by_family
@@ -123,7 +124,7 @@ class _Shim:
     def _heed_lease(self, attempt: Attempt) -> None:
         if self._lease is not None and self._lease.is_over(time.monotonic()):
             self._lease = None
-            attempt.stop("cancel", "orphan_lease", time.monotonic())
+            attempt.stop("cancel", "orphan_lease", ExitCause.ORPHAN_LEASE, time.monotonic())
 
     def _read_output(self) -> None:
         if self._attempt is not None:
@@ -142,7 +143,7 @@ class _Shim:
             attempt.reap(now)
             self._report_if_done()
         elif number == signal.SIGTERM:
-            attempt.stop("cancel", "", now)
+            attempt.stop("cancel", "", ExitCause.SIGNAL, now)
         else:
             attempt.set_waiting(number == signal.SIGUSR1, now)
 
@@ -159,8 +160,8 @@ class _Shim:
         elif self._attempt is None:
             return  # It was about an attempt that has just ended.
         elif "stop" in message:
-            ended_by, stopped_by = message["stop"]
-            self._attempt.stop(ended_by, stopped_by, time.monotonic())
+            ended_by, stopped_by, cause = message["stop"]
+            self._attempt.stop(ended_by, stopped_by, cause, time.monotonic())
         elif "waiting" in message:
             self._attempt.set_waiting(message["waiting"], time.monotonic())
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.launching import Launch
 from orchestrator.launchers.channel import Channel, Message
 from orchestrator.launchers.spawning import SpawnerProcess
@@ -22,7 +23,7 @@ class ShimLink:
         self._told: Mapping[str, Any] = {}
         self._told_env: Mapping[str, str] = {}
         self.idle_since = 0.0
-        self._asked_to_stop: tuple[str, str] | None = None
+        self._asked_to_stop: tuple[str, str, ExitCause] | None = None
         self._is_waiting = False
         #: The spawner has told that it and all that it left is gone.
         self.is_gone = False
@@ -55,9 +56,9 @@ class ShimLink:
         self._told, self._told_env = fields, launch.env
         return message
 
-    def stop(self, ended_by: str, stopped_by: str) -> None:
-        self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by)
-        self._channel.send({"stop": [ended_by, stopped_by]})
+    def stop(self, ended_by: str, stopped_by: str, cause: ExitCause = ExitCause.NONE) -> None:
+        self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by, cause)
+        self._channel.send({"stop": [ended_by, stopped_by, cause]})
 
     def waiting(self, waiting: bool) -> None:
         self._is_waiting = waiting

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.shortage import NO_ROOM, STARTS_LATER
 
 #: Python ignores some signals, and a server under nohup another: a worker starts with none ignored.
@@ -175,9 +176,12 @@ def _why(error: OSError | ValueError) -> str:
     return os.strerror(error.errno or 0)
 
 
-def never_started(error: SpawnFailed | OSError) -> tuple[str, str]:
-    """How an attempt ended that could not be started, and why. A shortage is nobody's failure."""
+def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
+    """``ended_by``, cause and error of an attempt that could not be started.
+
+    A shortage is nobody's failure.
+    """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:
-        return "lost", f"{NO_ROOM}: {error}"
-    return "spawn_failed", str(error)
+        return "lost", ExitCause.NO_ROOM, f"{NO_ROOM}: {error}"
+    return "spawn_failed", ExitCause.NONE, str(error)

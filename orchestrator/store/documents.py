@@ -7,7 +7,9 @@ lacks, because it was written before the field existed, gets its default.
 from typing import Any
 
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.earlier_exits import cause_of
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, PromptSize, Stray, Usage
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.gates import (
     Gate,
@@ -44,7 +46,12 @@ def read_task(found: Found) -> TaskSpec:
 
 
 def read_exit(found: Found) -> Exit:
-    return Exit(**{**_with_strays(found), "ended_by": EndedBy(found["ended_by"])})
+    ended_by = EndedBy(found["ended_by"])
+    if "cause" in found:
+        cause = ExitCause(found["cause"])
+    else:
+        cause = cause_of(ended_by, found.get("error", ""), found.get("stopped_by", ""))
+    return Exit(**{**_with_strays(found), "ended_by": ended_by, "cause": cause})
 
 
 def read_result(found: Found) -> WorkerResult:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.job_facts import JobFacts, Missing, Shortfall
@@ -82,6 +83,7 @@ exits = st.builds(
     code=maybe(st.integers(-255, 255)),
     signal=maybe(counts),
     error=texts,
+    cause=st.sampled_from(ExitCause),
     stopped_by=texts,
     started_at=times,
     ended_at=times,

@@ -81,7 +81,7 @@ def test_a_worker_comes_back_as_it_was_saved(store: Store, data: st.DataObject) 
 def test_a_changed_worker_comes_back_as_it_was_changed(store: Store, data: st.DataObject) -> None:
     job = saved_job(store)
     changed = data.draw(values.workers(job))
-    made_for = ("id", "task_id", "index", "depth")
+    made_for = ("id", "task_id", "index", "kind", "depth")
     first = a_worker(job, **{name: getattr(changed, name) for name in made_for})
 
     store.save(Change(new_workers=[first]))

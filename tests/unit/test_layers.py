@@ -60,6 +60,7 @@ LIGHT = frozenset(
         "core.failpoints",
         "core.shortage",
         "core.evidence",
+        "core.exit_cause",
         "core.gates",
         "core.model",
         "core.spending",

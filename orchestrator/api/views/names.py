@@ -2,7 +2,7 @@
 
 import re
 
-from orchestrator.core.errors import NotFound
+from orchestrator.core.errors import NoSuchJob, NotFound
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 WORKER_ID = re.compile(r"worker(_[0-9]{1,9}){1,1000}")
@@ -12,7 +12,7 @@ LONGEST_REPORT_NAME = 128
 
 def checked_job_id(name: str) -> str:
     if not JOB_ID.fullmatch(name):
-        raise NotFound("there is no job with this id; GET /api/v1/jobs lists those there are")
+        raise NoSuchJob("with this id", "; GET /api/v1/jobs lists those there are")
     return name
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.evidence import EndedBy
-from orchestrator.core.shortage import NO_ROOM
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.launchers import processes, record
 from orchestrator.launchers.local import LocalLauncher
 
@@ -50,7 +50,7 @@ def test_on_a_full_disk_nothing_starts_and_it_says_so(stage: Any, small_disk: Pa
     changes = {"log": str(small_disk / "a.log"), "exit_path": str(small_disk / "a.json")}
     ended = stage.shell("a", "touch ran", **changes)
     # Nobody's failure: it is tried again when there is space.
-    assert ended.ended_by is EndedBy.LOST and ended.error.startswith(NO_ROOM)
+    assert ended.ended_by is EndedBy.LOST and ended.cause is ExitCause.NO_ROOM
     assert "No space left" in ended.error
     assert not (stage.directory / "ran").exists()
 

@@ -206,7 +206,8 @@ class Handler(BaseHTTPRequestHandler):
         _, job_id, *rest = call.path.removeprefix("/api/v1").strip("/").split("/")
         found = self.server.jobs.get(job_id)
         if found is None:
-            self._json(404, {"type": "not-found", "detail": f"no job {job_id}"})
+            gone = {"type": "not-found", "subject": "job", "detail": f"no job {job_id}"}
+            self._json(404, gone)
         else:
             self._answer_about(found, rest, call)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.core.allowance import Ancestry
 from orchestrator.core.evidence import EndedBy, Evidence, Exit
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerKey
 
 #: When stories begin; any time but zero.
@@ -16,7 +17,12 @@ DAY = 86_400.0
 
 EXIT_0 = Exit(ended_by=EndedBy.EXIT, code=0)
 EXIT_1 = Exit(ended_by=EndedBy.EXIT, code=1)
-TIMED_OUT = Exit(ended_by=EndedBy.TIMEOUT, signal=15, stopped_by="timeout (5 s)")
+TIMED_OUT = Exit(
+    ended_by=EndedBy.TIMEOUT,
+    cause=ExitCause.TASK_TIMEOUT,
+    signal=15,
+    stopped_by="timeout (5 s)",
+)
 CANCELLED = Exit(ended_by=EndedBy.CANCEL, signal=15, stopped_by="user")
 LOST = Exit(ended_by=EndedBy.LOST)
 DONE = Evidence(output="done")

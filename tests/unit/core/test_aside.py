@@ -3,8 +3,8 @@
 from orchestrator.core.aside import Prompting
 from orchestrator.core.commands import MakeContext
 from orchestrator.core.evidence import Usage
-from orchestrator.core.model import Job, WorkerKey
-from orchestrator.core.states import WorkerStatus
+from orchestrator.core.model import Job, WaitingFor, WorkerKey
+from orchestrator.core.states import WaitKind, WorkerStatus
 
 from .factories import EXIT_0, EXIT_1, a_task
 from .story import Story
@@ -38,7 +38,7 @@ def test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of() -> None:
     story = a_story()
     _, keys = three(story)
     assert states(story, keys) == [RUNNING, PENDING, PENDING]
-    assert "waits until worker_1 has begun to answer" in story.worker(keys[2]).reason
+    assert story.worker(keys[2]).waiting_for == WaitingFor(WaitKind.FIRST_ANSWER, "worker_1")
 
     tells(story, keys[0], Usage(steps=0))
     assert states(story, keys) == [RUNNING, PENDING, PENDING], "nothing is known of an answer"

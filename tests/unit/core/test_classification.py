@@ -9,12 +9,12 @@ from orchestrator.core.classification import NEVER_RAN, TABLE, classify, noted
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, WorktreeState
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import ASKED, NO_CHANGES, FailureKind, RetryStrategy
 from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.model import NEVER_BEGAN, Worker
+from orchestrator.core.model import Worker
 from orchestrator.core.outcome import judge
-from orchestrator.core.shortage import NO_ROOM
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
 
@@ -39,12 +39,12 @@ def _of(kind: ErrorClass) -> Evidence:
 EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str]] = [
     (
         NEVER_RAN,
-        replace(LOST, error=NEVER_BEGAN),
+        replace(LOST, cause=ExitCause.NEVER_BEGAN),
         replace(TREE, worktree=BROKEN),
         "transient",
         "current current current",
     ),
-    (NEVER_RAN, replace(LOST, error=f"{NO_ROOM}: x"), TREE, "transient", "current"),
+    (NEVER_RAN, replace(LOST, cause=ExitCause.NO_ROOM), TREE, "transient", "current"),
     (
         "broken worktree",
         EXIT_1,
@@ -178,7 +178,7 @@ def test_another_failure_and_a_retry_by_a_person_begin_the_ladder_anew() -> None
 
 def test_an_attempt_that_never_ran_does_not_break_the_ladder() -> None:
     worker = fail(a_worker(), LOST, TREE)
-    worker = fail(worker, replace(LOST, error=NEVER_BEGAN), TREE)
+    worker = fail(worker, replace(LOST, cause=ExitCause.NEVER_BEGAN), TREE)
     assert failures(fail(worker, LOST, TREE))[-1] is RetryStrategy.ROLLBACK_LAST
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.core.commands import Render, Stop
 from orchestrator.core.evidence import EndedBy, Evidence, Exit
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.model import NEVER_BEGAN
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import BASE, CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
@@ -39,7 +39,7 @@ def test_an_attempt_that_never_began_is_followed_by_another_at_once() -> None:
     story = Story()
     root = story.root(max_retries=1)
     for attempt in story.crash():
-        story.ends(attempt.key, replace(LOST, error=NEVER_BEGAN))
+        story.ends(attempt.key, replace(LOST, cause=ExitCause.NEVER_BEGAN))
     assert story.worker(story.key(root)).attempt == 2
 
 

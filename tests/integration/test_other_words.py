@@ -1,0 +1,75 @@
+"""What a job does does not depend on how its messages are worded.
+
+The tests below are run once more in a process of their own, with every message of ``core`` and
+``engine`` spelled backwards (``tests/other_words.py``). They are stories of approval, wall time,
+limits, retries, recovery, merging and waiting: what once hung on the wording of a reason. A test
+that quotes a message has no place in these lists.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.other_words import other_words
+
+REPOSITORY = Path(__file__).parents[2]
+SCHEDULER = [
+    "tests/unit/core/test_aside.py"
+    "::test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of",
+    "tests/unit/core/test_scheduler_planning.py",
+    "tests/unit/core/test_scheduler_stopping.py",
+    "tests/unit/core/test_scheduler_endings.py::test_a_parent_may_take_a_child_job_back",
+    "tests/unit/core/test_scheduler_endings.py"
+    "::test_a_child_job_cancelled_by_somebody_else_is_a_failed_one",
+    "tests/unit/core/test_scheduler_restore.py"
+    "::test_an_attempt_that_never_began_is_followed_by_another_at_once",
+    "tests/unit/core/test_scheduler_restore.py::test_the_wall_time_goes_on",
+    "tests/unit/core/test_scheduler_restore.py::test_a_stop_is_said_again",
+    "tests/unit/cli/test_progress.py",
+]
+JOBS = [
+    "tests/integration/engine/test_merging.py::test_a_culprit_is_sent_back_and_mends_it",
+    "tests/integration/engine/test_merging.py::test_the_command_line_merges_again",
+    "tests/integration/engine/test_merging.py"
+    "::test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it",
+    "tests/integration/engine/test_merging.py"
+    "::test_what_could_not_be_merged_and_is_merged_later_is_a_success",
+    "tests/integration/engine/test_plans_on_the_command_line.py"
+    "::test_a_plan_that_is_left_as_it_is_in_the_editor_runs",
+    "tests/integration/engine/test_plans_on_the_command_line.py"
+    "::test_a_plan_that_was_changed_in_the_editor_runs_as_changed",
+    "tests/integration/engine/test_cancel_and_retry.py"
+    "::test_a_retry_runs_again_only_what_did_not_succeed",
+    "tests/integration/engine/test_cancel_and_retry.py::test_a_retry_may_give_more_time",
+    "tests/integration/engine/test_crashes.py",
+]
+
+
+def test_words_are_replaced_and_names_stay() -> None:
+    assert other_words("waits for {name}, held by x") == "stiaw rof {name}, dleh yb x"
+    assert other_words("max_wall_seconds") == "max_wall_seconds"
+
+
+@pytest.mark.slow
+def test_the_scheduler_does_the_same_with_other_words() -> None:
+    _passes(SCHEDULER)
+
+
+@pytest.mark.slow
+def test_jobs_do_the_same_with_other_words() -> None:
+    _passes(JOBS)
+
+
+def _passes(tests: list[str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    ran = subprocess.run(
+        [*command, "-p", "tests.other_words", *tests],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
