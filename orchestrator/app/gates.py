@@ -9,8 +9,9 @@ from orchestrator.app.from_settings import masked, surroundings
 from orchestrator.config import Settings, load, project_root
 from orchestrator.config.choices import GatesByDefault
 from orchestrator.core.launching import Launcher
-from orchestrator.core.ports import Workspace
 from orchestrator.core.repository import Repository
+from orchestrator.engine.base_results import FOLDER as BASE_RESULTS
+from orchestrator.engine.base_results import BaseResults
 from orchestrator.engine.baselines import Baselines
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.checks import Checks
@@ -20,6 +21,7 @@ from orchestrator.engine.gate_runs import GateRuns, environment_of
 from orchestrator.gates import PROBE, Finder, Reports, Secrets
 from orchestrator.git import GitRepository
 from orchestrator.schemas.gate_answers import job_gate_answer
+from orchestrator.workspace import Workspace
 
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
@@ -54,6 +56,8 @@ def checks_of(
     beside = Beside()
     tools = partial(repository.tools, trusted=True)
     runs = GateRuns(launcher, workspace, around, Reports(), beside, tools, PROBE)
-    baselines = Baselines(runs, repository, workspace, beside)
+    folder = workspace.root / BASE_RESULTS
+    results = BaseResults(folder, around.project_root, partial(environment_of, around))
+    baselines = Baselines(runs, repository, workspace, results, beside)
     clean = partial(masked, around.secrets)
     return Checks(runs, baselines, repository, Secrets(), clean, beside)

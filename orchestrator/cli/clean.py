@@ -38,12 +38,14 @@ def _age(_: click.Context, __: click.Parameter, value: str) -> int:
 def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> None:
     """Remove ended jobs, from disk and database.
 
-    Unfinished jobs are never touched. The server must not be running.
+    Results of gates on base commits that are as old are removed with them. Unfinished jobs are
+    never touched. The server must not be running.
     """
     workspace = surroundings.workspace
     if record := running_server(workspace):
         raise Conflict(f"the server (process {record.pid}) is running; stop it first")
-    old = ended_before(workspace, time.time() - older_than)
+    before = time.time() - older_than
+    old = ended_before(workspace, before)
     if old:
         click.echo(table(_row(workspace, job) for job in old), err=True)
         if not yes and not confirmed(f"Remove these {len(old)} jobs?"):
@@ -51,6 +53,13 @@ def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> Non
     else:
         click.echo("nothing to remove", err=True)
     _remove(surroundings, [str(job["job_id"]) for job in old])
+    _remove_base_results(workspace, before)
+
+
+def _remove_base_results(workspace: Path, before: float) -> None:
+    from orchestrator.engine.base_results import FOLDER, remove_results
+
+    remove_results(workspace / FOLDER, before)
 
 
 def _remove(surroundings: Surroundings, job_ids: Sequence[str]) -> None:

@@ -153,10 +153,10 @@ class GateResult:
 
     @property
     def outcome(self) -> GateOutcome:
-        if self.cause or self.status in {GateStatus.SKIPPED, GateStatus.BROKEN}:
-            return GateOutcome.DID_NOT_RUN
-        failed = self.status is GateStatus.FAILED
-        return GateOutcome.FAILED if failed else GateOutcome.PASSED
+        if self.status is GateStatus.FAILED:
+            return GateOutcome.FAILED
+        is_unrun = self.cause or self.status in {GateStatus.SKIPPED, GateStatus.BROKEN}
+        return GateOutcome.DID_NOT_RUN if is_unrun else GateOutcome.PASSED
 
     @property
     def blocks(self) -> bool:

@@ -115,7 +115,8 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 
     ``is_error``: it should have written a report, and broke down before it did.
     """
-    if code == 0 or reading.flaws or (code == _NO_TESTS and reading.has_no_tests):
+    is_of_pytest = code == _NO_TESTS and reading.has_no_tests
+    if code == 0 or reading.flaws or is_of_pytest:
         return reading
     return replace(reading, flaws=(Flaw(EXIT_KEY, f"exit code {code}", is_error),))
 
@@ -170,6 +171,8 @@ def result_of(gate: Gate, ran: Ran, base: Ran | None, touched: Collection[str]) 
         log=ran.log,
     )
     result = _decide(ran)(gate, ran, base, result)
+    if base is not None and base.reading.note and result.status is not GateStatus.PASSED:
+        result = replace(result, note="; ".join(filter(None, [result.note, base.reading.note])))
     is_quiet = result.status is GateStatus.PASSED
     return result if is_quiet else replace(result, output=ran.output[-MOST_OUTPUT:])
 

@@ -1,30 +1,29 @@
-"""What gates find at the commits that changes began with: run once, kept, and shared."""
+"""What gates find at the commits that changes began with: run, kept, and shared.
 
-import json
+A run that finds something is followed by a second one: only what both find is certain.
+"""
+
 import logging
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+from orchestrator.core.base_runs import both, needs_another
 from orchestrator.core.gates import Check, Gate, GateCause
 from orchestrator.core.ports import Workspace
-from orchestrator.core.readings import Flaw, Ran, Reading
+from orchestrator.core.readings import Ran
 from orchestrator.core.repository import Repository
+from orchestrator.engine.base_results import BaseResults
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
 from orchestrator.engine.rewrites import rewrites
-from orchestrator.security.paths import read_regular, write_private
 
 logger = logging.getLogger(__name__)
 
-#: A larger record is not read: the gate runs again.
-MOST_BYTES = 64 * 1024 * 1024
 #: None: nobody can say what the gate finds there.
 Told = Callable[[Ran | None], None]
 
@@ -35,6 +34,8 @@ class _Wanted:
 
     gate: Gate
     waiting: dict[object, Told] = field(default_factory=dict)
+    #: Of two runs.
+    first: Ran | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class _Site:
     #: By which the present run is stopped.
     process: str = ""
     is_clear: bool = False
+    #: Gates whose time was over: they are not run once more for each worker of the tree.
+    out_of_time: list[tuple[Gate, Ran]] = field(default_factory=list)
     is_dropped: bool = False
 
     @property
@@ -59,9 +62,15 @@ class Baselines:
     """Any thread may call; what is told comes from a thread of ``beside``."""
 
     def __init__(
-        self, runs: GateRuns, repository: Repository, workspace: Workspace, beside: Beside
+        self,
+        runs: GateRuns,
+        repository: Repository,
+        workspace: Workspace,
+        results: BaseResults,
+        beside: Beside,
     ) -> None:
         self._runs = runs
+        self._results = results
         self._repository = repository
         self._workspace = workspace
         self._beside = beside
@@ -70,7 +79,7 @@ class Baselines:
 
     def ask(self, who: object, check: Check, gate: Gate, told: Told) -> None:
         """What the gate finds at the base of a check; ``who`` may ``forget`` that it asked."""
-        kept = self._kept(check.root_id, check.base, gate)
+        kept = self._results.kept(check.base, gate) or self._out_of_time(check, gate)
         if kept is not None:
             self._beside.later(partial(told, kept))
             return
@@ -104,6 +113,12 @@ class Baselines:
             is_idle = all(site.running is None for site in sites)
         if is_idle:
             self._beside.later(partial(self._remove, root_id))
+
+    def _out_of_time(self, check: Check, gate: Gate) -> Ran | None:
+        with self._lock:
+            site = self._sites.get((check.root_id, check.base))
+            known = site.out_of_time if site else []
+            return next((ran for each, ran in known if _same(each, gate)), None)
 
     # -- one at a time --------------------------------------------------------------------------
 
@@ -148,17 +163,29 @@ class Baselines:
             site.process = process
 
     def _ran(self, site: _Site, ran: Ran | None) -> None:
-        assert site.running is not None, "it has just ended"
+        wanted = site.running
+        assert wanted is not None, "it has just ended"
         directory = self._directory(site)
         if ran is not None:
             ran = replace(ran, rewritten=rewrites(self._repository, directory, site.commit))
         try:
             self._repository.restore(directory, site.commit)
-            if ran is not None:
-                self._keep(site, site.running.gate, ran)
         except Exception as error:
-            logger.warning("a baseline is not kept: %s", error, extra={"root_id": site.root_id})
+            logger.warning("a base is not restored: %s", error, extra={"root_id": site.root_id})
+        if ran is not None and wanted.first is None and needs_another(ran):
+            wanted.first = ran
+            self._open(site)
+            return
+        if ran is not None:
+            ran = both(wanted.first, ran) if wanted.first else ran
+            self._keep(site, wanted.gate, ran)
         self._tell(site, ran)
+
+    def _keep(self, site: _Site, gate: Gate, ran: Ran) -> None:
+        self._results.keep(site.commit, gate, ran)
+        if ran.cause is GateCause.TIMEOUT:
+            with self._lock:
+                site.out_of_time.append((gate, ran))
 
     def _tell(self, site: _Site, ran: Ran | None) -> None:
         with self._lock:
@@ -186,23 +213,6 @@ class Baselines:
             if os.path.lexists(folder / "worktree"):
                 self._repository.close_at(str(folder / "worktree"))
 
-    def _record(self, root_id: str, commit: str, gate: Gate) -> Path:
-        # What decides about its findings; whether they count, or for how long, does not.
-        seen = json.dumps([gate.name, gate.run, gate.report, gate.timeout])
-        name = f"{gate.name}.{sha256(seen.encode()).hexdigest()[:12]}.json"
-        return self._folder(root_id) / f"base_{commit[:12]}" / name
-
-    def _keep(self, site: _Site, gate: Gate, ran: Ran) -> None:
-        path = self._record(site.root_id, site.commit, gate)
-        write_private(path, json.dumps(asdict(replace(ran, output=""))).encode())
-
-    def _kept(self, root_id: str, commit: str, gate: Gate) -> Ran | None:
-        content = read_regular(self._record(root_id, commit, gate), MOST_BYTES)
-        try:
-            return _ran_of(json.loads(content)) if content else None
-        except (ValueError, TypeError, KeyError):
-            return None
-
 
 def _all(site: _Site) -> Iterable[_Wanted]:
     return [*([site.running] if site.running else []), *site.queue]
@@ -214,17 +224,4 @@ def _same(one: Gate, other: Gate) -> bool:
         other.run,
         other.report,
         other.timeout,
-    )
-
-
-def _ran_of(found: dict[str, Any]) -> Ran:
-    reading = found.pop("reading")
-    passed = reading["passed"]
-    flaws = tuple(Flaw(**each) for each in reading["flaws"])
-    names = None if passed is None else tuple(passed)
-    cause = GateCause(found["cause"]) if found["cause"] else None
-    rewritten = tuple(Flaw(**each) for each in found.get("rewritten", ()))
-    return Ran(
-        **{**found, "cause": cause, "rewritten": rewritten},
-        reading=Reading(flaws=flaws, passed=names, skipped=reading["skipped"]),
     )

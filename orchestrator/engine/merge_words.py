@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
-from orchestrator.core.gates import GateResult
+from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
 from orchestrator.core.repository import FileWay, record_name
 from orchestrator.engine.merge_record import MOST_PATHS, Record, overruled_in
 
+#: Findings of a gate that are named in a sentence.
+MOST_FINDINGS = 3
 #: So many are named in a command.
 MOST_PATHSPECS = 100
 #: So many conflicts that somebody won are told in a report, each in a line.
@@ -98,13 +100,34 @@ def _result(record: Record) -> Iterator[str]:
     lost = sum(each.hunks for each in overruled_in(record))
     but = f", but for {_places(lost)} where another worker's version won" if lost else ""
     yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}{but}."
-    passed = [each["name"] for each in record.gates if each["status"] in ("passed", "known")]
+    passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]
     if passed:
-        yield f"It passed the gates {', '.join(passed)}."
+        yield f"It passed the {_plural('gate', len(passed))} {', '.join(passed)}."
+    for each in record.gates:
+        if _outcome(each) != GateOutcome.PASSED:
+            yield _not_passed(each)
     yield f"To see it: orchestrator diff {record.job_id}."
     if record.branch.endswith("/result"):
         # Of a root job: who reads of a child job's is its worker, and has it already.
         yield f"To have it on your branch: orchestrator land {record.job_id}."
+
+
+def _outcome(gate: Mapping[str, Any]) -> str:
+    """Records of earlier versions have a status alone."""
+    passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
+    return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
+
+
+def _not_passed(gate: Mapping[str, Any]) -> str:
+    if _outcome(gate) == GateOutcome.FAILED:
+        found = "; ".join(gate["failures"][:MOST_FINDINGS])
+        return f"The advisory gate {gate['name']} failed: {found}."
+    note = gate.get("note") or "no reason is known"
+    return f"The gate {gate['name']} did not run: {note}."
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
 
 
 def _time(record: Record) -> Iterator[str]:

@@ -39,7 +39,7 @@ def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Ite
         yield Flaw(name, f"{name}: {text(said[0]) if said else 'failed'}")
     # A file that cannot be loaded has no tests, or a hook of it fails outside of them.
     if suite.get("status") == _FAILED and not failed:
-        yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}")
+        yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}", is_error=True)
 
 
 def _name(path: str, test: dict[str, Any]) -> str:

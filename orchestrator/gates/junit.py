@@ -17,6 +17,10 @@ LONGEST_NAME = 500
 #: Not what passed in the end (``flakyFailure``), or failed once more (``rerunFailure``).
 _FAILURES = ("failure", "error")
 _SUITES = ("testsuite", "testsuites")
+#: What pytest says of a file that it could not load.
+_NOT_COLLECTED = "collection failure"
+#: Characters of the text of a failure that are read.
+_MOST_SAID = 100_000
 #: Of tests that are listed and were not run, without an element that says so.
 _NOT_RUN = ("notrun", "disabled")
 #: Node's own test runner gives it to every test.
@@ -31,6 +35,7 @@ def read(content: bytes) -> Reading:
     parser.EntityDeclHandler = _refuse
     parser.StartElementHandler = document.start
     parser.EndElementHandler = document.end
+    parser.CharacterDataHandler = document.text
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
@@ -67,6 +72,9 @@ class _Document:
     name: str = ""
     message: str | None = None
     is_skipped: bool = False
+    is_error: bool = False
+    #: What is written inside of its first failure; None outside of it.
+    said: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
@@ -77,16 +85,22 @@ class _Document:
         elif tag == "testcase":
             self._begin(attributes)
         elif tag in _FAILURES:
-            self._fail(attributes)
+            self._fail(tag, attributes)
         elif tag == "skipped":
             self.is_skipped = True
 
     def end(self, tag: str) -> None:
         self.depth -= 1
-        if tag == "testcase":
+        if tag in _FAILURES:
+            self._end_failure()
+        elif tag == "testcase":
             self._finish()
         elif tag in _SUITES:
             self._close()
+
+    def text(self, data: str) -> None:
+        if self.said is not None and len(self.said) < _MOST_SAID:
+            self.said += data
 
     def _open(self, tag: str, attributes: dict[str, str]) -> None:
         self.is_junit = True
@@ -114,21 +128,29 @@ class _Document:
             place = "::".join(each.name for each in self.suites if each.name) or place
         name = attributes.get("name") or "(no name)"
         self.name = f"{place}::{name}"[:LONGEST_NAME] if place else name[:LONGEST_NAME]
-        self.message, self.is_skipped = None, attributes.get("status") in _NOT_RUN
+        self.message, self.is_error = None, False
+        self.is_skipped = attributes.get("status") in _NOT_RUN
 
-    def _fail(self, attributes: dict[str, str]) -> None:
+    def _fail(self, tag: str, attributes: dict[str, str]) -> None:
         """Also of what is no test: a suite that could not be loaded."""
         said = attributes.get("message") or attributes.get("type") or "failed"
         first = " ".join(said.split())[:LONGEST_NAME]
-        if self.name:
-            self.message = self.message or first
-        else:
+        if self.name and self.message is None:
+            self.message, self.is_error, self.said = first, tag == "error", ""
+        elif not self.name:
             suite = next((each.name for each in reversed(self.suites) if each.name), "suite")
-            self.flaws.append(Flaw(suite, f"{suite}: {first}"))
+            self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
+
+    def _end_failure(self) -> None:
+        """Of a file that could not be loaded, pytest says why in the text alone."""
+        said, self.said = self.said, None
+        if said and self.message == _NOT_COLLECTED:
+            lines = [each[2:].strip() for each in said.splitlines() if each.startswith("E ")]
+            self.message = (lines[-1] if lines else self.message)[:LONGEST_NAME]
 
     def _finish(self) -> None:
         if self.message is not None:
-            self.flaws.append(Flaw(self.name, f"{self.name}: {self.message}"))
+            self.flaws.append(Flaw(self.name, f"{self.name}: {self.message}", self.is_error))
         elif self.is_skipped:
             self.skipped += 1
         else:

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from orchestrator.core.gates import GateReport
 from orchestrator.core.readings import Reading, UnreadableReport
-from orchestrator.gates import hooks, jest, junit, linters, runners, sarif
-from orchestrator.security.paths import open_plain
+from orchestrator.gates import hooks, jest, junit, linters, no_tests, runners, sarif
+from orchestrator.security.paths import open_plain, read_tail
 
 #: A larger report is refused: half of it would say that half of the tests are gone.
 MOST_BYTES = 32 * 1024 * 1024
+#: Of what a command printed that goes by its exit code.
+MOST_PRINTED = 256 * 1024
 
 
 class Reports:
@@ -33,7 +35,7 @@ class Reports:
             case GateReport.PRE_COMMIT:
                 return hooks.read_pre_commit(_content(file, log))
             case GateReport.EXIT:
-                return Reading()
+                return no_tests.read(read_tail(log, MOST_PRINTED))
 
 
 def _content(file: Path, log: Path) -> bytes:

@@ -83,7 +83,7 @@ def _end_package(found: _Found, tests: _Tests, package: re.Match[str]) -> None:
     if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
         # It could not be built, or broke down in one of its tests or between them.
         why = f"{cut_off} did not come to its end"[:LONGEST] if cut_off else package[3] or "failed"
-        found.flaws.append(Flaw(name, f"{name}: {why}"))
+        found.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
 
 
 _CARGO_PROGRAM = re.compile(r" +Running .*[/\\]deps[/\\](.+)-[0-9a-f]{16}(?:\.exe)?\)$")
@@ -127,7 +127,7 @@ class _Cargo:
         elif examples := _CARGO_EXAMPLES.match(line):
             self.begin(f"{examples[1]} (doc)")
         elif build := _CARGO_BUILD.match(line):
-            self.found.flaws.append(Flaw(build[1], build[1]))
+            self.found.flaws.append(Flaw(build[1], build[1], is_error=True))
         elif died := _CARGO_DIED.match(line):
             what = f"{self.program or 'a program'}: it did not come to its end"
             self.found.flaws.append(Flaw(what, f"{what} {died[1]}"))

@@ -93,7 +93,7 @@ def test_a_detected_gate_that_fails_is_told_and_mended_in_the_next_attempt(
     assert "| pytest | passed |" in (site.directory(job) / "FINAL_RESULT.md").read_text()
 
 
-def test_what_fails_at_the_base_does_not_block_and_is_run_there_once(
+def test_what_fails_at_the_base_does_not_block_and_is_run_there_twice_for_all(
     made: MakeProject, effects: Path
 ) -> None:
     broken = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
@@ -107,8 +107,8 @@ def test_what_fails_at_the_base_does_not_block_and_is_run_there_once(
     for each in site.get(f"/jobs/{ended['job_id']}")["workers"]:
         [found] = each["gates"]
         assert (found["status"], found["known"], found["tests"]) == ("known", 1, 1)
-    # Once for each worker, at the base, and on the merged state.
-    assert effects.read_text().count("ran") == 4
+    # Once for each worker, twice at the base, and once on the merged state.
+    assert effects.read_text().count("ran") == 5
 
 
 def test_only_new_findings_of_ruff_and_mypy_count(made: MakeProject) -> None:

@@ -1,0 +1,63 @@
+"""What two runs of a gate on the base commit say together: only what both found is certain."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orchestrator.core.readings import Flaw, Ran, Reading
+
+#: Findings that are named where two runs differ.
+MOST_NAMED = 3
+
+
+def needs_another(first: Ran) -> bool:
+    """Whether a run may excuse a failure: then a second one has to confirm it."""
+    return not first.broken and bool(first.reading.flaws or first.rewritten)
+
+
+def both(first: Ran, second: Ran) -> Ran:
+    """As one run: the findings of both, and the tests that passed in both.
+
+    A second run that was killed or out of time counts as it is: it excuses nothing.
+    """
+    if second.broken:
+        return second
+    one, other = first.reading, second.reading
+    reading = Reading(
+        flaws=tuple(_common(one.flaws, other.flaws)),
+        passed=_passed(one.passed, other.passed),
+        skipped=min(one.skipped, other.skipped),
+        note=_difference(one.flaws, other.flaws),
+    )
+    return replace(
+        second,
+        reading=reading,
+        rewritten=tuple(_common(first.rewritten, second.rewritten)),
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def _common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+    left = Counter(each.key for each in other)
+    for flaw in one:
+        if left[flaw.key] > 0:
+            left[flaw.key] -= 1
+            yield flaw
+
+
+def _passed(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if one is None or other is None:
+        return None
+    again = set(other)
+    return tuple(name for name in one if name in again)
+
+
+def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
+    counts = Counter(each.key for each in one)
+    counts.subtract(Counter(each.key for each in other))
+    found = sorted(key for key, count in counts.items() if count)
+    if not found:
+        return ""
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    named = ", ".join(found[:MOST_NAMED])
+    return f"not the same in two runs on the base commit: {named}{more}"

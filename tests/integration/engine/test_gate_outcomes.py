@@ -1,0 +1,155 @@
+"""A gate that judged nothing has not passed: real pytest, through the real server."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.site import Answer, InProcess
+from tests.integration.engine.test_gates import (
+    FILES,
+    PLAIN,
+    MakeProject,
+    made,
+    programs,
+    results,
+    statuses,
+    worker,
+)
+from tests.project import edit
+
+__all__ = ["made", "programs"]
+
+CONFIG = f"[tool.pytest.ini_options]\naddopts = '{PLAIN}'\n"
+JUNIT = "pytest -q --junitxml=$ORCHESTRATOR_GATE_REPORT"
+BREAKS = "sed -i s/1/2/ app.py"
+
+
+def outcome(site: InProcess, ended: Answer, gate: str) -> tuple[Any, ...]:
+    found = results(site, ended["job_id"])[gate]
+    return found["outcome"], found.get("cause"), found["blocks"]
+
+
+def merge(site: InProcess, ended: Answer) -> str:
+    return (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
+
+
+def test_tests_that_cannot_run_at_the_base_did_not_run(made: MakeProject) -> None:
+    needs = "import a_package_that_is_missing\nfrom app import one\n\n\ndef test(): assert one()\n"
+    site, _ = made({**FILES, "tests/test_app.py": needs})
+
+    detected = site.run("x", [edit(BREAKS)])
+    asked = site.run("y", [edit(BREAKS)], gates=["pytest"])
+
+    why = (
+        "tests already fail on the base commit: "
+        "ModuleNotFoundError: No module named 'a_package_that_is_missing'"
+    )
+    assert detected["status"] == "completed"
+    assert outcome(site, detected, "pytest") == ("did_not_run", "fails_at_base", False)
+    assert results(site, detected["job_id"])["pytest"]["note"] == why
+    assert "It passed the gate secrets." in merge(site, detected)
+    assert f"The gate pytest did not run: {why}." in merge(site, detected)
+    assert asked["status"] == "failed"
+    assert worker(site, asked["job_id"])["reason"] == f"gate pytest did not run: {why}"
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"name": "none", "run": f"{JUNIT} -k no_such_test", "report": "junit"},
+        {"name": "none", "run": "pytest -q -k no_such_test"},
+        {"name": "none", "run": "echo 'No tests found, exiting with code 0'"},
+        {"name": "none", "run": "echo '?   	example.com/x	[no test files]'", "report": "go"},
+    ],
+    ids=["junit", "pytest exit code 5", "jest --passWithNoTests", "go"],
+)
+def test_a_report_without_a_test_is_no_pass_also_where_the_gate_is_required(
+    made: MakeProject, gate: dict[str, object]
+) -> None:
+    site, _ = made()
+
+    ended = site.run("x", [edit(BREAKS)], gates=[{**gate, "required": True}])
+
+    assert ended["status"] == "failed"
+    assert outcome(site, ended, "none") == ("did_not_run", "no_tests", True)
+    assert worker(site, ended["job_id"])["reason"] == "gate none did not run: no tests found"
+
+
+def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(made: MakeProject) -> None:
+    site, _ = made({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
+
+    ended = site.run("x", [edit(BREAKS)])
+
+    assert ended["status"] == "completed"
+    assert outcome(site, ended, "pytest") == ("did_not_run", "no_tests", False)
+
+
+def test_a_worker_that_removes_all_tests_has_failed(made: MakeProject) -> None:
+    site, _ = made()
+
+    ended = site.run("x", [edit("rm -r tests")])
+
+    assert ended["status"] == "failed"
+    assert statuses(site, ended["job_id"])["pytest"] == "failed"
+
+
+def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
+    made: MakeProject, effects: Path
+) -> None:
+    """It fails in the first run of the base, and for the worker that broke it."""
+    site, _ = made()
+    flaky = (
+        f"echo >> {effects}; runs=$(wc -l < {effects}); "
+        f"if [ $runs = 2 ]; then sed -i s/1/2/ app.py; fi; {JUNIT}"
+    )
+    gates = [{"name": "tests", "run": flaky, "report": "junit"}]
+
+    ended = site.run("x", [edit(BREAKS)], gates=gates)
+
+    assert ended["status"] == "failed"
+    assert effects.read_text().count("\n") == 3
+    found = results(site, ended["job_id"])["tests"]
+    assert found["failures"] == ["tests.test_app::test_one: assert 2 == 1 + where 2 = one()"]
+    note = "not the same in two runs on the base commit: tests.test_app::test_one"
+    assert found["note"].endswith(note)
+
+
+@pytest.mark.parametrize("end", ["kill -9 $$", "sleep 300"], ids=["killed", "out of time"])
+def test_a_base_run_that_was_killed_or_out_of_time_excuses_nothing(
+    made: MakeProject, end: str
+) -> None:
+    site, _ = made()
+    at_base = f"if grep -q 'return 1' app.py; then {end}; fi; {JUNIT}"
+    gates = [{"name": "tests", "run": at_base, "report": "junit", "timeout": 5}]
+
+    ended = site.run("x", [edit(BREAKS)], gates=gates)
+
+    assert ended["status"] == "failed"
+    assert outcome(site, ended, "tests") == ("failed", None, True)
+
+
+def test_what_fails_in_both_runs_of_the_base_is_excused(made: MakeProject) -> None:
+    old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
+    site, _ = made(old)
+
+    ended = site.run("x", [edit("echo >> app.py")])
+
+    assert ended["status"] == "completed"
+    assert outcome(site, ended, "pytest") == ("passed", None, False)
+    assert results(site, ended["job_id"])["pytest"]["known"] == 1
+
+
+def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
+    made: MakeProject, effects: Path
+) -> None:
+    old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
+    site, _ = made(old)
+    gates = [{"name": "tests", "run": f"echo >> {effects}; {JUNIT}", "report": "junit"}]
+
+    for request in ("x", "y"):
+        assert site.run(request, [edit("echo >> app.py")], gates=gates)["status"] == "completed"
+
+    # The worker's, the merged state's, and once for both jobs two runs of the base.
+    assert effects.read_text().count("\n") == 2 + 2 + 2
+    assert len(list((site.workspace / "base_results").glob("*.json"))) == 1

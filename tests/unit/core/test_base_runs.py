@@ -1,0 +1,34 @@
+"""What two runs of a gate on the base commit say together."""
+
+from orchestrator.core.base_runs import both, needs_another
+from orchestrator.core.gates import GateCause
+from orchestrator.core.readings import Flaw, Ran, Reading
+
+
+def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
+    flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
+    return Ran(reading=Reading(flaws=flaws, passed=passed), seconds=1.0)
+
+
+KILLED = Ran(broken="killed by signal 9", cause=GateCause.KILLED)
+
+
+def test_only_a_run_that_may_excuse_something_needs_another() -> None:
+    assert needs_another(ran("a"))
+    assert not needs_another(ran(passed=("a",)))
+    assert not needs_another(KILLED)
+
+
+def test_findings_and_passed_tests_count_that_both_runs_have() -> None:
+    found = both(ran("a", "b", "c", "c", passed=("d", "e")), ran("b", "c", passed=("a", "d")))
+
+    assert [each.key for each in found.reading.flaws] == ["b", "c"]
+    assert found.reading.passed == ("d",)
+    assert found.reading.note == "not the same in two runs on the base commit: a, c"
+    assert found.seconds == 2.0
+
+
+def test_two_equal_runs_are_told_as_one_and_a_killed_one_excuses_nothing() -> None:
+    assert both(ran("a"), ran("a")).reading == ran("a").reading
+    assert both(ran("a", passed=None), ran("a", passed=None)).reading.passed is None
+    assert both(ran("a"), KILLED) is KILLED
