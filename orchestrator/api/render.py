@@ -168,6 +168,7 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
         include_dirty=config.include_dirty,
         git_note=config.git_note,
         gates=[job_gate_answer(gate) for gate in config.gates],
+        unjudged="fail" if config.unjudged == "fail" else "tell",
         planner=config.planner,
         context=config.context,
         context_files=list(config.context_files),

@@ -24,6 +24,7 @@ from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import comparisons
 from orchestrator.core.evidence import Usage
 from orchestrator.core.failure import Failure
+from orchestrator.core.job_reason import not_judged
 from orchestrator.core.model import RULES, Attempt, Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Tree
@@ -68,6 +69,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         cancelled_by=job.cancelled_by,
         stop_cause=job.stop_cause,
         merge_state=job.merge_state,
+        not_judged=not_judged(job) or None,
         awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,
         plan_fallback=_plan_fallback(job, planner),

@@ -15,6 +15,7 @@ from orchestrator.api.render import (
     result_of,
 )
 from orchestrator.api.service_port import Service
+from orchestrator.core.job_reason import not_judged
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.submission import Caller
@@ -32,6 +33,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         job_id=job.id,
         status=job.status,
         reason=job.reason,
+        not_judged=not_judged(job) or None,
         request=job.request[:SUMMARY_CHARACTERS],
         results=_results(service, caller, detail, by_job),
         workers=counts(detail.workers),

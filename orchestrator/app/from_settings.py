@@ -34,6 +34,7 @@ def limits(settings: Settings) -> tuple[job_config.Defaults, allowance.Ceilings]
         max_depth=min(recursion.max_depth, ceilings.max_depth),
         agent=workers.agent,
         planner=workers.planner,
+        unjudged=settings.gates.unjudged,
     )
     return defaults, allowance.Ceilings(
         max_depth=ceilings.max_depth,

@@ -31,7 +31,13 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
     if notice := nothing_built(answer):
         lines += ["", notice]
-    return lines + _places(answer)
+    return [*lines, *_places(answer), *_not_judged(answer, width)]
+
+
+def _not_judged(answer: Answer, width: int) -> list[str]:
+    """Last: what is read as done has to say that nothing has checked it."""
+    why = answer.get("not_judged")
+    return [one_line(f"Not judged: {why}", width)] if why else []
 
 
 def headline(answer: Answer) -> str:

@@ -40,6 +40,15 @@ class OnShutdown(StrEnum):
     LEAVE = "leave"
 
 
+class Unjudged(StrEnum):
+    """A job that changed code which no gate has judged."""
+
+    #: its reason says so
+    TELL = "tell"
+    #: it has failed
+    FAIL = "fail"
+
+
 class GatesByDefault(StrEnum):
     """Checks of results, for requests that do not say."""
 

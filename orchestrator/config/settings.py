@@ -13,6 +13,7 @@ from orchestrator.config.choices import (
     GatesByDefault,
     LogLevel,
     OnShutdown,
+    Unjudged,
 )
 from orchestrator.config.kinds import (
     AgentName,
@@ -169,6 +170,8 @@ class Gates(Section):
     """For requests that do not say: auto (those found in the repository) or off."""
     timeout: Seconds = 600
     """Seconds one gate may take that has no timeout of its own (10 min)."""
+    unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
+    """A result that changes code and was judged by no gate: tell (in the job's reason) or fail."""
 
 
 class Recursion(Section):

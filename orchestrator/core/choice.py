@@ -4,16 +4,18 @@ The order is total and depends on nothing but what is known of the candidates th
 who ended first.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import inf
 
-from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.gates import GateCause, GateOutcome, GateResult, GateStatus
 from orchestrator.core.model import Worker
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.worker_result import WorkerResult
 
+#: None: in rows of earlier versions.
+_UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Gates that are named in a sentence.
 MOST_NAMED = 3
 
@@ -37,6 +39,8 @@ class Candidate:
     status: str = "success"
     #: Whether its result was checked where another candidate's was.
     unchecked: bool = False
+    #: Names of gates that judged another candidate's result and did not run on this one.
+    unrun: tuple[str, ...] = ()
     #: Names of the gates that refuse it.
     blocking: tuple[str, ...] = ()
     failures: int = 0
@@ -79,6 +83,7 @@ def candidates_of(
     """What counts of the workers of one task; ``below`` is what their child jobs cost, in USD."""
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
+    judging = {gate.name for result in results for gate in result.gates if _judged(gate)}
     changed = any(map(_changed, results))
     said = any(map(_said, results))
     fewest = _fewest_tests(workers)
@@ -90,6 +95,7 @@ def candidates_of(
             tests=sum(_tests(gate, fewest) for gate in result.gates),
             cost_usd=_cost(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
+            unrun=tuple(gate.name for gate in result.gates if _lacks(gate, judging)),
             nothing=not _changed(result) and (changed or (said and not _said(result))),
         )
         for worker, result in zip(workers, results, strict=True)
@@ -118,6 +124,7 @@ def _candidate(
     tests: int,
     cost_usd: float | None,
     unchecked: bool,
+    unrun: tuple[str, ...],
     nothing: bool,
 ) -> Candidate:
     change = result.change
@@ -127,6 +134,7 @@ def _candidate(
         succeeded=worker.status.succeeded,
         status=str(worker.status),
         unchecked=unchecked,
+        unrun=unrun,
         blocking=tuple(gate.name for gate in result.gates if gate.blocks),
         failures=sum(len(gate.failures) for gate in result.gates),
         tests=tests,
@@ -150,10 +158,20 @@ def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
     return fewest
 
 
+def _judged(gate: GateResult) -> bool:
+    return gate.outcome is not GateOutcome.DID_NOT_RUN
+
+
+def _lacks(gate: GateResult, judging: Collection[str]) -> bool:
+    """What changes nothing that a gate looks at needs no gate."""
+    needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
+    return needs_it and gate.name in judging
+
+
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """One that changed nothing a gate looks at has broken no test, and added none."""
-    skipped = gate.status is GateStatus.SKIPPED
-    return fewest.get(gate.name, 0) if skipped else gate.tests or 0
+    unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
+    return fewest.get(gate.name, 0) if unchanged else gate.tests or 0
 
 
 def _cost(worker: Worker, below: float) -> float | None:
@@ -209,7 +227,8 @@ def _success_words(best: Candidate, other: Candidate) -> str:
 
 def _gates_key(each: Candidate) -> tuple[float, ...]:
     """One that nobody has checked stands between those that pass and those that do not."""
-    return (2.0 if each.blocking else float(each.unchecked), len(each.blocking), each.failures)
+    unchecked = float(each.unchecked or bool(each.unrun))
+    return (2.0 if each.blocking else unchecked, len(each.blocking), each.failures)
 
 
 def _gates_words(best: Candidate, other: Candidate) -> str:
@@ -217,12 +236,18 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
         return _failing(other.blocking)
     if other.unchecked and not best.unchecked:
         return "its gates did not run"
+    if other.unrun and not best.unrun:
+        return f"{_count(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
     return f"{_count(other.failures - best.failures, 'failure')} more in gates"
 
 
 def _failing(names: Sequence[str]) -> str:
-    named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
-    return f"{_count(len(names), 'gate')} {'fails' if len(names) == 1 else 'fail'} ({named})"
+    verb = "fails" if len(names) == 1 else "fail"
+    return f"{_count(len(names), 'gate')} {verb} ({_named(names)})"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def _tests_words(best: Candidate, other: Candidate) -> str:

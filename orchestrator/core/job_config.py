@@ -25,6 +25,7 @@ class Defaults:
     max_depth: int = 3
     agent: str = "auto"
     planner: str = "auto"
+    unjudged: str = "tell"
 
 
 def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) -> JobConfig:
@@ -55,6 +56,7 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
         history=_or(asked.history, "merge"),
         resolve=_or(asked.resolve, ""),
         git=_or(asked.git, "auto"),
+        unjudged=_or(asked.unjudged, defaults.unjudged),
         context=_or(asked.context, ""),
         context_files=_or(asked.context_files, ()),
         planner=_or(asked.planner, defaults.planner),
@@ -97,6 +99,8 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         history=_or(asked.history, above.history),
         resolve=_or(asked.resolve, above.resolve),
         git=above.git,
+        # Not less than its parent's.
+        unjudged="fail" if "fail" in (asked.unjudged, above.unjudged) else "tell",
         planner=_or(asked.planner, above.planner),
         # Not its parent's: what a child job needs to know, its parent tells it.
         context=_or(asked.context, ""),

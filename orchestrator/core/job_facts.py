@@ -5,6 +5,8 @@ Nothing here is a sentence: ``job_reason`` makes the job's ``reason`` of them.
 
 from dataclasses import dataclass
 
+from orchestrator.core.gates import GateCause
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missing:
@@ -41,6 +43,17 @@ class Shortfall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GateFact:
+    """A gate that did not run on a job's result, or failed there and does not block."""
+
+    name: str
+    #: Why it did not run; None: it failed.
+    cause: GateCause | None = None
+    #: The same for people, or the first of its findings.
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobFacts:
     """A new fact is a field with a default: rows that were stored without it load as before.
 
@@ -57,6 +70,10 @@ class JobFacts:
     overruled: tuple[Overruled, ...] = ()
     #: Of workers whose task succeeded by them.
     shortfalls: tuple[Shortfall, ...] = ()
+    #: Gates that did not pass, though the changes are in the result.
+    gates: tuple[GateFact, ...] = ()
+    #: The result changes code, and no gate but the scan for secrets has judged it.
+    unjudged: bool = False
 
 
 #: Nothing is known. One for all jobs that have nothing to tell.

@@ -1,9 +1,10 @@
 """The one place that composes a job's ``reason`` from its fields and facts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from orchestrator.core.delivery import Delivery
-from orchestrator.core.job_facts import Missing, Overruled, Shortfall
+from orchestrator.core.gates import GateCause
+from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall
 from orchestrator.core.model import Job
 from orchestrator.core.states import JobStatus, MergeState, StopCause
 
@@ -13,6 +14,8 @@ MOST_NAMED = 5
 WAITS_FOR_APPROVAL = "waits for approval"
 #: Begins the sentence on a job whose workers' changes were to become one result, and did not.
 NOT_MERGED = "what its workers changed could not be merged when it ended"
+#: Begins the sentence on a job that changed code at which no gate looked.
+NOT_JUDGED = "not judged: "
 #: Begins the sentence on a job whose result is not all that its workers changed.
 LEFT_OUT = "not in the result: "
 #: The setting by which a user lets the better result win.
@@ -92,6 +95,34 @@ def _hunks(overruled: Overruled) -> str:
     return f"{count} hunk{'s' * (count != 1)} of {overruled.worker_id}"
 
 
+def _unjudged(job: Job) -> str:
+    why = not_judged(job)
+    return f"{NOT_JUDGED}{why}" if why else ""
+
+
+def not_judged(job: Job) -> str:
+    """Why no gate judged the code that a job changed; empty where one did."""
+    if not job.facts.unjudged:
+        return ""
+    unrun = [each for each in job.facts.gates if each.cause]
+    told = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
+    if told:
+        return _unrun(told)
+    return "no gate checks what was changed" if unrun else "no tests found"
+
+
+def _gates(job: Job) -> str:
+    failed = [each for each in job.facts.gates if each.cause is None]
+    told = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
+    unrun = (each for each in job.facts.gates if each.cause and not job.facts.unjudged)
+    told.append(_unrun([each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]))
+    return "; ".join(filter(None, told))
+
+
+def _unrun(gates: Sequence[GateFact]) -> str:
+    return "; ".join(f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED])
+
+
 SENTENCES: tuple[Callable[[Job], str], ...] = (
     _approval,
     _stop,
@@ -99,4 +130,6 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _merge,
     _overruled,
     _shortfalls,
+    _unjudged,
+    _gates,
 )

@@ -115,6 +115,8 @@ class JobConfig:
     gates: tuple[Gate, ...] = ()
     #: Nothing is checked but what tasks ask for themselves.
     gates_off: bool = False
+    #: What becomes of a job that changed code which no gate has judged: "tell" or "fail".
+    unjudged: str = "tell"
     #: The commit that workers' worktrees start from; empty: they have plain directories.
     base: str = ""
     #: That commit has what was uncommitted in the user's checkout, too.
@@ -177,6 +179,11 @@ class Job:
     def merged_in_part(self) -> bool:
         """Not all that its workers changed goes together, or is to become one result."""
         return self.merge_state is MergeState.IN_PART
+
+    @property
+    def fails_unjudged(self) -> bool:
+        """No gate has judged the code that it changed, and it asks for one."""
+        return self.facts.unjudged and self.config.unjudged == "fail"
 
     @property
     def out_of_time(self) -> bool:

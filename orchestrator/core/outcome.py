@@ -13,7 +13,7 @@ from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import ASKED, NO_CHANGES
 from orchestrator.core.final_text import FinalText, question_of
-from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
 from orchestrator.core.readings import in_words
 from orchestrator.core.states import WorkerStatus
 
@@ -107,6 +107,17 @@ def _refuses(evidence: Evidence) -> bool:
 
 def _remarks(evidence: Evidence) -> str:
     return "; ".join(evidence.delivery.remarks) if evidence.delivery else ""
+
+
+def _notes(evidence: Evidence) -> str:
+    """What there is to know of a success."""
+    return "; ".join(filter(None, [_remarks(evidence), _advice(evidence)]))
+
+
+def _advice(evidence: Evidence) -> str:
+    """Of gates that fail and do not block."""
+    failed = (each for each in evidence.gates if each.outcome is GateOutcome.FAILED)
+    return "; ".join(f"advisory {in_words(each)}" for each in failed)
 
 
 def _over_limit(exit: Exit) -> str:
@@ -220,7 +231,7 @@ TABLE: tuple[Row, ...] = (
         lambda x, e: _nothing(e),
         retry=True,
     ),
-    Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _remarks(e)),
+    Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _notes(e)),
 )
 _PASSED = GateResult(name="any", status=GateStatus.PASSED)
 _RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RATE_LIMIT}")

@@ -221,7 +221,9 @@ class Scheduler:
         self._endings.rendering.discard(job_id)
         job = self.ledger.jobs[job_id]
         workers = [each for each in self.forest.workers_of(job_id) if not each.is_planner]
-        status = job_outcome(workers, cancelled=job.cancelled, unmerged=job.unmerged)
+        status = job_outcome(
+            workers, job.cancelled, unmerged=job.unmerged, fails_unjudged=job.fails_unjudged
+        )
         reason = reason_of(changed(job, status=status))
         ended = self.ledger.move_job(job_id, status, ended_at=now, reason=reason)
         self.ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)

@@ -11,7 +11,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.job_facts import Missing, Overruled
+from orchestrator.core.job_facts import GateFact, Missing, Overruled
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
@@ -54,6 +54,9 @@ class Merged:
     missing: tuple[Missing, ...] = ()
     #: What the better results won over, by the user's choice.
     overruled: tuple[Overruled, ...] = ()
+    #: Gates that did not pass on the result, and whether none has judged its code.
+    gates: tuple[GateFact, ...] = ()
+    unjudged: bool = False
     #: There is a result, with changes of a worker at least.
     has_result: bool = False
 
@@ -105,8 +108,9 @@ class SendingBack:
             return
         fields = _fields(job, merged)
         workers = [each for each in self._forest.workers_of(job_id) if not each.is_planner]
-        status = job_outcome(workers, cancelled=job.cancelled)
-        reason = reason_of(changed(job, status=status, **fields))
+        after = changed(job, **fields)
+        status = job_outcome(workers, job.cancelled, fails_unjudged=after.fails_unjudged)
+        reason = reason_of(changed(after, status=status))
         if (status, reason) == (job.status, job.reason):
             self._ledger.update_job(job_id, **fields)
             return
@@ -169,5 +173,7 @@ def _fields(job: Job, merged: Merged) -> dict[str, Any]:
         merge_error=merged.error,
         missing=merged.missing,
         overruled=merged.overruled,
+        gates=merged.gates,
+        unjudged=merged.unjudged,
     )
     return {"merge_state": merged.state, "facts": facts}

@@ -73,6 +73,7 @@ class ConfigRequest:
     git: str | None = None
     #: As they were asked for; empty: none are to run.
     gates: tuple[Gate, ...] | None = None
+    unjudged: str | None = None
     base: str | None = None
     include_dirty: bool | None = None
     planner: str | None = None

@@ -11,6 +11,7 @@ from functools import partial
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.failure import after
+from orchestrator.core.gate_facts import gate_facts, is_unjudged
 from orchestrator.core.gates import GateResult
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
@@ -81,12 +82,24 @@ class Merging:
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
         refusals = [*refused, *self._to_resolve(record, job, settled)]
+        inside = [part.worker for part in parts if part.worker.id in record.merged]
         return Merged(
             refusals=refusals,
             missing=missing_from(record),
             overruled=overruled_in(record),
+            gates=gate_facts(settled.results, inside),
+            unjudged=self._is_unjudged(record, job, settled, inside),
             has_result=bool(record.merged),
         )
+
+    def _is_unjudged(
+        self, record: Record, job: Job, settled: Settled, workers: Sequence[Worker]
+    ) -> bool:
+        """Without gates nothing was to be judged."""
+        if not job.config.gates or not workers:
+            return False
+        touched = self._repository.touched(record.base, settled.commit)
+        return is_unjudged(touched, settled.results, workers)
 
     def _in_order(self, job: Job, parts: Sequence[Part]) -> list[Part]:
         """Who comes later wins where files are taken from one of two."""

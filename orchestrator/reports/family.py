@@ -125,7 +125,9 @@ class Family:
         workers = self.workers(job.id)
         if job.status.ended or not all(worker.status.ended for worker in workers):
             return job.status
-        return job_outcome(workers, job.cancelled, unmerged=job.unmerged)
+        return job_outcome(
+            workers, job.cancelled, unmerged=job.unmerged, fails_unjudged=job.fails_unjudged
+        )
 
     def began(self, job: Job) -> float:
         return job.created_at if job.started_at is None else job.started_at

@@ -98,6 +98,8 @@ class StatusAnswer(Answer):
     job_id: str
     status: JobStatus
     reason: str
+    not_judged: str | None = None
+    """Why no gate has judged the code that its result changes; null where one has."""
     request: str
     """The first 300 characters."""
     results: Results | None = None

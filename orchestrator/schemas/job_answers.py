@@ -1,7 +1,7 @@
 """The answers that tell everything about one job: its workers and attempts, and its tree."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -198,6 +198,8 @@ class ConfigAnswer(Answer):
     """What to know of that."""
     gates: list[JobGateAnswer]
     """What the result of every worker must pass."""
+    unjudged: Literal["tell", "fail"]
+    """What becomes of a result that changes code which no gate has judged."""
     planner: str
     context: str
     context_files: list[str]
@@ -243,6 +245,8 @@ class JobAnswer(Answer):
     """Left out for a job that was not stopped."""
     merge_state: MergeState
     """How far the changes of its workers are one result."""
+    not_judged: str | None = None
+    """Why no gate has judged the code that its result changes; null where one has."""
     awaits_approval: bool = False
     """The job has its tasks, and a person is to let them start."""
     plan_source: str

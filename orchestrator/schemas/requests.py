@@ -74,6 +74,8 @@ class ConfigBody(Wire):
     """Workers start from the checkout as it is, uncommitted work included."""
     gates: JobGates | None = None
     """Checks every result must pass: auto (those found in the repository), off, or a list."""
+    unjudged: Literal["tell", "fail"] | None = None
+    """What becomes of a job whose result changes code that no gate has judged."""
     planner: Word | None = None
     """Who splits the request into tasks: rules, an agent's name, or auto."""
     approve: bool | None = None

@@ -19,7 +19,7 @@ from orchestrator.core.gates import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.job_facts import JobFacts, Missing, Overruled, Shortfall
+from orchestrator.core.job_facts import GateFact, JobFacts, Missing, Overruled, Shortfall
 from orchestrator.core.model import JobConfig, TaskSpec, WaitingFor
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WaitKind
@@ -92,13 +92,18 @@ def read_facts(found: Found) -> JobFacts:
     missing = tuple(Missing(**each) for each in found.get("missing", ()))
     overruled = tuple(Overruled(**each) for each in found.get("overruled", ()))
     shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
-    more = {"missing": missing, "overruled": overruled, "shortfalls": shortfalls}
+    gates = tuple(_gate_fact(each) for each in found.get("gates", ()))
+    more = {"missing": missing, "overruled": overruled, "shortfalls": shortfalls, "gates": gates}
     return JobFacts(**{**found, **more})
 
 
 def _read_shortfall(found: Found) -> Shortfall:
     paths = {name: tuple(found.get(name, ())) for name in ("missing", "outside")}
     return Shortfall(worker_id=found["worker_id"], **paths)
+
+
+def _gate_fact(found: Found) -> GateFact:
+    return GateFact(**{**found, "cause": GateCause(found["cause"]) if found["cause"] else None})
 
 
 def read_waiting(found: Found) -> WaitingFor:

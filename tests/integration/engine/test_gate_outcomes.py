@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.summary import summary_lines
 from tests.integration.engine.site import Answer, InProcess
 from tests.integration.engine.test_gates import (
     FILES,
@@ -153,3 +154,69 @@ def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
     # The worker's, the merged state's, and once for both jobs two runs of the base.
     assert effects.read_text().count("\n") == 2 + 2 + 2
     assert len(list((site.workspace / "base_results").glob("*.json"))) == 1
+
+
+def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProject) -> None:
+    site, _ = made({"app.py": FILES["app.py"], "README.md": "An app.\n"})
+
+    code = site.run("x", [edit(BREAKS)])
+    documents = site.run("y", [edit("echo more >> README.md")])
+    asked = site.run("z", [edit(BREAKS, gates=["grep -q 2 app.py"])])
+    failing = site.run("w", [edit(BREAKS)], unjudged="fail")
+
+    assert (code["status"], code["reason"]) == ("completed", "not judged: no tests found")
+    assert code["not_judged"] == "no tests found"
+    assert summary_lines(code, 100)[-1] == "Not judged: no tests found"
+    assert "not judged: no tests found" in merge(site, code)
+    assert (documents["status"], documents["reason"]) == ("completed", "")
+    assert (asked["status"], asked["reason"]) == ("completed", "")
+    assert (failing["status"], failing["reason"]) == ("failed", "not judged: no tests found")
+
+
+def test_with_unjudged_fail_in_the_settings_such_a_job_has_failed(made: MakeProject) -> None:
+    site, _ = made({"app.py": FILES["app.py"]}, gates={"unjudged": "fail"})
+
+    assert site.run("x", [edit(BREAKS)])["status"] == "failed"
+    assert site.run("y", [edit("echo more >> README.md")])["status"] == "completed"
+    assert site.run("z", [edit(BREAKS)], gates="off")["status"] == "completed"
+
+
+def test_the_reason_says_why_the_gates_of_a_change_did_not_run(made: MakeProject) -> None:
+    needs = "import a_package_that_is_missing\n\n\ndef test(): pass\n"
+    site, _ = made({**FILES, "tests/test_app.py": needs})
+
+    ended = site.run("x", [edit(BREAKS)])
+
+    assert ended["status"] == "completed"
+    assert ended["reason"] == (
+        "not judged: gate pytest did not run: tests already fail on the base commit: "
+        "ModuleNotFoundError: No module named 'a_package_that_is_missing'"
+    )
+
+
+def test_an_advisory_gate_that_fails_stands_in_the_reason(made: MakeProject) -> None:
+    site, _ = made()
+    gates = ["auto", {"name": "lint", "run": "exit 3", "required": False, "baseline": "none"}]
+
+    ended = site.run("x", [edit("echo >> app.py")], gates=gates)
+
+    assert ended["status"] == "completed"
+    assert ended["reason"] == "advisory gate lint failed: exit code 3"
+    assert ended["results"]["tasks"][0]["reason"] == "advisory gate lint failed: exit code 3"
+
+
+def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
+    made: MakeProject,
+) -> None:
+    """The first one does less, and nothing judges it."""
+    site, _ = made(FILES)
+    script = (
+        'if [ "$ORCHESTRATOR_WORKER_ID" = worker_1 ]; then echo > killed; echo "# a" >> app.py; '
+        "else printf '# a\\n# b\\n# c\\n' >> app.py; fi"
+    )
+    gate = {"name": "tests", "run": "if [ -e killed ]; then kill -9 $$; fi; " + JUNIT}
+    gates = [{**gate, "report": "junit", "required": False}]
+
+    ended = site.run("x", [edit(script, agent=["editor", "editor"])], gates=gates)
+
+    assert [each["chosen"] for each in ended["results"]["tasks"]] == [False, True]

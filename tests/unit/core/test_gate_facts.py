@@ -1,0 +1,62 @@
+"""What a job's end has to say of its gates."""
+
+import pytest
+
+from orchestrator.core.code_paths import has_code, is_code
+from orchestrator.core.gate_facts import gate_facts, is_unjudged
+from orchestrator.core.gates import GateCause, GateResult, GateStatus
+from orchestrator.core.job_facts import GateFact
+from orchestrator.core.worker_result import WorkerResult
+from tests.unit.core.factories import a_worker
+
+SECRETS = GateResult(name="secrets", status=GateStatus.PASSED)
+PASSED = GateResult(name="pytest", status=GateStatus.PASSED)
+FAILED = GateResult(name="lint", status=GateStatus.FAILED, required=False, failures=("a.py: x",))
+UNRUN = GateResult(
+    name="pytest", status=GateStatus.SKIPPED, cause=GateCause.NO_TESTS, note="no tests found"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("src/app.py", True),
+        ("Makefile", True),
+        ("pyproject.toml", True),
+        ("requirements-dev.txt", True),
+        ("CMakeLists.txt", True),
+        ("data/table.csv", True),
+        ("bin/deploy", True),
+        ("README.md", False),
+        ("docs/guide.rst", False),
+        ("LICENSE", False),
+        ("docs/logo.SVG", False),
+        (".gitignore", False),
+    ],
+)
+def test_everything_but_documents_is_code(path: str, code: bool) -> None:
+    assert is_code(path) is code
+    assert has_code(["NOTES.txt", path]) is code
+
+
+def test_the_scan_for_secrets_judges_no_code() -> None:
+    work = a_worker(result=WorkerResult(files_created=("a.py",)))
+    notes = a_worker(result=WorkerResult(files_created=("a.md",)))
+    own = a_worker(result=WorkerResult(files_created=("a.py",), gates=(PASSED,)))
+
+    assert is_unjudged(["a.py"], [SECRETS], [work])
+    assert is_unjudged(["a.py"], [SECRETS, UNRUN], [work, own])
+    assert not is_unjudged(["a.py"], [SECRETS, PASSED], [work])
+    assert not is_unjudged(["a.py"], [SECRETS, FAILED], [work])
+    assert not is_unjudged(["a.md"], [SECRETS], [work])
+    assert not is_unjudged(["a.py"], [SECRETS], [own, notes])
+
+
+def test_what_did_not_run_and_what_advises_against_is_told_once() -> None:
+    own = a_worker(result=WorkerResult(gates=(UNRUN, FAILED)))
+
+    assert gate_facts([SECRETS, PASSED], [own]) == (GateFact(name="lint", why="a.py: x"),)
+    assert gate_facts([UNRUN], [own, own]) == (
+        GateFact(name="pytest", cause=GateCause.NO_TESTS, why="no tests found"),
+        GateFact(name="lint", why="a.py: x"),
+    )
