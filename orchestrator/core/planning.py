@@ -77,7 +77,7 @@ class Planning:
         """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
         self._endings.planning.discard(job_id)
         planner = self.planner(job_id)
-        if reason and planner.reason != reason:
+        if reason:
             self._ledger.update_worker(planner.key, reason=reason)
         job = self._ledger.update_job(job_id, plan_source=source, reason="")
         self._ledger.add_tasks(job, tasks, workers)
