@@ -31,7 +31,7 @@ class _Counts(Collector):
 
 
 def _group(name: str, values: Mapping[str, object]) -> GaugeMetricFamily:
-    label = "status" if name in BY_STATUS else "name"
+    label = "status" if name in BY_STATUS else "outcome" if name == "gates" else "name"
     family = GaugeMetricFamily(_name(name), f"{name} as in /api/v1/stats", labels=[label])
     for key, value in values.items():
         if isinstance(value, int | float):

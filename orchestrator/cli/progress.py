@@ -46,6 +46,8 @@ class Progress:
             return f"{who} has {facts.get('instead')}, not {facts.get('agent')}{because(facts)}"
         if kind == "worker_used":
             return None
+        if kind in ("gate_run_started", "gate_ended"):
+            return _of_gate(kind, worker, facts)
         if kind.startswith("worker_") and worker:
             at = moment(event.get("at")) or time.time()
             return indent(str(worker)) + self._worker(kind, str(worker), facts, at)
@@ -136,6 +138,22 @@ class Progress:
 def indent(worker_id: str) -> str:
     """Two blanks for each depth: ``worker_2_1`` is one below ``worker_2``."""
     return "  " * max(0, worker_id.count("_") - 1)
+
+
+def _of_gate(kind: str, worker: Any, facts: Mapping[str, Any]) -> str | None:
+    """Such as ``worker_1: gate pytest: base commit``; nothing of what had nothing to judge."""
+    who = f"{indent(str(worker))}{worker}: " if worker else ""
+    gate = one_line(facts.get("gate"), 80)
+    if kind == "gate_run_started":
+        return f"{who}gate {gate}: {one_line(facts.get('on'), 80)}"
+    outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
+    if facts.get("cause") == "nothing_changed":
+        return None
+    seconds = float(facts.get("seconds") or 0)
+    took = f" after {duration(seconds)}" if seconds else ""
+    found = "; ".join(map(str, facts.get("failures") or ()))
+    why = one_line(found or (outcome != "passed" and facts.get("note")) or "", REASON_CHARACTERS)
+    return f"{who}gate {gate} {outcome}{took}{f': {why}' if why else ''}"
 
 
 def _awaited(facts: Mapping[str, Any]) -> str:

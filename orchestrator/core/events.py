@@ -44,6 +44,10 @@ class EventKind(StrEnum):
     WORKER_USED = "worker_used"
     #: An attempt has ended well, and what it left is checked. data: attempt, gates
     GATES_STARTED = "gates_started"
+    #: A run of a gate begins. data: gate, on (a worker, "base commit" or "merged result")
+    GATE_RUN_STARTED = "gate_run_started"
+    #: It has ended; of two runs on the base commit, both. data: gate, on, seconds
+    GATE_RUN_ENDED = "gate_run_ended"
     #: What one gate came to. data: attempt, gate, status, required, seconds, failures, known, ...
     GATE_ENDED = "gate_ended"
     #: Locks are held from now on. data: names, lock (claim or lease), numbers of leases

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest
-from orchestrator.core.gates import GateResult
+from orchestrator.core.gates import GateResult, GateRun
 from orchestrator.core.model import WorkerKey
 from orchestrator.core.states import WorkerStatus
 
@@ -28,6 +28,23 @@ class GateEvents:
         job = self._forest.job_of(worker)
         said = {"attempt": attempt, "gates": list(gates)}
         self._ledger.emit(EventKind.GATES_STARTED, job, now, worker.id, **said)
+
+    def ran(self, run: GateRun, now: float) -> None:
+        """A run begins or has ended; nothing is told of what has ended as a whole meanwhile."""
+        job = self._ledger.jobs.get(run.job_id)
+        worker = self._ledger.workers.get(WorkerKey(run.root_id, run.check))
+        if job is None or job.status.ended:
+            return
+        if worker and worker.status is not WorkerStatus.RUNNING:
+            return
+        begins = run.seconds is None
+        if worker and begins:
+            self._ledger.update_worker(worker.key, reason=f"its gates run: {run.words}")
+        kind = EventKind.GATE_RUN_STARTED if begins else EventKind.GATE_RUN_ENDED
+        said: dict[str, object] = {"gate": run.gate, "on": run.on}
+        if not begins:
+            said["seconds"] = run.seconds
+        self._ledger.emit(kind, job, now, worker.id if worker else None, **said)
 
     def ended(
         self, key: WorkerKey, attempt: int, results: Sequence[GateResult], now: float

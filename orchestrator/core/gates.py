@@ -69,6 +69,10 @@ class GateOutcome(StrEnum):
     #: It says nothing of the change; a ``GateCause`` says why.
     DID_NOT_RUN = "did_not_run"
 
+    @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
 
 class GateCause(StrEnum):
     """Why a gate did not run: did not judge the change, whether its command was started or not."""
@@ -163,6 +167,38 @@ class GateResult:
         return self.required and self.status in {GateStatus.FAILED, GateStatus.BROKEN}
 
 
+class GatePlace(StrEnum):
+    """What a gate runs on."""
+
+    BASE = "base commit"
+    WORKER = "worker"
+    RESULT = "merged result"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateRun:
+    """A run of one gate that begins, or has ended."""
+
+    root_id: str
+    job_id: str
+    #: The check that it is for: a worker's name, or that of the check of a merged result.
+    check: str
+    gate: str
+    place: GatePlace
+    #: How long it took; None: it begins.
+    seconds: float | None = None
+
+    @property
+    def on(self) -> str:
+        """A worker's name, or another place."""
+        return self.check if self.place is GatePlace.WORKER else str(self.place)
+
+    @property
+    def words(self) -> str:
+        """Such as ``gate pytest: base commit``."""
+        return f"gate {self.gate}: {self.on}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
     """Gates to be run on one state of the project."""
@@ -179,6 +215,8 @@ class Check:
     gates: tuple[Gate, ...]
     #: The top of the worktree; empty: ``directory`` is in none.
     worktree: str = ""
+    #: Whose state it is.
+    place: GatePlace = GatePlace.WORKER
 
 
 class Gates(Protocol):

@@ -392,7 +392,7 @@ def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
 
 
 def _told(result: GateResult, room: int) -> str:
-    lines = [f"Gate {result.name}: {result.status}"]
+    lines = [f"Gate {result.name}: {result.outcome.words}"]
     lines += [result.note] if result.note else []
     lines += [f"- {each}" for each in result.failures]
     text = "\n".join(lines)[: room * 2 // 3]

@@ -19,6 +19,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.forest import Forest
 from orchestrator.core.gate_events import GateEvents
+from orchestrator.core.gates import GateRun
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.late import LateResults
 from orchestrator.core.leasing import Leasing
@@ -160,6 +161,10 @@ class Scheduler:
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
         """An attempt has ended well, and its gates begin."""
         self._gate_events.begun(key, attempt, gates, now)
+
+    def gate_ran(self, run: GateRun, now: float) -> None:
+        """A run of a gate begins, or has ended."""
+        self._gate_events.ran(run, now)
 
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float

@@ -11,7 +11,16 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import Exit
-from orchestrator.core.gates import Check, Gate, GateCause, GateResult, GateSource, GateStatus
+from orchestrator.core.gates import (
+    Check,
+    Gate,
+    GateCause,
+    GatePlace,
+    GateResult,
+    GateRun,
+    GateSource,
+    GateStatus,
+)
 from orchestrator.core.patterns import matching
 from orchestrator.core.ports import Change
 from orchestrator.core.readings import (
@@ -78,6 +87,8 @@ class Checks:
         self._beside = beside
         self._lock = threading.Lock()
         self._courses: dict[tuple[str, str], _Course] = {}
+        #: Called for every run of a gate that begins or has ended, from any thread.
+        self.on_run: Callable[[GateRun], None] = lambda run: None
 
     def begin(self, check: Check, done: Done) -> None:
         course = _Course(check, done)
@@ -185,6 +196,7 @@ class Checks:
         )
         try:
             told = partial(self._guarded, course, self._ran, gate)
+            self._tell(course, gate, check.place)
             self._runs.begin(run, told, partial(self._named, course))
         except OSError as error:
             self._take(course, _failed_to_run(gate, f"it cannot be started: {error}"))
@@ -193,6 +205,21 @@ class Checks:
             process, by = course.process, course.stopped
         if process and by:  # the stop came while it was started
             self._runs.stop(process, *by)
+
+    def _tell(
+        self, course: _Course, gate: Gate, place: GatePlace, seconds: float | None = None
+    ) -> None:
+        check = course.check
+        self.on_run(
+            GateRun(
+                root_id=check.root_id,
+                job_id=check.job_id,
+                check=check.name,
+                gate=gate.name,
+                place=place,
+                seconds=seconds,
+            )
+        )
 
     def _named(self, course: _Course, process: str) -> None:
         with self._lock:
@@ -204,6 +231,8 @@ class Checks:
             is_lost = ran is None and course.stopped is None
         if is_lost:
             return  # with the server: the next one runs it again
+        if ran is not None:
+            self._tell(course, gate, course.check.place, round(ran.seconds, 3))
         if ran is not None and course.check.base:
             directory, commit = course.check.directory, course.check.commit
             ran = replace(ran, rewritten=rewrites(self._repository, directory, commit))
@@ -222,6 +251,7 @@ class Checks:
         if course.stopped:
             self._finish(course)
             return
+        self._tell(course, gate, GatePlace.BASE)
         told = partial(self._guarded, course, self._compare, gate, ran)
         self._baselines.ask(course, course.check, gate, told)
 
@@ -229,6 +259,7 @@ class Checks:
         with self._lock:
             waits, course.awaits_base = course.awaits_base, False
         if waits:
+            self._tell(course, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
             self._judge(course, gate, ran, base)
 
     def _judge(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:

@@ -9,6 +9,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.commands import MakeContext, SetWaiting, Start, Stop
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, WorktreeState
 from orchestrator.core.exit_cause import ExitCause
+from orchestrator.core.gates import GateRun
 from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.model import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Assignment, Workspace
@@ -91,9 +92,10 @@ class Flights:
         #: Told of every end, from whatever thread it comes.
         self.on_end: Callable[[Ended], None] = lambda ended: None
 
-    def tell_of_checks(self, told: Callable[[Checking], None]) -> None:
-        """Have somebody told of every attempt whose gates begin, from whatever thread."""
+    def tell_of_checks(self, told: Callable[[Checking | GateRun], None]) -> None:
+        """Call ``told`` for every attempt whose gates begin and every run of one, in any thread."""
         self._judging.on_begin = told
+        self._checks.on_run = told
 
     def start(self, command: Start, token: str) -> None:
         """Prepare and launch; what cannot be started has ended."""

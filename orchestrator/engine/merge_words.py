@@ -198,4 +198,4 @@ def failing(results: Sequence[GateResult]) -> str:
 
 def _failing(result: GateResult) -> str:
     found = ", ".join(result.failures[:MOST_PATHS]) or result.note
-    return f"gate {result.name} {result.status}{f': {found}' if found else ''}"
+    return f"gate {result.name} {result.outcome.words}{f': {found}' if found else ''}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import EndedBy
-from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateStatus
+from orchestrator.core.gates import Check, Gate, GatePlace, GateResult, Gates, GateStatus
 from orchestrator.core.model import Job
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository import Repository
@@ -99,6 +99,7 @@ class MergedGates:
                 commit=commit,
                 gates=gates,
                 worktree=directory,
+                place=GatePlace.RESULT if base else GatePlace.BASE,
             )
             results = self._waited(check, halted)
         finally:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence
+from orchestrator.core.gates import GateOutcome
 from orchestrator.core.model import AUTO, REVIEWER, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Entry, Workspace
 from orchestrator.core.reviewing import reviewed
@@ -114,7 +115,8 @@ def _facts(result: WorkerResult) -> Iterator[str]:
     for gate in result.gates:
         counted = f", {gate.tests} tests passed" if gate.tests is not None else ""
         found = f": {', '.join(gate.failures[:10])}" if gate.failures else ""
-        yield f"gate {gate.name}: {gate.status}{counted}{found}"
+        unrun = f": {gate.note}" if gate.outcome is GateOutcome.DID_NOT_RUN else ""
+        yield f"gate {gate.name}: {gate.outcome.words}{unrun}{counted}{found}"
     if result.change:
         change = result.change
         yield f"{change.files} files changed, {change.added} lines added, {change.removed} removed"

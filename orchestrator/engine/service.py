@@ -252,6 +252,7 @@ class Service(Checkpointing, MergeCalls):
             "workers": dict(stored.workers),
             "attempts": stored.attempts,
             "per_minute": self._rates.per_minute(),
+            "gates": self._rates.gates(),
             "cost_usd": stored.cost.usd,
             "cost_estimated": stored.cost.estimated,
             "cost_partial": stored.cost.partial,

@@ -20,6 +20,7 @@ from orchestrator.core.commands import (
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.forest import TreeSize
+from orchestrator.core.gates import GateRun
 from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.ports import Change, Store
@@ -51,7 +52,7 @@ RETRY_SECONDS = 0.5
 FIRST_RETRY_SECONDS = 0.02
 
 
-Item = Call | Checking | Ended | Integrated | Rendered | Prepared | TakePlan | End
+Item = Call | Checking | GateRun | Ended | Integrated | Rendered | Prepared | TakePlan | End
 
 
 class Supervisor:
@@ -196,6 +197,8 @@ class Supervisor:
                 self._take_end(item, now)
             case Checking():
                 self._scheduler.checking(item.key, item.attempt, item.gates, now)
+            case GateRun():
+                self._scheduler.gate_ran(item, now)
             case Integrated():
                 return self._integrated(item, now)
             case Rendered():

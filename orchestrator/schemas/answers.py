@@ -189,6 +189,8 @@ class StatsAnswer(Answer):
     workers: dict[str, int] = {}
     #: Ends in the last minute.
     per_minute: dict[str, int] = {}
+    #: Of workers' results, by outcome, since the server began.
+    gates: dict[str, int] = {}
     #: Of all workers and planners, as far as it is known. None: of none of them.
     cost_usd: float | None = None
     #: A part of it was computed from a price table.

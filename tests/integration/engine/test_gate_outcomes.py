@@ -1,10 +1,12 @@
 """A gate that judged nothing has not passed: real pytest, through the real server."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.cli.progress import Progress
 from orchestrator.cli.summary import summary_lines
 from tests.integration.engine.site import Answer, InProcess
 from tests.integration.engine.test_gates import (
@@ -220,3 +222,31 @@ def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
     ended = site.run("x", [edit(script, agent=["editor", "editor"])], gates=gates)
 
     assert [each["chosen"] for each in ended["results"]["tasks"]] == [False, True]
+
+
+def test_events_and_the_terminal_say_which_gate_runs_on_what(made: MakeProject) -> None:
+    old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
+    site, _ = made(old)
+
+    ended = site.run("x", [edit("echo >> app.py")])
+
+    stream = site.call("GET", f"/jobs/{ended['job_id']}/events").text
+    events = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: ")]
+    runs = [each for each in events if each["kind"].startswith("gate_run_")]
+    assert [(each["kind"], each["data"]["on"]) for each in runs] == [
+        ("gate_run_started", "worker_1"),
+        ("gate_run_ended", "worker_1"),
+        ("gate_run_started", "base commit"),
+        ("gate_run_ended", "base commit"),
+        ("gate_run_started", "merged result"),
+        ("gate_run_ended", "merged result"),
+        # What was found on the base commit is kept.
+        ("gate_run_started", "base commit"),
+        ("gate_run_ended", "base commit"),
+    ]
+    assert all(each["data"]["seconds"] > 0 for each in runs if each["kind"] == "gate_run_ended")
+    progress = Progress()
+    said = [line for each in events if (line := progress.take(each))]
+    assert "worker_1: gate pytest: base commit" in said
+    assert "gate pytest: merged result" in said
+    assert site.get("/stats")["gates"] == {"passed": 2, "failed": 0, "did_not_run": 0}

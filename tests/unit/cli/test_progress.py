@@ -223,3 +223,18 @@ def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
 
     assert line == "worker_1 was refused a child job: too deep"
     assert [worker for worker, _ in progress.running()] == ["worker_1"]
+
+
+def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
+    def said(kind: str, **data: object) -> str | None:
+        return Progress().take({"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": data})
+
+    assert said("gate_run_started", gate="pytest", on="base commit") == (
+        "worker_1: gate pytest: base commit"
+    )
+    why = "tests already fail on the base commit: ModuleNotFoundError: requests"
+    unrun = {"gate": "pytest", "outcome": "did_not_run", "cause": "fails_at_base", "note": why}
+    assert said("gate_ended", **unrun) == f"worker_1: gate pytest did not run: {why}"
+    found = {"gate": "ruff", "outcome": "failed", "seconds": 2.0, "failures": ["a.py:1: x"]}
+    assert said("gate_ended", **found) == "worker_1: gate ruff failed after 2.0 s: a.py:1: x"
+    assert said("gate_ended", **{**unrun, "cause": "nothing_changed"}) is None
