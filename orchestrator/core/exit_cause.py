@@ -12,8 +12,6 @@ class ExitCause(StrEnum):
     NEVER_BEGAN = "never_began"
     #: A full disk, or no process or thread to be had, kept it from being started.
     NO_ROOM = "no_room"
-    #: The program does not exist, may not be executed, or is being written just now.
-    PROGRAM = "program"
     #: The attempt's own timeout expired, not its job's wall time.
     TASK_TIMEOUT = "task_timeout"
     #: It was stopped with its server.
@@ -24,3 +22,5 @@ class ExitCause(StrEnum):
     ORPHAN_LEASE = "orphan_lease"
     #: Its shim was killed: how the worker ended is unknown.
     SHIM_DIED = "shim_died"
+    #: Its shim was killed, and the exit record that was there lacked its shim's secret.
+    RECORD_FORGED = "record_forged"

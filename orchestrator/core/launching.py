@@ -1,10 +1,21 @@
 """The port to where processes run: this machine, or a cluster."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.core.evidence import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What shows that an exit record was written by its shim.
+
+    The secret is known to the shim alone, once the attempt runs; its SHA-256 is stored before.
+    """
+
+    digest: str = ""
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +35,8 @@ class Launch:
     log: str
     #: exit.json of this attempt; it also is the attempt's lock (see launchers.shim).
     exit_path: str
+    #: Without a digest, any record counts.
+    proof: Proof = Proof()
     #: Seconds of work; time spent waiting for child jobs does not count.
     timeout: float | None = None
     #: Seconds between the polite stop and the hard one.
@@ -71,10 +84,13 @@ class Launcher(Protocol):
     def waiting(self, attempt_id: str, waiting: bool) -> None:
         """Stop or resume the clock of an attempt's timeout."""
 
-    def adopt(self, attempt_id: str, exit_path: str) -> bool:
-        """Watch over an attempt that an earlier server started; False when it does not run."""
+    def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
+        """Watch over an attempt that an earlier server started; False when it does not run.
 
-    def settle(self, attempt_id: str, exit_path: str) -> Exit:
+        ``digest`` is that of its ``Proof``: a record without the secret counts as none.
+        """
+
+    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
         """How an attempt ended that does not run; after this it can never start. Idempotent."""
 
     def close(self, stop: bool) -> None:

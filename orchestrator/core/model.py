@@ -299,6 +299,8 @@ class Attempt:
     started_at: float
     #: SHA-256 of the key that this attempt alone may use.
     token_hash: str = ""
+    #: SHA-256 of the secret that its exit record must hold; empty for one of an earlier release.
+    record_hash: str = ""
     ended_at: float | None = None
     exit: Exit | None = None
     reason: str = ""

@@ -11,6 +11,7 @@ from orchestrator.core.model import Job
 from orchestrator.core.ports import Invocation, SharedContexts, Workspace
 from orchestrator.engine.dispatch import Surroundings
 from orchestrator.security.environment import worker_environment
+from orchestrator.security.keys import new_proof
 from orchestrator.security.paths import write_private
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Contexts:
             stdin=str(directory / command.stdin) if command.stdin else None,
             log=str(tree / "logs" / f"{name}.log"),
             exit_path=str(tree / "attempts" / record),
+            proof=new_proof(),
             timeout=MOST_SECONDS,
             grace=self._around.grace_seconds,
             log_limit_bytes=self._around.log_limit_bytes,

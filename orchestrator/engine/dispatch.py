@@ -10,13 +10,12 @@ from pathlib import Path
 from orchestrator.core.delivery import Delivery, expects_changes
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, PromptSize, WorktreeState
 from orchestrator.core.final_text import final_text
-from orchestrator.core.launching import Launch
+from orchestrator.core.launching import Launch, Proof
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.repository import signature_of
-from orchestrator.engine.port_ranges import PortRanges
 from orchestrator.engine.worktrees import Changes, Ground
-from orchestrator.security import boundary, scratch
+from orchestrator.security import boundary
 from orchestrator.security.environment import secrets_in, worker_environment
 
 
@@ -44,6 +43,14 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
+class Issued:
+    """What one attempt is given and no other: its key, and the proof of its exit record."""
+
+    key: str = field(repr=False)
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
 class InFlight:
     """An attempt that was started, and what its directory held before."""
 
@@ -55,8 +62,6 @@ class InFlight:
     #: Its task, and its worktree; None: it has a plain directory.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
     ground: Ground | None = None
-    #: Its directory for temporary files; empty where it has none of its own.
-    scratch: str = ""
 
 
 def base_environment(around: Surroundings) -> dict[str, str]:
@@ -68,8 +73,6 @@ def attempt_id(worker: Worker) -> str:
     return f"{worker.root_id}/{worker.id}/{worker.attempt}"
 
 
-#: Where a gate writes its report, if it has one; for workers, so that they can run its command.
-GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 #: What an agent that reads a prompt is given.
 PROMPT = "prompt.md"
 
@@ -90,12 +93,11 @@ class Dispatch:
         self._bin, self._home = str(around.bin), str(around.home)
         self._project = str(around.project_root)
         self._lease_lock = str(around.lease_lock)
-        self._ports = PortRanges()
         #: Where workers find the server; known once it listens.
         self.api_url = ""
 
     def prepare(
-        self, assignment: Assignment, token: str, ground: Ground | None = None
+        self, assignment: Assignment, issued: Issued, ground: Ground | None = None
     ) -> tuple[Launch, InFlight]:
         """Make the directory, the files and the environment. Raise OSError."""
         worker, task = assignment.worker, assignment.task
@@ -106,22 +108,14 @@ class Dispatch:
         if worker.attempt > 1:
             self._workspace.mark_attempt(worker, worker.attempt)
             before = {} if ground else self._workspace.snapshot(worker)
-        environment = self._environment(assignment, command, directory, token, ground)
+        environment = self._environment(assignment, command, directory, issued.key, ground)
         if command.control:
             control = self._workspace.prepare_control(worker, worker.attempt, command.control)
             environment["ORCHESTRATOR_CONTROL_DIR"] = control
         if ground is not None:
             environment |= _of_worktree(worker, ground)
-        name = attempt_id(worker)
-        # A shell command in a directory of its own starts with no more work than need be.
-        is_long = ground is not None or PROMPT in command.files
-        environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
-        own_scratch = scratch.directory_of(self._around.workspace, name) if is_long else ""
-        if own_scratch:
-            scratch.make(own_scratch)
-            environment |= {"TMPDIR": own_scratch, GATE_REPORT: f"{own_scratch}/gate-report"}
         launch = Launch(
-            attempt_id=name,
+            attempt_id=attempt_id(worker),
             argv=command.argv,
             cwd=ground.cwd if ground else directory,
             make_cwd=ground is None,
@@ -129,6 +123,7 @@ class Dispatch:
             stdin=f"{directory}/{command.stdin}" if command.stdin else None,
             log=self._workspace.log(worker),
             exit_path=self._workspace.exit_record(worker, worker.attempt),
+            proof=issued.proof,
             timeout=task.timeout or assignment.job.config.default_timeout,
             grace=self._around.grace_seconds,
             log_limit_bytes=self._around.log_limit_bytes,
@@ -137,13 +132,7 @@ class Dispatch:
             secrets=(*self._around.secrets, *secrets_in(environment)),
         )
         size = _size(command, assignment)
-        return launch, InFlight(worker, before, launch.secrets, size, task, ground, own_scratch)
-
-    def release(self, attempt: str, own_scratch: str = "") -> None:
-        """What an attempt had while it ran. Idempotent."""
-        self._ports.release(attempt)
-        if own_scratch:
-            scratch.remove(own_scratch)
+        return launch, InFlight(worker, before, launch.secrets, size, task, ground)
 
     def found(self, worker: Worker, task: TaskSpec, ground: Ground | None = None) -> InFlight:
         """For an attempt that was started by a server before this one.
@@ -153,8 +142,7 @@ class Dispatch:
         around = self._around
         passed = {**around.environment, **task.env}
         secrets = (*around.secrets, *secrets_in(passed))
-        own_scratch = scratch.directory_of(around.workspace, attempt_id(worker))
-        return InFlight(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
+        return InFlight(worker, {}, secrets, task=task, ground=ground)
 
     def nothing_left(self, flight: InFlight) -> Changes | None:
         """What an empty directory says; None where there is more to look at than in no time."""

@@ -1,7 +1,7 @@
 """Attempts under way: what the scheduler wants of them is done, what becomes of them is told."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from orchestrator.engine.assigning import Assigning
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.checks import Checks
 from orchestrator.engine.contexts import Contexts
-from orchestrator.engine.dispatch import Dispatch, InFlight, attempt_id
+from orchestrator.engine.dispatch import Dispatch, InFlight, Issued, attempt_id
 from orchestrator.engine.judging import Checking, Judging
 from orchestrator.engine.planning import Planning
 from orchestrator.engine.reviewing import Reviewing
@@ -97,17 +97,17 @@ class Flights:
         self._judging.on_begin = told
         self._checks.on_run = told
 
-    def start(self, command: Start, token: str) -> None:
+    def start(self, command: Start, issued: Issued) -> None:
         """Prepare and launch; what cannot be started has ended."""
         worker = self._scheduler.ledger.workers[command.key]
         try:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
             if self._takes_long(assignment):
                 self._beside.begin(
-                    attempt_id(worker), partial(self._start_beside, assignment, token)
+                    attempt_id(worker), partial(self._start_beside, assignment, issued)
                 )
                 return
-            launch, flight = self._dispatch.prepare(assignment, token)
+            launch, flight = self._dispatch.prepare(assignment, issued)
         except Exception as error:
             self._cannot_start(worker, error)
         else:
@@ -125,24 +125,22 @@ class Flights:
         failpoints.reached("launch: sent")
 
     def _cannot_start(self, worker: Worker, error: Exception) -> None:
-        self._dispatch.release(attempt_id(worker))
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
         self.on_end(Ended(worker.key, worker.attempt, _never_started(error), Evidence()))
 
-    def _start_beside(self, assignment: Assignment, token: str) -> None:
+    def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
         """In a thread of its own; a stop may have come meanwhile."""
         worker = assignment.worker
         name = attempt_id(worker)
         try:
             assignment, ground = self._equipped(assignment)
-            launch, flight = self._dispatch.prepare(assignment, token, ground)
+            launch, flight = self._dispatch.prepare(assignment, issued, ground)
         except Exception as error:
             self._beside.ready(name, lambda: None)
             self._cannot_start(worker, error)
             return
         stopped = self._beside.ready(name, lambda: self._launch(launch, flight))
         if stopped is not None:
-            self._dispatch.release(name, flight.scratch)
             self.on_end(Ended(worker.key, worker.attempt, stopped, Evidence()))
 
     def _equipped(self, assignment: Assignment) -> tuple[Assignment, Ground | None]:
@@ -176,11 +174,6 @@ class Flights:
         job = self._scheduler.ledger.jobs[command.job_id]
         self._contexts.ask(job, self._scheduler.ledger.jobs[job.root_id])
 
-    @property
-    def scratches(self) -> Collection[str]:
-        """Directories for temporary files that attempts under way have."""
-        return [each.scratch for each in self._under_way.values()]
-
     def adopt(self, worker: Worker) -> None:
         """Expect the end of an attempt that was started by a server before this one."""
         task = self._scheduler.forest.task_of(worker)
@@ -195,9 +188,10 @@ class Flights:
         """What has become known of attempts that were given up."""
         for attempt in self._scheduler.late.sought(now):
             worker = self._scheduler.ledger.workers[attempt.key]
+            name = _id(attempt.key, attempt.number)
             record = self._workspace.exit_record(worker, attempt.number)
             try:
-                exit = self._launcher.settle(_id(attempt.key, attempt.number), record)
+                exit = self._launcher.settle(name, record, attempt.record_hash)
             except OSError as error:
                 if not is_shortage(error):  # looked for again and again, while a disk is full
                     said = {"path": record}
@@ -220,10 +214,7 @@ class Flights:
         if self._contexts.ended(attempt_id, exit) or self._checks.ended(attempt_id, exit):
             return
         flight = self._under_way.pop(attempt_id, None)
-        self._dispatch.release(attempt_id)
         if flight is not None:
-            if flight.scratch:
-                self._beside.later(partial(self._dispatch.release, attempt_id, flight.scratch))
             failpoints.reached("attempt: its end is known")
             exit = _as_lost_unless_asked(exit)
             self._judging.expect(flight.worker)

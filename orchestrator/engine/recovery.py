@@ -62,9 +62,9 @@ def _take_up(
     worker = scheduler.ledger.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
     name, record = running_attempt_id(attempt), workspace.exit_record(worker, attempt.number)
     flights.adopt(worker)
-    lives = launcher.adopt(name, record)
+    lives = launcher.adopt(name, record, attempt.record_hash)
     if not lives:
-        exit = launcher.settle(name, record)
+        exit = launcher.settle(name, record, attempt.record_hash)
         if scheduler.forest.job_of(worker).stop_cause is None:
             if exit.cause in _GIVEN_BACK:
                 _give_back(scheduler, worker)

@@ -27,6 +27,7 @@ from orchestrator.core.ports import Change, Store
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine import clock
 from orchestrator.engine.contexts import Contexts
+from orchestrator.engine.dispatch import Issued
 from orchestrator.engine.flights import Ended, Flights
 from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.integration import Integrated, Integration
@@ -37,7 +38,7 @@ from orchestrator.engine.planning import Planning
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.reporting import Reporting
 from orchestrator.engine.resources import Resources
-from orchestrator.security.keys import hash_key, new_key
+from orchestrator.security.keys import hash_key, new_key, new_proof
 
 logger = logging.getLogger(__name__)
 
@@ -179,11 +180,11 @@ class Supervisor:
         answers += self._locking.turn(now)
         commands = self._scheduler.turn(now, room=self._resources.room())
         starts = [command for command in commands if isinstance(command, Start)]
-        tokens = {start.key: self._issue(start) for start in starts}
+        issued = {start.key: self._issue(start) for start in starts}
         change = self._scheduler.ledger.take()
         self._save(change)
         for command in commands:
-            self._try(command, tokens)
+            self._try(command, issued)
         failpoints.reached("turn: commands carried out")
         for answer in answers:
             answer()
@@ -242,11 +243,16 @@ class Supervisor:
             return lambda: call.answer.set_result(result)
         return lambda: call.answer.set_exception(failure)
 
-    def _issue(self, start: Start) -> str:
-        """A key that opens the attempt's subtree and dies with it; only its hash is kept."""
-        token = new_key()
-        self._scheduler.ledger.update_attempt(start.key, token_hash=hash_key(token))
-        return token
+    def _issue(self, start: Start) -> Issued:
+        """A key that opens the attempt's subtree and dies with it, and the secret of its record.
+
+        Only their hashes are kept.
+        """
+        issued = Issued(new_key(), new_proof())
+        self._scheduler.ledger.update_attempt(
+            start.key, token_hash=hash_key(issued.key), record_hash=issued.proof.digest
+        )
+        return issued
 
     def _save(self, change: Change) -> None:
         """Nothing is acted on before it is stored: while that fails, everything waits."""
@@ -264,17 +270,17 @@ class Supervisor:
                     raise
                 pause = min(2 * pause, RETRY_SECONDS)
 
-    def _try(self, command: Command, tokens: dict[WorkerKey, str]) -> None:
+    def _try(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
         try:
-            self._act(command, tokens)
+            self._act(command, issued)
         except Exception:
             # The other commands belong to other workers.
             logger.exception("a command failed", extra={"command": repr(command)})
 
-    def _act(self, command: Command, tokens: dict[WorkerKey, str]) -> None:
+    def _act(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
         match command:
             case Start():
-                self._flights.start(command, tokens[command.key])
+                self._flights.start(command, issued[command.key])
             case Stop():
                 self._flights.stop(command)
             case MakeContext():

@@ -76,6 +76,8 @@ class Attempt:
         self.has_server = True
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
         self.record["containment"] = family.mode
+        if secret := launch.get("record_secret"):  # a server of an earlier release has none
+            self.record["secret"] = secret
         #: The record as it was published.
         self.encoded_record = b""
 

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,12 @@ from orchestrator.launchers import processes
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}
+#: Whether what is in the place of an exit record was put there by somebody else than a shim.
+IsForged = Callable[[str], bool]
+
+
+def _never(_exit_path: str) -> bool:
+    return False
 
 
 class Refused(Exception):
@@ -48,7 +54,7 @@ class Claim:
         self._length: float = math.inf
 
     @classmethod
-    def take(cls, exit_path: str) -> "Claim":
+    def take(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
         """Claim an attempt that nobody ever has. Raise Refused, or OSError from the disk."""
         path = run_path(exit_path)
         try:
@@ -56,26 +62,26 @@ class Claim:
         except FileExistsError:
             raise Refused(f"{path} exists: this attempt was started before") from None
         failpoints.reached("claim: made")
-        claim = cls._locked(descriptor, exit_path)
+        claim = cls._locked(descriptor, exit_path, is_forged)
         claim._length = 0
         return claim
 
     @classmethod
-    def take_over(cls, exit_path: str) -> "Claim":
+    def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
         """Claim an attempt whose runner is gone. Raise Refused when it is alive; Foreign."""
-        return cls._locked(_open(run_path(exit_path), 0), exit_path)
+        return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
     @classmethod
-    def _locked(cls, descriptor: int, exit_path: str) -> "Claim":
+    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged = _never) -> "Claim":
         claim = cls(descriptor, exit_path)
         try:
-            claim._lock()
+            claim._lock(is_forged)
         except BaseException:
             claim.drop()
             raise
         return claim
 
-    def _lock(self) -> None:
+    def _lock(self, is_forged: IsForged) -> None:
         path = run_path(self._exit_path)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +90,7 @@ class Claim:
         # Between the opening and the lock, another may have published this very file.
         if not _is_at(self._descriptor, path):
             raise Refused(f"{self._exit_path}: this attempt was given up")
-        if os.path.lexists(self._exit_path):
+        if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
             os.unlink(path)
             raise Refused(f"{self._exit_path} exists: this attempt has ended")
 
@@ -156,9 +162,8 @@ def _open(path: str, flags: int) -> int:
     return descriptor
 
 
-def set_aside(exit_path: str) -> None:
-    """Make room for a claim, and keep what was in its place."""
-    path = run_path(exit_path)
+def set_aside(path: str) -> None:
+    """Make room for a claim or a record, and keep what was in its place."""
     os.rename(path, f"{path}.foreign")
 
 

@@ -120,12 +120,12 @@ class LocalLauncher:
             if holder is not None:
                 holder.waiting(waiting)
 
-    def adopt(self, attempt_id: str, exit_path: str) -> bool:
+    def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
         """Watch over an attempt that an earlier server started; its end is reported like any.
 
         False when it is not running: ``record.inspect`` says what there is instead.
         """
-        adopted = Adopted.adopt(attempt_id, exit_path)
+        adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:
             return False
         with self._lock:
@@ -134,9 +134,9 @@ class LocalLauncher:
             self._epoll.register(adopted, select.EPOLLIN)
         return True
 
-    def settle(self, attempt_id: str, exit_path: str) -> Exit:
+    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
         """How an attempt ended that does not run; after this it can never start. Idempotent."""
-        return settle(attempt_id, exit_path)
+        return settle(attempt_id, exit_path, digest=digest)
 
     def close(self, stop: bool) -> None:
         if not self._is_open:
@@ -223,6 +223,7 @@ class LocalLauncher:
         if "failed" in message:
             logger.error("shim failed", extra={"action": "shim_failed", "error": message["failed"]})
         elif launch is not None and "started" in message:
+            link.has_begun()
             self._events.started(launch.attempt_id, message["started"])
         elif launch is not None:
             if message.get("pid"):
@@ -272,7 +273,7 @@ class LocalLauncher:
         It runs when its shim is about to die, and when an earlier server, whose record of it was
         lost with the power, had started it.
         """
-        if not self.adopt(launch.attempt_id, launch.exit_path):
+        if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             self._inquiries.begin(launch.attempt_id, partial(_settled, launch, strays))
 
     def _never_began(self, launch: Launch) -> bool:
@@ -283,7 +284,7 @@ class LocalLauncher:
         if launch.attempt_id in self._begun_anew:
             return False
         self._begun_anew.add(launch.attempt_id)
-        return inspect(launch.exit_path) is Unfinished.NEVER
+        return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER
 
     def _adopted_ended(self, adopted: Adopted) -> None:
         with self._lock:
@@ -302,4 +303,5 @@ class LocalLauncher:
 def _settled(launch: Launch, strays: tuple[Stray, ...]) -> Exit:
     masker = Masker(launch.secrets)
     masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
-    return settle(launch.attempt_id, launch.exit_path, masked, masker)
+    digest = launch.proof.digest
+    return settle(launch.attempt_id, launch.exit_path, masked, masker, digest=digest)

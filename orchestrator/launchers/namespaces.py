@@ -167,9 +167,12 @@ def _unshare() -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
         raise OSError(ctypes.get_errno(), f"unshare: {os.strerror(ctypes.get_errno())}")
     if user:
+        # The files below belong to root while the memory is hidden.
+        processes.hide_memory(False)
         _map("setgroups", "deny")
         _map("uid_map", f"{user} {user} 1")
         _map("gid_map", f"{group} {group} 1")
+        processes.hide_memory()
 
 
 def _map(name: str, content: str) -> None:

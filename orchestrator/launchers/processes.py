@@ -10,7 +10,7 @@ from functools import cache
 #: The variable that marks every process of an attempt.
 MARKER = "ORCHESTRATOR_WORKER"
 COMMAND_LIMIT = 200
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _ZOMBIES = "ZX"
 #: Places in /proc/<pid>/stat, counted from the state.
 _VSIZE, _ENV_END = 20, 48
@@ -196,6 +196,16 @@ def signal_group(leader: int, number: int) -> None:
 def become_subreaper() -> None:
     """Make this process the parent of whatever its descendants orphan. Not inherited by forks."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hide_memory(hidden: bool = True) -> None:
+    """Keep other processes of the same user from this one's memory, descriptors and environment.
+
+    They may not trace it either, and it leaves no core dump. Inherited by forks, until an exec.
+    Root with CAP_SYS_PTRACE still may. Nothing where there is no /proc.
+    """
+    if has_proc():
+        _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def signal_at_parents_end(number: int) -> None:

@@ -1,11 +1,19 @@
-"""Reading and giving up attempts from outside: what a restarted server decides by."""
+"""Reading and giving up attempts from outside: what a restarted server decides by.
 
+``digest`` is the SHA-256 of the secret that only the attempt's shim had. A record without the
+secret is forged and counts as none; one that says no more than that the attempt was lost, as a
+tombstone does, needs none. Where no digest was stored, any record counts.
+"""
+
+import hashlib
+import hmac
 import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +54,10 @@ class Unfinished(Enum):
 State = Finished | Running | Unfinished
 
 
-def inspect(exit_path: str) -> State:
+def inspect(exit_path: str, digest: str = "") -> State:
     """How it stands with an attempt. A publication that was cut off is completed."""
     give_up_at = time.monotonic() + _HOLDER_SECONDS
-    while (state := _inspect_once(exit_path)) is None:
+    while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
             # Nothing of it can be taken over while somebody else has the lock.
             if (holder := _holder_of_lock(exit_path)) is not None:
@@ -64,35 +72,64 @@ def tombstone(
     reason: str,
     strays: tuple[Stray, ...] = (),
     cause: ExitCause = ExitCause.NONE,
+    digest: str = "",
 ) -> Exit | None:
     """Make sure that an attempt never runs (again): how it ended, by its own word if it has one.
 
     Idempotent. None when it is running: nothing was changed.
     """
     while True:
-        ended = read_exit(exit_path)
+        ended = read_exit(exit_path, digest)
         if ended is not None:
             return ended
         try:
-            return _bury(exit_path, reason, strays, cause)
+            return _bury(exit_path, reason, strays, cause, digest)
         except FileNotFoundError:
             continue  # It was published between two looks.
         except Refused:
-            if isinstance(inspect(exit_path), Running):
+            if isinstance(inspect(exit_path, digest), Running):
                 return None
 
 
-def read_exit(exit_path: str) -> Exit | None:
+def read_exit(exit_path: str, digest: str = "") -> Exit | None:
     """None when there is no exit record. One that cannot be read says so in ``error``."""
     try:
-        with open_plain(Path(exit_path)) as file:
-            content = file.read(_RECORD_BYTES)
+        content = _content(exit_path)
     except FileNotFoundError:
         return None
+    if _is_forged(content, digest):
+        return None
+    return _parse(content) or Exit(
+        ended_by=EndedBy.LOST, error=f"{exit_path} is not an exit record"
+    )
+
+
+def is_forged(exit_path: str, digest: str) -> bool:
+    """Whether there is a record that tells an end, and not in the words of its shim."""
+    try:
+        return _is_forged(_content(exit_path), digest)
+    except FileNotFoundError:
+        return False
+
+
+def _content(exit_path: str) -> bytes:
+    """Raise FileNotFoundError. Nothing for what a worker has put there that is no plain file."""
+    try:
+        with open_plain(Path(exit_path)) as file:
+            return file.read(_RECORD_BYTES)
+    except FileNotFoundError:
+        raise
     except OSError:
-        content = b""  # a worker has put something else there
-    ended = _parse(content)
-    return ended or Exit(ended_by=EndedBy.LOST, error=f"{exit_path} is not an exit record")
+        return b""
+
+
+def _is_forged(content: bytes, digest: str) -> bool:
+    ended = _parse(content) if digest else None
+    if ended is None or ended.ended_by is EndedBy.LOST:
+        return False
+    secret = json.loads(content.split(b"\n", 1)[0]).get("secret")
+    found = hashlib.sha256(str(secret).encode("utf-8", "replace")).hexdigest()
+    return not hmac.compare_digest(found, digest)
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
@@ -168,19 +205,21 @@ _FITTING: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _inspect_once(exit_path: str) -> State | None:
-    ended = read_exit(exit_path)
+def _inspect_once(exit_path: str, digest: str) -> State | None:
+    ended = read_exit(exit_path, digest)
     if ended is not None:
         return _who_runs_on(exit_path) or Finished(exit=ended)
     try:
-        claim = Claim.take_over(exit_path)
+        claim = Claim.take_over(exit_path, partial(is_forged, digest=digest))
     except FileNotFoundError:
-        return None if os.path.exists(exit_path) else Unfinished.NEVER
+        if not os.path.exists(exit_path):
+            return Unfinished.NEVER
+        return Unfinished.DEAD if is_forged(exit_path, digest) else None
     except Refused:
         return _holder(exit_path)
     except Foreign:
         return Unfinished.DEAD
-    return _complete(claim)
+    return _complete(claim, exit_path, digest)
 
 
 def _who_runs_on(exit_path: str) -> Running | None:
@@ -191,12 +230,13 @@ def _who_runs_on(exit_path: str) -> Running | None:
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
 
-def _complete(claim: Claim) -> State:
+def _complete(claim: Claim, exit_path: str, digest: str) -> State:
     content = claim.read(_RECORD_BYTES)
     ended = _parse(content)
-    if ended is None:
+    if ended is None or _is_forged(content, digest):
         claim.drop()
         return Unfinished.DEAD
+    _make_room(exit_path)
     claim.publish(content.split(b"\n", 1)[0])
     return Finished(exit=ended)
 
@@ -221,10 +261,13 @@ def _holder_of_lock(exit_path: str) -> Running | None:
     return None if pid is None or ticks is None else Running(shim_pid=pid, start_ticks=ticks)
 
 
-def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause) -> Exit:
-    claim = _claim_any(exit_path)
-    ended = _parse(claim.read(_RECORD_BYTES))
-    if ended is None:
+def _bury(
+    exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause, digest: str
+) -> Exit:
+    claim = _claim_any(exit_path, digest)
+    content = claim.read(_RECORD_BYTES)
+    ended, line = _parse(content), content.split(b"\n", 1)[0]
+    if ended is None or _is_forged(content, digest):
         ended = Exit(
             ended_by=EndedBy.LOST,
             cause=cause,
@@ -232,22 +275,31 @@ def _bury(exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCau
             ended_at=time.time(),
             strays=strays,
         )
+        line = encoded(_record_of(ended))
     try:
-        claim.publish(encoded(_record_of(ended)))
+        _make_room(exit_path)
+        claim.publish(line)
     except OSError:
         claim.drop()
         raise
     return ended
 
 
-def _claim_any(exit_path: str) -> Claim:
+def _make_room(exit_path: str) -> None:
+    """Keep a forged record beside the one that is about to be published, under the claim."""
+    if os.path.lexists(exit_path):
+        set_aside(exit_path)
+
+
+def _claim_any(exit_path: str, digest: str) -> Claim:
+    forged = partial(is_forged, digest=digest)
     if os.path.lexists(run_path(exit_path)):
         try:
-            return Claim.take_over(exit_path)
+            return Claim.take_over(exit_path, forged)
         except Foreign:
-            set_aside(exit_path)
+            set_aside(run_path(exit_path))
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
-    return Claim.take(exit_path)
+    return Claim.take(exit_path, forged)
 
 
 def _record_of(ended: Exit) -> dict[str, Any]:

@@ -16,25 +16,35 @@ from orchestrator.security.paths import read_regular
 _KILL_SECONDS = 2.0
 _NEVER = ExitCause.NEVER_BEGAN, "it never began: its server ended before it was started"
 _DIED = ExitCause.SHIM_DIED, "its shim died: how the worker ended is not known"
+_FORGED = (
+    ExitCause.RECORD_FORGED,
+    "its shim died, and the exit record that was there was not written by it: how the worker ended "
+    "is not known",
+)
 
 
 def settle(
-    attempt_id: str, exit_path: str, strays: tuple[Stray, ...] = (), masker: Masker | None = None
+    attempt_id: str,
+    exit_path: str,
+    strays: tuple[Stray, ...] = (),
+    masker: Masker | None = None,
+    *,
+    digest: str = "",
 ) -> Exit:
     """The end of an attempt whose shim is gone: what it published, else LOST, under a tombstone.
 
     What is left of the attempt is killed first. Without a masker only short names are listed.
     """
-    state = record.inspect(exit_path)
+    state = record.inspect(exit_path, digest)
     if isinstance(state, record.Finished):
         return state.exit
     if isinstance(state, record.Unfinished):
         clear_group(attempt_id, exit_path)
         told = {stray.pid for stray in strays}
         strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in told)
-        never = state is record.Unfinished.NEVER
-        cause, reason = _NEVER if never else _DIED
-        ended = record.tombstone(exit_path, reason, strays, cause)
+        died = _FORGED if record.is_forged(exit_path, digest) else _DIED
+        cause, reason = _NEVER if state is record.Unfinished.NEVER else died
+        ended = record.tombstone(exit_path, reason, strays, cause, digest)
         if ended is not None:
             return ended
     return Exit(ended_by=EndedBy.LOST, error=f"{exit_path}: another process runs this attempt")
@@ -70,18 +80,19 @@ class Adopted:
     """An attempt under a shim that this server did not start."""
 
     def __init__(
-        self, attempt_id: str, exit_path: str, shim: processes.Process, pidfd: int
+        self, attempt_id: str, exit_path: str, shim: processes.Process, pidfd: int, digest: str
     ) -> None:
         self.attempt_id = attempt_id
         self.exit_path = exit_path
         self._shim = shim
         self._pidfd = pidfd
+        self._digest = digest
         self._asked: tuple[str, str, ExitCause] | None = None
 
     @classmethod
-    def adopt(cls, attempt_id: str, exit_path: str) -> "Adopted | None":
+    def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
         """None when no living shim runs the attempt."""
-        state = record.inspect(exit_path)
+        state = record.inspect(exit_path, digest)
         if not isinstance(state, record.Running):
             return None
         try:
@@ -92,7 +103,7 @@ class Adopted:
         if shim is None or not shim.alive or shim.ticks != state.start_ticks:
             os.close(pidfd)
             return None
-        return cls(attempt_id, exit_path, shim, pidfd)
+        return cls(attempt_id, exit_path, shim, pidfd, digest)
 
     def fileno(self) -> int:
         """Becomes readable when the shim has ended."""
@@ -114,7 +125,7 @@ class Adopted:
 
     def ended(self) -> Exit:
         """How it ended, its shim being gone."""
-        ended = settle(self.attempt_id, self.exit_path)
+        ended = settle(self.attempt_id, self.exit_path, digest=self._digest)
         # A signal cannot say who asked for it and why.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked

@@ -1,10 +1,11 @@
 """The server's side of one shim."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.exit_cause import ExitCause
-from orchestrator.core.launching import Launch
+from orchestrator.core.launching import Launch, Proof
 from orchestrator.launchers.channel import Channel, Message
 from orchestrator.launchers.spawning import SpawnerProcess
 
@@ -52,9 +53,16 @@ class ShimLink:
         fields = _fields(launch)
         message = _differences(fields, self._told)
         message["env"] = _differences(launch.env, self._told_env)
+        # Never in what is remembered of a launch.
+        message["record_secret"] = launch.proof.secret
         message["env_gone"] = [name for name in self._told_env if name not in launch.env]
         self._told, self._told_env = fields, launch.env
         return message
+
+    def has_begun(self) -> None:
+        """The shim has the secret and is at work: nobody else needs it any more."""
+        if self.launch is not None and self.launch.proof.secret:
+            self.launch = replace(self.launch, proof=Proof(self.launch.proof.digest))
 
     def stop(self, ended_by: str, stopped_by: str, cause: ExitCause = ExitCause.NONE) -> None:
         self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by, cause)

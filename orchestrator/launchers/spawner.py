@@ -28,6 +28,8 @@ _NO_FORK_SECONDS = 1.0
 
 def main() -> None:
     """Entry point: the last arguments are the plan and the control socket's descriptor."""
+    # Before there is a shim: it holds the secret of its attempt's exit record.
+    processes.hide_memory()
     told, descriptor = sys.argv[-2:]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)

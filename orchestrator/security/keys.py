@@ -5,6 +5,7 @@ import hmac
 import secrets
 from dataclasses import dataclass, field
 
+from orchestrator.core.launching import Proof
 from orchestrator.core.submission import Scope
 
 
@@ -16,6 +17,12 @@ def new_key() -> str:
 def hash_key(key: str) -> str:
     """SHA-256, hexadecimal. Keys are random, so a slow hash would add nothing."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_proof() -> Proof:
+    """A secret for one attempt's exit record, and what may be stored of it."""
+    secret = secrets.token_hex(32)
+    return Proof(hash_key(secret), secret)
 
 
 @dataclass(frozen=True, slots=True)

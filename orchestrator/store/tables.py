@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     false,
+    text,
 )
 
 from orchestrator.core.events import EventKind
@@ -136,6 +137,7 @@ attempts = Table(
     Column("job_id", PlainText, ForeignKey("jobs.id"), nullable=False),
     Column("started_at", Double, nullable=False),
     Column("token_hash", PlainText, nullable=False),
+    Column("record_hash", PlainText, nullable=False, server_default=text("''")),
     Column("ended_at", Double),
     Column("exit", Document(documents.read_exit)),
     Column("reason", PlainText, nullable=False),

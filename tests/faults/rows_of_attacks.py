@@ -206,4 +206,40 @@ ROWS = (
         promise="no job lost, none doubled, nothing left running",
         tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),
     ),
+    Row(
+        number=55,
+        fault="a worker that writes its own exit record and kills its shim",
+        injection=(
+            "records of success in the place of the shim's, with and without a guessed secret; "
+            "with a server, without one, and under one that adopts the attempt; in each mode of "
+            "containment"
+        ),
+        promise="it is not believed: the attempt is lost, and its reason names the forged record",
+        tests=(
+            (
+                "integration/launchers/test_forged_records.py::"
+                "test_a_worker_that_writes_a_record_and_kills_its_shim_is_not_believed"
+            ),
+            (
+                "integration/launchers/test_forged_records.py::"
+                "test_a_forged_record_is_not_believed_in_any_mode"
+            ),
+            (
+                "integration/launchers/test_forged_records.py::"
+                "test_an_adopted_attempt_is_judged_by_its_proof"
+            ),
+            (
+                "integration/launchers/test_forged_records.py::"
+                "test_a_record_of_an_earlier_release_is_believed"
+            ),
+            (
+                "integration/engine/test_forged_records.py::"
+                "test_a_forged_success_is_a_lost_attempt_and_is_named"
+            ),
+            (
+                "integration/engine/test_forged_records.py::"
+                "test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_one"
+            ),
+        ),
+    ),
 )

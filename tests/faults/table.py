@@ -6,12 +6,13 @@
 from tests.faults import rows_of_attacks, rows_of_crashes, rows_of_git, rows_of_resources
 from tests.faults.row import Row
 
-TABLE: tuple[Row, ...] = (
+_ROWS: tuple[Row, ...] = (
     *rows_of_crashes.ROWS,
     *rows_of_resources.ROWS,
     *rows_of_attacks.ROWS,
     *rows_of_git.ROWS,
 )
+TABLE: tuple[Row, ...] = tuple(sorted(_ROWS, key=lambda row: row.number))
 
 #: Rows that may do without a test.
 MOST_WITHOUT_TEST = 4

@@ -12,18 +12,25 @@ import pytest
 
 from orchestrator.launchers import processes
 from tests.faults.site import FaultSite
-from tests.faults.zygote import Zygote
+from tests.faults.zygote import SECRET, Zygote
 from tests.integration.engine.site import Answer, shell, until
 
 pytestmark = pytest.mark.slow
-LATE = {"ended_by": "exit", "code": 0, "cpu_seconds": 2.5, "log_bytes": 10}
+#: Of the shim that ended late: its record is believed, as any other of its own would be.
+OWN_SECRET = "e" * 64
+LATE = {"secret": OWN_SECRET, "ended_by": "exit", "code": 0, "cpu_seconds": 2.5, "log_bytes": 10}
+
+
+class _WithSecret(FaultSite):
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), SECRET: OWN_SECRET}
 
 
 @pytest.fixture
 def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
     # The pause is for the test to act in: it ends as soon as the test wants it to.
     workers = {"max_retries": 2, "retry_backoff_seconds": 4.0}
-    site = FaultSite(tmp_path / "site", zygote, workers=workers)
+    site = _WithSecret(tmp_path / "site", zygote, workers=workers)
     site.start()
     yield site
     site.end()
@@ -124,6 +131,17 @@ def test_later_than_the_next_start_it_is_kept_as_salvage_and_named(
     assert "kept as salvage" in (site.directory(job) / "FINAL_RESULT.md").read_text()
     [event] = told(site, job)
     assert (event["attempt"], event["taken"], event["record"]) == (1, False, str(record))
+
+
+def test_a_late_record_without_its_shims_secret_is_no_result(site: FaultSite) -> None:
+    job = site.submit_once([held(site)])
+    arrives(lose(site, job), secret="0" * 64)
+    (site.folder / "release").touch()
+
+    row = site.wait_through(job)["results"]["tasks"][0]
+
+    assert (row["status"], row["attempts"], starts(site)) == ("success", 2, 2)
+    assert told(site, job) == []
 
 
 def test_a_half_written_late_record_is_no_result(site: FaultSite) -> None:

@@ -91,8 +91,6 @@ class Outcome:
     denied: tuple[str, ...] = ()
     #: When the account may be used again: seconds since the epoch.
     resets_at: float | None = None
-    #: What else to know of a success, as text.
-    note: str = ""
 
     @property
     def succeeded(self) -> bool:

@@ -172,10 +172,10 @@ def test_an_end_that_cannot_be_settled_is_asked_for_again(
     """As with a disk that is full when a shim dies: no tombstone can be written then."""
     refusals = [OSError(28, "No space left on device")] * 2
 
-    def settle(*given: Any) -> Any:
+    def settle(*given: Any, **more: Any) -> Any:
         if refusals:
             raise refusals.pop()
-        return recovery.settle(*given)
+        return recovery.settle(*given, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.settle", settle)
     stage.start("a", "sleep", "60")
@@ -190,9 +190,9 @@ def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
 ) -> None:
     go_on = threading.Event()
 
-    def settle(*given: Any) -> Any:
+    def settle(*given: Any, **more: Any) -> Any:
         assert go_on.wait(60)
-        return recovery.settle(*given)
+        return recovery.settle(*given, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.settle", settle)
     stage.start("a", "sleep", "60")

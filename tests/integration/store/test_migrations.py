@@ -214,6 +214,7 @@ def test_what_reasons_told_is_found_in_columns(url: str) -> None:
 
 
 def _back_to_0004(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE attempts DROP COLUMN record_hash"))
     for index in ("summary", "ended"):
         connection.execute(text(f"DROP INDEX ix_workers_{index}"))
     for column in ("stop_cause", "merge_state", "awaits_approval", "facts"):

@@ -1,0 +1,12 @@
+"""what proves an exit record, for each attempt; those that were started before have none"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    column = sa.Column("record_hash", sa.Text(), nullable=False, server_default=sa.text("''"))
+    op.add_column("attempts", column)

@@ -1,0 +1,75 @@
+"""A worker that writes an exit record of its own and kills its shim, seen from its job."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from tests.integration.engine.conftest import MakeServer, MakeSite
+from tests.integration.engine.site import Site, marked, shell, until
+
+#: Its first words say that it runs; then it waits for ``go``, and ends its shim.
+FORGER = """\
+import json, os, pathlib, signal, sys, time
+place = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"]).parents[1] / "attempts"
+attempt = os.environ["ORCHESTRATOR_WORKER"].rpartition("/")[2]
+[run] = place.glob(f"{os.environ['ORCHESTRATOR_WORKER_ID']}.{attempt}*.run")
+shim = json.loads(run.read_text().splitlines()[0])["shim"]
+assert shim == os.getppid()
+with open(sys.argv[1], "a") as log:
+    log.write(attempt + "\\n")
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.01)
+said = {"attempt": os.environ["ORCHESTRATOR_WORKER"], "ended_by": "exit", "code": 0,
+        "secret": "f" * 64, "started_at": time.time(), "ended_at": time.time(), "strays": []}
+run.with_suffix(".json").write_text(json.dumps(said) + "\\n")
+os.kill(shim, signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+def _submit(site: Site, tmp_path: Path, retries: int) -> tuple[str, Path, Path]:
+    """A job with a forger; what notes its attempts, and what it waits for."""
+    script, began, go = tmp_path / "forger.py", tmp_path / "began", tmp_path / "go"
+    script.write_text(FORGER)
+    command = shlex.join([sys.executable, str(script), str(began), str(go)])
+    return site.submit("forge", [shell("exec " + command, retries=retries)]), began, go
+
+
+def test_a_forged_success_is_a_lost_attempt_and_is_named(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    site = make_site()
+    job_id, began, go = _submit(site, tmp_path, retries=1)
+    go.touch()
+
+    answer = site.wait(job_id)
+
+    (worker,) = answer["results"]["tasks"]
+    assert (answer["status"], worker["status"]) == ("failed", "failed")
+    assert "the exit record that was there was not written by it" in worker["reason"]
+    assert began.read_text().split() == ["1", "2"], "a lost attempt is tried again as before"
+    assert not marked(job_id)
+
+
+def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_one(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server()
+    job_id, began, go = _submit(server, tmp_path, retries=0)
+    until(lambda: began.exists() and began.read_text(), "it runs")
+
+    server.kill()
+    go.touch()
+    until(lambda: not marked(job_id), "its shim is dead, and so is the worker")
+    record = next((server.workspace / f"job_{job_id}" / "attempts").glob("worker_1.*.json"))
+    assert json.loads(record.read_text())["code"] == 0, "a success, as the worker has it"
+    server.start()
+
+    answer = server.wait(job_id)
+    (worker,) = answer["results"]["tasks"]
+    assert (answer["status"], worker["status"]) == ("failed", "failed")
+    assert "not written by it" in worker["reason"]
+    # It stays so for whoever asks once more.
+    assert json.loads(record.read_text())["ended_by"] == "lost"
+    assert record.with_name(record.name + ".foreign").exists()
