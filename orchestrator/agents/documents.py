@@ -60,6 +60,7 @@ def prompt_document(assignment: Assignment) -> str:
         findings=assignment.findings,
         previous_failure=assignment.previous_failure,
         advice=assignment.advice,
+        sent_back=assignment.sent_back,
         role=assignment.role,
         limits=limits(assignment),
         schema=assignment.answer_schema,

@@ -172,8 +172,14 @@ class OrchestratorClient(Following):
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:
-        """Merge an ended job again: ``strategy``, ``take`` and ``leave`` (workers). Waits."""
+        """Merge an ended job again: ``strategy``, ``take`` and ``leave`` (workers), ``resolve``.
+
+        Waits; with ``resolve`` until the job has ended again.
+        """
         answer = self._post(path_of(job_id, "merge"), choice)
+        if choice.get("resolve"):
+            self.wait(job_id)
+            answer = self.conflicts(job_id)
         while answer["merging"]:
             time.sleep(1)
             answer = self.conflicts(job_id)

@@ -35,6 +35,7 @@ def limits(settings: Settings) -> tuple[job_config.Defaults, allowance.Ceilings]
         agent=workers.agent,
         planner=workers.planner,
         unjudged=settings.gates.unjudged,
+        resolve=workers.resolve,
     )
     return defaults, allowance.Ceilings(
         max_depth=ceilings.max_depth,

@@ -75,6 +75,11 @@ def request_options(command: Command) -> Command:
             default=None,
             help="Start with what is uncommitted, too.",
         ),
+        click.option(
+            "--resolve",
+            metavar="worker|AGENT|off",
+            help="Who resolves merge conflicts; default: the worker that has them.",
+        ),
         click.option("--edit-plan", is_flag=True, help="Change the plan in $EDITOR first."),
         click.option(
             "--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once."

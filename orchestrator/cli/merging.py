@@ -18,6 +18,9 @@ STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 @click.option("--strategy", type=STRATEGIES, help="How; the job's own if left out.")
 @click.option("--take", multiple=True, metavar="WORKER", help="Only this worker's changes.")
 @click.option("--leave", multiple=True, metavar="WORKER", help="Not this worker's changes.")
+@click.option(
+    "--resolve", metavar="worker|AGENT", help="Have conflicts resolved: by their workers, or AGENT."
+)
 @json_option
 @pass_surroundings
 def merge_command(
@@ -26,15 +29,17 @@ def merge_command(
     strategy: str | None,
     take: tuple[str, ...],
     leave: tuple[str, ...],
+    resolve: str | None,
 ) -> int:
     """Merge the branches of JOB's workers once more.
 
     JOB must have ended. The result before is kept on a ref. Exit code 6 when something was left
-    out. Needs a running server.
+    out. With --resolve the job runs again: each worker that is in conflict gets another attempt.
+    Needs a running server.
     """
-    choice = {"take": list(take), "leave": list(leave)}
+    choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
     with surroundings.client() as client:
-        record = client.merge(job_id, **choice, **({"strategy": strategy} if strategy else {}))
+        record = client.merge(job_id, **{name: value for name, value in choice.items() if value})
     click.echo(json.dumps(record) if surroundings.as_json else printable(_told(record)))
     return ExitCode.PARTIAL if record["left_out"] else ExitCode.OK
 

@@ -121,6 +121,8 @@ class Workers(Section):
     """The agent for tasks that name none; auto: the best one that is installed."""
     planner: Word = "auto"
     """Who splits a request: rules, an agent's name, or auto (the job's agent, else rules)."""
+    resolve: Word = "worker"
+    """Who resolves merge conflicts: worker (the worker that has them), an agent's name, or off."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
     """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
     stall_seconds: SecondsOrZero = 600

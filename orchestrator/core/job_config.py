@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from orchestrator.core.allowance import Ancestry, Ceilings
 from orchestrator.core.errors import InvalidRequest, Refused
-from orchestrator.core.model import BUDGET_LIMITS, JobConfig, TaskSpec
+from orchestrator.core.model import BUDGET_LIMITS, RESOLVE_OFF, RESOLVE_WORKER, JobConfig, TaskSpec
 from orchestrator.core.submission import ConfigRequest
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Defaults:
     agent: str = "auto"
     planner: str = "auto"
     unjudged: str = "tell"
+    resolve: str = RESOLVE_WORKER
 
 
 def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) -> JobConfig:
@@ -54,7 +55,7 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
         max_cost_usd=asked.max_cost_usd,
         merge_strategy=_or(asked.merge_strategy, "auto"),
         history=_or(asked.history, "merge"),
-        resolve=_or(asked.resolve, ""),
+        resolve=_resolver(_or(asked.resolve, defaults.resolve)),
         git=_or(asked.git, "auto"),
         unjudged=_or(asked.unjudged, defaults.unjudged),
         context=_or(asked.context, ""),
@@ -97,7 +98,7 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         budget_asked=any(getattr(asked, name) is not None for name in BUDGET_LIMITS),
         merge_strategy=_or(asked.merge_strategy, above.merge_strategy),
         history=_or(asked.history, above.history),
-        resolve=_or(asked.resolve, above.resolve),
+        resolve=_resolver(_or(asked.resolve, above.resolve)),
         git=above.git,
         # Not less than its parent's.
         unjudged="fail" if "fail" in (asked.unjudged, above.unjudged) else "tell",
@@ -108,6 +109,10 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         approve=_or(asked.approve, False),
         labels={**above.labels, **asked.labels},
     )
+
+
+def _resolver(asked: str) -> str:
+    return "" if asked == RESOLVE_OFF else asked
 
 
 #: What the retry of a job may change.

@@ -79,6 +79,8 @@ RULES = "rules"
 NO_PLAN = "none"
 #: The task of a planner, and the role that it plays.
 PLANNER = "planner"
+#: In place of an agent that resolves conflicts: the worker that has them; none.
+RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: The role of one that compares candidates.
 REVIEWER = "reviewer"
 
@@ -109,7 +111,7 @@ class JobConfig:
     git: str = "auto"
     #: "linear": a merged result is told as one line of commits.
     history: str = "merge"
-    #: The agent that resolves conflicts; empty: nobody does.
+    #: Who resolves conflicts: RESOLVE_WORKER, or an agent; empty: they are left out.
     resolve: str = ""
     #: What the result of every worker must pass, and the merged result.
     gates: tuple[Gate, ...] = ()

@@ -45,6 +45,8 @@ class MergeChoice:
     #: Workers whose changes are wanted; empty: all that succeeded.
     take: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
+    #: Who resolves the conflicts that are left, as of a job's config; empty: they are left out.
+    resolve: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +78,19 @@ class FileWay(StrEnum):
     LINE_ENDS = "line_ends"
     #: both sides only added lines, and both have them
     UNION = "union"
+
+
+class Hindrance(StrEnum):
+    """Why no attempt resolves the conflicts of a worker."""
+
+    #: the job's ``resolve`` is off
+    OFF = "off"
+    #: the worker runs a command, which cannot be told of conflicts
+    NO_AGENT = "no_agent"
+    #: the worker's retries are used
+    NO_RETRY = "no_retry"
+    #: an attempt was made, and did not resolve them
+    UNRESOLVED = "unresolved"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +130,18 @@ class FileConflict:
     theirs: str = ""
     #: Where theirs won: what of ours did not.
     lost: tuple[LostHunk, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConflictText:
+    """One place of a file where two sides conflict. No texts: the file as a whole, or no text."""
+
+    path: str
+    #: Number of the first line, in our file.
+    line: int = 0
+    base: str = ""
+    ours: str = ""
+    theirs: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -325,6 +352,9 @@ class Repository(Protocol):
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         """A merge of two commits with conflict marks in the files where they exclude each other."""
+
+    def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
+        """What two commits have where they conflict, in order."""
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         """Of the files where two commits exclude each other: those that a third does not settle.

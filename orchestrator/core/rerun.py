@@ -4,7 +4,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.model import Job
 from orchestrator.core.outcome_of_job import tasks_succeeded
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.core.states import WorkerStatus
+from orchestrator.core.states import MergeState, WorkerStatus
 
 
 def check_rerun(scheduler: Scheduler, job: Job) -> None:
@@ -19,6 +19,17 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
     if job.parent_key is not None:
         _check_parent(scheduler, job)
         scheduler.check_locks(job, list(plan.tasks.values()))
+
+
+def check_conflicts(scheduler: Scheduler, job: Job) -> None:
+    """Raise Conflict where no worker of a job that has ended has conflicts to resolve."""
+    if not job.status.ended:
+        raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
+    if job.merge_state is not MergeState.IN_PART and not job.facts.overruled:
+        raise Conflict(f"job {job.id} has no conflicts to resolve; its result lacks nothing")
+    if job.parent_key is not None:
+        _check_parent(scheduler, job)
+        scheduler.check_locks(job, list(scheduler.forest.plans[job.id].tasks.values()))
 
 
 def _check_parent(scheduler: Scheduler, job: Job) -> None:

@@ -16,7 +16,7 @@ def may_retry(
     Futile: the same failure twice in a row with nothing changed, a time limit, or a failed child
     job (which had retries of its own: trying again at every level would multiply them).
     """
-    if worker.attempt - worker.budget_from > _budget(task, config):
+    if has_no_retry(worker, task, config):
         return False
     if verdict.status is WorkerStatus.CANCELLED:
         return False
@@ -28,6 +28,11 @@ def may_retry(
     if task.retries is not None or config.retries_asked:
         return verdict.retry or verdict.status is WorkerStatus.TIMEOUT
     return verdict.retry and not _same_failure(worker, verdict)
+
+
+def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
+    """Whether all of its present retries are used."""
+    return worker.attempt - worker.budget_from > _budget(task, config)
 
 
 def retry_delay(worker: Worker, backoff_seconds: float) -> float:

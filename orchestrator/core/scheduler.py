@@ -242,10 +242,21 @@ class Scheduler:
 
         How many workers that is. A failed candidate of a task that succeeded is left.
         """
-        job = self.planning.begin_again(job_id, started_at=now, ended_at=None)
         workers = self.forest.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
         again = [worker for worker in workers if not succeeded[worker.task_id]]
+        self._reopen(job_id, again, by, now)
+        return len(again)
+
+    def resolve_again(self, job_id: str, by: str, now: float) -> None:
+        """Merge a job that has ended once more, and give workers in conflict new attempts."""
+        for worker in self.forest.workers_of(job_id):
+            if worker.status.succeeded:
+                self.ledger.update_worker(worker.key, budget_from=worker.attempt)
+        self._reopen(job_id, (), by, now)
+
+    def _reopen(self, job_id: str, again: Sequence[Worker], by: str, now: float) -> None:
+        job = self.planning.begin_again(job_id, started_at=now, ended_at=None)
         for worker in again:
             self._rewind(worker)
         self.ledger.emit(EventKind.JOB_RETRIED, job, now, by=by, workers=len(again))
@@ -257,7 +268,6 @@ class Scheduler:
         if job.parent_key is not None:
             self.attach(job.parent_key, job_id, now)
         self._endings.check_job(job_id, now)
-        return len(again)
 
     def turn(self, now: float, *, room: Room = AMPLE) -> Sequence[Command]:
         """Start and resume what has room; hand over the commands since the last turn.

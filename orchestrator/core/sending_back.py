@@ -86,12 +86,22 @@ class SendingBack:
         job = self._ledger.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._endings.rendering:
             return False
-        again = [refusal for refusal in refusals if self._is_sent_back(job_id, refusal, now)]
+        again = self._sent_back(job_id, refusals, now)
         if again:
             self._endings.rendering.discard(job_id)
             tasks = list(self._forest.plans[job_id].tasks.values())
             self._forest.install(job, Plan(tasks, self._forest.workers_of(job_id)))
-        return bool(again)
+        return again
+
+    def _sent_back(self, job_id: str, refusals: Sequence[Refusal], now: float) -> bool:
+        """Of workers that conflict in one file the first one goes first: the others follow on top
+        of what it makes of that file, so that each of them needs one attempt."""
+        again, contested = False, set[str]()
+        for refusal in refusals:
+            if contested.isdisjoint(refusal.conflicts) and self._is_sent_back(job_id, refusal, now):
+                contested.update(refusal.conflicts)
+                again = True
+        return again
 
     def merged(self, job_id: str, merged: Merged) -> None:
         """What its workers changed is one result as far as it goes together, or why it is none."""
@@ -122,7 +132,8 @@ class SendingBack:
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
         job = self._ledger.jobs[job_id]
         worker = self._ledger.workers[WorkerKey(job.root_id, refusal.worker_id)]
-        given_up = refusal.conflicts and worker.result and worker.result.unresolved
+        tried = worker.attempt > worker.budget_from
+        given_up = tried and refusal.conflicts and worker.result and worker.result.unresolved
         if given_up or not worker.status.succeeded:
             return False
         verdict = Verdict(status=WorkerStatus.FAILED, reason=refusal.reason, retry=True)

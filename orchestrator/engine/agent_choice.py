@@ -2,7 +2,15 @@
 
 from collections.abc import Collection
 
-from orchestrator.core.model import AUTO, PLANNER, Job, JobConfig, TaskSpec
+from orchestrator.core.model import (
+    AUTO,
+    PLANNER,
+    RESOLVE_OFF,
+    RESOLVE_WORKER,
+    Job,
+    JobConfig,
+    TaskSpec,
+)
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.submission import ConfigRequest, Submission
@@ -19,7 +27,7 @@ class AgentChoice:
     def check_names(self, asked: ConfigRequest) -> None:
         """A name that is not known is refused, also where its agent would have nothing to do."""
         for name in (asked.agent, asked.planner, asked.resolve):
-            if name and name not in (AUTO, "rules"):
+            if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
 
     def planning_agent(

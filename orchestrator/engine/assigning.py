@@ -75,6 +75,7 @@ class Assigning:
             findings=self._findings(scheduler, worker, task),
             previous_failure=_previous_failure(worker),
             advice=_advice(worker),
+            sent_back=worker.failure == SENT_BACK and not worker.is_adviser,
             answer_schema=_answer_schema(worker),
             entries=entries_for(scheduler, self._workspace, worker),
             shared=shared,

@@ -146,7 +146,8 @@ class Flights:
     def _equipped(self, assignment: Assignment) -> tuple[Assignment, Ground | None]:
         if assignment.worker.is_reviewer:
             return self._reviewing.equipped(assignment), None
-        return assignment, self._worktrees.open(assignment)
+        ground = self._worktrees.open(assignment)
+        return self._worktrees.equipped(assignment), ground
 
     def stop(self, command: Stop) -> None:
         attempt = _id(command.key, command.attempt)

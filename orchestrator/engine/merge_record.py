@@ -44,6 +44,8 @@ class Record:
     #: Of those, the workers whose changes exist nowhere any more.
     gone: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
+    #: By worker that was left out for conflicts: why no attempt resolves them.
+    hindrances: dict[str, str] = field(default_factory=dict)
     #: Files that git alone would have left as conflicts, or elsewhere: ``worker_id``, ``path`` and
     #: ``way``.
     files: list[dict[str, Any]] = field(default_factory=list)

@@ -5,7 +5,7 @@ from shlex import quote
 from typing import Any
 
 from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
-from orchestrator.core.repository import FileWay, record_name
+from orchestrator.core.repository import FileWay, Hindrance, record_name
 from orchestrator.engine.merge_record import MOST_PATHS, Record, overruled_in
 
 #: Findings of a gate that are named in a sentence.
@@ -24,8 +24,9 @@ def in_words(record: Record) -> Iterator[str]:
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         yield (
             "To have one worker's lines where two exclude each other: "
-            f"orchestrator merge {record.job_id} --strategy theirs."
+            f"bin/orchestrator merge {record.job_id} --strategy theirs."
         )
+    yield from _to_resolve(record)
     yield from _won(record)
     yield from _ways(record)
     yield from _handed(record)
@@ -37,6 +38,26 @@ def in_words(record: Record) -> Iterator[str]:
     yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
     yield from (f"Not done: {error}" for error in record.errors)
     yield from _time(record)
+
+
+#: Why no attempt resolves conflicts.
+HINDRANCES: Mapping[str, str] = {
+    Hindrance.OFF: "the job's resolve is off",
+    Hindrance.NO_AGENT: "its command cannot be told of conflicts",
+    Hindrance.NO_RETRY: "it has no retry left for them",
+    Hindrance.UNRESOLVED: "an attempt did not resolve them",
+}
+
+
+def _to_resolve(record: Record) -> Iterator[str]:
+    told = [name for name, why in record.hindrances.items() if why != Hindrance.NO_AGENT]
+    if told:
+        command = f"bin/orchestrator merge {record.job_id} --resolve worker"
+        yield f"To have {', '.join(told)} resolve the conflicts in another attempt: {command}."
+    commands = [name for name, why in record.hindrances.items() if why == Hindrance.NO_AGENT]
+    if commands:
+        command = f"bin/orchestrator merge {record.job_id} --resolve AGENT"
+        yield f"To have an AI agent resolve the conflicts of {', '.join(commands)}: {command}."
 
 
 def _won(record: Record) -> Iterator[str]:
@@ -188,7 +209,9 @@ def _why(record: Record, worker: str) -> str:
     if worker in record.reasons:
         return f": {record.reasons[worker]}"
     paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
-    return f", for conflicts in {_listed(paths)}" if paths else ""
+    hindrance = HINDRANCES.get(record.hindrances.get(worker, ""), "")
+    why = f" ({hindrance})" if hindrance else ""
+    return f", for conflicts in {_listed(paths)}{why}" if paths else ""
 
 
 def failing(results: Sequence[GateResult]) -> str:

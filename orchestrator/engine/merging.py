@@ -13,13 +13,14 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.failure import after
 from orchestrator.core.gate_facts import gate_facts, is_unjudged
 from orchestrator.core.gates import GateResult
-from orchestrator.core.model import Job, Worker
+from orchestrator.core.model import RESOLVE_WORKER, Job, TaskSpec, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.refs import (
     branch_of,
     hidden,
     merged_refs,
     merging_ref,
+    resolving_ref,
     result_branch,
     sent_ref,
     short,
@@ -27,7 +28,15 @@ from orchestrator.core.refs import (
     taken_ref,
     worker_branch,
 )
-from orchestrator.core.repository import FileConflict, MergedFile, Repository, Strategy, merger_of
+from orchestrator.core.repository import (
+    FileConflict,
+    Hindrance,
+    MergedFile,
+    Repository,
+    Strategy,
+    merger_of,
+)
+from orchestrator.core.retry import has_no_retry
 from orchestrator.core.sending_back import Merged, Refusal
 from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Part, Settled, Step, best_last, in_order, split
@@ -47,6 +56,8 @@ from orchestrator.engine.worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
 
+#: So many conflicts of a worker are told to whoever resolves them.
+MOST_CONFLICTS = 100
 #: Seconds between tries. Somebody else's ``git gc --prune=now`` takes what no ref leads to yet, and
 #: a lock that another git holds is free in a moment.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
@@ -75,6 +86,7 @@ class Merging:
                 leave(record, part.worker, f"{error} (orchestrator merge {job.id} tries again)")
             return Merged(error=str(error))
         self._note(record, settled)
+        self._note_hindrances(record, tree, job, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
             return Merged(missing=missing_from(record))
@@ -223,6 +235,22 @@ class Merging:
             leave(record, part.worker, "it builds on a task that is not in the result")
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
+    def _note_hindrances(self, record: Record, tree: Tree, job: Job, settled: Settled) -> None:
+        tasks = {task.id: task for task in tree.tasks[job.id]}
+        for worker in _in_conflict(record, settled):
+            if hindrance := self._hindrance(job, worker, tasks[worker.task_id]):
+                record.hindrances[worker.id] = hindrance
+
+    def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
+        by_itself = job.config.resolve in ("", RESOLVE_WORKER)
+        if by_itself and not self._worktrees.rule.can_resolve(worker):
+            return Hindrance.NO_AGENT
+        if not job.config.resolve:
+            return Hindrance.OFF
+        if resolving.unresolved(self._repository, worker):
+            return Hindrance.UNRESOLVED
+        return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
+
     def _store(self, record: Record, job: Job, settled: Settled, commit: str) -> None:
         branch = result_branch(job.root_id, job.id)
         before = self._repository.tip(branch)
@@ -257,18 +285,38 @@ class Merging:
         """Conflicts that the job's agent for that is to look at."""
         if not job.config.resolve or record.again or not record.commit:
             return
-        for step in settled.steps:
-            if not step.taken:
-                worker = step.part.worker
-                self._repository.point(sent_ref(worker), settled.commit)
-                paths = tuple(each.path for each in step.conflicts[:MOST_PATHS])
-                yield Refusal(
-                    worker_id=worker.id,
-                    reason=f"its changes exclude those of the others: {', '.join(paths)}",
-                    conflicts=paths,
-                    agent=job.config.resolve,
-                    required=False,
-                )
+        by_itself = job.config.resolve == RESOLVE_WORKER
+        conflicts = {step.part.worker.id: step.conflicts for step in settled.steps}
+        for worker in _in_conflict(record, settled):
+            if by_itself and not self._worktrees.rule.can_resolve(worker):
+                continue
+            self._point_to_own(worker)
+            self._repository.point(sent_ref(worker), settled.commit)
+            paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
+            yield Refusal(
+                worker_id=worker.id,
+                reason=f"its changes conflict with the others': {', '.join(paths[:MOST_PATHS])}",
+                conflicts=paths,
+                agent="" if by_itself else job.config.resolve,
+                required=False,
+            )
+
+    def _point_to_own(self, worker: Worker) -> None:
+        """Have the branch as it was before an attempt that failed to resolve conflicts, if another
+        one is to follow. Idempotent."""
+        failed = worker.result is not None and worker.result.unresolved
+        if failed and worker.attempt <= worker.budget_from:
+            own = resolving.own_tip(self._repository, worker)
+            self._repository.point(worker_branch(worker), own)
+            self._repository.drop(resolving_ref(worker))
+
+
+def _in_conflict(record: Record, settled: Settled) -> Iterator[Worker]:
+    """Workers whose own changes conflict; where only those of a child job do, nothing of the
+    worker's can resolve that."""
+    for step in settled.steps:
+        if not step.taken and step.part.worker.id not in record.merged:
+            yield step.part.worker
 
 
 def leave(record: Record, worker: Worker, why: str = "") -> None:

@@ -7,11 +7,8 @@ from dataclasses import replace
 from orchestrator.core import admission
 from orchestrator.core.commands import Render
 from orchestrator.core.errors import (
-    Conflict,
     Forbidden,
     InvalidRequest,
-    NotFound,
-    Refused,
     StoreError,
 )
 from orchestrator.core.events import Event
@@ -218,31 +215,12 @@ class Service(Checkpointing, MergeCalls):
 
         def action(scheduler: Scheduler, now: float) -> None:
             changed = replace(job, config=self._submitting.retry_config(job.config, config))
-            self._bring_back(scheduler, changed, now)
+            self._bring_back(scheduler, changed, now, check_rerun)
             scheduler.ledger.update_job(job_id, config=changed.config)
             scheduler.retry(job_id, caller.name, now)
 
         self._supervisor.call(action)
         return self.job(caller, job_id)
-
-    def _bring_back(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Have a job in memory that can be run again, with the settings it is to have then.
-
-        Raise Conflict or Refused, and leave all as it was.
-        """
-        # Read here and nowhere earlier: another retry may have run meanwhile.
-        tree = None if job.root_id in scheduler.forest else self._store.tree(job.root_id)
-        if tree is not None:
-            scheduler.restore(tree, now)
-        try:
-            if job.id not in scheduler.ledger.jobs:
-                raise NotFound(f"job {job.id} has been removed")
-            check_rerun(scheduler, scheduler.ledger.jobs[job.id])
-            admission.check_budget(scheduler.forest.size_of(job).budget)
-        except (Conflict, Refused):
-            if tree is not None:
-                scheduler.forest.forget(job.root_id)
-            raise
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         self._access.check_statistics(caller)

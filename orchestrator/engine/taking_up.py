@@ -15,7 +15,8 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
     sent = repository.tip(sent_ref(worker))
     if not sent:
         return start
-    if job.config.resolve and resolving.unresolved(repository, worker):
+    resolves = bool(job.config.resolve and worker.result and worker.result.conflicts)
+    if resolves and resolving.unresolved(repository, worker):
         start = resolving.begin(repository, job, worker, sent)
         repository.drop(sent_ref(worker))
         return start
@@ -32,7 +33,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         repository.point(worker_branch(worker), on_tip)
         repository.point(taken_ref(worker), sent)
         start = on_start
-    elif job.config.resolve:
+    elif resolves:
         start = resolving.begin(repository, job, worker, sent)
     repository.drop(sent_ref(worker))
     return start

@@ -22,6 +22,10 @@ class WorktreeRule:
             return False
         return self._has_one(worker.agent, task, job.config.git)
 
+    def can_resolve(self, worker: Worker) -> bool:
+        """Whether its agent can be told of conflicts; a command only does what it did before."""
+        return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
+
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
         asked = git if git == GitUse.OFF else task.git or git
         return asked == GitUse.ON or (asked != GitUse.OFF and self._changes_files(name, task))

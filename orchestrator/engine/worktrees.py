@@ -19,6 +19,7 @@ from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
 from orchestrator.core.repository import Base, Merge, Repository, Tools, merger_of, signature_of
 from orchestrator.engine.checkpoints import Checkpoints, Place
+from orchestrator.engine.conflict_texts import with_conflicts
 from orchestrator.engine.promises import Promises
 from orchestrator.engine.retiring import Turns
 from orchestrator.engine.rewriting import without_secrets
@@ -138,6 +139,13 @@ class Worktrees:
                 logger.warning("a worktree is opened again", extra=about, exc_info=True)
                 time.sleep(PAUSE_SECONDS)
                 return self._open(assignment)
+
+    def equipped(self, assignment: Assignment) -> Assignment:
+        """For a worker that is to resolve conflicts: with their texts. Its worktree is open.
+
+        Raise RepositoryError.
+        """
+        return with_conflicts(self._repository, assignment)
 
     def _open(self, assignment: Assignment) -> Ground:
         worker, job = assignment.worker, assignment.job

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.core.repository import Merge, Signature
+from orchestrator.core.repository import ConflictText, Merge, Signature
 from orchestrator.git import (
     additions,
     commits,
@@ -120,6 +120,9 @@ class Committed(ABC):
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         return merging.marked(self.place().git, ours, theirs, message, signature)
+
+    def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
+        return merging.conflict_texts(self.place().git, ours, theirs)
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         return merging.unresolved(self.place().git, ours, theirs, commit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from orchestrator.core.repository import FileWay, LostHunk
+from orchestrator.core.repository import ConflictText, FileWay, LostHunk
 from orchestrator.git import union
 from orchestrator.git.contested import Entry, Side, entries_at
 from orchestrator.git.hunks import Edit, Hunk, HunkKind, Lines, Span, edits_of, hunks, key, lines_of
@@ -72,6 +72,15 @@ def contents(
         yield _Merger(file, both, unites=may_unite, forces=forces).content()
 
 
+def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictText]:
+    """Each place where files with text conflict."""
+    files = list(_contested(git, tree, sides))
+    ours, theirs = _edits(git, files)
+    for number, file in enumerate(files):
+        both = (ours.get(number, []), theirs.get(number, []))
+        yield from _Merger(file, both, unites=False, forces=False).conflict_texts()
+
+
 def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
     """Their texts in the repository, as entries for a tree."""
     there = [(each, each.text) for each in contents if each.text is not None]
@@ -117,6 +126,17 @@ class _Merger:
             return none
         lost = tuple(self._lost(each) for each in conflicts)
         return self._found(self._text(unites=False), None, lost)
+
+    def conflict_texts(self) -> Iterator[ConflictText]:
+        for hunk in self._hunks:
+            if hunk.kind is HunkKind.CONFLICT:
+                yield ConflictText(
+                    path=self._file.path,
+                    line=hunk.ours[0] + 1,
+                    base=_decoded(self._base[slice(*hunk.base)]),
+                    ours=_decoded(self._ours[slice(*hunk.ours)]),
+                    theirs=_decoded(self._theirs[slice(*hunk.theirs)]),
+                )
 
     def _found(self, text: bytes, way: FileWay | None, lost: tuple[LostHunk, ...] = ()) -> Content:
         return Content(self._file.path, self._file.mode, text, way, lost)
@@ -183,6 +203,10 @@ def _unlike(ours: Lines, theirs: Lines) -> Span:
 def _shown(lines: Lines) -> tuple[str, ...]:
     texts = (key(each).decode("utf-8", "replace") for each in lines if key(each))
     return tuple(text[:SHOWN_CHARACTERS] for text in islice(texts, SHOWN_LINES))
+
+
+def _decoded(lines: Lines) -> str:
+    return b"".join(lines).decode("utf-8", "replace")
 
 
 def _joined(lines: Sequence[bytes], line_end: bytes | None, texts: Sequence[Lines]) -> bytes:

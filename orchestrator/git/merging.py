@@ -7,6 +7,7 @@ from functools import cache
 from itertools import islice
 
 from orchestrator.core.repository import (
+    ConflictText,
     FileConflict,
     FileWay,
     LostHunk,
@@ -16,7 +17,7 @@ from orchestrator.core.repository import (
 )
 from orchestrator.git import markers, union
 from orchestrator.git.commits import commit_tree, tree_of
-from orchestrator.git.contents import Content, contents, written
+from orchestrator.git.contents import Content, contents, texts_of, written
 from orchestrator.git.contested import Side, all_theirs, conflicts, edited, sides_of
 from orchestrator.git.origins import authored
 from orchestrator.git.running import Git, failure
@@ -152,6 +153,15 @@ def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature)
     """A merge of two commits, with marks in the files where they exclude each other."""
     made = tried(git, ours, theirs)
     return commit_tree(git, made.tree, [ours, theirs], message, signature)
+
+
+def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
+    made = tried(git, ours, theirs)
+    paths = dict.fromkeys(path for *_, path in made.sides)
+    found: dict[str, list[ConflictText]] = {}
+    for each in texts_of(git, made.tree, made.sides) if paths else ():
+        found.setdefault(each.path, []).append(each)
+    return [each for path in paths for each in found.get(path) or [ConflictText(path=path)]]
 
 
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from orchestrator.core.gates import GateCause, GateOutcome, GateStatus
-from orchestrator.core.repository import FileWay, MergeChoice
+from orchestrator.core.model import RESOLVE_OFF
+from orchestrator.core.repository import FileWay, Hindrance, MergeChoice
 from orchestrator.schemas.answers import Answer
-from orchestrator.schemas.text import MOST_ITEMS, Text
+from orchestrator.schemas.text import MOST_ITEMS, Text, Word
 from orchestrator.schemas.wire import Wire
 
 WorkerNames = Annotated[
@@ -26,8 +27,14 @@ class MergeRequest(Wire):
     leave: WorkerNames = ()
     """Not the changes of these workers."""
 
+    resolve: Word | None = None
+    """Who resolves conflicts: worker (the one that has them), or an agent. The job runs again."""
+
     def to_choice(self) -> MergeChoice:
-        return MergeChoice(strategy=self.strategy or "", take=self.take, leave=self.leave)
+        resolve = "" if self.resolve in (None, RESOLVE_OFF) else self.resolve
+        return MergeChoice(
+            strategy=self.strategy or "", take=self.take, leave=self.leave, resolve=resolve or ""
+        )
 
 
 class LostHunkAnswer(Answer):
@@ -138,6 +145,8 @@ class ConflictsAnswer(Answer):
     merging: bool = False
     """It is being merged just now: ask again."""
     conflicts: list[ConflictAnswer] = Field(default_factory=list)
+    hindrances: dict[str, Hindrance] = Field(default_factory=dict)
+    """Why no attempt resolves the conflicts of a worker that was left out for them."""
     files: list[MergedFileAnswer] = Field(default_factory=list)
     """Files merged by line ends, by a union of added lines, or by a renamed directory."""
     seconds: float = 0.0

@@ -65,7 +65,7 @@ class ConfigBody(Wire):
     history: Literal["merge", "linear"] | None = None
     """Whether the merged result has merge commits, or tells the workers' commits in one line."""
     resolve: Word | None = None
-    """The agent that resolves conflicts, each for one retry of the worker that has it."""
+    """Who resolves conflicts, for a retry of the worker that has them: worker, an agent, off."""
     git: Literal["auto", "on", "off"] | None = None
     """Which workers get worktrees of the host project's repository; auto: not shell and survey."""
     base: Revision | None = None

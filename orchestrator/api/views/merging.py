@@ -26,8 +26,14 @@ def get_conflicts(job_id: str) -> Response:
 def merge_job(job_id: str) -> Response:
     reading.query(NoQuery)
     request = reading.body(MergeRequest, optional=True)
-    if service().merge(caller(), checked_job_id(job_id), request.to_choice()):
+    choice = request.to_choice()
+    if service().merge(caller(), checked_job_id(job_id), choice):
         return json_answer(_answer(job_id))
+    if choice.resolve:
+        # It runs again: there is no record before it has ended.
+        strategy = service().job(caller(), job_id).config.merge_strategy
+        begun = ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
+        return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
 
 

@@ -69,6 +69,8 @@ class Assignment:
     previous_failure: str = ""
     #: What to do about that, in the product's own words.
     advice: str = ""
+    #: That attempt succeeded, and what it changed cannot be merged.
+    sent_back: bool = False
     #: What all workers of the job are told, byte for byte; only for agents that read a prompt.
     shared: str = ""
     #: The text of the task's role.
@@ -121,6 +123,9 @@ class Agents(Protocol):
 
     def uses_model(self, name: str) -> bool:
         """Whether a language model may be at work in it, which costs tokens."""
+
+    def reads_prompt(self, name: str) -> bool:
+        """Whether it can be told what to do, and not only what to run."""
 
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Who plans a job: ``rules``, or an agent's own name.

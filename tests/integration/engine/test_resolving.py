@@ -1,13 +1,16 @@
 """Conflicts that an agent resolves in the worktree of the worker that has them."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess
+from tests.integration.engine.site import KEY, Answer, InProcess, shell
 from tests.project import Project, agents, edit
 
 #: Keeps both sides of every conflict.
@@ -192,3 +195,149 @@ def test_without_a_retry_nobody_is_asked(make_site: MakeSite, tmp_path: Path) ->
     assert site.get(f"/jobs/{ended['job_id']}/conflicts")["merged"] == ["worker_1"]
     refused = site.post("x", [edit("true")], resolve="nobody")
     assert (refused.status_code, "nobody" in refused.text) == (422, True)
+
+
+# Workers that resolve their own conflicts
+
+
+def resolves(change: str) -> str:
+    """The worker's change; where it finds marks, it keeps both sides instead."""
+    marks = "-e '/^<<<<<<< /d' -e '/^=======$/d' -e '/^>>>>>>> /d'"
+    return (
+        'cp "$ORCHESTRATOR_WORKER_DIR/prompt.md" "$ORCHESTRATOR_WORKER_DIR/told.md"\n'
+        f"if grep -q '^<<<<<<<' a.txt; then sed -i {marks} a.txt; else {change}; fi"
+    )
+
+
+def site_for(make_site: MakeSite, folder: Path) -> tuple[InProcess, Project]:
+    project = Project(folder / "project").begin({"a.txt": "one\ntwo\nthree\n"})
+    root = {"project_root": str(project.path)}
+    return make_site(orchestrator=root, agents=agents(folder)), project
+
+
+def swap(text: str) -> str:
+    return f"sed -i s/two/{text}/ a.txt"
+
+
+def test_a_conflict_goes_back_to_its_own_worker(make_site: MakeSite, tmp_path: Path) -> None:
+    site, project = site_for(make_site, tmp_path)
+    tasks = [edit(swap("2")), edit(f"{resolves(swap('zwei'))}; echo n > new")]
+
+    ended = site.run("x", tasks, max_retries=1)
+
+    job = ended["job_id"]
+    assert (ended["status"], ended["reason"]) == ("completed", ""), ended
+    branch = f"orchestrator/{job}/result"
+    assert sorted(project.show(branch, "a.txt").split("\n")) == ["2", "one", "three", "zwei"]
+    assert "new" in project.files(branch)
+    row = ended["results"]["tasks"][1]
+    assert (row["agent"], row["attempts"]) == ("editor", 2)
+    told = (site.directory(job) / "depth_0" / "worker_2" / "told.md").read_text()
+    assert "succeeded, but cannot be merged" in told
+    assert "a.txt, at line 2 of yours, also changed by worker_1:" in told
+    shown = told.partition("Before both changes:")[2].split()
+    assert shown[0] == "two"
+    assert "By you:\nzwei" in told
+    assert "By worker_1, in the result so far:\n2\n" in told
+
+
+def test_of_several_in_conflict_each_needs_one_attempt(make_site: MakeSite, tmp_path: Path) -> None:
+    """The second one resolves on top of what the first one has resolved, and so on."""
+    site, project = site_for(make_site, tmp_path)
+    names = ["a", "b", "c", "d"]
+
+    ended = site.run("x", [edit(resolves(swap(name))) for name in names], max_retries=1)
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", ended
+    shown = project.show(f"orchestrator/{job}/result", "a.txt").split("\n")
+    assert sorted(shown) == ["a", "b", "c", "d", "one", "three"]
+    assert [row["attempts"] for row in ended["results"]["tasks"]] == [1, 2, 2, 2]
+
+
+def test_workers_that_never_agree_end(make_site: MakeSite, tmp_path: Path) -> None:
+    site, _ = site_for(make_site, tmp_path)
+    mine = "grep -c . a.txt; echo {} $RANDOM$RANDOM > a.txt"
+    tasks = [edit(mine.format(name)) for name in ("x", "y", "z")]
+
+    ended = site.run("x", tasks, max_retries=2)
+
+    job = ended["job_id"]
+    assert sum(row["attempts"] for row in ended["results"]["tasks"]) <= 9
+    found = site.get(f"/jobs/{job}/conflicts")
+    assert {*found["merged"], *found["left_out"]} == {"worker_1", "worker_2", "worker_3"}
+
+
+def test_without_a_retry_a_command_takes_it_up(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = site_for(make_site, tmp_path)
+
+    ended = site.run("x", [edit(swap("2")), edit(resolves(swap("zwei")))], max_retries=0)
+
+    job = ended["job_id"]
+    assert ended["results"]["tasks"][1]["attempts"] == 1
+    found = site.get(f"/jobs/{job}/conflicts")
+    assert ([*found["left_out"]], found["hindrances"]) == (["worker_2"], {"worker_2": "no_retry"})
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert f"another attempt: bin/orchestrator merge {job} --resolve worker." in report
+
+    environ = {
+        "PATH": os.environ["PATH"],
+        "ORCHESTRATOR_API_URL": site.url,
+        "ORCHESTRATOR_API_KEY": KEY,
+    }
+    typed = ("merge", job, "--resolve", "worker")
+    assert execute(typed, Surroundings(folder=site.folder, environ=environ)) == 0
+
+    again = site.status(job)
+    assert (again["status"], again["reason"]) == ("completed", "")
+    assert [row["attempts"] for row in again["results"]["tasks"]] == [1, 2]
+    shown = project.show(f"orchestrator/{job}/result", "a.txt").split("\n")
+    assert sorted(shown) == ["2", "one", "three", "zwei"]
+    refused = site.call("POST", f"/jobs/{job}/merge", {"resolve": "worker"})
+    assert (refused.status_code, "no conflicts to resolve" in refused.text) == (409, True)
+
+
+def test_one_that_failed_to_resolve_may_be_asked_again(make_site: MakeSite, tmp_path: Path) -> None:
+    """It begins with its own work, not with what the failed attempt has made of it."""
+    site, project = site_for(make_site, tmp_path)
+    flag = tmp_path / "works now"
+    fails = f"if grep -q '^<<<<<<<' a.txt && ! test -e '{flag}'; then echo > a.txt; exit 3; fi"
+    tasks = [edit(swap("2")), edit(f"{fails}\n{resolves(swap('zwei'))}")]
+    ended = site.run("x", tasks, max_retries=1)
+    job = ended["job_id"]
+    assert site.get(f"/jobs/{job}/conflicts")["hindrances"] == {"worker_2": "unresolved"}
+
+    flag.touch()
+    asked = site.call("POST", f"/jobs/{job}/merge", {"resolve": "worker"})
+
+    assert asked.status_code == 202, asked.text
+    ended = site.wait(job)
+    assert (ended["status"], ended["reason"]) == ("completed", "")
+    shown = project.show(f"orchestrator/{job}/result", "a.txt").split("\n")
+    assert sorted(shown) == ["2", "one", "three", "zwei"]
+
+
+def test_a_command_is_not_run_again_for_its_conflicts(make_site: MakeSite, tmp_path: Path) -> None:
+    site, _ = site_for(make_site, tmp_path)
+    tasks = [shell(swap("2"), git="on"), shell(swap("zwei"), git="on")]
+
+    ended = site.run("x", tasks, max_retries=2)
+
+    job = ended["job_id"]
+    assert [row["attempts"] for row in ended["results"]["tasks"]] == [1, 1]
+    assert site.get(f"/jobs/{job}/conflicts")["hindrances"] == {"worker_2": "no_agent"}
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert f"bin/orchestrator merge {job} --resolve AGENT" in report
+
+
+def test_nobody_is_asked_where_resolve_is_off(make_site: MakeSite, tmp_path: Path) -> None:
+    site, _ = site_for(make_site, tmp_path)
+    tasks = [edit(swap("2")), edit(resolves(swap("zwei")))]
+
+    ended = site.run("x", tasks, max_retries=2, resolve="off")
+
+    assert [row["attempts"] for row in ended["results"]["tasks"]] == [1, 1]
+    found = site.get(f"/jobs/{ended['job_id']}/conflicts")
+    assert found["hindrances"] == {"worker_2": "off"}
