@@ -45,6 +45,8 @@ class Candidate:
     blocking: tuple[str, ...] = ()
     failures: int = 0
     tests: int = 0
+    #: Files by which it is judged that it has altered, as its task may.
+    judges: tuple[str, ...] = ()
     review: int | None = None
     remark: str = ""
     #: It left nothing where another candidate left something.
@@ -138,6 +140,7 @@ def _candidate(
         blocking=tuple(gate.name for gate in result.gates if gate.blocks),
         failures=sum(len(gate.failures) for gate in result.gates),
         tests=tests,
+        judges=tuple(dict.fromkeys(path for gate in result.gates for path in gate.judges)),
         review=opinion.place if opinion else None,
         remark=opinion.remark if opinion else "",
         nothing=nothing,
@@ -228,7 +231,8 @@ def _success_words(best: Candidate, other: Candidate) -> str:
 def _gates_key(each: Candidate) -> tuple[float, ...]:
     """One that nobody has checked stands between those that pass and those that do not."""
     unchecked = float(each.unchecked or bool(each.unrun))
-    return (2.0 if each.blocking else unchecked, len(each.blocking), each.failures)
+    checked = 2.0 if each.blocking else unchecked
+    return (checked, len(each.blocking), each.failures, bool(each.judges))
 
 
 def _gates_words(best: Candidate, other: Candidate) -> str:
@@ -238,6 +242,8 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
         return "its gates did not run"
     if other.unrun and not best.unrun:
         return f"{_count(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
+    if other.failures == best.failures:
+        return f"it changed what it is judged by ({other.judges[0]})"
     return f"{_count(other.failures - best.failures, 'failure')} more in gates"
 
 

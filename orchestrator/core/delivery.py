@@ -42,6 +42,11 @@ class Delivery:
         return tuple(f"{words}: {listed(paths)}" for words, paths in found if paths)
 
 
+def altered_in_words(judges: Sequence[str]) -> tuple[str, ...]:
+    """A remark on files by which the work is judged, if it altered any."""
+    return (f"changed the files it is judged by: {listed(judges)}",) if judges else ()
+
+
 def expects_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
     """True if a worker without any change has failed. A shell command plays no role."""
     return bool(writes) or (is_agent and role in BUILDING_ROLES)

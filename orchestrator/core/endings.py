@@ -12,6 +12,7 @@ from orchestrator.core.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.forest import Forest, Node
+from orchestrator.core.gates import altered_judges
 from orchestrator.core.job_facts import Shortfall
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import NO_PLAN, Job, WaitingFor, Worker, WorkerKey
@@ -325,9 +326,10 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
         return None
     missing, outside = delivery.missing, delivery.outside
-    if not (missing or outside):
+    judges = altered_judges(worker.result.gates if worker.result else ())
+    if not (missing or outside or judges):
         return None
-    return Shortfall(worker_id=worker.id, missing=missing, outside=outside)
+    return Shortfall(worker_id=worker.id, missing=missing, outside=outside, judges=judges)
 
 
 def _by(job: Job) -> str:

@@ -3,7 +3,7 @@
 Durations are seconds.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -115,6 +115,8 @@ class Gate:
     new_only: bool = True
     #: Tests that passed at the base need not be there any more.
     tests_may_vanish: bool = False
+    #: Tests that are there at the base may be changed: the work need not pass the base's versions.
+    tests_may_change: bool = False
     source: GateSource = GateSource.ASKED
     #: Why it is there, in words.
     why: str = ""
@@ -122,6 +124,8 @@ class Gate:
     program: str = ""
     #: Patterns of files that say how strict it is: who changes them is told.
     configured_by: tuple[str, ...] = ()
+    #: What it finds lies in files, whatever tests say: a linter that goes by its exit code.
+    is_of_files: bool = False
 
     @property
     def is_asked_for(self) -> bool:
@@ -152,6 +156,8 @@ class GateResult:
     note: str = ""
     #: Where all that it printed is, below the root job's directory.
     log: str = ""
+    #: Files by which it judges that the work has altered, as its task may.
+    judges: tuple[str, ...] = ()
     #: Why it says nothing of the change; None when it passed or failed, and in older rows.
     cause: GateCause | None = None
 
@@ -199,6 +205,23 @@ class GateRun:
         return f"gate {self.gate}: {self.on}"
 
 
+def altered_judges(results: Iterable[GateResult]) -> tuple[str, ...]:
+    """Files by which gates judge that the work has altered, as its task may."""
+    return tuple(sorted({path for each in results for path in each.judges}))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leave:
+    """What a task may alter of the files by which gates judge its work."""
+
+    #: Patterns of files that it promised to write.
+    writes: tuple[str, ...] = ()
+    #: Its work is tests.
+    tests: bool = False
+    #: Files that its child jobs made, and that were judged there; from the top of the worktree.
+    judged: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
     """Gates to be run on one state of the project."""
@@ -217,6 +240,8 @@ class Check:
     worktree: str = ""
     #: Whose state it is.
     place: GatePlace = GatePlace.WORKER
+    #: None: no gate runs a second time with the base's versions of the files that judge.
+    leave: Leave | None = None
 
 
 class Gates(Protocol):

@@ -40,6 +40,8 @@ class Shortfall:
     missing: tuple[str, ...] = ()
     #: Files outside of its worktree that the agent changed: they are in no result.
     outside: tuple[str, ...] = ()
+    #: Files by which its work is judged that it altered, as its task may.
+    judges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

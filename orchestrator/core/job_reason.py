@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.core.delivery import Delivery
+from orchestrator.core.delivery import Delivery, altered_in_words
 from orchestrator.core.gates import GateCause
 from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall
 from orchestrator.core.model import Job
@@ -69,7 +69,7 @@ def _shortfalls(job: Job) -> str:
 
 def _of_shortfall(each: Shortfall) -> str:
     delivered = Delivery(changed=True, missing=each.missing, outside=each.outside)
-    return "; ".join(delivered.remarks)
+    return "; ".join((*delivered.remarks, *altered_in_words(each.judges)))
 
 
 def _named(job: Job) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
 
-from orchestrator.core.delivery import listed
+from orchestrator.core.delivery import altered_in_words, listed
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import ASKED, NO_CHANGES
 from orchestrator.core.final_text import FinalText, question_of
-from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
+from orchestrator.core.gates import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.readings import in_words
 from orchestrator.core.states import WorkerStatus
 
@@ -111,7 +111,8 @@ def _remarks(evidence: Evidence) -> str:
 
 def _notes(evidence: Evidence) -> str:
     """What there is to know of a success."""
-    return "; ".join(filter(None, [_remarks(evidence), _advice(evidence)]))
+    altered = altered_in_words(altered_judges(evidence.gates))
+    return "; ".join(filter(None, [_remarks(evidence), *altered, _advice(evidence)]))
 
 
 def _advice(evidence: Evidence) -> str:

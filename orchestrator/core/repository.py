@@ -296,6 +296,17 @@ class Repository(Protocol):
     def close_at(self, directory: str) -> None:
         """Remove such a worktree with all that is in it. Idempotent."""
 
+    def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
+        """Files that ``end`` has elsewhere: by the new path the old one, and whether they equal."""
+
+    def lay_out(
+        self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
+    ) -> None:
+        """Have a worktree's files as in ``commit``, but some as in ``base``; its branch stays.
+
+        ``swap``: for a path the one of which ``base`` has the content; None: there is no such file.
+        """
+
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         """Tracked files of a worktree that differ from a commit: a digest of each changed place.
 

@@ -8,7 +8,7 @@ class Criterion(StrEnum):
     """What candidates are compared by, in this order."""
 
     SUCCESS = "success"
-    #: Gates that refuse the result, then how much all of them have found.
+    #: Gates that refuse the result, how much all of them found, and whether it altered what judges.
     GATES = "gates"
     #: How many tests passed, as the gates counted them.
     TESTS = "tests"

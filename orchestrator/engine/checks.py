@@ -21,6 +21,7 @@ from orchestrator.core.gates import (
     GateSource,
     GateStatus,
 )
+from orchestrator.core.judges import Alteration, needs_base_of, with_second_run
 from orchestrator.core.patterns import matching
 from orchestrator.core.ports import Change
 from orchestrator.core.readings import (
@@ -36,11 +37,13 @@ from orchestrator.engine.baselines import Baselines
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
 from orchestrator.engine.rewrites import rewrites
+from orchestrator.engine.second_runs import SecondRuns
 
 logger = logging.getLogger(__name__)
 
 UNCHANGED = "nothing that it looks at was changed"
 Done = Callable[[Sequence[GateResult]], None]
+_Then = Callable[[Ran], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -67,6 +70,16 @@ class _Course:
         return gates[len(self.results)] if len(self.results) < len(gates) else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """A first run that passed, beside the base where that was looked at, and what it alters."""
+
+    result: GateResult
+    ran: Ran
+    base: Ran | None
+    altered: Alteration
+
+
 class Checks:
     """Implements ``core.gates.Gates``. Every step is a turn of a thread of ``beside``."""
 
@@ -85,6 +98,7 @@ class Checks:
         self._secrets = secrets
         self._masked = masked
         self._beside = beside
+        self._second = SecondRuns(repository)
         self._lock = threading.Lock()
         self._courses: dict[tuple[str, str], _Course] = {}
         #: Called for every run of a gate that begins or has ended, from any thread.
@@ -163,7 +177,7 @@ class Checks:
             why = f"its program {gate.program} is not installed here"
             self._take(course, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
         else:
-            self._run(course, gate)
+            self._run(course, gate, partial(self._first, course, gate))
 
     def _why_skipped(self, course: _Course, gate: Gate) -> str:
         paths = course.touched
@@ -185,7 +199,7 @@ class Checks:
             return _failed_to_run(gate, f"the change cannot be read: {error}")
         return result_of(gate, Ran(reading=reading), None, course.touched)
 
-    def _run(self, course: _Course, gate: Gate) -> None:
+    def _run(self, course: _Course, gate: Gate, then: _Then) -> None:
         check = course.check
         run = Run(
             root_id=check.root_id,
@@ -195,10 +209,11 @@ class Checks:
             worktree=check.worktree,
         )
         try:
-            told = partial(self._guarded, course, self._ran, gate)
+            told = partial(self._guarded, course, self._ran, gate, then)
             self._tell(course, gate, check.place)
             self._runs.begin(run, told, partial(self._named, course))
         except OSError as error:
+            self._restore(course)
             self._take(course, _failed_to_run(gate, f"it cannot be started: {error}"))
             return
         with self._lock:
@@ -225,7 +240,7 @@ class Checks:
         with self._lock:
             course.process = process
 
-    def _ran(self, course: _Course, gate: Gate, ran: Ran | None) -> None:
+    def _ran(self, course: _Course, gate: Gate, then: _Then, ran: Ran | None) -> None:
         with self._lock:
             course.process = ""
             is_lost = ran is None and course.stopped is None
@@ -240,31 +255,67 @@ class Checks:
         failpoints.reached("gate: ran")
         if ran is None or course.stopped:
             self._finish(course)
-        elif course.check.base and needs_base(gate, ran, course.touched):
-            self._ask_base(course, gate, ran)
+        else:
+            then(ran)
+
+    def _first(self, course: _Course, gate: Gate, ran: Ran) -> None:
+        if course.check.base and needs_base(gate, ran, course.touched):
+            self._ask_base(course, gate, partial(self._judge, course, gate, ran))
         else:
             self._judge(course, gate, ran, None)
 
-    def _ask_base(self, course: _Course, gate: Gate, ran: Ran) -> None:
+    def _ask_base(self, course: _Course, gate: Gate, then: Callable[[Ran | None], None]) -> None:
         with self._lock:
             course.awaits_base = not course.stopped
         if course.stopped:
             self._finish(course)
             return
         self._tell(course, gate, GatePlace.BASE)
-        told = partial(self._guarded, course, self._compare, gate, ran)
+        told = partial(self._guarded, course, self._compare, gate, then)
         self._baselines.ask(course, course.check, gate, told)
 
-    def _compare(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:
+    def _compare(
+        self,
+        course: _Course,
+        gate: Gate,
+        then: Callable[[Ran | None], None],
+        base: Ran | None,
+    ) -> None:
         with self._lock:
             waits, course.awaits_base = course.awaits_base, False
         if waits:
             self._tell(course, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
-            self._judge(course, gate, ran, base)
+            then(base)
 
     def _judge(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:
         result = result_of(gate, ran, base, course.touched)
         result = with_rewrites(result, ran, base, course.touched)
+        altered = self._second.of(course.check, course.cwd, gate, course.touched, result)
+        result = replace(result, judges=altered.allowed)
+        if altered.swap:
+            self._run_again(course, gate, _Passed(result, ran, base, altered))
+        else:
+            self._give(course, result)
+
+    def _run_again(self, course: _Course, gate: Gate, passed: _Passed) -> None:
+        self._second.lay_out(course.check, course.cwd, passed.altered)
+        failpoints.reached("gate: the base's versions are in place")
+        self._run(course, gate, partial(self._second_ran, course, gate, passed))
+
+    def _second_ran(self, course: _Course, gate: Gate, passed: _Passed, second: Ran) -> None:
+        compare = partial(self._compare_second, course, gate, passed, second)
+        if passed.base is None and needs_base_of(passed.ran, second):
+            self._ask_base(course, gate, compare)
+        else:
+            compare(passed.base)
+
+    def _compare_second(
+        self, course: _Course, gate: Gate, passed: _Passed, second: Ran, base: Ran | None
+    ) -> None:
+        found = with_second_run(gate, passed.result, passed.ran, second, base, passed.altered)
+        self._give(course, found)
+
+    def _give(self, course: _Course, result: GateResult) -> None:
         told = tuple(self._masked(each) for each in result.failures)
         self._take(course, replace(result, failures=told))
 

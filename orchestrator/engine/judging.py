@@ -5,15 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from orchestrator.core.delivery import normalized
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import Evidence, Exit
-from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateSource
+from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateSource, Leave
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import is_for_gates
 from orchestrator.core.ports import Workspace
 from orchestrator.engine.dispatch import InFlight, attempt_id
 from orchestrator.engine.worktrees import Worktrees
 
+#: The role of a task whose work is tests.
+TESTING = "testing"
 #: Told how an attempt ended, and what its gates came to.
 Told = Callable[[InFlight, Exit, Evidence], None]
 
@@ -41,6 +44,12 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
             found.setdefault(gate.name, gate)
     wanted = (each for each in found.values() if has_worktree or each.source is GateSource.ASKED)
     return tuple(wanted)
+
+
+def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
+    """What a task may alter of the files that judge its work; ``judged``: by its child jobs."""
+    writes = tuple(f"/{normalized(each)}" for each in task.writes)
+    return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
 
 
 class Judging:
@@ -125,10 +134,12 @@ class Judging:
     def _check(self, flight: InFlight, gates: tuple[Gate, ...]) -> Check:
         worker, ground = flight.worker, flight.ground
         directory = self._workspace.worker_directory(worker)
-        base, commit = "", ""
+        base, commit, leave = "", "", None
         if ground is not None:
             directory = ground.directory
             base, commit = self._worktrees.span(worker)
+            judged = frozenset(self._worktrees.of_children(worker, base, commit))
+            leave = leave_of(flight.task, judged)
         return Check(
             root_id=worker.root_id,
             job_id=worker.job_id,
@@ -138,6 +149,7 @@ class Judging:
             commit=commit,
             gates=gates,
             worktree=ground.directory if ground is not None else "",
+            leave=leave,
         )
 
     def _forget(self, worker: Worker) -> Exit | None:

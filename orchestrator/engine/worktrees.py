@@ -8,12 +8,13 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.core.failure import before
+from orchestrator.core.failure import after, before
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
@@ -237,6 +238,7 @@ class Worktrees:
 
     def _close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
         self.checkout.put_back(worker.root_id)
+        self._undo_gates(worker, ground)
         start = self._put_back_start(worker, ground)
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
         last = self._repository.tip(last) or ground.before or start
@@ -252,13 +254,24 @@ class Worktrees:
         self.checkpoints.end(self.place_of(worker), tip, interrupted)
         self._repository.settle(ground.directory)
         files = self._repository.changed(start or tip, tip)
-        others = self._of_children(worker, start, tip)
+        others = self.of_children(worker, start, tip)
         own = tuple(each for each in files if each not in others)[:MOST_FILES]
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
         has_work = bool(files) or self._differs(start, tip)
         kept = self._promises.check(worker, task, ground.directory, start, tip)
         return Changes(own, changed, (*faults, *marked), size, has_work, kept.missing, kept.saved)
+
+    def _undo_gates(self, worker: Worker, ground: Ground) -> None:
+        """Where the attempt was closed before: what gates have changed since is not its work.
+
+        A server may have ended while they ran.
+        """
+        ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
+        closed = self._repository.tip(ref)
+        if closed and closed == self._repository.tip(ground.branch):
+            with suppress(RepositoryError, OSError):
+                self._repository.restore(ground.directory, closed)
 
     def _put_back_start(self, worker: Worker, ground: Ground) -> str:
         """What the worker began with: it may have removed or moved refs of the orchestrator's,
@@ -283,7 +296,7 @@ class Worktrees:
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.tip(start_ref(worker)) or tip, tip
 
-    def _of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
+    def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
         """Files that its child jobs made or changed, and the worker itself did not."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()

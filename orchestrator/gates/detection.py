@@ -23,9 +23,12 @@ _MOST_READ = 20
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
-    # Python itself runs them first.
-    *("sitecustomize.py", "usercustomize.py"),
+    # Python itself runs them first, or finds them before the installed ones.
+    *("sitecustomize.py", "usercustomize.py", "*.pth", "*.egg-info", "*.dist-info"),
+    *("/pytest.py", "/pytest/", "/_pytest/", "/pluggy/", "/unittest/", "/unittest.py"),
 )
+#: How a configuration names plugins: ``addopts = -p checks.plugin``, ``pytest_plugins = ["a"]``.
+_PLUGINS = re.compile(r"-p[ =]?['\"]?([A-Za-z_][\w.]*)|pytest_plugins\b[^=]*=([^\])\n]*)")
 _TARGETS = {"check": "make-check", "test": "make-test"}
 
 
@@ -173,8 +176,18 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
         "run": _python(files, command),
         "report": GateReport.JUNIT,
         "program": "pytest",
-        "configured_by": _PYTEST_FILES,
+        "configured_by": (*_PYTEST_FILES, *_plugins(files)),
     }
+
+
+def _plugins(files: GateFiles) -> Iterator[str]:
+    """Modules of the project that its configuration has pytest load."""
+    there = set(files.paths())
+    texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
+    for found in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
+        for module in re.findall(r"[A-Za-z_][\w.]*", found[1] or found[2]):
+            path = f"{module.replace('.', '/')}.py"
+            yield from (f"/{each}" for each in (path, f"src/{path}") if each in there)
 
 
 def _plain(
@@ -182,6 +195,7 @@ def _plain(
     *configured_by: str,
     when: tuple[str, ...] = (),
     report: GateReport = GateReport.EXIT,
+    is_of_files: bool = False,
 ) -> Any:
     program = command.split(" ")[0]
     return lambda files: {
@@ -190,13 +204,14 @@ def _plain(
         "program": program,
         "configured_by": configured_by,
         "when": when,
+        "is_of_files": is_of_files,
     }
 
 
 _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
     "ruff": _ruff,
     "mypy": _mypy,
-    "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum")),
+    "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum"), is_of_files=True),
     "pre-commit": _plain(
         "pre-commit run --all-files --color=never",
         ".pre-commit-config.yaml",

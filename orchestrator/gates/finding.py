@@ -80,6 +80,7 @@ def _with(known: Gate, asked: Gate) -> Gate:
         timeout=asked.timeout or known.timeout,
         required=asked.required and known.required,
         new_only=known.new_only and (asked.new_only or not asked.name),
+        tests_may_change=asked.tests_may_change or known.tests_may_change,
         tests_may_vanish=asked.tests_may_vanish or known.tests_may_vanish,
         source=asked.source,
         why=asked.why or known.why,

@@ -67,6 +67,7 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
             source=GateSource.DETECTED,
             why=f"the script {script} in {PACKAGE}",
             configured_by=CONFIGURED_BY,
+            is_of_files=script != "test",
         )
 
 

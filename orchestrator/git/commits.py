@@ -24,6 +24,10 @@ _NOT_SPARSE = {
 }
 
 
+#: Given to one call of git.
+_MOST_PATHS = 500
+
+
 def commit_tree(
     git: Git, tree: str, parents: Sequence[str], message: str, signature: Signature
 ) -> str:
@@ -188,6 +192,46 @@ def touched(git: Git, start: str, end: str) -> dict[str, bool]:
     """Every path that differs; whether ``start`` has it."""
     found = git.run("diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end).fields
     return {path: status != "A" for status, path in zip(found[::2], found[1::2], strict=True)}
+
+
+#: So much of a file is the same, in percent, where it was moved and changed.
+_LEAST_SIMILAR = 50
+
+
+def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
+    """By the new path: the old one, and whether the content is the same."""
+    how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
+    found = git.run("diff-tree", *how, start, end).fields
+    threes = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return {after: (before, status == "R100") for status, before, after in threes}
+
+
+def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
+    """See ``core.repository.Repository``; HEAD and its branch stay."""
+    entries = _entries(git, base, sorted({each for each in swap.values() if each}))
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        git.run("read-tree", commit, env=env)
+        lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
+        given = os.fsencode("".join(lines))
+        git.run("update-index", "-z", "--index-info", given=given, env=env)
+        tree = git.run("write-tree", env=env).text
+    git.run("read-tree", "--reset", "-u", tree)
+
+
+def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """Mode, kind and name of what a commit has at some paths."""
+    found: dict[str, str] = {}
+    for begin in range(0, len(paths), _MOST_PATHS):
+        some = paths[begin : begin + _MOST_PATHS]
+        for field in git.run("ls-tree", "--full-tree", "-z", commit, "--", *some).fields:
+            entry, path = field.split("\t", 1)
+            found[path] = entry
+    return found
+
+
+def _index_line(path: str, entry: str | None) -> str:
+    return f"{entry}\t{path}\0" if entry else f"0 {'0' * 40}\t{path}\0"
 
 
 def restore(git: Git, commit: str) -> None:

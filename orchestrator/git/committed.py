@@ -64,6 +64,9 @@ class Committed(ABC):
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
         return commits.touched(self.place().git, start, end)
 
+    def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
+        return commits.moved(self.place().git, start, end)
+
     def added(self, start: str, end: str) -> Iterator[bytes]:
         place = self.place()
         yield from additions.added(place.git, start, end)

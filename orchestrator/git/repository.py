@@ -243,6 +243,13 @@ class GitRepository(Committed):
     def close_at(self, directory: str) -> None:
         self.place().worktrees.close(directory)
 
+    def lay_out(
+        self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
+    ) -> None:
+        found, worktrees = self.place().whole(directory), self.place().worktrees
+        worktrees.unlock(found)
+        commits.lay_out(worktrees.git_of(found), commit, base, swap)
+
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         found = self.place().whole(directory)
         return differences.rewritten(self.place().worktrees.git_of(found), commit)

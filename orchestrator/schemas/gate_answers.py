@@ -26,6 +26,7 @@ class GateAnswer(Answer):
     required: bool
     baseline: Literal["new-only", "none"]
     tests_may_vanish: bool
+    tests_may_change: bool
 
 
 class JobGateAnswer(GateAnswer):
@@ -60,6 +61,8 @@ class GateResultAnswer(Answer):
     tests: int | None = None
     """How many tests passed."""
     note: str
+    judges: list[str]
+    """Files by which it judges that the work has altered, as its task may."""
     output: str
     """The end of what it printed; empty for one that passed."""
     log: str
@@ -90,6 +93,7 @@ def _asked(gate: Gate) -> dict[str, Any]:
         "required": gate.required,
         "baseline": "new-only" if gate.new_only else "none",
         "tests_may_vanish": gate.tests_may_vanish,
+        "tests_may_change": gate.tests_may_change,
     }
 
 
@@ -106,6 +110,7 @@ def gate_result_answer(result: GateResult) -> GateResultAnswer:
         known=result.known,
         tests=result.tests,
         note=result.note,
+        judges=list(result.judges),
         output=result.output,
         log=result.log,
     )

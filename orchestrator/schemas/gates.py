@@ -55,6 +55,9 @@ class GateRequest(Wire):
     tests_may_vanish: bool = False
     """Tests that passed at the base may be gone, or skipped."""
 
+    tests_may_change: bool = False
+    """Tests of the base may be changed: the work need not pass them as they were."""
+
     @model_validator(mode="after")
     def is_no_word_of_ours(self) -> "GateRequest":
         if self.run in (AUTO, OFF) or self.name in (AUTO, OFF):
@@ -73,6 +76,7 @@ class GateRequest(Wire):
             required=self.required,
             new_only=default if self.baseline is None else self.baseline == "new-only",
             tests_may_vanish=self.tests_may_vanish,
+            tests_may_change=self.tests_may_change,
         )
 
 

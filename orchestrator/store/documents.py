@@ -98,7 +98,7 @@ def read_facts(found: Found) -> JobFacts:
 
 
 def _read_shortfall(found: Found) -> Shortfall:
-    paths = {name: tuple(found.get(name, ())) for name in ("missing", "outside")}
+    paths = {name: tuple(found.get(name, ())) for name in ("missing", "outside", "judges")}
     return Shortfall(worker_id=found["worker_id"], **paths)
 
 
@@ -135,4 +135,5 @@ def _gate(found: Found) -> Gate:
 def _gate_result(found: Found) -> GateResult:
     status, failures = GateStatus(found["status"]), tuple(found["failures"])
     cause = GateCause(found["cause"]) if found.get("cause") else None
-    return GateResult(**{**found, "status": status, "failures": failures, "cause": cause})
+    lists = {"failures": failures, "judges": tuple(found.get("judges", ()))}
+    return GateResult(**{**found, **lists, "status": status, "cause": cause})

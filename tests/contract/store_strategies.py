@@ -55,6 +55,8 @@ gates = st.lists(
         required=st.booleans(),
         new_only=st.booleans(),
         tests_may_vanish=st.booleans(),
+        tests_may_change=st.booleans(),
+        is_of_files=st.booleans(),
         source=st.sampled_from(GateSource),
         why=texts,
         program=texts,
@@ -74,6 +76,7 @@ gate_results = st.lists(
         output=texts,
         note=texts,
         log=texts,
+        judges=several,
     ),
     max_size=2,
 ).map(tuple)
@@ -198,7 +201,8 @@ facts = st.builds(
         max_size=2,
     ).map(tuple),
     shortfalls=st.lists(
-        st.builds(Shortfall, worker_id=texts, missing=several, outside=several), max_size=2
+        st.builds(Shortfall, worker_id=texts, missing=several, outside=several, judges=several),
+        max_size=2,
     ).map(tuple),
 )
 

@@ -41,6 +41,7 @@ OF_WORKTREES = (
     "merge: about to be told",
 )
 OF_GATES = ("gate: prepared", "gate: its end is known", "gate: ran")
+OF_SECOND_RUNS = ("gate: the base's versions are in place",)
 OF_CHECKPOINTS = (
     "checkpoint: after the attempt",
     "rollback: branch moved",
@@ -77,6 +78,10 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "integration/engine/test_gate_crashes.py::"
         "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"
     ): OF_GATES,
+    (
+        "integration/engine/judges/test_altered_judges.py::"
+        "test_a_crash_in_a_second_run_costs_no_change"
+    ): OF_SECOND_RUNS,
     (
         "integration/engine/test_checkpoints.py::"
         "test_a_crash_between_decision_and_rollback_changes_nothing"

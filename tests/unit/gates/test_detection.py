@@ -196,6 +196,7 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
     assert gates["make-check"].run == "make -f Makefile check"
     assert {"/check.sh", "GNUmakefile"} < {*gates["make-check"].configured_by}
 
+    assert "/src/a.js" not in gates["npm-lint"].configured_by, "an operand is judged"
     asked = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
     [mine, other] = Finder(60).named(asked, Files(files))
     assert (mine.configured_by, other.configured_by) == (("/check.sh",), ())

@@ -1,0 +1,58 @@
+"""What a second run of a gate needs: the base's versions of the files by which work is judged."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from orchestrator.core.gates import Check, Gate, GateOutcome, GateResult
+from orchestrator.core.judges import Alteration, Move, alteration
+from orchestrator.core.mixed_files import MIXED, judging_part
+from orchestrator.core.patterns import matching
+from orchestrator.core.repository import Repository
+
+
+class SecondRuns:
+    """Methods raise RepositoryError and OSError. Any thread may call."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def of(
+        self, check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool], result: GateResult
+    ) -> Alteration:
+        """What the work alters of the files by which a gate that passed judges it.
+
+        ``cwd`` is the host project in the worktree; the paths of ``touched`` are relative to it.
+        """
+        if check.leave is None or not check.base or result.outcome is not GateOutcome.PASSED:
+            return Alteration()
+        project = os.path.relpath(cwd, check.directory)
+        equal = {path for path in matching(touched, MIXED) if self._is_equal(check, path)}
+        moves = dict(self._moves(check, project)) if False in touched.values() else {}
+        judged = frozenset(os.path.relpath(each, project) for each in check.leave.judged)
+        return alteration(gate, touched, moves, equal, replace(check.leave, judged=judged))
+
+    def lay_out(self, check: Check, cwd: str, altered: Alteration) -> None:
+        """Have the worktree as the second run needs it; the caller restores it."""
+        project = os.path.relpath(cwd, check.directory)
+        swap = {
+            _from_top(project, path): _from_top(project, source) if source else None
+            for path, source in altered.swap.items()
+        }
+        self._repository.lay_out(check.directory, check.commit, check.base, swap)
+
+    def _is_equal(self, check: Check, path: str) -> bool:
+        """Of a file with much else in it: whether the part that judges is as at the base."""
+        before, after = (
+            judging_part(path, self._repository.files(commit).read(path))
+            for commit in (check.base, check.commit)
+        )
+        return before == after
+
+    def _moves(self, check: Check, project: str) -> Iterator[tuple[str, Move]]:
+        for path, (before, is_exact) in self._repository.moved(check.base, check.commit).items():
+            yield os.path.relpath(path, project), Move(os.path.relpath(before, project), is_exact)
+
+
+def _from_top(project: str, path: str) -> str:
+    return os.path.normpath(os.path.join(project, path))

@@ -1,0 +1,242 @@
+"""The judged rewrites the judge: what passes only with its versions of what judges is a finding."""
+
+import pytest
+
+from tests.faults import crash_points
+from tests.integration.engine.conftest import MakeCrashing
+from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, reasons
+from tests.integration.engine.site import until
+from tests.project import edit
+
+TEST = "from app import one\n\n\ndef test_one():\n    assert one() == 1\n"
+FILES = {
+    "app.py": "def one():\n    return 1\n",
+    "tests/__init__.py": "",
+    "tests/test_app.py": TEST,
+    "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
+}
+BREAK = "sed -i s/1/2/ app.py"
+#: Every test passes, whatever it finds.
+HOOK = (
+    "import pytest\n\n\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_makereport(item):\n"
+    "    report = yield\n    report.outcome = 'passed'\n    return report\n"
+)
+MYPY = "[mypy]\nfiles = app.py\nstrict = true\n"
+LINT = {"app.py": "x = 1\n", "old.py": ""}
+
+
+def written(path: str, text: str) -> str:
+    return f"cat > {path} <<'END'\n{text}END\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "script", "gate", "file", "finding"),
+    [
+        pytest.param({}, written("conftest.py", HOOK), "pytest", "conftest.py", "2 == 1", id="new"),
+        pytest.param(
+            {"tests/conftest.py": "import pytest\n"},
+            written("tests/conftest.py", HOOK),
+            "pytest",
+            "tests/conftest.py",
+            "2 == 1",
+            id="conftest",
+        ),
+        pytest.param(
+            {"checks.py": "", "pytest.ini": f"[pytest]\naddopts = {PLAIN} -p checks\n"},
+            written("checks.py", HOOK),
+            "pytest",
+            "checks.py",
+            "2 == 1",
+            id="plugin",
+        ),
+        pytest.param(
+            {},
+            "sed -i 's/assert .*/assert True/' tests/test_app.py",
+            "pytest",
+            "tests/test_app.py",
+            "2 == 1",
+            id="assert True",
+        ),
+        pytest.param(
+            {},
+            "mkdir tests/unit; touch tests/unit/__init__.py; git mv tests/test_app.py tests/unit; "
+            "sed -i 's/assert .*/assert True/' tests/unit/test_app.py",
+            "pytest",
+            "tests/unit/test_app.py",
+            "2 == 1",
+            id="moved",
+        ),
+    ],
+)
+def test_tests_that_pass_only_with_the_works_own_judges_fail(
+    made: MakeProject, more: dict[str, str], script: str, gate: str, file: str, finding: str
+) -> None:
+    site, _ = made({**FILES, **more})
+
+    ended = site.run("x", [edit(f"{BREAK}; {script}")])
+
+    assert ended["status"] == "failed", ended
+    [reason] = reasons(ended)
+    assert reason.startswith(f"gate {gate} failed: with the base's {file}: "), reason
+    assert finding in reason
+
+
+@pytest.mark.parametrize(
+    ("files", "script", "file"),
+    [
+        pytest.param(
+            {**LINT, "ruff.toml": "lint.select = ['F']\n"},
+            "echo 'import os' > app.py; echo \"lint.select = ['E9']\" > ruff.toml",
+            "ruff.toml",
+            id="ruff",
+        ),
+        pytest.param(
+            {**LINT, "ruff.toml": "lint.select = ['F']\n", "src/a.py": "x = 1\n"},
+            "echo 'import os' > src/a.py; echo \"lint.select = ['E9']\" > src/ruff.toml",
+            "src/ruff.toml",
+            id="ruff below",
+        ),
+        pytest.param(
+            {**LINT, "mypy.ini": MYPY},
+            "echo \"x: int = ''\" > app.py; echo 'ignore_errors = true' >> mypy.ini",
+            "mypy.ini",
+            id="mypy",
+        ),
+        pytest.param(
+            {**LINT, "Makefile": "test:\n\tgrep -q 1 app.py\n"},
+            "echo 'x = 2' > app.py; printf 'test:\\n\\ttrue\\n' > Makefile",
+            "Makefile",
+            id="make",
+        ),
+        pytest.param(
+            {**LINT, "Makefile": "test:\n\tsh ./check.sh\n", "check.sh": "grep -q 1 app.py\n"},
+            "echo 'x = 2' > app.py; echo true > check.sh",
+            "check.sh",
+            id="script",
+        ),
+        pytest.param(
+            {
+                **{**LINT, "Makefile": "test:\n\t@sh check.sh\n", "lib.sh": "grep -q 1 app.py\n"},
+                "check.sh": ". ./lib.sh\n",
+            },
+            "echo 'x = 2' > app.py; echo true > lib.sh",
+            "lib.sh",
+            id="script of a script",
+        ),
+    ],
+)
+def test_what_passes_only_with_loosened_settings_or_scripts_fails(
+    made: MakeProject, files: dict[str, str], script: str, file: str
+) -> None:
+    site, _ = made(files)
+
+    ended = site.run("x", [edit(script)])
+
+    assert ended["status"] == "failed", ended
+    assert f"failed: with the base's {file}: " in reasons(ended)[0], ended
+
+
+CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
+
+
+@pytest.mark.parametrize(
+    ("task", "config"),
+    [
+        pytest.param({"role": "testing"}, {}, id="role"),
+        pytest.param({"writes": ["tests/test_app.py"]}, {}, id="promised"),
+        pytest.param({}, {"gates": [{"name": "pytest", "tests_may_change": True}]}, id="gate"),
+    ],
+)
+def test_a_task_that_may_change_tests_succeeds_and_says_so(
+    made: MakeProject, task: dict[str, object], config: dict[str, object]
+) -> None:
+    site, _ = made(FILES)
+
+    ended = site.run("x", [edit(CHANGE, **task)], **config)
+
+    assert ended["status"] == "completed", ended
+    assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
+    told = "changed the files it is judged by: tests/test_app.py"
+    assert reasons(ended) == [told]
+    assert ended["reason"] == f"worker_1: {told}"
+
+
+def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None:
+    site, _ = made(FILES)
+
+    ended = site.run("x", [edit(CHANGE)])
+
+    assert ended["status"] == "failed", ended
+    assert reasons(ended)[0].startswith("gate pytest failed: with the base's tests/test_app.py: ")
+
+
+FIXTURE = "import pytest\n\n\n@pytest.fixture\ndef two():\n    return 2\n"
+NEW = "def test_two(two):\n    assert two == 2\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(f"{written('tests/conftest.py', FIXTURE)}{written('tests/test_two.py', NEW)}"),
+        pytest.param("printf '\\n\\ndef test_more():\\n    assert one()\\n' >> tests/test_app.py"),
+        pytest.param(
+            "mkdir t; touch t/__init__.py; git mv tests/test_app.py t; sed -i s/x/y/ app.py"
+        ),
+        pytest.param("printf '[project]\\nname = \"x\"\\ndependencies = []\\n' > pyproject.toml"),
+    ],
+    ids=["fixtures", "more tests", "moved tests", "manifest"],
+)
+def test_good_work_stays_good(made: MakeProject, script: str) -> None:
+    manifest = '[project]\nname = "x"\n'
+    site, _ = made({**FILES, "pyproject.toml": manifest})
+
+    ended = site.run("x", [edit(f"echo '# a note' >> app.py; {script}")])
+
+    assert ended["status"] == "completed", ended
+    assert gates(site, ended)["pytest"]["status"] == "passed"
+
+
+def test_a_task_that_is_to_remove_tests_may(made: MakeProject) -> None:
+    more = "def test_old():\n    from app import old\n    assert old() == 0\n"
+    files = {**FILES, "app.py": FILES["app.py"] + "\n\ndef old():\n    return 0\n"}
+    site, _ = made({**files, "tests/test_old.py": more})
+    script = "git rm -q tests/test_old.py; sed -i '/^def old/,$d' app.py"
+    free = [{"name": "pytest", "tests_may_vanish": True}]
+
+    ended = site.run("x", [edit(script)], gates=free)
+
+    assert ended["status"] == "completed", ended
+
+
+def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None:
+    site, _ = made(FILES)
+    honest = "echo '# a note' >> app.py; echo 'x = 1' > new.py; seq 9 >> new.py"
+    script = f"case $PWD in *worker_1*) {CHANGE};; *) {honest};; esac"
+    both = ["editor", "editor"]
+
+    ended = site.run("x", [{**edit(script), "agent": both, "role": "testing"}])
+
+    assert ended["status"] == "completed", ended
+    task = site.get(f"/jobs/{ended['job_id']}")["tasks"][0]["id"]
+    best, other = site.get(f"/jobs/{ended['job_id']}/tasks/{task}/candidates")["candidates"]
+    assert (best["worker_id"], other["worker_id"]) == ("worker_2", "worker_1")
+    assert other["why"] == "it changed what it is judged by (tests/test_app.py)"
+
+
+@pytest.mark.parametrize("point", crash_points.OF_SECOND_RUNS)
+def test_a_crash_in_a_second_run_costs_no_change(crashing: MakeCrashing, point: str) -> None:
+    files = {"a.txt": "a\n", "check.sh": "test -e b.txt\n"}
+    site, project = crashing(point, files=files)
+    task = edit("echo b > b.txt; echo 'test -e b.txt  # quick' > check.sh")
+    body = {"request": "x", "config": {"gates": ["sh check.sh"]}, "tasks": [task]}
+    headers = {"Idempotency-Key": "one"}
+    job = str(
+        site.insist(lambda: site.call("POST", "/orchestrate", body, headers=headers))["job_id"]
+    )
+    until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
+    site.crashes = ""
+
+    answer = site.wait_through(job)
+
+    assert answer["status"] == "completed", (answer, site.said())
+    assert "quick" in project.show(f"orchestrator/{job}/result", "check.sh")
