@@ -51,6 +51,9 @@ def _told(record: Mapping[str, Any]) -> str:
         why = record["reasons"].get(worker) or _paths(record, worker)
         what = "left out in part" if worker in record["merged"] else "left out"
         lines.append(f"{what}: {worker} ({branch}){f': {why}' if why else ''}")
+    if record["hindrances"]:
+        typed = f"bin/orchestrator merge {record['job_id']} --resolve worker"
+        lines.append(f"to have conflicts resolved: {typed} (or the name of an agent)")
     lines += [f"the result before: {record['earlier']}"] if record["earlier"] else []
     return "\n".join([*lines, *(f"not done: {error}" for error in record["errors"])])
 

@@ -91,6 +91,10 @@ class Hindrance(StrEnum):
     NO_RETRY = "no_retry"
     #: an attempt was made, and did not resolve them
     UNRESOLVED = "unresolved"
+    #: the job was stopped, by a person or at a limit
+    STOPPED = "stopped"
+    #: the job was merged again, which asks no worker
+    NOT_ASKED = "not_asked"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,6 +46,8 @@ HINDRANCES: Mapping[str, str] = {
     Hindrance.NO_AGENT: "its command cannot be told of conflicts",
     Hindrance.NO_RETRY: "it has no retry left for them",
     Hindrance.UNRESOLVED: "an attempt did not resolve them",
+    Hindrance.STOPPED: "its job was stopped",
+    Hindrance.NOT_ASKED: "no worker was asked to resolve them",
 }
 
 

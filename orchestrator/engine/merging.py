@@ -238,7 +238,10 @@ class Merging:
     def _note_hindrances(self, record: Record, tree: Tree, job: Job, settled: Settled) -> None:
         tasks = {task.id: task for task in tree.tasks[job.id]}
         for worker in _in_conflict(record, settled):
-            if hindrance := self._hindrance(job, worker, tasks[worker.task_id]):
+            hindrance = self._hindrance(job, worker, tasks[worker.task_id])
+            if hindrance is None and record.again:
+                hindrance = Hindrance.NOT_ASKED
+            if hindrance is not None:
                 record.hindrances[worker.id] = hindrance
 
     def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
@@ -249,6 +252,8 @@ class Merging:
             return Hindrance.OFF
         if resolving.unresolved(self._repository, worker):
             return Hindrance.UNRESOLVED
+        if job.stop_cause is not None:
+            return Hindrance.STOPPED
         return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
 
     def _store(self, record: Record, job: Job, settled: Settled, commit: str) -> None:

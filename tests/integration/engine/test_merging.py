@@ -548,6 +548,7 @@ def test_the_command_line_merges_again(
     assert command("merge", job) == 6
     said = capfd.readouterr().out
     assert f"left out: worker_2 (orchestrator/{job}/worker_2): src/app.py" in said
+    assert f"bin/orchestrator merge {job} --resolve worker" in said
     assert command("merge", job, "--strategy", "theirs", "--json") == 0
     assert json.loads(capfd.readouterr().out)["merged"] == ["worker_1", "worker_2"]
     assert command("merge", job, "--take", "worker_7") == 2
