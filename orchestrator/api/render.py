@@ -21,6 +21,7 @@ from orchestrator.schemas.answers import (
     DecidedAnswer,
     JobSummary,
     Links,
+    PlanFallbackAnswer,
 )
 from orchestrator.schemas.gate_answers import gate_answer, job_gate_answer
 from orchestrator.schemas.job_answers import ConfigAnswer, TaskAnswer, UsageAnswer
@@ -35,6 +36,11 @@ _NOTHING = WorkerResult()
 
 def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def plan_fallback_answer(job: Job) -> PlanFallbackAnswer | None:
+    found = job.facts.plan_fallback
+    return PlanFallbackAnswer(agent=found.agent, reason=found.reason) if found else None
 
 
 def moment_or_none(seconds: float | None) -> datetime | None:

@@ -13,6 +13,7 @@ from orchestrator.api.render import (
     log_file,
     moment,
     moment_or_none,
+    plan_fallback_answer,
     result_of,
     task_answer,
     usage_answer,
@@ -25,7 +26,7 @@ from orchestrator.core.comparison import comparisons
 from orchestrator.core.evidence import Usage
 from orchestrator.core.failure import Failure
 from orchestrator.core.job_reason import not_judged
-from orchestrator.core.model import RULES, Attempt, Job, Worker
+from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Tree
 from orchestrator.core.spending import is_known
@@ -38,7 +39,6 @@ from orchestrator.schemas.job_answers import (
     FailureAnswer,
     HeldLock,
     JobAnswer,
-    PlanFallbackAnswer,
     StrayAnswer,
     TaskAnswer,
     TreeAnswer,
@@ -72,7 +72,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         not_judged=not_judged(job) or None,
         awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,
-        plan_fallback=_plan_fallback(job, planner),
+        plan_fallback=plan_fallback_answer(job),
         config=config_answer(job.config),
         created_at=moment(job.created_at),
         started_at=moment_or_none(job.started_at),
@@ -93,12 +93,6 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         final_report=str(service.final_report(job)),
         links=links(job.id),
     )
-
-
-def _plan_fallback(job: Job, planner: Worker | None) -> PlanFallbackAnswer | None:
-    if planner is None or job.plan_source != RULES:
-        return None
-    return PlanFallbackAnswer(agent=planner.agent, reason=planner.reason)
 
 
 def _tasks(detail: Detail) -> Iterator[TaskAnswer]:

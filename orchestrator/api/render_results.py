@@ -12,6 +12,7 @@ from orchestrator.api.render import (
     log_file,
     moment,
     moment_or_none,
+    plan_fallback_answer,
     result_of,
 )
 from orchestrator.api.service_port import Service
@@ -34,6 +35,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         status=job.status,
         reason=job.reason,
         not_judged=not_judged(job) or None,
+        plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],
         results=_results(service, caller, detail, by_job),
         workers=counts(detail.workers),

@@ -45,6 +45,14 @@ class Shortfall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlanFallback:
+    """An agent was asked for the plan and made none, and the rules made it."""
+
+    agent: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GateFact:
     """A gate that did not run on a job's result, or failed there and does not block."""
 
@@ -64,6 +72,8 @@ class JobFacts:
 
     #: Why no task of the job can run: nothing was planned, or only what is refused.
     plan_error: str = ""
+    #: Why the rules made the plan, where ``planner: auto`` asked an agent first.
+    plan_fallback: PlanFallback | None = None
     #: Why merging failed, for ``MergeState.FAILED``.
     merge_error: str = ""
     #: For ``MergeState.IN_PART``.

@@ -47,7 +47,8 @@ def _stop(job: Job) -> str:
 
 
 def _plan(job: Job) -> str:
-    return job.facts.plan_error
+    fallback = job.facts.plan_fallback
+    return f"planned by rules: {fallback.reason}" if fallback else job.facts.plan_error
 
 
 def _merge(job: Job) -> str:

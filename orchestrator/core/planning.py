@@ -13,7 +13,7 @@ from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest
-from orchestrator.core.job_facts import NO_FACTS
+from orchestrator.core.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import (
     NO_PLAN,
@@ -76,10 +76,10 @@ class Planning:
     ) -> None:
         """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
         self._endings.planning.discard(job_id)
-        planner = self.planner(job_id)
-        if reason:
-            self._ledger.update_worker(planner.key, reason=reason)
-        job = self._ledger.update_job(job_id, plan_source=source, reason="")
+        planner, facts = self.planner(job_id), self._ledger.jobs[job_id].facts
+        fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
+        facts = replace(facts, plan_error="", plan_fallback=fallback)
+        job = self._ledger.update_job(job_id, plan_source=source, reason="", facts=facts)
         self._ledger.add_tasks(job, tasks, workers)
         self._count_in_parent(job, len(workers))
         count = len(tasks)
@@ -125,10 +125,16 @@ class Planning:
         if plan.planner is not None:
             agent = self._ledger.workers[plan.planner].agent
             status, changes["plan_source"] = JobStatus.PLANNING, agent
-        elif job.config.approve and not any(map(_was_started, self._forest.workers_of(job_id))):
+        elif job.facts.plan_fallback:
+            # Its tasks are still those of the rules.
+            changes["facts"] = replace(NO_FACTS, plan_fallback=job.facts.plan_fallback)
+        if plan.planner is None and self._awaits_approval_again(job):
             status = JobStatus.PLANNING
             changes |= held_for_approval(changed(job, **changes))
         return self._ledger.move_job(job_id, status, **changes)
+
+    def _awaits_approval_again(self, job: Job) -> bool:
+        return job.config.approve and not any(map(_was_started, self._forest.workers_of(job.id)))
 
 
 #: The fields of a job that tell how it ended, as they are while it runs.

@@ -92,6 +92,13 @@ class Results(Answer):
     """What became of the workers' changes to the project's repository, once the job has ended."""
 
 
+class PlanFallbackAnswer(Answer):
+    """An agent was asked for the plan and made none, and the rules made it (planner: auto)."""
+
+    agent: str
+    reason: str
+
+
 class StatusAnswer(Answer):
     """The short form of a job."""
 
@@ -100,6 +107,8 @@ class StatusAnswer(Answer):
     reason: str
     not_judged: str | None = None
     """Why no gate has judged the code that its result changes; null where one has."""
+    plan_fallback: PlanFallbackAnswer | None = None
+    """Why the rules made the plan in place of an agent; null where they did not."""
     request: str
     """The first 300 characters."""
     results: Results | None = None

@@ -16,7 +16,7 @@ from orchestrator.core.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.schemas.answers import Answer, Links
+from orchestrator.schemas.answers import Answer, Links, PlanFallbackAnswer
 from orchestrator.schemas.gate_answers import GateAnswer, GateResultAnswer, JobGateAnswer
 
 
@@ -219,13 +219,6 @@ class EstimateAnswer(Answer):
     """In US dollars; null when it is not known."""
     from_workers: int
     """Earlier workers whose own figures it is made from; 0: it is a rule of thumb."""
-
-
-class PlanFallbackAnswer(Answer):
-    """An agent was asked for the plan and made none, and the rules made it (planner: auto)."""
-
-    agent: str
-    reason: str
 
 
 class JobAnswer(Answer):

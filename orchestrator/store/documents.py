@@ -19,7 +19,14 @@ from orchestrator.core.gates import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.job_facts import GateFact, JobFacts, Missing, Overruled, Shortfall
+from orchestrator.core.job_facts import (
+    GateFact,
+    JobFacts,
+    Missing,
+    Overruled,
+    PlanFallback,
+    Shortfall,
+)
 from orchestrator.core.model import JobConfig, TaskSpec, WaitingFor
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WaitKind
@@ -93,8 +100,17 @@ def read_facts(found: Found) -> JobFacts:
     overruled = tuple(Overruled(**each) for each in found.get("overruled", ()))
     shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
     gates = tuple(_gate_fact(each) for each in found.get("gates", ()))
-    more = {"missing": missing, "overruled": overruled, "shortfalls": shortfalls, "gates": gates}
-    return JobFacts(**{**found, **more})
+    fallback = found.get("plan_fallback")
+    return JobFacts(
+        **{
+            **found,
+            "missing": missing,
+            "overruled": overruled,
+            "shortfalls": shortfalls,
+            "gates": gates,
+            "plan_fallback": PlanFallback(**fallback) if fallback else None,
+        }
+    )
 
 
 def _read_shortfall(found: Found) -> Shortfall:

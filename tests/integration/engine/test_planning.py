@@ -268,6 +268,8 @@ def test_auto_has_the_rules_make_the_plan_and_says_so_before_anything_starts(
     assert (job["plan_source"], titles(job)) == ("rules", ["Build it.", "Test it."])
     assert job["plan_fallback"]["agent"] == "thinker"
     assert job["plan_fallback"]["reason"].startswith("thinker made no plan: ")
+    assert answer["plan_fallback"] == job["plan_fallback"]
+    assert answer["reason"].startswith("planned by rules: thinker made no plan: ")
     events = site.manager.store.events(job_id, 0, 1000)
     kinds = [each.kind for each in events]
     said = events[kinds.index(EventKind.JOB_PLANNED)]
