@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 from orchestrator.agents.prompts.limits import limits
@@ -65,9 +66,16 @@ def prompt_document(assignment: Assignment) -> str:
         limits=limits(assignment),
         schema=assignment.answer_schema,
         entries=assignment.entries,
+        gates=[(gate.name, by_hand(gate.run)) for gate in assignment.gates],
         builds=_has_worktree(assignment) and assignment.task.role in BUILDING_ROLES,
     )
     return shared + own
+
+
+def by_hand(command: str) -> str:
+    """A gate's command without the options by which it writes a report for the orchestrator."""
+    plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
+    return plain if plain == command else plain.replace(" --output-format=json", "")
 
 
 def _has_worktree(assignment: Assignment) -> bool:

@@ -136,8 +136,8 @@ class DrivenAgent:
         written = output_document(directory)
         if outcome is None:  # the driver itself was killed
             last_line = log_tail.strip().rpartition("\n")[2][:300]
-            return Evidence(output=written, output_required=True, error=last_line)
-        return _evidence(_with_answer(outcome, written), written)
+            return Evidence(output=written, output_required=True, error=last_line, tool=self.name)
+        return replace(_evidence(_with_answer(outcome, written), written), tool=self.name)
 
 
 def _with_answer(outcome: Outcome, written: str) -> Outcome:
@@ -159,6 +159,7 @@ def _evidence(outcome: Outcome, written: str) -> Evidence:
         error=outcome.error[:2000],
         error_class=outcome.error_class,
         resets_at=outcome.resets_at,
+        note=outcome.note[:500],
     )
 
 

@@ -61,4 +61,4 @@ class ProgramAgent:
         printed = log_tail.strip() if self.output_from_log else ""
         output = output_document(directory) or printed
         last_line = log_tail.strip().rpartition("\n")[2][:300]
-        return Evidence(output=output, output_required=True, error=last_line)
+        return Evidence(output=output, output_required=True, error=last_line, tool=self.name)

@@ -21,7 +21,7 @@ from orchestrator.engine.service import Service
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
-from orchestrator.security import boundary
+from orchestrator.security import boundary, scratch
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
     JobLog,
@@ -91,6 +91,7 @@ class JobManager:
             self.status_files.load,
             clock.now(),
         )
+        scratch.sweep(self.workspace.root, self.flights.scratches)
         self.locking.restore()
         failpoints.reached("recovery: done")
         self.supervisor.start()

@@ -13,6 +13,7 @@ from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import (
     ASKED,
     NO_CHANGES,
+    NOT_STARTED,
     START,
     Failure,
     FailureKind,
@@ -137,6 +138,20 @@ TABLE: tuple[Row, ...] = (
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.9),),
         _words("the model's service failed; the work so far stands"),
+    ),
+    Row(
+        NOT_STARTED,
+        lambda case: case.verdict.not_started,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.8),),
+        _words("the tool's program did not start, so nothing was changed"),
+    ),
+    Row(
+        "internal",
+        _of(ErrorClass.INTERNAL),
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.6),),
+        _words("the tool failed by an error of its own; the work so far stands"),
     ),
     Row(
         "refused",

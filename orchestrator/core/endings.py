@@ -159,6 +159,12 @@ class Endings:
                 waiting_for=WaitingFor(WaitKind.ACCOUNT, worker.agent),
             )
             return True
+        pause = self._forest.tool_starts.pause(worker) if verdict.not_started else None
+        if pause is not None:
+            # As long as an update takes: it costs time, and none of the worker's retries.
+            reason, free = f"{verdict.reason}; retrying in {pause:g} s", worker.budget_from + 1
+            self._anew.begin(worker, reason, verdict.reason, pause, now, budget_from=free)
+            return True
         if self._anew.with_another_agent(worker, verdict, now):
             self._refused(worker, verdict, now)
             return True

@@ -85,6 +85,10 @@ class ErrorClass(StrEnum):
     DENIED = "denied"
     #: It ended well and said nothing.
     EMPTY = "empty"
+    #: The tool failed by a fault of its own: an internal error, an exit code without a reason.
+    INTERNAL = "internal"
+    #: The tool's program does not exist, may not be executed, or is being replaced.
+    START = "start"
     #: It was stopped by a signal that nobody here sent.
     KILLED = "killed"
     #: It was silent for too long, or did not end after its last word.
@@ -168,6 +172,10 @@ class Evidence:
     has_work: bool = False
     #: The agent's own word on how it went; None where it says nothing.
     claimed_success: bool | None = None
+    #: Name of the AI tool that ran, for reasons; empty for commands.
+    tool: str = ""
+    #: What else to know of an attempt that succeeded, as text.
+    note: str = ""
     usage: Usage = NO_USAGE
     #: The agent's kind of evidence: an empty output is no failure for a shell command.
     output_required: bool = False

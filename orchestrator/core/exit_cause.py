@@ -12,6 +12,8 @@ class ExitCause(StrEnum):
     NEVER_BEGAN = "never_began"
     #: A full disk, or no process or thread to be had, kept it from being started.
     NO_ROOM = "no_room"
+    #: The program does not exist, may not be executed, or is being written just now.
+    PROGRAM = "program"
     #: The attempt's own timeout expired, not its job's wall time.
     TASK_TIMEOUT = "task_timeout"
     #: It was stopped with its server.

@@ -24,6 +24,9 @@ NO_CHANGES = "no_changes"
 #: It changed no file and waits for an answer that does not come.
 ASKED = "asked"
 
+#: Its tool's program could not be started.
+NOT_STARTED = "tool not started"
+
 
 class FailureKind(StrEnum):
     #: It has to do with the moment: a rate limit, a lost process, a time limit.

@@ -19,6 +19,7 @@ from orchestrator.core.reviewing import reviewing_task
 from orchestrator.core.slots import Slots
 from orchestrator.core.spending import NOTHING, Spending
 from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.tool_starts import ToolStarts
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class Forest:
         self.ready = Ready()
         self.aside = Aside(prompting or Prompting())
         self.logins = Logins(needs or Needs())
+        self.tool_starts = ToolStarts(self.ledger)
         self.spending = Spending()
         self.locks = Locks()
         self.plans: dict[str, Plan] = {}

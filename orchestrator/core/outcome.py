@@ -30,6 +30,8 @@ class Verdict:
     failure: str = ""
     #: The agent's account was limited: nothing is wrong with the worker.
     rate_limited: bool = False
+    #: The tool's program could not be started; it may be being replaced.
+    not_started: bool = False
     #: Its key or login was refused: no other worker of the agent would fare better.
     login_refused: bool = False
     #: The attempt was never started: nothing speaks against starting another one at once.
@@ -106,7 +108,9 @@ def _refuses(evidence: Evidence) -> bool:
 
 
 def _remarks(evidence: Evidence) -> str:
-    return "; ".join(evidence.delivery.remarks) if evidence.delivery else ""
+    remarks = evidence.delivery.remarks if evidence.delivery else ()
+    note = (f"{evidence.tool}: {evidence.note}",) if evidence.note else ()
+    return "; ".join((*note, *remarks))
 
 
 def _notes(evidence: Evidence) -> str:
@@ -129,18 +133,27 @@ def _over_limit(exit: Exit) -> str:
 
 _S = WorkerStatus
 
+#: What a shell ends with whose command does not exist.
+NOT_FOUND = 127
+
 #: What an agent's own report of a failure means, and whether another attempt may end differently.
 _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
     (ErrorClass.AUTH, _S.FAILED, "the agent's key or login was refused", False),
     (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is limited for now", True),
     (ErrorClass.API, _S.FAILED, "the model's service failed", True),
-    (ErrorClass.CONFIG, _S.FAILED, "the agent's program refuses to work as it was called", False),
+    (ErrorClass.CONFIG, _S.FAILED, "{tool} refuses to work as it was called", False),
+    (ErrorClass.START, _S.FAILED, "{tool} could not be started", False),
+    (ErrorClass.INTERNAL, _S.FAILED, "{tool} failed by an error of its own", True),
     (ErrorClass.LIMIT, _S.FAILED, "it used all that it may", False),
     (ErrorClass.DENIED, _S.FAILED, "it was not allowed to use a tool that it needed", False),
     (ErrorClass.EMPTY, _S.FAILED, "it ended without an answer", True),
-    (ErrorClass.KILLED, _S.FAILED, "the agent's program was killed", True),
-    (ErrorClass.TIMEOUT, _S.TIMEOUT, "the agent was silent for too long", True),
+    (ErrorClass.KILLED, _S.FAILED, "{tool} was killed", True),
+    (ErrorClass.TIMEOUT, _S.TIMEOUT, "{tool} was silent for too long", True),
 )
+
+
+#: Failures of a tool that a second attempt shows to be none of the moment.
+_ONCE = (ErrorClass.INTERNAL, ErrorClass.KILLED)
 
 
 def _of_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -> Row:
@@ -148,9 +161,15 @@ def _of_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -
         f"agent: {kind}",
         lambda x, e: e.error_class is kind,
         status,
-        lambda x, e: f"{words}: {e.error}" if e.error else words,
+        lambda x, e: _of_tool(words, e),
         retry,
+        once=kind in _ONCE,
     )
+
+
+def _of_tool(words: str, evidence: Evidence) -> str:
+    told = words.format(tool=evidence.tool or "the agent's program")
+    return f"{told}: {evidence.error}" if evidence.error else told
 
 
 TABLE: tuple[Row, ...] = (
@@ -186,7 +205,21 @@ TABLE: tuple[Row, ...] = (
         retry=True,
     ),
     *(_of_class(*each) for each in _BY_CLASS),
+    Row(
+        "crash",
+        lambda x, e: x.signal is not None and e.output_required,
+        _S.FAILED,
+        lambda x, e: f"{e.tool or 'its program'} was {_died(x, e)}",
+        retry=True,
+        once=True,
+    ),
     Row("signal", lambda x, e: x.signal is not None, _S.FAILED, _died, retry=True),
+    Row(
+        "command not found",
+        lambda x, e: x.code == NOT_FOUND and not e.output_required,
+        _S.FAILED,
+        _code,
+    ),
     Row("exit code", lambda x, e: x.code != 0, _S.FAILED, _code, retry=True),
     Row(
         "log lost",
@@ -236,6 +269,7 @@ TABLE: tuple[Row, ...] = (
 )
 _PASSED = GateResult(name="any", status=GateStatus.PASSED)
 _RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RATE_LIMIT}")
+_NOT_STARTED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.START}")
 _LOGIN_REFUSED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.AUTH}")
 
 
@@ -259,8 +293,14 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         failure=failure,
         rate_limited=row is _RATE_LIMITED,
         login_refused=row is _LOGIN_REFUSED,
+        not_started=row is _NOT_STARTED or _lacks_program(exit, evidence),
         never_began=exit.cause is ExitCause.NEVER_BEGAN,
     )
+
+
+def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
+    """An agent whose program is started without a driver."""
+    return exit.cause is ExitCause.PROGRAM and evidence.output_required
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
@@ -269,15 +309,18 @@ def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
 
 
 def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
-    """Two failures are the same when nothing that can be seen differs but times.
+    """Two failures are the same when nothing that can be seen differs but times, or when both fit
+    a row that allows one retry.
 
     Empty when files changed: then the next attempt does not start from the same place. And when
     it was lost: what ended its shim twice is nothing that it did.
     """
-    if evidence.files_changed or exit.ended_by is EndedBy.LOST:
+    if exit.ended_by is EndedBy.LOST:
         return ""
     if row.once:
         return row.name
+    if evidence.files_changed:
+        return ""
     found = "".join(in_words(each) for each in evidence.gates if each.blocks)
     said = _TIMES.sub("", f"{evidence.output}{found}")
     output = crc32(said.encode("utf-8", "replace"))

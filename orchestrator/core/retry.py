@@ -11,10 +11,11 @@ MAX_DELAY_SECONDS = 60.0
 def may_retry(
     worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict, child_failed: bool
 ) -> bool:
-    """Retries that somebody asked for are all used; those by default stop where they are futile.
+    """Retries that were asked for are all used by commands; all others stop where they are futile.
 
-    Futile: the same failure twice in a row with nothing changed, a time limit, or a failed child
-    job (which had retries of its own: trying again at every level would multiply them).
+    Futile: the same failure twice in a row with nothing changed; without retries that were asked
+    for also a time limit, or a failed child job (which had retries of its own: trying again at
+    every level would multiply them).
     """
     if has_no_retry(worker, task, config):
         return False
@@ -25,9 +26,10 @@ def may_retry(
         return False
     if child_failed and task.retries is None:
         return False
-    if task.retries is not None or config.retries_asked:
-        return verdict.retry or verdict.status is WorkerStatus.TIMEOUT
-    return verdict.retry and not _same_failure(worker, verdict)
+    asked = task.retries is not None or config.retries_asked
+    again = verdict.retry or (asked and verdict.status is WorkerStatus.TIMEOUT)
+    is_command = task.command is not None
+    return again and ((asked and is_command) or not _same_failure(worker, verdict))
 
 
 def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:

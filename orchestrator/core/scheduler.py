@@ -16,7 +16,7 @@ from orchestrator.core.commands import Command
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
-from orchestrator.core.evidence import Evidence, Exit, Usage
+from orchestrator.core.evidence import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.forest import Forest
 from orchestrator.core.gate_events import GateEvents
 from orchestrator.core.gates import GateRun
@@ -177,6 +177,8 @@ class Scheduler:
         self.leasing.attempt_ended(key, now)
         self._running.process_gone(worker, node)
         verdict = self.forest.logins.told(worker.agent, judge(exit, evidence), now)
+        if exit.ended_by is EndedBy.EXIT and not verdict.not_started:
+            self.forest.tool_starts.began(worker.agent)
         node.ended_at = ended_at(current, exit, evidence, now)
         ended = self.ledger.end_attempt(
             key, ended_at=node.ended_at, exit=exit, reason=verdict.reason

@@ -7,13 +7,16 @@ from orchestrator.core.another import HANDED_ON
 from orchestrator.core.choice import chosen
 from orchestrator.core.classification import NEVER_RAN
 from orchestrator.core.failure import ASKED, NO_CHANGES
-from orchestrator.core.model import TaskSpec, Worker
+from orchestrator.core.gates import Gate
+from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
 from orchestrator.core.readings import for_the_next_attempt
+from orchestrator.core.repository import GitUse
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.sending_back import SENT_BACK
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.contexts import Contexts
+from orchestrator.engine.judging import gates_of
 from orchestrator.engine.reviewing import entries_for
 from orchestrator.engine.worktrees import NAME as WORKTREE
 from orchestrator.schemas.planned import plan_schema
@@ -79,6 +82,7 @@ class Assigning:
             answer_schema=_answer_schema(worker),
             entries=entries_for(scheduler, self._workspace, worker),
             shared=shared,
+            gates=_gates(job, task) if shared else (),
             role=self._roles.text(task.role) if shared and task.role else "",
             left=self._left(scheduler, worker, now) if shared else {},
         )
@@ -101,6 +105,12 @@ class Assigning:
             files_created=worker.result.files_created if worker.result else (),
             summary=output.encode("utf-8", "replace")[:room].decode("utf-8", "ignore"),
         )
+
+
+def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
+    """Those that run a command."""
+    has_worktree = bool(job.config.base) and task.git != GitUse.OFF
+    return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
 
 
 def _place_of(directory: str) -> str:

@@ -14,8 +14,9 @@ from orchestrator.core.launching import Launch, Proof
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.repository import signature_of
+from orchestrator.engine.port_ranges import PortRanges
 from orchestrator.engine.worktrees import Changes, Ground
-from orchestrator.security import boundary
+from orchestrator.security import boundary, scratch
 from orchestrator.security.environment import secrets_in, worker_environment
 
 
@@ -62,6 +63,8 @@ class InFlight:
     #: Its task, and its worktree; None: it has a plain directory.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
     ground: Ground | None = None
+    #: Its directory for temporary files; empty where it has none of its own.
+    scratch: str = ""
 
 
 def base_environment(around: Surroundings) -> dict[str, str]:
@@ -73,6 +76,8 @@ def attempt_id(worker: Worker) -> str:
     return f"{worker.root_id}/{worker.id}/{worker.attempt}"
 
 
+#: Where a gate writes its report, if it has one; for workers, so that they can run its command.
+GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 #: What an agent that reads a prompt is given.
 PROMPT = "prompt.md"
 
@@ -93,6 +98,7 @@ class Dispatch:
         self._bin, self._home = str(around.bin), str(around.home)
         self._project = str(around.project_root)
         self._lease_lock = str(around.lease_lock)
+        self._ports = PortRanges()
         #: Where workers find the server; known once it listens.
         self.api_url = ""
 
@@ -114,8 +120,16 @@ class Dispatch:
             environment["ORCHESTRATOR_CONTROL_DIR"] = control
         if ground is not None:
             environment |= _of_worktree(worker, ground)
+        name = attempt_id(worker)
+        # A shell command in a directory of its own starts with no more work than need be.
+        is_long = ground is not None or PROMPT in command.files
+        environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
+        own_scratch = scratch.directory_of(self._around.workspace, name) if is_long else ""
+        if own_scratch:
+            scratch.make(own_scratch)
+            environment |= {"TMPDIR": own_scratch, GATE_REPORT: f"{own_scratch}/gate-report"}
         launch = Launch(
-            attempt_id=attempt_id(worker),
+            attempt_id=name,
             argv=command.argv,
             cwd=ground.cwd if ground else directory,
             make_cwd=ground is None,
@@ -132,7 +146,13 @@ class Dispatch:
             secrets=(*self._around.secrets, *secrets_in(environment)),
         )
         size = _size(command, assignment)
-        return launch, InFlight(worker, before, launch.secrets, size, task, ground)
+        return launch, InFlight(worker, before, launch.secrets, size, task, ground, own_scratch)
+
+    def release(self, attempt: str, own_scratch: str = "") -> None:
+        """What an attempt had while it ran. Idempotent."""
+        self._ports.release(attempt)
+        if own_scratch:
+            scratch.remove(own_scratch)
 
     def found(self, worker: Worker, task: TaskSpec, ground: Ground | None = None) -> InFlight:
         """For an attempt that was started by a server before this one.
@@ -142,7 +162,8 @@ class Dispatch:
         around = self._around
         passed = {**around.environment, **task.env}
         secrets = (*around.secrets, *secrets_in(passed))
-        return InFlight(worker, {}, secrets, task=task, ground=ground)
+        own_scratch = scratch.directory_of(around.workspace, attempt_id(worker))
+        return InFlight(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: InFlight) -> Changes | None:
         """What an empty directory says; None where there is more to look at than in no time."""

@@ -1,7 +1,7 @@
 """Attempts under way: what the scheduler wants of them is done, what becomes of them is told."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -125,6 +125,7 @@ class Flights:
         failpoints.reached("launch: sent")
 
     def _cannot_start(self, worker: Worker, error: Exception) -> None:
+        self._dispatch.release(attempt_id(worker))
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
         self.on_end(Ended(worker.key, worker.attempt, _never_started(error), Evidence()))
 
@@ -141,6 +142,7 @@ class Flights:
             return
         stopped = self._beside.ready(name, lambda: self._launch(launch, flight))
         if stopped is not None:
+            self._dispatch.release(name, flight.scratch)
             self.on_end(Ended(worker.key, worker.attempt, stopped, Evidence()))
 
     def _equipped(self, assignment: Assignment) -> tuple[Assignment, Ground | None]:
@@ -174,6 +176,11 @@ class Flights:
         """Have what all workers of a job are told made; ``contexts.on_prepared`` follows."""
         job = self._scheduler.ledger.jobs[command.job_id]
         self._contexts.ask(job, self._scheduler.ledger.jobs[job.root_id])
+
+    @property
+    def scratches(self) -> Collection[str]:
+        """Directories for temporary files that attempts under way have."""
+        return [each.scratch for each in self._under_way.values()]
 
     def adopt(self, worker: Worker) -> None:
         """Expect the end of an attempt that was started by a server before this one."""
@@ -215,7 +222,10 @@ class Flights:
         if self._contexts.ended(attempt_id, exit) or self._checks.ended(attempt_id, exit):
             return
         flight = self._under_way.pop(attempt_id, None)
+        self._dispatch.release(attempt_id)
         if flight is not None:
+            if flight.scratch:
+                self._beside.later(partial(self._dispatch.release, attempt_id, flight.scratch))
             failpoints.reached("attempt: its end is known")
             exit = _as_lost_unless_asked(exit)
             self._judging.expect(flight.worker)

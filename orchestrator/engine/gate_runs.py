@@ -18,16 +18,14 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableReport, with_exit
 from orchestrator.core.repository import Tools
 from orchestrator.engine.beside import Beside
-from orchestrator.engine.dispatch import Surroundings, base_environment
-from orchestrator.security import boundary
+from orchestrator.engine.dispatch import GATE_REPORT, Surroundings, base_environment
+from orchestrator.security import boundary, scratch
 from orchestrator.security.environment import secrets_in
 from orchestrator.security.keys import new_proof
 from orchestrator.security.paths import read_regular, read_tail
 
 logger = logging.getLogger(__name__)
 
-#: Where a gate writes its report, if it has one.
-REPORT = "ORCHESTRATOR_GATE_REPORT"
 #: Beside its report: modules that it read from the user's checkout, a name and a path a line.
 SOURCES = "sources"
 #: So many of them are named.
@@ -80,6 +78,7 @@ class _UnderWay:
     told: Told
     report: Path
     log: Path
+    scratch: str
 
 
 class GateRuns:
@@ -118,7 +117,9 @@ class GateRuns:
         log = tree / "logs" / f"{run.name}.{number}.log"
         launch = self._launch(run, number, report, log)
         with self._lock:
-            self._under_way[launch.attempt_id] = _UnderWay(run, told, report, log)
+            self._under_way[launch.attempt_id] = _UnderWay(
+                run, told, report, log, launch.env["TMPDIR"]
+            )
         named(launch.attempt_id)
         failpoints.reached("gate: prepared")
         self._launcher.start(launch)
@@ -173,6 +174,7 @@ class GateRuns:
         return then is not None
 
     def _tell(self, found: _UnderWay, exit: Exit) -> None:
+        scratch.remove(found.scratch)
         if exit.stop_was_asked:
             found.told(None)
             return
@@ -240,10 +242,13 @@ class GateRuns:
 
     def _launch(self, run: Run, number: int, report: Path, log: Path) -> Launch:
         around, tree = self._around, self._workspace.job_directory(run.root_id)
+        own_scratch = scratch.directory_of(around.workspace, f"{run.root_id}/{run.name}/{number}")
+        scratch.make(own_scratch)
         environment = {
             **environment_of(around),
             **(self._of_worktree(run, report.parent) if run.worktree else {}),
-            REPORT: str(report),
+            GATE_REPORT: str(report),
+            "TMPDIR": own_scratch,
             "ORCHESTRATOR_WORKER_DIR": str(report.parent),
             "ORCHESTRATOR_PROJECT_ROOT": run.cwd,
         }

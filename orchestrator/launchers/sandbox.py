@@ -17,6 +17,9 @@ _INIT = (
 _ROOT = str(Path(__file__).resolve().parents[2])
 _DESCRIPTOR = 3
 _PRIVATE = "/tmp"
+_SCRATCH = "TMPDIR"
+#: As in ``security.scratch``, which is not imported where a shim starts.
+_PREFIX = "orc-"
 _DIRECTORY, _CONTROL, _PROJECT, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",
     "ORCHESTRATOR_CONTROL_DIR",
@@ -90,6 +93,9 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     needed = [*sandbox["needed"], *([f"{env[_HOME]}/bin"] if _HOME in env else [])]
     words += _uncovered(needed, [_PRIVATE, *sandbox["hide"]])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL) if name in env)]
+    # One of the attempt's own; what the user calls so is not opened to workers.
+    if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
+        own.append(env[_SCRATCH])
     own += sandbox["writable"]
     return words + list(_writable(own))
 

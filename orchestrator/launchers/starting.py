@@ -21,8 +21,16 @@ _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 Enter = Callable[[], None]
 
 
+#: Of a program that does not exist or is being replaced.
+PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
+
+
 class SpawnFailed(Exception):
     """The program could not be started; the message says which one and why."""
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.cause = ExitCause.PROGRAM if number in PROGRAM_ERRNOS else ExitCause.NONE
 
 
 def start_worker(
@@ -97,7 +105,8 @@ def _spawn(
             setsigdef=_ignored(),
         )
     except (OSError, ValueError) as error:
-        raise SpawnFailed(f"cannot start {program!r}: {_why(error)}") from error
+        number = getattr(error, "errno", 0) or 0
+        raise SpawnFailed(f"cannot start {program!r}: {_why(error)}", number) from error
 
 
 def _fork(
@@ -118,7 +127,8 @@ def _fork(
             enter()
             os.execve(program, list(argv), env)
         except (OSError, ValueError) as error:
-            os.write(telling, _why(error).encode()[:_LONGEST_REASON])
+            told_why = f"{getattr(error, 'errno', 0) or 0} {_why(error)}"
+            os.write(telling, told_why.encode()[:_LONGEST_REASON])
         finally:
             os._exit(127)
     os.close(telling)
@@ -127,7 +137,8 @@ def _fork(
     os.close(told)
     if reason:
         os.waitpid(pid, 0)
-        raise SpawnFailed(f"cannot start {program!r}: {reason.decode()}")
+        number, _, why = reason.decode().partition(" ")
+        raise SpawnFailed(f"cannot start {program!r}: {why}", int(number))
     return pid
 
 
@@ -162,8 +173,8 @@ def _find(name: str, path: str) -> str:
         if os.access(candidate, os.X_OK):
             return candidate
     if existing:
-        raise SpawnFailed(f"cannot start {name!r}: {existing[0]} is not executable")
-    raise SpawnFailed(f"cannot start {name!r}: command not found in PATH={path}")
+        raise SpawnFailed(f"cannot start {name!r}: {existing[0]} is not executable", errno.EACCES)
+    raise SpawnFailed(f"cannot start {name!r}: command not found in PATH={path}", errno.ENOENT)
 
 
 def _why(error: OSError | ValueError) -> str:
@@ -184,4 +195,5 @@ def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:
         return "lost", ExitCause.NO_ROOM, f"{NO_ROOM}: {error}"
-    return "spawn_failed", ExitCause.NONE, str(error)
+    told = error.cause if isinstance(error, SpawnFailed) else ExitCause.NONE
+    return "spawn_failed", told, str(error)

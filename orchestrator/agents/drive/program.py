@@ -1,6 +1,7 @@
 """Runs an agent's program to its end: reads it, times it, stops it when it must be stopped."""
 
 import contextlib
+import errno
 import math
 import os
 import selectors
@@ -22,6 +23,8 @@ _LOOK_SECONDS = 0.5
 #: What goes on beyond its limit costs money with each step, and opencode takes no notice of TERM.
 _OVER_SECONDS = 0.5
 _STDERR_BYTES = 8 * 1024
+#: Of a program that is being replaced, as by an update of itself.
+PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +77,9 @@ class Program:
             child = Child(call.argv, environ, prompt_on_stdin=call.prompt_on_stdin)
         except OSError as error:
             text = f"{call.argv[0]} cannot be started: {error.strerror or error}"
-            return Outcome(error_class=ErrorClass.CONFIG, error=text)
+            changing = error.errno in PASSING_ERRNOS
+            kind = ErrorClass.START if changing else ErrorClass.CONFIG
+            return Outcome(error_class=kind, error=text)
         if call.session is not None:
             self._follower = Follower(call.session)
         try:

@@ -32,8 +32,8 @@ def _outcome(document: dict[str, Any]) -> Outcome:
     document["error_class"] = ErrorClass(document["error_class"])
     document["usage"] = _usage(document["usage"])
     document["denied"] = tuple(map(str, document["denied"]))
-    for name in ("text", "error", "session"):
-        document[name] = str(document[name])
+    for name in ("text", "error", "session", "note"):
+        document[name] = str(document.get(name, ""))
     if document["resets_at"] is not None:
         document["resets_at"] = float(document["resets_at"])
     return Outcome(**document)

@@ -91,6 +91,8 @@ class Outcome:
     denied: tuple[str, ...] = ()
     #: When the account may be used again: seconds since the epoch.
     resets_at: float | None = None
+    #: What else to know of a success, as text.
+    note: str = ""
 
     @property
     def succeeded(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.agents.drive.signs import Ending, Outcome
 from orchestrator.agents.readers import loose
-from orchestrator.agents.readers.failures import classify
+from orchestrator.agents.readers.failures import classify, is_internal
 from orchestrator.agents.readers.resets import resets_at
 from orchestrator.core.evidence import ErrorClass, Usage
 
@@ -40,6 +40,13 @@ class Told:
     trace: str = ""
     #: Its exit codes from 128 on are not signals.
     codes_of_its_own: bool = False
+    #: It has no last event: its exit code is all that tells of its end.
+    only_its_code: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """It has given its whole result, and said that it went well."""
+        return self.finished and not self.only_its_code and bool(self.text.strip())
 
 
 def concluded(told: Told, ending: Ending, now: float) -> Outcome:
@@ -56,6 +63,7 @@ def concluded(told: Told, ending: Ending, now: float) -> Outcome:
         session=told.session,
         denied=told.denied,
         resets_at=_reset(told, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
+        note="" if kind or not ending.code else f"exit code {ending.code} after its result",
     )
 
 
@@ -95,19 +103,18 @@ def _signalled(told: Told, ending: Ending) -> Fault | None:
 
 
 def _bad_code(told: Told, ending: Ending) -> Fault | None:
-    if not ending.code:
+    if not ending.code or told.complete:
         return None
     traces = f"{ending.stderr.strip()}\n{told.trace.strip()}".strip()
     last = traces.rpartition("\n")[2]
     words = f"exit code {ending.code}" + (f": {last}" if last else "")
-    return classify(traces, otherwise=_unexplained(told, traces)), words
+    kind = classify(traces, otherwise=_unexplained(told, traces))
+    return (ErrorClass.INTERNAL if kind is ErrorClass.API and is_internal(traces) else kind), words
 
 
 def _unexplained(told: Told, traces: str) -> ErrorClass:
-    if told.finished:
-        return ErrorClass.API
     refused = not told.began and len(traces) <= REFUSAL_CHARS
-    return ErrorClass.CONFIG if refused else ErrorClass.KILLED
+    return ErrorClass.CONFIG if refused and not is_internal(traces) else ErrorClass.INTERNAL
 
 
 def _refused_tools(told: Told, _: Ending) -> Fault | None:

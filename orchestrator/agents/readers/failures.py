@@ -57,6 +57,21 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
 )
 
 
+#: What only a fault of a program itself prints. "TypeError: fetch failed" is node's network error.
+_INTERNAL = (
+    r"\bpanicked at\b|ReferenceError: |SyntaxError: |RangeError: |Cannot read propert"
+    r"|is not a function\b|is not iterable\b|heap out of memory|^FATAL ERROR: |\binternal error\b"
+    r"|unhandled (?:promise )?rejection|assertion (?:`.*` )?failed|AssertionError"
+    r"|segmentation fault|core dumped|ERR_(?:INTERNAL_ASSERTION|MODULE_NOT_FOUND)"
+    r"|^(?:Attribute|Type|Key|Index|Name|Import|ModuleNotFound)Error: (?!fetch failed|terminated)"
+)
+
+
+def is_internal(text: str) -> bool:
+    """Whether these words are of a fault of the program itself."""
+    return bool(re.search(_INTERNAL, clipped(text), re.I | re.M))
+
+
 def of_status(status: int | None) -> ErrorClass:
     """The class of an HTTP status; NONE where the status alone does not tell.
 

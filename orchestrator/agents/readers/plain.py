@@ -32,6 +32,7 @@ class PlainReader:
             began=self._began,
             # It has no last event: that it printed something is all that it says.
             finished=self._began,
+            only_its_code=True,
             accounted=True,
             trace=text[-TRACE_CHARS:],
         )

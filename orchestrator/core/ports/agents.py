@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.evidence import Evidence, Exit
+from orchestrator.core.gates import Gate
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.views import Availability
 
@@ -79,6 +80,8 @@ class Assignment:
     left: Mapping[str, object] = field(default_factory=dict)
     #: The JSON schema that the answer must keep to, for a planner or reviewer; else empty.
     answer_schema: str = ""
+    #: What its result has to pass.
+    gates: tuple[Gate, ...] = ()
     #: What a reviewer is to compare.
     entries: tuple[Entry, ...] = ()
 

@@ -111,8 +111,13 @@ def behave(word: str) -> None:
             result("it broke", is_error=True)
         case "refused":
             result("invalid x-api-key", is_error=True, status=401)
-        case "exit-3":
-            sys.exit(3)
+        case "exit-1" | "exit-3":
+            sys.exit(int(word[-1]))
+        case "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "has-a-fault":
+            print(f"TypeError: Cannot read properties of {os.getpid()}", file=sys.stderr)
+            sys.exit(1)
         case "calls-orchestrator":
             shell = os.environ.get("LOGIN_SHELL", "bash")
             found = subprocess.run(

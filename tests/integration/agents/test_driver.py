@@ -142,18 +142,34 @@ def test_exit_code_0_is_no_success_when_the_agent_says_that_it_failed(rig: Rig) 
     assert "it broke" in log
 
 
-def test_an_exit_code_is_no_success_whatever_was_said(rig: Rig) -> None:
+def test_an_exit_code_after_a_whole_result_is_a_note(rig: Rig) -> None:
     code, _, outcome = rig.run("answers exit-3")
 
-    assert code == 1
-    assert not outcome.succeeded
+    assert (code, outcome.text) == (0, "the answer")
+    assert outcome.note == "exit code 3 after its result"
 
 
-def test_a_program_that_is_missing_is_a_wrong_configuration(rig: Rig) -> None:
+def test_an_exit_code_without_a_result_is_no_success_whatever_was_said(rig: Rig) -> None:
+    code, _, outcome = rig.run("words exit-3")
+
+    assert (code, outcome.error_class) == (1, ErrorClass.INTERNAL)
+
+
+def test_a_program_that_is_being_replaced_did_not_start(rig: Rig, tmp_path: Path) -> None:
+    program = tmp_path / "tool"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    with program.open("r+b"):
+        code, log, outcome = rig.run(command=(str(program),))
+    assert (code, outcome.error_class) == (1, ErrorClass.START)
+    assert "cannot be started: Text file busy" in log
+
+
+def test_a_program_that_is_missing_did_not_start(rig: Rig) -> None:
     code, log, outcome = rig.run(command=("/nowhere/at/all",))
 
     assert code == 1
-    assert outcome.error_class is ErrorClass.CONFIG
+    assert outcome.error_class is ErrorClass.START
     assert "/nowhere/at/all cannot be started: No such file or directory" in log
 
 

@@ -10,7 +10,7 @@ from orchestrator.core.delivery import Delivery
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, WorktreeState
 from orchestrator.core.exit_cause import ExitCause
-from orchestrator.core.failure import ASKED, NO_CHANGES, FailureKind, RetryStrategy
+from orchestrator.core.failure import ASKED, NO_CHANGES, NOT_STARTED, FailureKind, RetryStrategy
 from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import Worker
@@ -62,6 +62,8 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str]] = [
     ("disk full", replace(EXIT_0, log_lost=True), TREE, "corrupted_state", "last"),
     ("rate limit", EXIT_1, _of(ErrorClass.RATE_LIMIT), "transient", "current current current"),
     ("api", EXIT_1, _of(ErrorClass.API), "transient", "current current"),
+    (NOT_STARTED, EXIT_1, _of(ErrorClass.START), "transient", "current current"),
+    ("internal", EXIT_1, _of(ErrorClass.INTERNAL), "transient", "current current"),
     ("refused", EXIT_1, _of(ErrorClass.AUTH), "logic_error", "escalate"),
     ("refused", EXIT_1, _of(ErrorClass.DENIED), "logic_error", "escalate"),
     ("refused", Exit(ended_by=EndedBy.LIMIT, signal=9), TREE, "logic_error", "escalate"),

@@ -19,12 +19,14 @@ CLASSES = [
     (ErrorClass.AUTH, "failed", "key or login was refused", False),
     (ErrorClass.RATE_LIMIT, "failed", "account is limited", True),
     (ErrorClass.API, "failed", "the model's service failed", True),
-    (ErrorClass.CONFIG, "failed", "refuses to work as it was called", False),
+    (ErrorClass.CONFIG, "failed", "claude refuses to work as it was called", False),
+    (ErrorClass.START, "failed", "claude could not be started", False),
+    (ErrorClass.INTERNAL, "failed", "claude failed by an error of its own", True),
     (ErrorClass.LIMIT, "failed", "used all that it may", False),
     (ErrorClass.DENIED, "failed", "not allowed to use a tool", False),
     (ErrorClass.EMPTY, "failed", "ended without an answer", True),
-    (ErrorClass.KILLED, "failed", "program was killed", True),
-    (ErrorClass.TIMEOUT, "timeout", "silent for too long", True),
+    (ErrorClass.KILLED, "failed", "claude was killed", True),
+    (ErrorClass.TIMEOUT, "timeout", "claude was silent for too long", True),
 ]
 
 FAILED = GateResult(name="tests", status=GateStatus.FAILED, failures=("a",))
@@ -54,10 +56,26 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
     ),
     ("lost", LOST, DONE, "failed", "supervisor was killed", True),
     *(
-        (f"agent: {kind}", EXIT_1, Evidence(output="x", error_class=kind), status, words, retry)
+        (
+            f"agent: {kind}",
+            EXIT_1,
+            Evidence(output="x", error_class=kind, tool="claude"),
+            status,
+            words,
+            retry,
+        )
         for kind, status, words, retry in CLASSES
     ),
+    (
+        "crash",
+        Exit(ended_by=EndedBy.EXIT, signal=11),
+        Evidence(output_required=True, tool="claude"),
+        "failed",
+        "claude was killed by signal 11",
+        True,
+    ),
     ("signal", Exit(ended_by=EndedBy.EXIT, signal=9), DONE, "failed", "killed by signal 9", True),
+    ("command not found", replace(EXIT_1, code=127), Evidence(), "failed", "code 127", False),
     (
         "exit code",
         replace(EXIT_1, log_lost=True),
@@ -159,6 +177,18 @@ def test_two_failures_for_want_of_a_change_are_the_same_whatever_was_said() -> N
     nothing = Delivery(changed=False, expected=True)
     failures = {judge(EXIT_0, Evidence(output=said, delivery=nothing)).failure for said in "ab"}
     assert len(failures) == 1 and failures != {""}
+
+
+@pytest.mark.parametrize("kind", [ErrorClass.INTERNAL, ErrorClass.KILLED])
+def test_faults_of_a_tool_are_the_same_whatever_was_said(kind: ErrorClass) -> None:
+    failures = {judge(EXIT_1, Evidence(output=said, error_class=kind)).failure for said in "ab"}
+    assert len(failures) == 1 and failures != {""}
+
+
+def test_a_tool_that_fails_after_its_result_is_a_success_with_a_note() -> None:
+    note = "exit code 1 after its result"
+    verdict = judge(EXIT_0, Evidence(output="x", tool="claude", note=note))
+    assert (verdict.succeeded, verdict.reason) == (True, f"claude: {note}")
 
 
 def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,12 +25,13 @@ def may(
     retries: int | None = None,
     child_failed: bool = False,
     budget_from: int = 0,
+    command: bool = True,
     **config: Any,
 ) -> bool:
     failure = before.failure if before else ""
     worker = a_worker(attempt=attempt, budget_from=budget_from, failure=failure)
     config = {"max_retries": 2, **config}
-    task = a_task(retries=retries)
+    task = a_task(retries=retries, command="make" if command else None)
     return may_retry(worker, task, a_config(**config), verdict, child_failed)
 
 
@@ -53,6 +55,19 @@ def test_retries_of_a_task_are_all_used(retries: int) -> None:
 @pytest.mark.parametrize("retries", [0, 1, 3, 7])
 def test_retries_asked_of_a_job_are_all_used(retries: int) -> None:
     assert attempts_used(max_retries=retries, retries_asked=True) == 1 + retries
+
+
+@pytest.mark.parametrize("asked", [{"retries": 7}, {"max_retries": 7, "retries_asked": True}])
+def test_the_same_failure_twice_ends_the_retries_of_an_agent_also_those_asked_for(
+    asked: dict[str, Any],
+) -> None:
+    assert attempts_used(command=False, **asked) == 2
+    assert may(command=False, attempt=2, before=OTHER_FAILURE, **asked)
+
+
+def test_a_command_that_does_not_exist_is_never_tried_again() -> None:
+    not_found = judge(replace(EXIT_1, code=127), Evidence())
+    assert not may(not_found, retries=5)
 
 
 def test_default_retries_stop_at_the_same_failure_twice_in_a_row() -> None:

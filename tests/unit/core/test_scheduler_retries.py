@@ -3,15 +3,16 @@
 import pytest
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.evidence import ErrorClass, Evidence
 from orchestrator.core.states import JobStatus, WorkerStatus
 
-from .factories import EXIT_0, TIMED_OUT, a_task
+from .factories import EXIT_0, EXIT_1, TIMED_OUT, a_task
 from .story import Story
 
 
 def test_retries_that_were_asked_for_are_all_used() -> None:
     story = Story()
-    root = story.root(a_task("a", retries=3))
+    root = story.root(a_task("a", retries=3, command="make"))
     for _ in range(4):
         story.fails(story.key(root))
         story.later(60)
@@ -60,7 +61,7 @@ def test_a_timeout_is_tried_again_only_when_asked(retries: int | None, status: s
 
 def test_the_pause_before_another_attempt_doubles() -> None:
     story = Story(backoff_seconds=3.0)
-    root = story.root(a_task("a", retries=3))
+    root = story.root(a_task("a", retries=3, command="make"))
     for pause in (3.0, 6.0, 12.0):
         story.fails(story.key(root))
         assert story.scheduler.forest.next_time() == story.now + pause
@@ -68,6 +69,31 @@ def test_the_pause_before_another_attempt_doubles() -> None:
         assert story.status(story.key(root)) is WorkerStatus.PENDING
         story.later(0.001)
         assert story.status(story.key(root)) is WorkerStatus.RUNNING
+
+
+NOT_STARTED = Evidence(error_class=ErrorClass.START, output_required=True, tool="claude")
+
+
+def test_a_tool_that_worked_before_is_started_again_after_2_5_and_15_s_without_a_retry() -> None:
+    story = Story()
+    root = story.root(a_task("a"), a_task("b"), max_retries=0)
+    story.ends(story.key(root, 0))
+    key = story.key(root, 1)
+    for pause in (2.0, 5.0, 15.0):
+        story.ends(key, EXIT_1, NOT_STARTED)
+        assert story.scheduler.forest.next_time() == story.now + pause
+        assert f"claude could not be started; retrying in {pause:g} s" in story.worker(key).reason
+        story.later(pause)
+        assert story.status(key) is WorkerStatus.RUNNING
+    story.ends(key, EXIT_1, NOT_STARTED)
+    assert story.status(key) is WorkerStatus.FAILED
+
+
+def test_a_tool_that_never_worked_is_not_started_again() -> None:
+    story = Story()
+    root = story.root(max_retries=2)
+    story.ends(story.key(root), EXIT_1, NOT_STARTED)
+    assert story.status(story.key(root)) is WorkerStatus.FAILED
 
 
 def test_a_worker_between_two_attempts_holds_no_slot() -> None:

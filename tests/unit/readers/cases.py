@@ -13,6 +13,7 @@ from .samples import events
 OK, AUTH, RATE, API = ErrorClass.NONE, ErrorClass.AUTH, ErrorClass.RATE_LIMIT, ErrorClass.API
 CONFIG, LIMIT, DENIED = ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED
 EMPTY, KILLED, TIMEOUT = ErrorClass.EMPTY, ErrorClass.KILLED, ErrorClass.TIMEOUT
+INTERNAL = ErrorClass.INTERNAL
 
 
 @dataclass(frozen=True)
@@ -297,21 +298,32 @@ CASES = (
     ),
     Case("success", "opencode", OK, opencode(), text="done"),
     Case("success", "plain", OK, ["one", "two"], text="one\ntwo"),
-    Case("a bad code", "plain", API, ["one"], 3, error="exit code 3: one"),
-    Case("success, bad code", "claude", API, claude("", "ok"), 1, error="exit code 1"),
-    Case("success, bad code", "codex", API, codex(CODEX_SAID, CODEX_DONE), 1),
+    Case("a bad code", "plain", INTERNAL, ["one"], 3, error="exit code 3: one"),
+    # A whole result and a bad exit code: the result counts.
+    Case("success, bad code", "claude", OK, claude("", "ok"), 1, text="ok"),
+    Case("success, bad code", "codex", OK, codex(CODEX_SAID, CODEX_DONE), 1),
+    Case("success, bad code", "gemini", OK, events(GEMINI_INIT, gemini_said("ok"), GEMINI_DONE), 1),
+    Case("success, bad code", "opencode", OK, opencode(), 1, text="done"),
+    Case("no text, bad code", "claude", INTERNAL, claude("", ""), 1),
+    # Faults of the tool itself, at its start and on its way.
+    Case("stack", "claude", INTERNAL, [], 1, stderr="TypeError: Cannot read properties of null"),
+    Case("panic", "codex", INTERNAL, [], 101, stderr="thread 'main' panicked at src/main.rs:3"),
+    Case("heap", "gemini", INTERNAL, [], 1, stderr="FATAL ERROR: JavaScript heap out of memory"),
+    Case("module", "opencode", INTERNAL, [], 1, stderr="Error: ERR_MODULE_NOT_FOUND"),
+    Case("on its way", "codex", INTERNAL, codex(CODEX_SAID), 1, error="exit code 1"),
+    Case("timeout of its own", "claude", INTERNAL, [], 1, stderr="x.timeout is not a function"),
     # Signals that nobody here sent.
     Case("TERM", "claude", KILLED, [], 143, error="signal 15"),
     Case("INT, code 0", "claude", KILLED, claude("aborted_tools", is_error=True), 0),
     Case("KILL", "claude", KILLED, claude("", "ok"), None, 9, error="signal 9"),
     Case("TERM", "codex", KILLED, codex(CODEX_ASKED), None, 15),
-    Case("INT", "codex", KILLED, codex(CODEX_ASKED), 1),
+    Case("INT", "codex", INTERNAL, codex(CODEX_ASKED), 1),
     Case("KILL", "codex", KILLED, codex(CODEX_SAID), None, 9),
     Case("TERM to its group, json", "gemini", EMPTY, [], 0),
     Case("TERM to its group", "gemini", KILLED, events(GEMINI_INIT, GEMINI_TOOL), 0),
     Case("INT", "gemini", KILLED, [], 130),
     Case("KILL of its inner process", "gemini", KILLED, [], 137),
-    Case("an odd status", "gemini", KILLED, events(GEMINI_INIT), 150, error="exit code 150"),
+    Case("an odd status", "gemini", INTERNAL, events(GEMINI_INIT), 150, error="exit code 150"),
     Case("KILL", "gemini", KILLED, events(GEMINI_INIT), None, 9),
     Case("TERM while idle", "opencode", KILLED, events({"type": "step_start"}), None, 15),
     Case("INT", "opencode", KILLED, events({"type": "step_start"}), None, 2),

@@ -90,7 +90,8 @@ def check(outcome: Outcome, ending: Ending) -> None:
     if ending.stopped_for:
         assert outcome.error_class is ending.stopped_for
     if outcome.succeeded:
-        assert outcome.text.strip() and not ending.code and not ending.signal
+        assert outcome.text.strip() and not ending.signal
+        assert bool(ending.code) == bool(outcome.note)
 
 
 def check_usage(usage: Usage) -> None:

@@ -1,0 +1,59 @@
+"""Ranges of TCP ports for workers, so that their servers do not get in each other's way."""
+
+import os
+import socket
+import threading
+
+#: Below the ports that Linux gives to connections.
+FIRST, LAST = 20_000, 32_000
+#: Ports of one worker.
+SIZE = 10
+_RANGES = (LAST - FIRST) // SIZE
+
+
+class PortRanges:
+    """Any thread may call. Of one server: an earlier one's workers are seen by their open ports."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: By attempt, in the order in which they were given.
+        self._held: dict[str, int] = {}
+        self._taken: set[int] = set()
+        # Servers of other projects begin elsewhere, most likely.
+        self._next = int.from_bytes(os.urandom(2), "big") % _RANGES
+
+    def take(self, attempt: str, *, looked_at: bool) -> int:
+        """The first port of a range that no other worker has.
+
+        ``looked_at``: it is tried whether another program listens there.
+        """
+        with self._lock:
+            for _ in range(_RANGES):
+                number, self._next = self._next, (self._next + 1) % _RANGES
+                if number not in self._taken and not (looked_at and _is_used(number)):
+                    break
+            self._held[attempt] = number
+            self._taken.add(number)
+            return FIRST + number * SIZE
+
+    def release(self, attempt: str) -> None:
+        """Idempotent."""
+        with self._lock:
+            number = self._held.pop(attempt, None)
+            if number is not None:
+                self._taken.discard(number)
+
+
+def _is_used(number: int) -> bool:
+    first = FIRST + number * SIZE
+    return not all(map(_is_free, range(first, first + SIZE)))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

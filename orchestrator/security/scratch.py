@@ -1,0 +1,67 @@
+"""A directory for temporary files of one attempt, or one run of a gate: private, with a short path.
+
+Unix sockets have room for about 100 characters: below a worker's own directory they fail.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Collection
+from hashlib import sha256
+
+logger = logging.getLogger(__name__)
+
+#: What the names of all such directories begin with.
+PREFIX = "orc-"
+#: A longer path to temporary files is not used.
+LONGEST_ROOT = 40
+
+
+def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
+    """The same for every server, so that the next one finds what a crash left."""
+    return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"
+
+
+def make(directory: str) -> None:
+    """Idempotent. Raise OSError, also where another user has made it."""
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        found = os.lstat(directory)
+        if os.path.islink(directory) or found.st_uid != os.getuid():
+            raise
+        os.chmod(directory, 0o700)
+
+
+def remove(directory: str) -> None:
+    """Idempotent; what cannot be removed is left."""
+    if os.path.islink(directory):
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
+    """Remove what servers of this workspace left that did not come to their end."""
+    root, prefix = _root(), _prefix(workspace)
+    try:
+        names = [each for each in os.listdir(root) if each.startswith(prefix)]
+    except OSError:
+        logger.warning("temporary files are not looked at", exc_info=True)
+        return
+    for name in names:
+        if f"{root}/{name}" not in keep:
+            remove(f"{root}/{name}")
+
+
+def _prefix(workspace: os.PathLike[str] | str) -> str:
+    return f"{PREFIX}{_digest(os.path.realpath(workspace), 6)}-"
+
+
+def _root() -> str:
+    found = tempfile.gettempdir()
+    return found if len(found) <= LONGEST_ROOT else "/tmp"
+
+
+def _digest(text: str, length: int) -> str:
+    return sha256(os.fsencode(text)).hexdigest()[:length]

@@ -1,0 +1,88 @@
+"""How the tools end: after a whole result, by a fault of their own, by a signal, or not begun."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.agents.conftest import KEY
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess, until
+
+
+@pytest.fixture
+def site(make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    return make_site(orchestrator={"claude_command": str(program)}, workers={"max_retries": 3})
+
+
+def run(site: InProcess, behaviour: str, **more: object) -> Answer:
+    task = {"agent": "claude", "prompt": "Build it", "env": {"STAND_IN": behaviour}, **more}
+    [row] = site.run("Build a house", [task])["results"]["tasks"]
+    return dict(row)
+
+
+def test_exit_code_1_after_a_whole_result_is_a_success_with_a_note(site: InProcess) -> None:
+    row = run(site, "answers exit-1")
+    assert (row["status"], row["attempts"], row["output"]) == ("success", 1, "the answer")
+    assert row["reason"] == "claude: exit code 1 after its result"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("has-a-fault", "claude failed by an error of its own: exit code 1: TypeError"),
+        ("crashes", "claude was killed: killed by signal 11"),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"retries": 5}])
+def test_a_fault_of_the_tool_is_retried_once_and_names_the_tool(
+    site: InProcess, behaviour: str, reason: str, more: Answer
+) -> None:
+    row = run(site, behaviour, **more)
+    assert (row["status"], row["attempts"]) == ("failed", 2)
+    assert reason in row["reason"]
+    assert "the model" not in row["reason"]
+
+
+def test_a_tool_that_is_being_replaced_is_waited_for_without_a_retry(
+    site: InProcess, program: Path
+) -> None:
+    assert run(site, "answers")["status"] == "success"
+    task = {"agent": "claude", "prompt": "Build it", "retries": 0}
+    with program.open("r+b"):
+        job = site.submit("Build a house", [task])
+
+        def waits() -> bool:
+            [worker] = site.get(f"/jobs/{job}")["workers"]
+            return "could not be started" in worker["reason"]
+
+        until(waits, "the tool did not start")
+    ended = site.wait(job)
+    [row] = ended["results"]["tasks"]
+    assert (row["status"], row["attempts"]) == ("success", 2)
+
+
+def test_an_agent_of_ones_own_is_waited_for_as_well(make_site: MakeSite, tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\necho done\n")
+    tool.chmod(0o755)
+    site = make_site(agents={"mine": {"command": [str(tool)]}})
+    mine = {"agent": "mine", "prompt": "Build it", "retries": 0}
+    away = {"agent": "shell", "command": f"mv {tool} {tool}.away", "id": "away"}
+    tasks = [{**mine, "id": "a"}, {**away, "depends_on": ["a"]}, {**mine, "depends_on": ["away"]}]
+    job = site.submit("Build a house", tasks)
+
+    def waits() -> bool:
+        return "retrying in 2 s" in site.get(f"/jobs/{job}")["workers"][2]["reason"]
+
+    until(waits, "the tool did not start")
+    tool.with_suffix(".away").rename(tool)
+    row = site.wait(job)["results"]["tasks"][2]
+    assert (row["status"], row["attempts"]) == ("success", 2)
+
+
+@pytest.mark.parametrize("retries", [0, 3])
+def test_a_command_that_does_not_exist_is_never_retried(site: InProcess, retries: int) -> None:
+    task = {"agent": "shell", "command": "no-such-command-here", "retries": retries}
+    [row] = site.run("Build a house", [task])["results"]["tasks"]
+    assert (row["status"], row["attempts"]) == ("failed", 1)
