@@ -160,6 +160,7 @@ def _evidence(outcome: Outcome, written: str) -> Evidence:
         error_class=outcome.error_class,
         resets_at=outcome.resets_at,
         note=outcome.note[:500],
+        outside=outcome.outside,
     )
 
 

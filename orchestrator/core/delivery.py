@@ -30,6 +30,9 @@ class Delivery:
     saved: tuple[str, ...] = ()
     #: Files outside of the worktree that the agent changed: absolute paths.
     outside: tuple[str, ...] = ()
+    #: Files of the user's checkout that changed since the job began; only looked for if a worker
+    #: changed nothing in its worktree.
+    checkout: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -38,6 +41,7 @@ class Delivery:
             ("promised files are missing", self.missing),
             ("promised files that git ignores are saved in the worker's directory", self.saved),
             ("changed outside of its worktree", self.outside),
+            ("changed in the checkout since the job began", self.checkout),
         )
         return tuple(f"{words}: {listed(paths)}" for words, paths in found if paths)
 

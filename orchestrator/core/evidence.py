@@ -174,6 +174,8 @@ class Evidence:
     claimed_success: bool | None = None
     #: Name of the AI tool that ran, for reasons; empty for commands.
     tool: str = ""
+    #: Files outside of where it works that it wrote by its own word: absolute paths.
+    outside: tuple[str, ...] = ()
     #: What else to know of an attempt that succeeded, as text.
     note: str = ""
     usage: Usage = NO_USAGE

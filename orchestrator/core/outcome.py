@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
 
-from orchestrator.core.delivery import altered_in_words, listed
+from orchestrator.core.delivery import altered_in_words
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import ASKED, NO_CHANGES
@@ -97,10 +97,9 @@ def _asks(evidence: Evidence) -> bool:
 
 
 def _no_changes(evidence: Evidence) -> str:
-    missing = evidence.delivery.missing if evidence.delivery else ()
-    promised = f"; promised files are missing: {listed(missing)}" if missing else ""
     refused = "it reports that it did not do the work, and " if _refuses(evidence) else ""
-    return f"{refused}no file was changed{promised}"
+    remarks = evidence.delivery.remarks if evidence.delivery else ()
+    return "; ".join((f"{refused}no file was changed", *remarks))
 
 
 def _refuses(evidence: Evidence) -> bool:

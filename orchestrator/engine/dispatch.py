@@ -78,6 +78,8 @@ def attempt_id(worker: Worker) -> str:
 
 #: Where a gate writes its report, if it has one; for workers, so that they can run its command.
 GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
+#: File systems may store a time a little earlier than the clock's.
+CLOCK_SECONDS = 2.0
 #: What an agent that reads a prompt is given.
 PROMPT = "prompt.md"
 
@@ -210,8 +212,26 @@ class Dispatch:
         if changes.size is not None:
             evidence = replace(evidence, change=changes.size)
         if not has_open_children:
-            evidence = _weighed(evidence, flight, changes)
+            outside = self._outside(evidence.outside, exit)
+            evidence = _weighed(evidence, flight, changes, outside)
         return self._without_secrets(evidence, flight, printed)
+
+    def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
+        """Of the files that an agent wrote outside of its worktree by its own word: those of the
+        checkout and of the user's home that exist and are newer than the attempt."""
+        if not paths:
+            return []
+        places = [self._project, self._around.environment.get("HOME", "")]
+        users = [f"{os.path.realpath(each)}{os.sep}" for each in places if each]
+        workspace = self._workspace.job_directory("").parent
+        own = tuple(f"{os.path.realpath(each)}{os.sep}" for each in (self._home, workspace))
+        return [
+            path
+            for path in paths
+            if path.startswith(tuple(users))
+            and not path.startswith(own)
+            and _modified_at(path) >= exit.started_at - CLOCK_SECONDS
+        ]
 
     def _without_secrets(self, evidence: Evidence, flight: InFlight, printed: str) -> Evidence:
         """What it left goes into events, reports and other workers' prompts.
@@ -270,7 +290,9 @@ class Dispatch:
         return environment
 
 
-def _weighed(evidence: Evidence, flight: InFlight, changes: Changes) -> Evidence:
+def _weighed(
+    evidence: Evidence, flight: InFlight, changes: Changes, outside: Sequence[str]
+) -> Evidence:
     """With what it delivered, and what its words amount to if it changed nothing."""
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent = evidence.output_required
@@ -279,12 +301,22 @@ def _weighed(evidence: Evidence, flight: InFlight, changes: Changes) -> Evidence
             changed=changed,
             expected=expects_changes(task.role, task.writes, is_agent=is_agent),
             missing=changes.missing,
-            saved=changes.saved,
+            saved=tuple(_clean_name(each, flight) for each in changes.saved),
+            outside=tuple(_clean_name(each, flight) for each in outside),
+            checkout=changes.checkout,
         )
         evidence = replace(evidence, delivery=delivery)
     if changed or changes.changed or not is_agent or flight.worker.is_adviser:
         return evidence
     return replace(evidence, final_text=final_text(evidence.output))
+
+
+def _modified_at(path: str) -> float:
+    """In seconds since the epoch; 0 for what does not exist."""
+    try:
+        return os.lstat(path).st_mtime
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:

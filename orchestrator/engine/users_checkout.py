@@ -14,6 +14,8 @@ from orchestrator.security.paths import read_regular
 #: In a root job's directory: what was there before.
 BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
+#: Begins the names of files in the state of a checkout.
+FILE = "file "
 #: Seconds after which a lock that is still there is taken for left behind: git's are short.
 LEFT_SECONDS = 1.0
 
@@ -73,6 +75,12 @@ class UsersCheckout:
                 if not _is_lock(name) or (seen and earlier.get(name) == seen)
             }
         return sorted(found)
+
+    def changed_files(self, root_id: str) -> list[str]:
+        """Paths, relative to the top of the checkout, of files that became different since then."""
+        before = self._before(root_id)
+        found = self._different(before) if before else {}
+        return sorted(name.removeprefix(FILE) for name in found if name.startswith(FILE))
 
     def _different(self, before: Mapping[str, object]) -> dict[str, str]:
         """As it is now; empty for what is not there, or was not looked at by another version."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import failpoints
+from orchestrator.core.delivery import expects_changes
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.failure import after, before
@@ -75,6 +76,8 @@ class Changes:
     #: Promised paths that do not exist, and promised files that git ignores and were saved.
     missing: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
+    #: Files of the checkout that changed since the job began; looked for if nothing else did.
+    checkout: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +263,14 @@ class Worktrees:
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
         has_work = bool(files) or self._differs(start, tip)
         kept = self._promises.check(worker, task, ground.directory, start, tip)
-        return Changes(own, changed, (*faults, *marked), size, has_work, kept.missing, kept.saved)
+        told = (*faults, *marked)
+        checkout = self._in_checkout(worker, task) if not (has_work or kept.saved) else ()
+        return Changes(own, changed, told, size, has_work, kept.missing, kept.saved, checkout)
+
+    def _in_checkout(self, worker: Worker, task: TaskSpec) -> tuple[str, ...]:
+        """Where the work may be of a worker that was to change files and changed none."""
+        expected = expects_changes(task.role, task.writes, is_agent=True)
+        return tuple(self.checkout.changed_files(worker.root_id)) if expected else ()
 
     def _undo_gates(self, worker: Worker, ground: Ground) -> None:
         """Where the attempt was closed before: what gates have changed since is not its work.

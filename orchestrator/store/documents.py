@@ -85,7 +85,9 @@ def read_result(found: Found) -> WorkerResult:
 
 
 def _read_delivery(found: Found) -> Delivery:
-    paths = {name: tuple(found.get(name, ())) for name in ("missing", "saved", "outside")}
+    paths = {
+        name: tuple(found.get(name, ())) for name in ("missing", "saved", "outside", "checkout")
+    }
     return Delivery(**{**found, **paths})
 
 

@@ -130,6 +130,7 @@ results = st.builds(
             expected=st.booleans(),
             missing=several,
             saved=several,
+            checkout=several,
             outside=several,
         )
     ),

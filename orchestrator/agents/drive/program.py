@@ -7,9 +7,10 @@ import os
 import selectors
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.agents.drive.child import Child, read
+from orchestrator.agents.drive.edits import Edits
 from orchestrator.agents.drive.follow import Follower
 from orchestrator.agents.drive.journal import Journal, Stream
 from orchestrator.agents.drive.lines import Lines
@@ -47,6 +48,7 @@ class Program:
         self, reader: Reader, watch: Watch, patience: Patience, journal: Journal, stream: Stream
     ) -> None:
         self._reader = reader
+        self._edits = Edits()
         self._watch = watch
         self._patience = patience
         self._journal = journal
@@ -88,7 +90,7 @@ class Program:
         finally:
             child.kill()
             child.close()
-        return self._reader.outcome(self._ending(child))
+        return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
 
     def _see(self, child: Child) -> None:
         with selectors.DefaultSelector() as selector:
@@ -124,6 +126,7 @@ class Program:
 
     def _take_signs(self, signs: Iterable[Sign]) -> None:
         for sign in signs:
+            self._edits.take(sign)
             why = self._watch.take(sign)
             if why is not None:
                 self.stop(why)

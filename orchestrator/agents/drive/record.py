@@ -31,7 +31,8 @@ def _outcome(document: dict[str, Any]) -> Outcome:
         raise ValueError("of another version")
     document["error_class"] = ErrorClass(document["error_class"])
     document["usage"] = _usage(document["usage"])
-    document["denied"] = tuple(map(str, document["denied"]))
+    for name in ("denied", "outside"):
+        document[name] = tuple(map(str, document.get(name, ())))
     for name in ("text", "error", "session", "note"):
         document[name] = str(document.get(name, ""))
     if document["resets_at"] is not None:

@@ -26,6 +26,8 @@ class Did:
     #: What with, in one line.
     summary: str = ""
     denied: bool = False
+    #: Files that it writes, as the program names them.
+    writes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Outcome:
     denied: tuple[str, ...] = ()
     #: When the account may be used again: seconds since the epoch.
     resets_at: float | None = None
+    #: Files that it wrote outside of where it works, by its own events: absolute paths.
+    outside: tuple[str, ...] = ()
     #: What else to know of a success, as text.
     note: str = ""
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.counts import Known, Meter, plus, priced
+from orchestrator.agents.readers.edits import edited
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.loose import Object
@@ -98,7 +99,8 @@ class ClaudeReader:
     def _block(self, block: Object, parent: str) -> list[Sign]:
         words = loose.text(block, "text")
         if loose.text(block, "type") == "tool_use":
-            did = Did(loose.text(block, "name"), loose.summary(loose.dig(block, "input")))
+            tool, given = loose.text(block, "name"), loose.dig(block, "input")
+            did = Did(tool, loose.summary(given), writes=edited(tool, given))
             self._tools[loose.text(block, "id")] = did
             return [did]
         if loose.text(block, "type") != "text" or not words:

@@ -181,7 +181,8 @@ def _did(event: Object) -> Did:
     name = f"{server}.{tool}" if tool else loose.text(item, "type")
     error = loose.text(item, "error", "message")
     denied = loose.text(item, "status") == "declined" or bool(_REFUSED.search(error[:1000]))
-    return Did(name, _with_what(item), denied)
+    changes = (loose.text(each, "path") for each in loose.objects(item, "changes"))
+    return Did(name, _with_what(item), denied, tuple(filter(None, changes)))
 
 
 def _with_what(item: object) -> str:

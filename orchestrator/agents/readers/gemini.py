@@ -9,6 +9,7 @@ from typing import ClassVar
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.counts import Known, Meter, Steps, plus, priced
+from orchestrator.agents.readers.edits import edited
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.gemini_stats import of_answer, used
@@ -162,7 +163,8 @@ class GeminiReader:
 
     def _tool_use(self, event: Object) -> list[Sign]:
         name = loose.text(event, "tool_name")
-        did = Did(name, loose.summary(loose.dig(event, "parameters")))
+        given = loose.dig(event, "parameters")
+        did = Did(name, loose.summary(given), writes=edited(name, given))
         self._tools[loose.text(event, "tool_id")] = did
         return [*self._step(), did]
 

@@ -18,6 +18,7 @@ from orchestrator.agents.drive.signs import (
 )
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.counts import Known, Meter, priced
+from orchestrator.agents.readers.edits import edited
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
 from orchestrator.agents.readers.loose import Object
@@ -124,7 +125,8 @@ class OpencodeReader:
         denied = loose.text(state, "status") == "error" and bool(_REFUSED.search(error[:1000]))
         if denied:
             self._denied[name] = None
-        return [Did(name, loose.summary(loose.dig(state, "input")), denied)]
+        given = loose.dig(state, "input")
+        return [Did(name, loose.summary(given), denied, edited(name, given))]
 
     def _step_finish(self, event: Object) -> list[Sign]:
         self._within_step = False

@@ -111,6 +111,18 @@ def behave(word: str) -> None:
             result("it broke", is_error=True)
         case "refused":
             result("invalid x-api-key", is_error=True, status=401)
+        case "writes-elsewhere":
+            for place in (Path.home() / "notes.md", Path.home() / "never.md", Path("here.md")):
+                message(
+                    {
+                        "type": "tool_use",
+                        "name": "Write",
+                        "id": "t",
+                        "input": {"file_path": str(place)},
+                    }
+                )
+            Path.home().joinpath("notes.md").write_text("x")
+            Path("here.md").write_text("x")
         case "exit-1" | "exit-3":
             sys.exit(int(word[-1]))
         case "crashes":

@@ -93,6 +93,14 @@ def test_an_apology_without_a_change_has_failed_whoever_makes_it(
     assert failures(site, ended) == ["no_changes", "no_changes"]
 
 
+def test_work_in_the_checkout_is_named_of_a_worker_that_changed_nothing(
+    run: Run, project: Project
+) -> None:
+    row = only(run(f"echo two >> {project.path}/src/app.py; {LIAR}", role="backend"))
+    assert row["status"] == "failed"
+    assert "changed in the checkout since the job began: src/app.py" in row["reason"]
+
+
 # -- a question ---------------------------------------------------------------------------------
 
 
