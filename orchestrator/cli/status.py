@@ -98,6 +98,6 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
     for task in tasks:
         name = "  " * depth + str(task.get("worker_id") or "")
-        said = one_line(says(task), max(20, width - 25 - STATUS_WIDTH))
+        said = says(task, max(20, width - 25 - STATUS_WIDTH))
         yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
         yield from _tree(task.get("child_results") or [], depth + 1, width)

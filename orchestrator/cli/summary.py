@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import Any
 
-from orchestrator.cli.terminal import duration, moment, one_line, paint, printable
+from orchestrator.cli.terminal import cut, duration, lines_of, moment, one_line, paint, printable
 from orchestrator.core.states import SUCCEEDED_WORKER
 
+#: Between the first and the last line of an answer.
+BETWEEN = " ... "
 NOTHING_BUILT = "Nothing was built"
 NOTICE_LINES = 5
 SHOWN_TASKS = 30
@@ -79,15 +81,29 @@ def _cost(usage: Answer) -> str:
     return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
 
 
-def says(task: Answer) -> str:
-    """What is told of a worker beside its status."""
-    found = task.get("reason") or task.get("output") or task.get("title") or ""
-    return f"(not taken: another candidate is) {found}" if task.get("chosen") is False else found
+def says(task: Answer, width: int) -> str:
+    """What is shown of a worker beside its status, in one line: its reason, or else the first and
+    the last line of its answer."""
+    marks = "(not taken: another candidate is) " if task.get("chosen") is False else ""
+    marks += "changed nothing: " if task.get("unchanged") and not task.get("reason") else ""
+    room = max(20, width - len(marks))
+    reason = task.get("reason")
+    return marks + (one_line(reason, room) if reason else _answer(task, room))
+
+
+def _answer(task: Answer, width: int) -> str:
+    lines = lines_of(task.get("output")) or lines_of(task.get("title"))
+    if len(lines) < 2:
+        return cut("".join(lines), width)
+    # A short first line leaves its room to the last one, where agents say how it ended.
+    half = (width - len(BETWEEN)) // 2
+    first = cut(lines[0], max(half, width - len(BETWEEN) - len(lines[-1])))
+    return f"{first}{BETWEEN}{cut(lines[-1], width - len(BETWEEN) - len(first))}"
 
 
 def _task_line(task: Answer, width: int) -> str:
     used = 2 + 12 + 1 + STATUS_WIDTH + 1
-    said = one_line(says(task), max(20, width - used))
+    said = says(task, max(20, width - used))
     worker = str(task.get("worker_id") or "")
     return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
 

@@ -39,8 +39,13 @@ def confirmed(question: str) -> bool:
 
 def one_line(text: object, width: int) -> str:
     """The first line that says something, cut to ``width`` characters."""
+    return cut(next(iter(lines_of(text)), ""), width)
+
+
+def lines_of(text: object) -> list[str]:
+    """The lines that say something, without marks of Markdown."""
     lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
-    return cut(next((line for line in lines if line), ""), width)
+    return [line for line in lines if line.strip("`~-=_|")]
 
 
 def cut(text: str, width: int) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from click import unstyle
 
 from orchestrator.cli.planning import estimate_line
 from orchestrator.cli.status import status_lines
@@ -51,3 +52,36 @@ def test_candidates_that_were_not_taken_are_told_from_the_one_that_was(lines: An
 
     assert first.endswith("(not taken: another candidate is) done")
     assert second.endswith(" done") and "taken" not in second
+
+
+def line_of(width: int = 120, **task: object) -> str:
+    answer = {"job_id": "a", "status": "completed", "results": {"tasks": [task]}}
+    return unstyle(status_lines(answer, width)[1]).split(None, 2)[-1]
+
+
+def test_a_worker_is_shown_with_the_first_and_the_last_line_of_its_answer() -> None:
+    said = "# Added the cart\n\nwith tests\n\n```\nx\n```\nThe price of zero is open.\n"
+    task = {"worker_id": "worker_1", "status": "success", "output": said}
+    assert line_of(**task) == "Added the cart ... The price of zero is open."
+    assert line_of(60, **task).endswith(" ... The p...")
+    assert line_of(**{**task, "output": "one line\n"}) == "one line"
+    assert line_of(**{**task, "output": ""}) != ""
+
+
+def test_a_long_first_line_leaves_room_for_the_last_one() -> None:
+    task = {"worker_id": "worker_1", "status": "success", "output": f"{'a ' * 100}\nIt failed."}
+    assert line_of(**task).endswith("... It failed.")
+    answer = {"job_id": "a", "status": "x", "results": {"tasks": [task]}}
+    assert len(unstyle(status_lines(answer, 80)[1])) <= 80
+
+
+def test_that_nothing_was_changed_stands_before_the_answer() -> None:
+    task = {
+        "worker_id": "worker_1",
+        "status": "success",
+        "output": "It is fine.",
+        "unchanged": True,
+    }
+    assert line_of(**task) == "changed nothing: It is fine."
+    assert line_of(**{**task, "unchanged": False}) == "It is fine."
+    assert line_of(**{**task, "reason": "why"}) == "why"
