@@ -251,7 +251,7 @@ def _judged(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateR
     if told:
         return replace(result, status=GateStatus.FAILED, failures=_shortened(told), known=known)
     result = replace(result, status=GateStatus.KNOWN if known else GateStatus.PASSED, known=known)
-    return _as_at_base(gate, ran, result) if known and _tells_nothing(ran.reading) else result
+    return _as_at_base(gate, ran, result) if known and tells_nothing(ran.reading) else result
 
 
 def _usable(base: Ran | None) -> Reading:
@@ -259,9 +259,10 @@ def _usable(base: Ran | None) -> Reading:
     return base.reading if base is not None and not base.broken else Reading()
 
 
-def _tells_nothing(reading: Reading) -> bool:
-    """Whether one failure of the gate looks like any other."""
-    return reading.passed == () or all(each.key == EXIT_KEY for each in reading.flaws)
+def tells_nothing(reading: Reading) -> bool:
+    """Whether it failed, and one failure of the gate looks like any other."""
+    is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
+    return bool(reading.flaws) and (reading.passed == () or is_alike)
 
 
 def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:

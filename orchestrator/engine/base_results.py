@@ -17,7 +17,7 @@ from shutil import which
 from typing import Any
 
 from orchestrator.core.gates import Gate
-from orchestrator.core.readings import Flaw, Ran, Reading
+from orchestrator.core.readings import Flaw, Ran, Reading, tells_nothing
 from orchestrator.security.paths import read_regular, write_private
 
 #: In the workspace.
@@ -71,7 +71,7 @@ class BaseResults:
 
     def keep(self, commit: str, gate: Gate, ran: Ran) -> None:
         """A gate that did not run is never kept."""
-        if ran.broken or ran.reading.has_no_tests:
+        if not is_lasting(ran):
             return
         # Its log is removed with its job.
         content = json.dumps(asdict(replace(ran, output=ran.output[-2000:], log="")))
@@ -97,6 +97,12 @@ class BaseResults:
         for name in _ENVIRONMENTS:
             yield from _installed(self._project / name)
         yield from (_stamp(self._project / name) for name in _LOCKS)
+
+
+def is_lasting(ran: Ran) -> bool:
+    """Whether it judged the commit: else it may do so as soon as something is installed."""
+    unrun = ran.broken or ran.reading.has_no_tests or tells_nothing(ran.reading)
+    return not unrun
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:

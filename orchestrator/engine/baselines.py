@@ -17,7 +17,7 @@ from orchestrator.core.gates import Check, Gate, GateCause
 from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Ran
 from orchestrator.core.repository import Repository
-from orchestrator.engine.base_results import BaseResults
+from orchestrator.engine.base_results import BaseResults, is_lasting
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
 from orchestrator.engine.rewrites import rewrites
@@ -49,8 +49,8 @@ class _Site:
     #: By which the present run is stopped.
     process: str = ""
     is_clear: bool = False
-    #: Gates whose time was over: they are not run once more for each worker of the tree.
-    out_of_time: list[tuple[Gate, Ran]] = field(default_factory=list)
+    #: What is not kept for later jobs: it is not run once more for each worker of the tree.
+    found: list[tuple[Gate, Ran]] = field(default_factory=list)
     is_dropped: bool = False
 
     @property
@@ -79,7 +79,7 @@ class Baselines:
 
     def ask(self, who: object, check: Check, gate: Gate, told: Told) -> None:
         """What the gate finds at the base of a check; ``who`` may ``forget`` that it asked."""
-        kept = self._results.kept(check.base, gate) or self._out_of_time(check, gate)
+        kept = self._results.kept(check.base, gate) or self._known(check, gate)
         if kept is not None:
             self._beside.later(partial(told, kept))
             return
@@ -114,10 +114,10 @@ class Baselines:
         if is_idle:
             self._beside.later(partial(self._remove, root_id))
 
-    def _out_of_time(self, check: Check, gate: Gate) -> Ran | None:
+    def _known(self, check: Check, gate: Gate) -> Ran | None:
         with self._lock:
             site = self._sites.get((check.root_id, check.base))
-            known = site.out_of_time if site else []
+            known = site.found if site else []
             return next((ran for each, ran in known if _same(each, gate)), None)
 
     # -- one at a time --------------------------------------------------------------------------
@@ -183,9 +183,10 @@ class Baselines:
 
     def _keep(self, site: _Site, gate: Gate, ran: Ran) -> None:
         self._results.keep(site.commit, gate, ran)
-        if ran.cause is GateCause.TIMEOUT:
+        # What was killed need not be so again.
+        if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
-                site.out_of_time.append((gate, ran))
+                site.found.append((gate, ran))
 
     def _tell(self, site: _Site, ran: Ran | None) -> None:
         with self._lock:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.gates import Gate, GateCause
-from orchestrator.core.readings import Flaw, Ran, Reading
+from orchestrator.core.readings import Flaw, Ran, Reading, with_exit
 from orchestrator.engine.base_results import MOST_AGE, BaseResults, remove_results
 
 GATE = Gate(name="tests", run="check --all")
@@ -41,6 +41,9 @@ def test_a_result_is_found_by_commit_and_definition(results: BaseResults) -> Non
 def test_what_did_not_run_is_never_kept(results: BaseResults, tmp_path: Path) -> None:
     results.keep("c1", GATE, Ran(broken="killed", cause=GateCause.KILLED))
     results.keep("c1", GATE, Ran(reading=Reading(passed=())))
+    results.keep("c1", GATE, Ran(reading=with_exit(Reading(), 1)))
+    cannot_be_loaded = (Flaw("a", "a: ModuleNotFoundError", is_error=True),)
+    results.keep("c1", GATE, Ran(reading=Reading(flaws=cannot_be_loaded, passed=())))
 
     assert not (tmp_path / "kept").exists()
 
