@@ -178,7 +178,9 @@ class Assembly:
 
     @cached_property
     def _checks(self) -> Checks:
-        return checks_of(self._launcher, self._repository, self._workspace, self._around)
+        return checks_of(
+            self._launcher, self._repository, self._workspace, self._around, self._settings
+        )
 
     @cached_property
     def _contexts(self) -> Contexts:
@@ -274,7 +276,8 @@ class Assembly:
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
     """The host project's; there may be none."""
-    rules = Rules(copy=settings.git.copy_ignored, link=settings.git.link_ignored)
+    git = settings.git
+    rules = Rules(copy=git.copy_ignored, link=git.link_ignored, derive=not git.setup)
     project = project_root(settings, folder).resolve()
     return GitRepository(project, workspace.resolve(), folder.resolve(), rules)
 

@@ -18,6 +18,7 @@ from orchestrator.engine.checks import Checks
 from orchestrator.engine.dispatch import Surroundings
 from orchestrator.engine.gate_plans import GatePlans
 from orchestrator.engine.gate_runs import GateRuns, environment_of
+from orchestrator.engine.setup import Setup
 from orchestrator.gates import PROBE, Finder, Reports, Secrets
 from orchestrator.git import GitRepository
 from orchestrator.schemas.gate_answers import job_gate_answer
@@ -51,13 +52,20 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
 
 
 def checks_of(
-    launcher: Launcher, repository: Repository, workspace: Workspace, around: Surroundings
+    launcher: Launcher,
+    repository: Repository,
+    workspace: Workspace,
+    around: Surroundings,
+    settings: Settings,
 ) -> Checks:
     beside = Beside()
+    setup = Setup(commands=settings.git.setup, timeout=settings.git.setup_timeout)
     tools = partial(repository.tools, trusted=True)
-    runs = GateRuns(launcher, workspace, around, Reports(), beside, tools, PROBE)
+    runs = GateRuns(launcher, workspace, around, Reports(), beside, tools, PROBE, setup)
     folder = workspace.root / BASE_RESULTS
-    results = BaseResults(folder, around.project_root, partial(environment_of, around))
+    results = BaseResults(
+        folder, around.project_root, partial(environment_of, around), setup.commands
+    )
     baselines = Baselines(runs, repository, workspace, results, beside)
     clean = partial(masked, around.secrets)
     return Checks(runs, baselines, repository, Secrets(), clean, beside)

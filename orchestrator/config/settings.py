@@ -265,6 +265,10 @@ class Git(Section):
     """Ignored files and directories that every worktree gets a copy of, as names or paths."""
     link_ignored: Words = ()
     """The same as links: quick, but a worker that writes there changes your checkout."""
+    setup: Words = ()
+    """Commands for bash that prepare each new worktree; then nothing installed is derived."""
+    setup_timeout: Seconds = 600.0
+    """Seconds that they may take, all together."""
 
 
 class Reports(Section):

@@ -111,6 +111,31 @@ class Checks:
         opened = partial(self._guarded, course, self._open)
         self._beside.later(partial(self._runs.clear, check.root_id, check.name, opened))
 
+    def set_up(
+        self, run: Run, told: Callable[[Ran | None], None], named: Callable[[str], None]
+    ) -> None:
+        """Prepare the worktree of a run that is about to begin.
+
+        ``told`` gets what came of it, from any thread; None: it was stopped. An earlier server's
+        attempt at it is ended first.
+        """
+
+        def begin() -> None:
+            try:
+                self._runs.set_up(run, told, named)
+            except OSError as error:
+                told(Ran(broken=f"it cannot be started: {error}", cause=GateCause.ERROR))
+
+        self._runs.clear(run.root_id, run.owner, begin)
+
+    def is_set_up(self, worktree: str) -> bool:
+        """Whether nothing is left to prepare in a worktree."""
+        return self._runs.is_set_up(worktree)
+
+    def stop_set_up(self, process: str, ended_by: str, stopped_by: str) -> None:
+        """By the name that ``set_up`` has said. Idempotent."""
+        self._runs.stop(process, ended_by, stopped_by)
+
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
         with self._lock:
             course = self._courses.get((root_id, name))

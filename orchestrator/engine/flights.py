@@ -7,12 +7,14 @@ from functools import partial
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import MakeContext, SetWaiting, Start, Stop
+from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, WorktreeState
 from orchestrator.core.exit_cause import ExitCause
-from orchestrator.core.gates import GateRun
+from orchestrator.core.gates import Gate, GateRun
 from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.model import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Assignment, Workspace
+from orchestrator.core.readings import Ran
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.shortage import NO_ROOM, is_shortage
 from orchestrator.engine import clock
@@ -21,9 +23,11 @@ from orchestrator.engine.beside import Beside
 from orchestrator.engine.checks import Checks
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch, InFlight, Issued, attempt_id
+from orchestrator.engine.gate_runs import Run
 from orchestrator.engine.judging import Checking, Judging
 from orchestrator.engine.planning import Planning
 from orchestrator.engine.reviewing import Reviewing
+from orchestrator.engine.setup import why_failed
 from orchestrator.engine.worktrees import Changes, Ground, Worktrees
 
 logger = logging.getLogger(__name__)
@@ -89,6 +93,8 @@ class Flights:
         self._checks = checks
         self._judging = Judging(checks, worktrees, workspace)
         self._under_way: dict[str, InFlight] = {}
+        #: Attempts whose worktrees are prepared, and by which process.
+        self._setting_up: dict[str, str] = {}
         #: Told of every end, from whatever thread it comes.
         self.on_end: Callable[[Ended], None] = lambda ended: None
 
@@ -135,11 +141,47 @@ class Flights:
         name = attempt_id(worker)
         try:
             assignment, ground = self._equipped(assignment)
-            launch, flight = self._dispatch.prepare(assignment, issued, ground)
+            if ground is None or self._checks.is_set_up(ground.directory):
+                self._prepare(assignment, issued, ground)
+                return
+            run = Run(
+                root_id=worker.root_id,
+                owner=worker.id,
+                gate=Gate(name="", run=""),
+                cwd=ground.cwd,
+                worktree=ground.directory,
+            )
+            told = partial(self._set_up, assignment, issued, ground)
+            self._checks.set_up(run, told, partial(self._setting_up.__setitem__, name))
         except Exception as error:
             self._beside.ready(name, lambda: None)
             self._cannot_start(worker, error)
+
+    def _set_up(
+        self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
+    ) -> None:
+        """What was to prepare its worktree has ended; None: it was stopped."""
+        worker = assignment.worker
+        name = attempt_id(worker)
+        self._setting_up.pop(name, None)
+        why = "" if ran is None else why_failed(ran)
+        if ran is None or why:
+            stopped = self._beside.ready(name, lambda: None)
+            if stopped is not None:
+                self.on_end(Ended(worker.key, worker.attempt, stopped, Evidence()))
+            elif why:
+                self._cannot_start(worker, RepositoryError(why))
             return
+        try:
+            self._prepare(assignment, issued, self._worktrees.with_tools(ground))
+        except Exception as error:
+            self._beside.ready(name, lambda: None)
+            self._cannot_start(worker, error)
+
+    def _prepare(self, assignment: Assignment, issued: Issued, ground: Ground | None) -> None:
+        worker = assignment.worker
+        name = attempt_id(worker)
+        launch, flight = self._dispatch.prepare(assignment, issued, ground)
         stopped = self._beside.ready(name, lambda: self._launch(launch, flight))
         if stopped is not None:
             self._dispatch.release(name, flight.scratch)
@@ -156,6 +198,9 @@ class Flights:
         exit = Exit(ended_by=EndedBy(command.ended_by), stopped_by=command.stopped_by)
         worker = self._scheduler.ledger.workers[command.key]
         own = replace(worker, attempt=command.attempt)
+        process = self._setting_up.get(attempt)
+        if process:
+            self._checks.stop_set_up(process, command.ended_by, command.stopped_by)
         if not (self._beside.stop(attempt, exit) or self._judging.stop(own, exit)):
             self._launcher.stop(attempt, command.ended_by, command.stopped_by)
 

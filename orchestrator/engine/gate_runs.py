@@ -19,6 +19,7 @@ from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableRep
 from orchestrator.core.repository import Tools
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.dispatch import GATE_REPORT, Surroundings, base_environment
+from orchestrator.engine.setup import NO_SETUP, Setup, why_failed
 from orchestrator.security import boundary, scratch
 from orchestrator.security.environment import secrets_in
 from orchestrator.security.keys import new_proof
@@ -55,6 +56,8 @@ class Run:
     cwd: str
     #: The top of the worktree that it lies in; empty: there is none.
     worktree: str = ""
+    #: False: it prepares the worktree, and finds nothing.
+    judges: bool = True
 
     @property
     def name(self) -> str:
@@ -93,8 +96,10 @@ class GateRuns:
         beside: Beside,
         tools: FindTools = lambda worktree, programs, search: Tools(),
         probe: Path = Path(),
+        setup: Setup = NO_SETUP,
     ) -> None:
         """``probe`` is a directory of Python modules that report what a gate read."""
+        self._setup = setup
         self._tools = tools
         self._probe = probe
         self._launcher = launcher
@@ -108,7 +113,44 @@ class GateRuns:
         self._earlier: dict[str, Callable[[], None]] = {}
 
     def begin(self, run: Run, told: Told, named: Callable[[str], None]) -> None:
-        """Start a gate; by the name that is said first it can be stopped. Raise OSError."""
+        """Start a gate; by the name that is said first it can be stopped. Raise OSError.
+
+        A worktree that is not set up is set up before; then another name follows.
+        """
+        if not run.worktree or self._setup.is_done(run.worktree):
+            self._begin(run, told, named)
+        else:
+            self.set_up(run, partial(self._after_setup, run, told, named), named)
+
+    def set_up(self, run: Run, told: Told, named: Callable[[str], None]) -> None:
+        """Run ``git.setup`` in the worktree of a run. Raise OSError."""
+        own = replace(run, gate=self._setup.gate, judges=False)
+        self._begin(own, partial(self._set_up, own, told), named)
+
+    def is_set_up(self, worktree: str) -> bool:
+        return self._setup.is_done(worktree)
+
+    def _set_up(self, run: Run, told: Told, ran: Ran | None) -> None:
+        if ran is not None and ran.passed:
+            self._setup.note(run.worktree)
+        told(ran)
+
+    def _after_setup(
+        self, run: Run, told: Told, named: Callable[[str], None], ran: Ran | None
+    ) -> None:
+        if ran is None:
+            told(None)
+            return
+        why = why_failed(ran)
+        if why:
+            told(replace(ran, broken=why, cause=GateCause.SETUP_FAILED, reading=Reading()))
+            return
+        try:
+            self._begin(run, told, named)
+        except OSError as error:
+            told(Ran(broken=f"it cannot be started: {error}", cause=GateCause.ERROR))
+
+    def _begin(self, run: Run, told: Told, named: Callable[[str], None]) -> None:
         number = self._next_number(run)
         tree = self._workspace.job_directory(run.root_id)
         report = self._place(tree, run) / "report"
@@ -126,6 +168,8 @@ class GateRuns:
 
     def lacks_program(self, gate: Gate) -> bool:
         """Whether the program is not there that a gate says it needs."""
+        if self._setup.commands:  # which may install it; else the shell will say
+            return False
         path = environment_of(self._around)["PATH"]
         return bool(gate.program) and which(gate.program, path=path) is None
 
@@ -278,10 +322,15 @@ class GateRuns:
             logger.warning("the project's own programs are not found", exc_info=True)
             tools = Tools()
         left = (str(self._around.home), str(self._around.workspace))
-        return {
+        found = {
             **boundary.variables_of(run.worktree, run.cwd),
             **tools.variables,
             "PATH": os.pathsep.join((*tools.path, search)),
+        }
+        if not run.judges:
+            return found
+        return {
+            **found,
             "PYTHONPATH": str(self._probe),
             "PYTEST_PLUGINS": "orchestrator_sources",
             "ORCHESTRATOR_GATE_SOURCES": str(place / SOURCES),

@@ -174,6 +174,10 @@ class Worktrees:
         tools = self._tools(directory)
         return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
 
+    def with_tools(self, ground: Ground) -> Ground:
+        """With the programs that its worktree has now."""
+        return replace(ground, tools=self._tools(ground.directory))
+
     def _tools(self, directory: str) -> Tools:
         try:
             return self._repository.tools(

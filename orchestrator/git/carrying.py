@@ -36,6 +36,8 @@ class Rules:
 
     copy: tuple[str, ...] = ()
     link: tuple[str, ...] = ()
+    #: Whether what is installed in the checkout is derived for worktrees.
+    derive: bool = True
 
 
 NO_RULES = Rules()

@@ -128,7 +128,9 @@ class GitRepository(Committed):
 
     def _toolchains(self, found: Found) -> Toolchains:
         place = self.place()
-        return Toolchains(place.git, self._ours(place), found.directory, place.prefix.rstrip("/"))
+        project = place.prefix.rstrip("/")
+        ours = self._ours(place)
+        return Toolchains(place.git, ours, found.directory, project, self._rules.derive)
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
         chains = self._toolchains(self.place().whole(directory))

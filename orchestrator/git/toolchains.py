@@ -34,6 +34,8 @@ class Toolchains:
     worktree: str
     #: The host project from the top of the repository; empty: it is the top.
     project: str
+    #: False: the worktree gets what it has by ``git.setup``.
+    derives: bool = True
 
     @property
     def _top(self) -> str:
@@ -48,7 +50,7 @@ class Toolchains:
 
         It is noted as no worker's work; what cannot be derived is left out.
         """
-        for place in self._places():
+        for place in self._places() if self.derives else ():
             for name in ENVIRONMENTS:
                 source, target = self._both(place, name)
                 if virtualenvs.is_environment(source) and not os.path.lexists(target):
@@ -110,12 +112,16 @@ class Toolchains:
     def _environment(self, made: str, search: str, trusted: bool) -> str:
         for name in ENVIRONMENTS:
             source, target = self._both(self.project, name)
-            if virtualenvs.is_environment(source):
+            if not self.derives and virtualenvs.is_environment(target):
+                return target
+            if self.derives and virtualenvs.is_environment(source):
                 is_linked = os.path.islink(f"{target}/bin")
                 if not trusted and not is_linked and virtualenvs.is_environment(target):
                     return target
                 added = virtualenvs.packages_of(target)
                 return made if _attempt(source, made, self._sources, added) else source
+        if not self.derives:
+            return ""
         # One that is active, or lies elsewhere; only if it leads to the checkout.
         for source in _environments_on(search):
             if virtualenvs.leads_to(source, self._sources):
@@ -125,6 +131,9 @@ class Toolchains:
     def _node_programs(self, trusted: bool) -> Iterator[str]:
         for place in dict.fromkeys([self.project, ""]):
             source, target = self._both(place, node_modules.NAME)
+            if not self.derives:
+                yield f"{target}/{node_modules.PROGRAMS}"
+                continue
             found = f"{source}/{node_modules.PROGRAMS}"
             if not os.path.isdir(found):
                 continue
