@@ -33,6 +33,13 @@ class GateReport(StrEnum):
     CARGO = "cargo"
     #: what ``jest --json`` and ``vitest --reporter=json`` write
     JEST = "jest"
+    #: JSON of bandit
+    BANDIT = "bandit"
+    #: JSON of ``npm audit``, ``pip-audit`` and ``cargo audit``, and SARIF of ``govulncheck``
+    NPM_AUDIT = "npm-audit"
+    PIP_AUDIT = "pip-audit"
+    CARGO_AUDIT = "cargo-audit"
+    GOVULNCHECK = "govulncheck"
     #: what ``pre-commit run`` prints
     PRE_COMMIT = "pre-commit"
 

@@ -21,6 +21,14 @@ MOST_OUTPUT = 8000
 class UnreadableReport(Exception):
     """What a gate left is not what its ``report`` says, or is larger than is read."""
 
+    cause = GateCause.REPORT_UNREADABLE
+
+
+class NoAdvisories(UnreadableReport):
+    """A tool got no answer from where it asks for known vulnerabilities: it has not looked."""
+
+    cause = GateCause.NO_NETWORK
+
 
 @dataclass(frozen=True, slots=True)
 class Flaw:

@@ -246,8 +246,8 @@ class GateRuns:
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
             # One that broke down before it could report says so by its exit code.
-            if not exit.code:
-                return replace(ran, broken=str(error), cause=GateCause.REPORT_UNREADABLE)
+            if not exit.code or error.cause is GateCause.NO_NETWORK:
+                return replace(ran, broken=str(error), cause=error.cause)
             return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
         return replace(ran, reading=with_exit(reading, exit.code or 0))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.core import suite_files
 from orchestrator.core.gates import SECRETS, Gate, GateFiles, GateReport, GateSource
-from orchestrator.gates import javascript
+from orchestrator.gates import javascript, security
 from orchestrator.gates.scripts import scripts_in
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
@@ -46,6 +46,7 @@ def detected(files: GateFiles) -> Iterator[Gate]:
         if why:
             yield _gate(name, files, why)
     yield from javascript.gates(files)
+    yield from security.gates(files)
     if not _has_tests(files):
         yield from list(_make(files))[:1]
 
@@ -56,6 +57,8 @@ def by_name(name: str, files: GateFiles) -> Gate | None:
         return secrets("asked for by name")
     if name in _EVIDENCE:
         return _gate(name, files, "asked for by name")
+    if name in security.NAMES:
+        return security.by_name(name, files)
     if name in javascript.NAMES:
         return javascript.by_name(name, files)
     return next((gate for gate in _make(files) if gate.name == name), None)
@@ -66,6 +69,7 @@ NAMES = frozenset(
     {SECRETS, "ruff", "mypy", "go-vet", "pre-commit", "pytest", "cargo-test", "go-test"}
     | {*_TARGETS.values()}
     | javascript.NAMES
+    | security.NAMES
 )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.core.gates import GateReport
 from orchestrator.core.readings import Reading, UnreadableReport
-from orchestrator.gates import hooks, jest, junit, linters, no_tests, runners, sarif
+from orchestrator.gates import advisories, hooks, jest, junit, linters, no_tests, runners, sarif
 from orchestrator.security.paths import open_plain, read_tail
 
 #: A larger report is refused: half of it would say that half of the tests are gone.
@@ -32,6 +32,16 @@ class Reports:
                 return runners.read_cargo(_content(file, log))
             case GateReport.JEST:
                 return jest.read(_content(file, log), cwd)
+            case GateReport.BANDIT:
+                return advisories.read_bandit(_content(file, log), cwd)
+            case GateReport.NPM_AUDIT:
+                return advisories.read_npm(_content(file, log))
+            case GateReport.PIP_AUDIT:
+                return advisories.read_pip(_content(file, log))
+            case GateReport.CARGO_AUDIT:
+                return advisories.read_cargo(_content(file, log))
+            case GateReport.GOVULNCHECK:
+                return advisories.read_go(_content(file, log), cwd)
             case GateReport.PRE_COMMIT:
                 return hooks.read_pre_commit(_content(file, log))
             case GateReport.EXIT:

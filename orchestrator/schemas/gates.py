@@ -32,7 +32,22 @@ Patterns = Annotated[
     Field(strict=False, max_length=100),
 ]
 
-Report = Literal["exit", "junit", "sarif", "ruff", "mypy", "go", "cargo", "jest", "pre-commit"]
+Report = Literal[
+    "exit",
+    "junit",
+    "sarif",
+    "ruff",
+    "mypy",
+    "go",
+    "cargo",
+    "jest",
+    "pre-commit",
+    "bandit",
+    "npm-audit",
+    "pip-audit",
+    "cargo-audit",
+    "govulncheck",
+]
 
 
 class GateRequest(Wire):
