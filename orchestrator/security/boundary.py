@@ -38,8 +38,11 @@ FILES: Mapping[str, str] = {
     ),
     "yarn.lock": "",
     "Cargo.toml": '[workspace]\nmembers = []\nexclude = ["."]\n',
-    # No directive: an error that quotes it.
-    "go.mod": f"no-module {_NONE.replace(':', '').replace(' ', '-')}\n",
+    # The same as the file that the folder brings along, which keeps the host's own Go out.
+    "go.mod": (
+        "// What workers leave here is no part of the host project: `go vet ./...` there passes "
+        "over another module.\nmodule workspace\n"
+    ),
 }
 _MOST_BYTES = 1 << 20
 #: Always pytest's, whatever is in it; in the others a section says so.
