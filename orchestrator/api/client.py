@@ -72,16 +72,20 @@ class OrchestratorClient(Following):
         request: str,
         tasks: Sequence[Mapping[str, Any]] | None = None,
         idempotency_key: str | None = None,
+        workdir: str | None = None,
         **config: Any,
     ) -> Answer:
         """Submit a job; answers at once with its ``job_id``.
 
-        ``config`` are the keys of a request's ``config``, such as ``max_workers=4``; None means
-        "not given". The same ``idempotency_key`` never makes a second job.
+        ``workdir`` is where workers start whose tasks do not say. ``config`` are the keys of a
+        request's ``config``, such as ``max_workers=4``; None means "not given". The same
+        ``idempotency_key`` never makes a second job.
         """
         body: Answer = {"request": request, "config": present(config)}
         if tasks is not None:
             body["tasks"] = [dict(task) for task in tasks]
+        if workdir is not None:
+            body["workdir"] = workdir
         key = idempotency_key or secrets.token_hex(16)
         return self._post("/api/v1/orchestrate", body, idempotency_key=key)
 

@@ -145,6 +145,7 @@ def task_answer(
         max_tokens=task.max_tokens,
         max_cost_usd=task.max_cost_usd,
         git=task.git,
+        workdir=task.workdir,
         gates=[gate_answer(gate) for gate in task.gates],
         review=task.review,
         candidates=list(candidates),

@@ -44,6 +44,7 @@ from orchestrator.engine.merge_record import Records
 from orchestrator.engine.merged_gates import MergedGates
 from orchestrator.engine.planner import RulesPlanner
 from orchestrator.engine.planning import Planning
+from orchestrator.engine.project_work import ProjectWork
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.removal import Removal
 from orchestrator.engine.reporting import Reporting
@@ -202,6 +203,9 @@ class Assembly:
             self._worktrees,
             self._checks,
             Reviewing(self._scheduler, self._worktrees),
+            ProjectWork(
+                self._around.project_root, self._around.home, self._repository, self._workspace
+            ),
         )
 
     # What becomes of a job that has ended

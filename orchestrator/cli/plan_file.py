@@ -47,10 +47,11 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     if parsed.request == stand_in and not parsed.tasks:
         raise InvalidRequest(f"{name}: there is nothing to do: it has neither request: nor tasks:")
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
+    above = {"workdir": plan["workdir"]} if plan.get("workdir") else {}
     return PlanFile(
         request=plan["request"],
         config=plan.get("config") or {},
-        tasks=tuple(plan.get("tasks") or ()),
+        tasks=tuple({**above, **task} for task in plan.get("tasks") or ()),
     )
 
 

@@ -12,7 +12,9 @@ from orchestrator.core.job_config import Defaults
 from orchestrator.core.model import JobConfig, TaskSpec
 from orchestrator.core.submission import ConfigRequest
 
-_TASK_FIELDS = tuple(field.name for field in fields(TaskSpec))
+#: Fields that are newer than stored digests count where a task has them.
+_NEWER: Mapping[str, object] = {"workdir": "own", "writes": ()}
+_TASK_FIELDS = tuple(field.name for field in fields(TaskSpec) if field.name not in _NEWER)
 
 
 def fold(text: str) -> str:
@@ -21,10 +23,16 @@ def fold(text: str) -> str:
 
 def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
     """Fingerprint of what is asked for: the same for the same request and tasks."""
-    asked = [fold(request), [[getattr(task, name) for name in _TASK_FIELDS] for task in tasks]]
+    asked = [fold(request), [_asked(task) for task in tasks]]
     # Mappings are made plain; their order of insertion is no difference.
     text = json.dumps(asked, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _asked(task: TaskSpec) -> list[object]:
+    newer = {name: getattr(task, name) for name in _NEWER}
+    own = {name: value for name, value in newer.items() if value != _NEWER[name]}
+    return [*(getattr(task, name) for name in _TASK_FIELDS), *([own] if own else [])]
 
 
 def _plain(value: Any) -> object:

@@ -61,6 +61,8 @@ class TaskSpec:
     max_cost_usd: float | None = None
     #: Whether its worker gets a worktree (core.repository.GitUse); None: as its job says.
     git: str | None = None
+    #: Where its worker starts (core.repository.Workdir): own or project.
+    workdir: str = "own"
     #: Beside those of the job.
     gates: tuple[Gate, ...] = ()
     #: Paths or names that no other worker may hold at the same time.

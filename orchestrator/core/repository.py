@@ -32,6 +32,36 @@ class GitUse(StrEnum):
     OFF = "off"
 
 
+class Workdir(StrEnum):
+    """Where the worker of a task starts."""
+
+    #: a directory of its own, or a worktree where its agent gets one
+    OWN = "own"
+    #: the user's checkout as it is
+    PROJECT = "project"
+    #: another spelling of the task field ``git: on``
+    WORKTREE = "worktree"
+
+
+#: What tasks with ``workdir: project`` hold against each other.
+PROJECT_LOCK = "project"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """The files of the user's checkout at one moment, as far as they differ from its commit.
+
+    Without a repository: all files.
+    """
+
+    #: Paths relative to the host project, and what tells one state of a file from another.
+    files: Mapping[str, str]
+    #: Empty without a repository, or a commit.
+    commit: str = ""
+    #: The host project within its repository, with a slash; empty when it is all of it.
+    prefix: str = ""
+
+
 #: In the state of the user's checkout: what decides, besides git, how files are merged.
 WAYS_TO_MERGE = "how files are merged"
 
@@ -398,6 +428,9 @@ class Repository(Protocol):
 
     def checkout_state(self) -> Mapping[str, str]:
         """What must not change in the user's checkout: branch, refs, stash, config, files."""
+
+    def checkout_files(self) -> "Checkout | None":
+        """The user's checkout as it is now; None where there is no repository."""
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job; a result that nobody took is left.

@@ -13,7 +13,7 @@ from orchestrator.core.final_text import final_text
 from orchestrator.core.launching import Launch, Proof
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
-from orchestrator.core.repository import signature_of
+from orchestrator.core.repository import Workdir, signature_of
 from orchestrator.engine.port_ranges import PortRanges
 from orchestrator.engine.worktrees import Changes, Ground
 from orchestrator.security import boundary, scratch
@@ -72,6 +72,11 @@ def base_environment(around: Surroundings) -> dict[str, str]:
     return {**worker_environment(around.environment), **boundary.variables(around.workspace)}
 
 
+def is_in_project(task: TaskSpec) -> bool:
+    """Whether its worker starts in the user's checkout."""
+    return task.workdir == Workdir.PROJECT
+
+
 def attempt_id(worker: Worker) -> str:
     return f"{worker.root_id}/{worker.id}/{worker.attempt}"
 
@@ -123,8 +128,9 @@ class Dispatch:
         if ground is not None:
             environment |= _of_worktree(worker, ground)
         name = attempt_id(worker)
+        place = self._project if is_in_project(task) else ""
         # A shell command in a directory of its own starts with no more work than need be.
-        is_long = ground is not None or PROMPT in command.files
+        is_long = ground is not None or bool(place) or PROMPT in command.files
         environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
         own_scratch = scratch.directory_of(self._around.workspace, name) if is_long else ""
         if own_scratch:
@@ -133,8 +139,8 @@ class Dispatch:
         launch = Launch(
             attempt_id=name,
             argv=command.argv,
-            cwd=ground.cwd if ground else directory,
-            make_cwd=ground is None,
+            cwd=ground.cwd if ground else place or directory,
+            make_cwd=not (ground or place),
             env=environment,
             stdin=f"{directory}/{command.stdin}" if command.stdin else None,
             log=self._workspace.log(worker),
@@ -170,7 +176,12 @@ class Dispatch:
     def nothing_left(self, flight: InFlight) -> Changes | None:
         """What an empty directory says; None where there is more to look at than in no time."""
         worker = flight.worker
-        special = flight.ground is not None or worker.is_planner or worker.is_reviewer
+        special = (
+            flight.ground is not None
+            or is_in_project(flight.task)
+            or worker.is_planner
+            or worker.is_reviewer
+        )
         if special or not self._workspace.is_bare(worker):
             return None
         return Changes((), changed=bool(flight.before), has_work=False)

@@ -22,10 +22,11 @@ from orchestrator.engine.assigning import Assigning
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.checks import Checks
 from orchestrator.engine.contexts import Contexts
-from orchestrator.engine.dispatch import Dispatch, InFlight, Issued, attempt_id
+from orchestrator.engine.dispatch import Dispatch, InFlight, Issued, attempt_id, is_in_project
 from orchestrator.engine.gate_runs import Run
 from orchestrator.engine.judging import Checking, Judging
 from orchestrator.engine.planning import Planning
+from orchestrator.engine.project_work import ProjectWork
 from orchestrator.engine.reviewing import Reviewing
 from orchestrator.engine.setup import why_failed
 from orchestrator.engine.worktrees import Changes, Ground, Worktrees
@@ -79,6 +80,7 @@ class Flights:
         worktrees: Worktrees,
         checks: Checks,
         reviewing: Reviewing,
+        project_work: ProjectWork,
     ) -> None:
         self._scheduler = scheduler
         self._assigning = assigning
@@ -89,9 +91,10 @@ class Flights:
         self._planning = planning
         self._worktrees = worktrees
         self._reviewing = reviewing
+        self._project_work = project_work
         self._beside = Beside()
         self._checks = checks
-        self._judging = Judging(checks, worktrees, workspace)
+        self._judging = Judging(checks, worktrees, workspace, str(project_work.project))
         self._under_way: dict[str, InFlight] = {}
         #: Attempts whose worktrees are prepared, and by which process.
         self._setting_up: dict[str, str] = {}
@@ -122,7 +125,7 @@ class Flights:
     def _takes_long(self, assignment: Assignment) -> bool:
         """To make it ready: longer than others can wait for."""
         wanted = self._worktrees.rule.wanted(assignment.job, assignment.task, assignment.worker)
-        return wanted or assignment.worker.is_reviewer
+        return wanted or assignment.worker.is_reviewer or is_in_project(assignment.task)
 
     def _launch(self, launch: Launch, flight: InFlight) -> None:
         failpoints.reached("launch: prepared")
@@ -190,6 +193,9 @@ class Flights:
     def _equipped(self, assignment: Assignment) -> tuple[Assignment, Ground | None]:
         if assignment.worker.is_reviewer:
             return self._reviewing.equipped(assignment), None
+        if is_in_project(assignment.task):
+            self._project_work.begin(assignment.worker)
+            return assignment, None
         ground = self._worktrees.open(assignment)
         return self._worktrees.equipped(assignment), ground
 
@@ -292,6 +298,8 @@ class Flights:
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
+            elif is_in_project(flight.task):
+                changes = self._project_work.changes(flight.worker)
             evidence = self._dispatch.evidence(
                 flight, exit, changes, has_open_children=self._has_open_children(flight.worker)
             )

@@ -13,7 +13,7 @@ from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.refs import branch_of, short, start_ref, worker_branch
-from orchestrator.core.repository import MergeChoice, Repository
+from orchestrator.core.repository import MergeChoice, Repository, Workdir
 from orchestrator.core.sending_back import Merged
 from orchestrator.engine.folding import Folding
 from orchestrator.engine.losers import keep_others
@@ -73,13 +73,18 @@ class Integrator:
         merged = self._merge(record, tree, job, halted)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
-            self._guarded(record, partial(self._look_at_checkout, record, job))
+            self._guarded(record, partial(self._look_at_checkout, record, tree, job))
         self._keep(job, record, began)
         return merged
 
-    def _look_at_checkout(self, record: Record, job: Job) -> None:
+    def _look_at_checkout(self, record: Record, tree: Tree, job: Job) -> None:
         record.put_back.extend(self._worktrees.checkout.put_back(job.id))
-        record.leaks.extend(self._worktrees.checkout.leaks(job.id))
+        leaks = self._worktrees.checkout.leaks(job.id)
+        tasks = (task for each in tree.tasks.values() for task in each)
+        if any(task.workdir == Workdir.PROJECT for task in tasks):
+            # Files and branches are such a task's to change, and listed as its own.
+            leaks = [each for each in leaks if each.startswith("git ")]
+        record.leaks.extend(leaks)
 
     def _keep(self, job: Job, record: Record, began: float) -> None:
         record.seconds = round(time.monotonic() - began, 3)

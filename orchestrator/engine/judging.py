@@ -12,7 +12,7 @@ from orchestrator.core.gates import Check, Gate, GateResult, Gates, GateSource, 
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import is_for_gates
 from orchestrator.core.ports import Workspace
-from orchestrator.engine.dispatch import InFlight, attempt_id
+from orchestrator.engine.dispatch import InFlight, attempt_id, is_in_project
 from orchestrator.engine.worktrees import Worktrees
 
 #: The role of a task whose work is tests.
@@ -55,10 +55,14 @@ def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
 class Judging:
     """Any thread may call."""
 
-    def __init__(self, gates: Gates, worktrees: Worktrees, workspace: Workspace) -> None:
+    def __init__(
+        self, gates: Gates, worktrees: Worktrees, workspace: Workspace, project: str
+    ) -> None:
         self._gates = gates
         self._worktrees = worktrees
         self._workspace = workspace
+        #: The user's checkout.
+        self._project = project
         self._lock = threading.Lock()
         #: Attempts that have ended and are not told of, and how they were stopped since.
         self._ended: dict[str, Exit | None] = {}
@@ -134,6 +138,8 @@ class Judging:
     def _check(self, flight: InFlight, gates: tuple[Gate, ...]) -> Check:
         worker, ground = flight.worker, flight.ground
         directory = self._workspace.worker_directory(worker)
+        if is_in_project(flight.task):
+            directory = self._project
         base, commit, leave = "", "", None
         if ground is not None:
             directory = ground.directory

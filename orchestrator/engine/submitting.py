@@ -24,7 +24,7 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.planning import held_for_approval, planner_of
 from orchestrator.core.ports import Agents, Roles
-from orchestrator.core.repository import Base
+from orchestrator.core.repository import Base, Workdir
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
@@ -130,6 +130,7 @@ class Submitting:
         admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
         config = child_config(asked.submission.config, line)
         asked = replace(asked, tasks=within_root(asked.tasks, line.root.config))
+        check_workdir(asked.tasks, scheduler.forest.task_of(line.parent))
         base = asked.base.commit or line.parent_job.config.base
         config = replace(config, base=base, git_note=asked.base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
@@ -252,6 +253,16 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
     if not tasks:
         raise InvalidRequest("the request asks for nothing to be done; say what to do")
     dag.check(tasks)
+
+
+def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
+    """Raise InvalidRequest where a child job asks for the checkout, and its worker has it not."""
+    wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
+    if wanted and parent.workdir != Workdir.PROJECT:
+        raise InvalidRequest(
+            f"task {wanted[0]}: workdir project is for root jobs, and for child jobs of workers "
+            "that have it; leave it out"
+        )
 
 
 def _job(asked: Asked, config: JobConfig, now: float) -> Job:

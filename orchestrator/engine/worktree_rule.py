@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents
-from orchestrator.core.repository import GitUse
+from orchestrator.core.repository import GitUse, Workdir
 
 
 class WorktreeRule:
@@ -27,6 +27,8 @@ class WorktreeRule:
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
+        if task.workdir == Workdir.PROJECT:
+            return False
         asked = git if git == GitUse.OFF else task.git or git
         return asked == GitUse.ON or (asked != GitUse.OFF and self._changes_files(name, task))
 

@@ -48,6 +48,17 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     return found
 
 
+def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
+    """What is uncommitted, by path; without what git ignores, and the product's own folders."""
+    fields = [each for each in _status(git, top) if not each.startswith("!")]
+    found = {path_of(each): each for each in fields[:MOST_FILES]}
+    return {
+        path: f"{field} {_seen(os.path.join(top, path))}"
+        for path, field in found.items()
+        if not any(within(path, each) for each in ours)
+    }
+
+
 def ways_to_merge(git: Git, common: Path) -> str:
     """See ``core.repository``."""
     said = git.run("config", "-z", "--get-regexp", _MERGING, accept=(0, 1)).out

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import posixpath
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.refs import hidden
-from orchestrator.core.repository import Base, Signature, Tools
+from orchestrator.core.repository import Base, Checkout, Signature, Tools
 from orchestrator.git import (
     carrying,
     checkout,
@@ -282,6 +283,16 @@ class GitRepository(Committed):
         self._hide(place)
         found = checkout.state(place.git, place.top, place.common, self._ours(place))
         return {**found, **dict(users_submodules.state(place.top, place.git))}
+
+    def checkout_files(self) -> Checkout | None:
+        if not has_repository(self._project):
+            return None
+        place = self.place()
+        self._hide(place)
+        found = checkout.files(place.git, place.top, self._ours(place))
+        files = {posixpath.relpath(path, f"./{place.prefix}"): seen for path, seen in found.items()}
+        commit = place.git.ask("rev-parse", "--verify", "--quiet", "HEAD")
+        return Checkout(files, commit, place.prefix)
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:

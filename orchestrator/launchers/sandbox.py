@@ -88,16 +88,23 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", _PRIVATE]
     # The project may lie below the private directory; below what is hidden it is meant to be.
     words += _uncovered([env[_PROJECT]] if _PROJECT in env else [], [_PRIVATE])
-    words += _covered(sandbox["hide"])
-    # Without these it could not start, nor its child jobs.
-    needed = [*sandbox["needed"], *([f"{env[_HOME]}/bin"] if _HOME in env else [])]
-    words += _uncovered(needed, [_PRIVATE, *sandbox["hide"]])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL) if name in env)]
     # One of the attempt's own; what the user calls so is not opened to workers.
     if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
         own.append(env[_SCRATCH])
     own += sandbox["writable"]
-    return words + list(_writable(own))
+    # A task may work in the project itself: what is hidden there, and this folder, lie over it.
+    home = [env[_HOME]] if _HOME in env else []
+    first = [each for each in own if _is_above(each, [*sandbox["hide"], *home])]
+    words += _writable(first)
+    for path in (os.path.realpath(each) for each in home):
+        if _is_below(path, first):
+            words += ("--ro-bind", path, path)
+    words += _covered(sandbox["hide"])
+    # Without these it could not start, nor its child jobs.
+    needed = [*sandbox["needed"], *([f"{env[_HOME]}/bin"] if _HOME in env else [])]
+    words += _uncovered(needed, [_PRIVATE, *sandbox["hide"]])
+    return words + list(_writable([each for each in own if each not in first]))
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
@@ -124,6 +131,10 @@ def _writable(paths: list[str]) -> Iterator[str]:
     for path in dict.fromkeys(map(os.path.realpath, paths)):
         if os.path.exists(path):
             yield from ("--bind", path, path)
+
+
+def _is_above(path: str, others: list[str]) -> bool:
+    return any(_is_below(os.path.realpath(each), [path]) for each in others)
 
 
 def _is_below(path: str, covers: list[str]) -> bool:

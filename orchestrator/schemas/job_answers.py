@@ -161,6 +161,8 @@ class TaskAnswer(Answer):
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     git: str | None = None
+    workdir: str = "own"
+    """Where its worker starts: own, or project."""
     gates: list[GateAnswer]
     """Beside those of the job."""
     review: str = ""

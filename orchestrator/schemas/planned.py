@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from orchestrator.core.delivery import REPORTING_ROLES, is_relative
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model import TaskSpec
+from orchestrator.core.repository import GitUse
 from orchestrator.schemas.faults import faults
 from orchestrator.schemas.planned_gates import planned_gates
 from orchestrator.schemas.requests import Texts
@@ -42,6 +43,10 @@ class PlannedTask(Wire):
     """What must be true when it is done, each in a sentence, which the worker checks, or as the
     plain command of a test runner or linter, which is run on its result."""
 
+    workdir: Literal["own", "worktree"] | None = None
+    """Where its worker starts: own (default), or worktree, a git worktree of the project even for
+    an agent that gets none by itself."""
+
     locks: LockNames = ()
     """What only one task on this machine may use at a time, such as "port:8080" or "database"; not
     files, which are kept apart by files and depends_on."""
@@ -56,6 +61,7 @@ class PlannedTask(Wire):
             depends_on=self.depends_on,
             role=self.role,
             files=self.files,
+            git=str(GitUse.ON) if self.workdir == "worktree" else None,
             writes=() if self.role in REPORTING_ROLES else tuple(filter(is_relative, self.files)),
             gates=planned_gates(self.gates),
             locks=tuple(dict.fromkeys(self.locks)),

@@ -11,6 +11,7 @@ from orchestrator.core.delivery import is_relative
 from orchestrator.core.evidence import Usage
 from orchestrator.core.gates import OFF, Gate
 from orchestrator.core.model import TaskSpec
+from orchestrator.core.repository import PROJECT_LOCK, GitUse, Workdir
 from orchestrator.core.submission import ConfigRequest, Submission
 from orchestrator.schemas.gates import GateItem, Gates, JobGates, gate_of
 from orchestrator.schemas.text import (
@@ -37,6 +38,7 @@ PathNames = Annotated[
     tuple[Annotated[Text, Field(min_length=1, max_length=4096)], ...],
     Field(strict=False, max_length=100),
 ]
+WorkdirName = Literal["own", "project", "worktree"]
 Revision = Annotated[Text, Field(min_length=1, max_length=1024)]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, max_length=MOST_ITEMS)]
 
@@ -145,12 +147,15 @@ class TaskRequest(Wire):
     """What the agent may cost, in US dollars."""
     git: Literal["auto", "on", "off"] | None = None
     """Whether its worker gets a worktree of the host project; without it, as its job says."""
+    workdir: WorkdirName | None = None
+    """Where it starts; project: the checkout as it is; worktree: as git: on."""
     review: Annotated[Text, Field(max_length=200)] = ""
     """The agent that compares what the candidates made, or auto; only with several agents."""
     gates: Gates = ()
     """Checks the result must pass, beside the job's: commands, names, or objects."""
-    locks: LockNames = ()
-    """Paths of the project, or other names, that no other task may hold at the same time."""
+    locks: LockNames | None = None
+    """Paths of the project, or other names, that no other task may hold at the same time. With
+    workdir: project also the name project, unless this list is given and empty."""
 
     @field_validator("writes")
     @classmethod
@@ -168,16 +173,31 @@ class TaskRequest(Wire):
             raise ValueError("needs a title, a prompt or a command")
         if self.review and len(self.agent or ()) < 2:
             raise ValueError("review compares candidates: agent must be a list of at least two")
+        self._check_workdir(self.workdir)
         return self
+
+    def _check_workdir(self, workdir: str | None) -> None:
+        if workdir == Workdir.PROJECT and self.git == "on":
+            raise ValueError("workdir: project is the checkout itself; leave git: on out")
+        if workdir == Workdir.WORKTREE and self.git in ("off", "auto"):
+            raise ValueError(f"workdir: worktree means git: on; leave git: {self.git} out")
+        if workdir == Workdir.PROJECT and len(self.agent or ()) > 1:
+            raise ValueError("workdir: project is one directory; name one agent, not several")
 
     @property
     def words(self) -> str:
         return self.prompt or self.description or ""
 
-    def to_task(self, task_id: str) -> TaskSpec:
+    def to_task(self, task_id: str, workdir: str | None = None) -> TaskSpec:
+        """``workdir`` is for a task that says none."""
+        workdir = self.workdir or workdir or Workdir.OWN
+        in_project = workdir == Workdir.PROJECT
         values = self.model_dump(exclude={"description", "gates", "agent"})
         values |= {"id": task_id, "prompt": self.words, "agents": self.agent or ()}
-        values["locks"] = tuple(dict.fromkeys(self.locks))
+        values["workdir"] = str(Workdir.PROJECT if in_project else Workdir.OWN)
+        values["git"] = str(GitUse.ON) if workdir == Workdir.WORKTREE else self.git
+        shared = (PROJECT_LOCK,) if in_project and self.locks != () else ()
+        values["locks"] = tuple(dict.fromkeys((*(self.locks or ()), *shared)))
         # What a task is to bring about is not there at the base.
         gates = tuple(gate_of(each, new_only=False) for each in self.gates)
         return TaskSpec(**values, gates=gates)
@@ -192,6 +212,8 @@ class OrchestrateRequest(Wire):
     """Settings of this job."""
     tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False)] = ()
     """The tasks, given explicitly instead of having the request split."""
+    workdir: WorkdirName | None = None
+    """That of tasks that say none."""
 
     @field_validator("tasks")
     @classmethod
@@ -204,11 +226,22 @@ class OrchestrateRequest(Wire):
                 _check_dependency(task_id, needed, known, (position, "depends_on", place))
         return tasks
 
+    @model_validator(mode="after")
+    def workdir_is_of_tasks(self) -> "OrchestrateRequest":
+        if self.workdir is not None and not self.tasks:
+            raise ValueError("workdir is for given tasks; leave it out, or give tasks")
+        for task in self.tasks if self.workdir is not None else ():
+            if task.workdir is None:
+                task._check_workdir(self.workdir)
+        return self
+
     def to_submission(self, idempotency_key: str | None = None) -> Submission:
         ids = task_ids(self.tasks)
         return Submission(
             request=self.request,
-            tasks=tuple(task.to_task(id) for id, task in zip(ids, self.tasks, strict=True)),
+            tasks=tuple(
+                task.to_task(id, self.workdir) for id, task in zip(ids, self.tasks, strict=True)
+            ),
             config=self.config.to_config(),
             idempotency_key=idempotency_key,
         )

@@ -1,11 +1,12 @@
 """Which project a folder works on: told first, and refused where nothing says so."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.embedding import embedded, run
+from tests.acceptance.embedding import PRODUCT, embedded, run
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +64,28 @@ def test_a_server_for_another_project_is_not_used(several: Path) -> None:
     assert other.returncode == 2 and f"kill {record['pid']}" in other.stderr, other.stderr
     assert same.returncode == 0, same.stderr
     assert same.stderr.splitlines()[0] == f"project: {several}/one"
+
+
+def test_the_plan_of_the_readme_checks_the_project(tmp_path: Path) -> None:
+    text = (PRODUCT / "README.md").read_text().split("# plan.yaml\n")[1].split("```")[0]
+    host = tmp_path.resolve() / "host"
+    (host / "tests").mkdir(parents=True)
+    (host / "plan.yaml").write_text(text)
+    (host / "tests" / "test_one.py").write_text("def test_one() -> None:\n    assert True\n")
+    tool = embedded(host) / "bin" / "orchestrator"
+    path = f"{PRODUCT / '.venv' / 'bin'}:{os.environ['PATH']}"
+
+    good = run(tool, "run", "--plan", "plan.yaml", "--json", cwd=host, PATH=path)
+    (host / "unused.py").write_text("import os\n")
+    bad = run(tool, "run", "--plan", "plan.yaml", "--json", cwd=host, PATH=path)
+
+    assert good.returncode == 0, good.stderr
+    assert [each["status"] for each in json.loads(good.stdout)["results"]["tasks"]] == (
+        ["success"] * 3
+    )
+    assert "1 passed" in json.loads(good.stdout)["results"]["tasks"][1]["output"]
+    assert bad.returncode == 6, bad.stderr
+    assert "unused.py" in json.loads(bad.stdout)["results"]["tasks"][0]["output"]
 
 
 def test_doctor_names_the_project_and_its_rule(several: Path) -> None:

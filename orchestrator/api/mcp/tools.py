@@ -17,7 +17,9 @@ Schema = dict[str, Any]
 
 #: Arguments that the server knows better, that are not worth a caller's tokens, or have a second
 #: name; still accepted.
-UNTOLD = frozenset({"current_depth", "gates", "locks", "description", "execution_mode", "labels"})
+UNTOLD = frozenset(
+    {"current_depth", "gates", "locks", "description", "execution_mode", "labels", "workdir"}
+)
 
 #: Limits from here on are not worth a caller's tokens.
 FAR_AWAY = 10_000

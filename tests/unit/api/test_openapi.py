@@ -147,7 +147,8 @@ def test_requests_have_the_fields_of_the_contract(spec: dict[str, Any]) -> None:
     schemas = spec["components"]["schemas"]
     assert schemas["OrchestrateRequest"]["required"] == ["request"]
     assert schemas["OrchestrateRequest"]["additionalProperties"] is False
-    assert {"request", "config", "tasks"} == set(schemas["OrchestrateRequest"]["properties"])
+    fields = set(schemas["OrchestrateRequest"]["properties"])
+    assert fields == {"request", "config", "tasks", "workdir"}
     assert schemas["Plan"]["required"] == ["tasks"]
     assert schemas["PlannedTask"]["additionalProperties"] is False
     task = set(schemas["TaskRequest"]["properties"])

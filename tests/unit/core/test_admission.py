@@ -14,6 +14,7 @@ from orchestrator.core.admission import (
 from orchestrator.core.allowance import Ceilings, what_is_left
 from orchestrator.core.errors import InvalidRequest, Refused
 from orchestrator.core.job_config import Defaults
+from orchestrator.core.model import TaskSpec
 from orchestrator.core.submission import ConfigRequest
 
 from .factories import START, a_child_job, a_config, a_job, a_task, a_worker, an_ancestry
@@ -167,3 +168,10 @@ def test_what_this_release_cannot_do_is_refused_not_ignored() -> None:
         check_supported(ConfigRequest(execution_mode="windows"), Defaults())
 
     assert caught.value.kind == "not-supported"
+
+
+def test_newer_fields_change_no_digest_of_tasks_that_lack_them() -> None:
+    plain = TaskSpec(id="a", command="true")
+    # As a release wrote it that knew no workdir.
+    assert digest("x", [plain]) == "4214f8d3bc4bc9970fed7490bee50331"
+    assert digest("x", [replace(plain, workdir="project")]) != digest("x", [plain])

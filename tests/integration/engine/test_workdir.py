@@ -1,0 +1,223 @@
+"""``workdir: project``: a task that works in the checkout as it is, and what it changes there."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.conftest import MakeServer, MakeSite
+from tests.integration.engine.site import Answer, InProcess, shell, until
+from tests.project import Project, agents, edit
+
+FILES = {"README.md": "hello\n", "src/app.py": "one\n", ".gitignore": "*.tmp\n"}
+MakeProject = Callable[..., tuple[InProcess, Project]]
+
+
+def here(command: str, **more: Any) -> Answer:
+    return shell(command, workdir="project", **more)
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+    """A job manager whose workspace lies in the project, which is a repository or none."""
+
+    def make(begun: bool = True, **more: Any) -> tuple[InProcess, Project]:
+        project = Project(tmp_path / "host")
+        if begun:
+            project.begin(FILES)
+        else:
+            for name, text in FILES.items():
+                (project.path / name).parent.mkdir(parents=True, exist_ok=True)
+                (project.path / name).write_text(text)
+        workspace = project.path / "product" / "workspace"
+        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        site.workspace = workspace
+        return site, project
+
+    return make
+
+
+def rows(ended: Answer) -> list[Answer]:
+    found: list[Answer] = ended["results"]["tasks"]
+    return found
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
+    made: MakeProject, begun: bool
+) -> None:
+    site, project = made(begun)
+    (project.path / "README.md").write_text("the user is at it\n")
+    (project.path / "notes.txt").write_text("the user's\n")
+
+    ended = site.run(
+        "work here",
+        [here("pwd; echo two >> src/app.py; echo new > 'a page.md'; echo words > output.md")],
+    )
+
+    assert ended["status"] == "completed", ended
+    (row,) = rows(ended)
+    assert row["files_created"] == ["a page.md", "src/app.py"]
+    assert row["output"].strip() == "words"
+    assert site.log(ended["job_id"], "worker_1").strip() == str(project.path)
+    assert (project.path / "src/app.py").read_text() == "one\ntwo\n"
+    assert not (project.path / "output.md").exists()
+    (task,) = site.get(f"/jobs/{ended['job_id']}")["tasks"]
+    assert (task["workdir"], task["locks"]) == ("project", ["project"])
+
+
+def test_what_the_user_had_changed_counts_when_the_task_changes_it_again(made: MakeProject) -> None:
+    site, project = made()
+    (project.path / "README.md").write_text("the user is at it\n")
+
+    (row,) = rows(site.run("again", [here("echo more >> README.md; rm src/app.py")]))
+
+    assert row["files_created"] == ["README.md"]
+
+
+def test_a_commit_of_the_task_is_listed_file_by_file(made: MakeProject) -> None:
+    site, project = made()
+    identity = "-c user.name=x -c user.email=x@example.org"
+    commit = f"echo two >> src/app.py; git {identity} commit -qam two"
+
+    ended = site.run("commit", [here(commit), edit("echo x > other", git="on")])
+
+    assert [row["files_created"] for row in rows(ended)] == [["src/app.py"], ["other"]]
+    assert project.git("log", "-1", "--format=%s") == "two"
+    assert ended["status"] == "completed"
+    report = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
+    assert "src/app.py" in report
+    merge = site.directory(ended["job_id"]) / "reports" / f"merge_{ended['job_id']}.json"
+    assert not json.loads(merge.read_text())["leaks"]
+
+
+@pytest.mark.parametrize(
+    ("locks", "order"), [(None, ["in", "out"] * 3), ([], ["in"] * 3 + ["out"] * 3)]
+)
+def test_such_tasks_exclude_each_other_unless_they_say_otherwise(
+    made: MakeProject, effects: Path, locks: list[str] | None, order: list[str]
+) -> None:
+    site, _ = made()
+    more = {} if locks is None else {"locks": locks}
+    alone = (
+        "true" if locks is None else f"until [ $(grep -c in {effects}) = 3 ]; do sleep .02; done"
+    )
+    task = f"echo in >> {effects}; {alone}; echo out >> {effects}"
+
+    ended = site.run("together", [here(task, **more) for _ in range(3)])
+
+    assert ended["status"] == "completed"
+    assert effects.read_text().split() == order
+
+
+def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
+    made: MakeProject, spawning: None
+) -> None:
+    site, project = made()
+    child = project.path / "child.json"
+    child.write_text(json.dumps([here("echo from below > below.txt")]))
+    spawn = f"orchestrator spawn child --tasks {child} --wait"
+
+    good = site.run("may", [here(spawn)])
+    bad = site.run("may not", [shell(f"{spawn} || echo refused $?")])
+
+    assert good["status"] == "completed", good
+    (parent,) = rows(good)
+    assert parent["child_results"][0]["files_created"] == ["below.txt"]
+    assert "refused 2" in rows(bad)[0]["output"]
+    assert "workdir project is for root jobs" in site.log(bad["job_id"], "worker_1")
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"git": "on", "workdir": "project"}, "git: on"),
+        ({"git": "off", "workdir": "worktree"}, "git: off"),
+        ({"agent": ["editor", "shell"], "workdir": "project", "prompt": "x"}, "name one agent"),
+        ({"workdir": "elsewhere"}, "own"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(made: MakeProject, task: Answer, said: str) -> None:
+    site, _ = made()
+
+    response = site.post("no", [{"command": "true", **task}])
+
+    assert response.status_code == 422
+    assert said in response.text
+
+
+def test_a_plan_says_it_once_for_all_its_tasks(made: MakeProject) -> None:
+    site, project = made()
+    body = {
+        "request": "all",
+        "workdir": "project",
+        "tasks": [shell("pwd"), shell("pwd", workdir="own"), shell("pwd", workdir="worktree")],
+    }
+
+    job_id = site.call("POST", "/orchestrate", body).json()["job_id"]
+
+    assert site.wait(job_id)["status"] == "completed"
+    first, second, third = (site.log(job_id, f"worker_{n}").strip() for n in (1, 2, 3))
+    assert first == str(project.path)
+    assert second.endswith("depth_0/worker_2")
+    assert third.endswith("depth_0/worker_3/worktree")
+    assert [each["git"] for each in site.get(f"/jobs/{job_id}")["tasks"][2:]] == ["on"]
+
+
+def test_a_gate_of_such_a_task_judges_the_checkout(made: MakeProject) -> None:
+    site, _ = made()
+    gate = {"name": "there", "run": "test -e made-here"}
+
+    good = site.run("made", [here("touch made-here", gates=[gate], retries=0)])
+    bad = site.run("gone", [here("rm made-here", gates=[gate], retries=0)])
+
+    assert (good["status"], bad["status"]) == ("completed", "failed")
+
+
+@pytest.mark.slow
+def test_a_killed_server_loses_nothing_of_it(make_server: MakeServer, tmp_path: Path) -> None:
+    project = Project(tmp_path / "host").begin(FILES)
+    server = make_server(orchestrator={"project_root": str(project.path)})
+    (project.path / "README.md").write_text("the user is at it\n")
+    release = tmp_path / "release"
+    job = server.submit(
+        "survive",
+        [here(f"echo two >> src/app.py; until [ -e {release} ]; do sleep .02; done; touch new")],
+    )
+    until(lambda: (project.path / "src/app.py").read_text() == "one\ntwo\n", "it has begun")
+
+    server.kill()
+    release.touch()
+    until(lambda: (project.path / "new").exists(), "it goes on without a server")
+    server.start()
+
+    (row,) = rows(server.wait(job))
+    assert (row["status"], row["files_created"]) == ("success", ["new", "src/app.py"])
+
+
+@pytest.mark.slow
+def test_in_the_sandbox_the_checkout_is_writable_and_the_rest_is_not(
+    made: MakeProject, tmp_path: Path
+) -> None:
+    if not any(os.access(f"{each}/bwrap", os.X_OK) for each in os.environ["PATH"].split(":")):
+        pytest.skip("bubblewrap is not installed")
+    hidden = "host/secret"
+    site, project = made(
+        workers={"containment": "sandbox", "sandbox": {"hide": [str(tmp_path / hidden)]}}
+    )
+    (project.path / "secret").mkdir()
+    (project.path / "secret" / "key").touch()
+    beside = tmp_path / "beside"
+
+    ended = site.run("write", [here(f"touch inside; ls secret; (echo x > {beside}) || true")])
+
+    assert ended["status"] == "completed", ended
+    assert (project.path / "inside").exists() and not beside.exists()
+    log = site.log(ended["job_id"], "worker_1")
+    assert "key" not in log
+    own = site.run("own", [shell("touch $ORCHESTRATOR_PROJECT_ROOT/x || echo kept out")])
+    assert "kept out" in site.log(own["job_id"], "worker_1")
