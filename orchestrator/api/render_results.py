@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from orchestrator.api.render import (
     DEEPEST_NESTING,
@@ -16,12 +17,19 @@ from orchestrator.api.render import (
     result_of,
 )
 from orchestrator.api.service_port import Service
+from orchestrator.core.job_losses import take_command
 from orchestrator.core.job_reason import not_judged
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
-from orchestrator.schemas.answers import Results, StatusAnswer, TaskResult, WaitAnswer
+from orchestrator.schemas.answers import (
+    MissingAnswer,
+    Results,
+    StatusAnswer,
+    TaskResult,
+    WaitAnswer,
+)
 
 WorkersByJob = Mapping[str, Sequence[Worker]]
 
@@ -39,6 +47,8 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         request=job.request[:SUMMARY_CHARACTERS],
         results=_results(service, caller, detail, by_job),
         workers=counts(detail.workers),
+        merge_state=job.merge_state,
+        missing=missing_changes(service, caller, job),
         counts=counts(_with_all_below(job.id, by_job)),
         left=dict(detail.left),
         created_at=moment(job.created_at),
@@ -47,6 +57,20 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         seconds=wall_seconds(job, detail.workers),
         links=links(job.id),
     )
+
+
+def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingAnswer]:
+    """What the job's result lacks, with the commands that bring it in."""
+
+    def above(job_id: str) -> Iterator[str]:
+        while job_id != job.id:
+            job_id = service.job(caller, job_id).parent_job_id or job.id
+            yield job_id
+
+    return [
+        MissingAnswer(**asdict(each), command=take_command(each, list(above(each.job_id))))
+        for each in (*job.facts.missing, *job.facts.lost_below)
+    ]
 
 
 def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:

@@ -26,7 +26,7 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.NOT_FOUND: "no such job, worker or report",
     ExitCode.KEY_REFUSED: "the server refused the key",
     ExitCode.UNREACHABLE: "no server answers",
-    ExitCode.PARTIAL: "some tasks of the job succeeded, some did not",
+    ExitCode.PARTIAL: "some tasks of the job did not succeed, or its result lacks changes",
     ExitCode.LIMIT: "refused by a limit (depth, workers, child jobs, money, time)",
     ExitCode.TIMED_OUT: "the given time was over before the job ended",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",

@@ -1,10 +1,14 @@
 """``orchestrator diff``, ``land`` and ``undo``: what a job changed in the project's repository."""
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.local_jobs import whole_job
+from orchestrator.cli.summary import tasks_of
 from orchestrator.cli.surroundings import (
     Surroundings,
     job_argument,
@@ -12,7 +16,8 @@ from orchestrator.cli.surroundings import (
     project_option,
 )
 from orchestrator.cli.terminal import confirmed, printable
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.states import SUCCEEDED_WORKER, JobStatus
 
 if TYPE_CHECKING:
     from orchestrator.git import Landing
@@ -36,16 +41,17 @@ def diff_command(surroundings: Surroundings, job_id: str, stat: bool) -> None:
 @job_argument
 @click.option("--ff-only", is_flag=True, help="Only if it takes no merge commit.")
 @click.option("--no-ff", is_flag=True, help="Always with a merge commit.")
+@click.option("--partial", is_flag=True, help="Also a result that lacks something.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @project_option
 @pass_surroundings
 def land_command(
-    surroundings: Surroundings, job_id: str, ff_only: bool, no_ff: bool, yes: bool
-) -> None:
+    surroundings: Surroundings, job_id: str, ff_only: bool, no_ff: bool, partial: bool, yes: bool
+) -> int:
     """Take the result of JOB onto the branch that is checked out.
 
     A fast-forward, or a merge commit; never over uncommitted changes, nor over files that git
-    does not track.
+    does not track. The result of a partial job is landed with --partial only.
     """
     from orchestrator.git import How
 
@@ -53,12 +59,44 @@ def land_command(
     if ff_only and no_ff:
         raise click.UsageError("--ff-only and --no-ff exclude each other: say one of them")
     landing = landing_of(surroundings, job_id)
-    branch, shown = landing.branch(), landing.diff(stat=True)
+    job = whole_job(surroundings.workspace, job_id)
+    if job.get("status") == JobStatus.PARTIAL and not partial:
+        click.echo(printable("\n".join(_lacks(job))), err=True)
+        return ExitCode.PARTIAL
+    branch, shown = landing.branch(), _shown(landing, job)
     click.echo(printable(shown.decode("utf-8", "replace")), err=True, nl=False)
     if not yes and not confirmed(f"Take this onto {branch}?"):
         raise Conflict("nothing was changed; say --yes to land without being asked")
     how = How.FAST_FORWARD if ff_only else How.MERGE if no_ff else How.ANY
     click.echo(landing.land(how))
+    return ExitCode.OK
+
+
+def _shown(landing: "Landing", job: Mapping[str, Any]) -> bytes:
+    """What would be landed. A job that failed has nothing, and that is its failure."""
+    try:
+        return landing.diff(stat=True)
+    except NotFound as error:
+        if job.get("status") in (JobStatus.FAILED, JobStatus.CANCELLED):
+            raise Conflict(f"job {job['job_id']} is {job['status']}; {error.message}") from None
+        raise
+
+
+def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
+    """What a partial job's result does not have, and what to type."""
+    yield f"Error: job {job['job_id']} is partial; nothing was changed. Its result lacks:"
+    missing = [each for each in job.get("missing") or () if not each["chosen"]]
+    for each in missing:
+        yield f"  {each['worker_id']} ({each['branch'] or 'no branch'}): {each['why']}"
+        if each["command"]:
+            yield f"    to bring it in: {each['command']}"
+    named = {each["worker_id"] for each in missing}
+    for task in tasks_of(job):
+        if task["status"] not in SUCCEEDED_WORKER and task["worker_id"] not in named:
+            yield f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}"
+    if not named and job.get("reason"):
+        yield f"  {job['reason']}"
+    yield f"to land what there is: orchestrator land {job['job_id']} --partial"
 
 
 @click.command("undo")

@@ -41,7 +41,7 @@ def merge_command(
     with surroundings.client() as client:
         record = client.merge(job_id, **{name: value for name, value in choice.items() if value})
     click.echo(json.dumps(record) if surroundings.as_json else printable(_told(record)))
-    return ExitCode.PARTIAL if record["left_out"] else ExitCode.OK
+    return ExitCode.PARTIAL if record["left_out"] or record["missing"] else ExitCode.OK
 
 
 def _told(record: Mapping[str, Any]) -> str:
@@ -54,6 +54,12 @@ def _told(record: Mapping[str, Any]) -> str:
     if record["hindrances"]:
         typed = f"bin/orchestrator merge {record['job_id']} --resolve worker"
         lines.append(f"to have conflicts resolved: {typed} (or the name of an agent)")
+    for each in record["missing"]:
+        if each["job_id"] != record["job_id"]:
+            who = f"{each['worker_id']} of job {each['job_id']}"
+            lines.append(f"missing below: {who} ({each['branch']}): {each['why']}")
+        if each["command"] and not each["chosen"]:
+            lines.append(f"to bring {each['worker_id']} in: {each['command']}")
     lines += [f"the result before: {record['earlier']}"] if record["earlier"] else []
     return "\n".join([*lines, *(f"not done: {error}" for error in record["errors"])])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.exit_codes import ExitCode, of_job
 from orchestrator.cli.jobs import show_jobs
 from orchestrator.cli.summary import headline, nothing_built, says, tasks_of, used_line
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
@@ -30,7 +30,10 @@ def _bare(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 @json_option
 @pass_surroundings
 def status_command(surroundings: Surroundings, job_id: str | None, watch: bool) -> int:
-    """Show JOB, or all jobs."""
+    """Show JOB, or all jobs.
+
+    The exit code of an ended JOB is the job's, as that of `run` and `wait`.
+    """
     if job_id is None:
         if watch:
             raise click.UsageError("--watch needs a JOB; list them: orchestrator jobs")
@@ -39,7 +42,9 @@ def status_command(surroundings: Surroundings, job_id: str | None, watch: bool) 
     while True:
         answer = find_status(surroundings, job_id)
         _show(surroundings, answer, clear=watch)
-        if not watch or answer["status"] in ENDED_JOB:
+        if answer["status"] in ENDED_JOB:
+            return of_job(str(answer["status"]))
+        if not watch:
             return ExitCode.OK
         time.sleep(WATCH_SECONDS)
 
@@ -73,10 +78,22 @@ def _show(surroundings: Surroundings, answer: dict[str, Any], clear: bool) -> No
     click.echo("\n".join(status_lines(answer, terminal_width())))
 
 
+def _missing_lines(answer: Mapping[str, Any]) -> list[str]:
+    """What was made, and is not in the result: where it is, and what brings it in."""
+    lines = []
+    for each in answer.get("missing") or ():
+        where = each["branch"] or "no branch"
+        lines.append(f"  made, but not in the result: {each['worker_id']} ({where})")
+        if each["command"] and not each["chosen"]:
+            lines.append(f"    to bring it in: {each['command']}")
+    return lines
+
+
 def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     lines = [headline(answer)]
     if answer.get("request"):
         lines.append(f"  {one_line(answer['request'], width - 2)}")
+    lines += _missing_lines(answer)
     if answer.get("reason"):
         lines.append(f"  {one_line(answer['reason'], width - 2)}")
     tree = list(_tree(tasks_of(answer), 1, width))

@@ -17,6 +17,7 @@ from orchestrator.core.job_facts import Shortfall
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import NO_PLAN, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
+from orchestrator.core.outcome_of_job import tasks_succeeded
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
 from orchestrator.core.running import waits_for_account
 from orchestrator.core.states import JobStatus, StopCause, WaitKind, WorkerStatus
@@ -197,15 +198,23 @@ class Endings:
         return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
 
     def _failed_child(self, worker: Worker) -> Job | None:
-        """A child job that did not complete, and was neither taken back nor made up for."""
+        """A child job that did not complete, and was neither taken back nor made up for.
+
+        One whose tasks all succeeded, and whose result lacks some of what they changed, has not
+        failed: what it lacks is missing from the jobs above it, too.
+        """
         children = [self._ledger.jobs[job_id] for job_id in worker.child_job_ids]
-        completed = {child.digest for child in children if child.status is JobStatus.COMPLETED}
+        done = {child.digest for child in children if self._did_its_tasks(child)}
         for child in children:
-            if child.status.ended and child.status is not JobStatus.COMPLETED:
-                withdrawn = child.stop_cause is StopCause.WITHDRAWN
-                if not withdrawn and child.digest not in completed:
-                    return child
+            withdrawn = child.stop_cause is StopCause.WITHDRAWN
+            if child.status.ended and not withdrawn and child.digest not in done:
+                return child
         return None
+
+    def _did_its_tasks(self, job: Job) -> bool:
+        if job.status is not JobStatus.PARTIAL or job.unmerged:
+            return job.status is JobStatus.COMPLETED
+        return all(tasks_succeeded(self._forest.workers_of(job.id)).values())
 
     def _end_worker(self, worker: Worker, verdict: Verdict, now: float) -> None:
         task, job = self._forest.task_of(worker), self._forest.job_of(worker)

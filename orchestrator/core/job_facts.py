@@ -21,6 +21,8 @@ class Missing:
     why: str = ""
     #: The result has some changes of the worker.
     in_part: bool = False
+    #: A person chose to leave them out: the job is no less complete for that.
+    chosen: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +80,8 @@ class JobFacts:
     merge_error: str = ""
     #: For ``MergeState.IN_PART``.
     missing: tuple[Missing, ...] = ()
+    #: What the results of child jobs lack, at any depth below, and so this one's.
+    lost_below: tuple[Missing, ...] = ()
     #: What the user's choice of ``theirs`` left out of the result.
     overruled: tuple[Overruled, ...] = ()
     #: Of workers whose task succeeded by them.

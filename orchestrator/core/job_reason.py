@@ -74,15 +74,16 @@ def _of_shortfall(each: Shortfall) -> str:
 
 
 def _named(job: Job) -> str:
-    told = [_of_worker(each) for each in job.facts.missing]
+    told = [_of_worker(each, job) for each in (*job.facts.missing, *job.facts.lost_below)]
     more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
     return "; ".join(told[:MOST_NAMED]) + more
 
 
-def _of_worker(missing: Missing) -> str:
+def _of_worker(missing: Missing, job: Job) -> str:
     part = "in part " if missing.in_part else ""
+    where = f" of job {missing.job_id}" if missing.job_id != job.id else ""
     why = f" ({missing.why})" if missing.why else ""
-    return f"{part}{missing.worker_id}{why}"
+    return f"{part}{missing.worker_id}{where}{why}"
 
 
 def _overruled(job: Job) -> str:

@@ -180,9 +180,10 @@ class Job:
         return self.merge_state is MergeState.FAILED
 
     @property
-    def merged_in_part(self) -> bool:
-        """Not all that its workers changed goes together, or is to become one result."""
-        return self.merge_state is MergeState.IN_PART
+    def lacks_changes(self) -> bool:
+        """Something that a worker here or below made is in no result, and nobody chose that."""
+        own = any(not each.chosen for each in self.facts.missing)
+        return self.unmerged or own or bool(self.facts.lost_below)
 
     @property
     def fails_unjudged(self) -> bool:

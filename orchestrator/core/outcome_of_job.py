@@ -10,21 +10,21 @@ def job_outcome(
     workers: Sequence[Worker],
     cancelled: bool,
     *,
-    unmerged: bool = False,
+    incomplete: bool = False,
     fails_unjudged: bool = False,
 ) -> JobStatus:
     """The final status of a job whose workers (of this job alone) have all ended.
 
     A task with several candidates succeeded when one of them did. A job that was cancelled after
-    all its tasks had succeeded is completed; a job without workers has failed. ``unmerged``: their
-    changes did not become a result, so that whoever lands it would land nothing.
-    ``fails_unjudged``: no gate judged the code that it changed, and the job asks for one.
+    all its tasks had succeeded is completed; a job without workers has failed. ``incomplete``: its
+    result lacks changes that somebody made (``Job.lacks_changes``). ``fails_unjudged``: no gate
+    judged the code that it changed, and the job asks for one.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED
     succeeded = tasks_succeeded(workers)
     if succeeded and all(succeeded.values()):
-        return JobStatus.PARTIAL if unmerged else JobStatus.COMPLETED
+        return JobStatus.PARTIAL if incomplete else JobStatus.COMPLETED
     if cancelled:
         return JobStatus.CANCELLED
     return JobStatus.PARTIAL if any(succeeded.values()) else JobStatus.FAILED

@@ -13,7 +13,7 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
         raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
     plan = scheduler.forest.plans[job.id]
     workers = scheduler.forest.workers_of(job.id)
-    done = plan.planner is None and not job.unmerged
+    done = plan.planner is None and not job.lacks_changes
     if done and all(tasks_succeeded(workers).values()):
         raise Conflict(f"every task of job {job.id} succeeded; there is nothing to run again")
     if job.parent_key is not None:

@@ -229,7 +229,10 @@ class Scheduler:
         job = self.ledger.jobs[job_id]
         workers = [each for each in self.forest.workers_of(job_id) if not each.is_planner]
         status = job_outcome(
-            workers, job.cancelled, unmerged=job.unmerged, fails_unjudged=job.fails_unjudged
+            workers,
+            job.cancelled,
+            incomplete=job.lacks_changes,
+            fails_unjudged=job.fails_unjudged,
         )
         reason = reason_of(changed(job, status=status))
         ended = self.ledger.move_job(job_id, status, ended_at=now, reason=reason)

@@ -1,6 +1,6 @@
 """Workers that succeeded by themselves, and whose changes do not pass together with the others'."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
 from orchestrator.core.job_facts import GateFact, Missing, Overruled
+from orchestrator.core.job_losses import lost_below
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
@@ -106,9 +107,9 @@ class SendingBack:
     def merged(self, job_id: str, merged: Merged) -> None:
         """What its workers changed is one result as far as it goes together, or why it is none."""
         job = self._ledger.jobs.get(job_id)
-        if job is None or job.stop_cause is not None:
+        if job is None:
             return
-        job = self._ledger.update_job(job_id, **_fields(job, merged))
+        job = self._ledger.update_job(job_id, **self._fields(job, merged))
         self._ledger.update_job(job_id, reason=reason_of(job))
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
@@ -116,10 +117,15 @@ class SendingBack:
         job = self._ledger.jobs[job_id]
         if not job.status.ended:
             return
-        fields = _fields(job, merged)
+        fields = self._fields(job, merged)
         workers = [each for each in self._forest.workers_of(job_id) if not each.is_planner]
         after = changed(job, **fields)
-        status = job_outcome(workers, job.cancelled, fails_unjudged=after.fails_unjudged)
+        status = job_outcome(
+            workers,
+            job.cancelled,
+            incomplete=after.lacks_changes,
+            fails_unjudged=after.fails_unjudged,
+        )
         reason = reason_of(changed(after, status=status))
         if (status, reason) == (job.status, job.reason):
             self._ledger.update_job(job_id, **fields)
@@ -128,6 +134,27 @@ class SendingBack:
             self._ledger.move_job(job_id, status)
         ended = self._ledger.update_job(job_id, reason=reason, **fields)
         self._ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
+
+    def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
+        """What merging changes in a job."""
+        below = tuple(self._lost_below(job))
+        facts = replace(
+            job.facts,
+            merge_error=merged.error,
+            missing=merged.missing,
+            lost_below=below,
+            overruled=merged.overruled,
+            gates=merged.gates,
+            unjudged=merged.unjudged,
+        )
+        failed = merged.state is MergeState.FAILED
+        state = MergeState.IN_PART if below and not failed else merged.state
+        return {"merge_state": state, "facts": facts}
+
+    def _lost_below(self, job: Job) -> Iterator[Missing]:
+        for worker in self._forest.workers_of(job.id):
+            children = [self._ledger.jobs[each] for each in worker.child_job_ids]
+            yield from lost_below(worker, children)
 
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
         job = self._ledger.jobs[job_id]
@@ -175,16 +202,3 @@ class SendingBack:
         said = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
         job = self._forest.job_of(worker)
         self._ledger.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **said)
-
-
-def _fields(job: Job, merged: Merged) -> dict[str, Any]:
-    """What merging changes in a job."""
-    facts = replace(
-        job.facts,
-        merge_error=merged.error,
-        missing=merged.missing,
-        overruled=merged.overruled,
-        gates=merged.gates,
-        unjudged=merged.unjudged,
-    )
-    return {"merge_state": merged.state, "facts": facts}

@@ -131,8 +131,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.PLANNING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.PLANNING: frozenset({JobStatus.PENDING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.RUNNING: ENDED_JOB,
-    # A worker may resolve later what was left out of the result.
-    JobStatus.COMPLETED: frozenset({JobStatus.RUNNING}),
+    # A worker may resolve later what was left out; merged again, it may lack something.
+    JobStatus.COMPLETED: frozenset({JobStatus.RUNNING, JobStatus.PARTIAL}),
     # A retry runs again what did not succeed; what could not be merged may be merged later.
     JobStatus.PARTIAL: _RUN_AGAIN | {JobStatus.COMPLETED},
     JobStatus.FAILED: _RUN_AGAIN,

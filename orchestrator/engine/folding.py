@@ -19,13 +19,12 @@ class Folding:
     def fold(self, record: Record, tree: Tree, job: Job) -> None:
         """Have the result where the parent worker's changes are; in its files where it waits.
 
-        Idempotent. Nothing for a root job, without a result, or for a parent that is done.
+        Idempotent. Nothing for a root job, or without a result. Where the parent worker is done,
+        the next merge of its own job finds it.
         """
         if job.parent_worker_id is None or not record.commit:
             return
         parent = next(each for each in tree.workers if each.id == job.parent_worker_id)
-        if parent.status.ended:
-            return
         refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
         self._repository.point(f"{refs}base", record.base)
         self._repository.point(f"{refs}result", record.commit)

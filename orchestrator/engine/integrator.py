@@ -110,6 +110,7 @@ class Integrator:
             self._check_branch(worker)
         for worker in (each for each in workers if each not in wanted):
             leave(record, worker, "you left it out")
+            record.chosen.append(worker.id)
         before = self._records.read(job)
         if before:
             record.leaks, record.put_back = before.leaks, before.put_back

@@ -11,7 +11,7 @@ from orchestrator.core.job_facts import Missing, Overruled
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import short, worker_branch
-from orchestrator.core.repository import FileConflict, record_name
+from orchestrator.core.repository import FileConflict, Strategy, record_name
 from orchestrator.security.paths import read_regular
 
 #: So many paths are named in a sentence.
@@ -43,6 +43,8 @@ class Record:
     reasons: dict[str, str] = field(default_factory=dict)
     #: Of those, the workers whose changes exist nowhere any more.
     gone: list[str] = field(default_factory=list)
+    #: Of those, the workers that the user chose to leave out.
+    chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     #: By worker that was left out for conflicts: why no attempt resolves them.
     hindrances: dict[str, str] = field(default_factory=dict)
@@ -115,6 +117,7 @@ def missing_from(record: Record) -> tuple[Missing, ...]:
             branch="" if worker in record.gone else branch,
             why=_why(record, worker),
             in_part=worker in record.merged,
+            chosen=worker in record.chosen or record.strategy == Strategy.MANUAL,
         )
         for worker, branch in record.left_out.items()
     )

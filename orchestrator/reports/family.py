@@ -126,7 +126,10 @@ class Family:
         if job.status.ended or not all(worker.status.ended for worker in workers):
             return job.status
         return job_outcome(
-            workers, job.cancelled, unmerged=job.unmerged, fails_unjudged=job.fails_unjudged
+            workers,
+            job.cancelled,
+            incomplete=job.lacks_changes,
+            fails_unjudged=job.fails_unjudged,
         )
 
     def began(self, job: Job) -> float:

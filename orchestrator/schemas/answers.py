@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.core.states import JobStatus, MergeState, WorkerStatus
 
 
 class Answer(BaseModel):
@@ -99,6 +99,23 @@ class PlanFallbackAnswer(Answer):
     reason: str
 
 
+class MissingAnswer(Answer):
+    """Changes of one worker that are not in the result."""
+
+    worker_id: str
+    job_id: str
+    """The job of that worker: this one, or one below it."""
+    branch: str
+    """The branch that has the changes; empty: they exist nowhere any more."""
+    why: str
+    in_part: bool
+    """Some changes of the worker are in the result."""
+    chosen: bool
+    """A person chose to leave them out."""
+    command: str
+    """What brings them in, the other side giving way in conflicts; empty: nothing can."""
+
+
 class StatusAnswer(Answer):
     """The short form of a job."""
 
@@ -115,6 +132,10 @@ class StatusAnswer(Answer):
     """There from the first finished worker on."""
     workers: dict[str, int]
     """How many workers are in which state."""
+    merge_state: MergeState
+    """How far the changes of its workers are one result."""
+    missing: list[MissingAnswer]
+    """What the result lacks, with what the results of child jobs lack at any depth."""
     counts: dict[str, int]
     """The same, with the workers of all child jobs below it."""
     left: dict[str, Any]

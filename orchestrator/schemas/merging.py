@@ -7,7 +7,7 @@ from pydantic import Field
 from orchestrator.core.gates import GateCause, GateOutcome, GateStatus
 from orchestrator.core.model import RESOLVE_OFF
 from orchestrator.core.repository import FileWay, Hindrance, MergeChoice
-from orchestrator.schemas.answers import Answer
+from orchestrator.schemas.answers import Answer, MissingAnswer
 from orchestrator.schemas.text import MOST_ITEMS, Text, Word
 from orchestrator.schemas.wire import Wire
 
@@ -133,6 +133,8 @@ class ConflictsAnswer(Answer):
     """Workers whose changes are not, and the branches that keep them."""
     reasons: dict[str, str] = Field(default_factory=dict)
     """Why, of those that were left out for something else than a conflict."""
+    missing: list[MissingAnswer] = Field(default_factory=list)
+    """What the result lacks, with what the results of child jobs lack at any depth."""
     history: Literal["merge", "linear"] = "merge"
     gates: list[MergedGateAnswer] = Field(default_factory=list)
     """What the checks of the merged state came to."""

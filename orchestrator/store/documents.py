@@ -99,6 +99,7 @@ def _read_failure(found: Found) -> Failure:
 
 def read_facts(found: Found) -> JobFacts:
     missing = tuple(Missing(**each) for each in found.get("missing", ()))
+    below = tuple(Missing(**each) for each in found.get("lost_below", ()))
     overruled = tuple(Overruled(**each) for each in found.get("overruled", ()))
     shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
     gates = tuple(_gate_fact(each) for each in found.get("gates", ()))
@@ -107,6 +108,7 @@ def read_facts(found: Found) -> JobFacts:
         **{
             **found,
             "missing": missing,
+            "lost_below": below,
             "overruled": overruled,
             "shortfalls": shortfalls,
             "gates": gates,

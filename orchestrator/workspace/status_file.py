@@ -5,10 +5,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from orchestrator.core.job_losses import take_command
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Change, Tree
@@ -229,8 +230,9 @@ def status_document(
         "seconds": wall_seconds(root, by_job[root.id]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
         "labels": dict(root.config.labels),
+        **_merging(root, jobs),
         "depths": max(job.depth for job in jobs) + 1,
-        "child_jobs": [_child_job(job) for job in jobs if not job.is_root],
+        "child_jobs": [_child_job(job, jobs) for job in jobs if not job.is_root],
         "results": {
             "tasks": _rows(workspace, by_job, root.id),
             "workspace": str(workspace.job_directory(root.id)),
@@ -239,7 +241,24 @@ def status_document(
     }
 
 
-def _child_job(job: Job) -> dict[str, Any]:
+def _merging(job: Job, jobs: list[Job]) -> dict[str, Any]:
+    """How far the changes are one result, and what that lacks."""
+    parents = {each.id: each.parent_job_id for each in jobs}
+
+    def above(job_id: str) -> Iterator[str]:
+        while job_id != job.id and (parent := parents.get(job_id)):
+            yield parent
+            job_id = parent
+
+    missing = (*job.facts.missing, *job.facts.lost_below)
+    told = [
+        {**asdict(each), "command": take_command(each, list(above(each.job_id)))}
+        for each in missing
+    ]
+    return {"merge_state": job.merge_state, "missing": told}
+
+
+def _child_job(job: Job, jobs: list[Job]) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "parent_job_id": job.parent_job_id,
@@ -249,6 +268,7 @@ def _child_job(job: Job) -> dict[str, Any]:
         "reason": job.reason,
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
+        **_merging(job, jobs),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),

@@ -8,6 +8,7 @@ from orchestrator.api import reading
 from orchestrator.api.answering import json_answer
 from orchestrator.api.auth import authenticate, caller, service
 from orchestrator.api.render import job_path
+from orchestrator.api.render_results import missing_changes
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.schemas.merging import ConflictsAnswer, MergeRequest
 from orchestrator.schemas.queries import NoQuery
@@ -38,7 +39,13 @@ def merge_job(job_id: str) -> Response:
 
 
 def _answer(job_id: str) -> ConflictsAnswer:
-    strategy = service().job(caller(), job_id).config.merge_strategy
+    job = service().job(caller(), job_id)
     record = service().merge_record(caller(), job_id)
-    merging = service().is_merging(job_id)
-    return ConflictsAnswer(**{"job_id": job_id, "strategy": strategy, **record, "merging": merging})
+    told = {
+        "job_id": job_id,
+        "strategy": job.config.merge_strategy,
+        **record,
+        "missing": missing_changes(service(), caller(), job),
+        "merging": service().is_merging(job_id),
+    }
+    return ConflictsAnswer(**told)

@@ -190,7 +190,7 @@ def test_others_end_while_gates_run_and_a_cancel_reaches_them(
 
     ended = site.wait(job)
     release.touch()
-    assert ended["status"] == "completed", "its task was done"
+    assert ended["status"] == "partial", "its task was done, and is in no result"
     assert "was stopped while its gates ran" in record(site, job)["reasons"]["worker_1"]
     assert project.worktrees() == []
 
@@ -480,7 +480,7 @@ def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     job = ended["job_id"]
 
     assert (ended["status"], ended["reason"]) == (
-        "completed",
+        "partial",
         "not in the result: worker_2 (conflict in src/app.py)",
     )
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()

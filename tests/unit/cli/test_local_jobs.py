@@ -59,7 +59,7 @@ def test_status_and_jobs_are_read_from_the_files(
     listed = capsys.readouterr().out
     assert listed.index("new ") < listed.index("old ")
 
-    assert orchestrator("status", "new") == ExitCode.OK
+    assert orchestrator("status", "new") == ExitCode.PARTIAL
     shown = capsys.readouterr().out
     assert "job new: partial after 0.0 s; 4 workers, 3 succeeded, 1 failed" in shown
     assert "    worker_2_2         failed            exit code 3" in shown
@@ -133,7 +133,7 @@ def test_a_child_job_is_found_in_its_roots_files(
 ) -> None:
     directory = write_job(folder, "root")
 
-    assert orchestrator("status", "c1", "--json") == ExitCode.OK
+    assert orchestrator("status", "c1", "--json") == ExitCode.PARTIAL
 
     child = json.loads(capsys.readouterr().out)
     assert (child["status"], child["root_job_id"]) == ("partial", "root")

@@ -80,8 +80,8 @@ def test_a_forbidden_move_raises_and_changes_nothing() -> None:
     with pytest.raises(ValueError, match="from pending to success"):
         ledger.move_worker(KEY, WorkerStatus.SUCCESS, reason="never")
     ledger.move_job("job", JobStatus.COMPLETED)
-    with pytest.raises(ValueError, match="from completed to running"):
-        ledger.move_job("job", JobStatus.RUNNING)
+    with pytest.raises(ValueError, match="from completed to failed"):
+        ledger.move_job("job", JobStatus.FAILED)
     assert ledger.workers[KEY] == WORKER
     assert ledger.jobs["job"] == replace(job, status=JobStatus.COMPLETED)
     assert not ledger.take().workers

@@ -1,0 +1,145 @@
+"""What is in no result although nobody chose that: the job is partial, at any depth."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import Answer, InProcess
+from tests.project import Project, agents, edit
+
+MakeProject = Callable[[], tuple[InProcess, Project]]
+
+pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]
+
+#: Two workers that change the same line: only one of them can be in the result.
+SAME_LINE = [edit("echo one > shared.txt"), edit("echo two > shared.txt")]
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+    def make() -> tuple[InProcess, Project]:
+        project = Project(tmp_path / "project").begin({"shared.txt": "zero\n"})
+        given = {"project_root": str(project.path)}
+        return make_site(orchestrator=given, agents=agents(tmp_path)), project
+
+    return make
+
+
+def spawning(children: list[Answer], level: int, after: str = "") -> Answer:
+    """A worker that has a child job do its work, and notes how ``spawn --wait`` ended."""
+    return edit(
+        f"cat > \"$ORCHESTRATOR_WORKER_DIR/c.json\" <<'END_{level}'\n"
+        f"{json.dumps(children)}\nEND_{level}\n"
+        f'orchestrator spawn level-{level} --tasks "$ORCHESTRATOR_WORKER_DIR/c.json" --wait '
+        f"&& code=0 || code=$?\necho $code > code-{level}.txt\n{after}"
+    )
+
+
+def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", [spawning([spawning([spawning(SAME_LINE, 3)], 2)], 1)])
+
+    job = ended["job_id"]
+    assert ended["status"] == "partial", [row["reason"] for row in ended["results"]["tasks"]]
+    [deepest] = [each for each in jobs_of(site, job) if each["depth"] == 3]
+    jobs = jobs_of(site, job)
+    assert [each["status"] for each in jobs] == ["partial"] * 4
+    assert {each["merge_state"] for each in jobs} == {"in_part"}
+    lost = "worker_1_1_1_2"
+    assert f"{lost} of job {deepest['job_id']} (conflict in shared.txt)" in ended["reason"]
+    # The workers did what they were asked for.
+    assert [row["status"] for row in ended["results"]["tasks"]] == ["recursive_success"]
+    branch = f"orchestrator/{job}/result"
+    assert project.show(branch, "shared.txt") == "one"
+    assert [project.show(branch, f"code-{level}.txt") for level in (1, 2, 3)] == ["6", "6", "6"]
+    [loss] = site.get(f"/jobs/{job}/conflicts")["missing"]
+    assert (loss["worker_id"], loss["job_id"]) == (lost, deepest["job_id"])
+    assert project.show(loss["branch"], "shared.txt") == "two"
+    above = [each["job_id"] for each in sorted(jobs, key=lambda each: -each["depth"])][1:]
+    merges = [f"orchestrator merge {each}" for each in above]
+    first = f"orchestrator merge {deepest['job_id']} --strategy theirs"
+    assert loss["command"] == " && ".join([first, *merges])
+
+
+def test_merging_from_below_makes_the_jobs_above_whole_again(made: MakeProject) -> None:
+    site, project = made()
+    ended = site.run("x", [spawning(SAME_LINE, 1)])
+    job = ended["job_id"]
+    [child] = ended["results"]["tasks"][0]["child_job_ids"]
+    assert ended["status"] == "partial", [row["reason"] for row in ended["results"]["tasks"]]
+
+    assert merge(site, job) == "partial"
+    assert merge(site, child, strategy="theirs") == "completed"
+    assert site.status(job)["status"] == "partial"
+    assert merge(site, job) == "completed"
+
+    assert site.status(job)["reason"] == ""
+    assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
+
+
+def test_a_later_child_job_with_the_same_request_makes_up_for_a_loss(
+    made: MakeProject, tmp_path: Path
+) -> None:
+    site, project = made()
+    flag = tmp_path / "flag"
+    second = f"if [ -e {flag} ]; then echo b > b.txt; else echo two > shared.txt; fi"
+    tasks = json.dumps([edit("echo one > shared.txt; echo a >> a.txt"), edit(second)])
+    again = (
+        f"cat > \"$ORCHESTRATOR_WORKER_DIR/c.json\" <<'END'\n{tasks}\nEND\n"
+        'spawn() { orchestrator spawn same --tasks "$ORCHESTRATOR_WORKER_DIR/c.json" --wait; }\n'
+        f"spawn || echo $? > codes.txt; touch {flag}; spawn && echo $? >> codes.txt"
+    )
+
+    ended = site.run("x", [edit(again)])
+
+    job = ended["job_id"]
+    assert [each["status"] for each in jobs_of(site, job)] == ["completed", "partial", "completed"]
+    assert ended["reason"] == ""
+    assert project.show(f"orchestrator/{job}/result", "codes.txt") == "6\n0"
+
+
+def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_path: Path) -> None:
+    site, _ = made()
+    flag = tmp_path / "flag"
+    ended = site.run(
+        "x", [*SAME_LINE, edit(f"test -e {flag} || exit 1; echo x > other.txt", retries=0)]
+    )
+    job = ended["job_id"]
+    assert [row["status"] for row in ended["results"]["tasks"]] == ["success", "success", "failed"]
+    flag.touch()
+
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+    again = site.wait(job)
+
+    assert {row["status"] for row in again["results"]["tasks"]} == {"success"}
+    assert again["status"] == "partial"
+    assert "worker_2 (conflict in shared.txt)" in again["reason"]
+
+
+def test_what_a_person_leaves_out_does_not_make_a_job_partial(made: MakeProject) -> None:
+    site, _ = made()
+    job = site.run("x", SAME_LINE)["job_id"]
+    assert site.status(job)["status"] == "partial"
+
+    assert merge(site, job, leave=["worker_2"]) == "completed"
+
+    assert site.status(job)["reason"] == "not in the result: worker_2 (you left it out)"
+
+
+def merge(site: InProcess, job_id: str, **choice: object) -> str:
+    """The status of the job after it was merged once more."""
+    assert site.call("POST", f"/jobs/{job_id}/merge", choice).status_code == 200
+    return str(site.status(job_id)["status"])
+
+
+def jobs_of(site: InProcess, root_id: str) -> list[Answer]:
+    """Everything about each job of a tree, the root first."""
+    found, ahead = [], [root_id]
+    while ahead:
+        found.append(site.get(f"/jobs/{ahead.pop(0)}"))
+        ahead += found[-1]["child_job_ids"]
+    return found
