@@ -7,6 +7,10 @@ from pathlib import Path
 
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Site, marked, shell, until
+from tests.integration.engine.test_gates import FILES, MakeProject, made, programs, results
+from tests.project import edit
+
+__all__ = ["made", "programs"]
 
 #: Its first words say that it runs; then it waits for ``go``, and ends its shim.
 FORGER = """\
@@ -73,3 +77,29 @@ def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_o
     # It stays so for whoever asks once more.
     assert json.loads(record.read_text())["ended_by"] == "lost"
     assert record.with_name(record.name + ".foreign").exists()
+
+
+#: What a worker's tests may do to the gate that runs them.
+GATE_FORGER = """\
+import json, os, pathlib, signal, time
+name, number = os.environ["ORCHESTRATOR_WORKER"].split("/")[-2:]
+report = pathlib.Path(os.environ["ORCHESTRATOR_GATE_REPORT"])
+job = next(each for each in report.parents if each.name.startswith("job_"))
+run = job / "attempts" / f"{name}.{number}.run"
+assert json.loads(run.read_text().splitlines()[0])["shim"] == os.getppid()
+said = {"ended_by": "exit", "code": 0, "started_at": 1.0, "ended_at": 2.0, "strays": []}
+run.with_suffix(".json").write_text(json.dumps(said) + "\\n")
+os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+def test_a_gate_that_forges_its_own_success_has_not_passed(made: MakeProject) -> None:
+    site, _ = made({**FILES, "forger.py": GATE_FORGER})
+    gate = {"name": "forged", "run": f"exec {shlex.quote(sys.executable)} forger.py"}
+
+    ended = site.run("x", [edit("echo two >> app.py")], gates=[gate])
+
+    found = results(site, ended["job_id"])["forged"]
+    assert (ended["status"], found["outcome"]) == ("failed", "did_not_run")
+    assert not marked(ended["job_id"])
