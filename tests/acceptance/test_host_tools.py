@@ -1,6 +1,5 @@
 """The host project's own tools do with the folder in it what they did before."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,7 +13,6 @@ from orchestrator.cli.doctor_host import host_checks
 from tests.acceptance.embedding import PRODUCT, embedded, run
 
 BIN = PRODUCT / ".venv" / "bin"
-NODE = Path(os.environ.get("ORCHESTRATOR_TEST_TOOLS", PRODUCT / ".agents-tools")) / "node_modules"
 
 FILES = {
     "app/__init__.py": "",
@@ -23,12 +21,6 @@ FILES = {
     "tests/conftest.py": "import pytest\n\n\n@pytest.fixture\ndef one() -> int:\n    return 1\n",
     "tests/test_core.py": "from app.core import add\n\n\n"
     "def test_add(one: int) -> None:\n    assert add(one, 2) == 3\n",
-}
-NODE_FILES = {
-    "package.json": '{\n  "name": "host",\n  "type": "module"\n}\n',
-    "src/one.ts": "export const one: number = 1;\n",
-    "src/two.js": "export const two = 2;\n",
-    "src/two.test.cjs": 'test("two", () => expect(1 + 1).toBe(2));\n',
 }
 
 
@@ -83,40 +75,6 @@ PYTHON = {
             "one/src/lib.rs": "pub fn one() -> u8 {\n    1\n}\n",
         },
         after("Cargo.toml", "[workspace]"),
-    ),
-}
-SCRIPTS = {
-    "eslint": Case(
-        (NODE / ".bin/eslint", "."),
-        {
-            **NODE_FILES,
-            "eslint.config.js": "export default [\n"
-            '  { files: ["**/*.js"], rules: { "no-undef": "error", "no-console": "error" } },\n'
-            "];\n",
-        },
-        after("eslint.config.js", "export default ["),
-    ),
-    "prettier": Case(
-        (NODE / ".bin/prettier", "--check", "."),
-        {**NODE_FILES, ".prettierrc": "{}\n"},
-        at_end(".prettierignore"),
-    ),
-    "tsc": Case(
-        (NODE / ".bin/tsc", "--noEmit", "--listFilesOnly"),
-        {
-            **NODE_FILES,
-            "tsconfig.json": "{\n"
-            '  // as the team has it\n  "compilerOptions": { "types": [], "lib": ["es2022"] }\n}\n',
-        },
-        after("tsconfig.json", "{"),
-    ),
-    "jest": Case(
-        (NODE / ".bin/jest",),
-        {
-            **NODE_FILES,
-            "jest.config.cjs": 'module.exports = {\n  testMatch: ["**/*.test.cjs"],\n};\n',
-        },
-        after("jest.config.cjs", "module.exports = {"),
     ),
 }
 
@@ -183,13 +141,3 @@ def test_a_tool_of_the_host_does_what_it_did(name: str, with_git: bool, host: Pa
         pytest.skip(f"{case.command[0]} is not installed")
 
     check(case, name.split()[0], host, with_git)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_a_tool_from_npm_does_what_it_did(name: str, host: Path) -> None:
-    case = SCRIPTS[name]
-    if not Path(case.command[0]).exists():
-        pytest.skip(f"{name} is not installed; ./run-tests.sh --agents installs it")
-
-    check(case, name, host, with_git=False)
