@@ -124,7 +124,9 @@ def test_why_a_gate_could_not_be_run_on_the_merged_state_is_told(bench: Bench) -
     refusals = bench.integrate()
 
     assert [each.worker_id for each in refusals] == ["worker_2"]
-    assert refusals[0].reason.endswith("gate no bad files broken: ran into its time limit of 1 s")
+    assert refusals[0].reason.endswith(
+        "gate no bad files did not run: ran into its time limit of 1 s"
+    )
 
 
 def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) -> None:
