@@ -27,7 +27,8 @@ from orchestrator.workspace import Workspace
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
     gates = settings.gates
-    return GatePlans(repository, Finder(gates.timeout), is_on=gates.run is GatesByDefault.AUTO)
+    finder = Finder(gates.timeout, tests_may_change=gates.tests_may_change)
+    return GatePlans(repository, finder, is_on=gates.run is GatesByDefault.AUTO)
 
 
 def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:

@@ -172,6 +172,8 @@ class Gates(Section):
     """For requests that do not say: auto (those found in the repository) or off."""
     timeout: Seconds = 600
     """Seconds one gate may take that has no timeout of its own (10 min)."""
+    tests_may_change: bool = False
+    """Let any work change the tests that judge it; by default only tasks that promise them may."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
     """A result that changes code and was judged by no gate: tell (in the job's reason) or fail."""
 

@@ -19,6 +19,7 @@ from orchestrator.core.readings import (
 )
 from orchestrator.core.suite_files import is_of_tests
 
+ADVICE = "a task that is to change files that judge it promises them in its writes"
 #: Files that are named in a sentence.
 MOST_NAMED = 3
 #: Manifests that say what a project needs: with the base's, code that needs more does not build.
@@ -115,8 +116,13 @@ def with_second_run(
         return result
     files = named(altered.judges)
     told = [f"with the base's {files}: {each}"[:LONGEST_TOLD] for each in found[:MOST_TOLD]]
-    failures = (*result.failures, *told)
-    return replace(result, status=GateStatus.FAILED, failures=failures, output=second.output)
+    return replace(
+        result,
+        status=GateStatus.FAILED,
+        failures=(*result.failures, *told),
+        note="; ".join(filter(None, [result.note, f"{ADVICE} ({files})"])),
+        output=second.output,
+    )
 
 
 def swayed(gate: Gate, now: Ran, second: Ran, base: Ran | None) -> list[str]:

@@ -20,9 +20,13 @@ LONGEST_NAME = 40
 class Finder:
     """See ``core.gates.GateFinder``."""
 
-    def __init__(self, timeout: float = 600.0) -> None:
-        """``timeout``: seconds, for gates that nobody gave another one."""
+    def __init__(self, timeout: float = 600.0, *, tests_may_change: bool = False) -> None:
+        """``timeout``: seconds, for gates that nobody gave another one.
+
+        ``tests_may_change``: of every gate, whatever it says itself.
+        """
         self._timeout = timeout
+        self._tests_may_change = tests_may_change
 
     def found(self, files: GateFiles) -> Sequence[Gate]:
         own = own_gates(files)
@@ -39,7 +43,12 @@ class Finder:
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
             timeout = gate.timeout or self._timeout
-            yield replace(gate, timeout=timeout, configured_by=tuple(dict.fromkeys(known)))
+            yield replace(
+                gate,
+                timeout=timeout,
+                configured_by=tuple(dict.fromkeys(known)),
+                tests_may_change=gate.tests_may_change or self._tests_may_change,
+            )
 
     def _resolved(self, asked: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:
         for gate in asked:

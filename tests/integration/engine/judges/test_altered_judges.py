@@ -161,6 +161,15 @@ def test_a_task_that_may_change_tests_succeeds_and_says_so(
     assert ended["reason"] == f"worker_1: {told}"
 
 
+def test_a_setting_lets_any_work_change_tests(made: MakeProject) -> None:
+    site, _ = made(FILES, gates={"tests_may_change": True})
+
+    ended = site.run("x", [edit(CHANGE)])
+
+    assert ended["status"] == "completed", ended
+    assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
+
+
 def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None:
     site, _ = made(FILES)
 
