@@ -11,14 +11,14 @@ from tests.agents.model_api.scripts import overloaded
 from tests.agents.real.capabilities import line
 from tests.agents.real.tools import AGENTS
 
-#: What ``reason`` begins with, by class of error.
+#: What ``reason`` begins with, by class of error; ``{tool}`` is the agent.
 API = "the model's service failed"
 AUTH = "the agent's key or login was refused"
-CONFIG = "the agent's program refuses to work as it was called"
+CONFIG = "{tool} refuses to work as it was called"
 EMPTY = "it ended without an answer"
-KILLED = "the agent's program was killed"
+KILLED = "{tool} was killed"
 LIMIT = "it used all that it may"
-TIMEOUT = "the agent was silent for too long"
+TIMEOUT = "{tool} was silent for too long"
 FINE = ""
 
 

@@ -59,5 +59,5 @@ def test_a_failure_of_the_service(request: pytest.FixtureRequest, agent: str, na
     if failure.reason == FINE:
         assert worker["status"] == "success", worker["reason"]
         return
-    assert worker["reason"].startswith(failure.reason), where.log(worker)
+    assert worker["reason"].startswith(failure.reason.format(tool=agent)), where.log(worker)
     assert len(worker["attempts"]) == (1 + retries if failure.again else 1)
