@@ -37,6 +37,7 @@ def merge(site: InProcess, ended: Answer) -> str:
     return (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
 
 
+@pytest.mark.slow
 def test_tests_that_cannot_run_at_the_base_did_not_run(made: MakeProject) -> None:
     needs = "import a_package_that_is_missing\nfrom app import one\n\n\ndef test(): assert one()\n"
     site, _ = made({**FILES, "tests/test_app.py": needs})
@@ -79,6 +80,7 @@ def test_a_report_without_a_test_is_no_pass_also_where_the_gate_is_required(
     assert worker(site, ended["job_id"])["reason"] == "gate none did not run: no tests found"
 
 
+@pytest.mark.slow
 def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(made: MakeProject) -> None:
     site, _ = made({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
 
@@ -88,6 +90,7 @@ def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(made: MakeP
     assert outcome(site, ended, "pytest") == ("did_not_run", "no_tests", False)
 
 
+@pytest.mark.slow
 def test_a_worker_that_removes_all_tests_has_failed(made: MakeProject) -> None:
     site, _ = made()
 
@@ -97,6 +100,7 @@ def test_a_worker_that_removes_all_tests_has_failed(made: MakeProject) -> None:
     assert statuses(site, ended["job_id"])["pytest"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
     made: MakeProject, effects: Path
 ) -> None:
@@ -118,6 +122,7 @@ def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
     assert found["note"].endswith(note)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["kill -9 $$", "sleep 300"], ids=["killed", "out of time"])
 def test_a_base_run_that_was_killed_or_out_of_time_excuses_nothing(
     made: MakeProject, end: str
@@ -132,6 +137,7 @@ def test_a_base_run_that_was_killed_or_out_of_time_excuses_nothing(
     assert outcome(site, ended, "tests") == ("failed", None, True)
 
 
+@pytest.mark.slow
 def test_what_fails_in_both_runs_of_the_base_is_excused(made: MakeProject) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
     site, _ = made(old)
@@ -143,6 +149,7 @@ def test_what_fails_in_both_runs_of_the_base_is_excused(made: MakeProject) -> No
     assert results(site, ended["job_id"])["pytest"]["known"] == 1
 
 
+@pytest.mark.slow
 def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
     made: MakeProject, effects: Path
 ) -> None:
@@ -207,6 +214,7 @@ def test_an_advisory_gate_that_fails_stands_in_the_reason(made: MakeProject) -> 
     assert ended["results"]["tasks"][0]["reason"] == "advisory gate lint failed: exit code 3"
 
 
+@pytest.mark.slow
 def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
     made: MakeProject,
 ) -> None:
@@ -224,6 +232,7 @@ def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
     assert [each["chosen"] for each in ended["results"]["tasks"]] == [False, True]
 
 
+@pytest.mark.slow
 def test_events_and_the_terminal_say_which_gate_runs_on_what(made: MakeProject) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
     site, _ = made(old)
