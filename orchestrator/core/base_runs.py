@@ -32,9 +32,15 @@ def both(first: Ran, second: Ran) -> Ran:
     return replace(
         second,
         reading=reading,
-        rewritten=tuple(_common(first.rewritten, second.rewritten)),
+        rewritten=tuple(_of_files_in_both(first.rewritten, second.rewritten)),
         seconds=first.seconds + second.seconds,
     )
+
+
+def _of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+    """A log or a report that a gate writes has another content each time."""
+    paths = {each.text for each in one}
+    return (each for each in other if each.text in paths)
 
 
 def _common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:

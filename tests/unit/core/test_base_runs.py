@@ -32,3 +32,10 @@ def test_two_equal_runs_are_told_as_one_and_a_killed_one_excuses_nothing() -> No
     assert both(ran("a"), ran("a")).reading == ran("a").reading
     assert both(ran("a", passed=None), ran("a", passed=None)).reading.passed is None
     assert both(ran("a"), KILLED) is KILLED
+
+
+def test_a_file_that_both_runs_change_counts_also_where_they_differ() -> None:
+    first = Ran(rewritten=(Flaw("log.txt|1", "log.txt"), Flaw("a.py|1", "a.py")))
+    second = Ran(rewritten=(Flaw("log.txt|2", "log.txt"),))
+
+    assert both(first, second).rewritten == second.rewritten
