@@ -9,6 +9,7 @@ import click
 from orchestrator.cli.asking import Asked
 from orchestrator.cli.surroundings import Surroundings
 from orchestrator.core.errors import InvalidRequest, OrchestratorError
+from orchestrator.core.repository import Workdir
 
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
@@ -113,6 +114,8 @@ def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
     agents = plain.pop("agents")
     plain["agent"] = agents[0] if len(agents) == 1 else agents
     told = ("candidates", "chosen", "review_by_any")
+    if plain.get("workdir") == Workdir.OWN:
+        del plain["workdir"]
     return {k: v for k, v in plain.items() if k not in told and v not in (None, "", [], {})}
 
 
