@@ -14,8 +14,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
-#: What earlier versions wrote is history, and no message.
-HISTORY = "orchestrator.core.earlier_exits"
+#: What earlier versions wrote, and the patterns by which an agent's answer is read: no messages.
+EXEMPT = ("orchestrator.core.earlier_exits", "orchestrator.core.final_text")
 _WORD = re.compile(r"\{[^{}]*\}|[A-Za-z]{2,}")
 #: Their arguments are read by programs.
 _READ_BY_PROGRAMS = frozenset({"compile", "encode", "split", "partition", "replace", "join"})
@@ -55,7 +55,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Any, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not fullname.startswith(PACKAGES) or fullname == HISTORY:
+        if not fullname.startswith(PACKAGES) or fullname in EXEMPT:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
