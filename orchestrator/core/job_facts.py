@@ -15,7 +15,7 @@ class Missing:
     worker_id: str
     #: The job of that worker: the job itself, or one below it.
     job_id: str
-    #: The branch that has the changes; empty: they exist nowhere any more.
+    #: The branch that has the changes; empty: none has.
     branch: str = ""
     #: Why, such as "conflict in a.py, b.py".
     why: str = ""

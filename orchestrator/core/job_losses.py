@@ -1,10 +1,34 @@
-"""What the results of child jobs lack, and so the result of the job above them. Pure."""
+"""What the result of a job lacks that no merge tells of. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.core.job_facts import Missing
-from orchestrator.core.model import Job, Worker
+from orchestrator.core.model import Job, TaskSpec, Worker
+from orchestrator.core.repository import needs_worktree
 from orchestrator.core.states import JobStatus, StopCause
+
+#: Why the changes of a worker are missing for which ``git: on`` held.
+NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its directory only"
+
+
+def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
+    """True if ``git: on`` holds for one of the job's tasks, and no worktree could be created."""
+    return not job.config.base and any(needs_worktree(task, job.config.git) for task in tasks)
+
+
+def lost_without_worktree(
+    job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
+) -> Iterator[Missing]:
+    """Of workers that succeeded in a plain directory, and were to have a worktree by ``git: on``.
+
+    A submission whose tasks are known is refused before that; a planner's tasks come later.
+    """
+    if not lacks_worktrees(job, tasks.values()):
+        return
+    for worker in workers:
+        counts = worker.status.succeeded and worker.chosen is not False and not worker.is_adviser
+        if counts and needs_worktree(tasks[worker.task_id], job.config.git):
+            yield Missing(worker_id=worker.id, job_id=job.id, why=NO_WORKTREE)
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
@@ -24,7 +48,7 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
 
 
 def take_command(missing: Missing, above: Sequence[str]) -> str:
-    """What brings the changes into the result; empty where they exist nowhere any more.
+    """What brings the changes into the result; empty where no branch has them.
 
     ``above``: the jobs above the one that lacks them first, from its parent job to the root.
     """

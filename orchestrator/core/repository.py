@@ -7,7 +7,7 @@ from typing import Protocol
 
 from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.gates import GateFiles
-from orchestrator.core.model import Job, Worker
+from orchestrator.core.model import Job, TaskSpec, Worker
 
 
 class Strategy(StrEnum):
@@ -89,6 +89,8 @@ class Base:
     dirty: bool = False
     #: What the user should know: why there are no worktrees, or what they lack.
     note: str = ""
+    #: Why no worktree can be created; empty if that was not tried, or there is a commit.
+    hindrance: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -439,6 +441,13 @@ class Repository(Protocol):
         no result and on no branch of the user's is kept: below ``kept_refs``, the full names are
         given. Idempotent.
         """
+
+
+def needs_worktree(task: TaskSpec, git: str) -> bool:
+    """True if ``git: on`` holds for the task; ``git``: of its job."""
+    if task.workdir == Workdir.PROJECT or git == GitUse.OFF:
+        return False
+    return (task.git or git) == GitUse.ON
 
 
 def signature_of(worker: Worker) -> Signature:

@@ -12,7 +12,7 @@ from orchestrator.core.failure import before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
 from orchestrator.core.job_facts import GateFact, Missing, Overruled
-from orchestrator.core.job_losses import lost_below
+from orchestrator.core.job_losses import lost_below, lost_without_worktree
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
@@ -138,17 +138,19 @@ class SendingBack:
     def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
         """What merging changes in a job."""
         below = tuple(self._lost_below(job))
+        plan, workers = self._forest.plans[job.id], self._forest.workers_of(job.id)
+        plain = tuple(lost_without_worktree(job, plan.tasks, workers))
         facts = replace(
             job.facts,
             merge_error=merged.error,
-            missing=merged.missing,
+            missing=(*merged.missing, *plain),
             lost_below=below,
             overruled=merged.overruled,
             gates=merged.gates,
             unjudged=merged.unjudged,
         )
         failed = merged.state is MergeState.FAILED
-        state = MergeState.IN_PART if below and not failed else merged.state
+        state = MergeState.IN_PART if (below or plain) and not failed else merged.state
         return {"merge_state": state, "facts": facts}
 
     def _lost_below(self, job: Job) -> Iterator[Missing]:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
-from orchestrator.core.model import Job, TaskSpec
+from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.refs import base_ref, dirty_ref
-from orchestrator.core.repository import Base, GitUse, Repository
+from orchestrator.core.repository import Base, GitUse, Repository, needs_worktree
 from orchestrator.core.submission import ConfigRequest
 from orchestrator.engine.worktrees import Worktrees
 
@@ -20,16 +20,30 @@ class Bases:
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Nothing where no task changes files, unless it is asked for. Raise InvalidRequest."""
-        asked = _asked(config)
+        asked, git = _asked(config), config.git or GitUse.AUTO
         if config.git == GitUse.OFF:
             if asked:
                 raise InvalidRequest(f"with git: off there is nothing for {asked}; leave it out")
             return Base()
-        if not asked and not self._worktrees.rule.asked_for(
-            tasks, agent, config.git or GitUse.AUTO
-        ):
+        if not asked and not self._worktrees.rule.asked_for(tasks, agent, git):
             return Base()
-        return self._repository.base(config.base or "", dirty=bool(config.include_dirty))
+        base = self._repository.base(config.base or "", dirty=bool(config.include_dirty))
+        return _checked(base, tasks, git)
+
+    def of_child(
+        self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
+    ) -> Base:
+        """The present state of the worker that starts it. Raise InvalidRequest or RepositoryError.
+
+        ``parent``: the worker's job, whose ``git`` holds for the child job, too.
+        """
+        git = parent.config.git
+        try:
+            base = self._worktrees.base_below(parent, worker, tasks, config.agent)
+        except RepositoryError as error:
+            _checked(Base(hindrance=error.message), tasks, git)
+            raise
+        return _checked(base, tasks, git)
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
         """Have the commit of an accepted job stay, whatever becomes of the user's branches."""
@@ -50,6 +64,17 @@ def check_child(config: ConfigRequest) -> None:
         raise InvalidRequest(
             f"a child job starts from the files of the worker that starts it; leave {asked} out"
         )
+
+
+def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
+    """Raise InvalidRequest if ``git: on`` holds for a task, and no worktree can be created."""
+    if base.commit or not any(needs_worktree(task, git) for task in tasks):
+        return base
+    raise InvalidRequest(
+        f"git: on cannot be had: {base.hindrance}; leave git: on and workdir: worktree out, or "
+        "correct that first",
+        kind="base",
+    )
 
 
 def _asked(config: ConfigRequest) -> str:

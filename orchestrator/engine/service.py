@@ -32,7 +32,6 @@ from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.rates import Rates
 from orchestrator.engine.submitting import Asked, Submitting, check_tasks
 from orchestrator.engine.supervisor import Supervisor
-from orchestrator.engine.worktrees import Worktrees
 
 Listener = Callable[[Sequence[Event]], None]
 
@@ -51,7 +50,6 @@ class Service(Checkpointing, MergeCalls):
         launcher: Launcher,
         planner: Planner,
         submitting: Submitting,
-        worktrees: Worktrees,
         gate_plans: GatePlans,
         bases: Bases,
         locks: LockService,
@@ -72,7 +70,6 @@ class Service(Checkpointing, MergeCalls):
         self._rates = Rates()
         publisher.add(self._rates)
         self._planner = planner
-        self._worktrees = worktrees
         self._gate_plans = gate_plans
         self._bases = bases
         self.locks = locks
@@ -128,7 +125,7 @@ class Service(Checkpointing, MergeCalls):
         parent = None if worker is None else self._store.job(worker.job_id)
         if worker is None or parent is None:
             return Base()
-        return self._worktrees.base_below(parent, worker, tasks, config.agent)
+        return self._bases.of_child(config, tasks, parent, worker)
 
     def _submit(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         # Once more, now that nothing else can come between: two calls may race.

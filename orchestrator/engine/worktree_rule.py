@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents
-from orchestrator.core.repository import GitUse, Workdir
+from orchestrator.core.repository import GitUse, Workdir, needs_worktree
 
 
 class WorktreeRule:
@@ -30,7 +30,9 @@ class WorktreeRule:
         if task.workdir == Workdir.PROJECT:
             return False
         asked = git if git == GitUse.OFF else task.git or git
-        return asked == GitUse.ON or (asked != GitUse.OFF and self._changes_files(name, task))
+        return needs_worktree(task, git) or (
+            asked != GitUse.OFF and self._changes_files(name, task)
+        )
 
     def _changes_files(self, name: str, task: TaskSpec) -> bool:
         try:

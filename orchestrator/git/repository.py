@@ -72,13 +72,15 @@ class GitRepository(Committed):
         except (RepositoryError, OSError) as error:
             if asked:
                 raise starting.refused(revision, error) from error
-            return Base(note=f"workers have plain directories: {error}")
+            why = str(error)
+            return Base(note=f"workers have plain directories: {why}", hindrance=why)
 
     def _base(self, revision: str, *, dirty: bool) -> Base:
         if not has_repository(self._project):
+            why = "the host project is not a git repository (git init, then a first commit)"
             if revision or dirty:
-                raise RepositoryError("the host project is not a git repository")
-            return Base()
+                raise RepositoryError(why)
+            return Base(hindrance=why)
         git = Git(str(self._project), {})
         check_version(git)
         check_has_files(git)

@@ -106,7 +106,7 @@ class MissingAnswer(Answer):
     job_id: str
     """The job of that worker: this one, or one below it."""
     branch: str
-    """The branch that has the changes; empty: they exist nowhere any more."""
+    """The branch that has the changes; empty: none has."""
     why: str
     in_part: bool
     """Some changes of the worker are in the result."""
