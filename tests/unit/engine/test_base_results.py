@@ -63,6 +63,17 @@ def test_another_program_or_other_packages_are_another_result(
     assert results.kept("c1", GATE) is None
 
 
+def test_a_result_made_under_another_set_up_is_not_reused(tmp_path: Path) -> None:
+    def under(*setup: str) -> BaseResults:
+        return BaseResults(tmp_path / "kept", tmp_path / "project", dict, setup)
+
+    under("npm ci").keep("c1", GATE, FOUND)
+
+    assert under("npm ci").kept("c1", GATE) == FOUND
+    assert under("npm ci", "make").kept("c1", GATE) is None
+    assert under().kept("c1", GATE) is None
+
+
 def test_results_are_bounded_in_age_and_number(results: BaseResults, tmp_path: Path) -> None:
     for number in range(5):
         results.keep(f"c{number}", GATE, FOUND)
