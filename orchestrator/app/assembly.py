@@ -266,6 +266,7 @@ class Assembly:
             publisher=self._publisher,
             planner=RulesPlanner(),
             submitting=self._submitting,
+            worktrees=self._worktrees,
             gate_plans=gate_plans_of(self._repository, self._settings),
             bases=Bases(self._repository, self._worktrees),
             access=access,

@@ -32,6 +32,7 @@ from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.rates import Rates
 from orchestrator.engine.submitting import Asked, Submitting, check_tasks
 from orchestrator.engine.supervisor import Supervisor
+from orchestrator.engine.worktrees import Worktrees
 
 Listener = Callable[[Sequence[Event]], None]
 
@@ -50,6 +51,7 @@ class Service(Checkpointing, MergeCalls):
         launcher: Launcher,
         planner: Planner,
         submitting: Submitting,
+        worktrees: Worktrees,
         gate_plans: GatePlans,
         bases: Bases,
         locks: LockService,
@@ -70,6 +72,7 @@ class Service(Checkpointing, MergeCalls):
         self._rates = Rates()
         publisher.add(self._rates)
         self._planner = planner
+        self._worktrees = worktrees
         self._gate_plans = gate_plans
         self._bases = bases
         self.locks = locks
