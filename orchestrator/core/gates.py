@@ -176,6 +176,12 @@ class GateResult:
         return GateOutcome.DID_NOT_RUN if is_unrun else GateOutcome.PASSED
 
     @property
+    def has_approved(self) -> bool:
+        """True if it judged the work and found nothing; the scan for secrets judges no work."""
+        passed = self.status is GateStatus.PASSED and self.outcome is GateOutcome.PASSED
+        return passed and self.name != SECRETS
+
+    @property
     def blocks(self) -> bool:
         return self.required and self.status in {GateStatus.FAILED, GateStatus.BROKEN}
 

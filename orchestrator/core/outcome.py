@@ -76,7 +76,7 @@ def _shows_something(evidence: Evidence) -> bool:
     and counts only when a check has found it good now."""
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
-    return evidence.has_work and any(each.status is GateStatus.PASSED for each in evidence.gates)
+    return evidence.has_work and any(each.has_approved for each in evidence.gates)
 
 
 def _nothing(evidence: Evidence) -> str:

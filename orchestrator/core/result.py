@@ -2,7 +2,6 @@
 
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.failure import after
-from orchestrator.core.gates import GateStatus
 from orchestrator.core.model import Attempt
 from orchestrator.core.spending import NOTHING, is_known, total
 from orchestrator.core.worker_result import WorkerResult
@@ -55,6 +54,6 @@ def result_of(
 
 def _is_good(evidence: Evidence) -> bool:
     """Its worktree passed every check that counts, and one at least."""
-    passed = any(gate.status is GateStatus.PASSED for gate in evidence.gates)
+    passed = any(gate.has_approved for gate in evidence.gates)
     sound = evidence.worktree is not None and not evidence.worktree.faults
     return sound and passed and not any(gate.blocks for gate in evidence.gates)

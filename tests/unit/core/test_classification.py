@@ -12,7 +12,7 @@ from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, Work
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import ASKED, NO_CHANGES, NOT_STARTED, FailureKind, RetryStrategy
 from orchestrator.core.final_text import FinalText
-from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.gates import SECRETS, GateCause, GateResult, GateStatus
 from orchestrator.core.model import Worker
 from orchestrator.core.outcome import judge
 from orchestrator.core.states import WorkerStatus
@@ -222,3 +222,18 @@ def test_a_result_whose_gates_passed_is_known_to_be_good() -> None:
     story.ends(story.key(root), LOST, replace(TREE, gates=(GREEN, RED)))
     result = story.worker(story.key(root)).result
     assert result is not None and result.good == "1-after"
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        GateResult(name=SECRETS, status=GateStatus.PASSED),
+        GateResult(name="tests", status=GateStatus.PASSED, cause=GateCause.NO_TESTS),
+    ],
+)
+def test_a_result_that_no_gate_judged_is_not_known_to_be_good(gate: GateResult) -> None:
+    story = Story()
+    root = story.root(max_retries=2)
+    story.ends(story.key(root), LOST, replace(TREE, gates=(gate,)))
+    result = story.worker(story.key(root)).result
+    assert result is not None and result.good == ""

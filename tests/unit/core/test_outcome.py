@@ -6,7 +6,7 @@ import pytest
 from orchestrator.core.delivery import Delivery
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.final_text import FinalText
-from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.gates import SECRETS, GateCause, GateResult, GateStatus
 from orchestrator.core.model import Worker
 from orchestrator.core.outcome import TABLE, is_for_gates, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
@@ -32,6 +32,8 @@ CLASSES = [
 FAILED = GateResult(name="tests", status=GateStatus.FAILED, failures=("a",))
 PASSED = GateResult(name="tests", status=GateStatus.PASSED)
 KNOWN = GateResult(name="tests", status=GateStatus.KNOWN)
+SCANNED = GateResult(name=SECRETS, status=GateStatus.PASSED)
+NO_TESTS = GateResult(name="tests", status=GateStatus.PASSED, cause=GateCause.NO_TESTS)
 SILENT = Evidence(output_required=True)
 
 #: Row, exit, evidence, status, part of the reason, retry. Each example would fit lower rows too.
@@ -209,6 +211,10 @@ def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
         (replace(SILENT, has_work=True), True, False),
         (replace(SILENT, has_work=True, gates=(PASSED,)), True, True),
         (replace(SILENT, has_work=True, gates=(KNOWN,)), True, False),
+        (replace(SILENT, has_work=True, gates=(SCANNED,)), True, False),
+        (replace(SILENT, has_work=True, gates=(NO_TESTS,)), True, False),
+        (replace(SILENT, has_work=True, gates=(SCANNED, PASSED)), True, True),
+        (replace(SILENT, files_changed=True, gates=(SCANNED,)), True, True),
         (replace(SILENT, has_work=True, gates=(PASSED, FAILED)), True, False),
         (replace(SILENT, has_work=True, gates=(PASSED,), claimed_success=False), False, False),
     ],
