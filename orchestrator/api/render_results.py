@@ -23,8 +23,10 @@ from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
+from orchestrator.core.whereabouts import Whereabouts, has_worktree
 from orchestrator.schemas.answers import (
     MissingAnswer,
+    OutsideAnswer,
     Results,
     StatusAnswer,
     TaskResult,
@@ -37,7 +39,7 @@ WorkersByJob = Mapping[str, Sequence[Worker]]
 def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer:
     detail = service.detail(caller, job_id, with_tasks=False)
     job = detail.job
-    by_job = _workers_by_job(service, caller, detail)
+    by_job = workers_by_job(service, caller, detail)
     return StatusAnswer(
         job_id=job.id,
         status=job.status,
@@ -49,6 +51,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         workers=counts(detail.workers),
         merge_state=job.merge_state,
         missing=missing_changes(service, caller, job),
+        made_not_in_result=outside_work(service, caller, job, by_job),
         counts=counts(_with_all_below(job.id, by_job)),
         left=dict(detail.left),
         created_at=moment(job.created_at),
@@ -73,6 +76,20 @@ def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingA
     ]
 
 
+def outside_work(
+    service: Service, caller: Caller, job: Job, workers: WorkersByJob
+) -> list[OutsideAnswer]:
+    """What was made and is not in the result of an ended job; ``workers`` with those below it."""
+    everyone = [worker for own in workers.values() for worker in own]
+    lacking = job.facts.missing or job.facts.lost_below
+    if not job.status.ended or not (lacking or any(map(has_worktree, everyone))):
+        return []
+    below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
+    jobs = {job.id: job, **{each: service.job(caller, each) for each in below}}
+    found = Whereabouts(jobs, workers).made_not_in_result(job)
+    return [OutsideAnswer(**asdict(each)) for each in found]
+
+
 def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
     status = status_answer(service, caller, job_id)
     return WaitAnswer.model_construct(**dict(status), timed_out=not status.status.ended)
@@ -80,7 +97,7 @@ def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
 
 def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
     """None until a worker has finished."""
-    return _results(service, caller, detail, _workers_by_job(service, caller, detail))
+    return _results(service, caller, detail, workers_by_job(service, caller, detail))
 
 
 def _results(
@@ -97,7 +114,7 @@ def _results(
     )
 
 
-def _workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
+def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
     """Also those of child jobs, which are read only if there are any."""
     if not any(worker.child_job_ids for worker in detail.workers):
         return {detail.job.id: detail.workers}

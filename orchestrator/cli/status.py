@@ -13,10 +13,13 @@ from orchestrator.cli.summary import headline, nothing_built, says, tasks_of, us
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, paint, terminal_width
 from orchestrator.core.states import ENDED_JOB
+from orchestrator.core.whereabouts import OutsideCause
 
 WATCH_SECONDS = 1.0
 LISTED_JOBS = 20
 MAX_LINES = 200
+#: So many workers whose changes are not in the result are named.
+MOST_OUTSIDE = 5
 STATUS_WIDTH = len("recursive_success")
 
 
@@ -78,14 +81,21 @@ def _show(surroundings: Surroundings, answer: dict[str, Any], clear: bool) -> No
     click.echo("\n".join(status_lines(answer, terminal_width())))
 
 
-def _missing_lines(answer: Mapping[str, Any]) -> list[str]:
+def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     """What was made, and is not in the result: where it is, and what brings it in."""
     lines = []
-    for each in answer.get("missing") or ():
-        where = each["branch"] or "no branch"
-        lines.append(f"  made, but not in the result: {each['worker_id']} ({where})")
-        if each["command"] and not each["chosen"]:
-            lines.append(f"    to bring it in: {each['command']}")
+    found = answer.get("made_not_in_result") or ()
+    for each in found[:MOST_OUTSIDE]:
+        where, why = each["branch"] or "no branch", one_line(each["why"], width)
+        of = f" of job {each['job_id']}" if each["job_id"] != answer.get("job_id") else ""
+        lines.append(f"  made, but not in the result: {each['worker_id']}{of} ({where}): {why}")
+        if each["command"]:
+            purpose = "see it" if each["cause"] == OutsideCause.FAILED else "bring it in"
+            lines.append(f"    to {purpose}: {each['command']}")
+        if each["otherwise"]:
+            lines.append(f"    or, the other side giving way: {each['otherwise']}")
+    if len(found) > MOST_OUTSIDE:
+        lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; all of them: --json")
     return lines
 
 
@@ -93,7 +103,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     lines = [headline(answer)]
     if answer.get("request"):
         lines.append(f"  {one_line(answer['request'], width - 2)}")
-    lines += _missing_lines(answer)
+    lines += _outside_lines(answer, width)
     if answer.get("reason"):
         lines.append(f"  {one_line(answer['reason'], width - 2)}")
     tree = list(_tree(tasks_of(answer), 1, width))

@@ -23,6 +23,8 @@ class Missing:
     in_part: bool = False
     #: A person chose to leave them out: the job is no less complete for that.
     chosen: bool = False
+    #: The worker, of a root job, has an agent that can be asked to resolve its conflicts.
+    resolvable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

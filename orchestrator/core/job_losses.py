@@ -7,6 +7,8 @@ from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.repository import needs_worktree
 from orchestrator.core.states import JobStatus, StopCause
 
+#: As it is typed in the folder.
+COMMAND = "bin/orchestrator"
 #: Why the changes of a worker are missing for which ``git: on`` held.
 NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its directory only"
 
@@ -47,12 +49,20 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
             yield from child.facts.lost_below
 
 
-def take_command(missing: Missing, above: Sequence[str]) -> str:
+def take_command(missing: Missing, above: Sequence[str], *, forced: bool = False) -> str:
     """What brings the changes into the result; empty where no branch has them.
 
     ``above``: the jobs above the one that lacks them first, from its parent job to the root.
+    A worker that can resolve its conflicts is to do so, unless ``forced``.
     """
     if not missing.branch:
         return ""
-    first = f"orchestrator merge {missing.job_id} --strategy theirs"
-    return " && ".join([first, *(f"orchestrator merge {job_id}" for job_id in above)])
+    resolves = missing.resolvable and not forced
+    how = " --resolve worker" if resolves else " --strategy theirs"
+    return merge_chain(how, missing.job_id, above)
+
+
+def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
+    """Have a job merged once more, and then those above it."""
+    rest = [f"{COMMAND} merge {each}" for each in above]
+    return " && ".join([f"{COMMAND} merge {job_id}{how}", *rest])

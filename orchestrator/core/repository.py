@@ -166,6 +166,9 @@ class FileConflict:
     theirs: str = ""
     #: Where theirs won: what of ours did not.
     lost: tuple[LostHunk, ...] = ()
+    #: Theirs are a child job's changes, made by these workers of it; empty: a worker's own.
+    child_job_id: str = ""
+    child_workers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

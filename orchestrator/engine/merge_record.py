@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.core.job_facts import Missing, Overruled
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
-from orchestrator.core.refs import short, worker_branch
+from orchestrator.core.refs import result_branch, short, worker_branch
 from orchestrator.core.repository import FileConflict, Strategy, record_name
 from orchestrator.security.paths import read_regular
 
@@ -48,6 +48,8 @@ class Record:
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     #: By worker that was left out for conflicts: why no attempt resolves them.
     hindrances: dict[str, str] = field(default_factory=dict)
+    #: Of those, the workers that can be asked to resolve them.
+    resolvable: list[str] = field(default_factory=list)
     #: Files that git alone would have left as conflicts, or elsewhere: ``worker_id``, ``path`` and
     #: ``way``.
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -114,10 +116,11 @@ def missing_from(record: Record) -> tuple[Missing, ...]:
         Missing(
             worker_id=worker,
             job_id=record.job_id,
-            branch="" if worker in record.gone else branch,
+            branch="" if worker in record.gone else _branch(record, worker, branch),
             why=_why(record, worker),
             in_part=worker in record.merged,
             chosen=worker in record.chosen or record.strategy == Strategy.MANUAL,
+            resolvable=worker in record.resolvable,
         )
         for worker, branch in record.left_out.items()
     )
@@ -138,11 +141,34 @@ def overruled_in(record: Record) -> tuple[Overruled, ...]:
 def _why(record: Record, worker: str) -> str:
     if worker in record.reasons:
         return record.reasons[worker]
-    paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
-    if not paths:
+    own = [each for each in record.conflicts if each["worker_id"] == worker]
+    if not own:
         return f"merge_strategy: {record.strategy}"
+    paths = [each["path"] for each in own]
     more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-    return f"conflict in {', '.join(paths[:MOST_PATHS])}{more}"
+    return f"conflict in {', '.join(paths[:MOST_PATHS])}{more}{child_in_words(own)}"
+
+
+def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
+    """Whose changes the conflicts exclude, where a child job made them; else empty."""
+    children: dict[str, list[str]] = {}
+    for each in conflicts:
+        if child := each.get("child_job_id"):
+            names = children.setdefault(child, [])
+            names += [name for name in each["child_workers"] if name not in names]
+    told = [
+        " of ".join(filter(None, (", ".join(names[:MOST_PATHS]), f"child job {child}")))
+        for child, names in children.items()
+    ]
+    return f", also changed by {' and '.join(told)}" if told else ""
+
+
+def _branch(record: Record, worker: str, branch: str) -> str:
+    """Where the changes are; those of a child job, of which nothing else is missing, on its own."""
+    if worker not in record.merged:
+        return branch
+    own = (each for each in record.conflicts if each["worker_id"] == worker)
+    return next((each["branch"] for each in own if each.get("child_job_id")), branch)
 
 
 def _name(job: Job) -> str:
@@ -151,5 +177,7 @@ def _name(job: Job) -> str:
 
 def told(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
     """A conflict, as a record has it."""
-    who = {"worker_id": worker.id, "branch": short(worker_branch(worker))}
+    child = conflict.child_job_id
+    branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
+    who = {"worker_id": worker.id, "branch": short(branch)}
     return {**who, **asdict(conflict), "resolved": resolved}

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
 from orchestrator.core.repository import FileWay, Hindrance, record_name
-from orchestrator.engine.merge_record import MOST_PATHS, Record, overruled_in
+from orchestrator.engine.merge_record import MOST_PATHS, Record, child_in_words, overruled_in
 
 #: Findings of a gate that are named in a sentence.
 MOST_FINDINGS = 3
@@ -21,12 +21,12 @@ def in_words(record: Record) -> Iterator[str]:
     yield from _merged(record)
     for worker, branch in record.left_out.items():
         yield _left_out(record, worker, branch)
+    yield from _to_resolve(record)
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         yield (
             "To have one worker's lines where two exclude each other: "
             f"bin/orchestrator merge {record.job_id} --strategy theirs."
         )
-    yield from _to_resolve(record)
     yield from _won(record)
     yield from _ways(record)
     yield from _handed(record)
@@ -210,10 +210,11 @@ def _left_out(record: Record, worker: str, branch: str) -> str:
 def _why(record: Record, worker: str) -> str:
     if worker in record.reasons:
         return f": {record.reasons[worker]}"
-    paths = [each["path"] for each in record.conflicts if each["worker_id"] == worker]
+    own = [each for each in record.conflicts if each["worker_id"] == worker]
+    paths = [each["path"] for each in own]
     hindrance = HINDRANCES.get(record.hindrances.get(worker, ""), "")
     why = f" ({hindrance})" if hindrance else ""
-    return f", for conflicts in {_listed(paths)}{why}" if paths else ""
+    return f", for conflicts in {_listed(paths)}{child_in_words(own)}{why}" if paths else ""
 
 
 def failing(results: Sequence[GateResult]) -> str:

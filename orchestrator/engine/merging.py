@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from orchestrator.core import failpoints
@@ -85,7 +85,7 @@ class Merging:
             for part in parts:
                 leave(record, part.worker, f"{error} (orchestrator merge {job.id} tries again)")
             return Merged(error=str(error))
-        self._note(record, settled)
+        self._note(record, tree, job, settled)
         self._note_hindrances(record, tree, job, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
@@ -181,12 +181,13 @@ class Merging:
         taken = True
         start = self._repository.tip(start_ref(part.worker))
         tips = self._tips(job, part.worker)
+        children = self._worktrees.children_by_result(part.worker) if len(tips) > 1 else {}
         for commit in tips:
             self._fold(part.worker, commit)
             merged = self._repository.merge(
                 tip, commit, message, merger_of(job), force=force, union=union
             )
-            conflicts += merged.conflicts
+            conflicts += _of_child(merged.conflicts, children.get(commit, ""))
             files += merged.files
             taken = taken and bool(merged.commit)
             tip = merged.commit or tip
@@ -214,7 +215,7 @@ class Merging:
         if tip and tip != commit and not lives and self._repository.contains(commit, tip):
             self._repository.point(branch, commit)
 
-    def _note(self, record: Record, settled: Settled) -> None:
+    def _note(self, record: Record, tree: Tree, job: Job, settled: Settled) -> None:
         before = record.base
         losses = Losses(self._repository, record.base)
         for step in settled.steps:
@@ -224,7 +225,8 @@ class Merging:
                 leave(record, worker, f"conflicts are not resolved in {left}" if left else "")
             if step.changes and (step.taken or step.commit != before):
                 record.merged.append(worker.id)
-            conflicts = [losses.named(each) for each in step.conflicts]
+            named = (losses.named(each) for each in step.conflicts)
+            conflicts = [self._with_child_workers(tree, each) for each in named]
             record.conflicts += [told(worker, each, step.taken) for each in conflicts]
             record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
             losses.add(worker)
@@ -235,6 +237,19 @@ class Merging:
             leave(record, part.worker, "it builds on a task that is not in the result")
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
+    def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
+        """With the workers of the child job whose changes exclude those of the worker above it."""
+        if not conflict.child_job_id:
+            return conflict
+        workers = (each for each in tree.workers if each.job_id == conflict.child_job_id)
+        names = tuple(each.id for each in workers if self._has_touched(each, conflict.path))
+        return replace(conflict, child_workers=names)
+
+    def _has_touched(self, worker: Worker, path: str) -> bool:
+        start = self._repository.tip(start_ref(worker))
+        tip = self._repository.tip(worker_branch(worker))
+        return bool(start and tip) and path in self._repository.touched(start, tip)
+
     def _note_hindrances(self, record: Record, tree: Tree, job: Job, settled: Settled) -> None:
         tasks = {task.id: task for task in tree.tasks[job.id]}
         for worker in _in_conflict(record, settled):
@@ -243,6 +258,9 @@ class Merging:
                 hindrance = Hindrance.NOT_ASKED
             if hindrance is not None:
                 record.hindrances[worker.id] = hindrance
+            if hindrance is not None and job.is_root and self._worktrees.rule.can_resolve(worker):
+                # The worker above a child job has ended: nothing runs again there.
+                record.resolvable.append(worker.id)
 
     def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
         by_itself = job.config.resolve in ("", RESOLVE_WORKER)
@@ -322,6 +340,12 @@ def _in_conflict(record: Record, settled: Settled) -> Iterator[Worker]:
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:
             yield step.part.worker
+
+
+def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
+    """As those of a child job's result, if it is one's."""
+    for each in conflicts:
+        yield replace(each, child_job_id=job_id) if job_id else each
 
 
 def leave(record: Record, worker: Worker, why: str = "") -> None:

@@ -330,6 +330,12 @@ class Worktrees:
             if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
+    def children_by_result(self, worker: Worker) -> dict[str, str]:
+        """The child jobs of a worker, by the commits of their results."""
+        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
+        results = (each for each in refs if each.endswith("/result"))
+        return {refs[each]: each.split("/")[-2] for each in results}
+
     def drop_spares(self, root_id: str) -> None:
         """The files of closed worktrees that were kept for the next ones of a tree."""
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))

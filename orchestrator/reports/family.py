@@ -8,6 +8,7 @@ from orchestrator.core.model import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.ports import Tree
 from orchestrator.core.states import JobStatus
+from orchestrator.core.whereabouts import Whereabouts
 
 Interval = tuple[float, float]
 
@@ -28,6 +29,11 @@ class Family:
         self._ends: dict[str, float] = {}
         self._task_ends: dict[tuple[str, str], float] = {}
         self._index()
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Which changes are in the results, and where the others are."""
+        return Whereabouts(self._jobs, self._workers)
 
     def _index(self) -> None:
         for worker in self.tree.workers:

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.core.model import Job
+from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.states import WorkerStatus
 from orchestrator.reports.analytics import analytics_of
 from orchestrator.reports.family import Family
@@ -74,6 +75,9 @@ class Pages:
             job=view,
             notice=self._notice,
             changes=self._changes,
+            inside=self._family.whereabouts.in_result(self._job),
+            outside=self._family.whereabouts.made_not_in_result(self._job),
+            branch_of=lambda worker: short(worker_branch(worker)),
             figures=self.figures,
             failures=self._failures(missed),
             not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.states import JobStatus, MergeState, WorkerStatus
+from orchestrator.core.whereabouts import OutsideCause
 
 
 class Answer(BaseModel):
@@ -113,7 +114,31 @@ class MissingAnswer(Answer):
     chosen: bool
     """A person chose to leave them out."""
     command: str
-    """What brings them in, the other side giving way in conflicts; empty: nothing can."""
+    """What brings them in: another attempt of a worker that can resolve its conflicts, or else the
+    other side giving way in them; empty: nothing can."""
+    resolvable: bool = False
+    """The worker can be asked to resolve its conflicts."""
+
+
+class OutsideAnswer(Answer):
+    """Changes that one worker made, and that are not in the result."""
+
+    worker_id: str
+    job_id: str
+    """The job of that worker: this one, or one below it."""
+    cause: OutsideCause
+    why: str
+    """The cause for people."""
+    branch: str
+    """The branch that has the changes; empty: none has."""
+    files: int
+    """How many files it made or changed."""
+    in_part: bool
+    """Some changes of the worker are in the result."""
+    command: str
+    """What brings them in, or shows those of a failed worker; empty: nothing does."""
+    otherwise: str = ""
+    """What brings them in at once, where the command asks for another attempt."""
 
 
 class StatusAnswer(Answer):
@@ -136,6 +161,9 @@ class StatusAnswer(Answer):
     """How far the changes of its workers are one result."""
     missing: list[MissingAnswer]
     """What the result lacks, with what the results of child jobs lack at any depth."""
+    made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
+    """Everything that was made and is not in the result, with losing candidates and failed workers;
+    once the job has ended."""
     counts: dict[str, int]
     """The same, with the workers of all child jobs below it."""
     left: dict[str, Any]

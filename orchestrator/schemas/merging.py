@@ -7,7 +7,7 @@ from pydantic import Field
 from orchestrator.core.gates import GateCause, GateOutcome, GateStatus
 from orchestrator.core.model import RESOLVE_OFF
 from orchestrator.core.repository import FileWay, Hindrance, MergeChoice
-from orchestrator.schemas.answers import Answer, MissingAnswer
+from orchestrator.schemas.answers import Answer, MissingAnswer, OutsideAnswer
 from orchestrator.schemas.text import MOST_ITEMS, Text, Word
 from orchestrator.schemas.wire import Wire
 
@@ -67,8 +67,12 @@ class ConflictAnswer(Answer):
     worker_id: str
     """The later one of both."""
     branch: str
-    """That worker's."""
+    """That worker's; for a child job's changes, that of its result."""
     path: str
+    child_job_id: str = ""
+    """The worker's child job whose changes these are; empty: they are the worker's own."""
+    child_workers: list[str] = Field(default_factory=list)
+    """Workers of that child job which changed the file."""
     base: str = ""
     """The blob that both began with; empty where there was none."""
     ours: str = ""
@@ -135,6 +139,9 @@ class ConflictsAnswer(Answer):
     """Why, of those that were left out for something else than a conflict."""
     missing: list[MissingAnswer] = Field(default_factory=list)
     """What the result lacks, with what the results of child jobs lack at any depth."""
+    made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
+    """Everything that was made and is not in the result, with losing candidates and failed workers;
+    once the job has ended."""
     history: Literal["merge", "linear"] = "merge"
     gates: list[MergedGateAnswer] = Field(default_factory=list)
     """What the checks of the merged state came to."""

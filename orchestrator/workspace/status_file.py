@@ -14,6 +14,7 @@ from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.shortage import is_shortage
+from orchestrator.core.whereabouts import Whereabouts
 from orchestrator.security.paths import read_regular, write_private
 from orchestrator.workspace.clock import iso
 from orchestrator.workspace.layout import Workspace
@@ -219,6 +220,7 @@ def status_document(
     by_job: dict[str, list[Worker]] = {job.id: [] for job in jobs}
     for worker in workers:
         by_job.setdefault(worker.job_id, []).append(worker)
+    whereabouts = Whereabouts({job.id: job for job in jobs}, by_job)
     return {
         "job_id": root.id,
         "status": root.status,
@@ -230,9 +232,9 @@ def status_document(
         "seconds": wall_seconds(root, by_job[root.id]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
         "labels": dict(root.config.labels),
-        **_merging(root, jobs),
+        **_merging(root, whereabouts),
         "depths": max(job.depth for job in jobs) + 1,
-        "child_jobs": [_child_job(job, jobs) for job in jobs if not job.is_root],
+        "child_jobs": [_child_job(job, whereabouts) for job in jobs if not job.is_root],
         "results": {
             "tasks": _rows(workspace, by_job, root.id),
             "workspace": str(workspace.job_directory(root.id)),
@@ -241,9 +243,9 @@ def status_document(
     }
 
 
-def _merging(job: Job, jobs: list[Job]) -> dict[str, Any]:
+def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
     """How far the changes are one result, and what that lacks."""
-    parents = {each.id: each.parent_job_id for each in jobs}
+    parents = {each.id: each.parent_job_id for each in whereabouts.jobs.values()}
 
     def above(job_id: str) -> Iterator[str]:
         while job_id != job.id and (parent := parents.get(job_id)):
@@ -255,10 +257,15 @@ def _merging(job: Job, jobs: list[Job]) -> dict[str, Any]:
         {**asdict(each), "command": take_command(each, list(above(each.job_id)))}
         for each in missing
     ]
-    return {"merge_state": job.merge_state, "missing": told}
+    outside = whereabouts.made_not_in_result(job) if job.status.ended else []
+    return {
+        "merge_state": job.merge_state,
+        "missing": told,
+        "made_not_in_result": [asdict(each) for each in outside],
+    }
 
 
-def _child_job(job: Job, jobs: list[Job]) -> dict[str, Any]:
+def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "parent_job_id": job.parent_job_id,
@@ -268,7 +275,7 @@ def _child_job(job: Job, jobs: list[Job]) -> dict[str, Any]:
         "reason": job.reason,
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
-        **_merging(job, jobs),
+        **_merging(job, whereabouts),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),

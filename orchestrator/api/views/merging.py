@@ -8,7 +8,7 @@ from orchestrator.api import reading
 from orchestrator.api.answering import json_answer
 from orchestrator.api.auth import authenticate, caller, service
 from orchestrator.api.render import job_path
-from orchestrator.api.render_results import missing_changes
+from orchestrator.api.render_results import missing_changes, outside_work, workers_by_job
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.schemas.merging import ConflictsAnswer, MergeRequest
 from orchestrator.schemas.queries import NoQuery
@@ -39,13 +39,16 @@ def merge_job(job_id: str) -> Response:
 
 
 def _answer(job_id: str) -> ConflictsAnswer:
-    job = service().job(caller(), job_id)
+    detail = service().detail(caller(), job_id, with_tasks=False)
+    job = detail.job
+    workers = workers_by_job(service(), caller(), detail)
     record = service().merge_record(caller(), job_id)
     told = {
         "job_id": job_id,
         "strategy": job.config.merge_strategy,
         **record,
         "missing": missing_changes(service(), caller(), job),
+        "made_not_in_result": outside_work(service(), caller(), job, workers),
         "merging": service().is_merging(job_id),
     }
     return ConflictsAnswer(**told)

@@ -448,13 +448,17 @@ def test_a_child_job_that_excludes_its_workers_changes_is_told(made: MakeProject
 
     ended = site.run("x", [edit(script)])
 
-    assert ended["status"] == "completed", ended
+    assert ended["status"] == "partial", ended
     [child] = rows(ended)[0]["child_job_ids"]
+    assert f"README.md, also changed by worker_1_1 of child job {child}" in ended["reason"]
     found = site.get(f"/jobs/{child}/conflicts")["conflicts"]
     assert [(each["worker_id"], each["path"]) for each in found] == [("worker_1", "README.md")]
     branch = f"orchestrator/{ended['job_id']}/result"
     assert project.show(branch, "README.md") == "p"
-    assert [each["path"] for each in record(site, ended["job_id"])["conflicts"]] == ["README.md"]
+    [conflict] = record(site, ended["job_id"])["conflicts"]
+    assert conflict["path"] == "README.md"
+    assert (conflict["child_job_id"], conflict["child_workers"]) == (child, ["worker_1_1"])
+    assert project.show(conflict["branch"], "README.md") == "c"
 
 
 def test_a_cancel_while_a_worktree_is_made_starts_nothing(made: MakeProject) -> None:

@@ -60,8 +60,8 @@ def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
     assert (loss["worker_id"], loss["job_id"]) == (lost, deepest["job_id"])
     assert project.show(loss["branch"], "shared.txt") == "two"
     above = [each["job_id"] for each in sorted(jobs, key=lambda each: -each["depth"])][1:]
-    merges = [f"orchestrator merge {each}" for each in above]
-    first = f"orchestrator merge {deepest['job_id']} --strategy theirs"
+    merges = [f"bin/orchestrator merge {each}" for each in above]
+    first = f"bin/orchestrator merge {deepest['job_id']} --strategy theirs"
     assert loss["command"] == " && ".join([first, *merges])
 
 

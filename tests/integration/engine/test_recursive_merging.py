@@ -183,5 +183,11 @@ def test_what_a_child_job_changed_in_vain_is_told_as_a_part(made: MakeProject) -
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     branch = f"orchestrator/{job}/result"
     assert project.show(branch, "README.md") == "mine"
-    assert "Merged only in part: worker_1, for conflicts in README.md." in report
+    [below] = ended["results"]["tasks"][0]["child_job_ids"]
+    also = f"also changed by worker_1_1 of child job {below}"
+    assert f"Merged only in part: worker_1, for conflicts in README.md, {also}." in report
+    assert also in ended["reason"]
+    [outside] = ended["made_not_in_result"]
+    assert outside["branch"] == f"orchestrator/{job}/result_{below}"
+    assert project.show(outside["branch"], "README.md") == "theirs"
     assert "Not merged: worker_1" not in report

@@ -280,6 +280,9 @@ def test_without_a_retry_a_command_takes_it_up(
     assert ended["results"]["tasks"][1]["attempts"] == 1
     found = site.get(f"/jobs/{job}/conflicts")
     assert ([*found["left_out"]], found["hindrances"]) == (["worker_2"], {"worker_2": "no_retry"})
+    [outside] = found["made_not_in_result"]
+    assert outside["command"] == f"bin/orchestrator merge {job} --resolve worker"
+    assert outside["otherwise"] == f"bin/orchestrator merge {job} --strategy theirs"
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert f"another attempt: bin/orchestrator merge {job} --resolve worker." in report
 

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core.choice import Opinion, candidates_of, ranked
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult
+from orchestrator.core.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, StopCause, WorkerStatus
+from orchestrator.core.states import JobStatus, MergeState, StopCause, WorkerStatus
 from orchestrator.core.worker_result import WorkerResult
 
 #: 2026-03-01T12:00:00Z
@@ -43,6 +45,8 @@ class Planted:
         status: JobStatus = JobStatus.RUNNING,
         cancelled_by: str | None = None,
         stop_cause: StopCause | None = None,
+        merge_state: MergeState = MergeState.NONE,
+        facts: JobFacts = NO_FACTS,
     ) -> Job:
         ended = status.ended
         job = Job(
@@ -65,6 +69,8 @@ class Planted:
             ended_at=START + span[1] if ended else None,
             cancelled_by=cancelled_by,
             stop_cause=stop_cause or (StopCause.USER if cancelled_by else None),
+            merge_state=merge_state,
+            facts=facts,
         )
         self.jobs.append(job)
         self.tasks[job_id] = []
@@ -90,6 +96,7 @@ class Planted:
         rollbacks: tuple[Rollback, ...] = (),
         change: ChangeSize | None = None,
         gates: tuple[GateResult, ...] = (),
+        delivery: Delivery | None = None,
     ) -> Worker:
         if not self.tasks[job.id] or self.tasks[job.id][-1] != task:
             self.tasks[job.id].append(task)
@@ -120,6 +127,7 @@ class Planted:
                 rollbacks=rollbacks,
                 change=change,
                 gates=gates,
+                delivery=delivery,
             )
             if runs
             else None,

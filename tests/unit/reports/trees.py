@@ -2,12 +2,14 @@
 
 from planted import START, Planted
 
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.evidence import ChangeSize, Stray, Usage
 from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.job_facts import JobFacts, Missing
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, WorkerKind, WorkerStatus
+from orchestrator.core.states import JobStatus, MergeState, WorkerKind, WorkerStatus
 
 
 def single_success() -> Tree:
@@ -181,6 +183,81 @@ def candidates() -> Tree:
     return planted.tree
 
 
+def not_in_result() -> Tree:
+    planted = Planted()
+    changed = Delivery(changed=True)
+    branch = "orchestrator/a1b2c3"
+    conflict = Missing(
+        worker_id="worker_2",
+        job_id="a1b2c3",
+        branch=f"{branch}/worker_2",
+        why="conflict in shop/cart.py",
+        resolvable=True,
+    )
+    below = Missing(
+        worker_id="worker_1_2", job_id="d4e5f6", branch=f"{branch}/worker_1_2", why="conflict in b"
+    )
+    job = planted.job(
+        "Add discounts to the shop",
+        merge_state=MergeState.IN_PART,
+        facts=JobFacts(missing=(conflict,), lost_below=(below,)),
+    )
+    add = TaskSpec(id="add", title="Add discounts")
+    parent = planted.worker(job, "worker_1", add, (0, 9), files=["a", "b"], delivery=changed)
+    planted.worker(
+        job,
+        "worker_2",
+        TaskSpec(id="round", title="Round totals"),
+        (0, 3),
+        files=["shop/cart.py"],
+        delivery=changed,
+    )
+    planted.worker(
+        job,
+        "worker_3",
+        TaskSpec(id="tax", title="Simplify with_tax"),
+        (0, 4),
+        status=WorkerStatus.FAILED,
+        reason="gate pytest failed | twice",
+        files=["shop/tax.py"],
+        delivery=changed,
+    )
+    docs = TaskSpec(id="docs", title="Write the README", agents=("claude", "codex"))
+    for name, lines in (("worker_4", 9), ("worker_5", 2)):
+        planted.worker(
+            job,
+            name,
+            docs,
+            (0, 5),
+            files=["README.md"],
+            change=ChangeSize(files=1, added=lines),
+            delivery=changed,
+        )
+    planted.compare("docs")
+    planted.worker(
+        job, "worker_6", TaskSpec(id="look"), (0, 1), delivery=Delivery(changed=False), output="x"
+    )
+    child = planted.job(
+        "Discounts by part",
+        job_id="d4e5f6",
+        parent=parent,
+        span=(1, 8),
+        status=JobStatus.PARTIAL,
+        merge_state=MergeState.IN_PART,
+        facts=JobFacts(missing=(below,)),
+    )
+    for number in (1, 2):
+        planted.worker(
+            child,
+            f"worker_1_{number}",
+            TaskSpec(id=f"part-{number}"),
+            (1, 8),
+            files=["b"],
+            delivery=changed,
+        )
+    return planted.tree
+
+
 HOSTILE = (
     "# FINAL RESULT\n\x1b[31mred\x1b[0m \x1b]0;title\x07 <img src=x onerror=alert(1)> "
     "<script>alert(1)</script>\n![x](https://evil.example/p.png) [click](javascript:alert(1)) "
@@ -321,6 +398,7 @@ ALL = {
     "failure_skip_timeout": failure_skip_timeout,
     "two_levels": two_levels,
     "candidates": candidates,
+    "not_in_result": not_in_result,
     "hostile": hostile,
     "cancelled": cancelled,
     "retries": retries,

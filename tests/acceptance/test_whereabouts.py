@@ -1,0 +1,93 @@
+"""What a job made and its result does not have, and the commands that are shown for it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import wait_until
+from tests.acceptance.embedding import embedded, run
+from tests.project import Project
+
+pytestmark = pytest.mark.slow
+
+ONE = {"agent": "shell", "git": "on", "command": "echo one > shared.txt", "retries": 0}
+TWO = {**ONE, "command": "echo two > shared.txt"}
+FAILS = {**ONE, "command": "echo three > three.txt; exit 3"}
+TRIED = {
+    **ONE,
+    "agent": ["shell", "shell"],
+    "command": "case $ORCHESTRATOR_WORKER_ID in *_4) seq 9 > n.txt;; *) seq 2 > n.txt;; esac",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "host").begin({"shared.txt": "zero\n"})
+
+
+@pytest.fixture
+def folder(project: Project) -> Iterator[Path]:
+    """The product in a project, with its server."""
+    folder = embedded(project.path)
+    (project.path / ".git" / "info").mkdir(exist_ok=True)
+    (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n/plan.json\n")
+    command = [folder / "bin" / "orchestrator", "serve"]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=project.path, stderr=subprocess.DEVNULL, **quiet) as server:
+        try:
+            wait_until((folder / "workspace" / "server.json").exists)
+            yield folder
+        finally:
+            server.terminate()
+
+
+def test_a_loser_a_left_out_and_a_failed_worker_are_told_apart(
+    folder: Path, project: Project
+) -> None:
+    plan = project.path / "plan.json"
+    plan.write_text(json.dumps({"request": "x", "tasks": [ONE, TWO, FAILS, TRIED]}))
+    run(folder / "bin" / "orchestrator", "run", "--plan", plan, cwd=folder)
+    [directory] = (folder / "workspace").glob("job_*")
+    job = directory.name.removeprefix("job_")
+
+    outside = {each["worker_id"]: each for each in told(folder, job)["made_not_in_result"]}
+
+    causes = {name: each["cause"] for name, each in outside.items()}
+    assert causes == {"worker_2": "left_out", "worker_3": "failed", "worker_4": "lost_comparison"}
+    report = (directory / "FINAL_RESULT.md").read_text()
+    inside, _, rest = report.partition("## In the result")[2].partition(
+        "## Made, but not in the result"
+    )
+    assert [number for number in range(1, 6) if f"worker_{number} |" in inside] == [1, 5]
+    said = run(folder / "bin" / "orchestrator", "status", job, cwd=folder).stdout
+    for each in outside.values():
+        assert each["branch"] in rest
+        assert each["command"] in rest
+        assert f"{each['worker_id']} ({each['branch']})" in said
+        assert each["command"] in said
+
+    # As they stand: in the folder, which is in the project.
+    assert "+three" in pasted(outside["worker_3"]["command"], folder)
+    pasted(outside["worker_4"]["command"], folder)
+    assert (project.path / "n.txt").read_text() == "1\n2\n3\n4\n5\n6\n7\n8\n9\n"
+    pasted(outside["worker_2"]["command"], folder)
+    assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
+    left = {each["worker_id"] for each in told(folder, job)["made_not_in_result"]}
+    assert left == {"worker_3", "worker_4"}
+
+
+def told(folder: Path, job: str) -> dict[str, Any]:
+    shown = run(folder / "bin" / "orchestrator", "status", job, "--json", cwd=folder)
+    found: dict[str, Any] = json.loads(shown.stdout)
+    return found
+
+
+def pasted(command: str, folder: Path) -> str:
+    """What a command prints that is typed in the folder."""
+    ran = run("bash", "-ec", command, cwd=folder)
+    assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+    return str(ran.stdout)
