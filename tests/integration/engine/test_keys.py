@@ -20,6 +20,10 @@ GIVEN = {
     "ORCHESTRATOR_PROJECT_ROOT",
     "ORCHESTRATOR_HOME",
     "ORCHESTRATOR_WORKER",
+    "ORCHESTRATOR_PORT",
+    # Where searches upwards end.
+    "GIT_CEILING_DIRECTORIES",
+    "GOFLAGS",
 }
 
 
