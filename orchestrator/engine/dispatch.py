@@ -72,6 +72,16 @@ def base_environment(around: Surroundings) -> dict[str, str]:
     return {**worker_environment(around.environment), **boundary.variables(around.workspace)}
 
 
+#: Where a project has programs of its own.
+_PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
+
+
+def project_programs(project: Path) -> list[str]:
+    """The directories of the project's own programs, as its search path begins with them."""
+    places = [str(project / each) for each in _PROGRAMS]
+    return [each for each in places if os.path.isdir(each)]
+
+
 def is_in_project(task: TaskSpec) -> bool:
     """Whether its worker starts in the user's checkout."""
     return task.workdir == Workdir.PROJECT
@@ -296,7 +306,9 @@ class Dispatch:
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
         # Whatever the search path is, the worker finds the command that starts child jobs.
         path = environment.get("PATH") or os.defpath
-        own_programs = ground.tools.path if ground is not None else ()
+        own_programs: Sequence[str] = ground.tools.path if ground is not None else ()
+        if is_in_project(assignment.task):
+            own_programs = project_programs(self._around.project_root)
         environment["PATH"] = os.pathsep.join((self._bin, *own_programs, path))
         return environment
 

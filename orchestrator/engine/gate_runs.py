@@ -18,7 +18,12 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableReport, with_exit
 from orchestrator.core.repository import Tools
 from orchestrator.engine.beside import Beside
-from orchestrator.engine.dispatch import GATE_REPORT, Surroundings, base_environment
+from orchestrator.engine.dispatch import (
+    GATE_REPORT,
+    Surroundings,
+    base_environment,
+    project_programs,
+)
 from orchestrator.engine.setup import NO_SETUP, Setup, why_failed
 from orchestrator.security import boundary, scratch
 from orchestrator.security.environment import secrets_in
@@ -40,8 +45,6 @@ TAIL_BYTES = 16 * 1024
 LEASE_SECONDS = 60.0
 #: What a shell says of a program that is not there, or cannot be run.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-#: Of the project's own programs, in the user's checkout.
-_PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -369,8 +372,7 @@ def environment_of(around: Surroundings) -> dict[str, str]:
     Those of the user's checkout: what a worker puts into its worktree is not run in their place.
     """
     found = base_environment(around)
-    own = [str(around.project_root / each) for each in _PROGRAMS]
-    path = [each for each in own if os.path.isdir(each)] + [found.get("PATH") or os.defpath]
+    path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]
     # Nobody is there to answer, and nothing is to be watched.
     return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -51,7 +51,7 @@ def until(condition: Callable[[], Any], what: str, within: float = HANG_SECONDS)
     return found
 
 
-def shell(command: str, **more: Any) -> Answer:
+def shell(command: str | list[str], **more: Any) -> Answer:
     return {"agent": "shell", "command": command, **more}
 
 

@@ -16,7 +16,7 @@ FILES = {"README.md": "hello\n", "src/app.py": "one\n", ".gitignore": "*.tmp\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]
 
 
-def here(command: str, **more: Any) -> Answer:
+def here(command: str | list[str], **more: Any) -> Answer:
     return shell(command, workdir="project", **more)
 
 
@@ -68,6 +68,22 @@ def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
     assert not (project.path / "output.md").exists()
     (task,) = site.get(f"/jobs/{ended['job_id']}")["tasks"]
     assert (task["workdir"], task["locks"]) == ("project", ["project"])
+
+
+def test_a_task_finds_the_programs_of_the_project_first(made: MakeProject) -> None:
+    site, project = made()
+    program = project.path / ".venv/bin/ruff"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho the ruff of the project\n")
+    program.chmod(0o755)
+
+    ended = site.run(
+        "check", [here("ruff check ."), here(["ruff", "check", "."]), shell("ruff -h")]
+    )
+
+    printed = [site.log(ended["job_id"], f"worker_{each}").strip() for each in (1, 2, 3)]
+    assert printed[:2] == ["the ruff of the project"] * 2
+    assert "of the project" not in printed[2]
 
 
 def test_what_the_user_had_changed_counts_when_the_task_changes_it_again(made: MakeProject) -> None:
