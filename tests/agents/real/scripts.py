@@ -84,6 +84,7 @@ PLAN = {
             "role": "backend",
             "files": ["a.txt"],
             "gates": [],
+            "workdir": None,
             "locks": [],
         }
     ]
