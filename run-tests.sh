@@ -4,26 +4,29 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: ./run-tests.sh [--quick | --agents] [pytest options]
+Usage: ./run-tests.sh [--quick | --agents | --nightly] [pytest options]
 
 Checks style (ruff), types (mypy) and scripts (shellcheck), then runs the tests.
 
   --quick          the everyday part: without servers, crashes and other slow tests
   --agents         only the tests with the real AI tools, which npm installs into .agents-tools
                    (1.2 GB); they talk to a model API on this machine. CI=true runs them, too
+  --nightly        also what is left out otherwise: a minute of everything at once, and stories
+                   with every AI tool
   -h, --help       show this text
 
 Everything else goes to pytest, for example: ./run-tests.sh tests/unit -k config
 USAGE
 }
 
-pytest_options=() selection=(-m 'not real_tools') agents=false suite=true
+pytest_options=() agents=false suite=true quick=false nightly=' and not nightly'
 # What the build server runs is everything.
 if [ "${CI-}" = true ] && [ $# -eq 0 ]; then agents=true; fi
 for argument in "$@"; do
   case $argument in
-    --quick) selection=(-m 'not slow') ;;
+    --quick) quick=true ;;
     --agents) agents=true suite=false ;;
+    --nightly) nightly='' agents=true ;;
     -h | --help) usage && exit 0 ;;
     *) pytest_options+=("$argument") ;;
   esac
@@ -55,6 +58,7 @@ step() {
 }
 
 # have COMMAND PACKAGE: whether it is there, perhaps because it could be installed.
+# shellcheck disable=SC2317  # called through step
 have() {
   command -v "$1" >/dev/null && return
   [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 1
@@ -70,50 +74,92 @@ check_scripts() {
     [ "${CI-}" != true ]
     return
   fi
-  find . \( -name .venv -o -name .git -o -name .agents-tools -o -path ./workspace \) -prune -o \
+  find . \( -name .venv -o -name .git -o -name .agents-tools -o -name .test-tools -o -path ./workspace \) -prune -o \
     -type f \( -name '*.sh' -o -path ./bin/orchestrator -o -path ./.ci/run \) -print0 |
     xargs -0 shellcheck --
 }
 
-# The tools stay for the next run; npm runs again when their versions change.
+# filled LIST TARGET COMMAND: TARGET has what LIST names; COMMAND runs again when either changes.
+# shellcheck disable=SC2317  # called through step
+filled() {
+  local list=$1 target=$2
+  mkdir -p "$(dirname "$target")"
+  (
+    # Two at once would undo each other's work.
+    if command -v flock >/dev/null; then flock -w 600 9; fi
+    # Programs name the path that they were installed at.
+    named=$(printf '%s\n' "$target" && cat "$list")
+    if [ "$named" = "$(cat "$target/installed" 2>/dev/null)" ]; then exit 0; fi
+    "$3" "$list" "$target" && printf '%s\n' "$named" >"$target/installed"
+  ) 9>"$target.lock"
+}
+
+# shellcheck disable=SC2317  # called through filled
+fill_python() {
+  local uv=$2/bin/uv
+  if command -v uv >/dev/null; then
+    uv=uv
+    uv venv -q --clear --python "$python" "$2"
+  else
+    # pip takes minutes for all that uv, which is among it, has installed in seconds.
+    "$python" -m venv --clear --without-pip "$2" && sed -n '/^uv==/,/# via/p' "$1" >"$2/uv.txt" &&
+      "$python" -m pip --python "$2/bin/python" install -q --require-hashes -r "$2/uv.txt"
+  fi && "$uv" pip install -q --python "$2/bin/python" --require-hashes -r "$1"
+}
+
+# shellcheck disable=SC2317  # called through filled
+fill_node() {
+  mkdir -p "$2" && cp "$1" "$2/package.json" &&
+    npm install --prefix "$2" --no-audit --no-fund --no-package-lock --loglevel=error
+}
+
+# What runs in the host projects of tests, and never beside the product's own packages.
 # shellcheck disable=SC2317  # called through step
 install_tools() {
-  local tools=$1 wanted=tests/agents/real/package.json
+  local each complete=true
+  # A program, and its package in Debian where that has another name.
+  for each in bwrap:bubblewrap cargo fish git-lfs zsh; do
+    have "${each%:*}" "${each#*:}" || { complete=false && echo "${each%:*} is not installed"; }
+  done
+  filled tests/tools/requirements.txt "$PWD/.test-tools/python" fill_python || complete=false
+  # Node.js is among them, for a machine that has none.
+  command -v npm >/dev/null || export PATH=$PATH:$PWD/.test-tools/python/bin
+  filled tests/tools/package.json "$PWD/.test-tools/node" fill_node || complete=false
+  if [ "$complete" = false ]; then echo 'Tests that need what is missing are skipped.'; fi
+  [ "$complete" = true ] || [ "${CI-}" != true ]
+}
+
+# shellcheck disable=SC2317  # called through step
+install_agents() {
   if ! command -v npm >/dev/null; then
     echo 'npm is not installed (https://nodejs.org); the real AI tools are not tested'
     [ "${CI-}" != true ]
     return
   fi
-  mkdir -p "$tools"
-  (
-    # Two at once would undo each other's work.
-    if command -v flock >/dev/null; then flock -w 600 9; fi
-    if cmp -s "$wanted" "$tools/installed.json"; then exit 0; fi
-    cp "$wanted" "$tools/package.json"
-    npm install --prefix "$tools" --no-audit --no-fund --no-package-lock --loglevel=error
-    cp "$wanted" "$tools/installed.json"
-  ) 9>"$tools/.lock"
+  filled tests/agents/real/package.json "$1" fill_node
 }
 
 check_agents() {
   if [ -z "${ORCHESTRATOR_TEST_TOOLS-}" ]; then
     export ORCHESTRATOR_TEST_TOOLS=$PWD/.agents-tools
-    step 'AI tools' install_tools "$ORCHESTRATOR_TEST_TOOLS"
+    step 'AI tools' install_agents "$ORCHESTRATOR_TEST_TOOLS"
   fi
   # Four tools at a time at most: they need up to a gigabyte each.
   step agents "$python" -m pytest -n $((processes < 4 ? processes : 4)) --dist worksteal \
-    -m real_tools tests/agents/real "$@"
+    -m "real_tools$nightly" tests/agents/real "$@"
 }
 
 if [ "$suite" = true ]; then
-  have bwrap bubblewrap || echo 'bubblewrap is not installed; the tests of the sandbox are skipped'
+  # Everyday tests need none of them.
+  if [ "$quick" = false ]; then step tools install_tools; fi
   step style "$python" -m ruff check .
   step format "$python" -m ruff format --check .
   step types "$python" -m mypy
   step scripts check_scripts
   # Slow tests stand together: a process that is done takes some of those that wait elsewhere.
+  if [ "$quick" = true ]; then left_out=slow; else left_out=real_tools; fi
   step tests "$python" -m pytest -n "$processes" --dist worksteal \
-    "${selection[@]}" ${pytest_options[@]+"${pytest_options[@]}"}
+    -m "not $left_out$nightly" ${pytest_options[@]+"${pytest_options[@]}"}
 fi
 if [ "$agents" = true ]; then
   check_agents ${pytest_options[@]+"${pytest_options[@]}"}

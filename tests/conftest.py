@@ -4,7 +4,7 @@ A red run can be had again; HYPOTHESIS_SEARCH=1 looks for new examples instead.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from orchestrator.agents.tools.catalog import KNOWN
 from tests.faults.zygote import Zygote
+from tests.programs import need
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 if not os.environ.get("HYPOTHESIS_SEARCH"):
@@ -34,16 +35,29 @@ def zygote() -> Iterator[Zygote]:
     zygote.close()
 
 
+@pytest.fixture(autouse=True)
+def needed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for marker in request.node.iter_markers("needs"):
+        need(monkeypatch, *marker.args)
+
+
 HERE = Path(__file__).parent
 #: What ./run-tests.sh --quick runs, but for what is marked slow in there: the units, the contracts
 #: on SQLite, and the main path of the job manager with real processes.
 EVERYDAY = ("unit", "contract", "integration/engine/test_tasks.py")
 
 
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not _is_everyday(item):
             item.add_marker(pytest.mark.slow)
+    # What may take minutes begins first: at the end everything would wait for it alone.
+    items.sort(key=_allowed_seconds, reverse=True)
+
+
+def _allowed_seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 def _is_everyday(item: pytest.Item) -> bool:

@@ -1,8 +1,10 @@
-"""A pytest plugin under which every message of ``core`` and ``engine`` reads otherwise.
+"""A pytest plugin: every message of ``core`` and ``engine`` reads otherwise.
 
-``pytest -p tests.other_words`` spells each word of a text backwards while it imports the modules:
-"waits for approval" becomes "stiaw rof lavorppa". What a test sees then is what a job does, not
-what is said of it. Texts without a space are names (of enums, files, settings) and stay.
+``pytest -p tests.other_words`` rewrites each text while it imports the modules: it spells the
+words backwards and adds a mark of the place in the source. So a text never equals, begins with or
+contains one that stands elsewhere, and what a test sees is what a job does, not what is said of
+it. Texts without a space are names (of enums, files, settings) and stay; in an f-string the whole
+decides.
 """
 
 import ast
@@ -12,43 +14,90 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
+from zlib import crc32
 
 PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
 #: What earlier versions wrote, and the patterns by which an agent's answer is read: no messages.
 EXEMPT = ("orchestrator.core.earlier_exits", "orchestrator.core.final_text")
 _WORD = re.compile(r"\{[^{}]*\}|[A-Za-z]{2,}")
-#: Their arguments are read by programs.
-_READ_BY_PROGRAMS = frozenset({"compile", "encode", "split", "partition", "replace", "join"})
+#: The texts that they are called with are read by programs.
+_READ_BY_PROGRAMS = frozenset({"compile", "encode", "split", "partition", "replace", "match"})
 
 
-def other_words(text: str) -> str:
+def other_words(text: str, mark: str = "") -> str:
     """The same text, unreadable; names in braces are filled in as before."""
-    if " " not in text.strip():
-        return text
-    return _WORD.sub(lambda found: _backwards(found[0]), text)
+    return _rewritten(text, mark) if _is_message(text) else text
 
 
-def _backwards(word: str) -> str:
-    return word if word.startswith("{") else word[::-1]
+def _is_message(text: str) -> bool:
+    return " " in text.strip()
+
+
+def _rewritten(text: str, mark: str) -> str:
+    return _WORD.sub(lambda found: _backwards(found[0], mark), text)
+
+
+def _backwards(word: str, mark: str) -> str:
+    return word if word.startswith("{") else f"{word[::-1]}{mark}"
 
 
 class _Rewriting(ast.NodeTransformer):
+    def __init__(self, module: str) -> None:
+        self._module = module
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         called = node.func
         name = called.attr if isinstance(called, ast.Attribute) else ""
-        return node if name in _READ_BY_PROGRAMS else self.generic_visit(node)
+        if name not in _READ_BY_PROGRAMS:
+            return self.generic_visit(node)
+        node.func = self.visit(called)
+        node.args = [
+            each if isinstance(each, ast.Constant) else self.visit(each) for each in node.args
+        ]
+        node.keywords = [self.visit(each) for each in node.keywords]
+        return node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        whole = "".join(
+            str(each.value) if isinstance(each, ast.Constant) else "x" for each in node.values
+        )
+        is_message = _is_message(whole)
+        node.values = [
+            self._other(each)
+            if is_message and isinstance(each, ast.Constant)
+            else each
+            if isinstance(each, ast.Constant)
+            else self.visit(each)
+            for each in node.values
+        ]
+        return node
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        # What follows the colon is read by ``format``.
+        node.value = self.visit(node.value)
+        return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if isinstance(node.value, str):
-            return ast.copy_location(ast.Constant(other_words(node.value)), node)
-        return node
+        is_message = isinstance(node.value, str) and _is_message(node.value)
+        return self._other(node) if is_message else node
+
+    def _other(self, node: ast.Constant) -> ast.Constant:
+        place = f"{self._module}:{node.lineno}:{node.col_offset}"
+        mark = f"{crc32(place.encode()):08x}"
+        return ast.copy_location(ast.Constant(_rewritten(str(node.value), mark)), node)
+
+
+def rewritten(tree: ast.Module, module: str) -> ast.Module:
+    """A module whose messages read otherwise."""
+    _Rewriting(module).visit(tree)
+    return ast.fix_missing_locations(tree)
 
 
 class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         # Not from the cache, and never into it.
         tree = ast.parse(self.get_data(self.path), self.path)
-        return compile(ast.fix_missing_locations(_Rewriting().visit(tree)), self.path, "exec")
+        return compile(rewritten(tree, fullname), self.path, "exec")
 
 
 class _Finder(MetaPathFinder):

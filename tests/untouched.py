@@ -8,6 +8,7 @@ from collections.abc import Iterator
 #: Below ``.git``: the product's own refs and worktrees, and the one file that it may write to.
 OURS = (
     b"refs/orchestrator",
+    b"refs/orchestrator-kept",
     b"refs/heads/orchestrator",
     b"logs/refs/orchestrator",
     b"logs/refs/heads/orchestrator",

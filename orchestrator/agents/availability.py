@@ -34,7 +34,12 @@ def program_argv(command: str) -> tuple[str, ...]:
 
 
 def look(
-    known: Known, command: str, environ: Mapping[str, str], *, windows: bool = False
+    known: Known,
+    command: str,
+    environ: Mapping[str, str],
+    *,
+    windows: bool = False,
+    inherit: tuple[str, ...] = (),
 ) -> Availability:
     """Whether an agent's program and a credential for it are there; or on the Windows side."""
     path, away = "", windows and bool(known.program)
@@ -55,6 +60,7 @@ def look(
         authenticated=bool(credential),
         login=_login(known, credential),
         mend=tuple(filter(None, mend)),
+        inherit=inherit,
     )
 
 

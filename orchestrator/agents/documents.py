@@ -11,10 +11,25 @@ from orchestrator.agents.prompts.templates import template
 from orchestrator.core.delivery import BUILDING_ROLES
 from orchestrator.core.model import Worker
 from orchestrator.core.ports import Assignment
+from orchestrator.core.repository import BranchWork
 from orchestrator.security.paths import read_regular
 
+#: What interrupted a session, by the cause of the attempt's end. All other ends have findings.
+INTERRUPTIONS = {
+    "rate limit": "the rate limit of the account was reached",
+    "api": "the model's service failed",
+    "timeout": "the attempt timed out",
+    "lost": "the process was lost",
+    "killed": "the process was killed",
+    "internal": "the tool failed with an internal error",
+    "refused": "a key, a setting, or a limit stopped it, which has been changed since",
+}
 OUTPUT_NAME = "output.md"
 OUTPUT_LIMIT_BYTES = 32 * 1024
+#: Of a line that is part of a reason.
+LINE_CHARS = 300
+#: Control sequences of terminals.
+_COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 
 
 def task_document(assignment: Assignment) -> str:
@@ -28,8 +43,8 @@ def task_document(assignment: Assignment) -> str:
         "writes": list(task.writes),
         "context": task.context,
         "request": job.request,
-        "depth": job.depth,
-        "max_depth": job.config.max_depth,
+        "depth": job.config.claimed_depth + job.depth,
+        "max_depth": job.config.claimed_depth + job.config.max_depth,
     }
     return json.dumps(document, ensure_ascii=False, indent=1)
 
@@ -49,6 +64,17 @@ def output_document(directory: Path) -> str:
     return text if whole else f"{text}\n\n(cut here: the whole is in {OUTPUT_NAME})"
 
 
+def last_line(printed: str) -> str:
+    """The last line of an output that is not empty: for people, and on one line of a terminal."""
+    lines = (_for_people(line) for line in reversed(printed.splitlines()))
+    return next(filter(None, lines), "")
+
+
+def _for_people(line: str) -> str:
+    shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
+    return shown if len(shown) <= LINE_CHARS else f"{shown[: LINE_CHARS - 3]}..."
+
+
 def prompt_document(assignment: Assignment) -> str:
     """The task in words, for agents that read a prompt: what all workers of the job are told, then
     what is this one's own."""
@@ -66,20 +92,40 @@ def prompt_document(assignment: Assignment) -> str:
         limits=limits(assignment),
         schema=assignment.answer_schema,
         entries=assignment.entries,
+        committed=committed(assignment.committed),
         gates=[(gate.name, by_hand(gate.run)) for gate in assignment.gates],
-        builds=_has_worktree(assignment) and assignment.task.role in BUILDING_ROLES,
+        builds=assignment.task.role in BUILDING_ROLES,
     )
     return shared + own
+
+
+def resume_document(assignment: Assignment) -> str:
+    """What an agent is told that resumes its session: it knows its task."""
+    previous = assignment.previous
+    return template("resume").render(
+        interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),
+        previous_failure=assignment.previous_failure,
+        advice=assignment.advice,
+        sent_back=assignment.sent_back,
+        committed=committed(assignment.committed),
+        limits=limits(assignment),
+    )
+
+
+def committed(work: BranchWork | None) -> str:
+    """The commits of the attempts before, and the files that they changed; empty for none."""
+    if work is None:
+        return ""
+    lines = [f"{commit} {subject}" for commit, subject in work.commits]
+    if work.more:
+        lines.append(f"... and {work.more} commits before these")
+    return "\n".join([*lines, "", work.stat])
 
 
 def by_hand(command: str) -> str:
     """A gate's command without the options by which it writes a report for the orchestrator."""
     plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
     return plain if plain == command else plain.replace(" --output-format=json", "")
-
-
-def _has_worktree(assignment: Assignment) -> bool:
-    return bool(assignment.job.config.base) and assignment.task.git != "off"
 
 
 def _template_of(worker: Worker) -> str:

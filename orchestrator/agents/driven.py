@@ -6,16 +6,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from orchestrator.agents import prices
 from orchestrator.agents.answer_schema import strict
-from orchestrator.agents.documents import output_document, prompt_document, task_document
-from orchestrator.agents.drive import record, spec
+from orchestrator.agents.documents import (
+    last_line,
+    output_document,
+    prompt_document,
+    resume_document,
+    task_document,
+)
+from orchestrator.agents.drive import record, session_file, spec
 from orchestrator.agents.drive.signs import Outcome
 from orchestrator.agents.fitting import check_fits
 from orchestrator.agents.tools.call import GIT_IDENTITY, Limits
+from orchestrator.agents.tools.catalog import RESUMING
 from orchestrator.agents.tools.windows import INTEROP
-from orchestrator.core.evidence import ErrorClass, Evidence, Exit
+from orchestrator.core.evidence import ErrorClass, Evidence, Exit, Usage
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
+from orchestrator.core.session import Session, Start, start_of
 from orchestrator.core.spending import NOTHING, spent_by
 from orchestrator.security.paths import read_regular
 
@@ -26,6 +35,10 @@ _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; from orchestrator.agents.drive.main import run; run()"
 )
 _ROOT = str(Path(__file__).resolve().parents[2])
+#: Programs that report what they cost.
+_TELL_COST = frozenset({"claude", "opencode", "aider"})
+#: Their models run on the user's own machine, whatever their names are.
+_LOCAL = frozenset({"ollama"})
 _LEAST_USD = 0.0001
 _RECORD_LIMIT_BYTES = 4 * 1024 * 1024
 #: Of the time between asking a worker to stop and killing it, what the agent's program gets.
@@ -43,6 +56,10 @@ class Terms:
     policy: str = "full"
     stall_seconds: float = 600.0
     grace_seconds: float = 5.0
+    #: Size of a worker's log, and of what is kept of its tool's output as it came.
+    log_limit_bytes: int = 50 * 1024 * 1024
+    #: Whether further attempts resume the session of the one before.
+    resume_sessions: bool = True
     #: The user's own, by model and kind of token.
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
@@ -61,6 +78,8 @@ class DrivenAgent:
     model: Callable[[], str] = lambda: ""
     #: In place of that of all agents.
     policy: str = ""
+    #: Which of the user's own additions reach its workers: mcp, skills, hooks, memory.
+    inherit: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int = 512 * 1024 * 1024
@@ -83,32 +102,54 @@ class DrivenAgent:
     def check(self, task: TaskSpec) -> None:
         check_fits(task, self.name, self.hindrance())
 
+    def is_priced(self, model: str | None) -> bool | None:
+        """Whether it is known what a model costs; None: only its usage can tell."""
+        reader = str(self.more.get("reader") or self.tool)
+        if reader in _TELL_COST:
+            return True
+        asked = model or self.model()
+        if not asked:
+            return None
+        one = Usage(input_tokens=1, output_tokens=1)
+        local = self.tool in _LOCAL
+        return prices.cost(asked, one, self.terms.prices, local=local) is not None
+
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
+        told = self._spec(assignment)
+        control = {spec.NAME: spec.to_json(told)}
+        if told.resume:
+            control[spec.RESUME_PROMPT] = resume_document(assignment)
         return Invocation(
             argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, _ROOT),
             files=files,
             stdin="prompt.md",
             pass_env=(*self.pass_env, *(INTEROP if self._on_windows(assignment) else ())),
             env={**GIT_IDENTITY, **self.env},
-            control={spec.NAME: spec.to_json(self._spec(assignment))},
+            control=control,
         )
 
     def _spec(self, assignment: Assignment) -> spec.Spec:
         task, terms = assignment.task, self.terms
+        model = task.model or self.model()
         return spec.Spec(
             agent=self.name,
             tool=self.tool,
             command=self.argv,
             policy=self._policy(assignment),
-            model=task.model or self.model(),
+            model=model,
             limits=_limits(assignment),
             # Whoever may only look could else have others change what they want.
             recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
+            # Who plans or reviews needs none of it, and a hook could keep it from its answer.
+            inherit=() if assignment.worker.is_adviser else self.inherit,
             home=terms.home,
             shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
+            sessions=assignment.sessions if self._resumes(assignment) else "",
+            resume=self._resumed(assignment, model),
             stall_seconds=terms.stall_seconds,
             stop_seconds=terms.grace_seconds * _STOP_SHARE,
+            stream_bytes=terms.log_limit_bytes,
             windows=self._on_windows(assignment),
             schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
             more=self._more(assignment),
@@ -119,6 +160,26 @@ class DrivenAgent:
         # Where its prompt begins to differ from those of others: a provider's cache ends there.
         shared = {} if self.argv else {"shared_length": len(assignment.shared)}
         return {**self.more, **prices, **shared}
+
+    def _resumes(self, assignment: Assignment) -> bool:
+        """Whether its sessions are kept for further attempts."""
+        able = self.tool in RESUMING and not self._on_windows(assignment)
+        return able and self.terms.resume_sessions and not assignment.worker.is_adviser
+
+    def _resumed(self, assignment: Assignment, model: str) -> str:
+        """The session that the attempt resumes; empty: it begins one."""
+        previous = assignment.previous
+        if previous is None:
+            return ""
+        start = start_of(
+            previous.session,
+            previous.cause,
+            rolled_back=previous.rolled_back,
+            agent=self.name,
+            model=model,
+            able=self._resumes(assignment),
+        )
+        return previous.session.id if start is Start.RESUME else ""
 
     def _on_windows(self, assignment: Assignment) -> bool:
         # A loop of our own calls the model from here.
@@ -135,9 +196,10 @@ class DrivenAgent:
         outcome = _outcome(control)
         written = output_document(directory)
         if outcome is None:  # the driver itself was killed
-            last_line = log_tail.strip().rpartition("\n")[2][:300]
-            return Evidence(output=written, output_required=True, error=last_line, tool=self.name)
-        return replace(_evidence(_with_answer(outcome, written), written), tool=self.name)
+            found = Evidence(output=written, output_required=True, error=last_line(log_tail))
+        else:
+            found = _evidence(_with_answer(outcome, written), written)
+        return replace(found, tool=self.name, session=_session(control))
 
 
 def _with_answer(outcome: Outcome, written: str) -> Outcome:
@@ -173,8 +235,15 @@ def _outcome(control: Path) -> Outcome | None:
         return None
 
 
+def _session(control: Path) -> Session | None:
+    found = read_regular(
+        control / session_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2]
+    )
+    return session_file.from_json(found) if found else None
+
+
 def _recursive(assignment: Assignment) -> bool:
-    """Whether it may start child jobs; a planner puts them into its plan, a reviewer judges."""
+    """True if the worker may start child jobs. Planners and reviewers may not."""
     job = assignment.job
     within = job.config.enable_recursion and job.depth < job.config.max_depth
     return within and not assignment.worker.is_adviser

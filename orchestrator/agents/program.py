@@ -4,7 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.agents.documents import output_document, prompt_document, task_document
+from orchestrator.agents.documents import (
+    last_line,
+    output_document,
+    prompt_document,
+    task_document,
+)
 from orchestrator.agents.fitting import check_fits
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
@@ -60,5 +65,5 @@ class ProgramAgent:
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         printed = log_tail.strip() if self.output_from_log else ""
         output = output_document(directory) or printed
-        last_line = log_tail.strip().rpartition("\n")[2][:300]
-        return Evidence(output=output, output_required=True, error=last_line, tool=self.name)
+        error = last_line(log_tail)
+        return Evidence(output=output, output_required=True, error=error, tool=self.name)

@@ -85,6 +85,14 @@ class AgentRegistry:
         """Whether a language model may be at work in it: what never plans has none."""
         return self._plans(self.get(name).name) is not False
 
+    def is_priced(self, name: str, model: str | None) -> bool | None:
+        """Whether it is known what the agent costs with a model; None: only its usage can tell."""
+        if not self.uses_model(name):
+            return True
+        known: Callable[[str | None], bool | None] | None
+        known = getattr(self._agents[name], "is_priced", None)
+        return known(model) if known else None
+
     def _plans(self, name: str) -> bool | None:
         """Also unasked, never, or (None) where it is named."""
         plans: bool | None = getattr(self._agents[name], "plans", None)

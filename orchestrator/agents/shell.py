@@ -1,12 +1,16 @@
 """The agent that runs commands."""
 
+import re
 from pathlib import Path
 
-from orchestrator.agents.documents import output_document
+from orchestrator.agents.documents import last_line, output_document
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
+
+#: With which bash begins its own messages about a string that it runs.
+_SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
 
 
 class ShellAgent:
@@ -37,4 +41,5 @@ class ShellAgent:
         return Invocation(argv=argv)
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        return Evidence(output=output_document(directory) or log_tail.strip())
+        output = output_document(directory) or log_tail.strip()
+        return Evidence(output=output, error=_SHELL.sub("", last_line(log_tail)))

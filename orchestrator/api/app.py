@@ -31,7 +31,7 @@ from orchestrator.api.views import (
     watching,
 )
 from orchestrator.core.model import Job
-from orchestrator.launchers.masking import Masker
+from orchestrator.security.masking import Masker
 
 BLUEPRINTS = (
     submissions.blueprint,

@@ -1,6 +1,8 @@
 """Who calls: the key in ``X-API-Key`` or as a bearer token."""
 
 import shlex
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
@@ -9,7 +11,7 @@ from flask import Request, current_app, g, request
 
 from orchestrator.api.audit import CALLER, READING
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.problems import ProblemError
+from orchestrator.api.problems import ProblemError, limit_fields
 from orchestrator.api.rate_limit import RateLimit
 from orchestrator.api.service_port import Service
 from orchestrator.core.errors import Unauthorized
@@ -28,10 +30,15 @@ class RateLimits:
 
     submissions: RateLimit
     reads: RateLimit
+    #: Of keys that have one of their own, by name.
+    submissions_of: Mapping[str, RateLimit]
 
     @classmethod
     def of(cls, options: ApiOptions) -> "RateLimits":
-        return cls(RateLimit(options.submissions_per_minute), RateLimit(options.reads_per_minute))
+        own = {name: RateLimit(most) for name, most in options.submissions_of_keys.items()}
+        return cls(
+            RateLimit(options.submissions_per_minute), RateLimit(options.reads_per_minute), own
+        )
 
 
 def service() -> Service:
@@ -77,7 +84,10 @@ def check_rate(*, reads: bool, submits: bool) -> None:
     name = caller().full_name
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     if submits:
-        _take(limits.submissions, name, "submits more jobs", "limits.submissions_per_minute")
+        own, setting = limits.submissions_of.get(name), "limits.submissions_per_minute"
+        if own is not None:
+            setting = f"api.keys[{name}].{setting}"
+        _take(own or limits.submissions, name, "submits more jobs", setting)
     elif reads:
         _take(limits.reads, name, "reads more often", "limits.reads_per_minute")
 
@@ -89,6 +99,7 @@ def _take(limit: RateLimit, name: str, what: str, setting: str) -> None:
             type="rate-limit",
             detail=f"the key {name!r} {what} than {setting} allows; go on in {seconds} s",
             headers={"Retry-After": str(seconds)},
+            more=limit_fields(setting, limit.per_minute, limit.per_minute, time.time() + seconds),
         )
 
 

@@ -141,6 +141,14 @@ class OrchestratorClient(Following):
         """Run again what did not succeed, with overrides such as ``default_timeout=600``."""
         return self._post(path_of(job_id, "retry"), {"config": config} if config else {})
 
+    def remove(self, job_id: str) -> Answer:
+        """Remove a root job that has ended; ``kept`` are refs in git with its work."""
+        return self._post(path_of(job_id, "remove"), {})
+
+    def discard(self, job_id: str) -> Answer:
+        """Remove the branches of a root job that have not landed. Idempotent."""
+        return self._post(path_of(job_id, "discard"), {})
+
     def checkpoints(self, job_id: str) -> Answer:
         """The checkpoints of the job's workers: ``checkpoints``, as they were made."""
         return self._get(path_of(job_id, "checkpoints"))
@@ -184,6 +192,15 @@ class OrchestratorClient(Following):
         if choice.get("resolve"):
             self.wait(job_id)
             answer = self.conflicts(job_id)
+        while answer["merging"]:
+            time.sleep(1)
+            answer = self.conflicts(job_id)
+        return answer
+
+    def choose(self, job_id: str, task_id: str, worker_id: str) -> Answer:
+        """Overrule the choice among a task's candidates; waits until the job is merged again."""
+        path = path_of(job_id, "tasks", task_id, "choice")
+        answer = self._post(path, {"worker_id": worker_id})
         while answer["merging"]:
             time.sleep(1)
             answer = self.conflicts(job_id)

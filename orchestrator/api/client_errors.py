@@ -7,6 +7,7 @@ ClientError
 │   ├── ConflictError    409: the thing is not in a state that allows this
 │   └── InvalidError     413, 415, 422 ...: the request cannot be carried out as written
 │       └── RefusedError     a limit was hit; ``left`` says what may still be done
+├── QuotaError           429: a limit is used up for now; ``free_at`` says until when
 └── ServerUnreachable    no answer, however often it was tried
     └── NoServer         nothing says where a server is
 """
@@ -107,6 +108,17 @@ class RefusedError(InvalidError):
         return dict(self.problem.get("left") or {})
 
 
+class QuotaError(ApiError):
+    """A limit is used up for now; ``free_at`` says when it is free again."""
+
+    kind = "limit"
+
+    @property
+    def free_at(self) -> str | None:
+        """ISO 8601, UTC; None: when one of the jobs that use it ends."""
+        return self.problem.get("free_at")
+
+
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthError,
     403: AuthError,
@@ -121,6 +133,8 @@ def error_of(problem: Mapping[str, Any]) -> ApiError:
     known = _BY_STATUS.get(plain.status)
     if known is not None:
         return known(problem)
+    if plain.status == 429 and plain.slug.startswith("limit-"):
+        return QuotaError(problem)
     if plain.status == 429 or not 400 <= plain.status < 500:
         return plain
     limit = plain.slug in LIMIT_KINDS or plain.slug.startswith("limit-")

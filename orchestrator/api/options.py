@@ -1,5 +1,6 @@
 """What the HTTP side can be told."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class ApiOptions:
     lag_limit_bytes: int = MIB
     #: Jobs that one key may submit or run again; None: any number.
     submissions_per_minute: int | None = None
+    #: The same for keys that have a limit of their own, by name.
+    submissions_of_keys: Mapping[str, int] = field(default_factory=dict)
     #: Calls that change nothing, for each key; None: any number.
     reads_per_minute: int | None = None
     #: Where the audit log is; None: there is none.

@@ -7,9 +7,12 @@ relative URI reference that stays as it is.
 import errno
 import json
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -23,6 +26,7 @@ from orchestrator.core.errors import (
     Forbidden,
     InvalidRequest,
     LaunchError,
+    LimitReached,
     NoSuchJob,
     NotFound,
     OrchestratorError,
@@ -39,12 +43,15 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+#: After which a job of a key with as many as it may have can have ended.
+RUNNING_SECONDS = 30
 
 #: The first class that fits decides.
 STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
     (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
     (NotFound, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),
+    (LimitReached, HTTPStatus.TOO_MANY_REQUESTS),
     (Unauthorized, HTTPStatus.UNAUTHORIZED),
     (Forbidden, HTTPStatus.FORBIDDEN),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -91,6 +98,19 @@ class ProblemError(Exception):
         body = json.dumps(values, default=str).encode()
         headers = (("Content-Type", MEDIA_TYPE), *self.headers.items())
         return Reply(status=int(self.status), headers=headers, body=body + b"\n")
+
+
+def limit_fields(
+    limit: str, most: float | None, used: float | None, free_at: float | None
+) -> Mapping[str, Any]:
+    """The limit as ``config.yaml`` names it, and when it is free again, if that is known."""
+    when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
+    return {
+        "limit": limit,
+        "most": most,
+        "used": used,
+        "free_at": None if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
 def unavailable(detail: str) -> ProblemError:
@@ -155,6 +175,12 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
         return replace(problem, more={"subject": "job"})
     if isinstance(error, Refused):
         return replace(problem, more={"left": dict(error.left)})
+    if isinstance(error, LimitReached):
+        after = RUNNING_SECONDS
+        if error.free_at is not None:
+            after = max(1, ceil(error.free_at - time.time()))
+        more = limit_fields(error.limit, error.most, error.used, error.free_at)
+        return replace(problem, headers={"Retry-After": str(after)}, more=more)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         return replace(problem, headers={"Retry-After": str(RETRY_SECONDS)})
     return problem

@@ -15,6 +15,7 @@ class RateLimit:
 
     def __init__(self, per_minute: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         """``per_minute`` None: no limit."""
+        self.per_minute = per_minute
         self._interval = WINDOW_SECONDS / per_minute if per_minute else 0.0
         self._clock = clock
         #: When each name's bucket is full again.

@@ -22,6 +22,7 @@ from orchestrator.schemas.answers import (
     JobSummary,
     Links,
     PlanFallbackAnswer,
+    UnjudgedGateAnswer,
 )
 from orchestrator.schemas.gate_answers import gate_answer, job_gate_answer
 from orchestrator.schemas.job_answers import ConfigAnswer, TaskAnswer, UsageAnswer
@@ -41,6 +42,14 @@ def moment(seconds: float) -> datetime:
 def plan_fallback_answer(job: Job) -> PlanFallbackAnswer | None:
     found = job.facts.plan_fallback
     return PlanFallbackAnswer(agent=found.agent, reason=found.reason) if found else None
+
+
+def unjudged_gates(job: Job) -> list[UnjudgedGateAnswer]:
+    return [
+        UnjudgedGateAnswer(name=each.name, cause=each.cause, why=each.why)
+        for each in job.facts.unjudged_gates
+        if each.cause
+    ]
 
 
 def moment_or_none(seconds: float | None) -> datetime | None:
@@ -172,6 +181,8 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
         resolve=config.resolve,
         git=config.git,
         base=config.base,
+        base_branch=config.base_branch,
+        project=config.project,
         include_dirty=config.include_dirty,
         git_note=config.git_note,
         gates=[job_gate_answer(gate) for gate in config.gates],
@@ -199,6 +210,7 @@ def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
                 login_refused=each.login_refused or None,
                 credential=each.credential or None,
                 mend=list(each.mend),
+                inherit=list(each.inherit),
             )
             for each in found
         ]

@@ -16,20 +16,21 @@ from orchestrator.api.render import (
     plan_fallback_answer,
     result_of,
     task_answer,
+    unjudged_gates,
     usage_answer,
 )
 from orchestrator.api.render_locks import held_locks
-from orchestrator.api.render_results import by_job
+from orchestrator.api.render_results import by_job, session_answer
 from orchestrator.api.service_port import Service
 from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import comparisons
 from orchestrator.core.evidence import Usage
 from orchestrator.core.failure import Failure
-from orchestrator.core.job_reason import not_judged
+from orchestrator.core.job_reason import changed_nothing, not_judged
 from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Tree
-from orchestrator.core.spending import is_known
+from orchestrator.core.spending import caps_of, is_known
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.schemas.gate_answers import gate_result_answer
@@ -70,6 +71,8 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         stop_cause=job.stop_cause,
         merge_state=job.merge_state,
         not_judged=not_judged(job) or None,
+        changed_nothing=changed_nothing(job),
+        unjudged_gates=unjudged_gates(job),
         awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,
         plan_fallback=plan_fallback_answer(job),
@@ -168,6 +171,7 @@ def _attempt(attempt: Attempt, failure: Failure | None) -> AttemptAnswer:
         cpu_seconds=exit.cpu_seconds if exit else None,
         peak_memory_bytes=exit.peak_memory_bytes if exit else None,
         failure=_failure(failure) if failure else None,
+        session=session_answer(attempt.session),
     )
 
 
@@ -222,6 +226,7 @@ def _tree_job(job: Job, workers: list[TreeWorker], used: Sequence[Usage] | None)
         ended_at=moment_or_none(job.ended_at),
         seconds=duration(job.started_at, job.ended_at),
         usage=usage_answer(used) if used else None,
+        caps=caps_of(job.config) or None,
         workers=workers,
     )
 

@@ -15,19 +15,23 @@ from orchestrator.api.render import (
     moment_or_none,
     plan_fallback_answer,
     result_of,
+    unjudged_gates,
 )
 from orchestrator.api.service_port import Service
-from orchestrator.core.job_losses import take_command
-from orchestrator.core.job_reason import not_judged
+from orchestrator.core.job_losses import way_in
+from orchestrator.core.job_reason import changed_nothing, not_judged
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
+from orchestrator.core.session import Session
 from orchestrator.core.submission import Caller
 from orchestrator.core.views import Detail
 from orchestrator.core.whereabouts import Whereabouts, has_worktree
 from orchestrator.schemas.answers import (
     MissingAnswer,
     OutsideAnswer,
+    RepositoryChangeAnswer,
     Results,
+    SessionAnswer,
     StatusAnswer,
     TaskResult,
     WaitAnswer,
@@ -45,13 +49,19 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         status=job.status,
         reason=job.reason,
         not_judged=not_judged(job) or None,
+        changed_nothing=changed_nothing(job),
+        unjudged_gates=unjudged_gates(job),
         plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],
         results=_results(service, caller, detail, by_job),
         workers=counts(detail.workers),
         merge_state=job.merge_state,
         missing=missing_changes(service, caller, job),
+        not_in_parent=list(job.facts.not_in_parent),
         made_not_in_result=outside_work(service, caller, job, by_job),
+        repository_changes=[
+            RepositoryChangeAnswer(**asdict(each)) for each in job.facts.repository_changes
+        ],
         counts=counts(_with_all_below(job.id, by_job)),
         left=dict(detail.left),
         created_at=moment(job.created_at),
@@ -71,8 +81,8 @@ def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingA
             yield job_id
 
     return [
-        MissingAnswer(**asdict(each), command=take_command(each, list(above(each.job_id))))
-        for each in (*job.facts.missing, *job.facts.lost_below)
+        MissingAnswer(**asdict(each), **asdict(way_in(each, list(above(each.job_id)))))
+        for each in job.facts.lacking
     ]
 
 
@@ -81,8 +91,7 @@ def outside_work(
 ) -> list[OutsideAnswer]:
     """What was made and is not in the result of an ended job; ``workers`` with those below it."""
     everyone = [worker for own in workers.values() for worker in own]
-    lacking = job.facts.missing or job.facts.lost_below
-    if not job.status.ended or not (lacking or any(map(has_worktree, everyone))):
+    if not job.status.ended or not (job.facts.lacking or any(map(has_worktree, everyone))):
         return []
     below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
     jobs = {job.id: job, **{each: service.job(caller, each) for each in below}}
@@ -175,6 +184,7 @@ def _task_result(
         outside=list(delivery.outside) if delivery else [],
         chosen=worker.chosen,
         attempts=worker.attempt,
+        session=session_answer(result.session),
         seconds=duration(worker.started_at, worker.ended_at),
         exit_code=result.exit_code,
         workspace=str(service.worker_directory(worker)),
@@ -183,3 +193,9 @@ def _task_result(
         child_job_ids=list(children),
         child_results=child_results,
     )
+
+
+def session_answer(session: Session | None) -> SessionAnswer | None:
+    if session is None:
+        return None
+    return SessionAnswer(id=session.id, attempt=session.attempt, resumed=session.resumed)

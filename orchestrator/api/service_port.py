@@ -117,6 +117,12 @@ class Service(Protocol):
 
     def report_path(self, caller: Caller, job_id: str, name: str) -> Path: ...
 
+    def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
+        """Remove a root job that has ended; the refs that keep its work. Raise Conflict."""
+
+    def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
+        """Remove what has not landed of a root job; the refs that are gone. Raise Conflict."""
+
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
         """What became of the changes of an ended job; empty when it had none. Raise Conflict."""
 
@@ -135,6 +141,13 @@ class Service(Protocol):
         """Merge a job that has ended once more; whether that is done already.
 
         Raise Conflict where it cannot be, and InvalidRequest for workers that are none of its.
+        """
+
+    def choose(self, caller: Caller, job_id: str, task_id: str, worker_id: str) -> bool:
+        """Overrule the choice among a task's candidates; whether the job is merged again already.
+
+        Raise Conflict where it cannot be, NotFound for an unknown task, and InvalidRequest for a
+        worker that is none of its candidates.
         """
 
     def is_merging(self, job_id: str) -> bool: ...

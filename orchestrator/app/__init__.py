@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.app.agents import availability
     from orchestrator.app.assembly import build
-    from orchestrator.app.branches import difference_between, landing
+    from orchestrator.app.attaching import Attachment
+    from orchestrator.app.branches import (
+        difference_between,
+        discard_kept,
+        landing,
+        restoring,
+        unlanded,
+        worker_difference,
+    )
     from orchestrator.app.from_settings import containment_in_force, own_secrets
     from orchestrator.app.gates import gates_here
     from orchestrator.app.job_manager import JobManager
@@ -26,11 +34,13 @@ if TYPE_CHECKING:
 
 #: In which module each is.
 _HOMES = {
+    "Attachment": "attaching",
     "JobManager": "job_manager",
     "availability": "agents",
     "build": "assembly",
     "containment_in_force": "from_settings",
     "difference_between": "branches",
+    "discard_kept": "branches",
     "estimate_of": "planning",
     "gates_here": "gates",
     "kinds_of_work": "planning",
@@ -40,16 +50,21 @@ _HOMES = {
     "plan": "planning",
     "planner_of": "planning",
     "remove": "removal",
+    "restoring": "branches",
     "role_text": "planning",
     "roles": "planning",
+    "unlanded": "branches",
+    "worker_difference": "branches",
 }
 
 __all__ = [
+    "Attachment",
     "JobManager",
     "availability",
     "build",
     "containment_in_force",
     "difference_between",
+    "discard_kept",
     "estimate_of",
     "gates_here",
     "kinds_of_work",
@@ -59,8 +74,11 @@ __all__ = [
     "plan",
     "planner_of",
     "remove",
+    "restoring",
     "role_text",
     "roles",
+    "unlanded",
+    "worker_difference",
 ]
 
 

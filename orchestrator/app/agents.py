@@ -41,7 +41,14 @@ def registry(
     agents: dict[str, Agent] = {each.name: each for each in built_in(str(folder))}
     for each in KNOWN:
         fresh = Fresh(
-            partial(look, each, _command(settings, each), environ, windows=_on_windows(settings))
+            partial(
+                look,
+                each,
+                _command(settings, each),
+                environ,
+                windows=_on_windows(settings),
+                inherit=_inherited(settings, each),
+            )
         )
         looks[each.name] = fresh
         agents[each.name] = _driven(each, settings, terms, fresh, environ)
@@ -60,7 +67,9 @@ def _terms(folder: Path, settings: Settings) -> Terms:
         shared=str(settings.orchestrator.workspace_root / "agents"),
         policy=workers.policy,
         stall_seconds=workers.stall_seconds,
+        resume_sessions=workers.resume_sessions,
         grace_seconds=workers.grace_seconds,
+        log_limit_bytes=workers.log_limit_bytes,
         prices={each.model: _told(each) for each in workers.prices},
     )
 
@@ -80,6 +89,11 @@ def _on_windows(settings: Settings) -> bool:
 
 def _command(settings: Settings, each: Known) -> str:
     return str(getattr(settings.orchestrator, f"{each.name}_command", each.program))
+
+
+def _inherited(settings: Settings, each: Known) -> tuple[str, ...]:
+    user = settings.agents.get(each.name)
+    return tuple(user.inherit) if user is not None else ()
 
 
 def _driven(
@@ -114,6 +128,7 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
         agent,
         model=(lambda: user.model) if user.model else agent.model,
         policy=user.policy or "",
+        inherit=tuple(user.inherit),
         description=user.description or agent.description,
         pass_env=(*agent.pass_env, *passed),
         env={**agent.env, **given},

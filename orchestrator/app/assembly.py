@@ -16,13 +16,14 @@ from orchestrator.app.from_settings import (
     limits,
     live_workers,
     masked,
+    quotas,
     resources,
     surroundings,
 )
 from orchestrator.app.gates import checks_of, gate_plans_of
 from orchestrator.app.job_manager import JobManager
 from orchestrator.config import Settings, project_root
-from orchestrator.config.choices import OnShutdown
+from orchestrator.config.choices import Attempts, OnShutdown, Push
 from orchestrator.core.aside import Prompting
 from orchestrator.core.logins import Needs
 from orchestrator.core.model import Job
@@ -54,7 +55,7 @@ from orchestrator.engine.service import Service
 from orchestrator.engine.submitting import Submitting
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.engine.worktrees import Worktrees
-from orchestrator.git import GitRepository, Rules
+from orchestrator.git import GitRepository, NeverCommit, Rules
 from orchestrator.launchers.listener import Listener
 from orchestrator.launchers.local import LocalLauncher
 from orchestrator.reports import Reports, write_report
@@ -136,6 +137,7 @@ class Assembly:
                 best_without=agents.best_without,
                 credential=agents.credential,
             ),
+            quotas=quotas(self._settings),
         )
 
     @cached_property
@@ -170,12 +172,17 @@ class Assembly:
 
     @cached_property
     def _dispatch(self) -> Dispatch:
-        return Dispatch(self._agents, self._workspace, self._around, masked)
+        is_off = self._settings.git.push is Push.OFF
+        refusals = self._repository.push_refusals if is_off else tuple
+        return Dispatch(self._agents, self._workspace, self._around, masked, refusals)
 
     @cached_property
     def _worktrees(self) -> Worktrees:
         search = self._around.environment.get("PATH") or os.defpath
-        return Worktrees(self._repository, self._agents, self._workspace, search)
+        fold = self._settings.git.attempts is Attempts.FOLD
+        return Worktrees(
+            self._repository, self._agents, self._workspace, search, fold_attempts=fold
+        )
 
     @cached_property
     def _checks(self) -> Checks:
@@ -204,7 +211,11 @@ class Assembly:
             self._checks,
             Reviewing(self._scheduler, self._worktrees),
             ProjectWork(
-                self._around.project_root, self._around.home, self._repository, self._workspace
+                self._around.project_root,
+                self._around.home,
+                self._repository,
+                self._workspace,
+                self._settings.git.never_commit,
             ),
         )
 
@@ -257,7 +268,7 @@ class Assembly:
 
     @cached_property
     def _service(self) -> Service:
-        access = Access(self._store, api_keys(self._settings))
+        access = Access(self._store, api_keys(self._settings), self._around.project_root)
         return Service(
             supervisor=self._supervisor,
             store=self._store,
@@ -272,6 +283,7 @@ class Assembly:
             access=access,
             locks=LockService(self._supervisor, self._store, access, self._locking),
             integration=self._integration,
+            removal=self._removal,
             report_anew=self._reporting.once_more,
             new_job_id=lambda: secrets.token_hex(4),
             version=__version__,
@@ -281,7 +293,12 @@ class Assembly:
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
     """The host project's; there may be none."""
     git = settings.git
-    rules = Rules(copy=git.copy_ignored, link=git.link_ignored, derive=not git.setup)
+    rules = Rules(
+        copy=git.copy_ignored,
+        link=git.link_ignored,
+        derive=not git.setup,
+        never=NeverCommit(patterns=git.never_commit, over=git.never_commit_over or 0),
+    )
     project = project_root(settings, folder).resolve()
     return GitRepository(project, workspace.resolve(), folder.resolve(), rules)
 

@@ -1,10 +1,13 @@
 """Branches of the host project's repository, for whoever compares them or takes one over."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.config import load, project_root
-from orchestrator.git import Landing, between
+from orchestrator.config.choices import Author
+from orchestrator.engine.users_checkout import AFTER
+from orchestrator.git import GitRepository, Landing, Restoring, between, of_worker
+from orchestrator.workspace import Workspace
 
 
 def difference_between(folder: Path, environ: Mapping[str, str], first: str, second: str) -> bytes:
@@ -13,7 +16,51 @@ def difference_between(folder: Path, environ: Mapping[str, str], first: str, sec
     return between(project_root(settings, folder), first, second)
 
 
+def worker_difference(
+    folder: Path,
+    environ: Mapping[str, str],
+    root_id: str,
+    worker_id: str,
+    *,
+    attempt: int | None = None,
+    stat: bool,
+) -> bytes:
+    """A patch of what one worker of a tree changed. Raise NotFound where no branch has it."""
+    settings = load(folder, environ=environ, require_key=False).settings
+    project = project_root(settings, folder)
+    return of_worker(project, root_id, worker_id, attempt=attempt, stat=stat)
+
+
+def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
+    """Commits by full ref of what a root job left that is on none of the user's branches.
+
+    Also of a job that was removed, whose work is kept. Raise RepositoryError.
+    """
+    return _repository(folder, environ)[0].unlanded(root_id)
+
+
+def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
+    """Remove the refs of a root job that was removed itself. Raise RepositoryError."""
+    repository, workspace = _repository(folder, environ)
+    return repository.discard(root_id, str(workspace / f"job_{root_id}"))
+
+
+def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository, Path]:
+    settings = load(folder, environ=environ, require_key=False).settings
+    workspace = settings.orchestrator.workspace_root
+    project = project_root(settings, folder).resolve()
+    return GitRepository(project, workspace.resolve(), folder.resolve()), workspace
+
+
+def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> Restoring:
+    """What a root job changed in the host project's repository outside of its branches."""
+    settings = load(folder, environ=environ, require_key=False).settings
+    directory = Workspace(settings.orchestrator.workspace_root).job_directory(root_id)
+    return Restoring(project=project_root(settings, folder), noted=directory / AFTER)
+
+
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
     """What a job changed in the host project's repository, for taking it over."""
     settings = load(folder, environ=environ, require_key=False).settings
-    return Landing(project_root(settings, folder), root_id, job_id)
+    as_user = settings.git.author is Author.USER
+    return Landing(project_root(settings, folder), root_id, job_id, as_user)

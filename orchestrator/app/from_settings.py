@@ -7,15 +7,16 @@ from urllib.parse import unquote, urlsplit
 
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings, project_root
-from orchestrator.config.choices import Containment
+from orchestrator.config.choices import Containment, UnknownPrice
 from orchestrator.core import allowance, job_config
+from orchestrator.core.quotas import KeyLimits, Quotas
 from orchestrator.core.slots import LIVE_PER_RUNNING
 from orchestrator.engine.dispatch import Surroundings
 from orchestrator.engine.resources import Bounds, Resources
-from orchestrator.launchers.masking import Masker
 from orchestrator.launchers.plan import Limits, Mode, Plan, Sandbox
 from orchestrator.launchers.probing import choose
 from orchestrator.security.keys import ApiKeys, Holder, hash_key
+from orchestrator.security.masking import Masker
 from orchestrator.workspace import (
     LOCK_NAME,
     DiskReserve,
@@ -36,6 +37,11 @@ def limits(settings: Settings) -> tuple[job_config.Defaults, allowance.Ceilings]
         planner=workers.planner,
         unjudged=settings.gates.unjudged,
         resolve=workers.resolve,
+        project=str(settings.orchestrator.project_root or ""),
+        refuses_unpriced=workers.unknown_price is UnknownPrice.REFUSE,
+        max_steps=workers.max_steps,
+        max_tokens=workers.max_tokens,
+        max_cost_usd=workers.max_cost_usd,
     )
     return defaults, allowance.Ceilings(
         max_depth=ceilings.max_depth,
@@ -44,6 +50,24 @@ def limits(settings: Settings) -> tuple[job_config.Defaults, allowance.Ceilings]
         max_child_jobs_per_root=ceilings.max_child_jobs_per_root,
         max_tasks_per_job=ceilings.max_tasks_per_job,
         max_wall_seconds=ceilings.max_wall_seconds,
+        max_steps=ceilings.max_steps,
+        max_tokens=ceilings.max_tokens,
+        max_cost_usd=ceilings.max_cost_usd,
+    )
+
+
+def quotas(settings: Settings) -> Quotas:
+    """What keys, and the whole server, may use."""
+    return Quotas(
+        max_cost_usd_per_day=settings.limits.max_cost_usd_per_day,
+        keys={
+            each.name: KeyLimits(
+                max_cost_usd_per_day=each.limits.max_cost_usd_per_day,
+                max_running_jobs=each.limits.max_running_jobs,
+                max_workers=each.limits.max_workers,
+            )
+            for each in settings.api.keys
+        },
     )
 
 

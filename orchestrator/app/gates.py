@@ -27,7 +27,11 @@ from orchestrator.workspace import Workspace
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
     gates = settings.gates
-    finder = Finder(gates.timeout, tests_may_change=gates.tests_may_change)
+    finder = Finder(
+        gates.timeout,
+        tests_may_change=gates.tests_may_change,
+        tests_may_vanish=gates.tests_may_vanish,
+    )
     return GatePlans(repository, finder, is_on=gates.run is GatesByDefault.AUTO)
 
 

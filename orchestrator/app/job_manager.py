@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
+from orchestrator.core.quotas import day_of
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine import clock
 from orchestrator.engine.dispatch import Dispatch
@@ -82,6 +83,8 @@ class JobManager:
         self.reporting.start()
         self.launcher.open(self.flights)
         self.listener.start()
+        today = day_of(clock.now())
+        self.scheduler.forest.quotas.load(self.store.day_spending(today))
         recover(
             self.scheduler,
             self.flights,

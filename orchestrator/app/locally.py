@@ -18,6 +18,7 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
     """With the workspace locked; nothing is started. Raise WorkspaceBusy while a server runs."""
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
+    manager.service.on_amended = manager.status_files.write
     try:
         yield manager.service, OWNER
         manager.reporting.write()

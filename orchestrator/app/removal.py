@@ -25,8 +25,7 @@ def remove(
             yield root_id, removal.destroy(root_id)
         unfinished = set(manager.store.unfinished())
         for root_id in root_ids:
-            if root_id not in unfinished:
-                removal.begin(root_id)
+            if root_id not in unfinished and removal.begin(root_id):
                 yield root_id, removal.destroy(root_id)
     finally:
         manager.close()

@@ -30,13 +30,17 @@ COMMANDS = {
     "reject": "steering",
     "cancel": "steering",
     "retry": "steering",
+    "continue": "continuing",
     "jobs": "jobs",
     "report": "report",
     "merge": "merging",
+    "choose": "merging",
     "diff": "landing",
+    "attach": "attaching",
     "apply": "applying",
     "land": "landing",
     "undo": "landing",
+    "restore": "restoring",
     "checkpoints": "checkpoints",
     "rollback": "checkpoints",
     "compare": "comparing",
@@ -54,6 +58,7 @@ COMMANDS = {
     "keys": "keys",
     "doctor": "doctor",
     "clean": "clean",
+    "discard": "clean",
 }
 
 EPILOG = f"""\b

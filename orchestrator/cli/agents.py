@@ -12,7 +12,7 @@ from orchestrator.cli.surroundings import Surroundings, json_option, pass_surrou
 from orchestrator.cli.terminal import one_line, printable, table
 
 _VERSION_SECONDS = 15.0
-HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "WHAT IT IS")
+HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS", "WHAT IT IS")
 
 
 @click.command("agents")
@@ -75,5 +75,6 @@ def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
         str(agent.get("version") or ("-" if agent["installed"] else "not installed")),
         str(agent["login"]),
         str(agent.get("credential") or ("-" if agent["authenticated"] else "none found")),
+        ", ".join(agent.get("inherit") or ()) or "-",
         one_line(agent["description"], 60),
     )

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.landing import landing_of
-from orchestrator.cli.summary import tasks_of
+from orchestrator.cli.local_jobs import directory_of, whole_job
+from orchestrator.cli.summary import already, is_in_project, made_in_project, tasks_of
 from orchestrator.cli.surroundings import (
     Surroundings,
     job_argument,
@@ -21,6 +22,7 @@ from orchestrator.cli.surroundings import (
     project_option,
 )
 from orchestrator.cli.terminal import confirmed, printable
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
 from orchestrator.security.paths import open_plain
 from orchestrator.security.placing import Placing
@@ -63,28 +65,40 @@ class Step:
     "--to", "target", type=click.Path(path_type=Path), help="Where to; the project if left out."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--take", multiple=True, metavar="WORKER", help="Its version of files that several made."
+)
 @click.option("--yes", is_flag=True, help="Overwrite without asking.")
 @json_option
 @project_option
 @pass_surroundings
 def apply_command(
-    surroundings: Surroundings, job_id: str, target: Path | None, dry_run: bool, yes: bool
+    surroundings: Surroundings,
+    job_id: str,
+    target: Path | None,
+    dry_run: bool,
+    take: tuple[str, ...],
+    yes: bool,
 ) -> int:
     """Copy what JOB's workers made into a project without git.
 
     From the merged result where there is one, else from the workers' directories. Asks before it
-    overwrites; removes nothing. Exit code 6 when something was refused.
+    overwrites; removes nothing. A file that several workers made with different content is refused
+    until --take names one of them. Files of `workdir: project` tasks are not copied again. Exit
+    code 6 when something was refused.
     """
     if target is None and not dry_run:
         surroundings.check_user("apply without --to")
     place = _checked(target or _project(surroundings, job_id))
-    sources = {each.path: each for each in _sources(surroundings, job_id)}
+    sources = _by_path(_sources(surroundings, job_id), job_id, take)
     placing = Placing(place)
     plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
     if not dry_run:
         _ask(surroundings, place, [step for _, step in plan], yes)
         plan = [(each, _done(placing, each, step)) for each, step in plan]
     _print(surroundings, job_id, place, [step for _, step in plan], dry_run)
+    if there := made_in_project(whole_job(surroundings.workspace, job_id)):
+        click.echo(printable(already(there)), err=True)
     refused = any(step.action == REFUSED for _, step in plan)
     return ExitCode.PARTIAL if refused else ExitCode.OK
 
@@ -94,8 +108,8 @@ def _project(surroundings: Surroundings, job_id: str) -> Path:
 
     if any(_sources_of_result(surroundings, job_id)):
         raise InvalidRequest(
-            f"the project is a git repository: orchestrator land {job_id} takes the result over; "
-            "to copy its files elsewhere, say where to with --to DIR"
+            f"the project is a git repository; land the result: {COMMAND} land {job_id}; to copy "
+            "its files elsewhere, pass --to DIR"
         )
     environ = surroundings.environ
     settings = load(surroundings.folder, environ=environ, require_key=False).settings
@@ -108,10 +122,43 @@ def _checked(target: Path) -> Path:
     return target.resolve()
 
 
-def _sources(surroundings: Surroundings, job_id: str) -> Iterator[Source]:
-    """A later one of the same path replaces an earlier one."""
-    from orchestrator.cli.local_jobs import directory_of, whole_job
+def _by_path(found: Iterator[Source], job_id: str, take: Sequence[str]) -> Mapping[str, Source]:
+    """One for each path; refused where several workers made it in different ways."""
+    by_path: dict[str, list[Source]] = {}
+    for each in found:
+        by_path.setdefault(each.path, []).append(each)
+    made_by = {each.worker_id for sources in by_path.values() for each in sources}
+    if unknown := sorted({*take} - made_by):
+        known = ", ".join(sorted(made_by)[:20]) or "none"
+        raise InvalidRequest(f"{unknown[0]} has no files to copy; workers with files: {known}")
+    return {path: _one_of(sources, job_id, take) for path, sources in by_path.items()}
 
+
+def _one_of(sources: Sequence[Source], job_id: str, take: Sequence[str]) -> Source:
+    last = sources[-1]
+    wanted = [each for each in sources if each.worker_id in take]
+    if wanted or not _differ(sources):
+        return wanted[-1] if wanted else last
+    names = list(dict.fromkeys(each.worker_id for each in sources))
+    why = (
+        f"{', '.join(names)} made it with different content; to take the version of {names[-1]}: "
+        f"{COMMAND} apply {job_id} --take {names[-1]}"
+    )
+    return replace(last, worker_id="", refused=why)
+
+
+def _differ(sources: Sequence[Source]) -> bool:
+    """Also where one cannot be read."""
+    if len(sources) < 2:
+        return False
+    try:
+        return len({(each.executable, each.content()) for each in sources}) > 1
+    except OSError:
+        return True
+
+
+def _sources(surroundings: Surroundings, job_id: str) -> Iterator[Source]:
+    """Several of the same path where several workers made it."""
     merged = list(_sources_of_result(surroundings, job_id))
     yield from merged
     if not merged:
@@ -128,14 +175,15 @@ def _sources_of_result(surroundings: Surroundings, job_id: str) -> Iterator[Sour
 
 
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[Source]:
-    """Of those that succeeded; of child jobs before the worker that asked for them.
+    """Of those that succeeded elsewhere than in the project; of child jobs before the worker that
+    asked for them.
 
     Where several tried a task, of the one whose work counts.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
         yield from _of_workers(home, children if isinstance(children, list) else [])
-        if task.get("status") not in ("success", "recursive_success"):
+        if task.get("status") not in ("success", "recursive_success") or is_in_project(task):
             continue
         files, worker_id = task.get("files_created"), str(task.get("worker_id"))
         directory = next(home.glob(f"depth_*/{worker_id}"), home)
@@ -213,7 +261,7 @@ def _print(
         click.echo(printable(f"{step.action} {step.path}{who}{why}".replace("\n", "?")))
     copied = sum(step.action in (NEW, OVERWRITE) for step in steps)
     if not steps:
-        click.echo(f"job {job_id} made no files", err=True)
+        click.echo(f"job {job_id} made no files to copy", err=True)
     else:
         number = f"{copied} file{'s' * (copied != 1)}"
         click.echo(f"{number} {'would be copied' if dry_run else 'copied'} to {place}", err=True)

@@ -3,7 +3,7 @@
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli.plan_file import read_plan
 from orchestrator.cli.surroundings import Seconds
+from orchestrator.core.model import AUTO
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -56,6 +57,47 @@ def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, 
 request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
 
 
+#: What agents may use, for a job with its child jobs.
+CAPS = (
+    click.option(
+        "--max-cost",
+        "max_cost_usd",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="USD",
+        help="Stop the job when its agents have cost so much.",
+    ),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop the job when its agents have used N tokens.",
+    ),
+    click.option(
+        "--max-steps",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop the job when its agents have called a model N times.",
+    ),
+)
+
+
+def cap_options(command: Command) -> Command:
+    """``--max-cost``, ``--max-tokens``, ``--max-steps``."""
+    for decorator in reversed(CAPS):
+        command = decorator(command)
+    return command
+
+
+#: The review of candidates; its value may be absent.
+review_option = click.option(
+    "--review",
+    is_flag=False,
+    flag_value=AUTO,
+    metavar="[AGENT]",
+    help="Have AGENT (default: auto) compare the candidates of a task. Put it after REQUEST.",
+)
+
+
 def request_options(command: Command) -> Command:
     """``[REQUEST] --plan FILE`` and the settings of a job."""
     decorators = [
@@ -98,6 +140,8 @@ def request_options(command: Command) -> Command:
             metavar="N",
             help="Depth of the deepest child job.",
         ),
+        *CAPS,
+        review_option,
         click.option(
             "--gate",
             "gates",
@@ -122,7 +166,12 @@ def _gates(
 
 
 def asked(
-    request: str | None, plan_path: Path | None, *, edit_plan: bool = False, **flags: Any
+    request: str | None,
+    plan_path: Path | None,
+    *,
+    edit_plan: bool = False,
+    review: str | None = None,
+    **flags: Any,
 ) -> Asked:
     """Raises click.UsageError when nothing is asked for, InvalidRequest for a wrong plan."""
     given = {name: value for name, value in flags.items() if value is not None}
@@ -134,10 +183,36 @@ def asked(
         plan = read_plan(plan_path, request)
         words = request or plan.request
         config = {**plan.config, **given}
-        return Asked(request=words, tasks=plan.tasks, config=config, edit_plan=edit_plan)
+        tasks = with_review(plan.tasks, review) if review else plan.tasks
+        return Asked(request=words, tasks=tasks, config=config, edit_plan=edit_plan)
+    if review:
+        raise click.UsageError(NO_CANDIDATES)
     if request is None:
         raise click.UsageError('say what to do: "...", - for standard input, or --plan FILE')
     return Asked(request=request, config=given, edit_plan=edit_plan)
+
+
+NO_CANDIDATES = (
+    "--review compares candidates, and no task has any; name several agents in a plan "
+    "(agent: [claude, codex]): --plan FILE --review"
+)
+
+
+def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
+    """The tasks, those with candidates reviewed by an agent; ``auto`` replaces no named one.
+
+    Raise click.UsageError if no task has candidates.
+    """
+    agents = [task.get("agent") for task in tasks]
+    several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]
+    if not any(several):
+        raise click.UsageError(NO_CANDIDATES)
+
+    def reviewed(task: Mapping[str, Any]) -> Mapping[str, Any]:
+        named = task.get("review") if review == AUTO else ""
+        return {**task, "review": named or review}
+
+    return tuple(reviewed(task) if has else task for has, task in zip(several, tasks, strict=True))
 
 
 def _from_stdin() -> str:

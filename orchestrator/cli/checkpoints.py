@@ -15,6 +15,7 @@ from orchestrator.cli.surroundings import (
     project_option,
 )
 from orchestrator.cli.terminal import confirmed, local_time, table
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def checkpoints_command(surroundings: Surroundings, job_id: str, worker_id: str 
     In the order they were made. FILES is how many differ from the checkpoint before; the one a
     worker is at is marked.
     """
+    surroundings.work_on_project_of(job_id)
     answer = _checkpoints(surroundings, job_id)
     found = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
     if surroundings.as_json:
@@ -68,6 +70,7 @@ def rollback_command(
     to = checkpoint or "the checkpoint before its latest attempt"
     if not yes and not confirmed(f"Have {worker_id} of job {job_id} back at {to}?"):
         raise Conflict("nothing was changed; say --yes to roll back without being asked")
+    surroundings.work_on_project_of(job_id)
     answer = _rolled_back(surroundings, job_id, worker_id, checkpoint)
     if surroundings.as_json:
         click.echo(json.dumps(answer))
@@ -76,8 +79,8 @@ def rollback_command(
     click.echo(f"{worker_id} is at {answer['checkpoint']} (commit {commit}) again")
     click.echo(f"what was there is kept as checkpoint {answer['kept']}", err=True)
     click.echo(
-        f"the merged result is as it was; orchestrator merge {job_id} makes it anew, and "
-        f"orchestrator retry {job_id} runs again what did not succeed, from here",
+        f"the merged result is unchanged; merge the branches again: {COMMAND} merge {job_id}; "
+        f"run again what did not succeed, from here: {COMMAND} retry {job_id}",
         err=True,
     )
 

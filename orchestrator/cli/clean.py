@@ -1,19 +1,29 @@
-"""``orchestrator clean``: remove jobs that ended long ago."""
+"""``orchestrator clean`` and ``discard``: remove old jobs; remove what one job left in git."""
 
+import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from orchestrator.cli.local_jobs import root_jobs
+from orchestrator.api.client_errors import ConflictError, NotFoundError
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.local_jobs import root_jobs, whole_job
 from orchestrator.cli.running_server import running_server
-from orchestrator.cli.surroundings import Surroundings, pass_surroundings, project_option
+from orchestrator.cli.surroundings import (
+    Surroundings,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.terminal import confirmed, local_time, moment, one_line, size, table
-from orchestrator.core.errors import Conflict
+from orchestrator.core.command import COMMAND
+from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.states import ENDED_JOB
 from orchestrator.workspace import JobFiles
 
@@ -35,25 +45,53 @@ def _age(_: click.Context, __: click.Parameter, value: str) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @project_option
 @pass_surroundings
-def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> None:
+def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> int:
     """Remove ended jobs, from disk and database.
 
     Results of gates on base commits that are as old are removed with them. Unfinished jobs are
-    never touched. The server must not be running.
+    never touched. Work that has not landed is kept on refs, which are named; `discard` removes
+    those. Works with the server up or down.
     """
     workspace = surroundings.workspace
-    if record := running_server(workspace):
-        raise Conflict(f"the server (process {record.pid}) is running; stop it first")
     before = time.time() - older_than
     old = ended_before(workspace, before)
+    sizes = {str(job["job_id"]): _size(workspace / f"job_{job['job_id']}") for job in old}
     if old:
-        click.echo(table(_row(workspace, job) for job in old), err=True)
+        click.echo(table(_row(job, sizes[str(job["job_id"])]) for job in old), err=True)
         if not yes and not confirmed(f"Remove these {len(old)} jobs?"):
             raise Conflict("nothing was removed; say --yes to remove without being asked")
     else:
         click.echo("nothing to remove", err=True)
-    _remove(surroundings, [str(job["job_id"]) for job in old])
+    removed = list(_removed(surroundings, list(sizes)))
     _remove_base_results(workspace, before)
+    freed = sum(sizes.get(job_id, 0) for job_id in removed)
+    if removed:
+        many = f"{len(removed)} job{'' if len(removed) == 1 else 's'}"
+        click.echo(f"removed {many}, {size(freed)} on disk", err=True)
+    return ExitCode.OK if {*sizes} <= {*removed} else ExitCode.FAILED
+
+
+def _removed(surroundings: Surroundings, job_ids: Sequence[str]) -> Iterator[str]:
+    record = running_server(surroundings.workspace)
+    found = _by_server(surroundings, record.url, job_ids) if record else None
+    for job_id, kept in found or _locally(surroundings, job_ids):
+        click.echo(job_id)
+        _tell_kept(job_id, kept)
+        yield job_id
+
+
+def _by_server(
+    surroundings: Surroundings, url: str, job_ids: Sequence[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """The server removes what its jobs do not use; a job that runs again is named, and stays."""
+    with surroundings.client_at(url) as client:
+        for job_id in job_ids:
+            try:
+                yield job_id, client.remove(job_id)["kept"]
+            except NotFoundError:
+                yield job_id, ()  # by another clean, or by the server itself
+            except ConflictError as error:
+                click.echo(f"{job_id} stays: {error.message}", err=True)
 
 
 def _remove_base_results(workspace: Path, before: float) -> None:
@@ -62,7 +100,9 @@ def _remove_base_results(workspace: Path, before: float) -> None:
     remove_results(workspace / FOLDER, before)
 
 
-def _remove(surroundings: Surroundings, job_ids: Sequence[str]) -> None:
+def _locally(
+    surroundings: Surroundings, job_ids: Sequence[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
     """Also what an earlier removal began and did not finish."""
     from orchestrator.api.render import job_path
     from orchestrator.app import remove
@@ -73,8 +113,7 @@ def _remove(surroundings: Surroundings, job_ids: Sequence[str]) -> None:
     try:
         for job_id, kept in remove(surroundings.folder, surroundings.environ, job_ids):
             audit.note("(clean)", "DELETE", job_path(job_id))
-            click.echo(job_id)
-            _tell_kept(job_id, kept)
+            yield job_id, kept
     finally:
         audit.close()
 
@@ -84,7 +123,9 @@ def _tell_kept(job_id: str, kept: Sequence[str]) -> None:
         said = f"kept of job {job_id}, as it is in no result and on no branch of yours:"
         click.echo(said, err=True)
     for name in kept:
-        click.echo(f"  {name}   (to remove it: git update-ref -d {name})", err=True)
+        click.echo(f"  {name}", err=True)
+    if kept:
+        click.echo(f"  to remove them: {COMMAND} discard {job_id}", err=True)
 
 
 def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
@@ -96,11 +137,10 @@ def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
     ]
 
 
-def _row(workspace: Path, job: dict[str, Any]) -> tuple[str, str, str, str, str]:
-    directory = workspace / f"job_{job['job_id']}"
+def _row(job: dict[str, Any], used: int) -> tuple[str, str, str, str, str]:
     request = one_line(job.get("request"), 50)
     ended = local_time(job.get("ended_at"))
-    return str(job["job_id"]), str(job["status"]), ended, size(_size(directory)), request
+    return str(job["job_id"]), str(job["status"]), ended, size(used), request
 
 
 def _size(directory: Path) -> int:
@@ -109,3 +149,84 @@ def _size(directory: Path) -> int:
         for parent, _, names in os.walk(directory)
         for name in names
     )
+
+
+@click.command("discard")
+@job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@project_option
+@pass_surroundings
+def discard_command(surroundings: Surroundings, job_id: str, yes: bool) -> None:
+    """Remove what JOB left in git and has not landed.
+
+    Discards branches, worktrees, checkpoints, and kept refs. JOB must have ended, or have been
+    removed by `clean`. What has landed stays, and so do the job and its reports. The command shows
+    what is on no branch of yours, and asks. Works with the server up or down.
+    """
+    from orchestrator.app import unlanded
+
+    surroundings.check_user("discard")
+    surroundings.work_on_project_of(job_id)
+    lost = unlanded(surroundings.folder, surroundings.environ, job_id)
+    job = _job_of(surroundings, job_id, lost)
+    if job:
+        _check_discardable(job)
+    if lost:
+        click.echo("on no branch of yours, and lost when it is discarded:", err=True)
+        click.echo(table((f"  {name}", commit[:12]) for name, commit in lost.items()), err=True)
+        if not yes and not confirmed(f"Discard what job {job_id} left in git?"):
+            raise Conflict("nothing was removed; say --yes to discard without being asked")
+    removed = _discarded(surroundings, job_id, is_known=bool(job))
+    if surroundings.as_json:
+        click.echo(json.dumps({"job_id": job_id, "removed": list(removed)}, indent=2))
+        return
+    for name in removed:
+        click.echo(name)
+    told = f"discarded job {job_id}" if removed else f"nothing is left of job {job_id} to discard"
+    click.echo(told, err=True)
+
+
+def _job_of(
+    surroundings: Surroundings, job_id: str, lost: Mapping[str, str]
+) -> Mapping[str, Any] | None:
+    """None for a job that was removed and whose work is kept. Raise NotFound for any other."""
+    try:
+        return whole_job(surroundings.workspace, job_id)
+    except NotFound:
+        if lost:
+            return None
+        raise
+
+
+def _check_discardable(job: Mapping[str, Any]) -> None:
+    """Raise Conflict. The server checks it as well; nobody is asked in vain."""
+    root_id = job.get("root_job_id") or job["job_id"]
+    if root_id != job["job_id"]:
+        raise Conflict(
+            f"job {job['job_id']} is a child job; discard its root job: {COMMAND} discard {root_id}"
+        )
+    if job["status"] not in ENDED_JOB:
+        raise Conflict(
+            f"job {root_id} is {job['status']}; nothing was removed; wait for its end, or stop it: "
+            f"{COMMAND} cancel {root_id}"
+        )
+
+
+def _discarded(surroundings: Surroundings, job_id: str, *, is_known: bool) -> Sequence[str]:
+    from orchestrator.api.render import job_path
+    from orchestrator.app import discard_kept, local_service
+
+    folder, environ = surroundings.folder, surroundings.environ
+    if not is_known:
+        return discard_kept(folder, environ, job_id)
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return list(client.discard(job_id)["removed"])
+    with local_service(folder, environ) as (service, caller):
+        removed = service.discard(caller, job_id)
+    audit = surroundings.audit_log()
+    audit.note("(discard)", "POST", f"{job_path(job_id)}/discard")
+    audit.close()
+    return removed

@@ -15,6 +15,7 @@ from orchestrator.cli.surroundings import (
     project_option,
 )
 from orchestrator.cli.terminal import duration, one_line, printable, table
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.states import ENDED_JOB
 
@@ -34,6 +35,7 @@ ONLY_ONE = "nobody else was to try it"
 @pass_surroundings
 def compare_command(surroundings: Surroundings, job_id: str, task_id: str, diff: bool) -> None:
     """Show who tried TASK of JOB, who is taken, and why."""
+    surroundings.work_on_project_of(job_id)
     found = find_comparison(surroundings, job_id, task_id)
     if diff:
         _show_differences(surroundings, found)
@@ -60,9 +62,8 @@ def _from_reports(surroundings: Surroundings, job_id: str, task_id: str) -> Answ
     root = find_job(surroundings.workspace, root_id)
     if root.get("status") not in ENDED_JOB:
         raise Conflict(
-            f"job {root_id} has not ended and no server is running: what its candidates came to "
-            "is in its reports when it has ended, or told by the server before "
-            "(orchestrator serve)"
+            f"job {root_id} has not ended and no server is running, so its candidates are not "
+            f"known; start the server: {COMMAND} serve"
         )
     # Of the root job: it tells of all levels.
     figures = json.loads(find_report(surroundings, root_id, "analytics.json"))
@@ -92,7 +93,7 @@ def comparison_lines(found: Answer) -> Iterator[str]:
     yield printable(table([("CANDIDATE", "AGENT", "ENDED", "GATES", "TESTS", "REVIEW"), *rows]))
     yield ""
     sizes = [_measures(each) for each in found["candidates"]]
-    yield printable(table([("CANDIDATE", "CHANGE", "COST", "TIME", "WHY"), *sizes]))
+    yield printable(table([("CANDIDATE", "CHANGE", "COST", "TIME", "BY", "WHY"), *sizes]))
     reviewer = found.get("reviewer")
     if reviewer:
         yield ""
@@ -107,7 +108,7 @@ def _row(each: Answer) -> tuple[str, ...]:
         one_line(each["agent"], 30),
         each["status"],
         one_line(gates, 40),
-        _known(each.get("tests")),
+        _tests(each),
         _known(each.get("review")),
     )
 
@@ -115,11 +116,13 @@ def _row(each: Answer) -> tuple[str, ...]:
 def _measures(each: Answer) -> tuple[str, ...]:
     cost, seconds = each.get("cost_usd"), each.get("seconds")
     why = "chosen" if each["chosen"] else each["why"] or each["reason"]
+    by = "-" if each["chosen"] else each["by"] or "-"
     return (
         each["worker_id"],
         _change(each),
         f"${cost:.4f}" if cost is not None else "-",
         duration(seconds) if seconds is not None else "-",
+        by,
         one_line(why, WHY_WIDTH),
     )
 
@@ -129,6 +132,16 @@ def _change(each: Answer) -> str:
     if each.get("lines_added") is None:
         return files if each.get("files") else "-"
     return f"{files}, +{each['lines_added']} -{each['lines_removed']}"
+
+
+def _tests(each: Answer) -> str:
+    """Such as ``12 of the base, 3 new (1 counts)``."""
+    base, new = each.get("base_tests"), each.get("new_tests", 0)
+    if base is None:
+        return _known(each.get("tests"))
+    return f"{base} of the base" + (
+        f", {new} new ({each['new_tests_counted']} count)" if new else ""
+    )
 
 
 def _known(value: object) -> str:

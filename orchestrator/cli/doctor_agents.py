@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.core.views import Availability
 
 NONE_USABLE = (
-    "none can work here: requests are surveyed, nothing is built; see: orchestrator agents"
+    "none can work here: requests are surveyed, nothing is built; see: bin/orchestrator agents"
 )
 
 

@@ -52,7 +52,7 @@ def _writable(workspace: Path) -> Check:
 def _free_space(workspace: Path) -> Check:
     free = shutil.disk_usage(_existing(workspace)).free
     if free < MIN_FREE_BYTES:
-        fix = "free some space (orchestrator clean --older-than 7d), or set workspace_root"
+        fix = "free some space (bin/orchestrator clean --older-than 7d), or set workspace_root"
         return Check(name="disk", ok=False, message=f"only {size(free)} are free", fix=fix)
     return Check(name="disk", ok=True, message=f"{size(free)} free")
 

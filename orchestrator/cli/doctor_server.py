@@ -42,7 +42,7 @@ def _port(settings: "Settings") -> Check:
         return Check(name="port", ok=True, message=f"{host}:{port} is free")
     message = f"{host}:{port} is taken by another program"
     fix = (
-        "set api.port in config.yaml to a free one, or 0 for any (orchestrator run uses a free "
+        "set api.port in config.yaml to a free one, or 0 for any (bin/orchestrator run uses a free "
         "one by itself)"
     )
     return Check(name="port", ok=False, message=message, fix=fix)

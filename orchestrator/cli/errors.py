@@ -7,16 +7,17 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode, of_error
 from orchestrator.cli.terminal import printable
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
 
 _NEXT_STEP = {
-    "no-server": "start it: orchestrator serve (or run one request: orchestrator run '...')",
-    "server-unreachable": "is it running? orchestrator doctor tells",
-    "unauthorized": "the key is api.api_key in config.yaml; orchestrator config show --origin "
+    "no-server": f"start it: {COMMAND} serve (or run one request: {COMMAND} run '...')",
+    "server-unreachable": f"is it running? {COMMAND} doctor tells",
+    "unauthorized": f"the key is api.api_key in config.yaml; {COMMAND} config show --origin "
     "tells where it comes from",
-    "not-found": "list the jobs: orchestrator jobs",
-    "workspace-busy": "use the server that is running: orchestrator submit '...'",
-    "config": "all settings are in config.template.yaml; check again: orchestrator config check",
+    "not-found": f"list the jobs: {COMMAND} jobs",
+    "workspace-busy": f"use the server that is running: {COMMAND} submit '...'",
+    "config": f"all settings are in config.template.yaml; check again: {COMMAND} config check",
     "limit": "ask for less, or raise the limit in config.yaml (limits, recursion)",
 }
 

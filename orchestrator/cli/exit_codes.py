@@ -26,7 +26,7 @@ MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.NOT_FOUND: "no such job, worker or report",
     ExitCode.KEY_REFUSED: "the server refused the key",
     ExitCode.UNREACHABLE: "no server answers",
-    ExitCode.PARTIAL: "some tasks of the job did not succeed, or its result lacks changes",
+    ExitCode.PARTIAL: "some tasks of the job did not succeed, or its result is incomplete",
     ExitCode.LIMIT: "refused by a limit (depth, workers, child jobs, money, time)",
     ExitCode.TIMED_OUT: "the given time was over before the job ended",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
@@ -56,7 +56,8 @@ def of_job(status: str) -> ExitCode:
 
 
 def of_error(error: OrchestratorError) -> ExitCode:
-    """The code for an error: that of its class, or of the nearest one above which has one."""
+    """The code for an error, by its kind. A kind without a code has the code of the nearest base
+    class that has one; FAILED if none has."""
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)
 

@@ -17,11 +17,11 @@ from orchestrator.cli.surroundings import (
     pass_surroundings,
     project_option,
 )
+from orchestrator.core.command import COMMAND
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
 #: The first is read by most tools, the second by Claude Code.
 HOMES = (Path(".agents"), Path(".claude"))
-COMMAND = "bin/orchestrator"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import click
 
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import local_time, one_line, table, terminal_width
+from orchestrator.core.command import COMMAND
 from orchestrator.core.states import JobStatus
 
 REQUEST_COLUMN = 46
@@ -33,7 +34,7 @@ def show_jobs(
         click.echo(json.dumps(answer, indent=2))
         return
     if not answer["jobs"]:
-        none = f"no job is {status}" if status else 'no jobs yet; start one: orchestrator run "..."'
+        none = f"no job is {status}" if status else f'no jobs yet; start one: {COMMAND} run "..."'
         click.echo(none, err=True)
         return
     rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]

@@ -136,6 +136,15 @@ def directory_of(workspace: Path, job_id: str) -> Path:
     raise NoSuchJob(job_id, f" in {workspace}")
 
 
+def project_of_job(workspace: Path, job_id: str) -> str:
+    """The project that a job was submitted for; empty if none was named, or the job is unknown."""
+    try:
+        root = _status(directory_of(workspace, job_id))
+    except OrchestratorError:
+        return ""
+    return str((root or {}).get("project") or "")
+
+
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
     """The workers of a child job and all below; None for a root job: all in its directory."""
     job = whole_job(workspace, job_id)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.config import Settings
-from orchestrator.launchers.masking import Masker
+from orchestrator.security.masking import Masker
 from orchestrator.security.private_log import PrivateLog
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.exit_codes import of_job
+from orchestrator.cli.summary import place_of, purpose
 from orchestrator.cli.surroundings import Surroundings, job_argument, json_option, pass_surroundings
 from orchestrator.cli.terminal import printable
 
@@ -16,7 +17,7 @@ STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 @click.command("merge")
 @job_argument
 @click.option("--strategy", type=STRATEGIES, help="How; the job's own if left out.")
-@click.option("--take", multiple=True, metavar="WORKER", help="Only this worker's changes.")
+@click.option("--take", multiple=True, metavar="WORKER", help="Also this worker's changes.")
 @click.option("--leave", multiple=True, metavar="WORKER", help="Not this worker's changes.")
 @click.option(
     "--resolve", metavar="worker|AGENT", help="Have conflicts resolved: by their workers, or AGENT."
@@ -33,36 +34,59 @@ def merge_command(
 ) -> int:
     """Merge the branches of JOB's workers once more.
 
-    JOB must have ended. The result before is kept on a ref. Exit code 6 when something was left
-    out. With --resolve the job runs again: each worker that is in conflict gets another attempt.
-    Needs a running server.
+    JOB must have ended. --take adds the commits of a worker that failed, timed out, or lost against
+    another candidate; the worker stays taken until --leave names it. The previous result is kept on
+    a ref. With --resolve the job runs again: each worker that is in conflict gets another attempt.
+    The exit code is the job's, as that of `status`. Needs a running server.
     """
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
+    asked = {name: value for name, value in choice.items() if value}
     with surroundings.client() as client:
-        record = client.merge(job_id, **{name: value for name, value in choice.items() if value})
+        before = client.conflicts(job_id) if asked.keys() == {"take"} else {}
+        record = client.merge(job_id, **asked)
+    # Nothing was merged then.
+    already = take if before and before["commit"] == record["commit"] else ()
+    lines = [f"{each} is already in the result" for each in already if each in _inside(before)]
+    told = printable("\n".join([*lines, _told(record)]))
+    click.echo(json.dumps(record) if surroundings.as_json else told)
+    return of_job(str(record["status"]))
+
+
+@click.command("choose")
+@job_argument
+@click.argument("task_id", metavar="TASK")
+@click.argument("worker_id", metavar="WORKER")
+@json_option
+@pass_surroundings
+def choose_command(surroundings: Surroundings, job_id: str, task_id: str, worker_id: str) -> int:
+    """Choose another candidate of TASK than the comparison did.
+
+    JOB must have ended; it is merged again with WORKER. What was built on the candidate before is
+    not in the result then. To go back, choose that candidate. The exit code is the job's. Needs a
+    running server.
+    """
+    with surroundings.client() as client:
+        record = client.choose(job_id, task_id, worker_id)
     click.echo(json.dumps(record) if surroundings.as_json else printable(_told(record)))
-    return ExitCode.PARTIAL if record["left_out"] or record["missing"] else ExitCode.OK
+    return of_job(str(record["status"]))
+
+
+def _inside(record: Mapping[str, Any]) -> set[str]:
+    return {*record["merged"]} - {*record["left_out"]}
 
 
 def _told(record: Mapping[str, Any]) -> str:
     lines = [f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no result"]
     lines += [f"merged: {worker}" for worker in record["merged"]]
-    for worker, branch in record["left_out"].items():
-        why = record["reasons"].get(worker) or _paths(record, worker)
-        what = "left out in part" if worker in record["merged"] else "left out"
-        lines.append(f"{what}: {worker} ({branch}){f': {why}' if why else ''}")
-    if record["hindrances"]:
-        typed = f"bin/orchestrator merge {record['job_id']} --resolve worker"
-        lines.append(f"to have conflicts resolved: {typed} (or the name of an agent)")
-    for each in record["missing"]:
-        if each["job_id"] != record["job_id"]:
-            who = f"{each['worker_id']} of job {each['job_id']}"
-            lines.append(f"missing below: {who} ({each['branch']}): {each['why']}")
-        if each["command"] and not each["chosen"]:
-            lines.append(f"to bring {each['worker_id']} in: {each['command']}")
+    lines += [f"not in the result{_of(record, each)}" for each in record["missing"]]
     lines += [f"the result before: {record['earlier']}"] if record["earlier"] else []
     return "\n".join([*lines, *(f"not done: {error}" for error in record["errors"])])
 
 
-def _paths(record: Mapping[str, Any], worker: str) -> str:
-    return ", ".join(each["path"] for each in record["conflicts"] if each["worker_id"] == worker)
+def _of(record: Mapping[str, Any], loss: Mapping[str, Any]) -> str:
+    of = f" of job {loss['job_id']}" if loss["job_id"] != record["job_id"] else ""
+    part = " (in part)" if loss["in_part"] else ""
+    line = f"{part}: {loss['worker_id']}{of}{place_of(loss)}: {loss['why']}"
+    if not loss["command"]:
+        return line
+    return f"{line}\n  to {purpose(loss)}: {loss['command']}"

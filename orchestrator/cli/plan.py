@@ -7,11 +7,21 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.asking import PLAN_FILE, Asked, RequestCommand, asked, request_argument
+from orchestrator.cli.asking import (
+    PLAN_FILE,
+    Asked,
+    RequestCommand,
+    asked,
+    cap_options,
+    request_argument,
+    review_option,
+)
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.planning import Draft, agents_of, estimate_line, planned
+from orchestrator.cli.summary import cap_line
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, table
+from orchestrator.core.model import BUDGET_LIMITS
 
 
 @click.command("plan", cls=RequestCommand)
@@ -20,6 +30,8 @@ from orchestrator.cli.terminal import one_line, table
     "--plan", "plan_path", type=PLAN_FILE, help="Show the tasks of this YAML file; - for stdin."
 )
 @click.option("--agent", metavar="NAME", help="Agent for tasks that name none.")
+@review_option
+@cap_options
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print a plan file, for --plan.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of what a planner answers.")
 @click.option("--kinds", is_flag=True, help="Print the kinds of work that the rules know.")
@@ -27,18 +39,21 @@ from orchestrator.cli.terminal import one_line, table
 @pass_surroundings
 def plan_command(
     surroundings: Surroundings,
+    /,
     request: str | None,
     plan_path: Path | None,
     agent: str | None,
+    review: str | None,
     as_yaml: bool,
     schema: bool,
     kinds: bool,
+    **caps: Any,
 ) -> int:
     """Show the tasks of REQUEST as the rules split it.
 
     Runs nothing and needs no server. REQUEST is read from standard input where it is "-".
 
-    An agent's plan is shown by: orchestrator run --plan-only.
+    An agent's plan is shown by: bin/orchestrator run --plan-only.
     """
     if schema:
         from orchestrator.schemas.planned import plan_schema
@@ -47,7 +62,9 @@ def plan_command(
         return ExitCode.OK
     if kinds:
         return _show_kinds(surroundings)
-    return show_plan(surroundings, asked(request, plan_path, agent=agent), as_yaml)
+    return show_plan(
+        surroundings, asked(request, plan_path, agent=agent, review=review, **caps), as_yaml
+    )
 
 
 #: Have no worktree, and so only the gates that they are given.
@@ -78,9 +95,15 @@ def show_plan(
             click.echo(line)
         if guess:
             click.echo(estimate_line(guess))
+        if line := cap_line(_caps(job.config)):
+            click.echo(line)
         for line in _gate_lines(surroundings, job, tasks):
             click.echo(line, err=True)
     return ExitCode.OK
+
+
+def _caps(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: config[name] for name in BUDGET_LIMITS if config.get(name) is not None}
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:
@@ -88,7 +111,7 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
     if made_by.get("rule") is None:
         return ""
     kind = made_by.get("kind")
-    which = f' "{kind}" (all kinds: orchestrator plan --kinds)' if kind else ""
+    which = f' "{kind}" (all kinds: bin/orchestrator plan --kinds)' if kind else ""
     return f"planned by rules: {made_by['rule']}{which}"
 
 
@@ -142,9 +165,10 @@ def _row(task: Mapping[str, Any], default: str) -> tuple[str, str, str, str]:
         command = " ".join(map(str, command))
     what = task.get("title") or task.get("prompt") or task.get("description") or command
     needs = task.get("depends_on") or []
+    review = task.get("review")
     return (
         str(task.get("id") or "-"),
-        ", ".join(agents_of(task, default)),
+        ", ".join(agents_of(task, default)) + (f"; review: {review}" if review else ""),
         ", ".join(map(str, needs if isinstance(needs, list) else [needs])) or "-",
         one_line(what, 100),
     )

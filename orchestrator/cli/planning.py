@@ -176,15 +176,19 @@ def estimate_line(found: Mapping[str, Any]) -> str:
     """Such as ``estimate: about 300,000 tokens, cost not known (...)``."""
     if not found["tokens"]:
         return "estimate: no tokens, no cost (no task is for a model)"
-    cost = found.get("cost_usd")
-    money = "cost not known" if cost is None else f"about {cost:.2f} USD"
-    if cost is not None and 0 < cost < 0.01:
-        money = "less than 0.01 USD"
+    money = _money(found.get("cost_usd"))
     earlier = found["from_workers"]
     basis = f"from {earlier} earlier workers" if earlier else "a rule of thumb"
     about = f"estimate: about {found['tokens']:,} tokens, {money}"
     who = f"{found['workers']} workers"
     if found.get("reviewers"):
-        who += f" and {found['reviewers']} reviewers"
+        reviewing = f"{found['review_tokens']:,} tokens, {_money(found.get('review_cost_usd'))}"
+        who += f" and {found['reviewers']} reviewers: {reviewing}"
     left_out = "not in it: child jobs, retries, and what checks or merging send back"
     return f"{about} ({who}, {basis}; {left_out})"
+
+
+def _money(cost: float | None) -> str:
+    if cost is None:
+        return "cost not known"
+    return "less than 0.01 USD" if 0 < cost < 0.01 else f"about {cost:.2f} USD"

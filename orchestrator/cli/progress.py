@@ -10,6 +10,8 @@ from orchestrator.cli.terminal import duration, moment, one_line
 from orchestrator.core.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
 
 REASON_CHARACTERS = 160
+#: Shorter runs on the base commit and on the merged result are no line of their own when they end.
+LEAST_TOLD_SECONDS = 1.0
 _SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 _UNSUCCESSFUL = [
     str(status) for status in WorkerStatus if status in ENDED_WORKER - SUCCEEDED_WORKER
@@ -46,7 +48,7 @@ class Progress:
             return f"{who} has {facts.get('instead')}, not {facts.get('agent')}{because(facts)}"
         if kind == "worker_used":
             return None
-        if kind in ("gate_run_started", "gate_ended"):
+        if kind in ("gate_run_started", "gate_run_ended", "gate_ended"):
             return _of_gate(kind, worker, facts)
         if kind.startswith("worker_") and worker:
             at = moment(event.get("at")) or time.time()
@@ -63,12 +65,13 @@ class Progress:
             self.workers[worker] = "running"
             return f"{worker} goes on"
         if kind == "worker_sent_back":
-            self.workers[worker] = str(facts.get("status") or "pending")
-            return f"{worker} is sent back{because(facts)}"
+            status = self.workers[worker] = str(facts.get("status") or "pending")
+            next_step = "; retrying on the merged result" if status == "pending" else ""
+            return f"{worker} not merged{because(facts)}{next_step}"
         if kind == "worker_retrying":
             self.workers[worker] = "pending"
             delay = duration(float(facts.get("delay_seconds") or 0))
-            return f"{worker} is tried again in {delay}{because(facts)}"
+            return f"{worker} {_attempt(facts)}failed{because(facts)}; retrying in {delay}"
         if kind == "worker_rolled_back":
             return f"{worker} was rolled back to {facts.get('checkpoint')} by {facts.get('by')}"
         return self._ended(worker, facts, at)
@@ -99,7 +102,7 @@ class Progress:
         if kind == "planner_started":
             return f"job {job} is planned by {facts.get('agent')}"
         if kind == "planner_retrying":
-            return f"job {job} is planned once more{because(facts)}"
+            return f"job {job} planning again{because(facts)}"
         if kind == "job_planned":
             made = f"job {job} has {facts.get('tasks')} tasks, by {facts.get('source')}"
             instead = facts.get("fallback_from")
@@ -146,10 +149,15 @@ def _of_gate(kind: str, worker: Any, facts: Mapping[str, Any]) -> str | None:
     gate = one_line(facts.get("gate"), 80)
     if kind == "gate_run_started":
         return f"{who}gate {gate}: {one_line(facts.get('on'), 80)}"
+    seconds = float(facts.get("seconds") or 0)
+    if kind == "gate_run_ended":
+        # The seconds of a worker's own run are told with its outcome.
+        is_of_worker, on = facts.get("on") == worker, one_line(facts.get("on"), 80)
+        is_told = seconds >= LEAST_TOLD_SECONDS and not is_of_worker
+        return f"{who}gate {gate}: {on} took {duration(seconds)}" if is_told else None
     outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
     if facts.get("cause") == "nothing_changed":
         return None
-    seconds = float(facts.get("seconds") or 0)
     took = f" after {duration(seconds)}" if seconds else ""
     found = "; ".join(map(str, facts.get("failures") or ()))
     why = one_line(found or (outcome != "passed" and facts.get("note")) or "", REASON_CHARACTERS)
@@ -169,3 +177,8 @@ def _awaited(facts: Mapping[str, Any]) -> str:
 def because(facts: Mapping[str, Any]) -> str:
     reason = one_line(facts.get("reason"), REASON_CHARACTERS)
     return f": {reason}" if reason else ""
+
+
+def _attempt(facts: Mapping[str, Any]) -> str:
+    attempt = facts.get("attempt")
+    return f"attempt {attempt} " if attempt else ""

@@ -40,9 +40,9 @@ def run_command(
 
     with stop_signals_interrupt():
         try:
-            return _run(surroundings, job, keep_server)
+            return run_to_its_end(surroundings, job, keep_server)
         except Left:
-            click.echo("left before the job had ended; see: orchestrator status", err=True)
+            click.echo("left before the job had ended; see: bin/orchestrator status", err=True)
             return ExitCode.INTERRUPTED
 
 
@@ -66,7 +66,8 @@ def _plan_only(surroundings: Surroundings, job: Asked, keep_server: bool) -> int
     return show_plan(surroundings, job, as_yaml=False, made=plan)
 
 
-def _run(surroundings: Surroundings, job: Asked, keep_server: bool) -> int:
+def run_to_its_end(surroundings: Surroundings, job: Asked, keep_server: bool) -> int:
+    """Run a job with live progress; return the exit code. Raise Left if the user leaves."""
     from orchestrator.cli.display import display_for
     from orchestrator.cli.local_server import server_at
 
@@ -84,7 +85,7 @@ def _run_at(url: str, surroundings: Surroundings, job: Asked, display: Any) -> i
         job_id = str(accepted["job_id"])
         display.say(f"job {job_id} accepted")
         if job.config.get("approve") and accepted["status"] == "planning":
-            display.say(f"its tasks start after: orchestrator approve {job_id}")
+            display.say(f"its tasks start after: bin/orchestrator approve {job_id}")
         try:
             answer, interrupted = follow(surroundings, client, job_id, display)
         finally:

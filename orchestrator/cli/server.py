@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlsplit
 from wsgiref.types import WSGIApplication
 
@@ -23,6 +24,8 @@ from orchestrator.api.server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.logs_setup import set_up_logging
 from orchestrator.config import Settings, load, project_root
+from orchestrator.core.command import COMMAND
+from orchestrator.core.errors import Conflict
 from orchestrator.core.shortage import is_shortage
 from orchestrator.launchers import crashing
 from orchestrator.security.paths import write_private
@@ -60,11 +63,24 @@ def serve(
     project = project_root(settings, folder)
     manager.open()
     try:
+        _check_unfinished(manager, project)
         _serve(manager, settings, project, "api.port" in (flags or {}), stop, on_ready)
     finally:
         manager.close()
         gc.enable()
     return 0
+
+
+def _check_unfinished(manager: JobManager, project: Path) -> None:
+    """Raise Conflict if a job is not finished that works on another project, which exists."""
+    for root_id in manager.store.unfinished():
+        job = manager.store.job(root_id)
+        named = job.config.project if job else ""
+        if named and os.path.isdir(named) and os.path.realpath(named) != os.path.realpath(project):
+            raise Conflict(
+                f"job {root_id} is not finished, and works on {named}, not on {project}; nothing "
+                f"was started; to finish or cancel it: {COMMAND} serve --project {quote(named)}"
+            )
 
 
 def _serve(
@@ -115,6 +131,11 @@ def api_options(settings: Settings) -> ApiOptions:
         host=settings.api.host,
         max_request_bytes=limits.max_request_bytes,
         submissions_per_minute=limits.submissions_per_minute,
+        submissions_of_keys={
+            each.name: each.limits.submissions_per_minute
+            for each in settings.api.keys
+            if each.limits.submissions_per_minute is not None
+        },
         reads_per_minute=limits.reads_per_minute,
         audit_directory=settings.logging.log_dir,
         secrets=own_secrets(settings),

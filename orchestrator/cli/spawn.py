@@ -174,7 +174,8 @@ def parser() -> argparse.ArgumentParser:
         description="Start a child job from inside a worker. Prints its id, or, with --wait, "
         "its results.",
         epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 usage, 3 not found, 4 key refused, "
-        "5 server unreachable, 6 partial, 7 refused by a limit, 130 interrupted.",
+        "5 server unreachable, 6 partial (or completed, but in conflict with this worker's files), "
+        "7 refused by a limit, 130 interrupted.",
         # Asking for the terminal's width at each start would load another module.
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
@@ -316,7 +317,7 @@ def address() -> tuple[str, str]:
         raise Stop(
             USAGE,
             "this is no worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
-            'outside of workers, use: orchestrator submit "..."',
+            'outside of workers, use: bin/orchestrator submit "..."',
         )
     return url, key
 
@@ -381,6 +382,8 @@ def spawn(options: argparse.Namespace) -> int:
         return OK
     ended = server.wait(str(accepted["job_id"]))
     print(json.dumps(ended) if options.json else printable(summary(ended)))
+    if ended["status"] == "completed" and ended.get("not_in_parent"):
+        return PARTIAL
     return EXIT_BY_JOB_STATUS[ended["status"]]
 
 

@@ -9,11 +9,19 @@ import click
 
 from orchestrator.cli.exit_codes import ExitCode, of_job
 from orchestrator.cli.jobs import show_jobs
-from orchestrator.cli.summary import headline, nothing_built, says, tasks_of, used_line
+from orchestrator.cli.summary import (
+    cap_line,
+    ending_lines,
+    headline,
+    nothing_built,
+    purpose,
+    says,
+    tasks_of,
+    used_line,
+)
 from orchestrator.cli.surroundings import Surroundings, json_option, pass_surroundings
 from orchestrator.cli.terminal import one_line, paint, terminal_width
 from orchestrator.core.states import ENDED_JOB
-from orchestrator.core.whereabouts import OutsideCause
 
 WATCH_SECONDS = 1.0
 LISTED_JOBS = 20
@@ -39,7 +47,7 @@ def status_command(surroundings: Surroundings, job_id: str | None, watch: bool) 
     """
     if job_id is None:
         if watch:
-            raise click.UsageError("--watch needs a JOB; list them: orchestrator jobs")
+            raise click.UsageError("--watch needs a JOB; list them: bin/orchestrator jobs")
         show_jobs(surroundings, None, LISTED_JOBS)
         return ExitCode.OK
     while True:
@@ -90,8 +98,10 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         of = f" of job {each['job_id']}" if each["job_id"] != answer.get("job_id") else ""
         lines.append(f"  made, but not in the result: {each['worker_id']}{of} ({where}): {why}")
         if each["command"]:
-            purpose = "see it" if each["cause"] == OutsideCause.FAILED else "bring it in"
-            lines.append(f"    to {purpose}: {each['command']}")
+            lines.append(f"    to {purpose(each)}: {each['command']}")
+        # Files of earlier versions have no such command.
+        if each.get("show") not in (None, "", each["command"]):
+            lines.append(f"    to see it: {each['show']}")
         if each["otherwise"]:
             lines.append(f"    or, the other side giving way: {each['otherwise']}")
     if len(found) > MOST_OUTSIDE:
@@ -104,14 +114,14 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     if answer.get("request"):
         lines.append(f"  {one_line(answer['request'], width - 2)}")
     lines += _outside_lines(answer, width)
-    if answer.get("reason"):
-        lines.append(f"  {one_line(answer['reason'], width - 2)}")
     tree = list(_tree(tasks_of(answer), 1, width))
     lines += tree[:MAX_LINES]
     if len(tree) > MAX_LINES:
         lines.append(f"  ... and {len(tree) - MAX_LINES} more; all of them: --json")
     if used := used_line(answer.get("usage") or {}):
         lines.append(used)
+    if caps := cap_line(answer.get("caps") or {}):
+        lines.append(caps)
     if notice := nothing_built(answer):
         lines += ["", notice]
     results = answer.get("results") or {}
@@ -119,7 +129,15 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(f"Result: {results['final_report']}")
     elif results.get("workspace"):
         lines.append(f"Logs:   {results['workspace']}/logs")
-    return lines
+    return [*lines, *ending_lines(answer, width)]
+
+
+def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Of a worker with several attempts: whether the latest session is a new one."""
+    session = task.get("session")
+    if session and session["attempt"] > 1:
+        how = "resumed session" if session["resumed"] else "new session"
+        yield f"{indent}attempt {session['attempt']}: {how} {session['id']}"
 
 
 def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
@@ -127,4 +145,5 @@ def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[st
         name = "  " * depth + str(task.get("worker_id") or "")
         said = says(task, max(20, width - 25 - STATUS_WIDTH))
         yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+        yield from _session_line(task, "  " * (depth + 1))
         yield from _tree(task.get("child_results") or [], depth + 1, width)

@@ -29,7 +29,7 @@ def status_with_all_workers(
     results = answer.get("results") or _places(client.job(job_id))
     first = -1 if of_last_child_jobs else 0
     tasks = [_row(worker, known, first) for worker in tree["workers"]]
-    used = {} if of_last_child_jobs else {"usage": tree.get("usage")}
+    used = {} if of_last_child_jobs else {"usage": tree.get("usage"), "caps": tree.get("caps")}
     return {**answer, **used, "results": {**results, "tasks": tasks}}
 
 

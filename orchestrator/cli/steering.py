@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.asking import cap_options
 from orchestrator.cli.exit_codes import ExitCode, of_job
 from orchestrator.cli.surroundings import (
     Seconds,
@@ -23,7 +24,13 @@ SECONDS = Seconds(min=0)
 @json_option
 @pass_surroundings
 def wait_command(surroundings: Surroundings, job_id: str, timeout: float | None) -> int:
-    """Wait until JOB has ended; exit like the job."""
+    """Wait until JOB has ended; exit like the job.
+
+    Prints its status; on standard error, why it is not plainly completed.
+    """
+    from orchestrator.cli.summary import ending_lines
+    from orchestrator.cli.terminal import terminal_width
+
     answer = _ended_on_disk(surroundings, job_id)
     if answer is None:
         from orchestrator.cli.held_back import server_awaited
@@ -34,6 +41,8 @@ def wait_command(surroundings: Surroundings, job_id: str, timeout: float | None)
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)
     _print(surroundings, answer)
+    for line in ending_lines(answer, terminal_width()):
+        click.echo(line, err=True)
     return of_job(str(answer["status"]))
 
 
@@ -86,6 +95,7 @@ def cancel_command(surroundings: Surroundings, job_id: str) -> None:
 @click.option("--timeout", "default_timeout", type=SECONDS, metavar="S", help="Seconds a worker.")
 @click.option("--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once.")
 @click.option("--max-retries", type=click.IntRange(min=0), metavar="N", help="Tries after a fail.")
+@cap_options
 @json_option
 @pass_surroundings
 def retry_command(surroundings: Surroundings, /, job_id: str, **options: Any) -> None:

@@ -2,19 +2,33 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from textwrap import wrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.cli.terminal import cut, duration, lines_of, moment, one_line, paint, printable
-from orchestrator.core.states import SUCCEEDED_WORKER
+from orchestrator.cli.terminal import (
+    cut,
+    duration,
+    lines_of,
+    moment,
+    one_line,
+    paint,
+    printable,
+    wrapped,
+)
+from orchestrator.core.delivery import listed
+from orchestrator.core.job_facts import LossCause
+from orchestrator.core.repository import Workdir
+from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerStatus
+from orchestrator.core.whereabouts import OutsideCause
 
 #: Between the first and the last line of an answer.
 BETWEEN = " ... "
 NOTHING_BUILT = "Nothing was built"
 NOTICE_LINES = 5
 SHOWN_TASKS = 30
-REASON_LINES = 6
+#: So many workers that failed are told with their whole reason, each of at most that length.
+SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
+UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 STATUS_WIDTH = len("recursive_success")
 _SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 
@@ -25,21 +39,37 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     """For an ended or running job; ``answer`` is the status form."""
     tasks = tasks_of(answer)
     lines = [headline(answer)]
-    if answer.get("reason"):
-        # Whole, within reason: its end says what to type.
-        lines += wrap(one_line(answer["reason"], REASON_LINES * width), width)
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
     if notice := nothing_built(answer):
         lines += ["", notice]
-    return [*lines, *_places(answer), *_not_judged(answer, width)]
+    return [*lines, *_places(answer), *ending_lines(answer, width)]
 
 
-def _not_judged(answer: Answer, width: int) -> list[str]:
-    """Last: what is read as done has to say that nothing has checked it."""
-    why = answer.get("not_judged")
-    return [one_line(f"Not judged: {why}", width)] if why else []
+def ending_lines(answer: Answer, width: int) -> list[str]:
+    """The last lines on a job: all that keeps it from being plainly completed, nothing cut.
+
+    Empty for a job that is plainly completed.
+    """
+    lines = []
+    if answer["status"] in UNSUCCESSFUL:
+        failed = [each for each in all_tasks(tasks_of(answer)) if _has_failed(each)]
+        for task in failed[:SHOWN_FAILURES]:
+            told = f"{task['worker_id']} {task['status']}: {task['reason']}"
+            lines += wrapped(cut(told, FAILURE_CHARACTERS), width)
+        if len(failed) > SHOWN_FAILURES:
+            lines.append(f"... and {len(failed) - SHOWN_FAILURES} more; see: status, report")
+    if answer.get("reason"):
+        word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
+        lines += wrapped(f"{word}: {answer['reason']}", width)
+    return lines
+
+
+def _has_failed(task: Answer) -> bool:
+    """Also not of a task that was skipped: the failure of another one tells why."""
+    is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
+    return is_cause and bool(task.get("reason"))
 
 
 def headline(answer: Answer) -> str:
@@ -51,7 +81,8 @@ def headline(answer: Answer) -> str:
     took = seconds_taken(answer)
     after = f" after {duration(took)}" if took is not None else ""
     # "completed" alone would be read as "built".
-    built = ", but nothing was built" if nothing_built(answer) else ""
+    built = ", but nothing was changed" if changed_no_file(answer) else ""
+    built = ", but nothing was built" if nothing_built(answer) else built
     status = paint(str(answer["status"]))
     return f"job {answer['job_id']}: {status}{after}{built}; {', '.join(parts)}"
 
@@ -63,6 +94,13 @@ _USED = {
     "cache_read_tokens": "from a cache",
     "cache_write_tokens": "into a cache",
 }
+
+
+def cap_line(caps: Answer) -> str:
+    """Such as ``Caps:   10 steps, $2.00``; empty for none."""
+    from orchestrator.core.spending import caps_in_words
+
+    return f"Caps:   {caps_in_words(caps)}" if caps else ""
 
 
 def used_line(usage: Answer) -> str:
@@ -85,9 +123,11 @@ def says(task: Answer, width: int) -> str:
     """What is shown of a worker beside its status, in one line: its reason, or else the first and
     the last line of its answer."""
     marks = "(not taken: another candidate is) " if task.get("chosen") is False else ""
-    marks += "changed nothing: " if task.get("unchanged") and not task.get("reason") else ""
-    room = max(20, width - len(marks))
     reason = task.get("reason")
+    # A failure's reason says so itself.
+    is_failure = bool(reason) and task.get("status") not in _SUCCEEDED
+    marks += "changed nothing: " if task.get("unchanged") and not is_failure else ""
+    room = max(20, width - len(marks))
     return marks + (one_line(reason, room) if reason else _answer(task, room))
 
 
@@ -118,6 +158,39 @@ def _places(answer: Answer) -> list[str]:
     return lines
 
 
+def brings_in(loss: Answer) -> bool:
+    """True if the command of a loss brings its changes in; files of earlier versions do not say."""
+    return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
+
+
+def purpose(loss: Answer) -> str:
+    """What the command of a loss does."""
+    if loss.get("cause") == LossCause.NOT_MADE:
+        return "have it created"
+    return "bring it in" if brings_in(loss) else "see it"
+
+
+def place_of(loss: Answer) -> str:
+    """Where the changes of a loss are, in parentheses; empty if they do not exist."""
+    if loss.get("cause") == LossCause.NOT_MADE:
+        return ""
+    return f" ({loss['branch'] or 'no branch'})"
+
+
+def made_in_project(answer: Answer) -> list[str]:
+    """Workers that changed files of the project itself; of the form that the files have."""
+    found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
+    return [str(each["worker_id"]) for each in found if each.get("files_created")]
+
+
+def is_in_project(task: Answer) -> bool:
+    return task.get("workdir") == Workdir.PROJECT
+
+
+def already(workers: Sequence[str]) -> str:
+    return f"in the project already: the files of {listed(workers)}"
+
+
 def tasks_of(answer: Answer) -> list[Answer]:
     return list((answer.get("results") or {}).get("tasks") or [])
 
@@ -141,7 +214,10 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """What the reports say of an ended job; of another one, since its start; None: not known."""
+    """Seconds that a job took, as its reports state them. Before its end: seconds since its start.
+
+    None if the answer has no start.
+    """
     if isinstance(said := answer.get("seconds"), int | float):
         return said
     began = moment(answer.get("started_at") or answer.get("created_at"))
@@ -149,6 +225,13 @@ def seconds_taken(answer: Answer) -> float | None:
         return None
     ended = moment(answer.get("ended_at"))
     return max(0.0, (time.time() if ended is None else ended) - began)
+
+
+def changed_no_file(answer: Answer) -> bool:
+    """True if that is so of every worker that succeeded."""
+    found = answer.get("changed_nothing") or []
+    good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in _SUCCEEDED}
+    return bool(good) and good <= set(found)
 
 
 def nothing_built(answer: Answer) -> str | None:

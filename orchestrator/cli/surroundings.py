@@ -66,6 +66,15 @@ class Surroundings:
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
         return OrchestratorClient.from_env(self.folder, environ=environ)
 
+    def work_on_project_of(self, job_id: str) -> None:
+        """Have the project of a job for the rest of the command, unless ``--project`` names one."""
+        from orchestrator.cli.local_jobs import project_of_job
+
+        named = project_of_job(self.workspace, job_id) if self.project is None else None
+        if named:
+            self.project = Path(named)
+            self.environ = {**self.environ, PROJECT_VARIABLE: named}
+
     def check_user(self, command: str) -> None:
         """Raise Conflict in a worker of this folder, whatever its agent makes of what it reads."""
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")

@@ -1,12 +1,18 @@
 """Text for terminals: free of control sequences, in columns, with times a person can read."""
 
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from textwrap import wrap
 
 import click
 
+from orchestrator.core.command import COMMAND
+
+_NO_BREAK = "\0"
+_COMMANDS = re.compile(rf"{re.escape(COMMAND)} [^;)]*")
 _COLORS = {
     "completed": "green",
     "success": "green",
@@ -46,6 +52,15 @@ def lines_of(text: object) -> list[str]:
     """The lines that say something, without marks of Markdown."""
     lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
     return [line for line in lines if line.strip("`~-=_|")]
+
+
+def wrapped(text: object, width: int) -> list[str]:
+    """The whole text in lines of at most ``width`` characters; longer words stay whole, and so do
+    commands, which are for pasting."""
+    words = " ".join(printable(str(text)).split())
+    kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
+    lines = wrap(kept, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 def cut(text: str, width: int) -> str:

@@ -40,6 +40,26 @@ class AgentPolicy(StrEnum):
     READ_ONLY = "read-only"
 
 
+class Inherited(StrEnum):
+    """What users add to an AI tool."""
+
+    #: servers of the Model Context Protocol
+    MCP = "mcp"
+    #: skills
+    SKILLS = "skills"
+    #: commands that the tool runs at its events
+    HOOKS = "hooks"
+    #: instructions for all projects, such as CLAUDE.md
+    MEMORY = "memory"
+
+
+#: What can be let through to a tool without the rest of its configuration.
+INHERITABLE = {
+    **dict.fromkeys(("claude", "codex", "gemini"), tuple(Inherited)),
+    "opencode": (Inherited.MCP, Inherited.SKILLS, Inherited.MEMORY),
+}
+
+
 class PolicyArguments(Section):
     """Arguments added to an agent's command for each policy."""
 
@@ -68,6 +88,10 @@ class UserAgent(Section):
     """The option that goes before the model on its command line; only with a reader."""
     policy: Annotated[AgentPolicy, Field(strict=False)] | None = None
     """What it may do unasked; null: as workers.policy says."""
+    inherit: Annotated[
+        tuple[Annotated[Inherited, Field(strict=False)], ...], Field(strict=False)
+    ] = ()
+    """What of your own configuration reaches its workers: mcp, skills, hooks, memory."""
     policies: PolicyArguments = PolicyArguments()
     """Arguments added to its command for each policy; only with a reader."""
     class_: ClassPath | None = Field(default=None, alias="class")

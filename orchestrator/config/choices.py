@@ -40,6 +40,42 @@ class OnShutdown(StrEnum):
     LEAVE = "leave"
 
 
+class Author(StrEnum):
+    """Author and committer of the commits that ``land`` takes onto a branch."""
+
+    #: each worker of its own commits, and the orchestrator of merges
+    WORKER = "worker"
+    #: the user, with the worker as Co-authored-by
+    USER = "user"
+
+
+class Attempts(StrEnum):
+    """The commits of attempts that gates refused."""
+
+    #: they are part of the next attempt's first commit
+    FOLD = "fold"
+    #: they stay
+    KEEP = "keep"
+
+
+class Push(StrEnum):
+    """Whether AI agents push by git."""
+
+    #: their git has push URLs that refuse
+    OFF = "off"
+    #: as the user's git does
+    ON = "on"
+
+
+class UnknownPrice(StrEnum):
+    """What a cost cap means for a model whose price is not known."""
+
+    #: The job is refused.
+    REFUSE = "refuse"
+    #: The job is stopped when its first worker of such a model has ended.
+    FIRST = "first"
+
+
 class Unjudged(StrEnum):
     """A job that changed code which no gate has judged."""
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.config.agents import KNOWN_AGENTS, RESERVED_NAMES, UserAgent
+from orchestrator.config.agents import INHERITABLE, KNOWN_AGENTS, RESERVED_NAMES, UserAgent
+from orchestrator.config.choices import ExecutionMode
 from orchestrator.config.layers import Layer, Origin, Problem, dotted
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
@@ -34,6 +35,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Pr
     found += _key(settings.api.api_key.get_secret_value(), require_key)
     found += _keys(settings.api.keys)
     found += _agents(settings.agents)
+    found += _inherited(settings)
     return [
         Problem(layer.origins.get(path, Origin(source=FILE_NAME)), f"{dotted(path)}: {reason}")
         for path, reason in found
@@ -85,6 +87,24 @@ def _agents(agents: Mapping[str, UserAgent]) -> Iterator[Conflict]:
             yield ("agents", name), reason
 
 
+def _inherited(settings: Settings) -> Iterator[Conflict]:
+    for name, agent in settings.agents.items():
+        can = INHERITABLE.get(name, ())
+        lacking = ", ".join(kind for kind in agent.inherit if kind not in can)
+        if not agent.inherit:
+            continue
+        if agent.command or agent.class_:
+            reason = "has a command or class of its own, which reads its own configuration"
+        elif settings.orchestrator.execution_mode is ExecutionMode.WINDOWS and can:
+            reason = "has all of its user's configuration on the Windows side"
+        elif lacking:
+            reason = f"cannot inherit {lacking}"
+            reason += f"; it can: {', '.join(can)}" if can else ""
+        else:
+            continue
+        yield ("agents", name), f"{reason}; change agents.{name}.inherit"
+
+
 def _directories(settings: Settings) -> Iterator[Conflict]:
     directories: dict[tuple[str, str], Path | None] = {
         ("orchestrator", "project_root"): settings.orchestrator.project_root,
@@ -106,7 +126,7 @@ def _keys(keys: Sequence[ApiKey]) -> Iterator[Conflict]:
             yield ("api", "keys"), f"{each.name!r} should have key_hash or key, one of them"
         elif each.key is not None and not _is_sendable(each.key.get_secret_value()):
             reason = f"the key of {each.name!r} should be {SHORTEST_KEY} or more letters and digits"
-            yield ("api", "keys"), f"{reason}; orchestrator keys new {each.name} makes one"
+            yield ("api", "keys"), f"{reason}; bin/orchestrator keys new {each.name} makes one"
 
 
 def _is_sendable(key: str) -> bool:

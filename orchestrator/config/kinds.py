@@ -34,6 +34,8 @@ Size = Annotated[
     Field(ge=1, le=MOST_BYTES),
     WithJsonSchema({"pattern": SIZE_PATTERN, "title": "a number of bytes, or one like 512M or 2G"}),
 ]
+#: An amount that is spent or may be.
+Dollars = Annotated[float, Field(gt=0, le=1e9)]
 #: USD per million tokens.
 Price = Annotated[float, Field(ge=0, le=1e12)]
 AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
@@ -48,7 +50,7 @@ KeyName = Annotated[
 KeyHash = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9a-f]{64}$"),
-    Field(title="a SHA-256 hash, 64 hexadecimal digits, as orchestrator keys new prints it"),
+    Field(title="a SHA-256 hash, 64 hexadecimal digits, as bin/orchestrator keys new prints it"),
 ]
 KeyScope = Annotated[Scope, Field(strict=False)]
 Variable = Annotated[

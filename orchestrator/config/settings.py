@@ -8,18 +8,23 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from orchestrator.config.agents import AgentPolicy, UserAgent
 from orchestrator.config.choices import (
+    Attempts,
+    Author,
     Containment,
     ExecutionMode,
     GatesByDefault,
     LogLevel,
     OnShutdown,
+    Push,
     Unjudged,
+    UnknownPrice,
 )
 from orchestrator.config.kinds import (
     AgentName,
     Bytes,
     Count,
     CountOrZero,
+    Dollars,
     KeyHash,
     KeyName,
     KeyScope,
@@ -117,6 +122,12 @@ class Workers(Section):
     """How often a failed worker is tried again."""
     max_live_workers: Count | None = None
     """Workers that exist at all, waiting ones included; null: 4 x max_workers."""
+    max_cost_usd: Dollars | None = None
+    """Cost cap of a job with its child jobs, in US dollars; null: none."""
+    max_tokens: Count | None = None
+    """Token cap of a job with its child jobs; null: none."""
+    max_steps: Count | None = None
+    """Cap on the steps (calls of a model) of a job with its child jobs; null: none."""
     agent: Word = "auto"
     """The agent for tasks that name none; auto: the best one that is installed."""
     planner: Word = "auto"
@@ -127,8 +138,12 @@ class Workers(Section):
     """What AI agents may do unasked: full (everything), edit (in their directory) or read-only."""
     stall_seconds: SecondsOrZero = 600
     """Seconds of silence after which an AI agent is taken for hung (10 min); 0: never."""
+    resume_sessions: bool = True
+    """Let a further attempt resume its AI tool's session; false: begin a new session each time."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """Prices before the built-in ones, in USD per million: [{model: m, input: 1, output: 5}]."""
+    unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
+    """A cost cap and a model of unknown price: refuse the job, or stop after its first worker."""
     roles_dir: PathText | None = None
     """A directory of roles (NAME.md) that replace and add to the built-in ones; null: none."""
     grace_seconds: float = Field(default=5, ge=0, le=600)
@@ -174,8 +189,10 @@ class Gates(Section):
     """Seconds one gate may take that has no timeout of its own (10 min)."""
     tests_may_change: bool = False
     """Let any work change the tests that judge it; by default only tasks that promise them may."""
+    tests_may_vanish: bool = False
+    """Let any work remove or rename tests; by default only tasks that promise the files may."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
-    """A result that changes code and was judged by no gate: tell (in the job's reason) or fail."""
+    """Code that no gate, or not every required gate, judged: tell (in the job's reason) or fail."""
 
 
 class Recursion(Section):
@@ -202,12 +219,33 @@ class Limits(Section):
     """Tasks in one job."""
     max_wall_seconds: int = Field(default=86_400, ge=1, le=int(MOST_SECONDS))
     """Seconds a job may take from start to end, and so each attempt of a worker (24 h)."""
+    max_cost_usd: Dollars | None = None
+    """Largest cost cap of a job, in US dollars; a job without a cap gets it; null: any."""
+    max_tokens: Count | None = None
+    """Largest token cap of a job; a job without a cap gets it; null: any."""
+    max_steps: Count | None = None
+    """Largest step cap of a job; a job without a cap gets it; null: any."""
+    max_cost_usd_per_day: Dollars | None = None
+    """What all jobs together may cost in a day of UTC, in US dollars; null: any amount."""
     max_request_bytes: Bytes = Field(default=8 * MIB, ge=1024)
     """Size of one HTTP request's body (8 MiB)."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 6000
     """Jobs that one key may submit or retry, a minute's worth at once; null: any number."""
     reads_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Calls of one key that change nothing; null: any number."""
+
+
+class KeyLimits(Section):
+    """What the jobs of one key may use; null: no limit."""
+
+    max_cost_usd_per_day: Dollars | None = None
+    """Cost of its jobs in a day of UTC, in US dollars."""
+    max_running_jobs: Count | None = None
+    """Root jobs that are unfinished at the same time."""
+    max_workers: Count | None = None
+    """Workers of all its jobs that run at the same time."""
+    submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Jobs that it may submit or retry, in place of limits.submissions_per_minute."""
 
 
 class ApiKey(Section):
@@ -221,6 +259,8 @@ class ApiKey(Section):
     """The key, 16 characters or more, in place of key_hash."""
     scopes: Annotated[tuple[KeyScope, ...], Field(strict=False, min_length=1)]
     """What it is for: read (see everything), submit (submit jobs and steer those), admin."""
+    limits: KeyLimits = KeyLimits()
+    """What its jobs may use: cost in a day, unfinished jobs, workers, submissions."""
 
 
 class Api(Section):
@@ -233,7 +273,7 @@ class Api(Section):
     api_key: Annotated[SecretStr, BeforeValidator(empty_for_null)] = SecretStr("")
     """The key that callers send as X-API-Key, 16 characters or more; install.sh makes one."""
     keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
-    """Further keys with names and scopes; orchestrator keys new NAME --scope read makes one."""
+    """Further keys with names and scopes; make one: bin/orchestrator keys new NAME --scope read."""
     threads: int = Field(default=16, ge=2, le=1000)
     """Threads that answer requests."""
     connection_limit: int = Field(default=2000, ge=10, le=1_000_000)
@@ -260,17 +300,35 @@ class Logging(Section):
     """The directory of the server's log."""
 
 
+#: Dependencies, caches, and files of an editor or system.
+NEVER_COMMIT = (
+    *("node_modules/", ".venv/", "__pycache__/", "*.pyc", ".pytest_cache/", ".mypy_cache/"),
+    *(".ruff_cache/", ".tox/", ".nox/", ".eggs/", ".gradle/", ".terraform/", ".parcel-cache/"),
+    *(".ipynb_checkpoints/", ".DS_Store"),
+)
+
+
 class Git(Section):
-    """What worktrees get of the files that git ignores."""
+    """What worktrees get of the files that git ignores, what is not committed, and history."""
 
     copy_ignored: Words = (".env", ".env.*", ".envrc")
     """Ignored files and directories that every worktree gets a copy of, as names or paths."""
     link_ignored: Words = ()
     """The same as links: quick, but a worker that writes there changes your checkout."""
+    never_commit: Words = NEVER_COMMIT
+    """New files that are not committed, as patterns of .gitignore; [] also commits core dumps."""
+    never_commit_over: Size | None = 10 * MIB
+    """Size above which a new file is not committed, in bytes or like 10M; null: no limit."""
     setup: Words = ()
     """Commands for bash that prepare each new worktree; then nothing installed is derived."""
     setup_timeout: Seconds = 600.0
     """Seconds that they may take, all together."""
+    author: Annotated[Author, Field(strict=False)] = Author.WORKER
+    """Author of commits that are landed: worker, or user (with Co-authored-by for the worker)."""
+    attempts: Annotated[Attempts, Field(strict=False)] = Attempts.FOLD
+    """Commits of an attempt that gates refused: fold (into the next attempt's first) or keep."""
+    push: Annotated[Push, Field(strict=False)] = Push.OFF
+    """Whether AI agents push by git: off (the push URLs in their environment refuse) or on."""
 
 
 class Reports(Section):

@@ -6,8 +6,8 @@ from orchestrator.core.endings import Endings
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import Usage
 from orchestrator.core.forest import Forest
-from orchestrator.core.model import Worker, WorkerKey
-from orchestrator.core.spending import NOTHING, breach, spent_by, total
+from orchestrator.core.model import BUDGET_LIMITS, Worker, WorkerKey
+from orchestrator.core.spending import NOTHING, breach, is_unpriced, spent_by, total
 from orchestrator.core.states import StopCause
 from orchestrator.core.worker_result import WorkerResult
 
@@ -35,7 +35,7 @@ class Accounting:
         result = worker.result or WorkerResult()
         so_far = total(result.usage_before or NOTHING, usage)
         if so_far != result.usage:
-            self._forest.spend(worker, result.usage, so_far)
+            self._forest.spend(worker, result.usage, so_far, now)
             self._ledger.update_worker(key, result=replace(result, usage=so_far))
             told = {name: getattr(so_far, name) for name in so_far.__dataclass_fields__}
             job = self._forest.job_of(worker)
@@ -44,14 +44,56 @@ class Accounting:
 
     def check_limits(self, worker: Worker, now: float) -> str:
         """Stop the highest job of the worker's line that has used up what it may; why."""
+        found = self._forest.breach_of(self._forest.job_of(worker))
+        if found is None or not self._forest.plans[found[0]].unfinished:
+            return ""
+        job_id, by = found
+        self._endings.stop_tree(job_id, StopCause.LIMIT, by, now)
+        return by
+
+    def check_price(self, worker: Worker, now: float) -> None:
+        """A worker has ended: stop the highest job whose cost cap cannot hold for its model."""
+        result = self._ledger.workers[worker.key].result
+        if result is None or not is_unpriced(result.usage):
+            return
         job = self._forest.job_of(worker)
         for above in (*reversed(self._forest.ancestors(job)), job):
-            reached = breach(above.config, self._forest.spending.of(above.id))
-            if reached and self._forest.plans[above.id].unfinished:
-                by = f"{reached} of job {above.id}"
+            limited = above.config.max_cost_usd is not None and not above.status.ended
+            if limited and self._forest.plans[above.id].unfinished:
+                by = f"max_cost_usd of job {above.id}: what {worker.id} cost is not known"
                 self._endings.stop_tree(above.id, StopCause.LIMIT, by, now)
-                return by
-        return ""
+                return
+
+    def stop_spent_days(self, now: float) -> None:
+        """Stop the jobs of keys that may spend nothing more today, where a model is at work."""
+        if not self._forest.quotas.limits_days:
+            return
+        for root_id in self._forest.roots:
+            job = self._ledger.jobs[root_id]
+            if job.status.ended or job.stop_cause is not None:
+                continue
+            reached = self._forest.quotas.day_reached(job.submitted_by, now)
+            if reached is not None and self._spends(root_id):
+                self._endings.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
+
+    def _spends(self, root_id: str) -> bool:
+        """Whether a worker of the tree that is not done asks a model."""
+        reads = self._forest.aside.reads_prompt
+        return any(
+            not worker.status.ended and reads(worker.agent)
+            for job_id in self._forest.jobs_of(root_id)
+            for worker in self._forest.workers_of(job_id)
+        )
+
+    def is_capped(self, key: WorkerKey) -> bool:
+        """Whether a limit on what agents use applies to the worker."""
+        worker = self._ledger.workers.get(key)
+        if worker is None or worker.job_id not in self._forest.plans:
+            return False
+        if self._forest.quotas.limits_day_of(self._forest.key_of(worker.root_id)):
+            return True
+        limited = (self._forest.task_of(worker), self._forest.job_of(worker).config)
+        return any(getattr(each, name) is not None for each in limited for name in BUDGET_LIMITS)
 
     def _own_limit(self, worker: Worker, so_far: Usage) -> str:
         reached = breach(self._forest.task_of(worker), spent_by(so_far))

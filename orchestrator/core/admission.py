@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from orchestrator.core.allowance import Ancestry, Ceilings, what_is_left
-from orchestrator.core.errors import InvalidRequest, Refused
+from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.job_config import Defaults
 from orchestrator.core.model import JobConfig, TaskSpec
 from orchestrator.core.submission import ConfigRequest
@@ -67,9 +67,11 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     """Raise Refused when the worker may not start one more child job."""
     depth = line.parent_job.depth + 1
     left = what_is_left(line, ceilings)
-    if asked.current_depth is not None and asked.current_depth != depth:
+    claimed = line.parent_job.config.claimed_depth
+    if asked.current_depth is not None and asked.current_depth != claimed + depth:
         raise InvalidRequest(
-            f"current_depth is {asked.current_depth}, but this job would be at depth {depth}; "
+            f"current_depth is {asked.current_depth}, but this job would be at depth "
+            f"{claimed + depth}; "
             "leave current_depth out or send ORCHESTRATOR_DEPTH + 1",
             kind="depth-mismatch",
         )
@@ -81,11 +83,10 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
         )
     if depth > line.parent_job.config.max_depth:
         deepest = line.parent_job.config.max_depth
-        raise Refused(
-            f"a child job would be at depth {depth}, and {deepest} is the deepest allowed; "
-            "do the work yourself",
-            kind="limit-depth",
-            left=left,
+        raise MaxDepthReached(
+            f"a child job would be at depth {claimed + depth}, "
+            f"and {claimed + deepest} is the deepest allowed",
+            left,
         )
     _check_count(left["child_jobs"], "child jobs of this worker", "limit-children", left)
     _check_count(left["child_jobs_in_root"], "child jobs of the root", "limit-descendants", left)

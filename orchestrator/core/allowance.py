@@ -22,6 +22,10 @@ class Ceilings:
     max_child_jobs_per_root: int = 1000
     max_tasks_per_job: int = 10_000
     max_wall_seconds: float = 86_400.0
+    #: Of what agents use; None: any.
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

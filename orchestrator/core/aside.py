@@ -39,6 +39,7 @@ class _Group:
 class Aside:
     def __init__(self, prompting: Prompting) -> None:
         self._prompting = prompting
+        self.reads_prompt = prompting.reads
         #: Jobs whose shared context is there.
         self._prepared: set[str] = set()
         #: By job: who waits for its shared context.

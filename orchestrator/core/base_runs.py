@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from orchestrator.core.failures_alike import are_alike
 from orchestrator.core.readings import Flaw, Ran, Reading
 
 #: Findings that are named where two runs differ.
@@ -26,7 +27,7 @@ def both(first: Ran, second: Ran) -> Ran:
     reading = Reading(
         flaws=tuple(_common(one.flaws, other.flaws)),
         passed=_passed(one.passed, other.passed),
-        skipped=min(one.skipped, other.skipped),
+        skipped=_in_both(one.skipped, other.skipped),
         note=_difference(one.flaws, other.flaws),
     )
     return replace(
@@ -44,16 +45,21 @@ def _of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Fl
 
 
 def _common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    left = Counter(each.key for each in other)
+    """A failure that is not the same in both runs is known by its name alone."""
+    left: dict[str, list[Flaw]] = {}
+    for each in other:
+        left.setdefault(each.key, []).append(each)
     for flaw in one:
-        if left[flaw.key] > 0:
-            left[flaw.key] -= 1
-            yield flaw
+        if left.get(flaw.key):
+            is_same = are_alike(flaw.failure, left[flaw.key].pop(0).failure)
+            yield flaw if is_same else replace(flaw, failure="")
 
 
 def _passed(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    if one is None or other is None:
-        return None
+    return None if one is None or other is None else _in_both(one, other)
+
+
+def _in_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     again = set(other)
     return tuple(name for name in one if name in again)
 

@@ -4,6 +4,8 @@ The order is total and depends on nothing but what is known of the candidates th
 who ended first.
 """
 
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,6 +20,8 @@ from orchestrator.core.worker_result import WorkerResult
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Gates that are named in a sentence.
 MOST_NAMED = 3
+#: Candidates on which a new test passes that counts.
+FEWEST_AGREEING = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +48,12 @@ class Candidate:
     #: Names of the gates that refuse it.
     blocking: tuple[str, ...] = ()
     failures: int = 0
-    tests: int = 0
+    #: Tests of the base that pass.
+    base_tests: int = 0
+    #: New tests that pass and count.
+    new_tests: tuple[str, ...] = ()
+    #: Findings in files.
+    lint: int = 0
     #: Files by which it is judged that it has altered, as its task may.
     judges: tuple[str, ...] = ()
     review: int | None = None
@@ -81,20 +90,26 @@ def candidates_of(
     workers: Sequence[Worker],
     opinions: Mapping[str, Opinion] | None = None,
     below: Mapping[str, float] | None = None,
+    words: str = "",
 ) -> list[Candidate]:
-    """What counts of the workers of one task; ``below`` is what their child jobs cost, in USD."""
+    """What counts of the workers of one task.
+
+    ``below`` is what their child jobs cost, in USD; ``words`` are those of the task.
+    """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
     judging = {gate.name for result in results for gate in result.gates if _judged(gate)}
     changed = any(map(_changed, results))
     said = any(map(_said, results))
     fewest = _fewest_tests(workers)
+    new_tests = counted_new_tests(workers, words)
     return [
         _candidate(
             worker,
             result,
             (opinions or {}).get(worker.id),
-            tests=sum(_tests(gate, fewest) for gate in result.gates),
+            base_tests=sum(_tests(gate, fewest) for gate in result.gates),
+            new_tests=new_tests[worker.id],
             cost_usd=_cost(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
             unrun=tuple(gate.name for gate in result.gates if _lacks(gate, judging)),
@@ -123,7 +138,8 @@ def _candidate(
     result: WorkerResult,
     opinion: Opinion | None,
     *,
-    tests: int,
+    base_tests: int,
+    new_tests: tuple[str, ...],
     cost_usd: float | None,
     unchecked: bool,
     unrun: tuple[str, ...],
@@ -138,8 +154,10 @@ def _candidate(
         unchecked=unchecked,
         unrun=unrun,
         blocking=tuple(gate.name for gate in result.gates if gate.blocks),
-        failures=sum(len(gate.failures) for gate in result.gates),
-        tests=tests,
+        failures=sum(len(gate.failures) for gate in result.gates if not gate.is_of_files),
+        base_tests=base_tests,
+        new_tests=new_tests,
+        lint=sum(_findings(gate) for gate in result.gates if gate.is_of_files),
         judges=tuple(dict.fromkeys(path for gate in result.gates for path in gate.judges)),
         review=opinion.place if opinion else None,
         remark=opinion.remark if opinion else "",
@@ -151,13 +169,40 @@ def _candidate(
     )
 
 
+def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
+    """By worker, its new tests that count: on two candidates they pass, or the task names them.
+
+    Whatever else a candidate adds says only that it agrees with itself.
+    """
+    own = {each.id: _new_tests(each) for each in workers}
+    passing = Counter(chain.from_iterable(own[each.id] for each in workers if _succeeded(each)))
+    named = {test for tests in own.values() for test in tests if _is_named(test, words)}
+    counting = named | {test for test, count in passing.items() if count >= FEWEST_AGREEING}
+    return {name: tuple(sorted(tests & counting)) for name, tests in own.items()}
+
+
+def _new_tests(worker: Worker) -> set[str]:
+    gates = worker.result.gates if worker.result else ()
+    return {test for gate in gates for test in gate.new_tests}
+
+
+def _succeeded(worker: Worker) -> bool:
+    return worker.status.succeeded
+
+
+def _is_named(test: str, words: str) -> bool:
+    own_name = re.escape(test.rpartition("::")[2])
+    return re.search(rf"(?<!\w){own_name}(?!\w)", words) is not None
+
+
 def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
     """By gate, how many tests passed at least where it ran for one that succeeded."""
     fewest: dict[str, int] = {}
     results = (each.result for each in workers if each.status.succeeded and each.result)
     for gate in chain.from_iterable(each.gates for each in results):
-        if gate.tests is not None:
-            fewest[gate.name] = min(gate.tests, fewest.get(gate.name, gate.tests))
+        count = _counted(gate)
+        if count is not None:
+            fewest[gate.name] = min(count, fewest.get(gate.name, count))
     return fewest
 
 
@@ -174,7 +219,16 @@ def _lacks(gate: GateResult, judging: Collection[str]) -> bool:
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """One that changed nothing a gate looks at has broken no test, and added none."""
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
-    return fewest.get(gate.name, 0) if unchanged else gate.tests or 0
+    return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
+
+
+def _counted(gate: GateResult) -> int | None:
+    """Rows of earlier versions have all tests only."""
+    return gate.tests if gate.base_tests is None else gate.base_tests
+
+
+def _findings(gate: GateResult) -> int:
+    return len(gate.failures) if gate.base_findings is None else gate.base_findings
 
 
 def _cost(worker: Worker, below: float) -> float | None:
@@ -232,7 +286,7 @@ def _gates_key(each: Candidate) -> tuple[float, ...]:
     """One that nobody has checked stands between those that pass and those that do not."""
     unchecked = float(each.unchecked or bool(each.unrun))
     checked = 2.0 if each.blocking else unchecked
-    return (checked, len(each.blocking), each.failures, bool(each.judges))
+    return (checked, len(each.blocking), bool(each.judges), each.failures)
 
 
 def _gates_words(best: Candidate, other: Candidate) -> str:
@@ -242,7 +296,7 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
         return "its gates did not run"
     if other.unrun and not best.unrun:
         return f"{_count(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
-    if other.failures == best.failures:
+    if other.judges and not best.judges:
         return f"it changed what it is judged by ({other.judges[0]})"
     return f"{_count(other.failures - best.failures, 'failure')} more in gates"
 
@@ -256,8 +310,18 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
-def _tests_words(best: Candidate, other: Candidate) -> str:
-    return f"{_count(best.tests - other.tests, 'test')} fewer that pass"
+def _base_tests_words(best: Candidate, other: Candidate) -> str:
+    return f"it passes {best.base_tests - other.base_tests:,} fewer of the base's tests"
+
+
+def _new_tests_words(best: Candidate, other: Candidate) -> str:
+    fewer = len(best.new_tests) - len(other.new_tests)
+    lacking = [each for each in best.new_tests if each not in other.new_tests]
+    return f"{_count(fewer, 'new test')} fewer that counts ({_named(lacking)})"
+
+
+def _lint_words(best: Candidate, other: Candidate) -> str:
+    return f"{_count(other.lint - best.lint, 'finding')} more in files"
 
 
 def _review_words(best: Candidate, other: Candidate) -> str:
@@ -297,7 +361,9 @@ _CRITERIA = (
         _success_words,
     ),
     Comparing(Criterion.GATES, _gates_key, _gates_words),
-    Comparing(Criterion.TESTS, lambda each: (-each.tests,), _tests_words),
+    Comparing(Criterion.BASE_TESTS, lambda each: (-each.base_tests,), _base_tests_words),
+    Comparing(Criterion.NEW_TESTS, lambda each: (-len(each.new_tests),), _new_tests_words),
+    Comparing(Criterion.LINT, lambda each: (each.lint,), _lint_words),
     Comparing(
         Criterion.REVIEW,
         lambda each: (inf if each.review is None else each.review,),

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.core.choice import candidates_of, ranked
+from orchestrator.core.command import COMMAND
+from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.forest import Forest, Node
 from orchestrator.core.model import Worker
 from orchestrator.core.reviewing import opinions_of, reviewer_of, worth_reviewing
+from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.worker_result import WorkerResult
 
 
@@ -32,6 +35,36 @@ class Choosing:
             self._begin_review(worker, candidates)
         elif reviewer is None or reviewer.status.ended:
             self._choose(candidates, reviewer, now)
+
+    def overrule(self, worker: Worker, by: str, now: float) -> None:
+        """A person chooses a candidate, whatever the comparison found. Idempotent.
+
+        Raise Conflict for a worker that is no candidate, or did not succeed.
+        """
+        candidates = self._candidates(worker)
+        check_choosable(worker, candidates)
+        if worker.chosen:
+            return
+        others = sorted((each for each in candidates if each.id != worker.id), key=_place)
+        why = f"chosen by {by}"
+        self._place(worker, 1, why)
+        for place, each in enumerate(others, 2):
+            self._place(each, place, f"{worker.id} was {why}")
+        said = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
+        # Of a job that has ended, status.json is written when the root job changes.
+        self._ledger.update_job(worker.root_id)
+        names = [worker.id, *(each.id for each in others)]
+        job = self._forest.job_of(worker)
+        self._ledger.emit(EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **said)
+
+    def _place(self, worker: Worker, place: int, why: str) -> None:
+        """Of one that failed, that tells more than the choice."""
+        result = worker.result or WorkerResult()
+        standing = result.standing or Standing(place=place, by=Criterion.PERSON, why=why)
+        if worker.status.succeeded:
+            standing = replace(standing, by=Criterion.PERSON, why=why)
+        result = replace(result, standing=replace(standing, place=place))
+        self._ledger.update_worker(worker.key, result=result)
 
     def _candidates(self, worker: Worker) -> Sequence[Worker]:
         if worker.is_planner:
@@ -59,7 +92,9 @@ class Choosing:
     def _choose(self, candidates: Sequence[Worker], reviewer: Worker | None, now: float) -> None:
         by_id = {worker.id: worker for worker in candidates}
         below = {worker.id: self._cost_below(worker) for worker in candidates}
-        order = ranked(candidates_of(candidates, opinions_of(reviewer), below))
+        first = candidates[0]
+        task = self._forest.plans[first.job_id].tasks[first.task_id]
+        order = ranked(candidates_of(candidates, opinions_of(reviewer), below, task.words))
         for each, standing in order:
             worker = by_id[each.worker_id]
             result = replace(worker.result or WorkerResult(), standing=standing)
@@ -75,3 +110,21 @@ class Choosing:
         """What its child jobs and all below them are known to have cost, in USD."""
         spent = self._forest.spending.of
         return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
+
+
+def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
+    """Raise Conflict for a worker that is no candidate, or did not succeed."""
+    if worker.is_adviser or len(candidates) < 2:
+        raise Conflict(
+            f"task {worker.task_id!r} has no candidates to choose from; nothing was changed"
+        )
+    if not worker.status.succeeded:
+        raise Conflict(
+            f"{worker.id} cannot be chosen: it is {worker.status}; nothing was changed; to take "
+            f"its commits: {COMMAND} merge {worker.job_id} --take {worker.id}"
+        )
+
+
+def _place(worker: Worker) -> tuple[int, int]:
+    standing = worker.result.standing if worker.result else None
+    return standing.place if standing else worker.index, worker.index

@@ -12,6 +12,7 @@ from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import (
     ASKED,
+    GATES,
     NO_CHANGES,
     NOT_STARTED,
     START,
@@ -70,6 +71,8 @@ class Row:
     kind: FailureKind
     ladder: tuple[Rung, ...]
     reason: Callable[[Case], str]
+    #: Its process ended before its work was seen: changes of the worker are not rolled back.
+    is_crash: bool = False
 
 
 def _never_ran(case: Case) -> bool:
@@ -109,133 +112,136 @@ TABLE: tuple[Row, ...] = (
         _never_ran,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 1.0),),
-        _words("it did not run, so nothing was changed"),
+        _words("the attempt did not run and changed nothing"),
     ),
     Row(
         "broken worktree",
         lambda case: bool(case.faults),
         _K.CORRUPTED_STATE,
         ((_S.ROLLBACK_LAST, 0.9), (_S.ROLLBACK_SAFE, 0.7)),
-        lambda case: f"its worktree was left broken: {'; '.join(case.faults)}",
+        lambda case: f"the worktree is broken: {'; '.join(case.faults)}",
     ),
     Row(
         "disk full",
         _disk_full,
         _K.CORRUPTED_STATE,
         ((_S.ROLLBACK_LAST, 0.8), (_S.ROLLBACK_SAFE, 0.6)),
-        _words("the disk was full: files may be half written"),
+        _words("the disk was full, so files may be incomplete"),
     ),
     Row(
         "rate limit",
         _of(ErrorClass.RATE_LIMIT),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.95),),
-        _words("the agent's account was limited; its work so far stands"),
+        _words("the agent's account was limited; the work so far is kept"),
     ),
     Row(
         "api",
         _of(ErrorClass.API),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.9),),
-        _words("the model's service failed; the work so far stands"),
+        _words("the model's service failed; the work so far is kept"),
     ),
     Row(
         NOT_STARTED,
         lambda case: case.verdict.not_started,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.8),),
-        _words("the tool's program did not start, so nothing was changed"),
+        _words("the tool's program did not start and changed nothing"),
     ),
     Row(
         "internal",
         _of(ErrorClass.INTERNAL),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6),),
-        _words("the tool failed by an error of its own; the work so far stands"),
+        _words("an internal error of the tool; the work so far is kept"),
     ),
     Row(
         "refused",
         _refused,
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
-        _words("it would come to the same end again: a key, a setting or a limit is to change"),
+        _words("a retry would fail in the same way until a key, a setting or a limit is changed"),
     ),
     Row(
         "not started",
         lambda case: case.exit.ended_by is EndedBy.SPAWN_FAILED,
         _K.UNKNOWN,
         ((_S.ESCALATE, 0.8),),
-        _words("it cannot be started"),
+        _words("the program cannot be started"),
     ),
     Row(
         ASKED,
         _is_row(ASKED),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.7),),
-        _words("it waits for an answer that does not come, and nothing was changed"),
+        _words("the agent waits for an answer that does not come, and no file changed"),
     ),
     Row(
         NO_CHANGES,
         _is_row(NO_CHANGES),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.6),),
-        _words("its work is a change of files, and nothing was changed"),
+        _words("the task is to change files, and no file changed"),
     ),
     Row(
-        "gates",
+        GATES,
         lambda case: bool(case.blocking),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.9), (_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_SAFE, 0.6)),
-        lambda case: f"its result does not pass {', '.join(case.blocking)}",
+        lambda case: f"the result does not pass {', '.join(case.blocking)}",
     ),
     Row(
         "timeout",
         lambda case: case.verdict.status is WorkerStatus.TIMEOUT,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4)),
-        _words("its time was over; the work so far stands"),
+        _words("the attempt timed out; the work so far is kept"),
     ),
     Row(
         "lost",
         lambda case: case.exit.ended_by is EndedBy.LOST,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.8), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
-        _words("it was lost, by no fault of its own"),
+        _words("the process that supervised the attempt was lost"),
+        is_crash=True,
     ),
     Row(
         "killed",
         _killed,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
-        _words("it was killed from outside"),
+        _words("a signal killed the process"),
+        is_crash=True,
     ),
     Row(
         "same failure",
         lambda case: case.same,
         _K.LOGIC_ERROR,
         ((_S.ROLLBACK_SAFE, 0.7),),
-        _words("the same failure as before, and nothing was changed: what it builds on is wrong"),
+        _words("the same failure as in the attempt before, and no file changed"),
     ),
     Row(
         "said it failed",
         lambda case: case.evidence.claimed_success is False,
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.7), (_S.RETRY_CURRENT, 0.5), (_S.ROLLBACK_SAFE, 0.5)),
-        _words("the agent says itself that it did not succeed"),
+        _words("the agent itself reports a failure"),
     ),
     Row(
         "exit code",
         lambda case: bool(case.exit.code) and case.says_something,
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4), (_S.ROLLBACK_SAFE, 0.5)),
-        lambda case: f"exit code {case.exit.code}, with something to go on from",
+        lambda case: f"exit code {case.exit.code}; the attempt left output or files",
     ),
     Row(
         "unknown",
         lambda case: True,
         _K.UNKNOWN,
         ((_S.RETRY_CURRENT, 0.3), (_S.ROLLBACK_LAST, 0.3), (_S.ROLLBACK_SAFE, 0.3)),
-        _words("nothing tells what went wrong"),
+        _words("the cause is unknown"),
+        is_crash=True,
     ),
 )
 
@@ -252,7 +258,7 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
     row = next(row for row in TABLE if row.fits(case))
     strategy, confidence = row.ladder[min(_times(row, worker), len(row.ladder) - 1)]
     kept = evidence.worktree is not None
-    if strategy is not _S.ESCALATE and not kept:
+    if strategy is not _S.ESCALATE and (not kept or (row.is_crash and evidence.has_work)):
         strategy = _S.RETRY_CURRENT
     return Failure(
         attempt=worker.attempt,
@@ -264,7 +270,15 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
         cause=row.cause,
         checkpoint=_checkpoint(strategy, worker),
         kept=after(worker.attempt) if kept else "",
+        undone=_undoes(strategy, evidence),
     )
+
+
+def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
+    """Whether a rollback leaves changes behind."""
+    if strategy is _S.ROLLBACK_LAST:
+        return evidence.files_changed
+    return strategy is _S.ROLLBACK_SAFE and evidence.has_work
 
 
 def _times(row: Row, worker: Worker) -> int:
@@ -302,8 +316,8 @@ def failure_of(worker: Worker, attempt: int) -> Failure | None:
 
 def goes_on_with(failure: Failure, agent: str) -> Failure:
     """Another agent follows, and begins with what this one left."""
-    why = f"{failure.reason}; {agent} goes on with what this one left"
-    return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="")
+    why = f"{failure.reason}; {agent} continues with this state"
+    return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
 
 
 def escalated(failure: Failure, why: str) -> Failure:
@@ -311,4 +325,4 @@ def escalated(failure: Failure, why: str) -> Failure:
     if failure.strategy is _S.ESCALATE:
         return failure
     reason = f"{failure.reason}; {why}"
-    return replace(failure, strategy=_S.ESCALATE, reason=reason, checkpoint="")
+    return replace(failure, strategy=_S.ESCALATE, reason=reason, checkpoint="", undone=False)

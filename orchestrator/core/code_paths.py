@@ -35,3 +35,7 @@ def is_code(path: str) -> bool:
 
 def has_code(paths: Iterable[str]) -> bool:
     return any(map(is_code, paths))
+
+
+def code_in(paths: Iterable[str]) -> list[str]:
+    return [each for each in paths if is_code(each)]

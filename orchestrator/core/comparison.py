@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.core.choice import chosen
+from orchestrator.core.choice import chosen, counted_new_tests
 from orchestrator.core.gates import GateOutcome
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.refs import short, worker_branch
@@ -28,7 +28,12 @@ class CandidateRow:
     gates_passed: int
     gates_failed: tuple[str, ...]
     failures: int
+    #: All tests that passed; of them, those of the base, with the base's tests and configuration.
     tests: int | None
+    base_tests: int | None
+    #: New tests, and how many of them count.
+    new_tests: int
+    new_tests_counted: int
     #: The place that the reviewer gave it, and why.
     review: int | None
     remark: str
@@ -92,7 +97,8 @@ def compared(
 
 def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) -> Comparison:
     best = _best(own)
-    rows = sorted((_row(each, best) for each in own), key=_place)
+    counting = counted_new_tests(own, task.words)
+    rows = sorted((_row(each, best, len(counting[each.id])) for each in own), key=_place)
     return Comparison(
         job_id=own[0].job_id if own else "",
         task_id=task.id,
@@ -119,10 +125,11 @@ def _place(row: CandidateRow) -> float:
     return float("inf") if row.place is None else row.place
 
 
-def _row(worker: Worker, best: Worker | None) -> CandidateRow:
+def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> CandidateRow:
     result = worker.result or WorkerResult()
     standing, change = result.standing, result.change
     counted = [gate.tests for gate in result.gates if gate.tests is not None]
+    of_base = [gate.base_tests for gate in result.gates if gate.base_tests is not None]
     return CandidateRow(
         worker_id=worker.id,
         agent=worker.agent,
@@ -136,6 +143,9 @@ def _row(worker: Worker, best: Worker | None) -> CandidateRow:
         gates_failed=tuple(gate.name for gate in result.gates if gate.blocks),
         failures=sum(len(gate.failures) for gate in result.gates),
         tests=sum(counted) if counted else None,
+        base_tests=sum(of_base) if of_base else None,
+        new_tests=len({test for gate in result.gates for test in gate.new_tests}),
+        new_tests_counted=new_tests_counted,
         review=standing.review if standing else None,
         remark=standing.remark if standing else "",
         files=change.files if change else len(result.files_created) if worker.result else None,

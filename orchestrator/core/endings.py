@@ -1,27 +1,31 @@
 """What follows an end: another attempt, waiting for child jobs, success or failure, skipping."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from orchestrator.core.anew import Anew
 from orchestrator.core.another import Another
 from orchestrator.core.choosing import Choosing
 from orchestrator.core.claims import Claims
-from orchestrator.core.classification import escalated, failure_of, noted
+from orchestrator.core.classification import classify, escalated, failure_of, noted
 from orchestrator.core.commands import Render, Stop, StopMerging, TakePlan
+from orchestrator.core.delivery import with_children
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.forest import Forest, Node
+from orchestrator.core.gate_facts import unjudged_code
 from orchestrator.core.gates import altered_judges
-from orchestrator.core.job_facts import Shortfall
+from orchestrator.core.job_facts import JobFacts, Shortfall, UnjudgedWork
 from orchestrator.core.job_reason import reason_of
-from orchestrator.core.model import NO_PLAN, Job, WaitingFor, Worker, WorkerKey
-from orchestrator.core.outcome import Verdict
+from orchestrator.core.model import NO_PLAN, Job, TaskSpec, WaitingFor, Worker, WorkerKey
+from orchestrator.core.outcome import Verdict, judge, judged_last
 from orchestrator.core.outcome_of_job import tasks_succeeded
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
 from orchestrator.core.running import waits_for_account
+from orchestrator.core.spending import NOTHING, is_unpriced, passed, passed_in_words, spent_by
 from orchestrator.core.states import JobStatus, StopCause, WaitKind, WorkerStatus
 from orchestrator.core.values import changed
+from orchestrator.core.whereabouts import has_worktree
 
 
 class Endings:
@@ -30,7 +34,7 @@ class Endings:
         self._ledger = forest.ledger
         self._claims = Claims(forest)
         self._backoff = backoff_seconds
-        self._choosing = Choosing(forest)
+        self.choosing = Choosing(forest)
         self._another = another
         self._anew = Anew(forest, self._claims, another)
         #: Jobs whose workers are all done and whose reports are being written.
@@ -46,6 +50,9 @@ class Endings:
         ``limited_until``: it ended because its agent's account may not be used before then.
         """
         node, worker = self._forest.nodes[key], self._ledger.workers[key]
+        if node.verdict is not None and not node.open_children:
+            verdict = self._with_promise(worker, verdict)
+            worker = self._ledger.workers[key]
         if node.open_children:
             # Else a child job could outlive the cancel because its parent succeeded meanwhile.
             verdict = self._stopped_verdict(worker) or verdict
@@ -73,7 +80,8 @@ class Endings:
             is_below = each != job_id and cause is StopCause.WITHDRAWN
             self._mark_stopped(job, StopCause.PARENT if is_below else cause, by)
             self._ledger.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
-            if each in self.rendering:
+            # To merge what is made costs nothing.
+            if each in self.rendering and cause is not StopCause.LIMIT:
                 self._forest.commands.append(StopMerging(each))
             self._stop_workers(each, _ENDED_BY[cause], by, now)
 
@@ -100,17 +108,48 @@ class Endings:
         """Nothing of the job runs: have its reports written."""
         job_id = job.id
         self.planning.discard(job_id)
-        if job.config.base:
-            self._note_shortfalls(job)
+        self._note_deliveries(job)
+        self._note_caps(self._ledger.jobs[job_id])
         self._forest.begin_job(job, now)
         self.rendering.add(job_id)
         above = [each.id for each in self._forest.ancestors(job)]
         family = (*above, *self._forest.subtree(job_id))
         self._forest.commands.append(Render(job.root_id, job_id, family))
 
-    def _note_shortfalls(self, job: Job) -> None:
+    def _note_deliveries(self, job: Job) -> None:
         found = tuple(map(shortfall_of, self._forest.workers_of(job.id)))
-        facts = replace(job.facts, shortfalls=tuple(each for each in found if each))
+        shortfalls = tuple(each for each in found if each)
+        work = tuple(self._unjudged_work(job))
+        self._note(job, replace(job.facts, shortfalls=shortfalls, unjudged_work=work))
+
+    def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
+        """Below a worker with a worktree, it is that worker's to take what its child jobs made."""
+        if job.config.gates_off:
+            return
+        for worker in self._forest.workers_of(job.id):
+            if not worker.counts or worker.is_adviser:
+                continue
+            if code := unjudged_code(worker):
+                yield UnjudgedWork(worker_id=worker.id, files=code)
+            if not has_worktree(worker):
+                for child in worker.child_job_ids:
+                    yield from self._ledger.jobs[child].facts.unjudged_work
+
+    def _note_caps(self, job: Job) -> None:
+        spent = self._forest.spending.of(job.id)
+        usages = {
+            worker.id: worker.result.usage
+            for each in self._forest.subtree(job.id)
+            for worker in self._forest.workers_of(each)
+            if worker.result is not None
+        }
+        partial = any(usage.partial for usage in usages.values())
+        caps = passed(job.config, spent, at_least=partial)
+        limited = job.config.max_cost_usd is not None
+        unpriced = tuple(name for name, usage in usages.items() if limited and is_unpriced(usage))
+        self._note(job, replace(job.facts, caps_passed=caps, unpriced=unpriced))
+
+    def _note(self, job: Job, facts: JobFacts) -> None:
         if facts != job.facts:
             noted = changed(job, facts=facts)
             self._ledger.update_job(job.id, facts=facts, reason=reason_of(noted))
@@ -174,7 +213,7 @@ class Endings:
             return False
         # Nothing speaks against starting what nobody came to start.
         delay = 0.0 if verdict.never_began else retry_delay(worker, self._backoff)
-        reason = f"{verdict.reason}; tried again in {delay:g} s"
+        reason = f"{verdict.reason}; retrying in {delay:g} s"
         self._anew.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
         return True
 
@@ -187,6 +226,28 @@ class Endings:
             self._ledger.update_worker(worker.key, **told)
         else:
             self._ledger.move_worker(worker.key, WorkerStatus.WAITING, **told)
+
+    def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
+        """What its delivery comes to with that of its child jobs, which have ended after it."""
+        result = worker.result
+        delivery = result.delivery if result else None
+        if result is None or delivery is None or delivery.deferred is None:
+            return verdict
+        if not verdict.succeeded or self._failed_child(worker) is not None:
+            return verdict
+        own = not delivery.has_worktree
+        changed_files = self._forest.changed_below(worker, own_directories=own)
+        said = delivery.deferred
+        delivery = with_children(delivery, changed_files)
+        exit, evidence = judged_last(result.output, delivery, said)
+        judged = judge(exit, evidence)
+        result = replace(result, delivery=delivery)
+        result = noted(result, classify(worker, exit, evidence, judged))
+        self._ledger.update_worker(worker.key, result=result)
+        if not judged.succeeded:
+            return judged
+        reason = "; ".join(filter(None, (verdict.reason, judged.reason)))
+        return replace(verdict, reason=reason)
 
     def _with_children(self, worker: Worker, verdict: Verdict) -> Verdict:
         if not verdict.succeeded or not worker.child_job_ids:
@@ -219,10 +280,17 @@ class Endings:
     def _end_worker(self, worker: Worker, verdict: Verdict, now: float) -> None:
         task, job = self._forest.task_of(worker), self._forest.job_of(worker)
         verdict = replace(verdict, reason=failure_reason(worker, task, job.config, verdict))
+        verdict = self._with_caps(worker, task, verdict)
         self._record_end(worker, self._without_resolver(worker, job, verdict), now)
         self._task_progress(self._ledger.workers[worker.key], now)
         if verdict.login_refused:
             self._refused(worker, verdict, now)
+
+    def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
+        """What the worker used above the limits of its own task, in its reason."""
+        usage = worker.result.usage if worker.result else NOTHING
+        caps = map(passed_in_words, passed(task, spent_by(usage), at_least=usage.partial))
+        return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
         """A worker whose conflicts an agent could not resolve had succeeded by itself."""
@@ -235,7 +303,7 @@ class Endings:
 
     def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
         """The agent cannot work: its workers that wait in the tree get another one, or end."""
-        why = f"not started: {verdict.reason} (so it was for {first.id})"
+        why = f"not started: {verdict.reason} ({first.id} failed with it)"
         for job_id in self._forest.jobs_of(first.root_id):
             for worker in self._forest.workers_of(job_id):
                 node = self._forest.nodes.get(worker.key)
@@ -264,7 +332,7 @@ class Endings:
         self._ledger.emit(EventKind.WORKER_ENDED, job, now, worker.id, **said)
         self._claims.done(ended, now)
         del self._forest.nodes[worker.key]
-        self._choosing.after(ended, now)
+        self.choosing.after(ended, now)
 
     def _ended_at(self, worker: Worker, now: float) -> float:
         """Its latest attempt may have been over before anybody knew; its child jobs end with it."""
@@ -279,7 +347,7 @@ class Endings:
         failed = failure_of(worker, worker.attempt)
         if failed is None or verdict.succeeded or worker.result is None:
             return {}
-        failed = escalated(failed, "no further attempt follows by itself")
+        failed = escalated(failed, "no automatic retry")
         self._ledger.update_worker(worker.key, result=noted(worker.result, failed))
         return failed.told()
 
@@ -336,15 +404,29 @@ _ENDED_BY: Mapping[StopCause, EndedBy] = {
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """What a worker that counts did not deliver as promised; None if there is nothing."""
+    """What to know of a worker that counts; None if there is nothing."""
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
         return None
-    missing, outside = delivery.missing, delivery.outside
-    judges = altered_judges(worker.result.gates if worker.result else ())
-    if not (missing or outside or judges):
+    altered = altered_judges(worker.result.gates if worker.result else ())
+    lacking = tuple(each for each in delivery.side_work if each.is_missing)
+    unchanged = delivery.is_in_doubt
+    # Of a worktree's worker, the job tells which workers it may have been.
+    checkout = () if delivery.has_worktree else delivery.checkout
+    found = delivery.outside or altered.paths or unchanged or lacking or checkout
+    if not (found or delivery.held_back):
         return None
-    return Shortfall(worker_id=worker.id, missing=missing, outside=outside, judges=judges)
+    return Shortfall(
+        worker_id=worker.id,
+        outside=delivery.outside,
+        judges=altered.paths,
+        judges_with_code=altered.with_code,
+        unchanged=unchanged,
+        side_work=lacking,
+        held_back=delivery.held_back,
+        checkout=checkout,
+        has_worktree=delivery.has_worktree,
+    )
 
 
 def _by(job: Job) -> str:

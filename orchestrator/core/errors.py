@@ -7,6 +7,7 @@ OrchestratorError
 │   ├── UnknownRole
 │   ├── PlanCycle
 │   └── Refused          a limit was hit; carries what is left
+├── LimitReached         a limit is used up for now; says when it is free again
 ├── NotFound             there is no such thing, or it is not the caller's
 ├── Conflict             the thing is in a state that does not allow it
 │   ├── Locked           somebody else holds a lock
@@ -84,6 +85,42 @@ class Refused(InvalidRequest):
     ) -> None:
         super().__init__(message, kind=kind)
         self.left = dict(left or {})
+
+
+class MaxDepthReached(Refused):
+    """A job would be deeper than allowed. ``why`` names both depths."""
+
+    def __init__(self, why: str, left: Mapping[str, object]) -> None:
+        super().__init__(
+            f"Max recursion depth reached: {why}; do the work yourself",
+            kind="limit-depth",
+            left=left,
+        )
+
+
+class LimitReached(OrchestratorError):
+    """A limit is used up for now."""
+
+    kind = "limit"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        limit: str,
+        most: float,
+        used: float,
+        free_at: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        #: As ``config.yaml`` names it.
+        self.limit = limit
+        self.most = most
+        self.used = used
+        #: Seconds since the epoch; None: not known.
+        self.free_at = free_at
 
 
 class NotFound(OrchestratorError):

@@ -20,6 +20,9 @@ class Estimate:
     reviewers: int = 0
     tokens: int
     cost_usd: float | None
+    #: Of the tokens and the cost, the part of reviewers.
+    review_tokens: int = 0
+    review_cost_usd: float | None = 0.0
     #: Earlier workers whose own figures it is made from; 0: of some agent there was none.
     from_workers: int
 
@@ -37,15 +40,21 @@ def estimate(
     """
     asked = [name for name in (*agents, *reviewers) if uses_model(name)]
     known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}
-    costs = [_mean_cost(known[name]) for name in asked]
+    reviewing = [name for name in reviewers if uses_model(name)]
     complete = all(known.values())
     return Estimate(
         workers=len(agents),
         reviewers=len(reviewers),
         tokens=sum(_mean_tokens(known[name]) for name in asked),
-        cost_usd=sum(each for each in costs if each) if None not in costs else None,
+        cost_usd=_sum([_mean_cost(known[name]) for name in asked]),
+        review_tokens=sum(_mean_tokens(known[name]) for name in reviewing),
+        review_cost_usd=_sum([_mean_cost(known[name]) for name in reviewing]),
         from_workers=_count(known) if complete else 0,
     )
+
+
+def _sum(costs: Sequence[float | None]) -> float | None:
+    return sum(each for each in costs if each) if None not in costs else None
 
 
 def _mean_tokens(usages: Sequence[Usage]) -> int:

@@ -10,6 +10,7 @@ from orchestrator.core.delivery import Delivery
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import GateResult
+from orchestrator.core.session import Session
 
 
 class EndedBy(StrEnum):
@@ -193,7 +194,9 @@ class Evidence:
     worktree: WorktreeState | None = None
     #: Known of candidates that have a worktree.
     change: ChangeSize | None = None
-    #: None: it had a plain directory, or child jobs of its own are still at work.
+    #: None: it had a plain directory.
     delivery: Delivery | None = None
     #: What its output amounts to, read of an agent that changed no file.
     final_text: FinalText = FinalText.ANSWER
+    #: None: its tool has no sessions, or ended before it named one.
+    session: Session | None = None

@@ -23,7 +23,11 @@ def after(attempt: int) -> str:
 NO_CHANGES = "no_changes"
 #: It changed no file and waits for an answer that does not come.
 ASKED = "asked"
+#: A gate blocks its work.
+GATES = "gates"
 
+#: It succeeded, and what it changed cannot be merged: the kind of failure of its next attempt.
+SENT_BACK = "sent back"
 #: Its tool's program could not be started.
 NOT_STARTED = "tool not started"
 
@@ -36,6 +40,18 @@ class FailureKind(StrEnum):
     #: Its work is wrong, or it would fail in the same way again.
     LOGIC_ERROR = "logic_error"
     UNKNOWN = "unknown"
+
+    @property
+    def words(self) -> str:
+        return _KINDS[self]
+
+
+_KINDS = {
+    FailureKind.TRANSIENT: "a transient failure",
+    FailureKind.CORRUPTED_STATE: "corrupted state",
+    FailureKind.LOGIC_ERROR: "a logic error",
+    FailureKind.UNKNOWN: "an unknown failure",
+}
 
 
 class RetryStrategy(StrEnum):
@@ -92,6 +108,8 @@ class Failure:
     checkpoint: str = ""
     #: The checkpoint that keeps what this attempt left; empty without a worktree.
     kept: str = ""
+    #: The next attempt lacks changes that this one left: only ``kept`` has them.
+    undone: bool = False
 
     def told(self) -> Mapping[str, object]:
         """For events."""

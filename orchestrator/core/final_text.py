@@ -25,6 +25,10 @@ class FinalText(StrEnum):
     QUESTION = "question"
     #: The agent reports that it did not do the work.
     REFUSAL = "refusal"
+    #: The agent reports that nothing had to be done.
+    ALREADY = "already"
+    #: Describes the work, with code, for somebody else to do.
+    RECIPE = "recipe"
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
@@ -120,6 +124,47 @@ _ALL_THE_SAME = _any(
     r"\b(?:but|however|nevertheless|still|aber|dennoch|jedoch|mais|cependant|pero|mas)\b",
     r"但是?|しかし|\bоднако\b",
 )
+#: Words by which there was nothing to do.
+_NOTHING_TO_DO = _any(
+    r"\balready\b[^.\n]{0,40}\b(?:exists?|there|implemented|present|in place|done|fixed"
+    r"|supported|supports?|handled|handles|has|have|contains?|includes?|provides?|documented|covered"
+    r"|configured|enabled"
+    r"|up[- ]to[- ]date|uses?|available|correct|complete)\b",
+    r"\bno (?:code |file )?(?:changes?|edits?|work|action|fix) (?:(?:is|are|was|were) )?(?:needed"
+    r"|necessary|required)\b",
+    r"\bnothing (?:(?:was |is )?left )?(?:to (?:do|change|fix|remove|add|update|be done)|needs? to"
+    r" be|had to be)\b",
+    r"\bthere (?:is|are|was|were) (?:no|nothing)\b.{0,80}"
+    r"\b(?:to (?:fix|remove|change|update|do|add)|left)\b",
+    r"\b(?:bereits|schon) (?:vorhanden|implementiert|umgesetzt|erledigt)\b|\bnichts zu tun\b",
+    r"\bdéjà (?:implémentée?|présente?|en place)\b|\bya (?:existe|está implementad[oa])\b",
+    r"已经?(?:存在|实现)|すでに(?:実装|存在)|\bуже (?:реализован|существует)",
+)
+#: It says that it did something: then nothing was "already" as asked.
+_DID = _any(
+    r"\bI(?:'ve| have)? (?:also |now |just |successfully )?(?:added|implemented|created|fixed"
+    r"|updated|changed|wrote|written|removed|refactored|built|made|modified|renamed"
+    r"|replaced)\b(?! no\b)",
+)
+_DO_IT = (
+    r"(?:add|create|change|edit|modify|replace|insert|update|paste|put|write|implement|use|run)"
+)
+#: Words that leave the work to the reader.
+_INSTRUCTS = _any(
+    rf"\byou(?:'ll| will)? (?:can|could|should|would|might|may|need to|have to|must|want to)?\s*"
+    rf"(?:then |now |also |simply |just |need to |have to )?{_DO_IT}\b",
+    r"\b(?:add|paste|insert|put|copy|use|save|create)"
+    r" (?:this|these|the (?:following|code|below))\b",
+    r"\bhere(?:'s| is| are) (?:how|what you|the (?:code|steps|changes?|implementation)"
+    r"|some (?:code|example)"
+    r"|an? (?:\w+ ){0,3}(?:example|implementation|sketch|version|snippet|way))\b",
+    rf"^(?:step )?\d[.):] .{{0,40}}\b{_DO_IT}\b",
+    r"\b(?:du kannst|Sie können|fügen Sie|füge)\b.{0,80}\b(?:hinzu|einfügen|hinzufügen|ändern)\b",
+)
+#: Code stands in the text: a block, an indented line, or a line with the signs of code.
+_CODE = re.compile(
+    r"^[ \t]*(?:```|~~~)|\n\n(?: {4}|\t)\S|`[^`\n]*[(){}=<>;][^`\n]*`|:[ \t]*\S*[(){}=<>]", re.M
+)
 
 
 def final_text(text: str) -> FinalText:
@@ -133,6 +178,10 @@ def final_text(text: str) -> FinalText:
             return FinalText.REFUSAL
         if any(map(_asks, sentences[-LAST_SENTENCES:])):
             return FinalText.QUESTION
+        if _NOTHING_TO_DO.search(whole) and not _DID.search(whole):
+            return FinalText.ALREADY
+    if _instructs(text, whole):
+        return FinalText.RECIPE
     return FinalText.OFFER if _ENDS_ASKING.search(sentences[-1]) else FinalText.ANSWER
 
 
@@ -156,6 +205,12 @@ def _sentences(whole: str) -> list[str]:
 
 def _asks(sentence: str) -> bool:
     return bool(_WAITS.search(sentence)) and not _OFFERS.search(sentence)
+
+
+def _instructs(text: str, whole: str) -> bool:
+    """It shows code, and does not say that the agent changed anything itself."""
+    leaves = _INSTRUCTS.search(whole[:HEAD_CHARACTERS])
+    return bool(leaves and _CODE.search(text)) and not _DID.search(whole)
 
 
 def _refuses(whole: str) -> bool:

@@ -14,10 +14,11 @@ from orchestrator.core.logins import Logins, Needs
 from orchestrator.core.model import BUDGET_LIMITS, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan, planning_task
+from orchestrator.core.quotas import Quotas
 from orchestrator.core.ready import Ready
 from orchestrator.core.reviewing import reviewing_task
 from orchestrator.core.slots import Slots
-from orchestrator.core.spending import NOTHING, Spending
+from orchestrator.core.spending import NOTHING, Spending, breach
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.tool_starts import ToolStarts
 
@@ -56,8 +57,13 @@ class TreeSize:
 
 class Forest:
     def __init__(
-        self, slots: Slots, prompting: Prompting | None = None, needs: Needs | None = None
+        self,
+        slots: Slots,
+        prompting: Prompting | None = None,
+        needs: Needs | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
+        self.quotas = quotas or Quotas()
         self.ledger = Ledger()
         self.slots = slots
         self.ready = Ready()
@@ -92,6 +98,28 @@ class Forest:
     def workers_of(self, job_id: str) -> list[Worker]:
         """A job that has no tasks yet has its planner."""
         return [self.ledger.workers[key] for key in self.plans[job_id].workers]
+
+    def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
+        """Files that child jobs of a worker made, at any depth; None if they changed none.
+
+        ``own_directories``: also what commands left there, and none but they have.
+        """
+        found: list[str] = []
+        any_changed = False
+        present = self.ledger.workers.get(worker.key, worker)
+        below = [each for job_id in present.child_job_ids for each in self.workers_of(job_id)]
+        for each in below:
+            result = each.result
+            if not each.counts or result is None:
+                continue
+            delivery, files = result.delivery, result.files_created
+            if delivery is not None or own_directories:
+                any_changed |= delivery.changed if delivery else bool(files)
+                found += files
+            deeper = self.changed_below(each, own_directories=own_directories)
+            any_changed |= deeper is not None
+            found += deeper or ()
+        return found if any_changed else None
 
     def jobs_of(self, root_id: str) -> Sequence[str]:
         return self._trees[root_id]
@@ -132,11 +160,39 @@ class Forest:
                 reserved += max(0.0, limit - self.spending.of(child.id)[name])
         return reserved
 
-    def spend(self, worker: Worker, before: Usage, after: Usage) -> None:
-        """A worker has used ``after`` in all, where it was ``before``."""
-        if before != after:
-            job = self.job_of(worker)
-            self.spending.change((job, *self.ancestors(job)), before, after)
+    def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
+        """A worker has used ``after`` in all, where it was ``before``.
+
+        ``now`` None: the store knows it, and so does the sum of its day.
+        """
+        if before == after:
+            return
+        job = self.job_of(worker)
+        self.spending.change((job, *self.ancestors(job)), before, after)
+        cost = (after.cost_usd or 0.0) - (before.cost_usd or 0.0)
+        if now is not None and cost:
+            self.ledger.note_day(self.quotas.spend(self.key_of(job.root_id), cost, now))
+
+    def key_of(self, root_id: str) -> str:
+        """Name of the key that submitted a root job."""
+        return self.ledger.jobs[root_id].submitted_by
+
+    def running_jobs_of(self, key_name: str) -> int:
+        """Unfinished root jobs of a key."""
+        roots = (self.ledger.jobs[root_id] for root_id in self._trees)
+        return sum(job.submitted_by == key_name and not job.status.ended for job in roots)
+
+    @property
+    def roots(self) -> Sequence[str]:
+        return list(self._trees)
+
+    def breach_of(self, job: Job) -> tuple[str, str] | None:
+        """The highest unfinished job of its line that used all it may, and the limit in words."""
+        for above in (*reversed(self.ancestors(job)), job):
+            reached = breach(above.config, self.spending.of(above.id))
+            if reached and not above.status.ended:
+                return above.id, f"{reached} of job {above.id}"
+        return None
 
     def ancestors(self, job: Job) -> Sequence[Job]:
         """From the job's parent up to its root."""

@@ -165,8 +165,22 @@ class GateResult:
     log: str = ""
     #: Files by which it judges that the work has altered, as its task may.
     judges: tuple[str, ...] = ()
+    #: The work changes other code, too.
+    judges_with_code: bool = False
+    #: What a person types who wants what it found; empty where nothing allows it.
+    advice: str = ""
     #: Why it says nothing of the change; None when it passed or failed, and in older rows.
     cause: GateCause | None = None
+    #: Equal for the same findings, on any line and in any order; empty where the report names none.
+    digest: str = ""
+    #: Its findings lie in files, as a linter's do.
+    is_of_files: bool = False
+    #: Of a candidate: tests of the base that pass with the base's tests and configuration.
+    base_tests: int | None = None
+    #: Of a candidate: tests that pass and that the base does not have; without parameters.
+    new_tests: tuple[str, ...] = ()
+    #: Of a candidate: findings with the base's configuration; None: as many as ``failures``.
+    base_findings: int | None = None
 
     @property
     def outcome(self) -> GateOutcome:
@@ -218,9 +232,21 @@ class GateRun:
         return f"gate {self.gate}: {self.on}"
 
 
-def altered_judges(results: Iterable[GateResult]) -> tuple[str, ...]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlteredJudges:
     """Files by which gates judge that the work has altered, as its task may."""
-    return tuple(sorted({path for each in results for path in each.judges}))
+
+    paths: tuple[str, ...] = ()
+    #: The work changes other code, too.
+    with_code: bool = False
+
+
+def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
+    found = [each for each in results if each.judges]
+    paths = {path for each in found for path in each.judges}
+    return AlteredJudges(
+        paths=tuple(sorted(paths)), with_code=any(each.judges_with_code for each in found)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,8 +255,10 @@ class Leave:
 
     #: Patterns of files that it promised to write.
     writes: tuple[str, ...] = ()
-    #: Its work is tests.
+    #: Its work is tests, and nothing but tests.
     tests: bool = False
+    #: Its work is tests, and it changed other code, too: tests that fail at the base are its own.
+    failing_tests: bool = False
     #: Files that its child jobs made, and that were judged there; from the top of the worktree.
     judged: frozenset[str] = frozenset()
 
@@ -253,8 +281,10 @@ class Check:
     worktree: str = ""
     #: Whose state it is.
     place: GatePlace = GatePlace.WORKER
-    #: None: no gate runs a second time with the base's versions of the files that judge.
-    leave: Leave | None = None
+    #: What each task may alter whose work the state has.
+    leaves: tuple[Leave, ...] = ()
+    #: It is of a candidate: its gates count the base's tests and the new ones.
+    is_compared: bool = False
 
 
 class Gates(Protocol):

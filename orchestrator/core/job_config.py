@@ -1,11 +1,11 @@
 """The settings of a job: what is asked for, within ceilings and what its parent has."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 from orchestrator.core.allowance import Ancestry, Ceilings
-from orchestrator.core.errors import InvalidRequest, Refused
+from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.model import BUDGET_LIMITS, RESOLVE_OFF, RESOLVE_WORKER, JobConfig, TaskSpec
 from orchestrator.core.submission import ConfigRequest
 
@@ -26,19 +26,32 @@ class Defaults:
     agent: str = "auto"
     planner: str = "auto"
     unjudged: str = "tell"
+    #: A cost cap with a model whose price is not known is refused; else its first worker runs.
+    refuses_unpriced: bool = True
     resolve: str = RESOLVE_WORKER
+    #: As of ``JobConfig``.
+    project: str = ""
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
 
 
 def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) -> JobConfig:
     """The settings of a root job. Raise Refused where a ceiling is exceeded."""
     depth = _or(asked.max_recursion_depth, defaults.max_depth)
     _ceiling("max_recursion_depth", depth, "max_depth", ceilings.max_depth)
+    claimed = asked.current_depth or 0
+    if claimed > depth:
+        raise MaxDepthReached(
+            f"current_depth is {claimed}, and max_recursion_depth is {depth}", {"depth": 0}
+        )
     workers = _or(asked.max_workers, min(defaults.max_workers, ceilings.max_workers))
     _ceiling("max_workers", workers, "max_workers", ceilings.max_workers)
     wall = _or(asked.max_wall_seconds, ceilings.max_wall_seconds)
     _ceiling("max_wall_seconds", wall, "max_wall_seconds", ceilings.max_wall_seconds)
     timeout = _or(asked.default_timeout, defaults.default_timeout)
     _ceiling("default_timeout", timeout, "max_wall_seconds", ceilings.max_wall_seconds)
+    caps = _caps({name: _cap(asked, name, defaults, ceilings) for name in BUDGET_LIMITS}, ceilings)
     return JobConfig(
         max_workers=workers,
         default_timeout=timeout,
@@ -46,13 +59,14 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
         retries_asked=asked.max_retries is not None,
         execution_mode=_or(asked.execution_mode, defaults.execution_mode),
         enable_recursion=_or(asked.enable_recursion, defaults.enable_recursion),
-        max_depth=max(0, depth - (asked.current_depth or 0)),
+        max_depth=depth - claimed,
+        claimed_depth=claimed,
         agent=_or(asked.agent, defaults.agent),
         max_wall_seconds=wall,
         max_total_workers=asked.max_total_workers,
-        max_steps=asked.max_steps,
-        max_tokens=asked.max_tokens,
-        max_cost_usd=asked.max_cost_usd,
+        max_steps=_whole(caps["max_steps"]),
+        max_tokens=_whole(caps["max_tokens"]),
+        max_cost_usd=caps["max_cost_usd"],
         merge_strategy=_or(asked.merge_strategy, "auto"),
         history=_or(asked.history, "merge"),
         resolve=_resolver(_or(asked.resolve, defaults.resolve)),
@@ -63,7 +77,26 @@ def root_config(asked: ConfigRequest, defaults: Defaults, ceilings: Ceilings) ->
         planner=_or(asked.planner, defaults.planner),
         approve=_or(asked.approve, False),
         labels=dict(asked.labels),
+        project=defaults.project,
     )
+
+
+def _cap(asked: ConfigRequest, name: str, defaults: Defaults, ceilings: Ceilings) -> float | None:
+    """The limit on what agents of a root job may use: asked for, or the default one."""
+    given: float | None = getattr(asked, name)
+    if given is not None:
+        return given
+    return _least_known(getattr(defaults, name), getattr(ceilings, name))
+
+
+def _caps(caps: Mapping[str, float | None], ceilings: Ceilings) -> Mapping[str, float | None]:
+    """Without a limit the ceiling is one. Raise Refused where one is above its ceiling."""
+    found = {name: _or(value, getattr(ceilings, name)) for name, value in caps.items()}
+    for name, value in found.items():
+        most = getattr(ceilings, name)
+        if value is not None and most is not None:
+            _ceiling(name, value, name, most)
+    return found
 
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
@@ -78,7 +111,7 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
     }
     depth = above.max_depth
     if asked.max_recursion_depth is not None:
-        depth = min(depth, asked.max_recursion_depth)
+        depth = min(depth, max(0, asked.max_recursion_depth - above.claimed_depth))
     return JobConfig(
         max_workers=_least(asked.max_workers, above.max_workers),
         default_timeout=min(
@@ -87,8 +120,10 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
         max_retries=_or(asked.max_retries, above.max_retries),
         retries_asked=asked.max_retries is not None or above.retries_asked,
         execution_mode=_or(asked.execution_mode, above.execution_mode),
+        project=above.project,
         enable_recursion=above.enable_recursion and asked.enable_recursion is not False,
         max_depth=depth,
+        claimed_depth=above.claimed_depth,
         agent=_or(asked.agent, above.agent),
         max_wall_seconds=_least(asked.max_wall_seconds, wall_left),
         max_total_workers=_least_known(asked.max_total_workers, above.max_total_workers),
@@ -142,6 +177,8 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
     _ceiling("default_timeout", timeout, "max_wall_seconds", ceilings.max_wall_seconds)
     depth = _or(asked.max_recursion_depth, config.max_depth)
     _ceiling("max_recursion_depth", depth, "max_depth", ceilings.max_depth)
+    wanted = {name: _or(getattr(asked, name), getattr(config, name)) for name in BUDGET_LIMITS}
+    caps = _caps(wanted, ceilings)
     return replace(
         config,
         max_workers=workers,
@@ -150,9 +187,9 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
         retries_asked=config.retries_asked or asked.max_retries is not None,
         max_wall_seconds=wall,
         max_depth=depth,
-        max_steps=_or(asked.max_steps, config.max_steps),
-        max_tokens=_or(asked.max_tokens, config.max_tokens),
-        max_cost_usd=_or(asked.max_cost_usd, config.max_cost_usd),
+        max_steps=_whole(caps["max_steps"]),
+        max_tokens=_whole(caps["max_tokens"]),
+        max_cost_usd=caps["max_cost_usd"],
     )
 
 

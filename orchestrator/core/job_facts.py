@@ -4,27 +4,59 @@ Nothing here is a sentence: ``job_reason`` makes the job's ``reason`` of them.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestrator.core.gates import GateCause
+from orchestrator.core.held_back import HeldBack
+from orchestrator.core.repository_changes import RepositoryChange
+from orchestrator.core.side_work import SideWork
+
+
+class LossCause(StrEnum):
+    """Why a job's result lacks changes of a worker; decides which command brings them in."""
+
+    #: The changes conflict with those of others.
+    CONFLICT = "conflict"
+    #: The gates refuse the merged state that has the changes.
+    REFUSED = "refused"
+    #: The changes build on a task that is not in the result.
+    BUILDS_ON = "builds_on"
+    #: The job's ``merge_strategy`` is ``manual``; the changes do not conflict.
+    MANUAL = "manual"
+    #: A person left the changes out.
+    CHOSEN = "chosen"
+    #: No branch has the changes.
+    NO_BRANCH = "no_branch"
+    #: The worker promised files and created only some of them; nobody else created the others.
+    NOT_MADE = "not_made"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missing:
-    """Changes of one worker that a job's result lacks."""
+    """Changes of one worker that a job's result lacks, or files that one worker promised."""
 
     worker_id: str
     #: The job of that worker: the job itself, or one below it.
     job_id: str
     #: The branch that has the changes; empty: none has.
     branch: str = ""
-    #: Why, such as "conflict in a.py, b.py".
+    #: Why. Jobs of earlier versions have no other cause stored.
+    cause: LossCause = LossCause.CONFLICT
+    #: The same for people, such as "conflict in a.py, b.py".
     why: str = ""
     #: The result has some changes of the worker.
     in_part: bool = False
     #: A person chose to leave them out: the job is no less complete for that.
     chosen: bool = False
-    #: The worker, of a root job, has an agent that can be asked to resolve its conflicts.
+    #: The worker, of a root job, can be asked for another attempt.
     resolvable: bool = False
+    #: The promised files, for ``LossCause.NOT_MADE``.
+    paths: tuple[str, ...] = ()
+
+    @property
+    def is_made(self) -> bool:
+        """True if the changes exist."""
+        return self.cause is not LossCause.NOT_MADE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,19 +65,34 @@ class Overruled:
 
     worker_id: str
     hunks: int
+    #: The job of that worker; empty in jobs of earlier versions, and then the job itself.
+    job_id: str = ""
+    #: Where the first of them are, such as "a.py:3-5"; a path alone is a whole file.
+    places: tuple[str, ...] = ()
+    #: The child job whose result won over its parent worker's changes; empty: another worker's.
+    by_job: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """A worker that succeeded, and that did not deliver just what its task promised."""
+    """What to know of a worker that succeeded, besides what its result lacks."""
 
     worker_id: str
-    #: Promised paths that do not exist.
-    missing: tuple[str, ...] = ()
-    #: Files outside of its worktree that the agent changed: they are in no result.
+    #: Files outside of its worktree or directory that the agent changed: they are in no result.
     outside: tuple[str, ...] = ()
+    #: Files of the project that changed while it ran in a directory of its own.
+    checkout: tuple[str, ...] = ()
     #: Files by which its work is judged that it altered, as its task may.
     judges: tuple[str, ...] = ()
+    #: It changed other code, too.
+    judges_with_code: bool = False
+    #: Branches, worktrees and stash entries of its own that its branch lacks.
+    side_work: tuple[SideWork, ...] = ()
+    #: New files of its worktree that are not committed.
+    held_back: tuple[HeldBack, ...] = ()
+    #: It changed no file, and its task does not tell whether it had to.
+    unchanged: bool = False
+    has_worktree: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +112,37 @@ class GateFact:
     cause: GateCause | None = None
     #: The same for people, or the first of its findings.
     why: str = ""
+    #: It is required, and did not run although the result changes code that it checks.
+    unjudged: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckoutChange:
+    """A file of the user's checkout that changed, and the workers that ran just then."""
+
+    #: Relative to the top of the repository.
+    path: str
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnjudgedWork:
+    """Code that a worker changed without a worktree, and that no gate judged."""
+
+    worker_id: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapPassed:
+    """A limit on what agents use, and that more than it was used."""
+
+    #: As settings name it, such as ``max_cost_usd``.
+    limit: str
+    most: float
+    used: float
+    #: More was used that nobody reported.
+    at_least: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,18 +158,62 @@ class JobFacts:
     plan_fallback: PlanFallback | None = None
     #: Why merging failed, for ``MergeState.FAILED``.
     merge_error: str = ""
-    #: For ``MergeState.IN_PART``.
+    #: What the result lacks of the job's own workers.
     missing: tuple[Missing, ...] = ()
     #: What the results of child jobs lack, at any depth below, and so this one's.
     lost_below: tuple[Missing, ...] = ()
+    #: Of a child job: files that its parent worker changed as well while it waited, so that nothing
+    #: of the result is in the parent worker's files.
+    not_in_parent: tuple[str, ...] = ()
+    #: Workers that do not count by themselves (failed, or not chosen among candidates), and whose
+    #: committed work a person had merged.
+    taken: tuple[str, ...] = ()
     #: What the user's choice of ``theirs`` left out of the result.
     overruled: tuple[Overruled, ...] = ()
+    #: The same of child jobs, at any depth below.
+    overruled_below: tuple[Overruled, ...] = ()
     #: Of workers whose task succeeded by them.
     shortfalls: tuple[Shortfall, ...] = ()
     #: Gates that did not pass, though the changes are in the result.
     gates: tuple[GateFact, ...] = ()
+    #: Names of gates that passed on the result; the scan for secrets is none of them.
+    gates_passed: tuple[str, ...] = ()
     #: The result changes code, and no gate but the scan for secrets has judged it.
     unjudged: bool = False
+    #: Here and below: gates run on the branches of worktrees.
+    unjudged_work: tuple[UnjudgedWork, ...] = ()
+    #: In no result: whoever did it, a worker of the tree or the user.
+    checkout: tuple[CheckoutChange, ...] = ()
+    #: Limits on steps, tokens, and cost of the job that it used more than.
+    caps_passed: tuple[CapPassed, ...] = ()
+    #: A person removed the branches of all its tree that had not landed.
+    discarded: bool = False
+    #: Workers whose cost is not known, though the job has a limit on its cost.
+    unpriced: tuple[str, ...] = ()
+
+    #: What the job changed in the user's repository, outside of branches of its own.
+    repository_changes: tuple[RepositoryChange, ...] = ()
+
+    @property
+    def lacking(self) -> tuple[Missing, ...]:
+        """What the result lacks, of the job's own workers and of those below."""
+        return (*self.missing, *self.lost_below)
+
+    @property
+    def half_done(self) -> frozenset[str]:
+        """Workers of the job that promised files which nobody created."""
+        return frozenset(each.worker_id for each in self.missing if not each.is_made)
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Workers of the job whose changes its gates refuse."""
+        found = (each for each in self.missing if each.cause is LossCause.REFUSED)
+        return frozenset(each.worker_id for each in found)
+
+    @property
+    def unjudged_gates(self) -> tuple[GateFact, ...]:
+        """Required gates that did not judge the code that the result changes."""
+        return tuple(each for each in self.gates if each.unjudged)
 
 
 #: Nothing is known. One for all jobs that have nothing to tell.

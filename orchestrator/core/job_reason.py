@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.core.delivery import Delivery, altered_in_words
-from orchestrator.core.gates import GateCause
+from orchestrator.core.command import COMMAND
+from orchestrator.core.delivery import Delivery, altered_in_words, listed
+from orchestrator.core.gates import AlteredJudges, GateCause
 from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall
+from orchestrator.core.job_losses import way_in
 from orchestrator.core.model import Job
+from orchestrator.core.repository_changes import listed as changes_in_words
+from orchestrator.core.spending import passed_in_words
 from orchestrator.core.states import JobStatus, MergeState, StopCause
 
 #: So many workers are named in a sentence.
@@ -14,10 +18,20 @@ MOST_NAMED = 5
 WAITS_FOR_APPROVAL = "waits for approval"
 #: Begins the sentence on a job whose workers' changes were to become one result, and did not.
 NOT_MERGED = "what its workers changed could not be merged when it ended"
+#: The sentence on a job whose branches are gone.
+DISCARDED = "its branches and checkpoints were discarded"
 #: Begins the sentence on a job that changed code at which no gate looked.
 NOT_JUDGED = "not judged: "
+#: The same of a job that some gates have judged.
+JUDGED_IN_PART = "judged in part: "
+#: Why no gate judged what a worker changed in its own directory, or in the project.
+NO_WORKTREE = "no gate looks at work without a worktree"
+#: Begins the sentence on workers that changed no file, where that may not have been meant.
+NOTHING_CHANGED = "nothing was changed"
 #: Begins the sentence on a job whose result is not all that its workers changed.
 LEFT_OUT = "not in the result: "
+#: Begins the sentence on settings, hooks, branches, tags and pushes.
+REPOSITORY_CHANGED = "your repository changed outside of the workers' branches"
 #: The setting by which a user lets the better result win.
 THEIRS = "merge_strategy theirs"
 
@@ -46,66 +60,171 @@ def _stop(job: Job) -> str:
     return f"{'stopped' if job.stop_cause in limits else 'cancelled'} by {job.cancelled_by}"
 
 
+def _caps(job: Job) -> str:
+    return "; ".join(map(passed_in_words, job.facts.caps_passed))
+
+
+def _unpriced(job: Job) -> str:
+    names = job.facts.unpriced
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    who = f"{', '.join(names[:MOST_NAMED])}{more}"
+    return f"the cost cap does not hold for {who}: the price of the model is not known"
+
+
 def _plan(job: Job) -> str:
     fallback = job.facts.plan_fallback
     return f"planned by rules: {fallback.reason}" if fallback else job.facts.plan_error
 
 
+def _discarded(job: Job) -> str:
+    return DISCARDED if job.facts.discarded else ""
+
+
 def _merge(job: Job) -> str:
+    if job.facts.discarded:
+        return ""
     match job.merge_state:
         case MergeState.FAILED:
-            again = f"orchestrator retry {job.id} tries that again"
-            return f"{NOT_MERGED}: {job.facts.merge_error}; {again}"
+            return f"{NOT_MERGED}: {job.facts.merge_error}; retry: {COMMAND} retry {job.id}"
         case MergeState.IN_PART:
             return f"{LEFT_OUT}{_named(job)}"
         case _:
             return ""
 
 
+def _unchanged(job: Job) -> str:
+    found = changed_nothing(job)
+    return f"{NOTHING_CHANGED} by {listed(found)}" if found else ""
+
+
+def changed_nothing(job: Job) -> list[str]:
+    """Workers that succeeded without a change where nothing tells that none was asked for."""
+    return [each.worker_id for each in job.facts.shortfalls if each.unchanged]
+
+
 def _shortfalls(job: Job) -> str:
-    found = [f"{each.worker_id}: {_of_shortfall(each)}" for each in job.facts.shortfalls]
+    told = ((each.worker_id, _of_shortfall(each)) for each in job.facts.shortfalls)
+    found = [f"{worker_id}: {words}" for worker_id, words in told if words]
     more = f"; {len(found) - MOST_NAMED} more workers" if len(found) > MOST_NAMED else ""
     return "; ".join(found[:MOST_NAMED]) + more
 
 
 def _of_shortfall(each: Shortfall) -> str:
-    delivered = Delivery(changed=True, missing=each.missing, outside=each.outside)
-    return "; ".join((*delivered.remarks, *altered_in_words(each.judges)))
+    delivered = Delivery(
+        changed=True,
+        outside=each.outside,
+        side_work=each.side_work,
+        held_back=each.held_back,
+        checkout=each.checkout,
+        has_worktree=each.has_worktree,
+    )
+    altered = AlteredJudges(paths=each.judges, with_code=each.judges_with_code)
+    return "; ".join((*delivered.remarks, *altered_in_words(altered)))
+
+
+def _checkout(job: Job) -> str:
+    by_workers: dict[tuple[str, ...], list[str]] = {}
+    for each in job.facts.checkout:
+        by_workers.setdefault(each.workers, []).append(each.path)
+    told = [
+        f"your checkout changed while {_all_of(names)} ran: {listed(paths)}"
+        for names, paths in by_workers.items()
+    ]
+    return "; ".join(told[:MOST_NAMED])
+
+
+def _all_of(names: Sequence[str]) -> str:
+    """Such as "worker_1, worker_2 and worker_3"."""
+    if len(names) > MOST_NAMED:
+        return f"{len(names)} workers"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _named(job: Job) -> str:
-    told = [_of_worker(each, job) for each in (*job.facts.missing, *job.facts.lost_below)]
+    told = [_of_worker(each, job) for each in job.facts.lacking if each.is_made]
     more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
     return "; ".join(told[:MOST_NAMED]) + more
 
 
+def _not_made(job: Job) -> str:
+    """With the command for it; a child job's parent worker decides by itself."""
+    lacking = [each for each in job.facts.lacking if not each.is_made]
+    if job.facts.discarded:
+        return ""
+    told = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
+    told += [f"{len(lacking) - MOST_NAMED} more workers"] if lacking[MOST_NAMED:] else []
+    if lacking and job.is_root:
+        told.append(f"to have them created: {way_in(lacking[0], [job.id]).command}")
+    return "; ".join(told)
+
+
 def _of_worker(missing: Missing, job: Job) -> str:
     part = "in part " if missing.in_part else ""
-    where = f" of job {missing.job_id}" if missing.job_id != job.id else ""
     why = f" ({missing.why})" if missing.why else ""
-    return f"{part}{missing.worker_id}{where}{why}"
+    return f"{part}{_who(missing, job)}{why}"
+
+
+def _who(missing: Missing, job: Job) -> str:
+    of = f" of job {missing.job_id}" if missing.job_id != job.id else ""
+    return f"{missing.worker_id}{of}"
+
+
+def _not_in_parent(job: Job) -> str:
+    paths = job.facts.not_in_parent
+    if not paths:
+        return ""
+    parent = job.parent_worker_id
+    return f"not merged into the files of {parent}: both sides changed {listed(paths)}"
+
+
+def _taken(job: Job) -> str:
+    lacking = {each.worker_id for each in job.facts.missing}
+    names = [each for each in job.facts.taken if each not in lacking]
+    return f"taken into the result by a person: {listed(names)}" if names else ""
 
 
 def _overruled(job: Job) -> str:
-    told = [_hunks(each) for each in job.facts.overruled]
+    overruled = (*job.facts.overruled, *job.facts.overruled_below)
+    told = [_hunks(each, job) for each in overruled]
     more = f", {len(told) - MOST_NAMED} more workers" if len(told) > MOST_NAMED else ""
     return f"overruled by {THEIRS}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
 
 
-def _hunks(overruled: Overruled) -> str:
-    count = overruled.hunks
-    return f"{count} hunk{'s' * (count != 1)} of {overruled.worker_id}"
+def _hunks(overruled: Overruled, job: Job) -> str:
+    count, places = overruled.hunks, overruled.places
+    job_id = overruled.job_id or job.id
+    of = f" of job {job_id}" if job_id != job.id else ""
+    where = f" ({', '.join(places[:MOST_NAMED])}{', ...' * (count > MOST_NAMED)})" if places else ""
+    by = f" by job {overruled.by_job}" if overruled.by_job else ""
+    return f"{count} hunk{'s' * (count != 1)} of {overruled.worker_id}{of}{where}{by}"
 
 
 def _unjudged(job: Job) -> str:
     why = not_judged(job)
-    return f"{NOT_JUDGED}{why}" if why else ""
+    is_whole = job.facts.unjudged or not job.facts.gates_passed
+    return f"{NOT_JUDGED if is_whole else JUDGED_IN_PART}{why}" if why else ""
 
 
 def not_judged(job: Job) -> str:
-    """Why no gate judged the code that a job changed; empty where one did."""
+    """Why no gate judged the code that a job changed, or which required gates did not."""
+    return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
+
+
+def _without_worktree(job: Job) -> str:
+    found = job.facts.unjudged_work
+    told = [f"{each.worker_id} changed {listed(each.files)}" for each in found[:MOST_NAMED]]
+    if found[MOST_NAMED:]:
+        told.append(f"{len(found) - MOST_NAMED} more workers")
+    return f"{NO_WORKTREE}: {'; '.join(told)}" if told else ""
+
+
+def _merged_unjudged(job: Job) -> str:
     if not job.facts.unjudged:
-        return ""
+        passed = listed(job.facts.gates_passed)
+        rest = _unrun(job.facts.unjudged_gates)
+        return f"passed {passed}; {rest}" if passed and rest else rest
     unrun = [each for each in job.facts.gates if each.cause]
     told = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
     if told:
@@ -116,22 +235,43 @@ def not_judged(job: Job) -> str:
 def _gates(job: Job) -> str:
     failed = [each for each in job.facts.gates if each.cause is None]
     told = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
-    unrun = (each for each in job.facts.gates if each.cause and not job.facts.unjudged)
-    told.append(_unrun([each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]))
+    unrun = (each for each in job.facts.gates if each.cause and not each.unjudged)
+    others = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
+    told.append("" if job.facts.unjudged else _unrun(others))
     return "; ".join(filter(None, told))
 
 
 def _unrun(gates: Sequence[GateFact]) -> str:
-    return "; ".join(f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED])
+    told = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
+    more = [f"{len(gates) - MOST_NAMED} more gates did not run"] if gates[MOST_NAMED:] else []
+    return "; ".join(told + more)
+
+
+def _repository(job: Job) -> str:
+    found = job.facts.repository_changes
+    if not found:
+        return ""
+    # A long reason is cut off where people read it: the command comes first.
+    shown = f"to see and restore it: {COMMAND} restore {job.id}"
+    return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
 
 
 SENTENCES: tuple[Callable[[Job], str], ...] = (
     _approval,
     _stop,
+    _caps,
+    _unpriced,
     _plan,
+    _discarded,
     _merge,
+    _not_made,
+    _not_in_parent,
+    _taken,
     _overruled,
+    _unchanged,
     _shortfalls,
+    _checkout,
     _unjudged,
     _gates,
+    _repository,
 )

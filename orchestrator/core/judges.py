@@ -4,22 +4,25 @@ A gate that passes runs a second time with the base's versions of these files. W
 the work's own versions is a finding.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from orchestrator.core.alike import digest_of
+from orchestrator.core.code_paths import has_code
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.patterns import matches
 from orchestrator.core.readings import (
     LONGEST_TOLD,
     MOST_TOLD,
+    Flaw,
     Ran,
     Reading,
     lost_tests,
     new_flaws,
 )
+from orchestrator.core.removed_tests import CHANGE, to_allow
 from orchestrator.core.suite_files import is_of_tests
 
-ADVICE = "a task that is to change files that judge it promises them in its writes"
 #: Files that are named in a sentence.
 MOST_NAMED = 3
 #: Manifests that say what a project needs: with the base's, code that needs more does not build.
@@ -38,6 +41,8 @@ class Alteration:
     judges: tuple[str, ...] = ()
     #: Judges that the task may alter, and has altered.
     allowed: tuple[str, ...] = ()
+    #: The task may repair the tests among ``judges`` that fail at the base.
+    repairs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +54,67 @@ class Move:
     is_exact: bool
 
 
+def held_to_tests(
+    gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
+) -> tuple[Leave, ...]:
+    """What tasks may alter by one change: who changes other code, too, may repair tests only.
+
+    Else one change could break code and weaken the tests that tell.
+    """
+
+    def held(leave: Leave) -> Leave:
+        is_held = leave.tests and changes_code(gate, [*{*touched} - leave.judged])
+        return replace(leave, tests=False, failing_tests=True) if is_held else leave
+
+    return tuple(map(held, leaves))
+
+
+def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
+    """Whether there is code besides tests and settings: of this gate, or in hidden directories."""
+    own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
+    return has_code(each for each in own if not matches(each, gate.configured_by))
+
+
 def alteration(
     gate: Gate,
     touched: Mapping[str, bool],
     moves: Mapping[str, Move],
     equal: Collection[str],
-    leave: Leave,
+    removed: Collection[str],
+    leaves: Sequence[Leave],
+    is_compared: bool = False,
 ) -> Alteration:
     """``touched``: the paths that the change touches, and whether the base has them.
 
     ``moves``: by their new path. ``equal``: mixed files whose part that judges is as at the base.
+    ``removed``: paths that the base has, and the change has not. ``is_compared``: new tests alone
+    are swapped as well, because candidates are compared without them.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
     judges, allowed = [], []
     for path, was_there in touched.items():
         move, kind = moves.get(path), _kind(gate, path)
-        if not kind or path in left or path in equal or path in leave.judged:
+        if not kind or path in left or path in equal:
+            continue
+        if kind == _TESTS and path in removed and gate.tests_may_vanish:
             continue
         if move is not None and move.is_exact:
             continue
         is_judge = kind == _CONFIGURATION or was_there or move is not None
-        if is_judge and _is_allowed(gate, path, kind, leave):
-            allowed.append(path)
+        is_of_child = any(path in each.judged for each in leaves)
+        if is_of_child or (is_judge and any(_is_allowed(gate, path, each) for each in leaves)):
+            allowed += [path] if is_judge else []
             continue
         swap[path] = move.before if move else path if was_there else None
         judges += [path] if is_judge else []
-    return Alteration(swap=swap if judges else {}, judges=tuple(judges), allowed=tuple(allowed))
+    is_swapped = judges or is_compared
+    return Alteration(
+        swap=swap if is_swapped else {},
+        judges=tuple(judges),
+        allowed=tuple(allowed),
+        repairs=any(each.failing_tests for each in leaves) and all(map(is_of_tests, judges)),
+    )
 
 
 _CONFIGURATION, _TESTS = "configuration", "tests"
@@ -96,7 +135,7 @@ def reads_tests(gate: Gate) -> bool:
     return gate.report not in _OF_FILES and not gate.is_of_files
 
 
-def _is_allowed(gate: Gate, path: str, kind: str, leave: Leave) -> bool:
+def _is_allowed(gate: Gate, path: str, leave: Leave) -> bool:
     if matches(path, leave.writes):
         return True
     return is_of_tests(path) and (leave.tests or gate.tests_may_change)
@@ -111,33 +150,42 @@ def with_second_run(
     gate: Gate, result: GateResult, now: Ran, second: Ran, base: Ran | None, altered: Alteration
 ) -> GateResult:
     """Failed where the gate passes only with the work's versions of the files that judge it."""
-    found = swayed(gate, now, second, base)
+    found = swayed(gate, now, second, base, altered.repairs)
     if not found:
-        return result
+        repaired = altered.judges if altered.repairs else ()
+        return replace(result, judges=(*result.judges, *repaired))
     files = named(altered.judges)
-    told = [f"with the base's {files}: {each}"[:LONGEST_TOLD] for each in found[:MOST_TOLD]]
+    told = [f"with the base's {files}: {each.text}"[:LONGEST_TOLD] for each in found[:MOST_TOLD]]
     return replace(
         result,
         status=GateStatus.FAILED,
         failures=(*result.failures, *told),
-        note="; ".join(filter(None, [result.note, f"{ADVICE} ({files})"])),
+        advice=to_allow(altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""),
         output=second.output,
+        digest=digest_of([result.digest, *altered.judges, *(each.key for each in found)]),
     )
 
 
-def swayed(gate: Gate, now: Ran, second: Ran, base: Ran | None) -> list[str]:
-    """What passes, and does not with the base's versions; nothing where the base tells nothing."""
+def swayed(
+    gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
+) -> list[Flaw]:
+    """What passes, and does not with the base's versions; nothing where the base tells nothing.
+
+    ``repairs``: except the tests that fail at the base.
+    """
     if base is None or base.broken:
         return []
     if second.broken:
-        return [second.broken]
+        return [Flaw(second.cause or "", second.broken, is_error=True)]
     if now.reading.passed is not None:
-        return _swayed_tests(gate, now.reading, second.reading, base.reading)
+        found = _swayed_tests(gate, now.reading, second.reading, base.reading)
+        known = {each.key for each in base.reading.flaws} if repairs else set()
+        return [each for each in found if each.key not in known]
     flaws = new_flaws(second.reading, now.reading)
-    return [each.text for each in new_flaws(Reading(flaws=tuple(flaws)), base.reading)]
+    return new_flaws(Reading(flaws=tuple(flaws)), base.reading)
 
 
-def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[str]:
+def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
     """The second run has the base's tests: new ones may need what is new, and are left out."""
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
@@ -151,8 +199,8 @@ def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> l
     errors = [each.text for each in second.flaws if _own_name(each.key) not in passing]
     why = f" ({errors[0]})" if errors else ""
     return [
-        *(each.text for each in flaws),
-        *(f"{name}: it does not run{why}" for name in sorted(lost)),
+        *flaws,
+        *(Flaw(name, f"{name}: it does not run{why}") for name in sorted(lost)),
     ]
 
 

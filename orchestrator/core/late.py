@@ -111,7 +111,8 @@ class LateResults:
         # Its time was counted when it was given up.
         result = result_of(worker.result, attempt, exit, evidence, 0.0)
         result = noted(result, classify(worker, exit, evidence, verdict))
-        self._forest.spend(worker, worker.result.usage if worker.result else NOTHING, result.usage)
+        had = worker.result.usage if worker.result else NOTHING
+        self._forest.spend(worker, had, result.usage, now)
         self._ledger.update_worker(worker.key, result=result)
         if not verdict.retry:
             self._forest.nodes[worker.key].ended_at = over_at

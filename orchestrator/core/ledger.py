@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
 from orchestrator.core.model import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
+from orchestrator.core.quotas import DaySpent
 from orchestrator.core.states import JobStatus, WorkerStatus, check_job_move, check_worker_move
 from orchestrator.core.values import changed
 
@@ -28,10 +29,11 @@ class _Pending:
     new_attempts: dict[AttemptKey, None]
     attempts: dict[AttemptKey, None]
     events: list[Event]
+    spent_days: dict[tuple[int, str], DaySpent]
 
     @classmethod
     def empty(cls) -> "_Pending":
-        return cls({}, [], {}, {}, {}, {}, {}, [])
+        return cls({}, [], {}, {}, {}, {}, {}, [], {})
 
 
 class Ledger:
@@ -115,6 +117,10 @@ class Ledger:
         if (attempt.key, attempt.number) not in self._pending.new_attempts:
             self._pending.attempts[attempt.key, attempt.number] = None
 
+    def note_day(self, spent: DaySpent) -> None:
+        """Store the new sum of a day."""
+        self._pending.spent_days[spent.day, spent.key_name] = spent
+
     def emit(
         self,
         kind: EventKind,
@@ -153,6 +159,7 @@ class Ledger:
             new_attempts=[self._attempt(key, ended) for key in pending.new_attempts],
             attempts=[self._attempt(key, ended) for key in pending.attempts],
             events=pending.events,
+            spent_days=list(pending.spent_days.values()),
         )
 
     def _attempt(self, key: AttemptKey, ended: dict[AttemptKey, Attempt]) -> Attempt:

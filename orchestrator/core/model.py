@@ -10,6 +10,7 @@ from typing import NamedTuple
 from orchestrator.core.evidence import Exit
 from orchestrator.core.gates import Gate
 from orchestrator.core.job_facts import NO_FACTS, JobFacts
+from orchestrator.core.session import Session
 from orchestrator.core.states import (
     JobStatus,
     MergeState,
@@ -72,6 +73,11 @@ class TaskSpec:
     #: Nobody named that agent: where its login is refused, another one compares them.
     review_by_any: bool = False
 
+    @property
+    def words(self) -> str:
+        """What it asks for."""
+        return f"{self.title}\n{self.prompt}"
+
 
 #: The index of a planner, which orders it before its job's workers. Those of reviewers are below.
 PLANNER_INDEX = -1
@@ -100,6 +106,8 @@ class JobConfig:
     enable_recursion: bool = True
     #: Depth of the deepest child job, counted from the root.
     max_depth: int
+    #: Depth that the caller of a root job claimed; its workers count their depth from there.
+    claimed_depth: int = 0
     agent: str = "auto"
     max_wall_seconds: float
     max_total_workers: int | None = None
@@ -123,10 +131,15 @@ class JobConfig:
     unjudged: str = "tell"
     #: The commit that workers' worktrees start from; empty: they have plain directories.
     base: str = ""
+    #: The user's branch that the job started from; empty: a commit or tag, or not known.
+    base_branch: str = ""
     #: That commit has what was uncommitted in the user's checkout, too.
     include_dirty: bool = False
     #: What to know of that, in words.
     git_note: str = ""
+    #: The host project, if ``--project`` or ``orchestrator.project_root`` named it: a folder that
+    #: finds its project by itself may be moved with it.
+    project: str = ""
     planner: str = "rules"
     #: What every worker of the job is told, beside the request.
     context: str = ""
@@ -181,14 +194,17 @@ class Job:
 
     @property
     def lacks_changes(self) -> bool:
-        """Something that a worker here or below made is in no result, and nobody chose that."""
+        """The result lacks something that a worker here or below made or promised, and nobody
+        chose that."""
         own = any(not each.chosen for each in self.facts.missing)
         return self.unmerged or own or bool(self.facts.lost_below)
 
     @property
     def fails_unjudged(self) -> bool:
-        """No gate has judged the code that it changed, and it asks for one."""
-        return self.facts.unjudged and self.config.unjudged == "fail"
+        """Gates have not judged the code that it changed, and it asks for that."""
+        facts = self.facts
+        is_unjudged = facts.unjudged or bool(facts.unjudged_gates or facts.unjudged_work)
+        return is_unjudged and self.config.unjudged == "fail"
 
     @property
     def out_of_time(self) -> bool:
@@ -288,6 +304,11 @@ class Worker:
         return standing.place == 1 if standing else None
 
     @property
+    def counts(self) -> bool:
+        """True if its changes belong to the result without anybody's saying so."""
+        return self.status.succeeded and self.chosen is not False
+
+    @property
     def is_adviser(self) -> bool:
         """It plans or reviews: it answers a question, and carries out no task."""
         return self.kind is not WorkerKind.TASK
@@ -309,6 +330,8 @@ class Attempt:
     ended_at: float | None = None
     exit: Exit | None = None
     reason: str = ""
+    #: The conversation of its tool with the model; None for one without, or not known yet.
+    session: Session | None = None
 
     @property
     def key(self) -> WorkerKey:

@@ -3,15 +3,15 @@
 Exit code 0 alone is never success. The rows are tried from the top; the first that fits decides.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from zlib import crc32
 
-from orchestrator.core.delivery import altered_in_words
-from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.alike import digest_of, without_times
+from orchestrator.core.delivery import Delivery, altered_in_words
+from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, WorktreeState
 from orchestrator.core.exit_cause import ExitCause
-from orchestrator.core.failure import ASKED, NO_CHANGES
+from orchestrator.core.failure import ASKED, GATES, NO_CHANGES
 from orchestrator.core.final_text import FinalText, question_of
 from orchestrator.core.gates import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.readings import in_words
@@ -86,8 +86,9 @@ def _nothing(evidence: Evidence) -> str:
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
+    """Not while child jobs may still make them."""
     found = evidence.delivery
-    return found is not None and found.expected and not found.changed
+    return found is not None and found.deferred is None and found.lacks_changes
 
 
 def _asks(evidence: Evidence) -> bool:
@@ -97,7 +98,11 @@ def _asks(evidence: Evidence) -> bool:
 
 
 def _no_changes(evidence: Evidence) -> str:
-    refused = "it reports that it did not do the work, and " if _refuses(evidence) else ""
+    refused = ""
+    if _refuses(evidence):
+        refused = "it reports that it did not do the work, and "
+    elif evidence.final_text is FinalText.RECIPE:
+        refused = "it describes the work for somebody else to do, and "
     remarks = evidence.delivery.remarks if evidence.delivery else ()
     return "; ".join((f"{refused}no file was changed", *remarks))
 
@@ -106,8 +111,16 @@ def _refuses(evidence: Evidence) -> bool:
     return evidence.final_text is FinalText.REFUSAL
 
 
+def _leaves_the_work(evidence: Evidence) -> bool:
+    """A recipe is an answer only where nothing but an answer is asked for."""
+    found = evidence.delivery
+    is_recipe = evidence.final_text is FinalText.RECIPE
+    return is_recipe and found is not None and found.is_in_doubt
+
+
 def _remarks(evidence: Evidence) -> str:
-    remarks = evidence.delivery.remarks if evidence.delivery else ()
+    found = evidence.delivery
+    remarks = found.remarks if found and found.deferred is None else ()
     note = (f"{evidence.tool}: {evidence.note}",) if evidence.note else ()
     return "; ".join((*note, *remarks))
 
@@ -171,6 +184,8 @@ def _of_tool(words: str, evidence: Evidence) -> str:
     return f"{told}: {evidence.error}" if evidence.error else told
 
 
+_OF_CLASS = {each[0]: _of_class(*each) for each in _BY_CLASS}
+
 TABLE: tuple[Row, ...] = (
     Row(
         "cancelled",
@@ -203,7 +218,7 @@ TABLE: tuple[Row, ...] = (
         lambda x, e: x.error or "its supervisor was killed; how it ended is not known",
         retry=True,
     ),
-    *(_of_class(*each) for each in _BY_CLASS),
+    *_OF_CLASS.values(),
     Row(
         "crash",
         lambda x, e: x.signal is not None and e.output_required,
@@ -244,14 +259,14 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         NO_CHANGES,
-        lambda x, e: _lacks_changes(e) or _refuses(e),
+        lambda x, e: _lacks_changes(e) or _refuses(e) or _leaves_the_work(e),
         _S.FAILED,
         lambda x, e: _no_changes(e),
         retry=True,
         once=True,
     ),
     Row(
-        "gates",
+        GATES,
         lambda x, e: any(each.blocks for each in e.gates),
         _S.FAILED,
         lambda x, e: "; ".join(in_words(each) for each in e.gates if each.blocks),
@@ -267,20 +282,15 @@ TABLE: tuple[Row, ...] = (
     Row("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _notes(e)),
 )
 _PASSED = GateResult(name="any", status=GateStatus.PASSED)
-_RATE_LIMITED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.RATE_LIMIT}")
-_NOT_STARTED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.START}")
-_LOGIN_REFUSED = next(row for row in TABLE if row.name == f"agent: {ErrorClass.AUTH}")
-
-
-#: "in 0.53s", "12:31:07.250", and what ``orchestrator spawn`` says of the time that is left.
-_TIMES = re.compile(
-    r"\d+(?:\.\d+)?(?= ?(?:[nmµ]?s|seconds?|minutes?|min)\b)"
-    r"|\d\d:\d\d:\d\d(?:[.,]\d+)?|(?<=wall_seconds )\d+"
-)
+_RATE_LIMITED = _OF_CLASS[ErrorClass.RATE_LIMIT]
+_NOT_STARTED = _OF_CLASS[ErrorClass.START]
+_LOGIN_REFUSED = _OF_CLASS[ErrorClass.AUTH]
 
 
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
     """The verdict on one attempt."""
+    if was_complete(exit, evidence):
+        exit = replace(exit, ended_by=EndedBy.EXIT, code=0, signal=None)
     row = next(row for row in TABLE if row.fits(exit, evidence))
     reason = row.reason(exit, evidence)
     failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
@@ -297,6 +307,26 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
     )
 
 
+def was_complete(exit: Exit, evidence: Evidence) -> bool:
+    """Whether an agent had given its whole result when a limit on what agents use stopped it.
+
+    Limits of the machine, such as memory, are another thing: nobody signs their stop.
+    """
+    by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
+    return by_budget and evidence.output_required and evidence.claimed_success is True
+
+
+def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit, Evidence]:
+    """The evidence on a worker that had succeeded but for its delivery, for the last judgement."""
+    evidence = Evidence(
+        output=output,
+        delivery=delivery,
+        final_text=FinalText.ANSWER if delivery.changed else said,
+        worktree=WorktreeState(),
+    )
+    return Exit(ended_by=EndedBy.EXIT, code=0), evidence
+
+
 def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
     """An agent whose program is started without a driver."""
     return exit.cause is ExitCause.PROGRAM and evidence.output_required
@@ -311,6 +341,8 @@ def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
     """Two failures are the same when nothing that can be seen differs but times, or when both fit
     a row that allows one retry.
 
+    What gates refuse is the same when their findings are, whatever was changed in between.
+
     Empty when files changed: then the next attempt does not start from the same place. And when
     it was lost: what ended its shim twice is nothing that it did.
     """
@@ -318,9 +350,16 @@ def _fingerprint(row: Row, exit: Exit, evidence: Evidence) -> str:
         return ""
     if row.once:
         return row.name
+    if row.name == GATES:
+        blocking = [each for each in evidence.gates if each.blocks]
+        return f"{row.name}|{digest_of(_found(each) for each in blocking)}"
     if evidence.files_changed:
         return ""
-    found = "".join(in_words(each) for each in evidence.gates if each.blocks)
-    said = _TIMES.sub("", f"{evidence.output}{found}")
-    output = crc32(said.encode("utf-8", "replace"))
+    output = crc32(without_times(evidence.output).encode("utf-8", "replace"))
     return f"{row.name}|{exit.code}|{exit.signal}|{output:x}"
+
+
+def _found(result: GateResult) -> str:
+    """A gate whose report names no findings is compared by its output."""
+    cause = result.cause or ""
+    return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"

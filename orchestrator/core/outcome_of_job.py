@@ -17,8 +17,8 @@ def job_outcome(
 
     A task with several candidates succeeded when one of them did. A job that was cancelled after
     all its tasks had succeeded is completed; a job without workers has failed. ``incomplete``: its
-    result lacks changes that somebody made (``Job.lacks_changes``). ``fails_unjudged``: no gate
-    judged the code that it changed, and the job asks for one.
+    result lacks something (``Job.lacks_changes``). ``fails_unjudged``: no gate judged the code that
+    it changed, and the job asks for one.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED

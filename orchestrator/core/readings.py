@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.core.alike import digest_of, without_times
+from orchestrator.core.failures_alike import are_alike
 from orchestrator.core.gates import Gate, GateCause, GateReport, GateResult, GateStatus
-from orchestrator.core.patterns import matches, matching
+from orchestrator.core.patterns import matching
+from orchestrator.core.removed_tests import Removal, can_remove
 
 #: So much is told of what one gate found.
 MOST_TOLD = 50
@@ -40,6 +43,8 @@ class Flaw:
     text: str
     #: No test that failed: something that kept tests, or the whole gate, from being run.
     is_error: bool = False
+    #: Of a test: the exception's type and message, where the report has them.
+    failure: str = ""
 
     @property
     def message(self) -> str:
@@ -54,8 +59,8 @@ class Reading:
     flaws: tuple[Flaw, ...] = ()
     #: Names of tests; None for what does not count them.
     passed: tuple[str, ...] | None = None
-    #: How many tests were there and not run.
-    skipped: int = 0
+    #: Names of tests that were there and not run; of a whole module that was skipped, the module's.
+    skipped: tuple[str, ...] = ()
     #: What else there is to know, in words.
     note: str = ""
 
@@ -126,7 +131,9 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 or reading.flaws or is_of_pytest:
         return reading
-    return replace(reading, flaws=(Flaw(EXIT_KEY, f"exit code {code}", is_error),))
+    # A report that lists no test is as good as none.
+    flaw = Flaw(EXIT_KEY, f"exit code {code}", is_error or reading.has_no_tests)
+    return replace(reading, flaws=(flaw,))
 
 
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
@@ -146,25 +153,27 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
 
 
 def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
-    """Only a change of tests, or of what configures them, can lose some.
+    """Any change can make tests skip; only one of tests, or of their configuration, removes some.
 
-    A line that is added can take a whole file out. New files can if some tests are skipped.
+    A line that is added can take a whole file out.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
-    return any(
-        matches(path, gate.configured_by) or (_is_of_tests(path) and (there or ran.reading.skipped))
-        for path, there in touched.items()
-    )
+    can_be_gone = any(can_remove(gate, path, there) for path, there in touched.items())
+    return can_be_gone or bool(ran.reading.skipped)
 
 
-def _is_of_tests(path: str) -> bool:
-    folded = path.casefold()
-    # Those of Rust stand among the code.
-    return "test" in folded or "spec" in folded or folded.endswith(".rs")
+#: No test of the base may be gone.
+NONE_MAY_GO = Removal()
 
 
-def result_of(gate: Gate, ran: Ran, base: Ran | None, touched: Collection[str]) -> GateResult:
+def result_of(
+    gate: Gate,
+    ran: Ran,
+    base: Ran | None,
+    touched: Collection[str],
+    removal: Removal = NONE_MAY_GO,
+) -> GateResult:
     """What a run comes to, beside a run at the base where there was one.
 
     ``touched`` are the paths that the change touches.
@@ -178,14 +187,14 @@ def result_of(gate: Gate, ran: Ran, base: Ran | None, touched: Collection[str]) 
         note="; ".join(filter(None, [ran.reading.note, _configuration_note(gate, touched)])),
         log=ran.log,
     )
-    result = _decide(ran)(gate, ran, base, result)
+    result = _decide(ran)(gate, ran, base, result, removal)
     if base is not None and base.reading.note and result.status is not GateStatus.PASSED:
         result = replace(result, note="; ".join(filter(None, [result.note, base.reading.note])))
     is_quiet = result.status is GateStatus.PASSED
     return result if is_quiet else replace(result, output=ran.output[-MOST_OUTPUT:])
 
 
-_Decide = Callable[[Gate, Ran, Ran | None, GateResult], GateResult]
+_Decide = Callable[[Gate, Ran, Ran | None, GateResult, Removal], GateResult]
 
 
 def _decide(ran: Ran) -> _Decide:
@@ -220,7 +229,7 @@ def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateR
 _MAY_BE_CAUSED = frozenset({GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE})
 
 
-def _broken(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateResult:
+def _broken(gate: Gate, ran: Ran, base: Ran | None, result: GateResult, _: Removal) -> GateResult:
     cause = ran.cause or GateCause.ERROR
     if base is None or not base.broken:
         found = _unrun(gate, cause, ran.broken, result)
@@ -231,22 +240,34 @@ def _broken(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateR
     return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
 
 
-def _without_tests(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateResult:
+def _without_tests(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: Removal
+) -> GateResult:
     """Where tests ran at the base, they are lost."""
     now, before = ran.reading, _usable(base)
-    lost = [] if gate.tests_may_vanish else lost_tests(now, before)
+    may_all_go = gate.tests_may_vanish or removal.allows_all
+    lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
     told = [f"{name}: {LOST}" for name in lost]
-    if base is not None and base.passed and before.passed is None and not gate.tests_may_vanish:
+    if base is not None and base.passed and before.passed is None and not may_all_go:
         told = [NONE_LEFT]
     if told:
-        return replace(result, status=GateStatus.FAILED, failures=_shortened(told))
-    note = f"no test ran: all {now.skipped} are skipped" if now.skipped else "no tests found"
+        return replace(
+            result,
+            status=GateStatus.FAILED,
+            failures=_shortened(told),
+            advice=removal.advice(lost),
+            digest=digest_of(lost or told),
+        )
+    skipped = f"no test ran: all {len(now.skipped)} are skipped"
+    note = skipped if now.skipped else "no tests found"
     found = _unrun(gate, GateCause.NO_TESTS, note, result)
     # Whose task is to remove them may do so.
-    return replace(found, status=GateStatus.SKIPPED) if gate.tests_may_vanish else found
+    return replace(found, status=GateStatus.SKIPPED) if may_all_go else found
 
 
-def _judged(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateResult:
+def _judged(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: Removal
+) -> GateResult:
     before, flaws = _usable(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
     if none_passes and flaws and not gate.is_asked_for:
@@ -254,12 +275,28 @@ def _judged(gate: Gate, ran: Ran, base: Ran | None, result: GateResult) -> GateR
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
-    lost = [] if gate.tests_may_vanish else lost_tests(ran.reading, before)
-    told = [each.text for each in new] + [f"{name}: {LOST}" for name in lost]
+    lost = _forbidden(gate, ran.reading, before, removal)
+    told = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
     if told:
-        return replace(result, status=GateStatus.FAILED, failures=_shortened(told), known=known)
+        return replace(
+            result,
+            status=GateStatus.FAILED,
+            failures=_shortened(told),
+            known=known,
+            advice=removal.advice(lost) if lost else "",
+            digest=_digest(ran.reading, new, lost),
+        )
     result = replace(result, status=GateStatus.KNOWN if known else GateStatus.PASSED, known=known)
     return _as_at_base(gate, ran, result) if known and tells_nothing(ran.reading) else result
+
+
+def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
+    """Of places by their keys; of tests also by what they report, which is how work proceeds."""
+    if all(each.key == EXIT_KEY for each in new) and not lost:
+        return ""
+    reports = reading.passed is not None
+    said = [f"{each.key}|{without_times(each.message)}" if reports else each.key for each in new]
+    return digest_of([*said, *(f"{name}|lost" for name in lost)])
 
 
 def _usable(base: Ran | None) -> Reading:
@@ -293,29 +330,50 @@ _ERROR = re.compile(
 
 def _first_error(ran: Ran) -> str:
     flaw = ran.reading.flaws[0]
-    if flaw.key != EXIT_KEY:
-        return flaw.message[:LONGEST_TOLD]
-    found = _ERROR.search(ran.output)
+    return _flaw_in_words(flaw, ran) if flaw.key == EXIT_KEY else flaw.message[:LONGEST_TOLD]
+
+
+def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
+    """An exit code alone says nothing to a reader: with the error that was printed."""
+    found = _ERROR.search(ran.output) if flaw.key == EXIT_KEY else None
     return f"{flaw.text}: {found[1]}"[:LONGEST_TOLD] if found else flaw.text
 
 
-LOST = "it passed at the base, and is not run any more"
-NONE_LEFT = "tests ran at the base, and none runs any more"
+#: Of a test that fails on the base commit, too, and for another reason there.
+DIFFERS = "fails differently from the base"
+#: Characters of each of the two.
+LONGEST_REASON = 100
+LOST = "it passed on the base commit, and does not run now"
+NONE_LEFT = "tests ran on the base commit, and none runs now"
 
 
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
     """Those that are not in ``before``; the second of two that are the same is new.
 
-    A test that was moved, and what is found in a file that was, are the same as before.
+    A test that was moved, and what is found in a file that was, are the same as before. A test that
+    fails for another reason than before is new.
     """
-    left = Counter(each.key for each in before.flaws)
-    new = []
+    known: dict[str, list[Flaw]] = {}
+    for flaw in before.flaws:
+        known.setdefault(flaw.key, []).append(flaw)
+    new, different = [], []
     for flaw in now.flaws:
-        if left[flaw.key] > 0:
-            left[flaw.key] -= 1
-        else:
+        others = known.get(flaw.key, [])
+        same = next((each for each in others if are_alike(each.failure, flaw.failure)), None)
+        if same is None and others:
+            same = others[0]
+            different.append(replace(flaw, text=_differently(flaw, same)))
+        elif same is None:
             new.append(flaw)
-    return _without_moved(new, left, now, before)
+        if same is not None:
+            others.remove(same)
+    left = {key: len(flaws) for key, flaws in known.items()}
+    return [*_without_moved(new, left, now, before), *different]
+
+
+def _differently(now: Flaw, before: Flaw) -> str:
+    was = before.message[:LONGEST_REASON]
+    return f"{now.key}: {DIFFERS}: {now.message[:LONGEST_REASON]} (there: {was})"
 
 
 def _without_moved(
@@ -354,6 +412,35 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
     return lost
 
 
+def _forbidden(gate: Gate, now: Reading, before: Reading, removal: Removal) -> list[str]:
+    """Lost tests that the gate counts.
+
+    Product code may name the parameters of tests: of a change that touches no tests and that the
+    gate finds no fault with, the tests count that are skipped.
+    """
+    if gate.tests_may_vanish:
+        return []
+    lost = lost_tests(now, before)
+    skipped = _skipped(lost, now.skipped)
+    if not removal.files and not now.flaws:
+        return skipped
+    known = [*(before.passed or ()), *(each.key for each in before.flaws)]
+    return sorted({*removal.forbidden(lost), *removal.outside(skipped, known)})
+
+
+#: For what pytest names a test without parameters, which it skips.
+_NO_PARAMETERS = "NOTSET]"
+
+
+def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
+    """Tests that are skipped, each by its name or with its module."""
+    names = {*skipped}
+    modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
+    unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
+    heads = (*modules, *(each.removesuffix(_NO_PARAMETERS) for each in unset))
+    return [each for each in tests if each in names or each.startswith(heads)]
+
+
 def _own_name(test: str) -> str:
     return test.rpartition("::")[2]
 
@@ -383,7 +470,12 @@ def in_words(result: GateResult) -> str:
         return f"gate {result.name} did not run: {result.note}"
     first = "; ".join(result.failures[:3])
     more = f" and {len(result.failures) - 3} more" if len(result.failures) > 3 else ""
-    return f"gate {result.name} failed: {first}{more}"
+    return f"gate {result.name} failed: {first}{more}{advice_on(result)}"
+
+
+def advice_on(result: GateResult) -> str:
+    """For the end of a sentence on a gate that failed."""
+    return f"; {result.advice}" if result.advice else ""
 
 
 def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:

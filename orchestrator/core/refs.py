@@ -54,6 +54,11 @@ def merging_ref(root_id: str, job_id: str) -> str:
     return f"{hidden(root_id)}merging/{job_id}"
 
 
+def landed_refs(root_id: str, job_id: str) -> str:
+    """Below this: where the user's branches were before and after ``land``, by their names."""
+    return f"{hidden(root_id)}landed/{job_id}/"
+
+
 def merged_refs(root_id: str, job_id: str) -> str:
     """Below this: the results of a job before the present one, by number."""
     return f"{hidden(root_id)}merged/{job_id}/"
@@ -69,6 +74,11 @@ def checkpoint_refs(root_id: str, worker_id: str) -> str:
     return f"{hidden(root_id)}checkpoint/{worker_id}/"
 
 
+def undone_refs(root_id: str) -> str:
+    """Below this: what attempts left that were rolled back, as ``<worker>/<attempt>``."""
+    return f"{hidden(root_id)}undone/"
+
+
 def ignored_refs(root_id: str, worker_id: str) -> str:
     """Below this: the ignored files of its checkpoints, by the same names."""
     return f"{hidden(root_id)}ignored/{worker_id}/"
@@ -77,6 +87,16 @@ def ignored_refs(root_id: str, worker_id: str) -> str:
 def kept_refs(root_id: str) -> str:
     """Below this: work of a root job that was removed, which is nowhere else."""
     return f"refs/{BRANCHES}-kept/{root_id}/"
+
+
+def aside_refs(root_id: str, worker_id: str) -> str:
+    """Below this: what a worker's branch had when it left it for another one."""
+    return f"{hidden(root_id)}aside/{worker_id}/"
+
+
+def nested_refs(root_id: str, worker_id: str) -> str:
+    """Below this: histories of repositories that a worker created in its worktree, by path."""
+    return f"{kept_refs(root_id)}{worker_id}/nested/"
 
 
 def candidate_refs(root_id: str) -> str:

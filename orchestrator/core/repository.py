@@ -7,7 +7,10 @@ from typing import Protocol
 
 from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.gates import GateFiles
+from orchestrator.core.held_back import HeldBack
 from orchestrator.core.model import Job, TaskSpec, Worker
+from orchestrator.core.repository_changes import RefMove
+from orchestrator.core.side_work import SideWork
 
 
 class Strategy(StrEnum):
@@ -60,10 +63,8 @@ class Checkout:
     commit: str = ""
     #: The host project within its repository, with a slash; empty when it is all of it.
     prefix: str = ""
-
-
-#: In the state of the user's checkout: what decides, besides git, how files are merged.
-WAYS_TO_MERGE = "how files are merged"
+    #: Of the repository; empty without one.
+    top: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +73,8 @@ class MergeChoice:
 
     #: Empty: the job's own.
     strategy: str = ""
-    #: Workers whose changes are wanted; empty: all that succeeded.
+    #: Workers whose changes are wanted as well as those of workers that succeeded, such as
+    #: failed workers and candidates that were not chosen. They stay taken until they are left.
     take: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
     #: Who resolves the conflicts that are left, as of a job's config; empty: they are left out.
@@ -85,6 +87,8 @@ class Base:
 
     #: Empty when there is nothing to make worktrees of.
     commit: str = ""
+    #: The branch that was named, or checked out; empty: none.
+    branch: str = ""
     #: It was made of what is uncommitted in the user's checkout.
     dirty: bool = False
     #: What the user should know: why there are no worktrees, or what they lack.
@@ -172,6 +176,17 @@ class FileConflict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BranchWork:
+    """What a branch has beyond its start."""
+
+    #: Short ids and subjects, the latest first; ``more`` commits are not listed.
+    commits: tuple[tuple[str, str], ...] = ()
+    more: int = 0
+    #: The changed files with their numbers of lines, as ``git diff --stat`` lists them.
+    stat: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictText:
     """One place of a file where two sides conflict. No texts: the file as a whole, or no text."""
 
@@ -203,6 +218,16 @@ class Tools:
     checkout: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folded:
+    """A worker's branch with what the worker did elsewhere."""
+
+    commit: str
+    work: tuple[SideWork, ...] = ()
+    #: New files that stay uncommitted.
+    held_back: tuple[HeldBack, ...] = ()
+
+
 class Repository(Protocol):
     """The host project's repository. Directories are absolute; the user's own is only read.
 
@@ -230,11 +255,39 @@ class Repository(Protocol):
     def drop_spares(self, directory: str) -> None:
         """Remove what a root job has kept of closed worktrees; ``directory`` is the job's."""
 
+    def push_refusals(self) -> Sequence[tuple[str, str]]:
+        """Names and values of settings by which git pushes nothing; none without a repository."""
+
     def inside(self, directory: str) -> str:
         """Where in a worktree the host project is: it may be a part of its repository."""
 
-    def commit(self, directory: str, branch: str, message: str, signature: Signature) -> str:
-        """Commit what was left uncommitted, if anything; what the branch is at then."""
+    def commit(
+        self,
+        directory: str,
+        branch: str,
+        message: str,
+        signature: Signature,
+        promised: Sequence[str] = (),
+    ) -> str:
+        """Commit what was left uncommitted, if anything; what the branch is at then.
+
+        Dependencies, caches and the like stay uncommitted, but for ``promised`` paths.
+        """
+
+    def fold(
+        self,
+        directory: str,
+        branch: str,
+        tip: str,
+        message: str,
+        signature: Signature,
+        promised: Sequence[str] = (),
+    ) -> Folded:
+        """Merge branches, worktrees and stash entries that a worker created into its branch.
+
+        All in the worktree is committed, and ``tip`` is that commit. What conflicts is kept on
+        refs below ``kept_refs``. The user's stash list is as before. Idempotent.
+        """
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
         """A commit of the worktree as it is, that changes neither its branch nor its index."""
@@ -355,6 +408,9 @@ class Repository(Protocol):
     def restore(self, directory: str, commit: str) -> None:
         """Have a worktree as a commit says; what is ignored stays."""
 
+    def work(self, start: str, end: str) -> "BranchWork":
+        """The commits of a branch since it began, as far as a prompt has room for them."""
+
     def size(self, start: str, end: str) -> ChangeSize:
         """How much differs; a file that is no text counts without lines."""
 
@@ -370,6 +426,12 @@ class Repository(Protocol):
 
     def line(self, start: str, tip: str) -> Sequence[str]:
         """Commits from ``start`` to ``tip``, the oldest first: first parents, and no merges."""
+
+    def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
+        """``tip`` with the commits from ``onto`` to ``refused`` as part of the commit after them.
+
+        ``tip`` itself if it is not on top of them, or if one of them, or what follows, is a merge.
+        """
 
     def replay(
         self,
@@ -434,6 +496,15 @@ class Repository(Protocol):
     def checkout_state(self) -> Mapping[str, str]:
         """What must not change in the user's checkout: branch, refs, stash, config, files."""
 
+    def exists(self) -> bool:
+        """Whether the project is in a repository. Never raises."""
+        ...
+
+    def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
+        """What workers of a root job did to refs besides their branches since a time, and pushed,
+        as far as git's logs tell it."""
+        ...
+
     def checkout_files(self) -> "Checkout | None":
         """The user's checkout as it is now; None where there is no repository."""
 
@@ -445,6 +516,13 @@ class Repository(Protocol):
         given. Idempotent.
         """
 
+    def discard(self, root_id: str, directory: str) -> Sequence[str]:
+        """Remove worktrees and refs of a root job, also those that ``forget`` keeps.
+
+        What is on a branch of the user's stays, with what ``undo`` needs. Returns the full names of
+        branches and kept refs that were removed. Idempotent.
+        """
+
 
 def needs_worktree(task: TaskSpec, git: str) -> bool:
     """True if ``git: on`` holds for the task; ``git``: of its job."""
@@ -453,16 +531,20 @@ def needs_worktree(task: TaskSpec, git: str) -> bool:
     return (task.git or git) == GitUse.ON
 
 
+#: End the addresses of workers and of the orchestrator, which lead nowhere.
+ADDRESSES = ".orchestrator.invalid"
+
+
 def signature_of(worker: Worker) -> Signature:
     """One identity per worker; the address leads nowhere."""
     return Signature(
         name=f"{worker.id} ({worker.agent})",
-        email=f"{worker.id}@{worker.root_id}.orchestrator.invalid",
+        email=f"{worker.id}@{worker.root_id}{ADDRESSES}",
     )
 
 
 def merger_of(job: Job) -> Signature:
-    return Signature(name="orchestrator", email=f"merge@{job.root_id}.orchestrator.invalid")
+    return Signature(name="orchestrator", email=f"merge@{job.root_id}{ADDRESSES}")
 
 
 def record_name(job_id: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator.core.claims import Claims
+from orchestrator.core.classification import failure_of
 from orchestrator.core.endings import Endings
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.forest import Forest
@@ -67,12 +68,19 @@ class Restoring:
             self._running.found_alive(worker, node)
             self._endings.stop_again(worker)
         elif worker.status is not WorkerStatus.PENDING and last and last.exit:
-            self._endings.wait_again(worker, _verdict_again(last.exit, last.reason), now)
+            verdict = _verdict_again(worker, last, last.exit)
+            self._endings.wait_again(worker, verdict, now)
 
 
-def _verdict_again(exit: Exit, reason: str) -> Verdict:
-    """The verdict on an attempt whose evidence is gone; its reason was stored."""
+def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
+    """The verdict on an attempt whose evidence is gone: each failed attempt has its failure stored.
+
+    A success may have a reason, too: a note.
+    """
     status = judge(exit, Evidence()).status
-    if reason and status is WorkerStatus.SUCCESS:
+    failed = failure_of(worker, last.number) is not None
+    if failed and status is WorkerStatus.SUCCESS:
         status = WorkerStatus.FAILED
-    return Verdict(status=status, reason=reason)
+    elif not failed and status is not WorkerStatus.CANCELLED:
+        status = WorkerStatus.SUCCESS
+    return Verdict(status=status, reason=last.reason)

@@ -49,6 +49,7 @@ def result_of(
         conflicts=before.conflicts,
         change=evidence.change,
         delivery=evidence.delivery,
+        session=evidence.session or before.session,
     )
 
 

@@ -49,7 +49,7 @@ def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: V
     if verdict.succeeded or attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason
     if attempts <= _budget(task, config) and _same_failure(worker, verdict):
-        return f"{verdict.reason} (the same failure twice in a row: not tried again)"
+        return f"{verdict.reason} (the same failure twice, no automatic retry)"
     return f"{verdict.reason} (attempt {attempts} of {attempts})"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
+from orchestrator.core.alike import digest_of
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.readings import Ran, Reading, new_flaws
 
@@ -15,10 +16,13 @@ def with_rewrites(
     """Failed where the gate changed tracked files that it leaves alone at the base."""
     if ran.broken or not ran.rewritten:
         return result
-    told = tuple(f"{path}: {REWRITTEN}" for path in new_rewrites(ran, base, touched))
-    if not told:
+    paths = new_rewrites(ran, base, touched)
+    if not paths:
         return result
-    return replace(result, status=GateStatus.FAILED, failures=(*result.failures, *told))
+    told = tuple(f"{path}: {REWRITTEN}" for path in paths)
+    digest = digest_of([result.digest, *paths])
+    failures = (*result.failures, *told)
+    return replace(result, status=GateStatus.FAILED, failures=failures, digest=digest)
 
 
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:

@@ -247,7 +247,7 @@ class Running:
         self._slots.release(worker.job_id)
 
 
-WAITS_FOR_CONTEXT = "waits for what all workers of its job are told to be put together"
+WAITS_FOR_CONTEXT = "waits for the context that all workers of its job share"
 
 
 def waits_behind(first: Worker, *, cached: bool) -> str:

@@ -30,6 +30,7 @@ from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Planning, plan_of
 from orchestrator.core.ports import Tree
+from orchestrator.core.quotas import Quotas
 from orchestrator.core.restoring import Restoring
 from orchestrator.core.result import ended_at, result_of
 from orchestrator.core.room import AMPLE, Room
@@ -55,9 +56,15 @@ class Scheduler:
         backoff_seconds: float = 1.0,
         prompting: Prompting | None = None,
         needs: Needs | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        self.slots = Slots(max_workers=max_workers, max_live_workers=max_live_workers)
-        self.forest = Forest(self.slots, prompting, needs)
+        quotas = quotas or Quotas()
+        self.slots = Slots(
+            max_workers=max_workers,
+            max_live_workers=max_live_workers,
+            of_key=lambda name: quotas.of(name).max_workers,
+        )
+        self.forest = Forest(self.slots, prompting, needs, quotas)
         self.ledger = self.forest.ledger
         self._running = Running(self.forest)
         self._claims = Claims(self.forest)
@@ -153,6 +160,10 @@ class Scheduler:
         """A running attempt has used so much; why it must stop, empty when it need not."""
         return self._accounting.used(key, attempt, usage, now)
 
+    def is_capped(self, key: WorkerKey) -> bool:
+        """Whether a limit on what agents use applies to the worker."""
+        return self._accounting.is_capped(key)
+
     def waits(self, key: WorkerKey) -> bool:
         """Whether its child jobs are at work, or it waits for a lock."""
         worker = self.ledger.workers.get(key)
@@ -181,7 +192,11 @@ class Scheduler:
             self.forest.tool_starts.began(worker.agent)
         node.ended_at = ended_at(current, exit, evidence, now)
         ended = self.ledger.end_attempt(
-            key, ended_at=node.ended_at, exit=exit, reason=verdict.reason
+            key,
+            ended_at=node.ended_at,
+            exit=exit,
+            reason=verdict.reason,
+            session=evidence.session,
         )
         self.late.ended(ended)
         took = node.ended_at - current.started_at
@@ -192,12 +207,13 @@ class Scheduler:
             refused += result.refused_child_jobs
             result = replace(result, refused_child_jobs=refused)
         had = worker.result.usage if worker.result else NOTHING
-        self.forest.spend(worker, had, result.usage)
+        self.forest.spend(worker, had, result.usage, now)
         self.ledger.update_worker(key, result=result)
         self._gate_events.ended(key, attempt, evidence.gates, now)
         self._endings.settle(key, verdict, now, self._account(worker, verdict, evidence, now))
         if had != result.usage:
             self._accounting.check_limits(worker, now)
+        self._accounting.check_price(worker, now)
 
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
@@ -243,15 +259,27 @@ class Scheduler:
             self._child_ended(job.parent_key, job_id, now)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run again the tasks that did not succeed in a job that has ended; see ``check_rerun``.
+        """Run again the tasks that did not succeed in a job that has ended, and the workers that
+        did not create all promised files; see ``check_rerun``.
 
         How many workers that is. A failed candidate of a task that succeeded is left.
         """
         workers = self.forest.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
-        again = [worker for worker in workers if not succeeded[worker.task_id]]
+        facts = self.ledger.jobs[job_id].facts
+        half = facts.half_done
+        again = [each for each in workers if not succeeded[each.task_id] or each.id in half]
+        refused = facts.refused
+        for worker in workers:
+            if worker.id in refused and worker.status.succeeded:
+                # Merging may send it back.
+                self.ledger.update_worker(worker.key, budget_from=worker.attempt)
         self._reopen(job_id, again, by, now)
         return len(again)
+
+    def choose(self, worker: Worker, by: str, now: float) -> None:
+        """A person chooses a candidate of a job that has ended. Raise Conflict."""
+        self._endings.choosing.overrule(worker, by, now)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
         """Merge a job that has ended once more, and give workers in conflict new attempts."""
@@ -283,6 +311,7 @@ class Scheduler:
         for job in self.forest.jobs_out_of_time(now):
             by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
             self._endings.stop_tree(job.id, StopCause.WALL_TIME, by, now)
+        self._accounting.stop_spent_days(now)
         self.leasing.turn(now)
         self._running.start_what_has_room(now, room, self._endings.rendering)
         commands, self.forest.commands = self.forest.commands, []

@@ -8,23 +8,27 @@ from orchestrator.core.claims import Claims
 from orchestrator.core.endings import Endings
 from orchestrator.core.errors import Deadlock
 from orchestrator.core.events import EventKind
-from orchestrator.core.failure import before
+from orchestrator.core.failure import SENT_BACK, before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.job_facts import GateFact, Missing, Overruled
-from orchestrator.core.job_losses import lost_below, lost_without_worktree
+from orchestrator.core.job_facts import CheckoutChange, GateFact, Missing, Overruled
+from orchestrator.core.job_losses import (
+    lost_below,
+    lost_without_worktree,
+    not_made,
+    overruled_below,
+    still_missing,
+)
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict
 from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.plan import Plan
+from orchestrator.core.repository_changes import RepositoryChange
 from orchestrator.core.retry import may_retry
-from orchestrator.core.states import MergeState, WorkerStatus
+from orchestrator.core.states import MergeState, StopCause, WorkerStatus
 from orchestrator.core.values import changed
 from orchestrator.core.worker_result import WorkerResult
-
-#: The kind of failure that such a worker carries into its next attempt.
-SENT_BACK = "sent back"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +53,7 @@ class Merged:
     """What came of merging the changes of a job."""
 
     refusals: Sequence[Refusal] = ()
-    #: Why it could not be done; empty: it is done, as far as it goes together.
+    #: Why merging failed; empty: it did not.
     error: str = ""
     #: Changes that are not in the result.
     missing: tuple[Missing, ...] = ()
@@ -57,9 +61,20 @@ class Merged:
     overruled: tuple[Overruled, ...] = ()
     #: Gates that did not pass on the result, and whether none has judged its code.
     gates: tuple[GateFact, ...] = ()
+    gates_passed: tuple[str, ...] = ()
     unjudged: bool = False
+    #: Workers that do not count by themselves, and that a person had merged; None: as before.
+    taken: tuple[str, ...] | None = None
+    #: Files of the user's checkout that changed; None: as before.
+    checkout: tuple[CheckoutChange, ...] | None = None
+    #: What the job changed in the user's repository, outside of its own branches; None: as before.
+    repository_changes: tuple[RepositoryChange, ...] | None = None
     #: There is a result, with changes of a worker at least.
     has_result: bool = False
+    #: As of ``JobFacts``.
+    not_in_parent: tuple[str, ...] = ()
+    #: The files that the result changes, as tasks name them.
+    files: tuple[str, ...] = ()
 
     @property
     def state(self) -> MergeState:
@@ -87,6 +102,10 @@ class SendingBack:
         job = self._ledger.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._endings.rendering:
             return False
+        if found := self._forest.breach_of(job):
+            over, by = found
+            self._endings.stop_tree(over, StopCause.LIMIT, by, now)
+            return False
         again = self._sent_back(job_id, refusals, now)
         if again:
             self._endings.rendering.discard(job_id)
@@ -105,7 +124,7 @@ class SendingBack:
         return again
 
     def merged(self, job_id: str, merged: Merged) -> None:
-        """What its workers changed is one result as far as it goes together, or why it is none."""
+        """Store what came of merging the job's changes."""
         job = self._ledger.jobs.get(job_id)
         if job is None:
             return
@@ -137,26 +156,47 @@ class SendingBack:
 
     def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
         """What merging changes in a job."""
-        below = tuple(self._lost_below(job))
+        lost, overruled = self._below(job)
         plan, workers = self._forest.plans[job.id], self._forest.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
+        present = (*merged.files, *_without_worktree(workers))
+        lost = tuple(still_missing(lost, present))
+        left = {each.worker_id for each in merged.missing if each.chosen}
+        inside = [each for each in workers if each.id not in left]
+        half = tuple(not_made(job, inside, present))
         facts = replace(
             job.facts,
             merge_error=merged.error,
-            missing=(*merged.missing, *plain),
-            lost_below=below,
+            missing=(*merged.missing, *plain, *half),
+            taken=job.facts.taken if merged.taken is None else merged.taken,
+            lost_below=lost,
+            not_in_parent=merged.not_in_parent,
             overruled=merged.overruled,
+            overruled_below=overruled,
             gates=merged.gates,
+            gates_passed=merged.gates_passed,
             unjudged=merged.unjudged,
+            checkout=job.facts.checkout if merged.checkout is None else merged.checkout,
+            repository_changes=(
+                job.facts.repository_changes
+                if merged.repository_changes is None
+                else merged.repository_changes
+            ),
         )
         failed = merged.state is MergeState.FAILED
-        state = MergeState.IN_PART if (below or plain) and not failed else merged.state
+        lacks = plain or any(each.is_made for each in lost)
+        state = MergeState.IN_PART if lacks and not failed else merged.state
         return {"merge_state": state, "facts": facts}
 
-    def _lost_below(self, job: Job) -> Iterator[Missing]:
+    def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
+        """What the results of child jobs lack: changes, and hunks that others won over."""
+        lost: list[Missing] = []
+        overruled: list[Overruled] = []
         for worker in self._forest.workers_of(job.id):
             children = [self._ledger.jobs[each] for each in worker.child_job_ids]
-            yield from lost_below(worker, children)
+            lost += lost_below(worker, children)
+            overruled += overruled_below(worker, children)
+        return tuple(lost), tuple(overruled)
 
     def _is_sent_back(self, job_id: str, refusal: Refusal, now: float) -> bool:
         job = self._ledger.jobs[job_id]
@@ -204,3 +244,11 @@ class SendingBack:
         said = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
         job = self._forest.job_of(worker)
         self._ledger.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **said)
+
+
+def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
+    """Files that no merge tells of: of workers whose files are their result."""
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        if worker.result and delivery and worker.counts and not delivery.has_worktree:
+            yield from (*worker.result.files_created, *delivery.checkout)

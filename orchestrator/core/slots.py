@@ -1,7 +1,7 @@
 """Who holds a slot: counted for the server, for every job with its descendants, and per process."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from orchestrator.core.model import Job
 
@@ -16,7 +16,15 @@ class Slots:
     whole server while it is there.
     """
 
-    def __init__(self, *, max_workers: int, max_live_workers: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_workers: int,
+        max_live_workers: int | None = None,
+        of_key: Callable[[str], int | None] = lambda name: None,
+    ) -> None:
+        #: How many workers all jobs of a key may have running; None: any number.
+        self._of_key = of_key
         self._default_workers = max_workers
         self._max_live = max_live_workers
         #: Root id -> the ``max_workers`` that it was allowed.
@@ -41,7 +49,14 @@ class Slots:
 
     def add_job(self, job: Job, ancestors: Sequence[Job]) -> None:
         line = [job, *ancestors]
-        self._line[job.id] = [(each.id, each.config.max_workers) for each in line]
+        limits = [(each.id, each.config.max_workers) for each in line]
+        owner = line[-1].submitted_by
+        most = self._of_key(owner)
+        if most is not None:
+            # No job's id has a blank.
+            limits.append((f"key {owner}", most))
+            self._running.setdefault(f"key {owner}", 0)
+        self._line[job.id] = limits
         self._running[job.id] = 0
         if job.is_root:
             self._allowed[job.id] = job.config.max_workers

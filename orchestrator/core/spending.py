@@ -9,9 +9,15 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from orchestrator.core.evidence import NO_USAGE, Usage
+from orchestrator.core.job_facts import CapPassed
 from orchestrator.core.model import BUDGET_LIMITS, Job
 
 _UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
+_CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}
+#: Sums of costs are not exact.
+_ROUNDING = 1 + 1e-9
+#: From here on two digits tell an amount of money.
+_CENTS = 0.1
 _COUNTED = (
     "steps",
     "input_tokens",
@@ -93,6 +99,51 @@ def breach(limited: Limited, spent: Mapping[str, float]) -> str:
         if limit is not None and spent[name] >= limit:
             return f"{name} ({limit:g} {_UNITS[name]})"
     return ""
+
+
+def caps_of(limited: Limited) -> dict[str, float]:
+    """The limits that there are, by name."""
+    found = {name: getattr(limited, name) for name in BUDGET_LIMITS}
+    return {name: most for name, most in found.items() if most is not None}
+
+
+def caps_in_words(caps: Mapping[str, float]) -> str:
+    """Such as "10 steps, $2.00"; empty for none."""
+    units = {"max_steps": " steps", "max_tokens": " tokens"}
+    return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
+
+
+def passed(
+    limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
+) -> tuple[CapPassed, ...]:
+    """The limits that more than all is used of; ``at_least``: the sums lack something."""
+    caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
+    return tuple(
+        CapPassed(limit=name, most=most, used=spent[name], at_least=at_least)
+        for name, most in caps
+        if most is not None and spent[name] > most * _ROUNDING
+    )
+
+
+def passed_in_words(cap: CapPassed) -> str:
+    """Such as "cost cap passed: $1.23 of $1.00 (23 % over)"."""
+    percent = max(1, round((cap.used / cap.most - 1) * 100))
+    more = "at least " if cap.at_least else ""
+    used, most = (amount(cap.limit, each) for each in (cap.used, cap.most))
+    return f"{_CAPS[cap.limit]} cap passed: {more}{used} of {most} ({percent:,} % over)"
+
+
+def amount(limit: str, value: float) -> str:
+    """An amount of what a limit counts, for people."""
+    if limit != "max_cost_usd":
+        return f"{value:,.0f}"
+    digits = 2 if value >= _CENTS or not value else 4 if value >= _CENTS / 100 else 6
+    return f"${value:,.{digits}f}"
+
+
+def is_unpriced(usage: Usage) -> bool:
+    """Whether a model was asked, and nobody knows what that cost."""
+    return usage.cost_usd is None and tokens(usage) > 0
 
 
 def spent_by(usage: Usage) -> Mapping[str, float]:

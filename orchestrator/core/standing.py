@@ -8,10 +8,16 @@ class Criterion(StrEnum):
     """What candidates are compared by, in this order."""
 
     SUCCESS = "success"
-    #: Gates that refuse the result, how much all of them found, and whether it altered what judges.
+    #: Gates that refuse the result, what else they found, and whether it altered what judges.
     GATES = "gates"
-    #: How many tests passed, as the gates counted them.
+    #: Tests of the base that pass, with the base's versions of tests and configuration.
+    BASE_TESTS = "base_tests"
+    #: New tests that pass on two candidates, or that the task names.
+    NEW_TESTS = "new_tests"
+    #: In rows of earlier versions: all tests that passed, new ones included.
     TESTS = "tests"
+    #: Findings in files, with the base's configuration, that block no candidate.
+    LINT = "lint"
     #: What an agent that was asked says.
     REVIEW = "review"
     #: The smaller change; one that changed nothing comes last.
@@ -20,6 +26,8 @@ class Criterion(StrEnum):
     TIME = "time"
     #: The place in the task's list of agents.
     ORDER = "order"
+    #: A person overruled the comparison.
+    PERSON = "person"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 PYTEST = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|conftest)\.py")
 #: Files that jest, vitest, and ``node --test`` run by their names.
 JAVASCRIPT = re.compile(r"(?:.*/)?[^/]*[.-](?:test|spec)\.[cm]?[jt]sx?")
+_DJANGO = re.compile(r"(?:.*/)?tests\.py")
 _GO = re.compile(r"(?:.*/)?[^/]*_test\.go")
 #: Directories that hold tests with their data, helpers, and snapshots.
 _FOLDERS = frozenset({"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"})
@@ -20,7 +21,7 @@ _FOREIGN = frozenset(
 def is_of_tests(path: str) -> bool:
     """True for a file that is a test, or that tests read: data, helpers, and snapshots."""
     *above, _ = path.split("/")
-    named = any(each.fullmatch(path) for each in (PYTEST, JAVASCRIPT, _GO))
+    named = any(each.fullmatch(path) for each in (PYTEST, _DJANGO, JAVASCRIPT, _GO))
     return named or not _FOLDERS.isdisjoint(above)
 
 

@@ -36,6 +36,8 @@ class Used:
     stop: str = ""
     #: Its child jobs are at work, or it waits for a lock.
     waiting: bool = False
+    #: A limit on what agents use applies to it.
+    capped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,8 @@ class Availability:
     login_refused: str = ""
     #: Commands that mend what is missing, in order.
     mend: tuple[str, ...] = ()
+    #: What of its user's own configuration reaches its workers: mcp, skills, hooks, memory.
+    inherit: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.core.job_facts import Missing
-from orchestrator.core.job_losses import merge_chain, take_command
+from orchestrator.core.command import COMMAND
+from orchestrator.core.failure import Failure
+from orchestrator.core.job_facts import LossCause, Missing
+from orchestrator.core.job_losses import Way, choose_chain, diff_of, merge_chain, take_chain, way_in
 from orchestrator.core.model import Job, Worker
-from orchestrator.core.refs import child_refs, result_branch, short, start_ref, worker_branch
+from orchestrator.core.refs import checkpoint_refs, result_branch, short, worker_branch
 from orchestrator.core.repository import Strategy
 from orchestrator.core.states import JobStatus, MergeState, StopCause
 
@@ -17,8 +19,10 @@ _HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
 class OutsideCause(StrEnum):
     """Why changes that a worker made are not in the result."""
 
-    #: merging left them out, for a conflict or since they build on what was left out
+    #: they conflict with others, or build on what was left out
     LEFT_OUT = "left_out"
+    #: the gates refuse the merged state that has them
+    REFUSED = "refused"
     #: a person left them out
     CHOSEN = "chosen"
     #: the job's ``merge_strategy`` is ``manual``
@@ -29,6 +33,8 @@ class OutsideCause(StrEnum):
     LOST_COMPARISON = "lost_comparison"
     #: the worker failed, ran out of time or was cancelled
     FAILED = "failed"
+    #: an attempt failed, and the next one began without what it had changed
+    ROLLED_BACK = "rolled_back"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +53,12 @@ class OutsideWork:
     files: int = 0
     #: The result has some changes of the worker.
     in_part: bool = False
-    #: What brings them in, or shows them where nothing but a person can; empty: nothing does.
+    #: What brings them in, or shows them if only a person can; empty: no branch has them.
     command: str = ""
+    #: What shows them; empty: no branch has them.
+    show: str = ""
+    #: True if ``command`` brings them in; False if it only shows them.
+    brings_in: bool = True
     #: What brings them in without another attempt, where ``command`` asks for one.
     otherwise: str = ""
 
@@ -64,12 +74,15 @@ class Whereabouts:
         """The job's own workers whose changes, with those below them, its result has."""
         if job.merge_state not in _HAS_RESULT:
             return []
-        lacking = {each.worker_id for each in job.facts.missing if not each.in_part}
+        lost = (each for each in job.facts.missing if each.is_made and not each.in_part)
+        lacking = {each.worker_id for each in lost}
         return [each for each in self._counting(job) if each.id not in lacking]
 
     def made_not_in_result(self, job: Job) -> list[OutsideWork]:
         """By worker, here and at any depth below, what was made and the result does not have."""
-        found = [self._missing(each, job) for each in (*job.facts.missing, *job.facts.lost_below)]
+        if job.facts.discarded:
+            return []
+        found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
         for each in self._jobs_that_count(job):
             found += self._of_job(each, job)
         return found
@@ -83,47 +96,77 @@ class Whereabouts:
             for worker in self._counting(job):
                 why = f"merging failed: {job.facts.merge_error}"
                 yield self._kept(worker, OutsideCause.MERGE_FAILED, why, command)
+        # A worker that the gates refused has failed by that.
+        named = {each.worker_id for each in job.facts.missing if each.is_made}
         for worker in self.workers.get(job.id, ()):
-            if not self._made(worker):
+            yield from self._rolled_back(worker, job, top)
+            if not self._made(worker) or worker.id in named or worker.id in job.facts.taken:
                 continue
+            take = take_chain(worker.id, job.id, self._above(job.id, top))
             if worker.chosen is False:
-                yield self._kept(worker, OutsideCause.LOST_COMPARISON, _lost(worker))
+                command = take
+                if worker.status.succeeded:
+                    above = self._above(job.id, top)
+                    command = choose_chain(worker.task_id, worker.id, job.id, above)
+                yield self._kept(worker, OutsideCause.LOST_COMPARISON, _lost(worker), command)
             elif worker.status.ended and not worker.status.succeeded:
-                yield self._kept(worker, OutsideCause.FAILED, _failed(worker))
+                # The merged state would be refused, too.
+                command = "" if _is_blocked(worker) else take
+                yield self._kept(worker, OutsideCause.FAILED, _failed(worker), command)
+
+    def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
+        """What attempts left that a further attempt began without."""
+        for failure in worker.result.failures if worker.result else ():
+            if not failure.undone or failure.attempt >= worker.attempt:
+                continue
+            if _is_back(worker, failure) and (worker.counts or worker.id in job.facts.taken):
+                continue
+            show = f"{diff_of(job.id, worker.id)} --attempt {failure.attempt}"
+            command = ""
+            if not (worker.status.succeeded or self._made(worker)):
+                back = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
+                above = self._above(job.id, top)
+                command = f"{back}; {take_chain(worker.id, job.id, above)}"
+            yield OutsideWork(
+                worker_id=worker.id,
+                job_id=job.id,
+                cause=OutsideCause.ROLLED_BACK,
+                why=f"attempt {failure.attempt} was rolled back: {failure.reason}",
+                branch=f"{checkpoint_refs(worker.root_id, worker.id)}{failure.kept}",
+                command=command or show,
+                show=show,
+                brings_in=bool(command),
+            )
 
     def _missing(self, missing: Missing, top: Job) -> OutsideWork:
-        above = self._above(missing.job_id, top)
-        job = self.jobs.get(missing.job_id, top)
-        cause, command = OutsideCause.LEFT_OUT, take_command(missing, above)
-        if missing.chosen:
-            manual = job.config.merge_strategy == Strategy.MANUAL
-            cause = OutsideCause.MANUAL if manual else OutsideCause.CHOSEN
-            how = " --strategy auto" if manual else ""
-            command = merge_chain(how, missing.job_id, above) if missing.branch else ""
+        way = self.way_in(missing, top)
         workers = self.workers.get(missing.job_id, ())
         return OutsideWork(
             worker_id=missing.worker_id,
             job_id=missing.job_id,
-            cause=cause,
+            cause=_cause(missing, self.jobs.get(missing.job_id, top)),
             why=missing.why,
             branch=missing.branch,
             files=next((_files(each) for each in workers if each.id == missing.worker_id), 0),
             in_part=missing.in_part,
-            command=command,
-            otherwise=take_command(missing, above, forced=True) if missing.resolvable else "",
+            command=way.command,
+            show=diff_of(missing.job_id, missing.worker_id) if missing.branch else "",
+            brings_in=way.brings_in,
+            otherwise=way.otherwise,
         )
+
+    def way_in(self, missing: Missing, top: Job) -> Way:
+        return way_in(missing, self._above(missing.job_id, top))
 
     def _kept(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
         """Of a worker that changed nothing itself, what its child job came to."""
-        branch, start = short(worker_branch(worker)), start_ref(worker)
+        branch = short(worker_branch(worker))
         if not _changed(worker):
             child = self._merged_children(worker)[-1]
             branch = short(result_branch(worker.root_id, child))
-            start = f"{child_refs(worker.root_id, worker.id)}{child}/base"
-        if cause is OutsideCause.LOST_COMPARISON:
-            command = f"git merge {branch}"
+        show = diff_of(worker.job_id, worker.id)
         return OutsideWork(
             worker_id=worker.id,
             job_id=worker.job_id,
@@ -131,12 +174,14 @@ class Whereabouts:
             why=why,
             branch=branch,
             files=_files(worker),
-            command=command or f"git diff {start} {branch}",
+            command=command or show,
+            show=show,
+            brings_in=bool(command),
         )
 
     def _counting(self, job: Job) -> Iterator[Worker]:
         for worker in self.workers.get(job.id, ()):
-            if worker.status.succeeded and worker.chosen is not False and self._made(worker):
+            if (worker.counts or worker.id in job.facts.taken) and self._made(worker):
                 yield worker
 
     def _made(self, worker: Worker) -> bool:
@@ -151,7 +196,7 @@ class Whereabouts:
         job that was withdrawn, or that another one made up for, has lost nothing."""
         yield job
         for worker in self.workers.get(job.id, ()):
-            if not worker.status.succeeded or worker.chosen is False:
+            if not worker.counts:
                 continue
             children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
             whole = {each.digest for each in children if each.status is JobStatus.COMPLETED}
@@ -169,18 +214,38 @@ class Whereabouts:
         return found
 
 
+def _cause(missing: Missing, job: Job) -> OutsideCause:
+    if missing.chosen:
+        manual = job.config.merge_strategy == Strategy.MANUAL or missing.cause is LossCause.MANUAL
+        return OutsideCause.MANUAL if manual else OutsideCause.CHOSEN
+    refused = missing.cause is LossCause.REFUSED
+    return OutsideCause.REFUSED if refused else OutsideCause.LEFT_OUT
+
+
 def has_worktree(worker: Worker) -> bool:
     """Where none of a tree has one, there is nothing to say of its changes."""
-    return worker.result is not None and worker.result.delivery is not None
+    delivery = worker.result.delivery if worker.result else None
+    return delivery is not None and delivery.has_worktree
 
 
 def _changed(worker: Worker) -> bool:
     delivery = worker.result.delivery if worker.result else None
-    return delivery is not None and delivery.changed
+    return delivery is not None and delivery.has_worktree and delivery.changed
 
 
 def _files(worker: Worker) -> int:
     return len(worker.result.files_created) if worker.result else 0
+
+
+def _is_back(worker: Worker, failure: Failure) -> bool:
+    """Whether a person had the worker go back to what the failed attempt left."""
+    rollbacks = worker.result.rollbacks if worker.result else ()
+    return bool(rollbacks) and rollbacks[-1].checkpoint == failure.kept
+
+
+def _is_blocked(worker: Worker) -> bool:
+    """True if the gates refuse the worker's own branch."""
+    return worker.result is not None and any(each.blocks for each in worker.result.gates)
 
 
 def _lost(worker: Worker) -> str:

@@ -6,6 +6,7 @@ from orchestrator.core.delivery import Delivery
 from orchestrator.core.evidence import NO_USAGE, ChangeSize, PromptSize, Stray, Usage
 from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult
+from orchestrator.core.session import Session
 from orchestrator.core.standing import Standing
 
 
@@ -50,3 +51,5 @@ class WorkerResult:
     delivery: Delivery | None = None
     #: Among the candidates of its task, once all of them have ended.
     standing: Standing | None = None
+    #: The latest session of its agent, for the next attempt.
+    session: Session | None = None

@@ -10,21 +10,37 @@ What a caller may not see is not there (NotFound); what it sees and may not chan
 | a worker      | the child jobs below it  | the child jobs below it  |
 """
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
+from shlex import quote
 
-from orchestrator.core.errors import Forbidden, NoSuchJob, NotFound, Unauthorized
+from orchestrator.core.command import COMMAND
+from orchestrator.core.errors import Conflict, Forbidden, NoSuchJob, NotFound, Unauthorized
 from orchestrator.core.model import Job, Worker, WorkerKey
 from orchestrator.core.ports import Store
 from orchestrator.core.submission import Caller, Scope
 from orchestrator.security.keys import ApiKeys, hash_key
 
 
+def check_project(job: Job, project: Path) -> None:
+    """Raise Conflict if a job works on another project than ``project``."""
+    named = job.config.project
+    if not named or os.path.realpath(named) == os.path.realpath(project):
+        return
+    raise Conflict(
+        f"job {job.id} works on {named}, and this server on {project}; nothing was changed; stop "
+        f"this server, and: {COMMAND} serve --project {quote(named)}"
+    )
+
+
 class Access:
     """Every method raises NotFound for what the caller may not see."""
 
-    def __init__(self, store: Store, keys: ApiKeys) -> None:
+    def __init__(self, store: Store, keys: ApiKeys, project: Path) -> None:
         self._store = store
         self._keys = keys
+        self._project = project
 
     def authenticate(self, key: str | None) -> Caller:
         """Raise Unauthorized for a key that opens nothing: unknown, or of an attempt that ended."""
@@ -76,6 +92,12 @@ class Access:
                 f"job {job_id} was submitted with another key; the key {caller.name!r} may "
                 "change the jobs that it submitted"
             )
+        return job
+
+    def workable(self, caller: Caller, job_id: str) -> Job:
+        """A changeable job of the project of this server. Raise Conflict for another one's."""
+        job = self.changeable(caller, job_id)
+        check_project(job, self._project)
         return job
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:

@@ -1,24 +1,24 @@
 """What a worker is told when it starts."""
 
-import os
 from collections.abc import Callable, Mapping
 
 from orchestrator.core.another import HANDED_ON
 from orchestrator.core.choice import chosen
-from orchestrator.core.classification import NEVER_RAN
-from orchestrator.core.failure import ASKED, NO_CHANGES
+from orchestrator.core.classification import NEVER_RAN, failure_of
+from orchestrator.core.delivery import promised_in_words
+from orchestrator.core.failure import ASKED, NO_CHANGES, SENT_BACK
 from orchestrator.core.gates import Gate
 from orchestrator.core.model import Job, TaskSpec, Worker
-from orchestrator.core.ports import Assignment, Finding, Roles, Workspace
+from orchestrator.core.ports import Assignment, Finding, Previous, Roles, Workspace
 from orchestrator.core.readings import for_the_next_attempt
+from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.repository import GitUse
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.core.sending_back import SENT_BACK
+from orchestrator.core.session import is_rolled_back
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.judging import gates_of
 from orchestrator.engine.reviewing import entries_for
-from orchestrator.engine.worktrees import NAME as WORKTREE
 from orchestrator.schemas.planned import plan_schema
 from orchestrator.schemas.review import review_schema
 
@@ -85,6 +85,8 @@ class Assigning:
             gates=_gates(job, task) if shared else (),
             role=self._roles.text(task.role) if shared and task.role else "",
             left=self._left(scheduler, worker, now) if shared else {},
+            previous=_previous(worker),
+            sessions=self._workspace.sessions(worker) if shared else "",
         )
 
     def _findings(self, scheduler: Scheduler, worker: Worker, task: TaskSpec) -> dict[str, Finding]:
@@ -98,9 +100,14 @@ class Assigning:
 
     def _finding(self, worker: Worker, room: int) -> Finding:
         output = worker.result.output if worker.result else ""
+        delivery = worker.result.delivery if worker.result else None
+        commit = delivery.commit if delivery else ""
         return Finding(
             worker_id=worker.id,
-            directory=_place_of(self._workspace.worker_directory(worker)),
+            # Never its worktree, which is removed.
+            directory=self._workspace.worker_directory(worker),
+            branch=short(worker_branch(worker)) if commit else "",
+            commit=commit,
             output=output,
             files_created=worker.result.files_created if worker.result else (),
             summary=output.encode("utf-8", "replace")[:room].decode("utf-8", "ignore"),
@@ -111,12 +118,6 @@ def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
     """Those that run a command."""
     has_worktree = bool(job.config.base) and task.git != GitUse.OFF
     return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
-
-
-def _place_of(directory: str) -> str:
-    """Where the files are that a worker has made."""
-    worktree = f"{directory}/{WORKTREE}"
-    return worktree if os.path.lexists(worktree) else directory
 
 
 def _answer_schema(worker: Worker) -> str:
@@ -140,6 +141,17 @@ def _refused_changes(result: WorkerResult) -> str:
             *said,
         ]
     )
+
+
+def _previous(worker: Worker) -> Previous | None:
+    result = worker.result
+    if worker.attempt < 2 or result is None or result.session is None:
+        return None
+    session = result.session
+    failed = failure_of(worker, session.attempt)
+    cause = SENT_BACK if worker.failure == SENT_BACK else failed.cause if failed else ""
+    rolled_back = is_rolled_back(session, result.failures, result.rollbacks)
+    return Previous(session=session, cause=cause, rolled_back=rolled_back)
 
 
 def _previous_failure(worker: Worker) -> str:
@@ -184,4 +196,7 @@ def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     # The name of the row of outcomes that it fits, "timeout" for one; not always known.
     kind = worker.failure.partition("|")[0]
     end = result.output[-FAILURE_CHARACTERS:]
-    return f"It ended with {how}{f' ({kind})' if kind else ''}. The end of its output:\n\n{end}"
+    missing = result.delivery.missing if result.delivery else ()
+    lacks = f" After it, {promised_in_words(missing)}." if missing else ""
+    ended = f"It ended with {how}{f' ({kind})' if kind else ''}."
+    return f"{ended}{lacks} The end of its output:\n\n{end}"

@@ -140,8 +140,9 @@ def _ran_of(found: dict[str, Any]) -> Ran:
     reading = found["reading"]
     passed = reading["passed"]
     names = None if passed is None else tuple(passed)
-    reading = Reading(**{**reading, "flaws": _flaws(reading["flaws"]), "passed": names})
-    return Ran(**{**found, "reading": reading, "rewritten": _flaws(found["rewritten"])})
+    flaws, skipped = _flaws(reading["flaws"]), tuple(reading["skipped"])
+    known = Reading(flaws=flaws, passed=names, skipped=skipped, note=reading["note"])
+    return Ran(**{**found, "reading": known, "rewritten": _flaws(found["rewritten"])})
 
 
 def _flaws(found: Sequence[Mapping[str, Any]]) -> tuple[Flaw, ...]:

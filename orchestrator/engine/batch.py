@@ -194,7 +194,8 @@ class Batch:
     def _choose(self) -> None:
         """Who is left without the culprits, and those that build on them."""
         culprits = [part for part, _ in self._culprits]
-        gone = {part.worker.task_id for part in culprits}
+        remaining = {part.worker.task_id for part in self._all if part not in culprits}
+        gone = {part.worker.task_id for part in culprits} - remaining
         self._parts, self._dropped = [], []
         # They are in order of their dependencies.
         for part in self._all:
@@ -251,7 +252,8 @@ def best_last(parts: Sequence[Part]) -> list[Part]:
     ordered: list[Part] = []
     while sorter.is_active():
         for number in sorter.get_ready():
-            heappush(ready, (-found[number].failures, found[number].tests, number))
+            each = found[number]
+            heappush(ready, (-each.failures - each.lint, each.base_tests, number))
         number = heappop(ready)[-1]
         sorter.done(number)
         ordered.append(parts[number])

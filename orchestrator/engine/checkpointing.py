@@ -1,7 +1,7 @@
 """The use cases around checkpoints: seeing those of a job's workers, and going back to one."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.core.classification import failure_of
@@ -32,6 +32,8 @@ class Checkpointing(Reads):
     _worktrees: Worktrees
     #: What the reports of an ended job say is not all any more.
     _report_anew: Callable[[Render], None]
+    #: Called for a tree that was changed without a server, which has observers for that.
+    on_amended: Callable[[str], None] = staticmethod(lambda root_id: None)
 
     def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
         """Those of a job's own workers, as they were made; none without worktrees."""
@@ -79,7 +81,7 @@ class Checkpointing(Reads):
         By default the one before its latest attempt. What was there is kept as a checkpoint.
         Raise Conflict for a worker that runs, or has no worktree.
         """
-        self._access.changeable(caller, job_id)
+        self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         kept = self._worktrees.checkpoints
         with kept.held(worker.key):
@@ -101,31 +103,39 @@ class Checkpointing(Reads):
             commit=done.commit,
             kept=done.kept,
         )
+        self._amend(worker.root_id, lambda ledger: _keep(ledger, worker, rollback))
+        self._report_tree(worker.root_id, (worker.job_id, worker.root_id))
+
+    def _amend(self, root_id: str, amend: Callable[[Ledger], None]) -> None:
+        """Change what is stored of a tree, which may have ended, also without a server."""
         if self._supervisor.alive:
-            self._supervisor.call(lambda scheduler, now: self._tell(scheduler, worker, rollback))
-        else:
-            # Without a server, the workspace is locked by whoever calls.
-            ledger = Ledger()
-            tree = self._store.tree(worker.root_id)
-            if tree is not None:
-                ledger.load(tree, worker.root_id)
-                _keep(ledger, worker, rollback)
-                self._store.save(ledger.take())
-        tree = self._store.tree(worker.root_id)
+            self._supervisor.call(lambda scheduler, now: self._tell(scheduler, root_id, amend))
+            return
+        # The workspace is locked by the caller.
+        ledger = Ledger()
+        tree = self._store.tree(root_id)
+        if tree is not None:
+            ledger.load(tree, root_id)
+            amend(ledger)
+            self._store.save(ledger.take())
+            self.on_amended(root_id)
+
+    def _report_tree(self, root_id: str, job_ids: Iterable[str]) -> None:
+        tree = self._store.tree(root_id)
         family = tuple(each.id for each in tree.jobs) if tree else ()
-        for job_id in dict.fromkeys((worker.job_id, worker.root_id)):
+        for job_id in dict.fromkeys(job_ids):
             job = self._store.job(job_id)
             if job is not None and job.status.ended:
                 self._report_anew(Render(job.root_id, job_id, family))
 
-    def _tell(self, scheduler: Scheduler, worker: Worker, rollback: Rollback) -> None:
-        if worker.root_id not in scheduler.forest:
-            tree = self._store.tree(worker.root_id)
+    def _tell(self, scheduler: Scheduler, root_id: str, amend: Callable[[Ledger], None]) -> None:
+        if root_id not in scheduler.forest:
+            tree = self._store.tree(root_id)
             if tree is None:
                 return
-            scheduler.restore(tree, rollback.at)
-            scheduler.forget_after_turn(worker.root_id)
-        _keep(scheduler.ledger, worker, rollback)
+            scheduler.restore(tree, time.time())
+            scheduler.forget_after_turn(root_id)
+        amend(scheduler.ledger)
 
     def _has_branch(self, worker: Worker, branch: str) -> bool:
         job = self._store.job(worker.job_id)
@@ -138,6 +148,7 @@ class Checkpointing(Reads):
                 f"{worker.id} is {worker.status}: wait for its end, or cancel its job, and roll "
                 "it back then"
             )
+        self._check_not_attached(worker)
         place = self._worktrees.place_of(worker)
         if not worker.attempt or not self._has_branch(worker, place.branch):
             raise Conflict(

@@ -15,7 +15,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import NotFound, RepositoryError
 from orchestrator.core.failure import START, Failure, after, before
 from orchestrator.core.model import Worker, WorkerKey
-from orchestrator.core.refs import checkpoint_refs, ignored_refs, start_ref
+from orchestrator.core.refs import checkpoint_refs, ignored_refs, start_ref, undone_refs
 from orchestrator.core.repository import Repository, signature_of
 from orchestrator.core.views import RolledBack
 
@@ -106,9 +106,17 @@ class Checkpoints:
         name = failure.checkpoint if failure.checkpoint in present else START
         ignored = self._ignored_of(place.worker).get(name, "")
         commit = fold(self._commit_of(place.worker, name, present))
+        self._note_undone(place.worker, failure, commit)
         self.repository.roll_back(place.directory, place.branch, commit, ignored)
         said = {"worker": place.worker.id, "strategy": failure.strategy, "checkpoint": name}
         logger.info("rolled back", extra=said)
+
+    def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
+        """Have what an attempt changed outlast its checkpoint: nobody has seen it yet."""
+        left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
+        if self.repository.touched(commit, left):
+            name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
+            self.repository.point(name, left)
 
     def _put_back_ignored(self, place: Place, present: Mapping[str, str]) -> None:
         """Those of the checkpoint that the branch is at: the worktree was gone meanwhile."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from orchestrator.core import failpoints
+from orchestrator.core.base_tests import counted
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import Exit
@@ -15,13 +16,14 @@ from orchestrator.core.gates import (
     Check,
     Gate,
     GateCause,
+    GateOutcome,
     GatePlace,
     GateResult,
     GateRun,
     GateSource,
     GateStatus,
 )
-from orchestrator.core.judges import Alteration, needs_base_of, with_second_run
+from orchestrator.core.judges import Alteration, changes_code, needs_base_of, with_second_run
 from orchestrator.core.patterns import matching
 from orchestrator.core.ports import Change
 from orchestrator.core.readings import (
@@ -31,17 +33,18 @@ from orchestrator.core.readings import (
     needs_base,
     result_of,
 )
+from orchestrator.core.removed_tests import removal_of
 from orchestrator.core.repository import Repository
 from orchestrator.core.rewrites import with_rewrites
 from orchestrator.engine.baselines import Baselines
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
 from orchestrator.engine.rewrites import rewrites
-from orchestrator.engine.second_runs import SecondRuns
+from orchestrator.engine.second_runs import SecondRuns, leaves_from
 
 logger = logging.getLogger(__name__)
 
-UNCHANGED = "nothing that it looks at was changed"
+UNCHANGED = "no file that it checks was changed"
 Done = Callable[[Sequence[GateResult]], None]
 _Then = Callable[[Ran], None]
 
@@ -193,13 +196,11 @@ class Checks:
         if gate is None or course.stopped:
             self._finish(course)
             return
-        why = self._why_skipped(course, gate)
-        if why:
+        if why := self._why_skipped(course, gate):
             self._take(course, did_not_run(gate, GateCause.NOTHING_CHANGED, why))
         elif gate.is_secret_scan:
             self._take(course, self._scanned(course, gate))
-        elif self._runs.lacks_program(gate):
-            why = f"its program {gate.program} is not installed here"
+        elif why := self._runs.why_not_there(gate, course.cwd, course.check.worktree):
             self._take(course, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
         else:
             self._run(course, gate, partial(self._first, course, gate))
@@ -313,14 +314,25 @@ class Checks:
             then(base)
 
     def _judge(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:
-        result = result_of(gate, ran, base, course.touched)
-        result = with_rewrites(result, ran, base, course.touched)
-        altered = self._second.of(course.check, course.cwd, gate, course.touched, result)
-        result = replace(result, judges=altered.allowed)
+        touched, check, cwd = course.touched, course.check, course.cwd
+        leaves = leaves_from(check, cwd, gate, touched)
+        result = result_of(gate, ran, base, touched, removal_of(gate, touched, leaves))
+        result = with_rewrites(result, ran, base, touched)
+        altered = self._second.of(check, cwd, gate, touched, result, leaves)
+        with_code = changes_code(gate, touched)
+        result = replace(result, judges=altered.allowed, judges_with_code=with_code)
         if altered.swap:
             self._run_again(course, gate, _Passed(result, ran, base, altered))
+        elif course.check.is_compared and ran.reading.passed and base is None:
+            self._ask_base(course, gate, partial(self._count, course, gate, result, ran))
         else:
-            self._give(course, result)
+            self._count(course, gate, result, ran, base)
+
+    def _count(
+        self, course: _Course, gate: Gate, result: GateResult, ran: Ran, base: Ran | None
+    ) -> None:
+        is_compared = course.check.is_compared
+        self._give(course, counted(gate, result, ran, ran, base) if is_compared else result)
 
     def _run_again(self, course: _Course, gate: Gate, passed: _Passed) -> None:
         self._second.lay_out(course.check, course.cwd, passed.altered)
@@ -337,7 +349,11 @@ class Checks:
     def _compare_second(
         self, course: _Course, gate: Gate, passed: _Passed, second: Ran, base: Ran | None
     ) -> None:
-        found = with_second_run(gate, passed.result, passed.ran, second, base, passed.altered)
+        found = passed.result
+        if passed.altered.judges and found.outcome is GateOutcome.PASSED:
+            found = with_second_run(gate, found, passed.ran, second, base, passed.altered)
+        if course.check.is_compared:
+            found = counted(gate, found, passed.ran, second, base)
         self._give(course, found)
 
     def _give(self, course: _Course, result: GateResult) -> None:

@@ -48,7 +48,10 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """When the machine was started, by the clock of this moment; alone in a list, to be changed."""
+    """Time at which the machine started, by the clock of the first call.
+
+    A list of one value, so that callers can replace the cached value.
+    """
     return [time.time() - _elapsed()]
 
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from orchestrator.core.delivery import Delivery, expects_changes
+from orchestrator.core.code_paths import code_in
+from orchestrator.core.delivery import Delivery, Intent, promises_changes
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, PromptSize, WorktreeState
-from orchestrator.core.final_text import final_text
+from orchestrator.core.failure import after
+from orchestrator.core.final_text import FinalText, final_text
 from orchestrator.core.launching import Launch, Proof
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.repository import Workdir, signature_of
+from orchestrator.engine.intent import intent_of_task
 from orchestrator.engine.port_ranges import PortRanges
 from orchestrator.engine.worktrees import Changes, Ground
 from orchestrator.security import boundary, scratch
@@ -95,6 +98,8 @@ def attempt_id(worker: Worker) -> str:
 GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 #: File systems may store a time a little earlier than the clock's.
 CLOCK_SECONDS = 2.0
+#: So many paths of code are stored that no gate looked at.
+MOST_CODE = 100
 #: What an agent that reads a prompt is given.
 PROMPT = "prompt.md"
 
@@ -104,8 +109,15 @@ Mask = Callable[[Sequence[str], str], str]
 
 class Dispatch:
     def __init__(
-        self, agents: Agents, workspace: Workspace, around: Surroundings, mask: Mask
+        self,
+        agents: Agents,
+        workspace: Workspace,
+        around: Surroundings,
+        mask: Mask,
+        push_refusals: Callable[[], Sequence[tuple[str, str]]] = tuple,
     ) -> None:
+        """``push_refusals`` gives settings for the git of AI agents that push nothing."""
+        self._push_refusals = push_refusals
         self._agents = agents
         self._workspace = workspace
         self._around = around
@@ -135,8 +147,14 @@ class Dispatch:
         if command.control:
             control = self._workspace.prepare_control(worker, worker.attempt, command.control)
             environment["ORCHESTRATOR_CONTROL_DIR"] = control
+            if assignment.sessions:
+                os.makedirs(assignment.sessions, 0o700, exist_ok=True)
+                environment["ORCHESTRATOR_SESSIONS_DIR"] = assignment.sessions
         if ground is not None:
             environment |= _of_worktree(worker, ground)
+        if ground is not None or is_in_project(task):
+            refusals = self._push_refusals() if self._agents.uses_model(worker.agent) else ()
+            environment |= boundary.git_settings(environment, refusals)
         name = attempt_id(worker)
         place = self._project if is_in_project(task) else ""
         # A shell command in a directory of its own starts with no more work than need be.
@@ -189,6 +207,7 @@ class Dispatch:
         special = (
             flight.ground is not None
             or is_in_project(flight.task)
+            or bool(flight.task.writes)
             or worker.is_planner
             or worker.is_reviewer
         )
@@ -217,9 +236,13 @@ class Dispatch:
         control = Path(self._workspace.control(worker, worker.attempt))
         evidence = self._agents.get(worker.agent).evidence(directory, printed, exit, control)
         evidence = replace(evidence, prompt=flight.prompt) if flight.prompt else evidence
+        if evidence.session is not None:
+            kept = after(worker.attempt) if flight.ground else ""
+            session = replace(evidence.session, attempt=worker.attempt, checkpoint=kept)
+            evidence = replace(evidence, session=session)
         if changes is None:
-            after = self._workspace.snapshot(worker)
-            changes = Changes(tuple(after), after != flight.before, has_work=bool(after))
+            now = self._workspace.snapshot(worker)
+            changes = Changes(tuple(now), now != flight.before, has_work=bool(now))
         if changes.faults is not None:
             faults = tuple(self._mask(flight.secrets, fault) for fault in changes.faults)
             evidence = replace(evidence, worktree=WorktreeState(faults=faults))
@@ -232,10 +255,15 @@ class Dispatch:
             )
         if changes.size is not None:
             evidence = replace(evidence, change=changes.size)
-        if not has_open_children:
-            outside = self._outside(evidence.outside, exit)
-            evidence = _weighed(evidence, flight, changes, outside)
+        outside = self._outside(evidence.outside, exit)
+        builds = evidence.output_required and self._changes_files(worker)
+        evidence = _weighed(
+            evidence, flight, changes, outside, builds=builds, deferred=has_open_children
+        )
         return self._without_secrets(evidence, flight, printed)
+
+    def _changes_files(self, worker: Worker) -> bool:
+        return bool(getattr(self._agents.get(worker.agent), "changes_files", True))
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
         """Of the files that an agent wrote outside of its worktree by its own word: those of the
@@ -286,8 +314,8 @@ class Dispatch:
             "ORCHESTRATOR_API_KEY": token,
             "ORCHESTRATOR_JOB_ID": job.id,
             "ORCHESTRATOR_WORKER_ID": worker.id,
-            "ORCHESTRATOR_DEPTH": str(job.depth),
-            "ORCHESTRATOR_MAX_DEPTH": str(job.config.max_depth),
+            "ORCHESTRATOR_DEPTH": str(job.config.claimed_depth + job.depth),
+            "ORCHESTRATOR_MAX_DEPTH": str(job.config.claimed_depth + job.config.max_depth),
             "ORCHESTRATOR_WORKER_DIR": directory,
             "ORCHESTRATOR_PROJECT_ROOT": self._project,
             "ORCHESTRATOR_HOME": self._home,
@@ -314,24 +342,57 @@ class Dispatch:
 
 
 def _weighed(
-    evidence: Evidence, flight: InFlight, changes: Changes, outside: Sequence[str]
+    evidence: Evidence,
+    flight: InFlight,
+    changes: Changes,
+    outside: Sequence[str],
+    *,
+    builds: bool,
+    deferred: bool,
 ) -> Evidence:
-    """With what it delivered, and what its words amount to if it changed nothing."""
+    """With what it delivered, and what its words amount to if it changed nothing.
+
+    ``builds``: its agent's work is a change of files.
+    ``deferred``: child jobs at work may still change what it promised.
+    """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
-    is_agent = evidence.output_required
-    if flight.ground is not None:
+    is_agent, said = evidence.output_required, FinalText.ANSWER
+    if is_agent and not (changed or changes.changed or flight.worker.is_adviser):
+        said = final_text(evidence.output)
+    has_worktree, code = flight.ground is not None, tuple(code_in(changes.touched)[:MOST_CODE])
+    is_held = has_worktree or builds or bool(task.writes or code)
+    if is_held and not flight.worker.is_adviser:
+        builds = builds or (has_worktree and is_agent)
+        intent = intent_of_task(task) if builds else Intent.ANSWER
+        promised = promises_changes(task.role, task.writes, is_agent=builds)
+        named = [each for each in outside if not _is_named(each, changes.checkout)]
+        asked = intent is Intent.CHANGE and said is not FinalText.ALREADY
         delivery = Delivery(
             changed=changed,
-            expected=expects_changes(task.role, task.writes, is_agent=is_agent),
+            expected=promised or asked,
+            intent=intent,
+            deferred=said if deferred else None,
             missing=changes.missing,
             saved=tuple(_clean_name(each, flight) for each in changes.saved),
-            outside=tuple(_clean_name(each, flight) for each in outside),
-            checkout=changes.checkout,
+            outside=tuple(_clean_name(each, flight) for each in named),
+            checkout=tuple(_clean_name(each, flight) for each in changes.checkout),
+            side_work=tuple(
+                replace(each, name=_clean_name(each.name, flight)) for each in changes.side_work
+            ),
+            commit=changes.commit,
+            held_back=tuple(
+                replace(each, path=_clean_name(each.path, flight)) for each in changes.held_back
+            ),
+            has_worktree=has_worktree,
+            code=tuple(_clean_name(each, flight) for each in code),
         )
         evidence = replace(evidence, delivery=delivery)
-    if changed or changes.changed or not is_agent or flight.worker.is_adviser:
-        return evidence
-    return replace(evidence, final_text=final_text(evidence.output))
+    return evidence if deferred else replace(evidence, final_text=said)
+
+
+def _is_named(path: str, others: Sequence[str]) -> bool:
+    """Whether a path is among the ends of paths."""
+    return any(path.endswith(f"/{each}") for each in others)
 
 
 def _modified_at(path: str) -> float:
@@ -394,6 +455,8 @@ def _files(command: Invocation, assignment: Assignment) -> dict[str, str]:
             task_id: {
                 "worker_id": finding.worker_id,
                 "directory": finding.directory,
+                "branch": finding.branch,
+                "commit": finding.commit,
                 "output": finding.output,
                 "files_created": list(finding.files_created),
             }

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from orchestrator.core import failpoints
 from orchestrator.core.commands import MakeContext, SetWaiting, Start, Stop
+from orchestrator.core.delivery import held_by
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import EndedBy, Evidence, Exit, WorktreeState
 from orchestrator.core.exit_cause import ExitCause
@@ -29,6 +31,7 @@ from orchestrator.engine.planning import Planning
 from orchestrator.engine.project_work import ProjectWork
 from orchestrator.engine.reviewing import Reviewing
 from orchestrator.engine.setup import why_failed
+from orchestrator.engine.users_checkout import TICK_SECONDS
 from orchestrator.engine.worktrees import Changes, Ground, Worktrees
 
 logger = logging.getLogger(__name__)
@@ -124,8 +127,14 @@ class Flights:
 
     def _takes_long(self, assignment: Assignment) -> bool:
         """To make it ready: longer than others can wait for."""
-        wanted = self._worktrees.rule.wanted(assignment.job, assignment.task, assignment.worker)
-        return wanted or assignment.worker.is_reviewer or is_in_project(assignment.task)
+        task, worker = assignment.task, assignment.worker
+        wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
+        return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
+
+    def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
+        """Whether its result may be in the project though it has a directory of its own."""
+        builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
+        return builds and not worker.is_adviser
 
     def _launch(self, launch: Launch, flight: InFlight) -> None:
         failpoints.reached("launch: prepared")
@@ -196,8 +205,12 @@ class Flights:
         if is_in_project(assignment.task):
             self._project_work.begin(assignment.worker)
             return assignment, None
+        rule = self._worktrees.rule
+        if not rule.wanted(assignment.job, assignment.task, assignment.worker):
+            self._project_work.watch(assignment.worker)
+            return assignment, None
         ground = self._worktrees.open(assignment)
-        return self._worktrees.equipped(assignment), ground
+        return self._worktrees.equipped(assignment, ground), ground
 
     def stop(self, command: Stop) -> None:
         attempt = _id(command.key, command.attempt)
@@ -207,6 +220,8 @@ class Flights:
         process = self._setting_up.get(attempt)
         if process:
             self._checks.stop_set_up(process, command.ended_by, command.stopped_by)
+        if command.ended_by is EndedBy.LIMIT and self._judging.has(own):
+            return  # its process has ended, and checks cost nothing
         if not (self._beside.stop(attempt, exit) or self._judging.stop(own, exit)):
             self._launcher.stop(attempt, command.ended_by, command.stopped_by)
 
@@ -298,8 +313,11 @@ class Flights:
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
+                changes = replace(changes, checkout=self._in_checkout(flight.worker, exit))
             elif is_in_project(flight.task):
-                changes = self._project_work.changes(flight.worker)
+                changes = self._project_work.changes(flight.worker, flight.task)
+            elif changes is None and not flight.worker.is_adviser:
+                changes = self._own_changes(flight)
             evidence = self._dispatch.evidence(
                 flight, exit, changes, has_open_children=self._has_open_children(flight.worker)
             )
@@ -311,6 +329,27 @@ class Flights:
         except Exception as error:
             logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
             return _unreadable(flight, f"its result is unreadable: {error}")
+
+    def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
+        """Files there that changed during an attempt; none where tasks may change them."""
+        forest = self._scheduler.forest
+        plans = [forest.plans.get(job_id) for job_id in tuple(forest.jobs_of(worker.root_id))]
+        if any(is_in_project(task) for plan in plans if plan for task in plan.tasks.values()):
+            return ()
+        checkout = self._worktrees.checkout
+        with suppress(RepositoryError, OSError):
+            return tuple(checkout.changed_files(worker.root_id, exit.started_at - TICK_SECONDS))
+        return ()
+
+    def _own_changes(self, flight: InFlight) -> Changes:
+        worker, task = flight.worker, flight.task
+        builds = self._worktrees.rule.changes_files(worker.agent, task)
+        changes = self._project_work.own_changes(worker, task, flight.before, builds=builds)
+        below = self._scheduler.forest.changed_below(worker, own_directories=True)
+        if below is None:
+            return changes
+        missing = tuple(each for each in changes.missing if not held_by(each, below))
+        return replace(changes, has_work=True, missing=missing)
 
     def _has_open_children(self, worker: Worker) -> bool:
         """Its child jobs may still bring what it promised."""

@@ -35,6 +35,7 @@ class Folding:
         """A worker that waits finds what its child job changed where it works."""
         brought = self._worktrees.bring_result(job, parent, record.base, record.commit)
         if brought is None:
+            record.without_worktree = parent.id
             return
         taken = bool(brought.merge.commit)
         record.conflicts += [

@@ -17,6 +17,7 @@ from orchestrator.core.launching import Launch, Launcher
 from orchestrator.core.ports import Workspace
 from orchestrator.core.readings import Ran, Reading, ReportReader, UnreadableReport, with_exit
 from orchestrator.core.repository import Tools
+from orchestrator.engine import missing_packages
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.dispatch import (
     GATE_REPORT,
@@ -45,6 +46,8 @@ TAIL_BYTES = 16 * 1024
 LEASE_SECONDS = 60.0
 #: What a shell says of a program that is not there, or cannot be run.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+#: The program of gates that are scripts of package.json.
+_NPM = "npm"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,12 +172,16 @@ class GateRuns:
         failpoints.reached("gate: prepared")
         self._launcher.start(launch)
 
-    def lacks_program(self, gate: Gate) -> bool:
-        """Whether the program is not there that a gate says it needs."""
+    def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
+        """Of the program that a gate says it needs, in words; empty: it is there."""
         if self._setup.commands:  # which may install it; else the shell will say
-            return False
+            return ""
         path = environment_of(self._around)["PATH"]
-        return bool(gate.program) and which(gate.program, path=path) is None
+        if not gate.program or which(gate.program, path=path) is not None:
+            return ""
+        words = f"{gate.program} is not installed here"
+        missed = missing_packages.is_missing(gate.program, cwd, worktree or cwd)
+        return f"{words}: {missing_packages.WORDS}" if missed else words
 
     def stop(self, name: str, ended_by: str, stopped_by: str) -> None:
         self._launcher.stop(name, ended_by, stopped_by)
@@ -237,10 +244,12 @@ class GateRuns:
         tree = self._workspace.job_directory(found.run.root_id)
         printed = read_tail(found.log, TAIL_BYTES).decode("utf-8", "replace")
         ran = Ran(output=printed, log=str(found.log.relative_to(tree)))
-        cause, words = _why_broken(found.run.gate, exit)
+        run = found.run
+        cause, words = _why_broken(run.gate, exit)
+        if _lacks_packages(run, exit, printed):
+            cause, words = GateCause.PROGRAM_MISSING, missing_packages.WORDS
         if cause:
             return replace(ran, broken=words, cause=cause)
-        run = found.run
         outside = _read_outside(found.report.parent / SOURCES)
         if outside:
             words = f"{run.gate.name} imports {', '.join(outside)} from the checkout"
@@ -335,7 +344,6 @@ class GateRuns:
         return {
             **found,
             "PYTHONPATH": str(self._probe),
-            "PYTEST_PLUGINS": "orchestrator_sources",
             "ORCHESTRATOR_GATE_SOURCES": str(place / SOURCES),
             "ORCHESTRATOR_GATE_CHECKOUT": tools.checkout,
             "ORCHESTRATOR_GATE_LEFT_OUT": os.pathsep.join(map(os.path.realpath, left)),
@@ -382,6 +390,16 @@ def _listed(directory: Path, beginning: str) -> Sequence[Path]:
         return [each for each in directory.iterdir() if each.name.startswith(beginning)]
     except FileNotFoundError:
         return []
+
+
+def _lacks_packages(run: Run, exit: Exit, printed: str) -> bool:
+    """Whether it failed for packages of Node.js that nobody has installed."""
+    if not exit.code or exit.ended_by is not EndedBy.EXIT or not run.judges:
+        return False
+    top = run.worktree or run.cwd
+    if exit.code == _NOT_FOUND and run.gate.program == _NPM:
+        return missing_packages.are_missing(run.cwd, top)
+    return missing_packages.were_missed(printed, run.cwd, top)
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:

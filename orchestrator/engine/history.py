@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.refs import child_refs, start_ref, worker_branch
 from orchestrator.core.repository import Repository, merger_of
+from orchestrator.core.trailers import of_worker
 from orchestrator.engine.batch import Step
 
 LINEAR = "linear"
@@ -16,7 +17,8 @@ def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[Step]
     for step in steps:
         if step.commit != state:
             commits = list(commits_of(repository, step.part.worker, step.commit))
-            message = f"Merge {step.part.worker.id}: {step.part.worker.task_id}"
+            worker = step.part.worker
+            message = of_worker(f"Merge {worker.id}: {worker.task_id}", worker)
             tip = repository.replay(tip, commits, step.commit, message, merger_of(job))
             state = step.commit
     return tip

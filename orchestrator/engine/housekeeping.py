@@ -129,5 +129,4 @@ class Housekeeping:
         """In the loop: nothing can run the job again meanwhile."""
         if root_id in scheduler.forest:
             return False
-        self._removal.begin(root_id)
-        return True
+        return self._removal.begin(root_id)

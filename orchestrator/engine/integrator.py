@@ -2,26 +2,36 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from orchestrator.core import failpoints
 from orchestrator.core.choice import chosen
+from orchestrator.core.command import COMMAND
 from orchestrator.core.dag import in_order
 from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.job_facts import CheckoutChange, LossCause
+from orchestrator.core.job_reason import DISCARDED
 from orchestrator.core.model import Job, Worker
+from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.ports import Tree
-from orchestrator.core.refs import branch_of, short, start_ref, worker_branch
-from orchestrator.core.repository import MergeChoice, Repository, Workdir
+from orchestrator.core.refs import short, start_ref, worker_branch
+from orchestrator.core.repository import MergeChoice, Repository, Strategy, Workdir
+from orchestrator.core.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.sending_back import Merged
+from orchestrator.core.states import JobStatus
 from orchestrator.engine.folding import Folding
 from orchestrator.engine.losers import keep_others
-from orchestrator.engine.merge_record import Record, Records
+from orchestrator.engine.merge_record import Record, Records, missing_from, overruled_above
 from orchestrator.engine.merge_words import in_words
 from orchestrator.engine.merged_gates import Halted, MergedGates
 from orchestrator.engine.merging import Merging, leave
+from orchestrator.engine.users_checkout import at_work
 from orchestrator.engine.worktrees import Worktrees
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +62,9 @@ class Integrator:
         if self._records.read(job) is None:
             self.integrate(tree, job_id)
         record = self._records.read(job)
-        return [*note, *(in_words(record) if record else ())]
+        if job.facts.discarded:
+            return [*note, f"{DISCARDED.capitalize()}."]
+        return [*note, *(in_words(record, _status(tree, job)) if record else ())]
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
         """Merge, remove the worktrees, look at the user's checkout. Idempotent.
@@ -73,18 +85,33 @@ class Integrator:
         merged = self._merge(record, tree, job, halted)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
-            self._guarded(record, partial(self._look_at_checkout, record, tree, job))
+            look = partial(self._look_at_checkout, record, tree, job)
+            merged = self._guarded(record, partial(look, merged)) or merged
         self._keep(job, record, began)
         return merged
 
-    def _look_at_checkout(self, record: Record, tree: Tree, job: Job) -> None:
-        record.put_back.extend(self._worktrees.checkout.put_back(job.id))
-        leaks = self._worktrees.checkout.leaks(job.id)
+    def _look_at_checkout(self, record: Record, tree: Tree, job: Job, merged: Merged) -> Merged:
+        """With what the job changed in the user's repository, and in files of the checkout."""
+        checkout = self._worktrees.checkout
+        record.put_back.extend(checkout.put_back(job.id))
+        found = checkout.changes(job.id)
         tasks = (task for each in tree.tasks.values() for task in each)
-        if any(task.workdir == Workdir.PROJECT for task in tasks):
+        is_in_project = any(task.workdir == Workdir.PROJECT for task in tasks)
+        if is_in_project:
             # Files and branches are such a task's to change, and listed as its own.
-            leaks = [each for each in leaks if each.startswith("git ")]
-        record.leaks.extend(leaks)
+            found = [each for each in found if each.kind in SHARED or each.worker_id]
+        record.leaks.extend(map(str, found))
+        own = [each for each in found if each.is_of_job] if checkout.is_known(job.id) else []
+        files = () if is_in_project else tuple(self._changed_files(tree, job))
+        return replace(merged, repository_changes=tuple(own[:MOST_STORED]), checkout=files)
+
+    def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
+        """Those that no worker has told itself, with the workers that ran at that time."""
+        known = {path for each in tree.workers for path in _outside(each)}
+        for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
+            workers = at_work(tree.attempts, at)
+            if workers and not any(each.endswith(f"/{path}") for each in known):
+                yield CheckoutChange(path=path, workers=tuple(workers))
 
     def _keep(self, job: Job, record: Record, began: float) -> None:
         record.seconds = round(time.monotonic() - began, 3)
@@ -103,23 +130,28 @@ class Integrator:
         record = replace(_record(job, _base(tree, job)), again=True)
         if not record.base:
             raise Conflict(f"job {job_id} has nothing to do with git: nothing can be merged")
-        workers = list(_chosen(tree, job))
-        _check_taken(job, choice, workers)
-        wanted = [each for each in workers if _is_wanted(each, choice)]
+        taken = {*job.facts.taken, *choice.take} - {*choice.leave}
+        workers = list(_merging(tree, job, taken))
+        self._check_taken(job, choice, workers)
+        wanted = [each for each in workers if each.id not in choice.leave]
         for worker in wanted:
             self._check_branch(worker)
-        for worker in (each for each in workers if each not in wanted):
-            leave(record, worker, "you left it out")
-            record.chosen.append(worker.id)
+        counting = {each.id for each in _merging(tree, job)}
         before = self._records.read(job)
+        by_hand = _job(tree, job_id).config.merge_strategy == Strategy.MANUAL
+        for worker in (each for each in workers if each not in wanted):
+            _leave_by_choice(record, before, worker, by_hand=by_hand)
         if before:
             record.leaks, record.put_back = before.leaks, before.put_back
         merged = self._merging.merge(record, tree, job, wanted, halted)
         if merged.error:
             raise Conflict(merged.error)
+        by_person = tuple(each.id for each in wanted if each.id not in counting)
+        merged = replace(merged, taken=by_person)
+        self._guarded(record, lambda: keep_others(self._repository, tree, job))
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep(job, record, began)
-        return merged
+        return _with_parent(merged, record, job)
 
     def _check_branch(self, worker: Worker) -> None:
         started, branch = self._repository.tip(start_ref(worker)), worker_branch(worker)
@@ -129,22 +161,37 @@ class Integrator:
                 f"leave it out (--leave {worker.id}), or bring the branch back"
             )
 
+    def _check_taken(self, job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:
+        """Raise Conflict for a worker without committed changes."""
+        present = {each.id: each for each in workers}
+        for name in choice.take:
+            worker = present.get(name)
+            tips = self._worktrees.tips_of(job, name) if worker else []
+            if worker is None or tips in ([], [self._repository.tip(start_ref(worker))]):
+                raise Conflict(
+                    f"{name} cannot be taken: no branch has changes of it; nothing was changed; "
+                    f"workers of the job: {COMMAND} status {job.id}"
+                )
+
     def _merge(self, record: Record, tree: Tree, job: Job, halted: Halted) -> Merged:
         try:
             self._worktrees.checkout.check_ways_to_merge(job.root_id)
-            merged = self._merging.merge(record, tree, job, list(_chosen(tree, job)), halted)
+            merged = self._merging.merge(
+                record, tree, job, list(_merging(tree, job, job.facts.taken)), halted
+            )
             self._folding.fold(record, tree, job)
         except RepositoryError as error:
             _note(record, error)
             return Merged(error=error.message)
         failpoints.reached("merge: stored")
-        return merged
+        return _with_parent(merged, record, job)
 
-    def _guarded(self, record: Record, step: Callable[[], object]) -> None:
+    def _guarded(self, record: Record, step: Callable[[], T]) -> T | None:
         try:
-            step()
+            return step()
         except RepositoryError as error:
             _note(record, error)
+            return None
 
     def _remove_worktrees(self, record: Record, job: Job, workers: Sequence[Worker]) -> None:
         self._gates.clear(job)
@@ -152,6 +199,29 @@ class Integrator:
             self._guarded(record, partial(self._worktrees.remove, worker))
         if job.is_root:
             self._guarded(record, partial(self._worktrees.drop_spares, job.id))
+
+
+def _leave_by_choice(
+    record: Record, before: Record | None, worker: Worker, *, by_hand: bool
+) -> None:
+    """What kept the worker out before keeps its cause: without an answer to that, another merge
+    would keep it out again."""
+    missing = missing_from(before) if before else ()
+    earlier = next((each for each in missing if each.worker_id == worker.id), None)
+    cause = LossCause.MANUAL if by_hand else LossCause.CHOSEN
+    if earlier and earlier.cause in (LossCause.CONFLICT, LossCause.REFUSED):
+        cause = earlier.cause
+    leave(record, worker, "you left it out", cause)
+    record.chosen.append(worker.id)
+    if earlier and earlier.resolvable and cause is LossCause.CONFLICT:
+        record.resolvable.append(worker.id)
+
+
+def _with_parent(merged: Merged, record: Record, job: Job) -> Merged:
+    """With what came of the parent worker's files, if the job is a child job."""
+    handed = tuple(record.handed["paths"]) if record.handed else ()
+    overruled = (*merged.overruled, *overruled_above(record, job))
+    return replace(merged, not_in_parent=handed, overruled=overruled)
 
 
 def _note(record: Record, error: RepositoryError) -> None:
@@ -164,8 +234,23 @@ def _record(job: Job, base: str) -> Record:
     return Record(job_id=job.id, strategy=strategy, base=base, history=history)
 
 
+def _outside(worker: Worker) -> tuple[str, ...]:
+    delivery = worker.result.delivery if worker.result else None
+    return delivery.outside if delivery else ()
+
+
 def _job(tree: Tree, job_id: str) -> Job:
     return next(each for each in tree.jobs if each.id == job_id)
+
+
+def _status(tree: Tree, job: Job) -> JobStatus:
+    """The status with which the job ends, also before it has ended."""
+    if job.status.ended:
+        return job.status
+    workers = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
+    return job_outcome(
+        workers, job.cancelled, incomplete=job.lacks_changes, fails_unjudged=job.fails_unjudged
+    )
 
 
 def _base(tree: Tree, job: Job) -> str:
@@ -176,26 +261,13 @@ def _base(tree: Tree, job: Job) -> str:
     return next((base for each in below if (base := _base(tree, each))), "")
 
 
-def _chosen(tree: Tree, job: Job) -> Iterator[Worker]:
-    """In order of dependencies, for each task the worker whose work counts."""
-    workers = [each for each in tree.workers if each.job_id == job.id]
+def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
+    """In order of dependencies, for each task the worker whose work counts, and then those that
+    a person took."""
+    workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
     for task in in_order(tree.tasks[job.id]):
-        found = chosen(each for each in workers if each.task_id == task.id)
+        own = [each for each in workers if each.task_id == task.id]
+        found = chosen(own)
         if found is not None:
             yield found
-
-
-def _is_wanted(worker: Worker, choice: MergeChoice) -> bool:
-    return worker.id not in choice.leave and (not choice.take or worker.id in choice.take)
-
-
-def _check_taken(job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:
-    """Who failed, or is not the chosen one of its task's candidates, is not taken: say so."""
-    can = [each.id for each in workers]
-    for name in choice.take:
-        if name not in can:
-            raise Conflict(
-                f"{name} cannot be taken: it did not succeed, or another candidate was chosen; "
-                f"{', '.join(can) or 'nobody'} can be. To have what it did after all: "
-                f"git merge {short(branch_of(job.root_id, name))}"
-            )
+        yield from (each for each in own if each.id in taken and each is not found)

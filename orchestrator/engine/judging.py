@@ -74,6 +74,11 @@ class Judging:
         with self._lock:
             self._ended[attempt_id(worker)] = None
 
+    def has(self, worker: Worker) -> bool:
+        """Whether the attempt's process has ended, and what it left is looked at."""
+        with self._lock:
+            return attempt_id(worker) in self._ended
+
     def stop(self, worker: Worker, exit: Exit) -> bool:
         """Whether the attempt's process had ended already; then its gates are stopped."""
         name = attempt_id(worker)
@@ -140,12 +145,13 @@ class Judging:
         directory = self._workspace.worker_directory(worker)
         if is_in_project(flight.task):
             directory = self._project
-        base, commit, leave = "", "", None
+        base, commit = "", ""
+        leaves: tuple[Leave, ...] = ()
         if ground is not None:
             directory = ground.directory
             base, commit = self._worktrees.span(worker)
             judged = frozenset(self._worktrees.of_children(worker, base, commit))
-            leave = leave_of(flight.task, judged)
+            leaves = (leave_of(flight.task, judged),)
         return Check(
             root_id=worker.root_id,
             job_id=worker.job_id,
@@ -155,7 +161,8 @@ class Judging:
             commit=commit,
             gates=gates,
             worktree=ground.directory if ground is not None else "",
-            leave=leave,
+            leaves=leaves,
+            is_compared=len(flight.task.agents) > 1,
         )
 
     def _forget(self, worker: Worker) -> Exit | None:

@@ -127,7 +127,7 @@ class Locking:
         missing = [name for name in names if name not in held]
         if missing:
             raise NotFound(
-                f"{key.worker_id} holds no lease on {named(missing)}; orchestrator locks shows "
+                f"{key.worker_id} holds no lease on {named(missing)}; bin/orchestrator locks shows "
                 "who does"
             )
         self._end(key, names, "", now)

@@ -9,7 +9,7 @@ from orchestrator.core.repository import Repository
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
-    """Mark the branches of a job's candidates that were not chosen. Idempotent.
+    """Mark the branches of a job's candidates that were not chosen, and no others. Idempotent.
 
     Raise RepositoryError.
     """
@@ -17,6 +17,11 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
         tip = repository.tip(worker_branch(worker))
         if tip:
             repository.point(f"{candidate_refs(job.root_id)}{worker.id}", tip)
+    for worker in tree.workers:
+        # A person may have chosen another one since.
+        name = f"{candidate_refs(job.root_id)}{worker.id}"
+        if worker.job_id == job.id and worker.chosen and repository.tip(name):
+            repository.drop(name)
 
 
 def _others(tree: Tree, job: Job) -> Iterator[Worker]:

@@ -1,13 +1,12 @@
 """What became of the changes of a job, kept in a file of its reports."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.job_facts import Missing, Overruled
+from orchestrator.core.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import result_branch, short, worker_branch
@@ -41,6 +40,8 @@ class Record:
     left_out: dict[str, str] = field(default_factory=dict)
     #: Why, of those that were left out for something else than a conflict.
     reasons: dict[str, str] = field(default_factory=dict)
+    #: The same as fields; without an entry, it is a conflict, or merging by hand is wanted.
+    causes: dict[str, str] = field(default_factory=dict)
     #: Of those, the workers whose changes exist nowhere any more.
     gone: list[str] = field(default_factory=list)
     #: Of those, the workers that the user chose to leave out.
@@ -48,7 +49,7 @@ class Record:
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     #: By worker that was left out for conflicts: why no attempt resolves them.
     hindrances: dict[str, str] = field(default_factory=dict)
-    #: Of those, the workers that can be asked to resolve them.
+    #: Workers left out that can be asked for another attempt.
     resolvable: list[str] = field(default_factory=list)
     #: Files that git alone would have left as conflicts, or elsewhere: ``worker_id``, ``path`` and
     #: ``way``.
@@ -58,6 +59,8 @@ class Record:
     #: What excludes the changes of the worker that waits, which is to settle it: ``worker_id``, its
     #: ``branch``, its state (``ours``), the branch of the result (``theirs``), and ``paths``.
     handed: dict[str, Any] | None = None
+    #: The worker that waits for the result, and has no worktree to have it in.
+    without_worktree: str = ""
     #: Somebody asked for it after the job had ended.
     again: bool = False
     #: A ref that keeps the result before this one; empty when there was none.
@@ -117,6 +120,7 @@ def missing_from(record: Record) -> tuple[Missing, ...]:
             worker_id=worker,
             job_id=record.job_id,
             branch="" if worker in record.gone else _branch(record, worker, branch),
+            cause=_cause(record, worker),
             why=_why(record, worker),
             in_part=worker in record.merged,
             chosen=worker in record.chosen or record.strategy == Strategy.MANUAL,
@@ -127,15 +131,52 @@ def missing_from(record: Record) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: Record) -> tuple[Overruled, ...]:
-    """By worker, how many hunks of its changes are not in the result: another's won there."""
-    hunks = Counter(
-        worker
-        for conflict in record.conflicts
-        if conflict["resolved"] and conflict["worker_id"] in record.merged
-        for each in conflict.get("lost", ())
-        for worker in each["workers"]
+    """By worker, which hunks of its changes are not in the result: another's won there."""
+    return tuple(
+        Overruled(worker_id=name, hunks=len(found), job_id=record.job_id, places=found[:MOST_PATHS])
+        for name, found in _places(record, record.merged).items()
     )
-    return tuple(Overruled(worker_id=name, hunks=count) for name, count in hunks.items())
+
+
+def overruled_above(record: Record, job: Job) -> tuple[Overruled, ...]:
+    """Which hunks of the parent worker's changes the result of a child job won over."""
+    return tuple(
+        Overruled(
+            worker_id=name,
+            hunks=len(found),
+            job_id=job.parent_job_id or "",
+            places=found[:MOST_PATHS],
+            by_job=job.id,
+        )
+        for name, found in _places(record, [job.parent_worker_id]).items()
+    )
+
+
+def _places(record: Record, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
+    """By worker, where its hunks are that conflicts of ``winners`` took out."""
+    places: dict[str, tuple[str, ...]] = {}
+    for conflict in record.conflicts:
+        if conflict["resolved"] and conflict["worker_id"] in winners:
+            for each in conflict.get("lost", ()):
+                for worker in each["workers"]:
+                    place = _place(conflict["path"], each)
+                    places[worker] = (*places.get(worker, ()), place)
+    return places
+
+
+def _place(path: str, lost: Mapping[str, Any]) -> str:
+    first, last = lost["first"], lost["last"]
+    if not first:
+        return path
+    return f"{path}:{first}" if first == last else f"{path}:{first}-{last}"
+
+
+def _cause(record: Record, worker: str) -> LossCause:
+    if worker in record.causes:
+        return LossCause(record.causes[worker])
+    conflicts = any(each["worker_id"] == worker for each in record.conflicts)
+    manual = record.strategy == Strategy.MANUAL and not conflicts
+    return LossCause.MANUAL if manual else LossCause.CONFLICT
 
 
 def _why(record: Record, worker: str) -> str:

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
+from orchestrator.core.command import COMMAND
 from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
+from orchestrator.core.readings import advice_on
 from orchestrator.core.repository import FileWay, Hindrance, record_name
+from orchestrator.core.states import JobStatus
 from orchestrator.engine.merge_record import MOST_PATHS, Record, child_in_words, overruled_in
 
 #: Findings of a gate that are named in a sentence.
@@ -16,25 +19,30 @@ MOST_PATHSPECS = 100
 MOST_LINES = 100
 
 
-def in_words(record: Record) -> Iterator[str]:
-    """What became of a job's changes, for its report."""
-    yield from _merged(record)
+def in_words(record: Record, status: JobStatus = JobStatus.COMPLETED) -> Iterator[str]:
+    """What became of the changes of a job that ends with this status, for its report."""
+    yield from _merged(record, status)
     for worker, branch in record.left_out.items():
         yield _left_out(record, worker, branch)
     yield from _to_resolve(record)
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         yield (
             "To have one worker's lines where two exclude each other: "
-            f"bin/orchestrator merge {record.job_id} --strategy theirs."
+            f"{COMMAND} merge {record.job_id} --strategy theirs."
         )
     yield from _won(record)
     yield from _ways(record)
     yield from _handed(record)
     if record.leaks:
         yield (
-            "Your checkout changed while the job ran (by you, or by a worker that left its "
-            f"worktree): {_listed(record.leaks)}."
+            "Your checkout changed while the job ran (by the worker that is named, by you, or by a "
+            "worker that left its worktree). To see and restore what the job changed: "
+            f"{COMMAND} restore {record.job_id}."
         )
+        yield from (f"Changed in your checkout: {each}." for each in record.leaks[:MOST_PATHS])
+    if record.leaks[MOST_PATHS:]:
+        name = record_name(record.job_id)
+        yield f"{len(record.leaks) - MOST_PATHS} more changes there: see reports/{name}."
     yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
     yield from (f"Not done: {error}" for error in record.errors)
     yield from _time(record)
@@ -54,12 +62,14 @@ HINDRANCES: Mapping[str, str] = {
 def _to_resolve(record: Record) -> Iterator[str]:
     told = [name for name, why in record.hindrances.items() if why != Hindrance.NO_AGENT]
     if told:
-        command = f"bin/orchestrator merge {record.job_id} --resolve worker"
+        command = f"{COMMAND} merge {record.job_id} --resolve worker"
         yield f"To have {', '.join(told)} resolve the conflicts in another attempt: {command}."
     commands = [name for name, why in record.hindrances.items() if why == Hindrance.NO_AGENT]
     if commands:
-        command = f"bin/orchestrator merge {record.job_id} --resolve AGENT"
-        yield f"To have an AI agent resolve the conflicts of {', '.join(commands)}: {command}."
+        yield (
+            f"An AI agent can resolve the conflicts of {', '.join(commands)}: option --resolve of "
+            f"merge, with its name. To list agents: {COMMAND} agents."
+        )
 
 
 def _won(record: Record) -> Iterator[str]:
@@ -111,14 +121,14 @@ def _ways(record: Record) -> Iterator[str]:
             yield f"{words}: {_listed(paths)}."
 
 
-def _merged(record: Record) -> Iterator[str]:
+def _merged(record: Record, status: JobStatus) -> Iterator[str]:
     if record.branch:
-        yield from _result(record)
+        yield from _result(record, status)
     if record.earlier:
         yield f"The result before it is kept: {record.earlier}."
 
 
-def _result(record: Record) -> Iterator[str]:
+def _result(record: Record, status: JobStatus) -> Iterator[str]:
     who = ", ".join(record.merged)
     lost = sum(each.hunks for each in overruled_in(record))
     but = f", but for {_places(lost)} where another worker's version won" if lost else ""
@@ -129,10 +139,11 @@ def _result(record: Record) -> Iterator[str]:
     for each in record.gates:
         if _outcome(each) != GateOutcome.PASSED:
             yield _not_passed(each)
-    yield f"To see it: orchestrator diff {record.job_id}."
+    yield f"To see it: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
         # Of a root job: who reads of a child job's is its worker, and has it already.
-        yield f"To have it on your branch: orchestrator land {record.job_id}."
+        partial = " --partial" if status is JobStatus.PARTIAL else ""
+        yield f"To have it on your branch: {COMMAND} land {record.job_id}{partial}."
 
 
 def _outcome(gate: Mapping[str, Any]) -> str:
@@ -154,13 +165,19 @@ def _plural(noun: str, count: int) -> str:
 
 
 def _time(record: Record) -> Iterator[str]:
-    if record.seconds:
+    # Of a job whose workers changed nothing, nothing was merged.
+    if record.seconds and (record.branch or record.left_out or record.gates):
         gates = " and the gates on the merged state" if record.gates else ""
         yield f"Merging{gates} took {record.seconds:.1f} s more, after the last worker had ended."
 
 
 def _handed(record: Record) -> Iterator[str]:
     """For the worker that asked for the job: what it has to settle, and how."""
+    if record.without_worktree:
+        yield (
+            f"Nothing of it is in the directory of {record.without_worktree}, which has no "
+            f"worktree; the result of its job will have it. Branch: {record.branch}."
+        )
     if not record.handed:
         return
     worker, theirs, ours = (record.handed[each] for each in ("worker_id", "theirs", "ours"))
@@ -224,4 +241,5 @@ def failing(results: Sequence[GateResult]) -> str:
 
 def _failing(result: GateResult) -> str:
     found = ", ".join(result.failures[:MOST_PATHS]) or result.note
-    return f"gate {result.name} {result.outcome.words}{f': {found}' if found else ''}"
+    why = f": {found}" if found else ""
+    return f"gate {result.name} {result.outcome.words}{why}{advice_on(result)}"

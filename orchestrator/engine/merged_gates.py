@@ -3,12 +3,20 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import EndedBy
-from orchestrator.core.gates import Check, Gate, GatePlace, GateResult, Gates, GateStatus
+from orchestrator.core.gates import (
+    Check,
+    Gate,
+    GatePlace,
+    GateResult,
+    Gates,
+    GateStatus,
+    Leave,
+)
 from orchestrator.core.model import Job
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository import Repository
@@ -24,6 +32,18 @@ STOP_SECONDS = 5.0
 
 #: Whether what is being done is not wanted any more.
 Halted = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the tasks may do to tests whose work is merged."""
+
+    leaves: tuple[Leave, ...] = ()
+    #: Names of gates by which tests may vanish, for one of the tasks at least.
+    vanishing: frozenset[str] = frozenset()
+
+    def applied(self, gate: Gate) -> Gate:
+        return replace(gate, tests_may_vanish=True) if gate.name in self.vanishing else gate
 
 
 class Abandoned(Exception):
@@ -48,7 +68,13 @@ class MergedGates:
         self._repository.close_at(self.directory(job))
 
     def judge(
-        self, job: Job, base: str, commit: str, halted: Halted, sound: set[str]
+        self,
+        job: Job,
+        base: str,
+        commit: str,
+        allowed: Allowed,
+        halted: Halted,
+        sound: set[str],
     ) -> Sequence[GateResult]:
         """What the job's checks say of a commit that was made from ``base``.
 
@@ -56,10 +82,10 @@ class MergedGates:
         base itself although it must not: that is no worker's fault. ``sound`` are the names of
         those that are known to pass there; what is found out is added.
         """
-        gates = job.config.gates
+        gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
             return ()
-        results = self._run(job, base, commit, gates, halted)
+        results = self._run(job, base, commit, gates, halted, allowed.leaves)
         doubtful = _doubtful(gates, results, sound)
         if doubtful:
             self._check_base(job, base, doubtful, halted)
@@ -78,7 +104,13 @@ class MergedGates:
             )
 
     def _run(
-        self, job: Job, base: str, commit: str, gates: tuple[Gate, ...], halted: Halted
+        self,
+        job: Job,
+        base: str,
+        commit: str,
+        gates: tuple[Gate, ...],
+        halted: Halted,
+        leaves: tuple[Leave, ...] = (),
     ) -> Sequence[GateResult]:
         directory = self.directory(job)
         try:
@@ -100,6 +132,7 @@ class MergedGates:
                 gates=gates,
                 worktree=directory,
                 place=GatePlace.RESULT if base else GatePlace.BASE,
+                leaves=leaves,
             )
             results = self._waited(check, halted)
         finally:

@@ -3,16 +3,18 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 
 from orchestrator.core import failpoints
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.failure import after
-from orchestrator.core.gate_facts import gate_facts, is_unjudged
+from orchestrator.core.failure import SENT_BACK, after
+from orchestrator.core.gate_facts import gate_facts, gates_passed, is_unjudged
 from orchestrator.core.gates import GateResult
+from orchestrator.core.job_facts import LossCause
 from orchestrator.core.model import RESOLVE_WORKER, Job, TaskSpec, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.refs import (
@@ -38,10 +40,13 @@ from orchestrator.core.repository import (
 )
 from orchestrator.core.retry import has_no_retry
 from orchestrator.core.sending_back import Merged, Refusal
+from orchestrator.core.states import WorkerStatus
+from orchestrator.core.trailers import of_worker
 from orchestrator.engine import resolving
-from orchestrator.engine.batch import Batch, Part, Settled, Step, best_last, in_order, split
+from orchestrator.engine.batch import Batch, Judge, Part, Settled, Step, best_last, in_order, split
 from orchestrator.engine.checkpoints import LEFT
 from orchestrator.engine.history import LINEAR, in_a_line
+from orchestrator.engine.judging import gates_of, leave_of
 from orchestrator.engine.losses import Losses
 from orchestrator.engine.merge_record import (
     MOST_PATHS,
@@ -51,13 +56,15 @@ from orchestrator.engine.merge_record import (
     told,
 )
 from orchestrator.engine.merge_words import failing
-from orchestrator.engine.merged_gates import Abandoned, Halted, MergedGates, Unfit
+from orchestrator.engine.merged_gates import Abandoned, Allowed, Halted, MergedGates, Unfit
 from orchestrator.engine.worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
 
 #: So many conflicts of a worker are told to whoever resolves them.
 MOST_CONFLICTS = 100
+#: Of a worker whose changes pass its own gates.
+NOT_TOGETHER = "its changes do not pass with the others'"
 #: Seconds between tries. Somebody else's ``git gc --prune=now`` takes what no ref leads to yet, and
 #: a lock that another git holds is free in a moment.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
@@ -77,13 +84,19 @@ class Merging:
         What came of it stands in the record and, unless nothing was to be merged, on the job's
         branch. Raise RepositoryError.
         """
+        for worker in _refused_before(tree, job, workers):
+            self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
         present = [each for each in workers if self._is_present(record, tree, job, each)]
+        losers = self._losers(tree, job, workers)
+        present = [each for each in present if not self._builds_on(record, tree, losers, each)]
         parts = self._in_order(job, _parts(record, tree, job, present))
         try:
-            settled = self._stored(record, job, parts, halted)
+            judge = self._judge(record, tree, job, parts, halted)
+            settled = self._stored(record, job, parts, judge)
         except (Unfit, Abandoned) as error:
             for part in parts:
-                leave(record, part.worker, f"{error} (orchestrator merge {job.id} tries again)")
+                why = f"{error} ({COMMAND} merge {job.id} tries again)"
+                leave(record, part.worker, why, LossCause.REFUSED)
             return Merged(error=str(error))
         self._note(record, tree, job, settled)
         self._note_hindrances(record, tree, job, settled)
@@ -95,23 +108,19 @@ class Merging:
         ]
         refusals = [*refused, *self._to_resolve(record, job, settled)]
         inside = [part.worker for part in parts if part.worker.id in record.merged]
+        touched = self._repository.touched(record.base, settled.commit) if inside else {}
+        project = self._repository.inside("") or "."
         return Merged(
             refusals=refusals,
             missing=missing_from(record),
             overruled=overruled_in(record),
-            gates=gate_facts(settled.results, inside),
-            unjudged=self._is_unjudged(record, job, settled, inside),
+            gates=gate_facts(touched, settled.results, inside),
+            gates_passed=gates_passed(settled.results, inside),
+            # Without gates nothing was to be judged.
+            unjudged=bool(job.config.gates) and is_unjudged(touched, settled.results, inside),
             has_result=bool(record.merged),
+            files=tuple(os.path.relpath(each, project) for each in touched),
         )
-
-    def _is_unjudged(
-        self, record: Record, job: Job, settled: Settled, workers: Sequence[Worker]
-    ) -> bool:
-        """Without gates nothing was to be judged."""
-        if not job.config.gates or not workers:
-            return False
-        touched = self._repository.touched(record.base, settled.commit)
-        return is_unjudged(touched, settled.results, workers)
 
     def _in_order(self, job: Job, parts: Sequence[Part]) -> list[Part]:
         """Who comes later wins where files are taken from one of two."""
@@ -129,25 +138,51 @@ class Merging:
         if commit and not any(LEFT in name for name in kept):
             self._repository.point(branch, commit)
             return True
-        leave(record, worker, "its branch was removed, and its checkpoints, too")
+        gone = "its branch was removed, and its checkpoints, too"
+        leave(record, worker, gone, LossCause.NO_BRANCH)
         record.gone.append(worker.id)
         return False
 
-    def _stored(self, record: Record, job: Job, parts: Sequence[Part], halted: Halted) -> Settled:
+    def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
+        """By commit, candidates with changes that are not chosen, and that nobody took."""
+        losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
+        tips = {self._repository.tip(worker_branch(each)): each for each in losers}
+        return {
+            tip: each
+            for tip, each in tips.items()
+            if tip and each not in inside and tip != self._repository.tip(start_ref(each))
+        }
+
+    def _builds_on(
+        self, record: Record, tree: Tree, losers: Mapping[str, Worker], worker: Worker
+    ) -> bool:
+        """True if it started from a candidate that a person has overruled since: its branch has
+        the changes of that candidate."""
+        needs = {each.id: each.depends_on for each in tree.tasks[worker.job_id]}[worker.task_id]
+        start = self._repository.tip(start_ref(worker)) if needs else ""
+        for tip, loser in losers.items():
+            if start and loser.task_id in needs and self._repository.contains(start, tip):
+                why = f"it builds on {loser.id}, which is not chosen any more"
+                leave(record, worker, why, LossCause.BUILDS_ON)
+                return True
+        return False
+
+    def _stored(self, record: Record, job: Job, parts: Sequence[Part], judge: Judge) -> Settled:
         """What it comes to, on the job's branch; tried again where git fails."""
         for pause in PAUSES:
             try:
-                return self._stored_once(record, job, parts, halted)
+                return self._stored_once(record, job, parts, judge)
             except RepositoryError as error:
                 logger.warning("merged again in %g s: %s", pause, error, extra={"job_id": job.id})
             time.sleep(pause)
             self._worktrees.checkout.put_back(job.root_id)
-        return self._stored_once(record, job, parts, halted)
+        return self._stored_once(record, job, parts, judge)
 
     def _stored_once(
-        self, record: Record, job: Job, parts: Sequence[Part], halted: Halted
+        self, record: Record, job: Job, parts: Sequence[Part], judge: Judge
     ) -> Settled:
-        settled = self._settled(record, job, parts, halted)
+        add = partial(self._on_top, job)
+        settled = Batch(record.base, parts, add, judge).settle()
         failpoints.reached("merge: done")
         manual = job.config.merge_strategy == Strategy.MANUAL
         self._store(record, job, settled, record.base if manual else settled.commit)
@@ -159,23 +194,37 @@ class Merging:
     def _is_built_on_others(self, worker: Worker) -> bool:
         return bool(self._repository.tip(taken_ref(worker)))
 
-    def _settled(self, record: Record, job: Job, parts: Sequence[Part], halted: Halted) -> Settled:
+    def _judge(
+        self, record: Record, tree: Tree, job: Job, parts: Sequence[Part], halted: Halted
+    ) -> Judge:
         sound: set[str] = set()
+        allowed = self._allowed(tree, job, parts)
 
         def judge(commit: str) -> Sequence[GateResult]:
             if halted():
                 raise Abandoned("the job was stopped before it was merged")
             if job.config.merge_strategy == Strategy.MANUAL:
                 return ()
-            return self._gates.judge(job, record.base, commit, halted, sound)
+            return self._gates.judge(job, record.base, commit, allowed, halted, sound)
 
-        return Batch(record.base, parts, partial(self._on_top, job), judge).settle()
+        return judge
+
+    def _allowed(self, tree: Tree, job: Job, parts: Sequence[Part]) -> Allowed:
+        tasks = {task.id: task for task in tree.tasks[job.id]}
+        leaves, vanishing = [], set[str]()
+        for part in parts:
+            task = tasks[part.worker.task_id]
+            judged = self._worktrees.of_children(part.worker, *self._worktrees.span(part.worker))
+            leaves.append(leave_of(task, frozenset(judged)))
+            own = gates_of(job, task, has_worktree=True)
+            vanishing.update(gate.name for gate in own if gate.tests_may_vanish)
+        return Allowed(tuple(leaves), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: Part, may_unite: bool) -> Step:
         """A worker's changes on top of others; all or, where it does not go together, less."""
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
-        message = f"Merge {part.worker.id}: {part.worker.task_id}"
+        message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
         conflicts: list[FileConflict] = []
         files: list[MergedFile] = []
         taken = True
@@ -222,7 +271,8 @@ class Merging:
             worker = step.part.worker
             if not step.taken:
                 left = ", ".join(resolving.unresolved(self._repository, worker)[:MOST_PATHS])
-                leave(record, worker, f"conflicts are not resolved in {left}" if left else "")
+                why = f"conflicts are not resolved in {left}" if left else ""
+                leave(record, worker, why, LossCause.CONFLICT)
             if step.changes and (step.taken or step.commit != before):
                 record.merged.append(worker.id)
             named = (losses.named(each) for each in step.conflicts)
@@ -232,9 +282,10 @@ class Merging:
             losses.add(worker)
             before = step.commit
         for part, results in settled.culprits:
-            leave(record, part.worker, failing(results))
+            self._leave_refused(record, job, part.worker, results)
         for part in settled.dropped:
-            leave(record, part.worker, "it builds on a task that is not in the result")
+            why = "it builds on a task that is not in the result"
+            leave(record, part.worker, why, LossCause.BUILDS_ON)
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
@@ -258,9 +309,21 @@ class Merging:
                 hindrance = Hindrance.NOT_ASKED
             if hindrance is not None:
                 record.hindrances[worker.id] = hindrance
-            if hindrance is not None and job.is_root and self._worktrees.rule.can_resolve(worker):
-                # The worker above a child job has ended: nothing runs again there.
-                record.resolvable.append(worker.id)
+            if hindrance is not None:
+                self._note_resolvable(record, job, worker)
+
+    def _leave_refused(
+        self, record: Record, job: Job, worker: Worker, results: Sequence[GateResult]
+    ) -> None:
+        leave(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
+        self._note_resolvable(record, job, worker)
+
+    def _note_resolvable(self, record: Record, job: Job, worker: Worker) -> None:
+        """The worker above a child job has ended: nothing runs again there. Nor does a worker run
+        again whose task was done by another one, or failed."""
+        counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
+        if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
+            record.resolvable.append(worker.id)
 
     def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
         by_itself = job.config.resolve in ("", RESOLVE_WORKER)
@@ -301,7 +364,9 @@ class Merging:
         if record.commit and not record.again:
             # With the workers' own commits, not with those that tell of them in a line.
             self._repository.point(sent_ref(part.worker), settled.commit)
-        why = f"its changes do not pass with the others': {failing(results)}"
+        is_alone = len(settled.steps) + len(settled.culprits) == 1
+        what = "the merged result does not pass" if is_alone else NOT_TOGETHER
+        why = f"{what}: {failing(results)}"
         return Refusal(worker_id=part.worker.id, reason=why, gates=tuple(results))
 
     def _to_resolve(self, record: Record, job: Job, settled: Settled) -> Iterator[Refusal]:
@@ -342,15 +407,29 @@ def _in_conflict(record: Record, settled: Settled) -> Iterator[Worker]:
             yield step.part.worker
 
 
+def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
+    """Workers that failed in an earlier merge since the gates refused its state; ``workers`` are
+    those that count."""
+    done = {each.task_id for each in workers}
+    for each in tree.workers:
+        if _is_refused(each) and each.job_id == job.id and each.task_id not in done:
+            yield each
+
+
+def _is_refused(worker: Worker) -> bool:
+    return worker.status is WorkerStatus.FAILED and worker.failure == SENT_BACK
+
+
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
     """As those of a child job's result, if it is one's."""
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each
 
 
-def leave(record: Record, worker: Worker, why: str = "") -> None:
+def leave(record: Record, worker: Worker, why: str, cause: LossCause) -> None:
     """Out of the result; its branch keeps what it did."""
     record.left_out[worker.id] = short(worker_branch(worker))
+    record.causes[worker.id] = cause
     if why:
         record.reasons[worker.id] = why
 
@@ -367,5 +446,6 @@ def _parts(record: Record, tree: Tree, job: Job, workers: Sequence[Worker]) -> S
     needs = {task.id: frozenset(task.depends_on) for task in tasks}
     whole, without = split([Part(each, needs[each.task_id]) for each in workers], tasks)
     for part, task_id in without:
-        leave(record, part.worker, f"task {task_id!r}, which it builds on, is not in the result")
+        why = f"task {task_id!r}, which it builds on, is not in the result"
+        leave(record, part.worker, why, LossCause.BUILDS_ON)
     return whole

@@ -14,7 +14,14 @@ from textwrap import dedent
 from orchestrator.core.model import TaskSpec
 from orchestrator.engine.inline_list import inline_items
 from orchestrator.engine.kinds import is_product, is_technology, kind_of, tasks_of
-from orchestrator.engine.sentences import Mood, Sentence, imperative, mood_of, sentences
+from orchestrator.engine.sentences import (
+    Mood,
+    Sentence,
+    asks_for_nothing,
+    imperative,
+    mood_of,
+    sentences,
+)
 
 _ITEM = re.compile(
     r"^\s*(?:(?:[-*+•]|\(?\d{1,5}[.)]|\(?[a-z][.)])\s+|\d{1,5}、\s*)"
@@ -90,7 +97,7 @@ class Rule(StrEnum):
     KIND = "kind of work"
     PARTS = "parts"
     ONE = "one task"
-    #: It only greets or thanks.
+    #: It only greets, thanks or wishes.
     NOTHING = "nothing to do"
 
 
@@ -139,7 +146,7 @@ def split(request: str) -> Split:
     if _FENCE.search(text) or "```" in text:
         return _one(text)
     said = sentences(text)
-    if said and all(each.mood is Mood.COURTESY for each in said):
+    if said and all(map(asks_for_nothing, said)):
         return Split(rule=Rule.NOTHING)
     work = [each for each in said if each.mood is Mood.WORK]
     if any(each.mood is Mood.UNKNOWN for each in said) and len(said) > 1:

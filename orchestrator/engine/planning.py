@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.core import dag
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Deadlock, InvalidRequest
 from orchestrator.core.evidence import ErrorClass, Evidence
 from orchestrator.core.model import AUTO, RULES, Job, TaskSpec, Worker
@@ -18,7 +19,7 @@ MOST_REPEATED = 4000
 #: What a planner is told; it is asked again about a plan of more than twice as many.
 USUAL_TASKS = 7
 #: For a job that has no plan; with its id.
-_WHAT_NOW = "nothing was started; try again: orchestrator retry {}, or submit with --planner rules"
+_WHAT_NOW = f"nothing was started; try again: {COMMAND} retry {{}}, or submit with --planner rules"
 
 
 class Planning:

@@ -1,21 +1,32 @@
-"""What workers change in the user's checkout whose task says ``workdir: project``."""
+"""What workers change that have no worktree: in the project, or in directories of their own."""
 
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from glob import iglob
 from itertools import islice
 from pathlib import Path
 
-from orchestrator.core.model import Worker
+from orchestrator.core.delivery import held_by, normalized
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model import TaskSpec, Worker
+from orchestrator.core.patterns import matches
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository import Checkout, Repository
+from orchestrator.core.shortage import is_shortage
 from orchestrator.engine.worktrees import LEFT, MOST_FILES, Changes
 from orchestrator.security.paths import read_regular, write_private
+
+logger = logging.getLogger(__name__)
 
 #: Without a repository more files than this are not compared.
 MOST_COMPARED = 200_000
 RECORD_BYTES = 256 * 1024 * 1024
+#: Of a promised directory.
+MOST_SOUGHT = 10_000
 #: Directories that tools fill.
 _PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 
@@ -24,11 +35,27 @@ _PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules"
 _NAME = "{}.project.json"
 
 
+class _Promise(IntEnum):
+    MISSING = 0
+    #: It exists, and nothing shows that the worker wrote it.
+    PRESENT = 1
+    WRITTEN = 2
+
+
 class ProjectWork:
     """Any thread may call."""
 
-    def __init__(self, project: Path, home: Path, repository: Repository, space: Workspace) -> None:
+    def __init__(
+        self,
+        project: Path,
+        home: Path,
+        repository: Repository,
+        space: Workspace,
+        never_commit: Sequence[str] = (),
+    ) -> None:
+        """``never_commit``: patterns of new files that no gate has to judge."""
         self.project = project
+        self._never_commit = never_commit
         self._home = home
         self._repository = repository
         self._workspace = space
@@ -42,19 +69,100 @@ class ProjectWork:
         record = {"files": dict(now.files), "commit": now.commit}
         write_private(path, json.dumps(record).encode("utf-8", "surrogateescape"))
 
-    def changes(self, worker: Worker) -> Changes:
-        """What differs since then: in all attempts, and whether the latest did any of it."""
+    def watch(self, worker: Worker) -> None:
+        """Note the state before an attempt in a directory of its own, if possible."""
+        try:
+            self.begin(worker)
+        except (RepositoryError, OSError) as error:
+            if is_shortage(error):
+                raise
+            logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
+
+    def changes(self, worker: Worker, task: TaskSpec) -> Changes:
+        """What differs in the project: in all attempts, and whether the latest did any of it."""
+        found, latest, judged = self._in_project(worker, takes_left=True)
+        files = sorted(each for each in found if os.path.lexists(self.project / each))
+        promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
+        return Changes(
+            tuple(files[:MOST_FILES]),
+            changed=latest,
+            has_work=bool(found) or _Promise.WRITTEN in promises,
+            missing=_missing(task, promises),
+            touched=judged,
+        )
+
+    def own_changes(
+        self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
+    ) -> Changes:
+        """What a worker has in a directory of its own, whose files were ``before``, and what
+        differs in the project since it began, if that was noted.
+
+        ``builds``: its agent's work is a change of files, whatever the project is. A command's
+        files are a part of the result only in a project without git.
+        """
+        now = self._workspace.snapshot(worker)
+        try:
+            there, latest, judged = self._in_project(worker, takes_left=False)
+        except (RepositoryError, OSError):
+            logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
+            there, latest, judged = set(), False, ()
+        home = self._workspace.worker_directory(worker)
+        promises = [
+            max(self._kept(worker, each, home, now), self._kept(worker, each, "", there))
+            for each in task.writes
+        ]
+        own = tuple(now)
+        is_result = builds or (bool(own) and not self._repository.exists())
+        result = [each for each in own if is_result and not matches(each, self._never_commit)]
+        return Changes(
+            own,
+            changed=now != before or latest,
+            has_work=bool(own or there) or _Promise.WRITTEN in promises,
+            missing=_missing(task, promises),
+            checkout=tuple(sorted(there)),
+            touched=(*result, *judged),
+        )
+
+    def _in_project(
+        self, worker: Worker, *, takes_left: bool
+    ) -> tuple[set[str], bool, tuple[str, ...]]:
+        """Paths that differ since the first attempt, whether some do since the latest, and those
+        of them that gates have to judge.
+
+        Nothing if the state before was not noted.
+        """
         before = self._before(worker, worker.attempt)
         if before is None:
-            return Changes((), changed=False)
+            return set(), False, ()
         now = self._now()
         latest = self._different(before, now)
-        moved = self._take_left(worker, before, now) if latest else set()
+        moved = self._take_left(worker, before, now) if takes_left and latest else set()
         first = self._before(worker, 1) or before
         found = {*self._different(first, now), *latest} - moved
-        files = sorted(each for each in found if os.path.lexists(self.project / each))
-        own = tuple(files[:MOST_FILES])
-        return Changes(own, changed=bool(latest - moved), has_work=bool(found))
+        judged = sorted(each for each in found if not self._is_never_committed(each, now, first))
+        return found, bool(latest - moved), tuple(judged)
+
+    def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
+        """Whether it is a new file that a pattern names: a worktree would not commit it."""
+        seen = now.files.get(path) or before.files.get(path, "")
+        is_new = seen.startswith("? ") or not now.commit
+        return is_new and matches(path, self._never_commit)
+
+    def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
+        """Whether a promised path is among the changed ones, or exists in ``place`` (empty: in the
+        project, but only if it is new)."""
+        if held_by(promised, touched):
+            return _Promise.WRITTEN
+        began = self._began(worker)
+        found = [*_found(place or str(self.project), normalized(promised))]
+        # What git ignores is in no list of changes.
+        if began and any(_changed_at(each) >= began for each in found):
+            return _Promise.WRITTEN
+        return _Promise.PRESENT if place and found else _Promise.MISSING
+
+    def _began(self, worker: Worker) -> float:
+        """By the clock of the file system; 0 if it is not known."""
+        return _changed_at(self._path(worker, 1))
 
     def _different(self, before: Checkout, now: Checkout) -> set[str]:
         names = {*before.files, *now.files}
@@ -90,6 +198,30 @@ class ProjectWork:
 
     def _path(self, worker: Worker, attempt: int) -> str:
         return _NAME.format(self._workspace.control(worker, attempt))
+
+
+def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
+    told = zip(task.writes, promises, strict=True)
+    return tuple(path for path, kept in told if kept is _Promise.MISSING)
+
+
+def _found(place: str, path: str) -> Iterator[str]:
+    """Files and directories that are, fit, or lie below what was promised."""
+    is_there = os.path.lexists(f"{place}/{path}")
+    names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
+    for name in islice(names, MOST_SOUGHT):
+        whole = f"{place}/{name}"
+        yield whole
+        below = (f"{top}/{each}" for top, _, files in os.walk(whole) for each in files)
+        yield from islice(below, MOST_SOUGHT)
+
+
+def _changed_at(path: str) -> float:
+    """In seconds since the epoch; 0 for what does not exist."""
+    try:
+        return os.lstat(path).st_ctime
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _walk(directory: str, prefix: str, is_ours: Callable[[str], bool]) -> Iterator[tuple[str, str]]:

@@ -4,15 +4,16 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import iglob
 
 from orchestrator.core.delivery import held_by, normalized
+from orchestrator.core.held_back import HeldBack
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository import Repository
 
-#: In a worker's directory: promised files that git ignores, which are in no commit.
+#: In a worker's directory: promised files that git ignores, and large ones that are not committed.
 SAVED = "files"
 #: More files than this are not saved one by one.
 MOST_SAVED = 1000
@@ -48,6 +49,20 @@ class Promises:
         ignored = self._repository.ignored(directory, [normalized(each) for each in lacking])
         missing = [each for each in lacking if not _exists(place, normalized(each))]
         return Kept(tuple(missing), tuple(self._save(worker, place, ignored[:MOST_SAVED])))
+
+    def saved(
+        self, worker: Worker, directory: str, held: Sequence[HeldBack]
+    ) -> tuple[HeldBack, ...]:
+        """Save the files among them that nothing creates a second time. Idempotent."""
+        place = self._repository.inside(directory)
+        prefix = os.path.relpath(place, directory)
+
+        def one(each: HeldBack) -> HeldBack:
+            path = os.path.relpath(each.path, prefix)
+            is_here = each.rule.is_of_a_file and not path.startswith("../")
+            return replace(each, saved=is_here and bool(self._save(worker, place, [path])))
+
+        return tuple(map(one, held))
 
     def _save(self, worker: Worker, place: str, paths: Sequence[str]) -> list[str]:
         home = f"{self._workspace.worker_directory(worker)}/{SAVED}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.estimate import Estimate, estimate
 from orchestrator.core.events import Event
@@ -178,8 +179,10 @@ class Reads:
         """
         if not job.status.ended:
             return ()
+        if job.facts.discarded:
+            return ()  # the reason tells it
         record = record_of(self.merge_record(caller, job.id))
-        return list(in_words(record)) if record else ()
+        return list(in_words(record, job.status)) if record else ()
 
     def workspace(self, job: Job) -> Path:
         return self._workspace.job_directory(job.root_id)
@@ -189,6 +192,15 @@ class Reads:
 
     def worker_directory(self, worker: Worker) -> Path:
         return Path(self._workspace.worker_directory(worker))
+
+    def _check_not_attached(self, *workers: Worker) -> None:
+        """Raise Conflict if a person is at work in the worktree of one of them."""
+        for worker in workers:
+            if self._workspace.is_attached(worker):
+                raise Conflict(
+                    f"{worker.id} is in use by `{COMMAND} attach {worker.job_id} {worker.id}`; "
+                    "nothing was changed; end that session first"
+                )
 
     def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
         """The job when a ``wait`` for it may be answered now, else None.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestrator.core import failpoints
+from orchestrator.core.classification import NEVER_RAN
 from orchestrator.core.evidence import EndedBy, Exit
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.launching import Launcher
@@ -24,6 +25,8 @@ _WITH_THE_SERVER = {
 }
 #: The causes for which an attempt uses no retry; for others the supervisor decides that.
 _GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
+#: So many attempts in a row that never began use no retry of their worker.
+MOST_NEVER_BEGAN = 3
 
 
 def recover(
@@ -66,12 +69,20 @@ def _take_up(
     if not lives:
         exit = launcher.settle(name, record, attempt.record_hash)
         if scheduler.forest.job_of(worker).stop_cause is None:
-            if exit.cause in _GIVEN_BACK:
+            if exit.cause in _GIVEN_BACK and not _never_begins(worker, exit):
                 _give_back(scheduler, worker)
             exit = _as_lost(exit)
         flights.ended(name, exit)
     failpoints.reached("recovery: attempt taken up")
     logger.info("attempt found", extra={"attempt": name, "lives": lives})
+
+
+def _never_begins(worker: Worker, exit: Exit) -> bool:
+    """Only files show that an attempt never began, and a worker may have removed them."""
+    if exit.cause is not ExitCause.NEVER_BEGAN or worker.result is None:
+        return False
+    latest = worker.result.failures[-MOST_NEVER_BEGAN:]
+    return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)
 
 
 def _as_lost(exit: Exit) -> Exit:

@@ -17,18 +17,20 @@ class Removal:
         self._store = store
         self._files = files
 
-    def begin(self, root_id: str) -> None:
+    def begin(self, root_id: str) -> bool:
         """Everything but destroying what was set aside, which may take its time.
 
-        Idempotent; a job that has not ended is left. Raise OSError or StoreError.
+        Idempotent; False: a job that has not ended, or that a person is at work in, is left.
+        Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
-        if job is not None and not job.status.ended:
-            return
+        if (job is not None and not job.status.ended) or self._files.in_use(root_id):
+            return False
         self._files.set_aside(root_id)
         failpoints.reached("removal: set aside")
         self._store.forget([root_id])
         failpoints.reached("removal: rows deleted")
+        return True
 
     def destroy(self, root_id: str) -> Sequence[str]:
         """The names of refs in git under which work of the job is kept."""

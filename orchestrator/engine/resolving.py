@@ -11,12 +11,13 @@ from orchestrator.core import failpoints
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.refs import resolving_ref, start_ref, taken_ref, worker_branch
 from orchestrator.core.repository import Repository, merger_of
+from orchestrator.core.trailers import of_worker
 
 
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
     """Have both sides on the worker's branch, with marks; where the worker starts then."""
     own = own_tip(repository, worker)
-    words = f"Merge the result so far for {worker.id}, with conflicts"
+    words = of_worker(f"Merge the result so far for {worker.id}, with conflicts", worker)
     marked = repository.marked(own, sent, words, merger_of(job))
     repository.point(resolving_ref(worker), own)
     repository.point(taken_ref(worker), sent)

@@ -1,17 +1,20 @@
-"""A worker's commits told as one, once the scan for secrets has found something in them.
+"""A worker's commits told otherwise: without secrets, and without attempts that gates refused."""
 
-A secret that was taken out of the files would stay in the history of what is merged.
-"""
-
+from orchestrator.core.failure import after, before
 from orchestrator.core.gates import SECRETS
 from orchestrator.core.model import Worker
+from orchestrator.core.refs import checkpoint_refs
 from orchestrator.core.repository import Repository, signature_of
 
 
 def without_secrets(
     repository: Repository, worker: Worker, branch: str, start: str, tip: str, message: str
 ) -> str:
-    """What a branch is at then. What it was at is in the checkpoints. Idempotent."""
+    """Told as one, once the scan for secrets has found something in them.
+
+    A secret that was taken out of the files would stay in the history of what is merged. Return
+    what a branch is at then. What it was at is in the checkpoints. Idempotent.
+    """
     failures = worker.result.failures if worker.result else ()
     is_refused = any(SECRETS in failure.gates for failure in failures)
     if not is_refused or not start or list(repository.line(start, tip)) == [tip]:
@@ -19,3 +22,35 @@ def without_secrets(
     commit = repository.replay(start, (), tip, message, signature_of(worker))
     repository.point(branch, commit)
     return commit
+
+
+def without_refused(
+    repository: Repository, worker: Worker, branch: str, tip: str, message: str
+) -> str:
+    """With the commits of the attempts just before, which gates refused, as part of this one's.
+
+    Return what a branch is at then. Idempotent.
+    """
+    first = _first_refused(worker)
+    names = checkpoint_refs(worker.root_id, worker.id)
+    began = before(first) if first == 1 else after(first - 1)
+    onto = repository.tip(f"{names}{began}")
+    refused = repository.tip(f"{names}{after(worker.attempt - 1)}")
+    if first == worker.attempt or not (onto and refused) or refused in (onto, tip):
+        return tip
+    if not (repository.contains(tip, refused) and repository.contains(refused, onto)):
+        return tip
+    commit = repository.folded(onto, refused, tip, message)
+    if commit != tip:
+        repository.point(branch, commit)
+    return commit
+
+
+def _first_refused(worker: Worker) -> int:
+    """The attempt from which on gates refused all before this one; this one for none."""
+    failures = worker.result.failures if worker.result else ()
+    refused = {failure.attempt for failure in failures if failure.gates}
+    first = worker.attempt
+    while first - 1 in refused:
+        first -= 1
+    return first

@@ -175,6 +175,18 @@ _CONDITION = re.compile(
     .replace("MUST", _MUST),
     re.IGNORECASE,
 )
+#: A wish about all of the work that is no work by itself: "Please keep it small and tidy."
+_MERE_WISH = re.compile(
+    _NICE
+    + _any_of(
+        r"""
+        keep (?:it|this|that|things|everything|all|the (?:code|changes?|work))(?: as)? FINES
+        be (?:careful|consistent|thorough|concise|brief|nice|creative|precise)
+        """
+    ).replace("FINES", rf"{_FINE}(?:(?:,| and|, and| but)\s+{_FINE})*(?: as possible)?")
+    + r"\W*",
+    re.IGNORECASE,
+)
 #: "Use TypeScript." says how, once something has been asked for.
 _MEANS = re.compile(_NICE + r"(?:use|include)\b", re.IGNORECASE)
 #: English sentences that tell something begin like this, or have such a verb soon.
@@ -220,6 +232,11 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
     if _VERBS.match(imperative(text)):
         return Mood.WORK
     return Mood.STATEMENT if _STATEMENT.match(text) else Mood.UNKNOWN
+
+
+def asks_for_nothing(sentence: Sentence) -> bool:
+    """True for thanks, greetings and mere wishes: alone they make no task."""
+    return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 
 def imperative(sentence: str) -> str:

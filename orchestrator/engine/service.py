@@ -7,6 +7,7 @@ from dataclasses import replace
 from orchestrator.core import admission
 from orchestrator.core.commands import Render
 from orchestrator.core.errors import (
+    Conflict,
     Forbidden,
     InvalidRequest,
     StoreError,
@@ -23,21 +24,22 @@ from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submis
 from orchestrator.core.views import Availability, Health, Used, with_login
 from orchestrator.engine.access import Access
 from orchestrator.engine.bases import Bases, check_child
-from orchestrator.engine.checkpointing import Checkpointing
 from orchestrator.engine.gate_plans import GatePlans
 from orchestrator.engine.integration import Integration
 from orchestrator.engine.lock_service import LockService
 from orchestrator.engine.merge_calls import MergeCalls
 from orchestrator.engine.publisher import Publisher
 from orchestrator.engine.rates import Rates
-from orchestrator.engine.submitting import Asked, Submitting, check_tasks
+from orchestrator.engine.removal import Removal
+from orchestrator.engine.removal_calls import RemovalCalls
+from orchestrator.engine.submitting import Asked, Submitting, check_retry, check_tasks
 from orchestrator.engine.supervisor import Supervisor
 from orchestrator.engine.worktrees import Worktrees
 
 Listener = Callable[[Sequence[Event]], None]
 
 
-class Service(Checkpointing, MergeCalls):
+class Service(RemovalCalls, MergeCalls):
     """Every method with a caller raises NotFound for what is not the caller's."""
 
     def __init__(
@@ -56,6 +58,7 @@ class Service(Checkpointing, MergeCalls):
         bases: Bases,
         locks: LockService,
         integration: Integration,
+        removal: Removal,
         report_anew: Callable[[Render], None],
         new_job_id: Callable[[], str],
         version: str,
@@ -78,6 +81,7 @@ class Service(Checkpointing, MergeCalls):
         self.locks = locks
         self._integration = integration
         integration.on_merged_later = self._merged_later
+        self._removal = removal
         self._report_anew = report_anew
         self._new_job_id = new_job_id
         self._version = version
@@ -171,7 +175,11 @@ class Service(Checkpointing, MergeCalls):
 
         def action(scheduler: Scheduler, now: float) -> Used:
             stop = scheduler.used(attempt.key, attempt.number, usage, now)
-            return Used(stop=stop, waiting=scheduler.waits(attempt.key))
+            return Used(
+                stop=stop,
+                waiting=scheduler.waits(attempt.key),
+                capped=scheduler.is_capped(attempt.key),
+            )
 
         return self._supervisor.call(action)
 
@@ -211,10 +219,16 @@ class Service(Checkpointing, MergeCalls):
 
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
         """Run again what did not succeed. Raise Conflict where there is nothing to run again."""
-        job = self._access.changeable(caller, job_id)
+        job = self._access.workable(caller, job_id)
+        if job.facts.discarded:
+            raise Conflict(
+                f"the branches of job {job_id} were discarded: nothing is left to run again from"
+            )
 
         def action(scheduler: Scheduler, now: float) -> None:
+            check_retry(scheduler, job, now)
             changed = replace(job, config=self._submitting.retry_config(job.config, config))
+            self._check_not_attached(*self._store.workers(job_id))
             self._bring_back(scheduler, changed, now, check_rerun)
             scheduler.ledger.update_job(job_id, config=changed.config)
             scheduler.retry(job_id, caller.name, now)

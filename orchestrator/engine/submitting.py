@@ -24,6 +24,7 @@ from orchestrator.core.model import (
 )
 from orchestrator.core.planning import held_for_approval, planner_of
 from orchestrator.core.ports import Agents, Roles
+from orchestrator.core.quotas import Quotas
 from orchestrator.core.repository import Base, Workdir
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import JobStatus
@@ -100,10 +101,13 @@ class Submitting:
         return retry_config(config, asked, self._ceilings)
 
     def _submit_root(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
+        _check_quotas(scheduler, asked.caller.full_name, now)
         config = root_config(asked.submission.config, self._defaults, self._ceilings)
+        config = _within_key(config, asked, scheduler.forest.quotas)
         check_timeouts(asked.tasks, self._ceilings)
         base = asked.base
-        config = replace(config, base=base.commit, include_dirty=base.dirty, git_note=base.note)
+        config = replace(config, base=base.commit, base_branch=base.branch)
+        config = replace(config, include_dirty=base.dirty, git_note=base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
         return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job), now))
@@ -125,6 +129,7 @@ class Submitting:
         if again is not None:
             scheduler.attach(key, again.id, now)
             return self._accepted_child(scheduler, again, line, duplicate=True)
+        scheduler.forest.quotas.check_day(line.root.submitted_by, now)
         admission.check_child(asked.submission.config, line, self._ceilings)
         prompt = None if asked.submission.tasks else asked.digest
         admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
@@ -192,9 +197,27 @@ class Submitting:
         refused: Collection[str],
     ) -> list[Worker]:
         workers = self._workers(job, tasks, first, refused)
+        self._check_prices(job, tasks, workers)
         admission.check_size(tasks, len(workers), self._ceilings)
         admission.check_total(job.config, already, len(workers))
         return workers
+
+    def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
+        """Raise Refused where a cost cap cannot hold, since a model's price is not known."""
+        if not self._defaults.refuses_unpriced:
+            return
+        by_id = {task.id: task for task in tasks}
+        for worker in workers:
+            task = by_id[worker.task_id]
+            capped = job.config.max_cost_usd is not None or task.max_cost_usd is not None
+            if capped and self._agents.is_priced(worker.agent, task.model) is False:
+                model = task.model or "its model"
+                raise Refused(
+                    f"max_cost_usd cannot hold for task {task.id!r}: the price of {model} "
+                    f"({worker.agent}) is not known; give it a price in config.yaml "
+                    "(workers.prices; 0 for a local model), or set workers.unknown_price: first",
+                    kind="unknown-price",
+                )
 
     def _accepted_child(
         self, scheduler: Scheduler, job: Job, line: allowance.Ancestry, duplicate: bool = False
@@ -246,6 +269,38 @@ class Submitting:
             )
             for index, (task, name) in enumerate(pairs)
         ]
+
+
+def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
+    """Raise LimitReached when the key of a job may spend or run nothing more."""
+    root = scheduler.ledger.jobs.get(job.root_id, job)
+    if job.is_root:
+        _check_quotas(scheduler, job.submitted_by, now)
+    else:
+        scheduler.forest.quotas.check_day(root.submitted_by, now)
+
+
+def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
+    quotas = scheduler.forest.quotas
+    quotas.check_day(key_name, now)
+    quotas.check_running(key_name, scheduler.forest.running_jobs_of(key_name))
+
+
+def _within_key(config: JobConfig, asked: Asked, quotas: Quotas) -> JobConfig:
+    """With no more workers at once than all jobs of the key may have. Raise Refused."""
+    name = asked.caller.full_name
+    most = quotas.of(name).max_workers
+    if most is None:
+        return config
+    wanted = asked.submission.config.max_workers
+    if wanted is not None and wanted > most:
+        raise Refused(
+            f"max_workers is {wanted}, and api.keys[{name}].limits.max_workers is {most}; ask for "
+            "less or raise it in config.yaml",
+            kind="limit-workers",
+            left={"max_workers": most},
+        )
+    return replace(config, max_workers=min(config.max_workers, most))
 
 
 def check_tasks(tasks: Sequence[TaskSpec]) -> None:

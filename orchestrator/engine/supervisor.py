@@ -21,7 +21,7 @@ from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.forest import TreeSize
 from orchestrator.core.gates import GateRun
-from orchestrator.core.job_losses import lacks_worktrees
+from orchestrator.core.job_losses import lacks_promised, lacks_worktrees
 from orchestrator.core.launching import Launcher
 from orchestrator.core.model import Job, WorkerKey
 from orchestrator.core.ports import Change, Store
@@ -297,11 +297,12 @@ class Supervisor:
 
     def _render(self, command: Render) -> None:
         """What was changed is merged first, where there may be anything to merge or to miss."""
-        jobs = self._scheduler.ledger.jobs
-        tasks = self._scheduler.forest.plans[command.job_id].tasks
-        merges = any(
-            jobs[each].config.base or jobs[each].lacks_changes for each in command.family
-        ) or lacks_worktrees(jobs[command.job_id], tasks.values())
+        jobs, forest = self._scheduler.ledger.jobs, self._scheduler.forest
+        merges = (
+            any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
+            or lacks_worktrees(jobs[command.job_id], forest.plans[command.job_id].tasks.values())
+            or any(map(lacks_promised, forest.workers_of(command.job_id)))
+        )
         (self._integration if merges else self._reporting).ask(command)
 
 

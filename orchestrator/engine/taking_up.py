@@ -4,6 +4,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.refs import sent_ref, start_ref, taken_ref, worker_branch
 from orchestrator.core.repository import Repository, merger_of
+from orchestrator.core.trailers import of_worker
 from orchestrator.engine import resolving
 
 
@@ -20,7 +21,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         start = resolving.begin(repository, job, worker, sent)
         repository.drop(sent_ref(worker))
         return start
-    message = f"Merge the result so far for {worker.id}"
+    message = of_worker(f"Merge the result so far for {worker.id}", worker)
     tip = repository.tip(worker_branch(worker)) or start
     on_start, on_tip = (
         repository.merge(each, sent, message, merger_of(job), force=False).commit

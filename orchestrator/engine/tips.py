@@ -3,6 +3,7 @@
 from orchestrator.core.model import Job
 from orchestrator.core.refs import branch_of, child_refs
 from orchestrator.core.repository import Merge, Repository, merger_of
+from orchestrator.core.trailers import of_child_job, of_job
 
 
 class Tips:
@@ -43,7 +44,7 @@ class Tips:
         """A worker's branch with a child job's result behind it."""
         if self._repository.contains(tip, result):
             return tip
-        message = f"Merge a child job of {worker_id}"
+        message = of_child_job(worker_id, job.id)
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
@@ -53,9 +54,9 @@ class Tips:
             return tip
         if not self._repository.contains(tip, began):
             # What it began with is not committed in that shape, but its changes are.
-            words = f"State of {worker_id} when it started a child job"
+            words = of_job(f"State of {worker_id} when it started a child job", job.id)
             tip = self._repository.join(tip, began, words, merger_of(job))
-        message = f"Merge a child job of {worker_id}"
+        message = of_child_job(worker_id, job.id)
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
             return merged

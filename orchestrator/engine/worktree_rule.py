@@ -30,11 +30,10 @@ class WorktreeRule:
         if task.workdir == Workdir.PROJECT:
             return False
         asked = git if git == GitUse.OFF else task.git or git
-        return needs_worktree(task, git) or (
-            asked != GitUse.OFF and self._changes_files(name, task)
-        )
+        return needs_worktree(task, git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
-    def _changes_files(self, name: str, task: TaskSpec) -> bool:
+    def changes_files(self, name: str, task: TaskSpec) -> bool:
+        """Whether an agent's work is a change of files; a command's work is what it ran."""
         try:
             agent = self._agents.get(self._agents.resolve(name, task))
         except UnknownAgent:

@@ -12,19 +12,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.delivery import expects_changes
+from orchestrator.core.command import COMMAND
+from orchestrator.core.delivery import normalized
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import ChangeSize
 from orchestrator.core.failure import after, before
+from orchestrator.core.held_back import HeldBack
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.refs import checkpoint_refs, child_refs, start_ref, worker_branch
 from orchestrator.core.repository import Base, Merge, Repository, Tools, merger_of, signature_of
+from orchestrator.core.side_work import SideWork
+from orchestrator.core.trailers import of_worker
 from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.conflict_texts import with_conflicts
 from orchestrator.engine.promises import Promises
 from orchestrator.engine.retiring import Turns
-from orchestrator.engine.rewriting import without_secrets
+from orchestrator.engine.rewriting import without_refused, without_secrets
 from orchestrator.engine.taking_up import take_up
 from orchestrator.engine.tips import Tips
 from orchestrator.engine.users_checkout import UsersCheckout
@@ -76,8 +80,17 @@ class Changes:
     #: Promised paths that do not exist, and promised files that git ignores and were saved.
     missing: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
-    #: Files of the checkout that changed since the job began; looked for if nothing else did.
+    #: Files of the checkout, or of the project, that changed while the attempt ran.
     checkout: tuple[str, ...] = ()
+    #: What it did elsewhere than in its worktree.
+    side_work: tuple[SideWork, ...] = ()
+    #: New files that are not committed.
+    held_back: tuple[HeldBack, ...] = ()
+    #: What its branch is at.
+    commit: str = ""
+    #: All that a worker without a worktree changed or removed, if it is a part of its result,
+    #: except for new files that ``git.never_commit`` names.
+    touched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +104,18 @@ class Brought:
 
 class Worktrees:
     def __init__(
-        self, repository: Repository, agents: Agents, workspace: Workspace, search: str = os.defpath
+        self,
+        repository: Repository,
+        agents: Agents,
+        workspace: Workspace,
+        search: str = os.defpath,
+        *,
+        fold_attempts: bool = True,
     ) -> None:
-        """``search`` is the path on which workers find programs."""
+        """``search`` is the path on which workers find programs. ``fold_attempts``: commits of an
+        attempt that gates refused become part of the next one's."""
         self._search = search
+        self._fold_attempts = fold_attempts
         self._repository = repository
         self.rule = WorktreeRule(agents)
         self._workspace = workspace
@@ -126,7 +147,7 @@ class Worktrees:
         if not os.path.lexists(directory):
             return ""
         self.checkout.put_back(worker.root_id)
-        message = _signed(f"State of {worker.id} when it started a child job", worker)
+        message = of_worker(f"State of {worker.id} when it started a child job", worker)
         return self._repository.snapshot(directory, message, signature_of(worker))
 
     # -- around an attempt ----------------------------------------------------------------------
@@ -144,15 +165,25 @@ class Worktrees:
                 time.sleep(PAUSE_SECONDS)
                 return self._open(assignment)
 
-    def equipped(self, assignment: Assignment) -> Assignment:
-        """For a worker that is to resolve conflicts: with their texts. Its worktree is open.
+    def equipped(self, assignment: Assignment, ground: Ground) -> Assignment:
+        """With what a further attempt has to know of its worktree, which is open: the work so far,
+        and the texts of conflicts.
 
         Raise RepositoryError.
         """
-        return with_conflicts(self._repository, assignment)
+        return self._with_work(with_conflicts(self._repository, assignment), ground)
+
+    def _with_work(self, assignment: Assignment, ground: Ground) -> Assignment:
+        """With what the attempts before this one committed."""
+        if assignment.worker.attempt < 2 or ground.before == ground.start:
+            return assignment
+        work = self._repository.work(ground.start, ground.before)
+        return replace(assignment, committed=work)
 
     def _open(self, assignment: Assignment) -> Ground:
         worker, job = assignment.worker, assignment.job
+        if self._workspace.is_attached(worker):
+            raise RepositoryError(f"its worktree is in use by {COMMAND} attach")
         self.checkout.note(worker.root_id)
         self.checkout.put_back(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
@@ -209,7 +240,8 @@ class Worktrees:
         job, commit = assignment.job, assignment.job.config.base
         for task_id, finding in assignment.findings.items():
             for tip in self.tips_of(job, finding.worker_id):
-                message = f"Merge {finding.worker_id} ({task_id}) for {assignment.worker.id}"
+                words = f"Merge {finding.worker_id} ({task_id}) for {assignment.worker.id}"
+                message = of_worker(words, assignment.worker)
                 merged = self._tips.merge(job, commit, tip, message)
                 commit = merged.commit or commit
         return commit
@@ -252,11 +284,16 @@ class Worktrees:
         faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
         self._take_left(worker, ground)
         message = _message(worker, task)
-        tip = self._repository.commit(
-            ground.directory, ground.branch, message, signature_of(worker)
-        )
+        who, promised = signature_of(worker), [normalized(each) for each in task.writes]
+        place = ground.directory, ground.branch
+        tip = self._repository.commit(*place, message, who, promised)
+        failpoints.reached("worktree: loose files are committed")
+        folded = self._repository.fold(*place, tip, message, who, promised)
+        tip = folded.commit
         changed = tip != (ground.before or start)
         tip = without_secrets(self._repository, worker, ground.branch, start, tip, message)
+        if self._fold_attempts:
+            tip = without_refused(self._repository, worker, ground.branch, tip, message)
         failpoints.reached("worktree: committed")
         self.checkpoints.end(self.place_of(worker), tip, interrupted)
         self._repository.settle(ground.directory)
@@ -268,13 +305,18 @@ class Worktrees:
         has_work = bool(files) or self._differs(start, tip)
         kept = self._promises.check(worker, task, ground.directory, start, tip)
         told = (*faults, *marked)
-        checkout = self._in_checkout(worker, task) if not (has_work or kept.saved) else ()
-        return Changes(own, changed, told, size, has_work, kept.missing, kept.saved, checkout)
-
-    def _in_checkout(self, worker: Worker, task: TaskSpec) -> tuple[str, ...]:
-        """Where the work may be of a worker that was to change files and changed none."""
-        expected = expects_changes(task.role, task.writes, is_agent=True)
-        return tuple(self.checkout.changed_files(worker.root_id)) if expected else ()
+        return Changes(
+            own,
+            changed,
+            told,
+            size,
+            has_work,
+            kept.missing,
+            kept.saved,
+            side_work=folded.work,
+            held_back=self._promises.saved(worker, ground.directory, folded.held_back),
+            commit=tip,
+        )
 
     def _undo_gates(self, worker: Worker, ground: Ground) -> None:
         """Where the attempt was closed before: what gates have changed since is not its work.
@@ -305,20 +347,27 @@ class Worktrees:
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
+    def has_moved(self, worker: Worker) -> bool:
+        """Whether somebody committed on its branch after its last attempt."""
+        delivery = worker.result.delivery if worker.result else None
+        last = delivery.commit if delivery else ""
+        return bool(last) and self._repository.tip(worker_branch(worker)) != last
+
     def span(self, worker: Worker) -> tuple[str, str]:
         """The commits that it began with, and that it has come to. Raise RepositoryError."""
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.tip(start_ref(worker)) or tip, tip
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Files that its child jobs made or changed, and the worker itself did not."""
+        """Files that its child jobs made, changed, or removed, and the worker itself did not."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()
         for name in (each for each in refs if each.endswith("/result")):
             result, began = refs[name], refs[name.removesuffix("result") + "base"]
-            made = set(self._repository.changed(began, result))
-            made -= set(self._repository.changed(start, began))
-            found |= made - set(self._repository.changed(result, tip))
+            made = set(self._repository.touched(began, result))
+            # A worker without a worktree has neither, and all of it is its child jobs'.
+            made -= set(self._repository.touched(start, began)) if start else set()
+            found |= made - (set(self._repository.touched(result, tip)) if tip else set())
         return found
 
     def _take_left(self, worker: Worker, ground: Ground) -> None:
@@ -344,7 +393,8 @@ class Worktrees:
         """Of a worker that has ended: what is in it is kept on its branch. Idempotent."""
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
-            if not self._turns.is_due(worker):
+            # ``attach`` removes it when it is done.
+            if not self._turns.is_due(worker) or self._workspace.is_attached(worker):
                 return
             if os.path.lexists(directory):
                 branch = worker_branch(worker)
@@ -354,15 +404,4 @@ class Worktrees:
 
 def _message(worker: Worker, task: TaskSpec) -> str:
     words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
-    return _signed(words if len(words) <= 72 else f"{words[:69]}...", worker)
-
-
-def _signed(subject: str, worker: Worker) -> str:
-    trailers = {
-        "Orchestrator-Job": worker.job_id,
-        "Orchestrator-Worker": worker.id,
-        "Orchestrator-Task": worker.task_id,
-        "Orchestrator-Agent": worker.agent,
-    }
-    lines = "\n".join(f"{name}: {value}" for name, value in trailers.items())
-    return f"{subject}\n\n{lines}\n"
+    return of_worker(words if len(words) <= 72 else f"{words[:69]}...", worker)

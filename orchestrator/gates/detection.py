@@ -6,12 +6,13 @@ Commands are made of the base commit's files and of nothing that a worker can ch
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core import suite_files
 from orchestrator.core.gates import SECRETS, Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates import javascript, security
-from orchestrator.gates.scripts import scripts_in
+from orchestrator.gates.scripts import judges_nothing, scripts_in
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
@@ -30,6 +31,8 @@ _PYTEST_FILES = (
 #: How a configuration names plugins: ``addopts = -p checks.plugin``, ``pytest_plugins = ["a"]``.
 _PLUGINS = re.compile(r"-p[ =]?['\"]?([A-Za-z_][\w.]*)|pytest_plugins\b[^=]*=([^\])\n]*)")
 _TARGETS = {"check": "make-check", "test": "make-test"}
+#: What is included may add to a target.
+_INCLUDES = re.compile(r"^(?:-|s)?include\b", re.MULTILINE)
 
 
 def secrets(why: str = "built in") -> Gate:
@@ -234,9 +237,9 @@ _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
 def _make(files: GateFiles) -> Iterator[Gate]:
     for makefile in _MAKEFILES:
         text = files.read(makefile)
-        targets = set(_targets(text))
+        rules = _rules(text)
         for target, name in _TARGETS.items():
-            if target in targets:
+            if target in rules and (_INCLUDES.search(text) or _runs_something(target, rules)):
                 yield Gate(
                     name=name,
                     # Else one that a worker adds may come before it.
@@ -249,12 +252,42 @@ def _make(files: GateFiles) -> Iterator[Gate]:
                 )
 
 
-def _targets(makefile: str) -> Iterator[str]:
-    for line in makefile.splitlines():
-        names, colon, rest = line.partition(":")
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What make does for a target; another rule of the same target adds to it."""
+
+    needs: list[str] = field(default_factory=list)
+    recipe: list[str] = field(default_factory=list)
+
+
+def _rules(makefile: str) -> Mapping[str, _Rule]:
+    rules: dict[str, _Rule] = {}
+    present: list[_Rule] = []
+    for line in makefile.replace("\\\n", " ").splitlines():
+        names, colon, rest = line.partition("#")[0].partition(":")
         is_variable = "=" in names or rest.lstrip(":").startswith("=")
-        if colon and not is_variable and not line[:1].isspace():
-            yield from names.split()
+        if line.startswith("\t"):
+            for rule in present:
+                rule.recipe.append(line)
+        elif colon and not is_variable and not line[:1].isspace():
+            needs, _, command = rest.lstrip(":").partition(";")
+            present = [rules.setdefault(name, _Rule()) for name in names.split()]
+            for rule in present:
+                rule.needs.extend(each for each in needs.split() if each != "|")
+                rule.recipe.append(command)
+    return rules
+
+
+def _runs_something(target: str, rules: Mapping[str, _Rule]) -> bool:
+    """Whether a recipe of the target, or of what it needs, is more than ``true`` and ``echo``."""
+    left, seen = [target], {target}
+    while left:
+        rule = rules.get(left.pop())
+        if rule is None or not all(judges_nothing(each.lstrip("\t @+-")) for each in rule.recipe):
+            return True
+        left += [each for each in dict.fromkeys(rule.needs) if each not in seen]
+        seen.update(rule.needs)
+    return False
 
 
 def _has_tests(files: GateFiles) -> bool:

@@ -20,13 +20,20 @@ LONGEST_NAME = 40
 class Finder:
     """See ``core.gates.GateFinder``."""
 
-    def __init__(self, timeout: float = 600.0, *, tests_may_change: bool = False) -> None:
-        """``timeout``: seconds, for gates that nobody gave another one.
+    def __init__(
+        self,
+        timeout: float = 600.0,
+        *,
+        tests_may_change: bool = False,
+        tests_may_vanish: bool = False,
+    ) -> None:
+        """``timeout``: seconds, for gates without one of their own.
 
-        ``tests_may_change``: of every gate, whatever it says itself.
+        The others hold for every gate, whatever its definition says.
         """
         self._timeout = timeout
         self._tests_may_change = tests_may_change
+        self._tests_may_vanish = tests_may_vanish
 
     def found(self, files: GateFiles) -> Sequence[Gate]:
         own = own_gates(files)
@@ -48,6 +55,7 @@ class Finder:
                 timeout=timeout,
                 configured_by=tuple(dict.fromkeys(known)),
                 tests_may_change=gate.tests_may_change or self._tests_may_change,
+                tests_may_vanish=gate.tests_may_vanish or self._tests_may_vanish,
             )
 
     def _resolved(self, asked: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:

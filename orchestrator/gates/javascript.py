@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.core import suite_files
 from orchestrator.core.gates import Gate, GateFiles, GateReport, GateSource
+from orchestrator.gates.scripts import judges_nothing
 
 PACKAGE = "package.json"
 #: What ``npm init`` writes where there are no tests.
@@ -41,7 +42,10 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """None where the project has no such script; a runner of tests needs no sign of it."""
+    """None if the project has no such script, or one that judges nothing.
+
+    A runner of tests needs no sign of it.
+    """
     if name in _RUNNERS:
         return _runner(name, "asked for by name")
     return next((gate for gate in _of_scripts(files) if gate.name == name), None)
@@ -57,7 +61,8 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
     for script, name in SCRIPTS.items():
         texts = [scripts.get(each) for each in (f"pre{script}", script, f"post{script}")]
         text = " && ".join(each for each in texts if isinstance(each, str) and each.strip())
-        if not isinstance(scripts.get(script), str) or _NO_TEST in text or not text:
+        is_script = isinstance(scripts.get(script), str) and _NO_TEST not in text
+        if not is_script or judges_nothing(text):
             continue
         yield Gate(
             name=name,

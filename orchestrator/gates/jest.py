@@ -7,6 +7,8 @@ from orchestrator.core.readings import Flaw, Reading, UnreadableReport
 from orchestrator.gates.json_values import mapping, parsed, relative, sequence, text
 
 LONGEST_PATH = 4096
+#: Characters of the first line of what a test says.
+LONGEST_FAILURE = 500
 _FAILED, _PASSED = "failed", "passed"
 
 
@@ -17,18 +19,19 @@ def read(content: bytes, cwd: str) -> Reading:
         raise UnreadableReport("its report is JSON, but not jest's: it has no testResults")
     flaws: list[Flaw] = []
     passed: list[str] = []
-    skipped = 0
+    skipped: list[str] = []
     for each in map(mapping, sequence(found["testResults"])):
         path = relative(text(each.get("name"), LONGEST_PATH), cwd)
         tests = [mapping(test) for test in sequence(each.get("assertionResults"))]
         flaws += _flaws(path, each, tests)
         passed += [_name(path, test) for test in tests if test.get("status") == _PASSED]
-        skipped += sum(test.get("status") not in {_PASSED, _FAILED} for test in tests)
+        left = (test for test in tests if test.get("status") not in {_PASSED, _FAILED})
+        skipped += [_name(path, test) for test in left]
     failed = {flaw.key for flaw in flaws}
     return Reading(
         flaws=tuple(flaws),
         passed=tuple(name for name in passed if name not in failed),
-        skipped=skipped,
+        skipped=tuple(skipped),
     )
 
 
@@ -36,7 +39,9 @@ def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Ite
     failed = [test for test in tests if test.get("status") == _FAILED]
     for test in failed:
         name, said = _name(path, test), sequence(test.get("failureMessages"))[:1]
-        yield Flaw(name, f"{name}: {text(said[0]) if said else 'failed'}")
+        told = text(said[0]) if said else ""
+        first = str(said[0]).strip().partition("\n")[0] if said else ""
+        yield Flaw(name, f"{name}: {told or 'failed'}", failure=first[:LONGEST_FAILURE])
     # A file that cannot be loaded has no tests, or a hook of it fails outside of them.
     if suite.get("status") == _FAILED and not failed:
         yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}", is_error=True)

@@ -19,6 +19,8 @@ _FAILURES = ("failure", "error")
 _SUITES = ("testsuite", "testsuites")
 #: What pytest says of a file that it could not load.
 _NOT_COLLECTED = "collection failure"
+#: And of one that was skipped as a whole.
+_SKIPPED_WHOLE = "collection skipped"
 #: Characters of the text of a failure that are read.
 _MOST_SAID = 100_000
 #: Of tests that are listed and were not run, without an element that says so.
@@ -46,6 +48,15 @@ def read(content: bytes) -> Reading:
     return document.reading()
 
 
+def _failure(attributes: dict[str, str]) -> str:
+    """Some runners write the type beside the message, others into it."""
+    message = attributes.get("message") or ""
+    first = message.strip().partition("\n")[0]
+    kind = attributes.get("type") or ""
+    is_told = not kind or first.startswith(kind)
+    return (first if is_told else f"{kind}: {first}")[:LONGEST_NAME]
+
+
 def _refuse(*_: object) -> None:
     raise UnreadableReport("its report has a document type, which no test runner writes")
 
@@ -65,12 +76,14 @@ class _Document:
     depth: int = 0
     suites: list[_Suite] = field(default_factory=list)
     tests: int = 0
-    skipped: int = 0
+    skipped: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     #: Of the test that is being read.
     name: str = ""
     message: str | None = None
+    #: The exception's type and the first line of its message.
+    failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
     #: What is written inside of its first failure; None outside of it.
@@ -87,7 +100,7 @@ class _Document:
         elif tag in _FAILURES:
             self._fail(tag, attributes)
         elif tag == "skipped":
-            self.is_skipped = True
+            self._skip(attributes)
 
     def end(self, tag: str) -> None:
         self.depth -= 1
@@ -128,7 +141,7 @@ class _Document:
             place = "::".join(each.name for each in self.suites if each.name) or place
         name = attributes.get("name") or "(no name)"
         self.name = f"{place}::{name}"[:LONGEST_NAME] if place else name[:LONGEST_NAME]
-        self.message, self.is_error = None, False
+        self.message, self.failure, self.is_error = None, "", False
         self.is_skipped = attributes.get("status") in _NOT_RUN
 
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
@@ -137,9 +150,16 @@ class _Document:
         first = " ".join(said.split())[:LONGEST_NAME]
         if self.name and self.message is None:
             self.message, self.is_error, self.said = first, tag == "error", ""
+            self.failure = _failure(attributes)
         elif not self.name:
             suite = next((each.name for each in reversed(self.suites) if each.name), "suite")
             self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
+
+    def _skip(self, attributes: dict[str, str]) -> None:
+        """A module has no class, and its tests are named after it."""
+        self.is_skipped = True
+        if attributes.get("message") == _SKIPPED_WHOLE:
+            self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
         """Of a file that could not be loaded, pytest says why in the text alone."""
@@ -147,12 +167,14 @@ class _Document:
         if said and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in said.splitlines() if each.startswith("E ")]
             self.message = (lines[-1] if lines else self.message)[:LONGEST_NAME]
+            self.failure = self.message if lines else ""
 
     def _finish(self) -> None:
         if self.message is not None:
-            self.flaws.append(Flaw(self.name, f"{self.name}: {self.message}", self.is_error))
+            text = f"{self.name}: {self.message}"
+            self.flaws.append(Flaw(self.name, text, self.is_error, self.failure))
         elif self.is_skipped:
-            self.skipped += 1
+            self.skipped.append(self.name)
         else:
             self.passed.append(self.name)
         self.name = ""
@@ -161,4 +183,4 @@ class _Document:
         # One that passed and failed (an error while cleaning up) has failed.
         failed = {flaw.key for flaw in self.flaws}
         passed = tuple(name for name in self.passed if name not in failed)
-        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=self.skipped)
+        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))

@@ -25,7 +25,7 @@ class _Tests:
 class _Found:
     flaws: list[Flaw] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
-    skipped: int = 0
+    skipped: list[str] = field(default_factory=list)
 
     def take(self, place: str, tests: _Tests) -> None:
         for name, end in tests.ended.items():
@@ -35,7 +35,7 @@ class _Found:
                 said = " ".join(tests.said.get(name, "failed").split())[:LONGEST]
                 self.flaws.append(Flaw(key, f"{place}::{name}: {said}"))
             elif end in {"SKIP", "ignored"}:
-                self.skipped += 1
+                self.skipped.append(key)
             # What a test names while it runs may be another name each time.
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
@@ -45,7 +45,7 @@ class _Found:
     def reading(self) -> Reading:
         failed = {flaw.key for flaw in self.flaws}
         passed = tuple(name for name in self.passed if name not in failed)
-        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=self.skipped)
+        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))
 
 
 def _lines(content: bytes) -> list[str]:

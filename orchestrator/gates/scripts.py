@@ -1,6 +1,7 @@
-"""Files of the project that a command runs: who changes them changes what is checked."""
+"""What a command runs: files of the project, or nothing that judges."""
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from orchestrator.core.gates import GateFiles
@@ -26,6 +27,37 @@ _INTERPRETERS = re.compile(
 #: Options of theirs that take the program's text, or the name of a module, in place of a file.
 _NO_FILE = re.compile(r"--.*|-[a-z]*[cmep]")
 _WORD = re.compile(r"[\w./-]+")
+#: Commands that pass whatever is changed.
+_CONSTANT = frozenset({"true", ":", "echo"})
+_SHELL_OPERATOR = re.compile(r"[;&|]+")
+
+
+def judges_nothing(text: str) -> bool:
+    """True for commands that pass on any change: ``true``, ``:``, ``exit 0`` and ``echo`` only.
+
+    False if the text cannot be split into commands.
+    """
+    try:
+        return all(map(_is_constant, (each for line in text.splitlines() for each in _split(line))))
+    except ValueError:
+        return False
+
+
+def _split(line: str) -> Iterator[list[str]]:
+    words: list[str] = []
+    for word in shlex.shlex(line, posix=True, punctuation_chars=True):
+        if _SHELL_OPERATOR.fullmatch(word):
+            yield words
+            words = []
+        else:
+            words.append(word)
+    yield words
+
+
+def _is_constant(words: list[str]) -> bool:
+    if {"(", ")"} & {*words}:
+        return False
+    return not words or words[0] in _CONSTANT or words in (["exit"], ["exit", "0"])
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:

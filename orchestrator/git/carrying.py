@@ -17,6 +17,7 @@ from typing import BinaryIO
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import environments
 from orchestrator.git.checkout import ignored
+from orchestrator.git.never_commit import NOTHING, NeverCommit
 from orchestrator.git.running import Git
 from orchestrator.security.paths import open_log, open_plain, read_regular
 
@@ -32,12 +33,17 @@ INCLUDE = ".worktreeinclude"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """Patterns: a name, anywhere in the project, or a path from the top of the repository."""
+    """What of a worktree is not committed.
+
+    Patterns of ignored files: a name, anywhere in the project, or a path from the top.
+    """
 
     copy: tuple[str, ...] = ()
     link: tuple[str, ...] = ()
     #: Whether what is installed in the checkout is derived for worktrees.
     derive: bool = True
+    #: New files that are not committed.
+    never: NeverCommit = NOTHING
 
 
 NO_RULES = Rules()

@@ -3,13 +3,16 @@
 The one exception is ``info/exclude``, in which the workspace is named when it would show up.
 """
 
+import base64
 import hashlib
+import json
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.core.refs import BRANCHES
-from orchestrator.core.repository import WAYS_TO_MERGE
+from orchestrator.core.repository_changes import SETTING, WAYS_TO_MERGE
 from orchestrator.git.running import Git
 
 #: More changed files than this are not looked at one by one.
@@ -17,9 +20,11 @@ MOST_FILES = 20_000
 _REFS = ("refs/heads", "refs/tags", "refs/stash", "refs/notes", "refs/replace")
 #: Below the repository: what decides which programs run there, and what counts as a file.
 _SETTINGS = (
-    *("config", "config.worktree", "hooks", "objects/info/alternates"),
+    *("config.worktree", "hooks", "objects/info/alternates"),
     *("info/exclude", "info/attributes", "info/sparse-checkout", "info/grafts", "shallow"),
 )
+#: Larger files of the repository are compared, and not kept.
+MOST_CONTENT = 65536
 _MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
 _ESCAPED = "\\*?[]! #"
 
@@ -30,8 +35,9 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     ``ours`` are the product's own folders, relative to the top: what happens there is no leak.
     """
     found = {"HEAD": git.ask("symbolic-ref", "--quiet", "HEAD") or git.ask("rev-parse", "HEAD")}
+    found |= settings(common)
     for name in _SETTINGS:
-        found |= {f"git {_inside(each, common)}": _digest(each) for each in _all(common / name)}
+        found |= {f"git {_inside(each, common)}": content(each) for each in _all(common / name)}
     # Of a git that is at work, or left by one that was killed: then no other one can go on.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
@@ -46,6 +52,33 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
         if index < MOST_FILES and not any(within(path, each) for each in ours):
             found[f"file {path}"] = f"{field} {_seen(os.path.join(top, path))}"
     return found
+
+
+def settings(common: Path) -> dict[str, str]:
+    """The repository's own configuration: for each setting its values, as a JSON list."""
+    config = common / "config"
+    how = ("--file", str(config), "--no-includes", "--list", "-z")
+    listed = Git("/", {"GIT_DIR": os.devnull}).run("config", *how, accept=range(256))
+    if listed.code:
+        return {"git config": content(config)}
+    values: dict[str, list[str | None]] = {}
+    for name, is_set, value in (each.partition("\n") for each in listed.fields):
+        values.setdefault(name, []).append(value if is_set else None)
+    return {f"{SETTING}{name}": json.dumps(found) for name, found in values.items()}
+
+
+def content(path: Path) -> str:
+    """A file as text from which ``restoring`` makes it again; of a large one, or an example of a
+    hook, a digest. Empty for none."""
+    try:
+        mode = os.lstat(path).st_mode
+        read = path.read_bytes()
+    except OSError:
+        return ""
+    digest = hashlib.sha256(read).hexdigest()
+    if not stat.S_ISREG(mode) or len(read) > MOST_CONTENT or path.name.endswith(".sample"):
+        return digest
+    return f"{stat.S_IMODE(mode):o} {base64.b64encode(read).decode()}"
 
 
 def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
@@ -107,13 +140,6 @@ def _all(path: Path) -> list[Path]:
 
 def _inside(path: Path, directory: Path) -> str:
     return os.path.relpath(path, directory)
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 def within(path: str, directory: str) -> bool:

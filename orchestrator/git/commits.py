@@ -6,15 +6,19 @@ import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.held_back import HeldBack
 from orchestrator.core.refs import BRANCHES
 from orchestrator.core.repository import Signature
-from orchestrator.git import pipes
-from orchestrator.git.carrying import carried
+from orchestrator.git import nested, never_commit, pipes
 from orchestrator.git.excluded import Patterns
+from orchestrator.git.nested import Nested
+from orchestrator.git.never_commit import NOTHING, NeverCommit
 from orchestrator.git.running import ITSELF, Git
+from orchestrator.git.staged import staged
 
 #: Else what lies outside of a sparse checkout, and was made there all the same, would be removed.
 _NOT_SPARSE = {
@@ -44,62 +48,121 @@ def signed(signature: Signature) -> Mapping[str, str]:
     }
 
 
-def commit_rest(
-    git: Git,
-    branch: str,
-    message: str,
-    signature: Signature,
-    patterns: Patterns,
-    without: Sequence[str] = (),
-) -> str:
-    """Commit what is uncommitted, wherever HEAD is, and have the branch and HEAD there.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rules:
+    """What of a worktree's files is committed."""
 
-    ``without`` names what stays out of it, though no .gitignore may say so any more.
-    """
-    head = git.run("rev-parse", "--verify", "HEAD^{commit}").text
+    patterns: Patterns
+    #: What the worker began with.
+    start: str
+    #: What stays out of it, though no .gitignore may say so any more.
+    without: Sequence[str] = ()
+    #: New files that are not committed, and promised ones that are all the same.
+    never: NeverCommit = NOTHING
+    promised: Sequence[str] = ()
+    #: Below this: refs for what the branch had, if the worker left it for another one.
+    aside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What an index has besides files that git adds by itself."""
+
+    nested: Sequence[Nested]
+    #: What was taken out again.
+    held: Sequence[HeldBack]
+
+
+def commit_rest(
+    git: Git, branch: str, message: str, signature: Signature, rules: Rules
+) -> tuple[str, Added]:
+    """Commit what is uncommitted, wherever HEAD is, and have the branch and HEAD there."""
+    head, present = _head(git)
     try:
-        tree = _tree_of_files(git, patterns, without)
+        tree, found = _tree_of_files(git, rules)
     except RepositoryError:
         # A `git gc --prune=now` of somebody else took objects that the index speaks of.
         git.run("read-tree", "HEAD")
-        tree = _tree_of_files(git, patterns, without)
-    if tree != tree_of(git, head):
+        tree, found = _tree_of_files(git, rules)
+    if tree != present:
         head = commit_tree(git, tree, [head], message, signature)
     # An agent may have gone to a branch of its own, or have moved this one.
     if git.ask("symbolic-ref", "--quiet", "HEAD") != branch:
+        _keep_aside(git, branch, head, rules.aside)
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     git.run("update-ref", *ITSELF, "-m", "orchestrator: what the worker left", branch, head)
-    return head
+    return head, found
 
 
-def _tree_of_files(git: Git, patterns: Patterns, without: Sequence[str]) -> str:
-    _add_all(git)
-    patterns.add_hidden(git)
-    _leave_out(git, without)
-    return git.run("write-tree").text
+def _head(git: Git) -> tuple[str, str]:
+    """The commit, and its tree."""
+    commit, tree = git.run("rev-parse", "HEAD^{commit}", "HEAD^{tree}").text.split("\n")
+    return commit, tree
 
 
-def _add_all(git: Git) -> None:
+def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
+    """A rebase that was not finished has taken commits off the branch: they are no other work."""
+    rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
+    old = git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}")
+    if not prefix or not old or any(map(os.path.exists, rebases)):
+        return
+    if git.run("merge-base", "--is-ancestor", old, head, accept=(0, 1)).code:
+        git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
+
+
+def _tree_of_files(git: Git, rules: Rules) -> tuple[str, Added]:
+    found = _add_all(git, rules)
+    rules.patterns.add_hidden(git)
+    _leave_out(git, rules.without)
+    return git.run("write-tree").text, found
+
+
+def _add_all(git: Git, rules: Rules) -> Added:
     """All files of an attempt that is over, also where git cannot read them as they are."""
     try:
-        git.run("add", "--all", "--sparse", "--", ".")
+        return _add(git, rules)
     except RepositoryError:
         make_readable(git.directory)
-        git.run("add", "--all", "--sparse", "--", ".")
+        return _add(git, rules)
+
+
+def _add(git: Git, rules: Rules, env: Mapping[str, str] | None = None) -> Added:
+    """Have an index hold all files, also those of repositories in the worktree."""
+    add = ("add", "--all", "--sparse", "--", ".")
+    unborn: Sequence[str] = ()
+    try:
+        git.run(*add, env=env)
+    except RepositoryError:
+        unborn = nested.unborn(git)
+        if not unborn:
+            raise
+        born = (f":(exclude,top,literal){each}" for each in unborn)
+        git.run("--no-literal-pathspecs", *add, *born, env=env)
+    changed = staged(git, rules.start, env)
+    links = [each.path for each in changed if each.is_new_link]
+    others = [each for each in links if nested.is_worktree(git, each)]
+    if others:
+        _leave_out(git, others, env)
+        links = [each for each in links if each not in others]
+    submodules = nested.declared(git) if links else set()
+    entered = nested.enter(git, [*unborn, *(each for each in links if each not in submodules)], env)
+    kept = (nested.at(git, each) for each in links if each in submodules)
+    inner = [*entered, *kept, *nested.among(git, changed)]
+    changed = staged(git, rules.start, env) if entered else changed
+    held = never_commit.held(git, rules.never, rules.start, changed, rules.promised, env)
+    _leave_out(git, held.files, env)
+    return Added(inner, held.found)
 
 
 def make_readable(directory: str) -> None:
-    """Files that their owner may not read, a pipe or a socket in place of a file, and repositories
-    without a commit keep git from taking anything at all."""
+    """Files that their owner may not read, and a pipe or a socket in place of a file, keep git from
+    adding anything at all."""
     for parent, names, files in os.walk(directory):
         for name in names:
             _allow(os.path.join(parent, name), 0o700)
         for name in files:
             _allow(os.path.join(parent, name), 0o400)
             _put_aside(os.path.join(parent, name))
-        if parent != directory and ".git" in names and not _has_commit(f"{parent}/.git"):
-            names.remove(".git")
-            os.rename(f"{parent}/.git", free(f"{parent}/dot-git"))
 
 
 def _allow(path: str, mode: int) -> None:
@@ -113,11 +176,6 @@ def _put_aside(path: str) -> None:
     """What is no file: whatever was there before counts as removed."""
     if pipes.is_special(path):
         os.rename(path, free(path))
-
-
-def _has_commit(repository: str) -> bool:
-    inside = Git(os.path.dirname(repository), {"GIT_DIR": repository})
-    return bool(inside.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}"))
 
 
 def free(name: str) -> str:
@@ -149,25 +207,24 @@ def snapshot(
     message: str,
     signature: Signature,
     modules: Mapping[str, str],
-    patterns: Patterns,
-) -> str:
+    rules: Rules,
+) -> tuple[str, Added]:
     """With an index of its own, so that the agent, which may be at work, notices nothing.
 
     ``modules`` are commits of submodules that are not at these.
     """
-    head = git.run("rev-parse", "--verify", "HEAD^{commit}").text
+    head, present = _head(git)
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         index = os.path.join(directory, "index")
         if (admin / "index").exists():
             shutil.copy2(admin / "index", index)
         env = {"GIT_INDEX_FILE": index}
-        git.run("add", "--all", "--sparse", "--", ".", env=env)
-        patterns.add_hidden(git, env)
-        _leave_out(git, carried(admin), env)
+        found = _add(git, rules, env)
+        rules.patterns.add_hidden(git, env)
+        _leave_out(git, rules.without, env)
         put_modules(git, modules, env)
         tree = git.run("write-tree", env=env).text
-    same = tree == tree_of(git, head)
-    return head if same else commit_tree(git, tree, [head], message, signature)
+    return head if tree == present else commit_tree(git, tree, [head], message, signature), found
 
 
 def bring(git: Git, now: str, then: str) -> None:
@@ -235,9 +292,13 @@ def _index_line(path: str, entry: str | None) -> str:
 
 
 def restore(git: Git, commit: str) -> None:
-    """Have the files, and the worktree's own branch, as in a commit; what is ignored stays."""
+    """Have the files, and the worktree's own branch, as in a commit.
+
+    What is ignored stays, and so does what was held back.
+    """
     git.run("read-tree", "--reset", "-u", commit)
-    git.run("clean", "-ffdq", accept=(0, 1))
+    unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
+    git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
     # Never a branch of the user's that somebody has gone to.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.core.repository import ConflictText, Merge, Signature
+from orchestrator.core.repository import BranchWork, ConflictText, Merge, Signature
 from orchestrator.git import (
     additions,
     commits,
@@ -79,6 +79,9 @@ class Committed(ABC):
     def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
         return additions.present(self.place().git, commit, texts)
 
+    def work(self, start: str, end: str) -> BranchWork:
+        return differences.work(self.place().git, start, end)
+
     def size(self, start: str, end: str) -> ChangeSize:
         return differences.size(self.place().git, start, end)
 
@@ -97,6 +100,9 @@ class Committed(ABC):
 
     def line(self, start: str, tip: str) -> Sequence[str]:
         return replaying.line(self.place().git, start, tip)
+
+    def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
+        return replaying.folded(self.place().git, onto, refused, tip, message)
 
     def replay(
         self,

@@ -5,15 +5,37 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import NotFound
 from orchestrator.core.evidence import ChangeSize
+from orchestrator.core.failure import after
+from orchestrator.core.refs import branch_of, checkpoint_refs, child_refs, hidden
+from orchestrator.core.repository import BranchWork
 from orchestrator.git.running import Git
 
 #: The same for everybody, whatever is configured.
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 
+#: What a list of a branch's work has room for.
+MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
 #: Of changed files, so many are read.
 _MOST_LOOKED_INTO = 20
+
+
+def work(git: Git, start: str, end: str) -> BranchWork:
+    span = ("--first-parent", f"{start}..{end}")
+    count = int(git.run("rev-list", "--count", *span, "--").text)
+    shown = git.run("log", "-z", f"-n{MOST_COMMITS}", "--format=%h %s", *span, "--")
+    commits = tuple(_commit(each) for each in shown.fields)
+    stat = git.run(
+        "diff", *_PLAIN, f"--stat={STAT_WIDTH}", f"--stat-count={MOST_FILES}", start, end, "--"
+    )
+    return BranchWork(commits=commits, more=count - len(commits), stat=stat.text.strip("\n"))
+
+
+def _commit(field: str) -> tuple[str, str]:
+    commit, _, subject = field.partition(" ")
+    return commit, subject[:SUBJECT_CHARACTERS]
 
 
 def size(git: Git, start: str, end: str) -> ChangeSize:
@@ -46,6 +68,56 @@ def between(project: Path, first: str, second: str) -> bytes:
     git = Git(str(project), {})
     commits = [_commit_of(git, each) for each in (first, second)]
     return git.run("diff", "--patch", "--binary", *_PLAIN, *commits, "--").out
+
+
+def of_worker(
+    project: Path, root_id: str, worker_id: str, *, attempt: int | None = None, stat: bool
+) -> bytes:
+    """A patch of what one worker changed, also in its child jobs. Raise NotFound without a branch.
+
+    The worker may have failed, or have lost against another candidate. With ``attempt``, of what
+    it had changed when that attempt was over.
+    """
+    git = Git(str(project), {})
+    how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
+    if attempt is not None:
+        span = _span_of_attempt(git, root_id, worker_id, attempt)
+        return git.run("diff", *how, *_PLAIN, *span, "--").out
+    spans = list(_spans(git, root_id, worker_id))
+    if not spans:
+        raise NotFound(
+            f"no branch has changes of {worker_id} in job {root_id}: it had no worktree, has not "
+            f"started, or its job was removed; workers of the job: {COMMAND} status {root_id}"
+        )
+    return b"".join(git.run("diff", *how, *_PLAIN, *span, "--").out for span in spans)
+
+
+def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tuple[str, str]:
+    start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
+    checkpoint = f"{checkpoint_refs(root_id, worker_id)}{after(attempt)}"
+    left = git.ask("rev-parse", "-q", "--verify", checkpoint)
+    if not start or not left:
+        raise NotFound(
+            f"there is no checkpoint after attempt {attempt} of {worker_id} in job {root_id}; list "
+            f"the checkpoints: {COMMAND} checkpoints {root_id} {worker_id}"
+        )
+    return start, left
+
+
+def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
+    """Pairs of commits: what the worker began with and came to, and the same of child jobs whose
+    results its branch does not have."""
+    start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
+    tip = git.ask("rev-parse", "-q", "--verify", branch_of(root_id, worker_id))
+    if start and tip:
+        yield start, tip
+    prefix = child_refs(root_id, worker_id)
+    listed = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
+    refs = dict(line.split(" ") for line in listed.splitlines())
+    for name in (each for each in refs if each.endswith("/result")):
+        base, result = refs.get(f"{name.removesuffix('result')}base"), refs[name]
+        if base and not (tip and git.ask("merge-base", tip, result) == result):
+            yield base, result
 
 
 def _commit_of(git: Git, branch: str) -> str:

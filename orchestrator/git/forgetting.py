@@ -2,14 +2,14 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.refs import BRANCHES, candidate_refs, hidden
-from orchestrator.git import leftovers, users_submodules
+from orchestrator.core.refs import BRANCHES, candidate_refs, hidden, kept_refs
+from orchestrator.git import leftovers, squashing, users_submodules
 from orchestrator.git.place import Place
-from orchestrator.git.running import ITSELF
+from orchestrator.git.running import ITSELF, Git
 
 logger = logging.getLogger(__name__)
 
@@ -29,28 +29,69 @@ def forget(place: Place, root_id: str, directory: str, present: str) -> Sequence
     return kept
 
 
+def unlanded(git: Git, root_id: str) -> dict[str, str]:
+    """Commits by full ref: work of a root job that is on none of the user's branches."""
+    branches = f"refs/heads/{BRANCHES}/{root_id}/"
+    results = _results(git, root_id)
+    wanted = {name: commit for name, commit in results.items() if _is_wanted(git, root_id, name)}
+    others = leftovers.not_in(git, root_id, list(results.values()))
+    found = {**wanted, **{f"{branches}{name}": commit for name, commit in others.items()}}
+    kept = {name: git.run("rev-parse", name).text for name in _below(git, kept_refs(root_id))}
+    return {**found, **kept}
+
+
+def discard(place: Place, root_id: str, directory: str) -> Sequence[str]:
+    """See ``core.repository``."""
+    git, directory = place.git, os.path.realpath(directory)
+    for found in list(place.worktrees.all()):
+        if found.directory.startswith(f"{directory}/"):
+            place.worktrees.close(found.directory)
+    landed = [each for each in _results(git, root_id) if not _is_wanted(git, root_id, each)]
+    gone = _below(git, f"refs/heads/{BRANCHES}/{root_id}/") - {*landed}
+    # ``undo`` needs to know where the user's branches were.
+    notes = _below(git, f"{hidden(root_id)}landed/") if landed else set()
+    gone |= _below(git, hidden(root_id)) - notes
+    gone |= _below(git, kept_refs(root_id))
+    _delete(git, sorted(gone))
+    return sorted(each for each in gone if not each.startswith(hidden(root_id)))
+
+
+def _results(git: Git, root_id: str) -> dict[str, str]:
+    prefix = f"refs/heads/{BRANCHES}/{root_id}/result"
+    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{prefix}*").text
+    return dict(line.split(" ") for line in shown.splitlines())
+
+
+def _delete(git: Git, names: Iterable[str]) -> None:
+    given = "".join(f"delete {name}\n" for name in names)
+    git.run("update-ref", *ITSELF, "--stdin", given=given.encode())
+
+
 def _drop_refs(place: Place, root_id: str) -> None:
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
-    own = _below(place, branches)
-    kept = {name for name in own if _is_wanted(place, name)}
+    git = place.git
+    own = _below(git, branches)
+    kept = {name for name in own if _is_wanted(git, root_id, name)}
     if kept:
         # Whoever has not taken the result may still want another candidate's work.
         others = candidate_refs(root_id)
-        kept |= {name.replace(others, branches, 1) for name in _below(place, others)}
-    gone = [*(own - kept), *_below(place, hidden(root_id))]
-    given = "".join(f"delete {name}\n" for name in gone)
-    place.git.run("update-ref", *ITSELF, "--stdin", given=given.encode())
+        kept |= {name.replace(others, branches, 1) for name in _below(git, others)}
+    _delete(git, [*(own - kept), *_below(git, hidden(root_id))])
 
 
-def _below(place: Place, prefix: str) -> set[str]:
-    return set(place.git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines())
+def _below(git: Git, prefix: str) -> set[str]:
+    return set(git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines())
 
 
-def _is_wanted(place: Place, name: str) -> bool:
-    """A result that is on no branch of the user's."""
-    if not name.rpartition("/")[2].startswith("result"):
+def _is_wanted(git: Git, root_id: str, name: str) -> bool:
+    """A result that is on no branch of the user's, also not by other commits."""
+    last = name.rpartition("/")[2]
+    if not last.startswith("result"):
         return False
-    shown = place.git.run("for-each-ref", "--format=%(refname)", f"--contains={name}", "refs/heads")
+    job_id = last.removeprefix("result").removeprefix("_") or root_id
+    if squashing.is_landed(git, root_id, job_id, git.ask("rev-parse", name)):
+        return False
+    shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={name}", "refs/heads")
     own = f"refs/heads/{BRANCHES}/"
     return all(each.startswith(own) for each in shown.text.splitlines())
 

@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict, NotFound, RepositoryError
-from orchestrator.core.refs import dirty_ref, hidden, result_branch, short
+from orchestrator.core.refs import dirty_ref, hidden, landed_refs, result_branch, short
 from orchestrator.core.repository import Signature
-from orchestrator.git import exporting, merging, moving, snapshots
+from orchestrator.core.trailers import of_job
+from orchestrator.git import exporting, merging, moving, snapshots, squashing
+from orchestrator.git.authors import as_users, signature_of_user
 from orchestrator.git.commits import commit_tree, tree_of
 from orchestrator.git.exporting import Changed
 from orchestrator.git.running import ITSELF, Git
@@ -27,6 +30,8 @@ class How(Enum):
     ANY = "--ff"
     FAST_FORWARD = "--ff-only"
     MERGE = "--no-ff"
+    #: one commit without the history of the result
+    SQUASH = "--squash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Landing:
     project: Path
     root_id: str
     job_id: str
+    #: The user is to be author and committer of what is landed.
+    as_user: bool = False
 
     @property
     def _git(self) -> Git:
@@ -55,6 +62,11 @@ class Landing:
         return self._ref("after")
 
     @property
+    def _retold(self) -> str:
+        """The result that was landed by other commits: as one, or as the user's."""
+        return self._ref("result")
+
+    @property
     def _undoing(self) -> str:
         """There while ``undo`` moves the checkout."""
         return self._ref("undoing")
@@ -66,7 +78,7 @@ class Landing:
 
     @property
     def _notes(self) -> str:
-        return f"{hidden(self.root_id)}landed/{self.job_id}/"
+        return landed_refs(self.root_id, self.job_id)
 
     def result(self) -> str:
         """The commit that came out of the job. Raise NotFound when nothing did."""
@@ -80,11 +92,8 @@ class Landing:
 
     def _instead(self) -> str:
         if self._git.ask("for-each-ref", "--count=1", f"{hidden(self.root_id)}start/"):
-            return (
-                f"`orchestrator report {self.job_id}` says why, and `orchestrator merge "
-                f"{self.job_id} --strategy auto` merges what goes together"
-            )
-        return f"`orchestrator apply {self.job_id}` copies what workers without worktrees made"
+            return f"commands that bring changes into the result: {COMMAND} status {self.job_id}"
+        return f"copy the files of workers without worktrees: {COMMAND} apply {self.job_id}"
 
     def diff(self, *, stat: bool) -> bytes:
         """What the job changed, as a patch that git apply takes, or in short."""
@@ -117,8 +126,11 @@ class Landing:
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
         return short(name) if name else "HEAD (detached: on no branch)"
 
-    def land(self, how: How = How.ANY) -> str:
-        """Fast-forward, or a merge commit; what was done, in words."""
+    def land(self, how: How = How.ANY, title: str = "") -> str:
+        """Fast-forward, a merge commit, or one commit; what was done, as text.
+
+        ``title`` is the subject of a squash commit. Idempotent.
+        """
         branch, result = self.branch(), self.result()
         self._check_not_interrupted()
         if self._dirt:
@@ -128,36 +140,98 @@ class Landing:
         common = self._git.ask("merge-base", before, result)
         if common == result:
             return f"nothing to do: {branch} has all of it"
+        retold = self._retold_on(before, result)
+        if retold:
+            return f"nothing to do: it is already landed on {branch}, as commit {retold[:12]}"
         if not common:
             raise Conflict(f"{branch} has nothing in common with what the job began with")
         if how is How.FAST_FORWARD and common != before:
             raise Conflict(f"{branch} went on since the job began: it takes a merge commit")
         straight = common == before and how is not How.MERGE
         after = self._to_land(before, result, straight=straight)
-        self._move(before, after)
-        how_landed = "fast-forward" if after == result else "a merge commit"
-        return f"{branch} is at {after[:12]} now ({how_landed}); it was at {before[:12]}"
+        landed = "fast-forward" if after == result else "a merge commit"
+        if how is How.SQUASH:
+            after, landed = self._as_one(before, after, result, title), "one commit"
+        elif self.as_user:
+            after = self._as_users(before, after)
+            landed += f", author {self._user().name}"
+        self._move(before, after, "" if self._has(after, result) else result)
+        return f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
+
+    def to_push(self) -> str:
+        """The result as a commit for others to merge, by the user if the user is to be author.
+
+        Raise Conflict for a job that began with uncommitted work.
+        """
+        result = self.result()
+        if self._dirt:
+            raise Conflict(
+                "the job began with what was not committed, which would be pushed, too; commit "
+                f"that, then: {COMMAND} land {self.job_id}, and push your branch"
+            )
+        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        return as_users(self._git, result, [base], self._user()) if self.as_user else result
+
+    def title(self, request: str) -> str:
+        """The request as one line."""
+        return squashing.subject_of(request, self.job_id)
+
+    @property
+    def head(self) -> str:
+        """The name of the result branch."""
+        return short(self._branch)
 
     def _to_land(self, before: str, result: str, *, straight: bool) -> str:
         """The commit that the branch is to be at."""
-        words = f"Merge the result of job {self.job_id}"
+        words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # That is a merge commit already.
             return snapshots.merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
-        tree = tree_of(self._git, self._merged(before, result))
+        tree = tree_of(self._git, self._merged(self._with_retold(before), result))
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
-    def _move(self, before: str, after: str) -> None:
+    def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
+        """The content of ``landed`` as one commit on top of ``before``."""
+        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        span = (result, f"^{before}", *((f"^{base}",) if base else ()))
+        who = self._user() if self.as_user else self._signature()
+        words = squashing.message(self._git, self.job_id, title, span, who)
+        return squashing.squash(self._git, landed, before, words, who)
+
+    def _as_users(self, before: str, after: str) -> str:
+        """The commits that ``before`` lacks, as the user's own."""
+        earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
+        is_there = earlier and self._retold_on(before, earlier)
+        without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
+        return as_users(self._git, after, without, self._user())
+
+    def _retold_on(self, head: str, result: str) -> str:
+        """The commit by which ``head`` has all of the result; empty for none."""
+        found = squashing.landed_at(self._git, self.root_id, self.job_id, result)
+        return next((each for each in found if self._has(head, each)), "")
+
+    def _with_retold(self, head: str) -> str:
+        """``head``, or a commit with an earlier result as parent that ``head`` has otherwise.
+
+        Otherwise lines of the earlier result would conflict with those of the present one.
+        """
+        earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
+        if not earlier or not self._retold_on(head, earlier):
+            return head
+        return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
+
+    def _move(self, before: str, after: str, retold: str) -> None:
         """It is noted first: what a crash left landed can be undone."""
         noted = self._noted()
-        self._note(before, after)
+        had = self._git.ask("rev-parse", "-q", "--verify", self._retold)
+        self._note(before, after, retold)
         try:
             moving.move(self._git, before, after, f"orchestrator land {self.job_id}")
         except Exception:
             with suppress(RepositoryError):
-                self._note(*noted)
+                self._note(*noted, had)
             raise
 
     def _noted(self) -> tuple[str, str]:
@@ -168,8 +242,10 @@ class Landing:
         )
         return before, after
 
-    def _note(self, before: str, after: str) -> None:
-        for ref, commit in ((self._before, before), (self._after, after), (self._undoing, "")):
+    def _note(self, before: str, after: str, retold: str) -> None:
+        """The result comes last: it counts by the commit that is noted then."""
+        moved = ((self._before, before), (self._after, after), (self._undoing, ""))
+        for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
     def undo(self) -> str:
@@ -186,7 +262,8 @@ class Landing:
                 f"`{self._takes_back(before, after)}` takes the changes back without touching what "
                 "came later"
             )
-        noted = (self._before, self._after)
+        has_retold = self._git.ask("rev-parse", "-q", "--verify", self._retold)
+        noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
         moving.move(self._git, after, before, why, drop=noted, mark=self._undoing)
         return f"{branch} is at {before[:12]} again"
@@ -219,7 +296,7 @@ class Landing:
         if self._head() == before:
             raise Conflict(
                 f"landing job {self.job_id} was interrupted: some files are as in {after[:12]}; "
-                f"{self._ends(after)}, and orchestrator undo {self.job_id} takes it back afterwards"
+                f"{self._ends(after)}, and {COMMAND} undo {self.job_id} takes it back afterwards"
             )
 
     def _ends(self, commit: str) -> str:
@@ -252,7 +329,16 @@ class Landing:
             )
         return tried.commit
 
+    def _user(self) -> Signature:
+        """Raise Conflict if git has no identity of the user."""
+        found = self._signature()
+        if found is _NOBODY:
+            raise Conflict(
+                "git.author is user, and git knows no user; nothing was changed; set "
+                "`git config user.name NAME` and `git config user.email ADDRESS`"
+            )
+        return found
+
     def _signature(self) -> Signature:
         """The user's own; ours where they have none."""
-        name, email = (self._git.ask("config", f"user.{each}") for each in ("name", "email"))
-        return Signature(name=name, email=email) if name and email else _NOBODY
+        return signature_of_user(self._git) or _NOBODY

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.refs import BRANCHES, hidden, kept_refs
+from orchestrator.core.refs import BRANCHES, hidden, kept_refs, undone_refs
 from orchestrator.core.repository import Signature
 from orchestrator.git import commits, excluded, submodules
+from orchestrator.git.carrying import carried
+from orchestrator.git.ref_names import part_of_ref
 from orchestrator.git.running import ITSELF, Git
 from orchestrator.git.worktrees import Found, Worktrees, was_whole
 
@@ -16,24 +18,53 @@ logger = logging.getLogger(__name__)
 
 _NOBODY = Signature(name="orchestrator", email="clean@orchestrator.invalid")
 _RESULT = "result"
+#: Follows a worker's name where a directory of refs has that name.
+_WORK = "+work"
+#: Between a worker's name and the number of an attempt that was rolled back.
+_ATTEMPT = "+attempt-"
 
 
 def keep(
     git: Git, worktrees: Worktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
     """See ``core.repository``; the full names of the refs."""
-    branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     starts = _below(git, f"{hidden(root_id)}start/")
-    results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
-    tips = {name: commit for name, commit in branches.items() if not name.startswith(_RESULT)}
+    results, tips = _branches(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
+    tips |= _undone(git, root_id)
+    nested = _below(git, kept_refs(root_id))
     kept = []
     for name, commit in tips.items():
         start = starts.get(name.partition("+")[0], "")
         if not _is_safe(git, commit, start, results):
-            kept.append(f"{kept_refs(root_id)}{name}")
+            is_taken = any(each.startswith(f"{name}/") for each in nested)
+            kept.append(f"{kept_refs(root_id)}{name}{_WORK if is_taken else ''}")
             git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", kept[-1], commit)
-    return kept
+    return [*kept, *(f"{kept_refs(root_id)}{name}" for name in nested if "/" in name)]
+
+
+def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
+    """Of the workers' commits, those with work that no holder and no branch of the user's has."""
+    starts = _below(git, f"{hidden(root_id)}start/")
+    tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
+    return {
+        name: commit
+        for name, commit in tips.items()
+        if not _is_safe(git, commit, starts.get(name.partition("+")[0], ""), holders)
+    }
+
+
+def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
+    """Commits of results, and of workers by name."""
+    branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
+    results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
+    return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
+
+
+def _undone(git: Git, root_id: str) -> dict[str, str]:
+    """What rollbacks undid."""
+    found = _below(git, undone_refs(root_id))
+    return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
 
 
 def _below(git: Git, prefix: str) -> dict[str, str]:
@@ -55,15 +86,19 @@ def _uncommitted(
         moved = f"{present}{found.directory.removeprefix(directory)}"
         if not found.directory.startswith(f"{directory}/") or not was_whole(moved):
             continue
-        worker = os.path.basename(os.path.dirname(found.directory))
+        worker = part_of_ref(os.path.basename(os.path.dirname(found.directory)))
         git = worktrees.git_of(Found(moved, found.admin))
         try:
             worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
             said, name = f"Left by {worker}", f"{kept_refs(root_id)}{worker}"
             where = (git, found.admin, users.directory)
             inner = submodules.snapshot(*where, name, said, _NOBODY)
-            patterns = excluded.Patterns(found.admin.parents[1], Path(present, excluded.NAME))
-            commit = commits.snapshot(git, found.admin, said, _NOBODY, inner, patterns)
+            rules = commits.Rules(
+                patterns=excluded.Patterns(found.admin.parents[1], Path(present, excluded.NAME)),
+                start=f"{hidden(root_id)}start/{worker}",
+                without=carried(found.admin),
+            )
+            commit, _ = commits.snapshot(git, found.admin, said, _NOBODY, inner, rules)
         except RepositoryError as error:
             about = {"worktree": found.directory, "error": error.message}
             logger.warning("what is in a worktree cannot be kept", extra=about)

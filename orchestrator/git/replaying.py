@@ -1,6 +1,6 @@
 """Commits told again in a line: each on top of the one before, by its author, in its words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.repository import Signature
@@ -84,3 +84,62 @@ def _committed(git: Git, tree: str, parent: str, told: _Told, signature: Signatu
     env = {**told.author, **committer}
     text = told.message.encode("utf-8", "surrogateescape")
     return git.run("commit-tree", "-p", parent, tree, given=text, env=env).text
+
+
+def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
+    """``tip`` with the commits from ``onto`` to ``refused`` as part of the commit after them.
+
+    ``message`` is for that commit, where the others have other subjects. ``tip`` itself if it is
+    not on top of them, or if one of them, or what follows them, is a merge.
+    """
+    above = _parents(git, refused, onto)
+    after = _parents(git, tip, refused)
+    inner = {*above} - {refused}
+    is_line = above and all(len(each) == 1 for each in above.values())
+    is_on_top = [each for each in after.values() if refused in each] == [[refused]]
+    if not (is_line and is_on_top) or any(inner & {*each} for each in after.values()):
+        return tip
+    renamed = {refused: onto}
+    title = message.partition("\n")[0]
+    subjects = _subjects(git, above, title)
+    for commit, parents in after.items():
+        raw = git.run("cat-file", "commit", commit).out
+        head, _, text = raw.partition(b"\n\n")
+        told = dict.fromkeys([*subjects, *_subjects(git, [commit], title)])
+        if refused in parents and told:
+            text = _with_subjects(message, told).encode("utf-8", "surrogateescape")
+        lines = [_renamed(line, renamed) for line in head.split(b"\n")]
+        given = b"\n".join(lines) + b"\n\n" + text
+        renamed[commit] = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=given).text
+    return renamed[tip]
+
+
+def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
+    """Of the commits that ``tip`` has and ``start`` has not, the oldest first."""
+    how = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
+    lines = git.run("rev-list", *how, "--").text.splitlines()
+    return {line.split()[0]: line.split()[1:] for line in lines}
+
+
+def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
+    """Of commits besides ``title``, with those that one of that title lists."""
+    how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
+    found = []
+    for text in git.run("log", *how, *commits, "--").text.split("\0"):
+        subject, _, rest = text.strip().partition("\n")
+        listed = rest.strip().split("\n\n")[0].splitlines()
+        own = [line.removeprefix("- ") for line in listed if line.startswith("- ")]
+        found += own if subject == title else [subject]
+    return [each for each in found if each]
+
+
+def _with_subjects(message: str, subjects: Iterable[str]) -> str:
+    subject, _, trailers = message.partition("\n\n")
+    listed = "\n".join(f"- {each}" for each in subjects)
+    return f"{subject}\n\n{listed}\n\n{trailers}"
+
+
+def _renamed(line: bytes, renamed: Mapping[str, str]) -> bytes:
+    kind, _, commit = line.partition(b" ")
+    new = renamed.get(commit.decode("latin-1")) if kind == b"parent" else None
+    return b"parent " + new.encode() if new else line

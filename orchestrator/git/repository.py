@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.refs import hidden
-from orchestrator.core.repository import Base, Checkout, Signature, Tools
+from orchestrator.core.refs import aside_refs, hidden, nested_refs
+from orchestrator.core.repository import Base, Checkout, Folded, Signature, Tools
+from orchestrator.core.repository_changes import RefMove
 from orchestrator.git import (
     carrying,
     checkout,
@@ -22,7 +23,12 @@ from orchestrator.git import (
     faults,
     forgetting,
     ignored,
+    nested,
+    never_commit,
+    pushing,
+    ref_logs,
     settings,
+    side_work,
     starting,
     submodules,
     users_submodules,
@@ -92,7 +98,8 @@ class GitRepository(Committed):
         if dirty:
             taken, left = dirt.snapshot(place.git, self._ours(place), commit)
             notes += left
-        return Base(commit=taken, dirty=taken != commit, note="; ".join(notes))
+        branch = starting.branch_of(git, revision)
+        return Base(commit=taken, branch=branch, dirty=taken != commit, note="; ".join(notes))
 
     def _ours(self, place: Place) -> list[str]:
         """The product's own folders, relative to the top."""
@@ -155,19 +162,95 @@ class GitRepository(Committed):
     def drop_spares(self, directory: str) -> None:
         self.place().spares.drop(directory)
 
+    def push_refusals(self) -> Sequence[tuple[str, str]]:
+        if not has_repository(self._project):
+            return ()
+        return tuple(pushing.refusals(self.place().git))
+
     def inside(self, directory: str) -> str:
         return os.path.join(directory, self.place().prefix).rstrip("/")
 
-    def commit(self, directory: str, branch: str, message: str, signature: Signature) -> str:
+    def commit(
+        self,
+        directory: str,
+        branch: str,
+        message: str,
+        signature: Signature,
+        promised: Sequence[str] = (),
+    ) -> str:
         worktrees = self.place().worktrees
         found = worktrees.sound(directory, branch) or self.place().whole(directory)
-        return self._commit(found, branch, message, signature)
+        return self._commit(found, branch, message, signature, promised)
 
-    def _commit(self, found: Found, branch: str, message: str, signature: Signature) -> str:
+    def _commit(
+        self,
+        found: Found,
+        branch: str,
+        message: str,
+        signature: Signature,
+        promised: Sequence[str] | None = None,
+    ) -> str:
+        """``promised`` are those of the commit before if they are not given."""
         git, top = self._git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)
-        patterns, without = self._patterns(found.directory), carried(found.admin)
-        return commits.commit_rest(git, branch, message, signature, patterns, without)
+        rules = self._rules_of(found, promised)
+        tip, added = commits.commit_rest(git, branch, message, signature, rules)
+        if added.nested:
+            nested.keep(git, added.nested, nested_refs(*self._worker_of(found.directory)))
+        never_commit.note(found.admin, added.held, rules.promised)
+        return tip
+
+    def _rules_of(self, found: Found, promised: Sequence[str] | None = None) -> commits.Rules:
+        if promised is None:
+            paths = never_commit.noted(found.admin)[1]
+        else:
+            paths = tuple(posixpath.join(self.place().prefix, each) for each in promised)
+        root_id, worker_id = self._worker_of(found.directory)
+        return commits.Rules(
+            patterns=self._patterns(found.directory),
+            start=f"{hidden(root_id)}start/{worker_id}",
+            without=carried(found.admin),
+            never=self._rules.never,
+            promised=paths,
+            aside=aside_refs(root_id, worker_id),
+        )
+
+    def fold(
+        self,
+        directory: str,
+        branch: str,
+        tip: str,
+        message: str,
+        signature: Signature,
+        promised: Sequence[str] = (),
+    ) -> Folded:
+        place = self.place()
+        found = place.whole(directory)
+        root_id, worker_id = self._worker_of(found.directory)
+        home = side_work.Home(
+            found=found,
+            git=place.worktrees.git_of(found),
+            settled=self._settings(found.directory).of,
+            branch=branch,
+            root_id=root_id,
+            worker_id=worker_id,
+            signature=signature,
+            message=message,
+            rules=self._rules_of(found),
+            job=self._job(directory),
+        )
+        folded, work = side_work.fold(home, place.worktrees, tip)
+        if folded != tip:
+            # What was merged may have links to nested repositories.
+            folded = self._commit(found, branch, message, signature, promised)
+        ours = carried(found.admin)
+        held = never_commit.noted(found.admin)[0]
+        # What the worktree was opened with is not the worker's.
+        theirs = (each for each in held if not any(checkout.within(each.path, own) for own in ours))
+        return Folded(commit=folded, work=work, held_back=tuple(theirs))
+
+    def _worker_of(self, directory: str) -> tuple[str, str]:
+        return self._root_of(directory), os.path.basename(os.path.dirname(directory))
 
     def _patterns(self, directory: str) -> excluded.Patterns:
         return excluded.Patterns(self.place().common, self._job(directory) / excluded.NAME)
@@ -186,8 +269,8 @@ class GitRepository(Committed):
         place = self.place()
         git, name = self._git_of(found), f"{hidden(self._root_of(directory))}snapshot"
         inner = submodules.snapshot(git, found.admin, place.top, name, message, signature)
-        patterns = self._patterns(directory)
-        return commits.snapshot(git, found.admin, message, signature, inner, patterns)
+        rules = self._rules_of(found)
+        return commits.snapshot(git, found.admin, message, signature, inner, rules)[0]
 
     def _root_of(self, directory: str) -> str:
         inside = os.path.relpath(os.path.realpath(directory), os.path.realpath(self._workspace))
@@ -286,15 +369,21 @@ class GitRepository(Committed):
         found = checkout.state(place.git, place.top, place.common, self._ours(place))
         return {**found, **dict(users_submodules.state(place.top, place.git))}
 
+    def exists(self) -> bool:
+        return has_repository(self._project)
+
+    def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
+        return tuple(ref_logs.moves(self.place().common, root_id, since))
+
     def checkout_files(self) -> Checkout | None:
-        if not has_repository(self._project):
+        if not self.exists():
             return None
         place = self.place()
         self._hide(place)
         found = checkout.files(place.git, place.top, self._ours(place))
         files = {posixpath.relpath(path, f"./{place.prefix}"): seen for path, seen in found.items()}
         commit = place.git.ask("rev-parse", "--verify", "--quiet", "HEAD")
-        return Checkout(files, commit, place.prefix)
+        return Checkout(files, commit, place.prefix, place.top)
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
@@ -304,3 +393,13 @@ class GitRepository(Committed):
             # A repository that is broken, or gone, keeps no job from being removed.
             logger.warning("worktrees or branches are left", extra={"error": error.message})
         return ()
+
+    def discard(self, root_id: str, directory: str) -> Sequence[str]:
+        if not has_repository(self._project):
+            return ()
+        return forgetting.discard(self.place(), root_id, directory)
+
+    def unlanded(self, root_id: str) -> Mapping[str, str]:
+        if not has_repository(self._project):
+            return {}
+        return forgetting.unlanded(self.place().git, root_id)

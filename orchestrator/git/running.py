@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -43,6 +44,13 @@ _OPTIONS = (
     *("-c", "lfs.url=file:///nonexistent"),
     *("-c", "lfs.skipdownloaderrors=true"),
 )
+#: Where its program is missing, a filter that is configured as required would end every checkout.
+_WITHOUT_LFS = (
+    *("-c", "filter.lfs.process="),
+    *("-c", "filter.lfs.smudge="),
+    *("-c", "filter.lfs.clean="),
+    *("-c", "filter.lfs.required=false"),
+)
 _ENVIRONMENT = {
     "LC_ALL": "C",
     "GIT_TERMINAL_PROMPT": "0",
@@ -61,6 +69,11 @@ _MOST_LOCKS = 10
 
 #: For ``update-ref``: a worker can have made a branch of its own a name for one of the user's.
 ITSELF = ("--no-deref",)
+
+
+def has_lfs() -> bool:
+    """Return True if git-lfs can be run here; it may be installed while the server runs."""
+    return shutil.which("git-lfs") is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ class Git:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         try:
             with subprocess.Popen(
-                ["git", *_OPTIONS, *arguments],
+                ["git", *_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments],
                 cwd=self.directory,
                 env={**inherited, **_ENVIRONMENT, **env},
                 stdin=subprocess.PIPE,

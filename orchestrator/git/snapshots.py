@@ -37,6 +37,6 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
         raise Conflict(
             f"{len(tried.conflicts)} files differ from what the job began with: {paths}; commit "
-            "what was uncommitted then, or take the changes by hand: orchestrator diff"
+            "what was uncommitted then, or merge the changes by hand"
         )
     return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)

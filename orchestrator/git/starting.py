@@ -1,12 +1,10 @@
 """Which commit a job starts from."""
 
-import shutil
-
 from orchestrator.core.errors import InvalidRequest, RepositoryError
-from orchestrator.core.refs import BRANCHES
+from orchestrator.core.refs import BRANCHES, short
 from orchestrator.git import users_submodules
 from orchestrator.git.place import Place
-from orchestrator.git.running import Git
+from orchestrator.git.running import Git, has_lfs
 
 _LFS = (
     "the repository keeps files with Git LFS, and git-lfs is not {}: workers find pointers in "
@@ -26,7 +24,7 @@ def notes(git: Git, commit: str) -> list[str]:
             "worktrees, as your checkout does not have them (git submodule update --init)"
         )
     if "filter=lfs" in git.ask("show", f"{commit}:.gitattributes"):
-        if not shutil.which("git-lfs"):
+        if not has_lfs():
             found.append(_LFS.format("installed here"))
         elif not (
             git.ask("config", "filter.lfs.process") or git.ask("config", "filter.lfs.smudge")
@@ -46,6 +44,14 @@ def commit_of(git: Git, revision: str) -> str:
     if not commit:
         raise RepositoryError("the repository has no commit yet to start from")
     return commit
+
+
+def branch_of(git: Git, revision: str) -> str:
+    """The user's branch that a revision names, or that is checked out; empty: none."""
+    how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
+    name = git.ask("rev-parse", *how, revision or "HEAD").split("\n")[-1]
+    is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
+    return short(name) if is_users else ""
 
 
 def check(place: Place, commit: str, revision: str) -> None:

@@ -15,10 +15,10 @@ from orchestrator.launchers.claim import Claim, Refused, encoded
 from orchestrator.launchers.clock import Clock
 from orchestrator.launchers.containment import Subreaper
 from orchestrator.launchers.limits import Watch, hit_by_end
-from orchestrator.launchers.masking import Masker
 from orchestrator.launchers.starting import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.strays import Strays
 from orchestrator.launchers.worker_log import WorkerLog
+from orchestrator.security.masking import Masker
 
 #: Silence after which the beginning of what may be a secret is shown, if it is a short one.
 _SILENCE_SECONDS = 0.05

@@ -24,6 +24,7 @@ class Channel:
         self._socket = end
         self._unsent = bytearray()
         self._unread = bytearray()
+        self._has_lost = False
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -34,6 +35,11 @@ class Channel:
     @property
     def has_unsent(self) -> bool:
         return bool(self._unsent)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether a peer that is gone has not read all that was sent: the kernel says so."""
+        return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:
         """Send or queue. A peer that is gone is noticed by ``receive``, not here."""
@@ -58,6 +64,7 @@ class Channel:
             return
         except OSError:
             self._unsent.clear()
+            self._has_lost = True
 
     def receive(self) -> tuple[list[Message], bool]:
         """All whole messages that have come, and whether the peer is still there.
@@ -79,6 +86,7 @@ class Channel:
         except BlockingIOError:
             return True
         except OSError:
+            self._has_lost = True
             return False
         return False
 

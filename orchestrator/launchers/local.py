@@ -16,7 +16,6 @@ from orchestrator.core.launching import Launch, LauncherEvents
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.launchers.channel import Message
 from orchestrator.launchers.inquiries import Inquiries
-from orchestrator.launchers.masking import Masker
 from orchestrator.launchers.plan import Plan
 from orchestrator.launchers.probing import choose
 from orchestrator.launchers.record import Unfinished, exit_from, inspect
@@ -24,6 +23,7 @@ from orchestrator.launchers.recovery import Adopted, settle
 from orchestrator.launchers.shim_link import ShimLink
 from orchestrator.launchers.shim_pool import IDLE_SECONDS, ShimPool
 from orchestrator.launchers.starting import never_started
+from orchestrator.security.masking import Masker
 
 logger = logging.getLogger(__name__)
 
@@ -261,20 +261,23 @@ class LocalLauncher:
         if link.refused:
             self._fail(launch, EndedBy.LOST, ExitCause.NO_ROOM, f"{NO_ROOM}: {link.refused}")
             return
-        if self._never_began(launch):
+        if not link.may_have_begun and self._never_began(launch):
             with self._lock:
                 self._start_on_shim(launch, lambda new: new.take_over(link, launch))
             return
-        self._inquire(launch, strays)
+        self._inquire(launch, strays, has_begun=link.may_have_begun)
 
-    def _inquire(self, launch: Launch, strays: tuple[Stray, ...] = ()) -> None:
+    def _inquire(
+        self, launch: Launch, strays: tuple[Stray, ...] = (), *, has_begun: bool = False
+    ) -> None:
         """What became of an attempt that no shim of ours serves: it runs, or it has ended.
 
         It runs when its shim is about to die, and when an earlier server, whose record of it was
         lost with the power, had started it.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
-            self._inquiries.begin(launch.attempt_id, partial(_settled, launch, strays))
+            asked = partial(_settled, launch, strays, has_begun)
+            self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
         """Its shim was killed before it came to the attempt, as with a spawner that is killed.
@@ -300,8 +303,15 @@ class LocalLauncher:
         self._events.ended(attempt_id, ended)
 
 
-def _settled(launch: Launch, strays: tuple[Stray, ...]) -> Exit:
+def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool) -> Exit:
     masker = Masker(launch.secrets)
     masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
     digest = launch.proof.digest
-    return settle(launch.attempt_id, launch.exit_path, masked, masker, digest=digest)
+    return settle(
+        launch.attempt_id,
+        launch.exit_path,
+        masked,
+        masker,
+        digest=digest,
+        has_begun=has_begun,
+    )

@@ -22,7 +22,7 @@ _TRIAL_SECONDS = 30.0
 ADVICE: Mapping[Mode, str] = {
     Mode.SUBREAPER: "run on Linux and allow prctl(PR_SET_CHILD_SUBREAPER) in the seccomp profile",
     Mode.CGROUP: "start the server in a delegated control group: "
-    "systemd-run --user --scope -p Delegate=yes orchestrator serve",
+    "systemd-run --user --scope -p Delegate=yes bin/orchestrator serve",
     Mode.PIDNS: "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
     "kernel.apparmor_restrict_unprivileged_userns=0) and an unmasked /proc, or run as root",
     Mode.SANDBOX: "install bubblewrap (apt-get install bubblewrap) and allow user namespaces",

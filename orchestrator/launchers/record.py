@@ -1,8 +1,9 @@
 """Reading and giving up attempts from outside: what a restarted server decides by.
 
 ``digest`` is the SHA-256 of the secret that only the attempt's shim had. A record without the
-secret is forged and counts as none; one that says no more than that the attempt was lost, as a
-tombstone does, needs none. Where no digest was stored, any record counts.
+secret is forged and counts as none, whatever it says. A tombstone is written by processes that know
+the digest only: it has a mark that is made of the digest. Where no digest was stored, any record
+counts.
 """
 
 import hashlib
@@ -105,7 +106,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """Whether there is a record that tells an end, and not in the words of its shim."""
+    """Whether there is a record that neither its shim has written nor who knows the digest."""
     try:
         return _is_forged(_content(exit_path), digest)
     except FileNotFoundError:
@@ -125,11 +126,23 @@ def _content(exit_path: str) -> bytes:
 
 def _is_forged(content: bytes, digest: str) -> bool:
     ended = _parse(content) if digest else None
-    if ended is None or ended.ended_by is EndedBy.LOST:
+    if ended is None:
         return False
-    secret = json.loads(content.split(b"\n", 1)[0]).get("secret")
-    found = hashlib.sha256(str(secret).encode("utf-8", "replace")).hexdigest()
+    said = json.loads(content.split(b"\n", 1)[0])
+    is_marked = hmac.compare_digest(_bytes(said.get("tombstone")), _bytes(_mark(digest)))
+    if ended.ended_by is EndedBy.LOST and is_marked:
+        return False
+    found = hashlib.sha256(_bytes(said.get("secret"))).hexdigest()
     return not hmac.compare_digest(found, digest)
+
+
+def _bytes(said: object) -> bytes:
+    return str(said).encode("utf-8", "replace")
+
+
+def _mark(digest: str) -> str:
+    """Of tombstones. It does not tell the digest, and proves no other record."""
+    return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
@@ -275,7 +288,8 @@ def _bury(
             ended_at=time.time(),
             strays=strays,
         )
-        line = encoded(_record_of(ended))
+        mark = {"tombstone": _mark(digest)} if digest else {}
+        line = encoded({**_record_of(ended), **mark})
     try:
         _make_room(exit_path)
         claim.publish(line)

@@ -9,7 +9,7 @@ from orchestrator.core.evidence import EndedBy, Exit, Stray
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.launchers import cgroups, processes, record
 from orchestrator.launchers.claim import run_path
-from orchestrator.launchers.masking import Masker
+from orchestrator.security.masking import Masker
 from orchestrator.security.paths import read_regular
 
 #: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
@@ -30,9 +30,11 @@ def settle(
     masker: Masker | None = None,
     *,
     digest: str = "",
+    has_begun: bool = False,
 ) -> Exit:
     """The end of an attempt whose shim is gone: what it published, else LOST, under a tombstone.
 
+    ``has_begun``: its worker ran for certain, whatever files it has removed.
     What is left of the attempt is killed first. Without a masker only short names are listed.
     """
     state = record.inspect(exit_path, digest)
@@ -43,7 +45,8 @@ def settle(
         told = {stray.pid for stray in strays}
         strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in told)
         died = _FORGED if record.is_forged(exit_path, digest) else _DIED
-        cause, reason = _NEVER if state is record.Unfinished.NEVER else died
+        never_began = state is record.Unfinished.NEVER and not has_begun
+        cause, reason = _NEVER if never_began else died
         ended = record.tombstone(exit_path, reason, strays, cause, digest)
         if ended is not None:
             return ended
@@ -125,7 +128,7 @@ class Adopted:
 
     def ended(self) -> Exit:
         """How it ended, its shim being gone."""
-        ended = settle(self.attempt_id, self.exit_path, digest=self._digest)
+        ended = settle(self.attempt_id, self.exit_path, digest=self._digest, has_begun=True)
         # A signal cannot say who asked for it and why.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked

@@ -20,9 +20,10 @@ _PRIVATE = "/tmp"
 _SCRATCH = "TMPDIR"
 #: As in ``security.scratch``, which is not imported where a shim starts.
 _PREFIX = "orc-"
-_DIRECTORY, _CONTROL, _PROJECT, _HOME = (
+_DIRECTORY, _CONTROL, _SESSIONS, _PROJECT, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",
     "ORCHESTRATOR_CONTROL_DIR",
+    "ORCHESTRATOR_SESSIONS_DIR",
     "ORCHESTRATOR_PROJECT_ROOT",
     "ORCHESTRATOR_HOME",
 )
@@ -88,7 +89,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", _PRIVATE]
     # The project may lie below the private directory; below what is hidden it is meant to be.
     words += _uncovered([env[_PROJECT]] if _PROJECT in env else [], [_PRIVATE])
-    own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL) if name in env)]
+    own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
     # One of the attempt's own; what the user calls so is not opened to workers.
     if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
         own.append(env[_SCRATCH])

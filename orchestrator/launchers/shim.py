@@ -76,7 +76,10 @@ class _Shim:
 
     def _turn(self) -> None:
         output, notices = self._watched
-        ready = [descriptor for descriptor, _ in self._poll.poll(self._patience())]
+        ready = dict(self._poll.poll(self._patience()))
+        if self._attempt is not None and ready.get(self._channel.fileno(), 0) & select.POLLHUP:
+            # Before the end of a worker that ends at the same time: nobody else keeps its record.
+            self._attempt.has_server = False
         if self._untold and time.monotonic() >= self._tell_at:
             self._tell_start()
         if self._channel.has_unsent:

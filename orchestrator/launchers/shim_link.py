@@ -28,6 +28,8 @@ class ShimLink:
         self._is_waiting = False
         #: The spawner has told that it and all that it left is gone.
         self.is_gone = False
+        #: Its worker has been started.
+        self.is_at_work = False
         #: Why it could not be forked, as the spawner has told.
         self.refused = ""
 
@@ -39,11 +41,18 @@ class ShimLink:
         return self._channel.has_unsent
 
     @property
+    def may_have_begun(self) -> bool:
+        """Of a shim that is gone. It tells a start some time later: a worker is faster than that,
+        which kills its shim and removes the attempt's claim."""
+        return self.is_at_work or not self._channel.is_unread
+
+    @property
     def is_open(self) -> bool:
         return self.fileno() >= 0
 
     def start(self, launch: Launch) -> None:
         self.launch = launch
+        self.is_at_work = False
         self._asked_to_stop = None
         self._is_waiting = False
         self._channel.send({"launch": self._message(launch)})
@@ -61,6 +70,7 @@ class ShimLink:
 
     def has_begun(self) -> None:
         """The shim has the secret and is at work: nobody else needs it any more."""
+        self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
             self.launch = replace(self.launch, proof=Proof(self.launch.proof.digest))
 

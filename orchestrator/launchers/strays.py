@@ -2,7 +2,7 @@
 
 from orchestrator.launchers import processes
 from orchestrator.launchers.channel import Message
-from orchestrator.launchers.masking import Masker
+from orchestrator.security.masking import Masker
 
 _MOST_LISTED = 20
 

@@ -3,7 +3,7 @@
 import os
 import stat
 
-from orchestrator.launchers.masking import Masker
+from orchestrator.security.masking import Masker
 
 #: Of the output beyond the limit, so much of the end is kept.
 _LARGEST_TAIL = 256 * 1024

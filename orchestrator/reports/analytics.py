@@ -13,6 +13,9 @@ seconds, memory is bytes, and null means "not known", never zero.
     Sum of all attempts, without the time in which a worker's child jobs were unfinished.
 ``slots``, ``busy_slots``, ``efficiency``
     ``max_workers`` of the root job; ``work_seconds / wall_seconds``; ``busy_slots / slots``.
+``caps``
+    The job's limits on what agents use: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only
+    those that there are.
 ``critical_path``
     ``seconds`` and ``steps`` (``worker_id``, ``job_id``, ``task_id``, ``seconds`` of own work), see
     ``critical_path.py``. ``bottleneck`` is the id of the worker with the longest step.
@@ -57,6 +60,7 @@ from typing import Any, TypedDict, TypeVar
 
 from orchestrator.core.comparison import Comparison
 from orchestrator.core.model import Job, Worker
+from orchestrator.core.spending import caps_in_words, caps_of
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.reports.critical_path import CriticalPath, critical_path
 from orchestrator.reports.family import Family
@@ -138,6 +142,7 @@ class Analytics:
     retries: int
     strays: int
     refused_child_jobs: int
+    caps: Mapping[str, float]
     containment: tuple[str, ...]
     cpu_seconds: Total
     input_tokens: Total
@@ -157,6 +162,10 @@ class Analytics:
     jobs: tuple[JobFigures, ...]
     workers: tuple[WorkerFigures, ...]
     comparisons: tuple[Comparison, ...]
+
+    @property
+    def caps_in_words(self) -> str:
+        return caps_in_words(self.caps)
 
 
 def analytics_of(family: Family, job: Job) -> Analytics:
@@ -184,6 +193,7 @@ def analytics_of(family: Family, job: Job) -> Analytics:
         wall_seconds=wall,
         work_seconds=work,
         slots=slots,
+        caps=caps_of(job.config),
         busy_slots=busy,
         efficiency=None if busy is None else busy / slots,
         critical_path=path,

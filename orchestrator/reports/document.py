@@ -134,9 +134,12 @@ def _text(line: str) -> str:
 
 
 def _inert(line: str) -> str:
-    """A line of text outside code blocks: code spans as they are, everything else neutralised."""
+    """Return a line from outside of code blocks with its Markdown neutralised, except code spans.
+
+    A link becomes text, and an address becomes a code span.
+    """
     pairs = list(_spans(_each_text(_each_text(line, _LINK, _link_as_text), _ADDRESS, r"`\g<0>`")))
-    # In a table a "|" ends the cell, and what looks like code from there on may be none.
+    # In a table, a "|" ends the cell even within a code span.
     broken = any("|" in span for _, span in pairs)
     return "".join(_neutral(text) + (_neutral(span) if broken else span) for text, span in pairs)
 

@@ -11,8 +11,10 @@ from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import Comparison
 from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.job_reason import changed_nothing
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import tasks_succeeded
+from orchestrator.core.session import Session
 from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.reports.family import Family
 from orchestrator.reports.plain import bounded
@@ -73,6 +75,8 @@ class WorkerView:
     earlier_attempts: Sequence[FailedAttempt]
     #: What was made of its last attempt, if that failed.
     failure: Failure | None
+    #: The latest one of its tool, if it had several attempts.
+    session: Session | None
     #: What people had go back to a checkpoint.
     rollbacks: Sequence[Rollback]
     #: Of all attempts, waiting for child jobs included; None when it was never started.
@@ -126,6 +130,8 @@ class JobView:
     request: str
     request_length: int
     reason: str
+    #: So many of its workers succeeded without a change where that is a surprise.
+    changed_nothing: int
     cancelled_by: str | None
     workers: Sequence[WorkerView]
     tasks: int
@@ -194,6 +200,7 @@ def job_view(family: Family, job: Job, figures: Mapping[str, WorkerFigures], roo
         request=bounded(job.request, REQUEST_CHARACTERS),
         request_length=len(job.request),
         reason=job.reason,
+        changed_nothing=len(changed_nothing(job)),
         cancelled_by=job.cancelled_by,
         workers=[
             worker_view(family, worker, figures[worker.id], room, succeeded[worker.task_id])
@@ -234,6 +241,7 @@ def worker_view(
             for attempt in family.attempts(worker)[:-1][-EARLIER_ATTEMPTS:]
         ],
         failure=failure_of(worker, worker.attempt),
+        session=result.session if result and worker.attempt > 1 else None,
         rollbacks=figures.rollbacks,
         seconds=figures.work_seconds + figures.waited_seconds if figures.attempts else None,
         cpu_seconds=figures.cpu_seconds,

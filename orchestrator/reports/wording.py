@@ -84,8 +84,17 @@ def job_word(status: JobStatus) -> str:
     return JOB_WORDS.get(status, status.value.capitalize())
 
 
-def headline(status: JobStatus, succeeded: int, tasks: int, nothing_built: bool = False) -> str:
-    """How a job went, in one line: ``Partly done: 2 of 3 tasks succeeded``."""
+def headline(
+    status: JobStatus,
+    succeeded: int,
+    tasks: int,
+    nothing_built: bool = False,
+    changed_nothing: int = 0,
+) -> str:
+    """How a job went, in one line: ``Partly done: 2 of 3 tasks succeeded``.
+
+    ``changed_nothing``: so many workers that succeeded changed no file where that is a surprise.
+    """
     word = job_word(status)
     if nothing_built and status is JobStatus.COMPLETED:
         # "Completed" would be read as "built".
@@ -94,11 +103,17 @@ def headline(status: JobStatus, succeeded: int, tasks: int, nothing_built: bool 
         return f"{word}: there was nothing to run"
     if succeeded == tasks:
         told = "its one task succeeded" if tasks == 1 else f"all {tasks:,} tasks succeeded"
+        if status is JobStatus.PARTIAL:
+            told += ", but the result is incomplete"
     elif tasks == 1:
         told = "its one task did not succeed"
     else:
         count = f"{succeeded:,}" if succeeded else "none"
         told = f"{count} of {plural(tasks, 'task')} succeeded"
+    if changed_nothing and changed_nothing >= succeeded:
+        told += ", but nothing was changed"
+    elif changed_nothing:
+        told += f", but {plural(changed_nothing, 'worker')} changed nothing"
     return f"{word}: {told}"
 
 

@@ -6,6 +6,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates import GateCause
+from orchestrator.core.job_facts import LossCause
+from orchestrator.core.repository_changes import Alteration, ChangedKind
 from orchestrator.core.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.whereabouts import OutsideCause
 
@@ -44,6 +47,18 @@ class UsedAnswer(Answer):
     """Why the worker must end now; empty when it may go on."""
     waiting: bool
     """Its child jobs are at work, or it waits for a lock: no wonder that it is silent."""
+    capped: bool
+    """A limit on steps, tokens, or cost applies to it: each step is to be reported at once."""
+
+
+class SessionAnswer(Answer):
+    """The conversation of an agent's tool with its model."""
+
+    id: str
+    attempt: int
+    """The attempt that had it last."""
+    resumed: bool
+    """That attempt resumed it; false: that attempt began it."""
 
 
 class TaskResult(Answer):
@@ -68,6 +83,8 @@ class TaskResult(Answer):
     chosen: bool | None = None
     """Whether it is the best of its task's candidates; left out where it is the only one."""
     attempts: int
+    session: SessionAnswer | None = None
+    """The latest one; left out for an agent without sessions."""
     seconds: float | None = None
     """From its first start to its end."""
     exit_code: int | None = None
@@ -93,6 +110,22 @@ class Results(Answer):
     """What became of the workers' changes to the project's repository, once the job has ended."""
 
 
+class RepositoryChangeAnswer(Answer):
+    """What changed in the user's repository while the job ran, outside of the workers' branches."""
+
+    kind: ChangedKind
+    name: str
+    """The setting, the hook, the branch, or the path."""
+    alteration: Alteration
+    before: str
+    """Of refs and pushes: the commit; empty: none."""
+    after: str
+    worker_id: str
+    """The worker that did it, by git's log; empty: not known."""
+    remote: str
+    """Of a push."""
+
+
 class PlanFallbackAnswer(Answer):
     """An agent was asked for the plan and made none, and the rules made it (planner: auto)."""
 
@@ -101,23 +134,32 @@ class PlanFallbackAnswer(Answer):
 
 
 class MissingAnswer(Answer):
-    """Changes of one worker that are not in the result."""
+    """Changes of one worker that are not in the result, or files that one worker promised."""
 
     worker_id: str
     job_id: str
     """The job of that worker: this one, or one below it."""
     branch: str
     """The branch that has the changes; empty: none has."""
+    cause: LossCause = LossCause.CONFLICT
+    """Why the result lacks them."""
     why: str
+    """The cause for people."""
     in_part: bool
     """Some changes of the worker are in the result."""
     chosen: bool
     """A person chose to leave them out."""
     command: str
-    """What brings them in: another attempt of a worker that can resolve its conflicts, or else the
-    other side giving way in them; empty: nothing can."""
+    """What brings them in, or shows them if only a person can; empty: no branch has them. For
+    promised files: what has them created."""
+    brings_in: bool = True
+    """False if the command leaves this job as it is."""
+    otherwise: str = ""
+    """What brings them in at once, if the command asks for another attempt."""
     resolvable: bool = False
-    """The worker can be asked to resolve its conflicts."""
+    """The worker can be asked for another attempt."""
+    paths: list[str] = Field(default_factory=list)
+    """The promised files that nobody created, for the cause `not_made`."""
 
 
 class OutsideAnswer(Answer):
@@ -136,9 +178,22 @@ class OutsideAnswer(Answer):
     in_part: bool
     """Some changes of the worker are in the result."""
     command: str
-    """What brings them in, or shows those of a failed worker; empty: nothing does."""
+    """What brings them in, or shows them if only a person can; empty: no branch has them."""
+    show: str = ""
+    """What shows them; empty: no branch has them."""
+    brings_in: bool = True
+    """False if the command only shows them."""
     otherwise: str = ""
     """What brings them in at once, where the command asks for another attempt."""
+
+
+class UnjudgedGateAnswer(Answer):
+    """A required gate that did not judge the code that a job's result changes."""
+
+    name: str
+    cause: GateCause
+    why: str
+    """The cause in words."""
 
 
 class StatusAnswer(Answer):
@@ -148,7 +203,12 @@ class StatusAnswer(Answer):
     status: JobStatus
     reason: str
     not_judged: str | None = None
-    """Why no gate has judged the code that its result changes; null where one has."""
+    """Why no gate has judged the code that its result changes, or which required gates have not;
+    null if all have."""
+    unjudged_gates: list[UnjudgedGateAnswer]
+    """Required gates that did not run on the code that its result changes."""
+    changed_nothing: list[str] = Field(default_factory=list)
+    """Workers that succeeded without a change of files, if no answer was all that was asked for."""
     plan_fallback: PlanFallbackAnswer | None = None
     """Why the rules made the plan in place of an agent; null where they did not."""
     request: str
@@ -161,9 +221,14 @@ class StatusAnswer(Answer):
     """How far the changes of its workers are one result."""
     missing: list[MissingAnswer]
     """What the result lacks, with what the results of child jobs lack at any depth."""
+    not_in_parent: list[str] = Field(default_factory=list)
+    """Of a child job: files that the worker which waits for it changed as well, so that nothing of
+    the result is in that worker's files."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
     """Everything that was made and is not in the result, with losing candidates and failed workers;
     once the job has ended."""
+    repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=list)
+    """Settings, hooks, branches, tags and pushes that are in no result; once the job has ended."""
     counts: dict[str, int]
     """The same, with the workers of all child jobs below it."""
     left: dict[str, Any]
@@ -279,6 +344,8 @@ class AgentAnswer(Answer):
     """The variable or the file that it was found in."""
     mend: list[str]
     """Commands that make it usable."""
+    inherit: list[str]
+    """What of its user's own configuration reaches its workers: mcp, skills, hooks, memory."""
 
 
 class AgentsAnswer(Answer):

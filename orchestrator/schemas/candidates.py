@@ -15,7 +15,8 @@ class CandidateAnswer(Answer):
     place: int | None = None
     """1 is the best; left out while the choice is open."""
     by: str
-    """What told it from the chosen one: success, gates, tests, review, size, cost, time, order."""
+    """What told it from the chosen one: success, gates, base_tests, new_tests, lint, review, size,
+    cost, time, order; tests in answers on jobs of earlier versions."""
     why: str
     """The same in words."""
     gates_passed: int
@@ -25,6 +26,12 @@ class CandidateAnswer(Answer):
     """What all gates have found."""
     tests: int | None = None
     """How many passed."""
+    base_tests: int | None = None
+    """How many of the base's tests pass, with the base's tests and configuration."""
+    new_tests: int = 0
+    """How many tests pass that the base does not have."""
+    new_tests_counted: int = 0
+    """How many of the new tests count: they pass on two candidates, or the task names them."""
     review: int | None = None
     """The place that the reviewer gave it."""
     remark: str

@@ -63,6 +63,10 @@ class GateResultAnswer(Answer):
     note: str
     judges: list[str]
     """Files by which it judges that the work has altered, as its task may."""
+    judges_with_code: bool = False
+    """The work changes other code, too."""
+    advice: str
+    """What to type if its findings are intended; empty if nothing allows them."""
     output: str
     """The end of what it printed; empty for one that passed."""
     log: str
@@ -111,6 +115,8 @@ def gate_result_answer(result: GateResult) -> GateResultAnswer:
         tests=result.tests,
         note=result.note,
         judges=list(result.judges),
+        judges_with_code=result.judges_with_code,
+        advice=result.advice,
         output=result.output,
         log=result.log,
     )

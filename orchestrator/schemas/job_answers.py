@@ -16,7 +16,13 @@ from orchestrator.core.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.schemas.answers import Answer, Links, PlanFallbackAnswer
+from orchestrator.schemas.answers import (
+    Answer,
+    Links,
+    PlanFallbackAnswer,
+    SessionAnswer,
+    UnjudgedGateAnswer,
+)
 from orchestrator.schemas.gate_answers import GateAnswer, GateResultAnswer, JobGateAnswer
 
 
@@ -77,6 +83,8 @@ class AttemptAnswer(Answer):
     peak_memory_bytes: int | None = None
     failure: FailureAnswer | None = None
     """Left out for an attempt that did not fail."""
+    session: SessionAnswer | None = None
+    """Left out for an agent without sessions, and while the attempt runs."""
 
 
 class HeldLock(Answer):
@@ -194,6 +202,10 @@ class ConfigAnswer(Answer):
     git: str
     base: str
     """The commit that workers' worktrees start from; empty: they have plain directories."""
+    base_branch: str = ""
+    """The branch that it was, by name or as checked out; empty: none, or a child job."""
+    project: str = ""
+    """The host project, if `--project` or `orchestrator.project_root` named it; else empty."""
     include_dirty: bool
     """Whether that commit has the uncommitted work of the user's checkout."""
     git_note: str
@@ -219,6 +231,10 @@ class EstimateAnswer(Answer):
     tokens: int
     cost_usd: float | None = None
     """In US dollars; null when it is not known."""
+    review_tokens: int = 0
+    """Of the tokens, the part of reviewers."""
+    review_cost_usd: float | None = None
+    """Of the cost, the part of reviewers; null when it is not known."""
     from_workers: int
     """Earlier workers whose own figures it is made from; 0: it is a rule of thumb."""
 
@@ -241,7 +257,12 @@ class JobAnswer(Answer):
     merge_state: MergeState
     """How far the changes of its workers are one result."""
     not_judged: str | None = None
-    """Why no gate has judged the code that its result changes; null where one has."""
+    """Why no gate has judged the code that its result changes, or which required gates have not;
+    null if all have."""
+    unjudged_gates: list[UnjudgedGateAnswer]
+    """Required gates that did not run on the code that its result changes."""
+    changed_nothing: list[str] = Field(default_factory=list)
+    """Workers that succeeded without a change of files, if no answer was all that was asked for."""
     awaits_approval: bool = False
     """The job has its tasks, and a person is to let them start."""
     plan_source: str
@@ -312,6 +333,23 @@ class RolledBackAnswer(Answer):
     links: Links
 
 
+class RemovedAnswer(Answer):
+    """A job that was removed from disk and database."""
+
+    job_id: str
+    kept: list[str]
+    """Refs in git that keep what is in no result and on no branch of the user's."""
+
+
+class DiscardedAnswer(Answer):
+    """A job without its branches."""
+
+    job_id: str
+    removed: list[str]
+    """The branches and kept refs that were there."""
+    links: Links
+
+
 class TreeWorker(Answer):
     """A worker with the child jobs it started."""
 
@@ -342,4 +380,6 @@ class TreeAnswer(Answer):
     seconds: float | None = None
     usage: UsageAnswer | None = None
     """Of all its workers and of all child jobs below; absent where nothing is known."""
+    caps: dict[str, float] | None = None
+    """What they may use: max_steps, max_tokens, max_cost_usd; absent where there is no limit."""
     workers: list[TreeWorker]

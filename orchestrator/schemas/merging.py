@@ -7,6 +7,7 @@ from pydantic import Field
 from orchestrator.core.gates import GateCause, GateOutcome, GateStatus
 from orchestrator.core.model import RESOLVE_OFF
 from orchestrator.core.repository import FileWay, Hindrance, MergeChoice
+from orchestrator.core.states import JobStatus
 from orchestrator.schemas.answers import Answer, MissingAnswer, OutsideAnswer
 from orchestrator.schemas.text import MOST_ITEMS, Text, Word
 from orchestrator.schemas.wire import Wire
@@ -23,7 +24,8 @@ class MergeRequest(Wire):
     strategy: Literal["theirs", "auto", "manual"] | None = None
     """The job's own if absent."""
     take: WorkerNames = ()
-    """Only the changes of these workers; of all that succeeded if absent."""
+    """Workers whose changes belong to the result as well, such as failed workers, and candidates
+    that were not chosen. They stay taken in later merges."""
     leave: WorkerNames = ()
     """Not the changes of these workers."""
 
@@ -35,6 +37,12 @@ class MergeRequest(Wire):
         return MergeChoice(
             strategy=self.strategy or "", take=self.take, leave=self.leave, resolve=resolve or ""
         )
+
+
+class ChoiceRequest(Wire):
+    """Which candidate of a task is taken, whatever the comparison found."""
+
+    worker_id: Annotated[Text, Field(min_length=1, max_length=200)]
 
 
 class LostHunkAnswer(Answer):
@@ -125,6 +133,8 @@ class ConflictsAnswer(Answer):
     """What became of a job's changes to the host project's repository."""
 
     job_id: str
+    status: JobStatus | None = None
+    """The job's; merging changes it."""
     strategy: str
     base: str = ""
     """The commit that workers started from; empty when the job has nothing to do with git."""

@@ -30,5 +30,13 @@ class Problem(Answer):
     errors: list[FaultAnswer] | None = None
     left: dict[str, Any] | None = None
     """What may still be done, when a limit was hit."""
+    limit: str | None = None
+    """The limit that is used up, as config.yaml names it."""
+    most: float | None = None
+    """The limit's value."""
+    used: float | None = None
+    """How much of it is used."""
+    free_at: str | None = None
+    """When it is free again (ISO 8601, UTC); null: when one of the jobs that use it ends."""
     example: str | None = None
     """The same call with what it lacks."""

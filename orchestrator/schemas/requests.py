@@ -57,7 +57,11 @@ class ConfigBody(Wire):
     max_recursion_depth: CountOrZero | None = None
     """Depth of the deepest child job, counted from the root."""
     current_depth: CountOrZero | None = None
-    """Depth of the new job; a worker's value must be its own depth + 1."""
+    """Depth of the new job: ORCHESTRATOR_DEPTH + 1 in a worker, whose other values are refused.
+
+    From an API key it is a claim: above max_recursion_depth the job is refused, else it has what
+    is left of the depth.
+    """
     agent: Word | None = None
     """The agent for tasks that name none."""
     max_retries: CountOrZero | None = None

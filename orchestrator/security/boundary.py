@@ -8,7 +8,7 @@ such a search, and variables for tools that no file stops.
 import logging
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from orchestrator.security.paths import read_regular
@@ -74,6 +74,30 @@ def variables(workspace: Path) -> dict[str, str]:
     }
     if any(os.path.exists(above / "go.work") for above in Path(workspace).resolve().parents):
         found["GOWORK"] = "off"
+    return found
+
+
+#: A commit that asks for a passphrase waits for ever; a log shows which worker moved a ref.
+_GIT_SETTINGS = {
+    "commit.gpgSign": "false",
+    "tag.gpgSign": "false",
+    "core.logAllRefUpdates": "always",
+}
+
+
+def git_settings(
+    environment: Mapping[str, str], more: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
+    """Settings for the git of a worker, added to those that its environment has already.
+
+    ``more`` are names and values; a name may come several times.
+    """
+    given = environment.get("GIT_CONFIG_COUNT", "")
+    first = int(given) if given.isdigit() else 0
+    settings = [*_GIT_SETTINGS.items(), *more]
+    found = {"GIT_CONFIG_COUNT": str(first + len(settings))}
+    for number, (name, value) in enumerate(settings, first):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return found
 
 

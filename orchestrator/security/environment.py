@@ -15,6 +15,7 @@ ALLOWED = frozenset(
     }
 )  # fmt: skip
 ALLOWED_PREFIXES = ("LC_",)
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 #: Not an author's name: GIT_AUTHOR_NAME is a word that occurs in what agents print.
 _SECRET_NAME = re.compile(
@@ -25,12 +26,22 @@ MIN_SECRET_LENGTH = 6
 
 
 def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
-    """What every worker is allowed of the server's environment."""
-    return {
+    """Return the variables that every worker and gate gets of the server's environment.
+
+    No proxy is used for this machine: a worker's calls of the API carry its key.
+    """
+    passed = {
         name: value
         for name, value in server.items()
         if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
     }
+    # Programs read one of the two names; curl prefers the lower case.
+    for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
+        given = server.get(name) or server.get(other, "")
+        direct = [each.strip() for each in given.split(",") if each.strip()]
+        missing = [each for each in _THIS_MACHINE if each not in direct and "*" not in direct]
+        passed[name] = ",".join([*direct, *missing])
+    return passed
 
 
 @lru_cache(maxsize=256)

@@ -6,11 +6,12 @@ lacks, because it was written before the field existed, gets its default.
 
 from typing import Any
 
-from orchestrator.core.delivery import Delivery
+from orchestrator.core.delivery import Delivery, Intent
 from orchestrator.core.earlier_exits import cause_of
 from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, PromptSize, Stray, Usage
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
+from orchestrator.core.final_text import FinalText
 from orchestrator.core.gates import (
     Gate,
     GateCause,
@@ -19,15 +20,23 @@ from orchestrator.core.gates import (
     GateSource,
     GateStatus,
 )
+from orchestrator.core.held_back import HeldBack, HeldBackRule
 from orchestrator.core.job_facts import (
+    CapPassed,
+    CheckoutChange,
     GateFact,
     JobFacts,
+    LossCause,
     Missing,
     Overruled,
     PlanFallback,
     Shortfall,
+    UnjudgedWork,
 )
 from orchestrator.core.model import JobConfig, TaskSpec, WaitingFor
+from orchestrator.core.repository_changes import Alteration, ChangedKind, RepositoryChange
+from orchestrator.core.session import Session
+from orchestrator.core.side_work import SideWork, SideWorkKind
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import WaitKind
 from orchestrator.core.worker_result import WorkerResult
@@ -78,17 +87,41 @@ def read_result(found: Found) -> WorkerResult:
         found["change"] = ChangeSize(**found["change"])
     if found.get("delivery") is not None:
         found["delivery"] = _read_delivery(found["delivery"])
+    if found.get("session") is not None:
+        found["session"] = read_session(found["session"])
     if found.get("standing") is not None:
         by = Criterion(found["standing"]["by"])
         found["standing"] = Standing(**{**found["standing"], "by": by})
     return WorkerResult(**_with_strays(found))
 
 
+def read_session(found: Found) -> Session:
+    return Session(**found)
+
+
 def _read_delivery(found: Found) -> Delivery:
     paths = {
-        name: tuple(found.get(name, ())) for name in ("missing", "saved", "outside", "checkout")
+        name: tuple(found.get(name, ()))
+        for name in ("missing", "saved", "outside", "checkout", "code")
     }
-    return Delivery(**{**found, **paths})
+    deferred = found.get("deferred")
+    own = {
+        "intent": Intent(found.get("intent", Intent.ANSWER)),
+        "deferred": None if deferred is None else FinalText(deferred),
+        "side_work": _read_side_work(found),
+        "held_back": _read_held_back(found),
+    }
+    return Delivery(**{**found, **paths, **own})
+
+
+def _read_held_back(found: Found) -> tuple[HeldBack, ...]:
+    listed = found.get("held_back", ())
+    return tuple(HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
+
+
+def _read_side_work(found: Found) -> tuple[SideWork, ...]:
+    listed = found.get("side_work", ())
+    return tuple(SideWork(**{**each, "kind": SideWorkKind(each["kind"])}) for each in listed)
 
 
 def _read_failure(found: Found) -> Failure:
@@ -98,9 +131,10 @@ def _read_failure(found: Found) -> Failure:
 
 
 def read_facts(found: Found) -> JobFacts:
-    missing = tuple(Missing(**each) for each in found.get("missing", ()))
-    below = tuple(Missing(**each) for each in found.get("lost_below", ()))
-    overruled = tuple(Overruled(**each) for each in found.get("overruled", ()))
+    missing = tuple(_read_missing(each) for each in found.get("missing", ()))
+    below = tuple(_read_missing(each) for each in found.get("lost_below", ()))
+    overruled = tuple(_read_overruled(each) for each in found.get("overruled", ()))
+    also = tuple(_read_overruled(each) for each in found.get("overruled_below", ()))
     shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
     gates = tuple(_gate_fact(each) for each in found.get("gates", ()))
     fallback = found.get("plan_fallback")
@@ -109,17 +143,57 @@ def read_facts(found: Found) -> JobFacts:
             **found,
             "missing": missing,
             "lost_below": below,
+            "not_in_parent": tuple(found.get("not_in_parent", ())),
+            "taken": tuple(found.get("taken", ())),
             "overruled": overruled,
+            "overruled_below": also,
             "shortfalls": shortfalls,
             "gates": gates,
+            "gates_passed": tuple(found.get("gates_passed", ())),
+            "checkout": tuple(
+                CheckoutChange(path=each["path"], workers=tuple(each["workers"]))
+                for each in found.get("checkout", ())
+            ),
+            "unjudged_work": tuple(
+                UnjudgedWork(**{**each, "files": tuple(each["files"])})
+                for each in found.get("unjudged_work", ())
+            ),
+            "unpriced": tuple(found.get("unpriced", ())),
+            "repository_changes": tuple(
+                _read_repository_change(each) for each in found.get("repository_changes", ())
+            ),
+            "caps_passed": tuple(CapPassed(**each) for each in found.get("caps_passed", ())),
             "plan_fallback": PlanFallback(**fallback) if fallback else None,
         }
     )
 
 
+def _read_repository_change(found: Found) -> RepositoryChange:
+    kind, how = ChangedKind(found["kind"]), Alteration(found["alteration"])
+    return RepositoryChange(**{**found, "kind": kind, "alteration": how})
+
+
+def _read_missing(found: Found) -> Missing:
+    cause = LossCause(found.get("cause", LossCause.CONFLICT))
+    return Missing(**{**found, "cause": cause, "paths": tuple(found.get("paths", ()))})
+
+
+def _read_overruled(found: Found) -> Overruled:
+    return Overruled(**{**found, "places": tuple(found.get("places", ()))})
+
+
 def _read_shortfall(found: Found) -> Shortfall:
-    paths = {name: tuple(found.get(name, ())) for name in ("missing", "outside", "judges")}
-    return Shortfall(worker_id=found["worker_id"], **paths)
+    paths = {name: tuple(found.get(name, ())) for name in ("outside", "checkout", "judges")}
+    work, held = _read_side_work(found), _read_held_back(found)
+    return Shortfall(
+        worker_id=found["worker_id"],
+        unchanged=bool(found.get("unchanged")),
+        has_worktree=bool(found.get("has_worktree", True)),
+        judges_with_code=bool(found.get("judges_with_code")),
+        **paths,
+        side_work=work,
+        held_back=held,
+    )
 
 
 def _gate_fact(found: Found) -> GateFact:
@@ -155,5 +229,6 @@ def _gate(found: Found) -> Gate:
 def _gate_result(found: Found) -> GateResult:
     status, failures = GateStatus(found["status"]), tuple(found["failures"])
     cause = GateCause(found["cause"]) if found.get("cause") else None
-    lists = {"failures": failures, "judges": tuple(found.get("judges", ()))}
+    lists = {name: tuple(found.get(name, ())) for name in ("judges", "new_tests")}
+    lists["failures"] = failures
     return GateResult(**{**found, **lists, "status": status, "cause": cause})

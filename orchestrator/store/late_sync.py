@@ -1,4 +1,4 @@
-"""Brings to the disk what a commit did not wait for, soon after it and for many commits at once."""
+"""Flushes commits to the disk in the background, many at once."""
 
 import logging
 import os
@@ -6,14 +6,17 @@ import threading
 
 logger = logging.getLogger(__name__)
 
-#: So old is a commit, at most, when its way to the disk begins.
+#: Time from a commit to the start of its flush, at most.
 LATE_SECONDS = 0.02
 #: How SQLite names a database's write-ahead log.
 _LOG_SUFFIX = "-wal"
 
 
 class LateSync:
-    """One for the write-ahead log of one database; its thread starts when it is first needed."""
+    """Flushes the write-ahead log of one database after commits that did not wait for the disk.
+
+    Any thread may call. The background thread starts with the first ``ask``.
+    """
 
     def __init__(self, database: str) -> None:
         # SQLite follows links, too.
@@ -23,14 +26,14 @@ class LateSync:
         self._thread: threading.Thread | None = None
 
     def ask(self) -> None:
-        """There is a new commit. Does not wait."""
+        """Have a new commit flushed soon. Does not wait."""
         self._due.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="late-sync", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Bring over what is left. Idempotent."""
+        """Flush the remaining commits, and end the thread. Idempotent."""
         self._closed.set()
         self._due.set()
         if self._thread is not None:

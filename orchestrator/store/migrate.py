@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 #: The newest of them.
-LATEST = "0006"
+LATEST = "0008"
 _TABLE = "alembic_version"
 
 

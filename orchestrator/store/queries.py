@@ -20,6 +20,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.evidence import ESTIMATED, INCOMPLETE, Usage
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Cost, Page, StoreStats
+from orchestrator.core.quotas import DaySpent
 from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
 from orchestrator.store import tables
 
@@ -91,6 +92,7 @@ _events = (
     .order_by(tables.events.c.seq)
     .limit(bindparam("most"))
 )
+_day_spending = _by(tables.spent_days, "day")
 _jobs_by_status = select(tables.jobs.c.status, func.count().label("number")).group_by(
     tables.jobs.c.status
 )
@@ -127,6 +129,10 @@ def workers(connection: Connection, job_id: str) -> list[Worker]:
 def recent_usage(connection: Connection, agent: str, most: int) -> list[Usage]:
     found = connection.scalars(_recent_results, {"agent": agent, "most": _bounded(most)})
     return [result.usage for result in found if result is not None]
+
+
+def day_spending(connection: Connection, day: int) -> list[DaySpent]:
+    return values(connection, DaySpent, _day_spending, day=day)
 
 
 def planner(connection: Connection, job_id: str) -> Worker | None:

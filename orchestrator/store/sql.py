@@ -15,6 +15,7 @@ from orchestrator.core.evidence import Usage
 from orchestrator.core.lease import Grant, Lease
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
+from orchestrator.core.quotas import DaySpent
 from orchestrator.store import leases, queries, removal, trees
 from orchestrator.store.connections import Connections
 from orchestrator.store.failures import told_as_store_errors, told_as_unreadable
@@ -151,6 +152,9 @@ class SqlStore:
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         return self._read(lambda connection: trees.tree(connection, root_id, job_ids))
+
+    def day_spending(self, day: int) -> Sequence[DaySpent]:
+        return self._read(lambda connection: queries.day_spending(connection, day))
 
     def unfinished(self) -> Sequence[str]:
         return self._read(queries.unfinished)

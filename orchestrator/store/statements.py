@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Dialect, Insert, Table, Update, and_, bindparam, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from orchestrator.core.errors import StoreError
@@ -76,6 +77,17 @@ def inserting(table: Table, dialect: Dialect) -> Writing:
     return Writing(table, insert(table).values({name: bindparam(name) for name in names}), dialect)
 
 
+def replacing(table: Table, dialect: Dialect) -> Writing:
+    """Inserts, or replaces the row with the same primary key."""
+    names = [column.key for column in table.c]
+    made = sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)
+    statement = made.values({name: bindparam(name) for name in names})
+    keys = [column.key for column in table.primary_key]
+    changing = {name: statement.excluded[name] for name in names if name not in keys}
+    upsert = statement.on_conflict_do_update(index_elements=keys, set_=changing)
+    return Writing(table, upsert, dialect)
+
+
 def updating(table: Table, dialect: Dialect) -> Writing:
     """Sets everything that may change, by primary key: doing it twice changes nothing more."""
     keys = [column.key for column in table.primary_key]
@@ -101,6 +113,7 @@ class Writings:
         self._jobs = updating(tables.jobs, dialect)
         self._workers = updating(tables.workers, dialect)
         self._attempts = updating(tables.attempts, dialect)
+        self._spent_days = replacing(tables.spent_days, dialect)
 
     def write(self, cursor: DBAPICursor, change: Change) -> None:
         for writing, values in self._parts(change):
@@ -117,3 +130,4 @@ class Writings:
         yield self._new_attempts, change.new_attempts
         yield self._attempts, change.attempts
         yield self._events, change.events
+        yield self._spent_days, change.spent_days

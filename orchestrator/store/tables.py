@@ -141,6 +141,7 @@ attempts = Table(
     Column("ended_at", Double),
     Column("exit", Document(documents.read_exit)),
     Column("reason", PlainText, nullable=False),
+    Column("session", Document(documents.read_session)),
     ForeignKeyConstraint(["root_id", "worker_id"], ["workers.root_id", "workers.id"]),
     Index(None, "token_hash"),
 )
@@ -155,6 +156,15 @@ events = Table(
     Column("at", Double, nullable=False),
     Column("worker_id", PlainText),
     Column("data", Document(documents.read_mapping), nullable=False),
+)
+
+#: What the jobs of each key cost on each day, which counts from the epoch.
+spent_days = Table(
+    "spent_days",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("key_name", PlainText, primary_key=True),
+    Column("cost_usd", Double, nullable=False),
 )
 
 #: A lease stands while its attempt has not ended.

@@ -2,10 +2,10 @@
 
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.layout import Workspace
-from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock
+from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
 from orchestrator.workspace.removal import JobFiles
 from orchestrator.workspace.reserve import DiskReserve
 from orchestrator.workspace.spreading import spread
 from orchestrator.workspace.status_file import StatusFiles
 
-__all__ = ["LOCK_NAME", "DiskReserve", "JobFiles", "JobLog", "StatusFiles", "Workspace", "WorkspaceLock", "spread"]
+__all__ = ["LOCK_NAME", "DiskReserve", "JobFiles", "JobLog", "StatusFiles", "Workspace", "WorkspaceLock", "attach", "is_attached", "spread"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.model import Job, Worker
 from orchestrator.security.paths import open_log, read_tail
+from orchestrator.workspace.lock import ATTACHED, is_attached
 
 #: Files that the orchestrator itself puts into a worker's directory, or reads from there.
 OWN_FILES = frozenset(
@@ -21,6 +22,7 @@ OWN_FILES = frozenset(
         "review.schema.json",
         "output.md",
         "result.json",
+        ATTACHED,
     }
 )
 #: More files than this are not listed one by one.
@@ -58,6 +60,13 @@ class Workspace:
     def control(self, worker: Worker, attempt: int) -> str:
         """Of one attempt: what its driver is told and leaves, and its tool's configuration."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
+
+    def sessions(self, worker: Worker) -> str:
+        """Of the tools that work for the worker; all of its attempts have the same."""
+        return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
+
+    def is_attached(self, worker: Worker) -> bool:
+        return is_attached(self.worker_directory(worker))
 
     def _of_job(self, worker: Worker) -> str:
         return f"{self.root}/job_{worker.root_id}"

@@ -8,6 +8,8 @@ from pathlib import Path
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
 
 LOCK_NAME = "server.lock"
+#: In a worker's directory; locked while a person is at work in its worktree (``attach``).
+ATTACHED = "attached.lock"
 #: The shim of a worker without a server looks at the lock by taking it for a moment.
 _PATIENCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
@@ -60,3 +62,30 @@ def _locked(handle: int) -> bool:
             if time.monotonic() > give_up_at:
                 return False
             time.sleep(_PAUSE_SECONDS)
+
+
+def attach(worker_directory: Path | str) -> int | None:
+    """Lock a worker's worktree for a person, until the descriptor and its copies are closed.
+
+    The lock survives ``exec``: it is held as long as the tool runs. None: it is locked already.
+    """
+    path = Path(worker_directory, ATTACHED)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if _locked(handle):
+        return handle
+    os.close(handle)
+    return None
+
+
+def is_attached(worker_directory: Path | str) -> bool:
+    try:
+        handle = os.open(Path(worker_directory, ATTACHED), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from orchestrator.workspace.lock import ATTACHED, is_attached
+
 _JOB = "job_"
 PREFIX = f".removing-{_JOB}"
 Forget = Callable[[str, str, str], Sequence[str]]
@@ -39,6 +41,10 @@ class JobFiles:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+    def in_use(self, root_id: str) -> bool:
+        found = self._root.glob(f"{_JOB}{root_id}/depth_*/*/{ATTACHED}")
+        return any(is_attached(each.parent) for each in found)
 
     def present(self) -> Sequence[str]:
         """The root jobs that have a directory."""

@@ -5,14 +5,15 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrator.core.job_losses import take_command
+from orchestrator.core.job_reason import not_judged
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Change, Tree
+from orchestrator.core.repository import Workdir
 from orchestrator.core.shortage import is_shortage
 from orchestrator.core.whereabouts import Whereabouts
 from orchestrator.security.paths import read_regular, write_private
@@ -35,11 +36,16 @@ OUTPUT_LIMIT = 2000
 REQUEST_LIMIT = 300
 
 
+TaskKey = tuple[str, str]
+
+
 @dataclass(slots=True)
 class _Watched:
     root: Job
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
+    #: Job and id of tasks whose workers start in the project.
+    in_project: set[TaskKey] = field(default_factory=set)
     due: float = 0.0
     #: The latest state could not be written.
     owed: bool = False
@@ -87,9 +93,13 @@ class StatusFiles:
         # At the beginning of a line: its workers and child jobs have a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
-        tree = self._read(root.id)
+        logger.info("status.json is mended", extra={"job_id": root.id})
+        self.write(root.id)
+
+    def write(self, root_id: str) -> None:
+        """Write the file of a root job that has ended as the store has it."""
+        tree = self._read(root_id)
         if tree is not None:
-            logger.info("status.json is mended", extra={"job_id": root.id})
             self._try_to_write(_watched(tree))
 
     def __call__(self, change: Change) -> None:
@@ -115,6 +125,14 @@ class StatusFiles:
             if job.root_id in self._watched:
                 self._watched[job.root_id].jobs[job.id] = job
                 roots.add(job.root_id)
+        in_project = {
+            (job_id, task.id)
+            for job_id, _, task in change.new_tasks
+            if task.workdir == Workdir.PROJECT
+        }
+        for root_id in roots if in_project else ():
+            jobs = self._watched[root_id].jobs
+            self._watched[root_id].in_project |= {each for each in in_project if each[0] in jobs}
         for worker in (*change.new_workers, *change.workers):
             if worker.root_id in self._watched and not worker.is_adviser:
                 self._watched[worker.root_id].workers[worker.id] = worker
@@ -183,7 +201,8 @@ class StatusFiles:
             with self._lock:
                 root, jobs = watched.root, list(watched.jobs.values())
                 workers = list(watched.workers.values())
-            document = status_document(self._workspace, root, jobs, workers)
+                in_project = frozenset(watched.in_project)
+            document = status_document(self._workspace, root, jobs, workers, in_project)
             self._workspace.prepare_job(root.id)
             path = self._workspace.job_directory(root.id) / "status.json"
             write_private(path, readable(document).encode())
@@ -193,7 +212,13 @@ class StatusFiles:
 
 def _watched(tree: Tree) -> _Watched:
     jobs = {job.id: job for job in tree.jobs}
-    return _Watched(tree.root, jobs, {worker.id: worker for worker in tree.workers})
+    in_project = {
+        (job_id, task.id)
+        for job_id, tasks in tree.tasks.items()
+        for task in tasks
+        if task.workdir == Workdir.PROJECT
+    }
+    return _Watched(tree.root, jobs, {worker.id: worker for worker in tree.workers}, in_project)
 
 
 def readable(document: dict[str, Any]) -> str:
@@ -214,7 +239,11 @@ def readable(document: dict[str, Any]) -> str:
 
 
 def status_document(
-    workspace: Workspace, root: Job, jobs: list[Job], workers: list[Worker]
+    workspace: Workspace,
+    root: Job,
+    jobs: list[Job],
+    workers: list[Worker],
+    in_project: Collection[TaskKey],
 ) -> dict[str, Any]:
     """The content of ``status.json``."""
     by_job: dict[str, list[Worker]] = {job.id: [] for job in jobs}
@@ -232,36 +261,39 @@ def status_document(
         "seconds": wall_seconds(root, by_job[root.id]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
         "labels": dict(root.config.labels),
+        "base_branch": root.config.base_branch,
+        "project": root.config.project,
+        **_judging(root),
         **_merging(root, whereabouts),
         "depths": max(job.depth for job in jobs) + 1,
         "child_jobs": [_child_job(job, whereabouts) for job in jobs if not job.is_root],
         "results": {
-            "tasks": _rows(workspace, by_job, root.id),
+            "tasks": _rows(workspace, by_job, root.id, in_project),
             "workspace": str(workspace.job_directory(root.id)),
             "final_report": str(workspace.final_report(root)),
         },
     }
 
 
+def _judging(job: Job) -> dict[str, Any]:
+    """Why gates did not judge the code that the result changes."""
+    gates = job.facts.unjudged_gates
+    return {
+        "not_judged": not_judged(job) or None,
+        "unjudged_gates": [{"name": e.name, "cause": e.cause, "why": e.why} for e in gates],
+    }
+
+
 def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
     """How far the changes are one result, and what that lacks."""
-    parents = {each.id: each.parent_job_id for each in whereabouts.jobs.values()}
-
-    def above(job_id: str) -> Iterator[str]:
-        while job_id != job.id and (parent := parents.get(job_id)):
-            yield parent
-            job_id = parent
-
-    missing = (*job.facts.missing, *job.facts.lost_below)
-    told = [
-        {**asdict(each), "command": take_command(each, list(above(each.job_id)))}
-        for each in missing
-    ]
+    missing = [(each, whereabouts.way_in(each, job)) for each in job.facts.lacking]
+    told = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = whereabouts.made_not_in_result(job) if job.status.ended else []
     return {
         "merge_state": job.merge_state,
         "missing": told,
         "made_not_in_result": [asdict(each) for each in outside],
+        "repository_changes": [asdict(each) for each in job.facts.repository_changes],
     }
 
 
@@ -275,6 +307,7 @@ def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
         "reason": job.reason,
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
+        **_judging(job),
         **_merging(job, whereabouts),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
@@ -283,13 +316,21 @@ def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
 
 
 def _rows(
-    workspace: Workspace, by_job: dict[str, list[Worker]], job_id: str
+    workspace: Workspace,
+    by_job: dict[str, list[Worker]],
+    job_id: str,
+    in_project: Collection[TaskKey],
 ) -> list[dict[str, Any]]:
     ordered = sorted(by_job.get(job_id, ()), key=lambda worker: worker.index)
-    return [_row(workspace, by_job, worker) for worker in ordered]
+    return [_row(workspace, by_job, worker, in_project) for worker in ordered]
 
 
-def _row(workspace: Workspace, by_job: dict[str, list[Worker]], worker: Worker) -> dict[str, Any]:
+def _row(
+    workspace: Workspace,
+    by_job: dict[str, list[Worker]],
+    worker: Worker,
+    in_project: Collection[TaskKey],
+) -> dict[str, Any]:
     row: dict[str, Any] = {
         "worker_id": worker.id,
         "job_id": worker.job_id,
@@ -303,11 +344,16 @@ def _row(workspace: Workspace, by_job: dict[str, list[Worker]], worker: Worker) 
     }
     if worker.attempt or not worker.status.ended:
         row["log"] = workspace.log(worker)
+    if (worker.job_id, worker.task_id) in in_project:
+        row["workdir"] = Workdir.PROJECT
     if worker.chosen is not None:
         row["chosen"] = worker.chosen
     if worker.result is not None:
         row["output"] = worker.result.output[:OUTPUT_LIMIT]
         row["files_created"] = list(worker.result.files_created)
+        if session := worker.result.session:
+            told = {"id": session.id, "attempt": session.attempt, "resumed": session.resumed}
+            row["session"] = told
         if delivery := worker.result.delivery:
             row["unchanged"] = not delivery.changed
             row["missing"], row["saved"] = list(delivery.missing), list(delivery.saved)
@@ -316,6 +362,8 @@ def _row(workspace: Workspace, by_job: dict[str, list[Worker]], worker: Worker) 
         row["child_job_id"] = worker.child_job_ids[-1]
         row["child_job_ids"] = list(worker.child_job_ids)
         row["child_results"] = [
-            child for job_id in worker.child_job_ids for child in _rows(workspace, by_job, job_id)
+            child
+            for job_id in worker.child_job_ids
+            for child in _rows(workspace, by_job, job_id, in_project)
         ]
     return row

@@ -7,7 +7,8 @@ from pathlib import Path
 
 PRODUCT = Path(__file__).resolve().parents[2]
 #: What install.sh, jobs, git and tools leave in a folder that is in use.
-LEFT = {".git", ".venv", ".hypothesis", ".agents-tools", "config.yaml", "logs"}
+LEFT = {".git", ".venv", ".hypothesis", ".agents-tools", ".test-tools", "config.yaml", "logs"}
+LEFT |= {".install.log", ".install.lock"}
 KEY = "key-of-an-embedded-folder"
 
 
@@ -22,13 +23,26 @@ def embedded(host: Path, name: str = "orchestrator") -> Path:
     """A copy of the folder in ``host``, with the packages of this checkout."""
     folder = host / name
     shutil.copytree(PRODUCT, folder, symlinks=True, ignore=_left)
-    (folder / ".venv").symlink_to(PRODUCT / ".venv")
+    _link_packages(folder)
     (folder / "config.yaml").write_text(f"api: {{port: 0, api_key: {KEY}}}\n")
     (folder / "config.yaml").chmod(0o600)
     return folder
 
 
-def run(*command: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+def _link_packages(folder: Path) -> None:
+    """With the stamp of install.sh, which would else fetch all packages for each folder."""
+    venv = folder / ".venv"
+    venv.mkdir()
+    for each in (PRODUCT / ".venv").iterdir():
+        if not each.name.startswith(".installed-"):
+            (venv / each.name).symlink_to(each)
+    listed = (folder / "requirements.txt").read_text()
+    (venv / ".installed-requirements").write_text(f"{folder}\n{listed}")
+
+
+def run(
+    *command: str | Path, cwd: Path, within: float = 110, **extra: str
+) -> subprocess.CompletedProcess[str]:
     """One command to its end, in an environment that names no other folder or Python."""
     kept = {
         name: value
@@ -42,5 +56,5 @@ def run(*command: str | Path, cwd: Path, **extra: str) -> subprocess.CompletedPr
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=within,
     )

@@ -1,6 +1,7 @@
 """Whoever asks about a job gets the same exit code: the table of docs/exit-codes.md."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,17 @@ pytestmark = pytest.mark.slow
 ONE = {"agent": "shell", "git": "on", "command": "echo one > shared.txt", "retries": 0}
 TWO = {**ONE, "command": "echo two > shared.txt"}
 FAILS = {**ONE, "command": "echo three > three.txt; exit 3"}
-PLANS = {0: [ONE], 6: [ONE, TWO], 1: [FAILS]}
+NOTHING = {**ONE, "command": "echo nothing to do"}
+HALF = {**ONE, "writes": ["shared.txt", "half.txt"]}
+PLANS = {"one": [ONE], "two": [ONE, TWO], "half": [HALF], "fails": [FAILS], "nothing": [NOTHING]}
+CODES = {"one": 0, "two": 6, "half": 6, "fails": 1, "nothing": 0}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    project = Project(tmp_path / "host").begin({"shared.txt": "zero\n"})
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One for all plans: to copy the folder and to start a server takes longest."""
+    project = Project(tmp_path_factory.mktemp("acceptance") / "host")
+    project.begin({"shared.txt": "zero\n"}).git("tag", "begun")
     folder = embedded(project.path)
     (project.path / ".git" / "info").mkdir(exist_ok=True)
     (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n/plan.json\n")
@@ -36,36 +42,46 @@ def folder(tmp_path: Path) -> Iterator[Path]:
             server.terminate()
 
 
-@pytest.mark.parametrize("code", PLANS)
-def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, code: int) -> None:
-    plan = folder.parent / "plan.json"
-    plan.write_text(json.dumps({"request": f"ends {code}", "tasks": PLANS[code]}))
+@pytest.mark.parametrize("name", PLANS)
+def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) -> None:
+    plan, code, project = folder.parent / "plan.json", CODES[name], Project(folder.parent)
+    project.git("reset", "-q", "--hard", "begun")
+    plan.write_text(json.dumps({"request": name, "tasks": PLANS[name]}))
     orchestrator = folder / "bin" / "orchestrator"
+    outputs: list[str] = []
 
     def asked(*command: str | Path) -> int:
         ran = run(*command, cwd=folder.parent)
         outputs.append(f"{command}: {ran.returncode}\n{ran.stdout}\n{ran.stderr}")
         return ran.returncode
 
-    outputs: list[str] = []
     codes = [
         asked(folder / "quick-start.sh", "--plan", plan),
         asked(orchestrator, "run", "--plan", plan),
     ]
-    [job, *_] = sorted((folder / "workspace").glob("job_*"))
-    job_id = job.name.removeprefix("job_")
-    asks = [("wait", job_id), ("status", job_id), ("land", job_id, "--yes")]
+    [job_id] = re.findall(r"^job (\w+): ", outputs[-1], re.MULTILINE)
+    asks = [("wait", job_id), ("status", job_id), ("merge", job_id), ("land", job_id, "--yes")]
     codes += [asked(orchestrator, *command) for command in asks]
 
-    assert codes == [code] * 5, "\n".join(outputs)
-    shared = (folder.parent / "shared.txt").read_text()
-    if code == 6:
-        assert shared == "zero\n", "land has refused what lacks something"
-        told = outputs[-1]
+    assert codes == [code] * 6, "\n".join(outputs)
+    if name == "nothing":
+        assert f"job {job_id} changed nothing; there is nothing to land" in outputs[-1]
+    assert not (folder / ".install.log").exists(), "quick-start.sh has fetched no package"
+    if code != 6:
+        return
+    told, shared = outputs[-1], folder.parent / "shared.txt"
+    assert shared.read_text() == "zero\n", "land has refused what lacks something"
+    if name == "two":
         assert f"worker_2 (orchestrator/{job_id}/worker_2): conflict in shared.txt" in told
         assert f"orchestrator merge {job_id} --strategy theirs" in told
-        assert asked(orchestrator, "land", job_id, "--yes", "--partial") == 0, outputs[-1]
-        assert (folder.parent / "shared.txt").read_text() == "one\n"
+    else:
+        assert "worker_1: promised files are missing: half.txt" in told
+        assert f"to have it created: bin/orchestrator retry {job_id}" in told
+    assert asked(orchestrator, "land", job_id, "--yes", "--partial") == 0, outputs[-1]
+    assert shared.read_text() == "one\n"
+    if name == "two":
+        assert asked(orchestrator, "merge", job_id, "--leave", "worker_2") == 0, outputs[-1]
+        assert asked(orchestrator, "status", job_id) == 0, outputs[-1]
 
 
 def test_the_table_of_the_docs_is_that_of_the_code() -> None:

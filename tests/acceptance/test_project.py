@@ -2,11 +2,16 @@
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.conftest import wait_until
 from tests.acceptance.embedding import PRODUCT, embedded, run
+from tests.project import Project
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +69,56 @@ def test_a_server_for_another_project_is_not_used(several: Path) -> None:
     assert other.returncode == 2 and f"kill {record['pid']}" in other.stderr, other.stderr
     assert same.returncode == 0, same.stderr
     assert same.stderr.splitlines()[0] == f"project: {several}/one"
+
+
+@contextmanager
+def serving(several: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    record = several / "orchestrator/workspace/server.json"
+    record.unlink(missing_ok=True)
+    command = [several / "orchestrator/bin/orchestrator", "serve", "--project", several / name]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=several, stderr=subprocess.DEVNULL, **quiet) as server:
+        try:
+            wait_until(record.exists)
+            yield server
+        finally:
+            server.terminate()
+
+
+def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None:
+    def ask(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return run(several / "orchestrator/bin/orchestrator", *arguments, cwd=several)
+
+    one, two = (Project(several / name).begin({"a.txt": "a\n"}) for name in ("one", "two"))
+    new = {"agent": "shell", "git": "on", "command": "echo new > new.txt"}
+    (several / "plan.json").write_text(json.dumps({"request": "x", "tasks": [new]}))
+    asked = ("run", "--plan", "plan.json", "--project")
+    job = json.loads(ask(*asked, several / "one", "--json").stdout)["job_id"]
+
+    # Without a server, and without --project: in the job's project.
+    landed = ask("land", job, "--yes")
+    assert landed.returncode == 0, landed
+    assert (one.files("main"), two.files("main")) == (["a.txt", "new.txt"], ["a.txt"])
+
+    serve = f"bin/orchestrator serve --project '{several}/one'"
+    with serving(several, "one") as server:
+        waits = ask("submit", "x", "--agent", "survey", "--approve").stdout.strip()
+        server.kill()
+    # Another project's server neither takes up what is unfinished ...
+    refused = ask(*asked, several / "two")
+    assert refused.returncode == 1, refused
+    assert f"job {waits} is not finished, and works on {several}/one" in refused.stderr
+    assert serve in refused.stderr
+    with serving(several, "one"):
+        assert ask("reject", waits).returncode == 0
+        ask("wait", waits)
+    # ... nor changes what has ended.
+    with serving(several, "two"):
+        for command in (["retry", waits], ["merge", job]):
+            other = ask(*command)
+            assert other.returncode == 1, other
+            assert f"works on {several}/one, and this server on {several}/two" in other.stderr
+            assert serve in other.stderr
 
 
 def test_the_plan_of_the_readme_checks_the_project(tmp_path: Path) -> None:

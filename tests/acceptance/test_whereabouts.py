@@ -71,13 +71,14 @@ def test_a_loser_a_left_out_and_a_failed_worker_are_told_apart(
         assert each["command"] in said
 
     # As they stand: in the folder, which is in the project.
-    assert "+three" in pasted(outside["worker_3"]["command"], folder)
-    pasted(outside["worker_4"]["command"], folder)
-    assert (project.path / "n.txt").read_text() == "1\n2\n3\n4\n5\n6\n7\n8\n9\n"
-    pasted(outside["worker_2"]["command"], folder)
-    assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
+    assert "+three" in pasted(outside["worker_3"]["show"], folder)
+    assert "+9" in pasted(outside["worker_4"]["show"], folder)
+    pasted(outside["worker_3"]["command"], folder, code=6)
+    pasted(outside["worker_2"]["command"], folder, code=6)
+    branch = f"orchestrator/{job}/result"
+    assert [project.show(branch, name) for name in ("shared.txt", "three.txt")] == ["two", "three"]
     left = {each["worker_id"] for each in told(folder, job)["made_not_in_result"]}
-    assert left == {"worker_3", "worker_4"}
+    assert left == {"worker_4"}
 
 
 def told(folder: Path, job: str) -> dict[str, Any]:
@@ -86,8 +87,8 @@ def told(folder: Path, job: str) -> dict[str, Any]:
     return found
 
 
-def pasted(command: str, folder: Path) -> str:
+def pasted(command: str, folder: Path, code: int = 0) -> str:
     """What a command prints that is typed in the folder."""
     ran = run("bash", "-ec", command, cwd=folder)
-    assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+    assert ran.returncode == code, f"{command}: {ran.stdout}{ran.stderr}"
     return str(ran.stdout)

@@ -10,7 +10,14 @@ from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import Rollback
 from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.job_facts import JobFacts, Missing, Shortfall
+from orchestrator.core.job_facts import (
+    CheckoutChange,
+    JobFacts,
+    LossCause,
+    Missing,
+    Shortfall,
+    UnjudgedWork,
+)
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, WaitingFor, Worker
 from orchestrator.core.standing import Criterion, Standing
 from orchestrator.core.states import (
@@ -132,6 +139,8 @@ results = st.builds(
             saved=several,
             checkout=several,
             outside=several,
+            has_worktree=st.booleans(),
+            code=several,
         )
     ),
     standing=maybe(
@@ -195,16 +204,37 @@ facts = st.builds(
     JobFacts,
     plan_error=texts,
     merge_error=texts,
+    taken=several,
     missing=st.lists(
         st.builds(
-            Missing, worker_id=texts, job_id=texts, branch=texts, why=texts, in_part=st.booleans()
+            Missing,
+            worker_id=texts,
+            job_id=texts,
+            branch=texts,
+            why=texts,
+            in_part=st.booleans(),
+            cause=st.sampled_from(LossCause),
+            paths=several,
         ),
         max_size=2,
     ).map(tuple),
     shortfalls=st.lists(
-        st.builds(Shortfall, worker_id=texts, missing=several, outside=several, judges=several),
+        st.builds(
+            Shortfall,
+            worker_id=texts,
+            outside=several,
+            checkout=several,
+            judges=several,
+            has_worktree=st.booleans(),
+        ),
         max_size=2,
     ).map(tuple),
+    unjudged_work=st.lists(st.builds(UnjudgedWork, worker_id=texts, files=several), max_size=2).map(
+        tuple
+    ),
+    checkout=st.lists(st.builds(CheckoutChange, path=texts, workers=several), max_size=2).map(
+        tuple
+    ),
 )
 
 

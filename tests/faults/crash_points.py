@@ -40,6 +40,12 @@ OF_WORKTREES = (
     "merge: stored",
     "merge: about to be told",
 )
+OF_SIDE_WORK = (
+    "worktree: loose files are committed",
+    "side work: files are merged",
+    "side work: branch moved",
+    "side work: kept",
+)
 OF_GATES = ("gate: prepared", "gate: its end is known", "gate: ran")
 OF_SECOND_RUNS = ("gate: the base's versions are in place",)
 OF_CHECKPOINTS = (
@@ -74,6 +80,10 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     (
         "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
     ): OF_WORKTREES,
+    (
+        "integration/engine/repositories/test_agents_git.py::"
+        "test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing"
+    ): OF_SIDE_WORK,
     (
         "integration/engine/test_gate_crashes.py::"
         "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"

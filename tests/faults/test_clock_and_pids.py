@@ -89,7 +89,7 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
         wait = f"until [ -e {gate} ]; do sleep 0.05; done; echo held"
         again = "[ -e tried ] || { touch tried; exit 1; }; echo again"
         job = server.submit("x", [shell(wait), shell(again, retries=1)], max_wall_seconds=HOUR / 2)
-        until(lambda: "tried again" in str(server.get(f"/jobs/{job}")["workers"]), "it failed once")
+        until(lambda: "retrying in" in str(server.get(f"/jobs/{job}")["workers"]), "it failed once")
         server.kill()
         server.begins_at = seconds
         server.start()

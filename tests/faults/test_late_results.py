@@ -54,7 +54,7 @@ def lose(site: FaultSite, job: str) -> Path:
     holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
     assert processes.start_ticks(holder["shim"]) == holder["shim_start"]
     os.kill(holder["shim"], signal.SIGKILL)
-    until(lambda: "tried again" in worker(site, job)["reason"], "it is given up")
+    until(lambda: "retrying in" in worker(site, job)["reason"], "it is given up")
     return record
 
 
@@ -105,7 +105,7 @@ def test_a_late_failure_that_may_be_tried_again_changes_nothing_else(site: Fault
     row = site.wait_through(job)["results"]["tasks"][0]
 
     assert (row["status"], row["attempts"], starts(site)) == ("success", 2, 2)
-    assert worker(site, job)["attempts"][0]["reason"] == "exit code 3"
+    assert worker(site, job)["attempts"][0]["reason"] == "exit code 3: half done"
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["server-stays", "server-is-killed"])

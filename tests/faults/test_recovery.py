@@ -13,6 +13,7 @@ from orchestrator.api.client import OrchestratorClient
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import KEY, shell, until
+from tests.project import Project
 
 MakeFaultSite = Callable[..., FaultSite]
 pytestmark = pytest.mark.slow
@@ -88,6 +89,30 @@ def test_a_parent_waits_on_while_its_server_is_killed_again_and_again(
 
     assert (row["status"], row["attempts"]) == ("recursive_success", 1)
     assert [child["output"] for child in row["child_results"]] == ["1\n2\n3"]
+
+
+def test_a_success_with_a_note_that_waits_for_its_child_jobs_survives_a_kill(
+    make: MakeFaultSite, tmp_path: Path, spawning: None
+) -> None:
+    project = Project(tmp_path / "project").begin({"README.md": "hello\n"})
+    gates = [{"name": "lint", "run": "exit 1", "required": False, "baseline": "none"}]
+    site = make(orchestrator={"project_root": str(project.path)})
+    (tmp_path / "child.json").write_text(json.dumps([shell(steps(tmp_path, 1))]))
+    spawn = f"echo two > README.md; orchestrator spawn child --tasks {tmp_path}/child.json"
+    job = site.submit_once([shell(spawn, git="on", retries=0)], gates=gates)
+
+    def worker() -> Any:
+        return site.get(f"/jobs/{job}")["workers"][0]
+
+    until(lambda: "advisory gate lint" in str(worker()["reason"]), "its process has ended")
+    site.kill()
+    (tmp_path / "step-1").touch()
+    ended = site.wait_through(job)
+
+    [row] = ended["results"]["tasks"]
+    assert (ended["status"], row["status"]) == ("completed", "recursive_success")
+    assert "advisory gate lint" in row["reason"]
+    assert project.git("show", f"orchestrator/{job}/result:README.md") == "two"
 
 
 def test_the_client_waits_and_follows_on_while_the_server_is_killed(

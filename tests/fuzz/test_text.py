@@ -13,9 +13,9 @@ from orchestrator.agents.documents import prompt_document, task_document
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Finding
-from orchestrator.launchers.masking import Masker
 from orchestrator.schemas.plan import parse_plan
 from orchestrator.schemas.requests import OrchestrateRequest
+from orchestrator.security.masking import Masker
 from tests.unit.core.factories import a_job, a_worker
 
 ENV = "the value of a task's variable"

@@ -231,6 +231,17 @@ WRONG_FILES = {
     f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], class: 'a:B'}}}}": [
         "2:10: agents.mine: has a command and a class; one of them is enough",
     ],
+    f"api: {{api_key: {KEY}}}\nagents: {{opencode: {{inherit: [mcp, hooks]}}}}": [
+        "2:10: agents.opencode: cannot inherit hooks; it can: mcp, skills, memory; change"
+        " agents.opencode.inherit",
+    ],
+    f"api: {{api_key: {KEY}}}\nagents: {{aider: {{inherit: [memory]}}}}": [
+        "2:10: agents.aider: cannot inherit memory; change agents.aider.inherit",
+    ],
+    f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], inherit: [mcp]}}}}": [
+        "2:10: agents.mine: has a command or class of its own, which reads its own configuration;"
+        " change agents.mine.inherit",
+    ],
     "agents: {mine: {command: ls -l}}": [
         "1:17: agents.mine.command: 'ls -l' is not right; should be a list like [first, second],"
         " each text that is not empty"

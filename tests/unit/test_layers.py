@@ -61,10 +61,15 @@ LIGHT = frozenset(
         "core.shortage",
         "core.evidence",
         "core.exit_cause",
+        "core.failure",
         "core.gates",
         "core.model",
+        "core.session",
         "core.spending",
         "core.states",
+        "security",
+        "security.environment",
+        "security.masking",
     )
 )
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.launchers.masking import MASK, Masker
+from orchestrator.security.masking import MASK, Masker
 
 #: A busy machine is no failure.
 unhurried = settings(deadline=None)

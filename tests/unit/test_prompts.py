@@ -145,14 +145,14 @@ def test_a_prompt_names_what_is_promised_and_says_what_to_do_about_a_failure() -
     assert "Decide yourself." in outside_of_fences(told)
 
 
-def test_a_role_that_builds_is_told_so_where_its_worker_has_a_worktree() -> None:
+def test_a_role_that_builds_is_told_so_with_and_without_a_worktree() -> None:
     builder = TaskSpec(id="a", prompt="Build", role="backend")
-    said = "without a change in the worktree the task has failed"
+    said = "if you change none, the task has failed"
     repository = a_job(config=a_config(base="1234"))
-    assert said in prompt_document(assignment(job=repository, task=builder))
-    assert said not in prompt_document(assignment(task=builder))
-    for other in (replace(builder, role="reviewer"), replace(builder, git="off")):
-        assert said not in prompt_document(assignment(job=repository, task=other))
+    for job in (repository, a_job()):
+        assert said in prompt_document(assignment(job=job, task=builder))
+        reviewer = replace(builder, role="reviewer")
+        assert said not in prompt_document(assignment(job=job, task=reviewer))
 
 
 def test_templates_are_strict() -> None:
@@ -219,6 +219,15 @@ def test_a_summary_says_where_the_whole_is() -> None:
     prompt = prompt_document(assignment(findings={"b": finding}))
     assert "abcdef" not in prompt
     assert "the whole is in `dependencies.json`" in prompt
+
+
+def test_the_changes_of_a_dependency_with_a_worktree_are_named_by_their_commit() -> None:
+    finding = Finding(
+        worker_id="w", directory="/d", output="x", branch="orchestrator/1/w", commit="1a"
+    )
+    prompt = prompt_document(assignment(findings={"b": finding}))
+    assert "Its changes are commit 1a on branch orchestrator/1/w; `git show 1a:PATH`" in prompt
+    assert "/d" not in prompt
 
 
 # -- files that a context names -----------------------------------------------------------------

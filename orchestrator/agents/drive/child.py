@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 _CHUNK = 1 << 16
 #: What is still in the pipes when the program has ended; a process that it left behind could go
@@ -21,16 +22,24 @@ class Child:
     """A running program. Raise OSError when it cannot be started."""
 
     def __init__(
-        self, argv: Sequence[str], environ: Mapping[str, str], *, prompt_on_stdin: bool
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        prompt_on_stdin: bool,
+        prompt: Path | None = None,
     ) -> None:
-        self._process = subprocess.Popen(
-            argv,
-            stdin=None if prompt_on_stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environ,
-            process_group=0,
-        )
+        """``prompt`` is a file that takes the place of standard input."""
+        with contextlib.ExitStack() as opened:
+            given = opened.enter_context(prompt.open("rb")) if prompt else None
+            self._process = subprocess.Popen(
+                argv,
+                stdin=given if prompt_on_stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environ,
+                process_group=0,
+            )
         assert self._process.stdout and self._process.stderr
         self.stdout = self._process.stdout.fileno()
         self.stderr = self._process.stderr.fileno()

@@ -37,6 +37,15 @@ class Follower:
         self._next = now + LOOK_SECONDS
         return True
 
+    def earlier(self) -> Iterator[tuple[str, str]]:
+        """All that is there before the program starts."""
+        found = True
+        while found:
+            found = False
+            for each in self.lines():
+                found = True
+                yield each
+
     def lines(self) -> Iterator[tuple[str, str]]:
         """Those that have become whole since the last look, with their file's name."""
         left = _LOOK_BYTES

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.agents.drive.signs import Did, Said, Sign, Troubled
+from orchestrator.security.masking import Masker
 
 STREAM_NAME = "stream.jsonl"
-STREAM_LIMIT_BYTES = 64 * 1024 * 1024
 _CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than may be kept"}\n'
 
 
@@ -40,13 +40,14 @@ def _in_words(sign: Sign) -> str:
 
 
 class Stream:
-    """The lines of a program as they came, up to a size. Losing it costs no work."""
+    """The lines of a program, without secrets, up to a size. Losing it costs no work."""
 
-    def __init__(self, control: Path) -> None:
-        self._left = STREAM_LIMIT_BYTES
+    def __init__(self, control: Path, limit_bytes: int, masker: Masker) -> None:
+        self._left = limit_bytes
+        self._masker = masker
         self._file: BinaryIO | None = None
         try:
-            # It holds what the agent read, keys maybe: for the user only.
+            # It holds what the agent read: for the user only.
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(control / STREAM_NAME, flags, 0o600)
             self._file = os.fdopen(handle, "wb", buffering=0)
@@ -54,6 +55,10 @@ class Stream:
             sys.stderr.write(f"! the stream is not kept: {error}\n")
 
     def keep(self, data: bytes) -> None:
+        if self._file is not None:
+            self._write(self._masker.feed(data))
+
+    def _write(self, data: bytes) -> None:
         if self._file is None:
             return
         try:
@@ -61,11 +66,15 @@ class Stream:
             self._left -= len(data)
             if self._left <= 0:
                 self._file.write(b"\n" + _CUT)
-                self.close()
+                self._end()
         except OSError:
-            self.close()
+            self._end()
 
     def close(self) -> None:
+        self._write(self._masker.finish())
+        self._end()
+
+    def _end(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -11,6 +11,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
+from orchestrator.agents.drive.edits import Edits
 from orchestrator.agents.drive.signs import Finished, Outcome, Sign
 from orchestrator.agents.drive.spec import Spec
 from orchestrator.agents.drive.watch import Stop, Watch
@@ -34,13 +35,18 @@ class Loop:
     def __init__(self, spec: Spec, watch: Watch) -> None:
         self._spec = spec
         self._watch = watch
+        self._edits = Edits()
         self._asked: Stop | None = None
         self._running = False
         self._main = signal.pthread_kill, _main_thread()
 
     def stop(self, why: Stop) -> None:
-        """From a handler or another thread. The first reason counts."""
+        """From a handler or another thread. The first reason counts, and the least patience."""
         self._asked = self._asked or why
+        if why.patience and self._watch.may_be_done:
+            # A step that goes on is stopped as soon as it says so.
+            signal.setitimer(signal.ITIMER_REAL, why.patience)
+            return
         kill, thread = self._main
         kill(thread, signal.SIGALRM)
 
@@ -50,7 +56,8 @@ class Loop:
         self._running = True
         try:
             self._wind()
-            return run(settings(self._spec), prompt, self._emit)
+            outcome = run(settings(self._spec), prompt, self._emit)
+            return replace(outcome, outside=self._edits.outside())
         except Stopped as stopped:
             return self._stopped(stopped.why)
         except Exception as error:
@@ -61,10 +68,12 @@ class Loop:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _emit(self, sign: Sign) -> None:
+        self._edits.take(sign)
         why = self._watch.take(sign)
         if why is not None and not isinstance(sign, Finished):
             raise Stopped(why)
-        self._wind()
+        if self._asked is None:
+            self._wind()
 
     def _wind(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, self._spec.stall_seconds)

@@ -1,5 +1,6 @@
 """From ``spec.json`` to ``agent.json``: one attempt of an agent."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,32 +11,54 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-from orchestrator.agents.drive import logins, record, spec
+from orchestrator.agents.drive import logins, record, session_file, spec
 from orchestrator.agents.drive.journal import Journal, Stream
 from orchestrator.agents.drive.program import Patience, Program
 from orchestrator.agents.drive.signs import Outcome, Reader
 from orchestrator.agents.drive.spec import Spec
 from orchestrator.agents.drive.tally import in_words
-from orchestrator.agents.drive.telling import Telling
+from orchestrator.agents.drive.telling import CALL_SECONDS, Telling
 from orchestrator.agents.drive.watch import Price, Stop, Watch, priced
 from orchestrator.agents.tools import call_for
 from orchestrator.agents.tools.call import Ask, Call
 from orchestrator.agents.tools.shells import shell_environment, shell_files
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.core.session import Session, is_session_id
 from orchestrator.core.spending import tokens
+from orchestrator.security.environment import secrets_in
+from orchestrator.security.masking import Masker
 
 #: What a shell gives for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
 #: Their models run on the user's own machine, whatever their names are.
 _LOCAL = ("ollama",)
+#: What a session that cannot be resumed ends with, before any answer of the model; so may a
+#: service that fails.
+_IN_DOUBT = frozenset(
+    {
+        ErrorClass.API,
+        ErrorClass.CONFIG,
+        ErrorClass.DENIED,
+        ErrorClass.EMPTY,
+        ErrorClass.INTERNAL,
+        ErrorClass.KILLED,
+        ErrorClass.LIMIT,
+    }
+)
+#: The next attempt does not try a session that ended so before any answer.
+_USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
 #: The server says that a limit is reached, maybe by the step that has the agent's answer.
 _LAST_WORD_SECONDS = 2.0
+_STOPPED = "the orchestrator stopped it"
+#: For each of two calls to the server, where the driver itself may be killed soon.
+_TELL_SECONDS = 0.5
 
 
 def main() -> int:
     """Carry out what the control directory says; exit code 0 when the agent succeeded."""
     control = Path(os.environ.pop(spec.VARIABLE))
+    os.environ.pop(spec.SESSIONS_VARIABLE, None)
     told, journal = spec.read(control), Journal()
     driver = Driver(control, told, journal)
     signal.signal(signal.SIGTERM, driver.on_term)
@@ -43,11 +66,13 @@ def main() -> int:
         outcome = driver.run()
     except (OSError, ValueError, OrchestratorError) as error:
         outcome = Outcome(error_class=ErrorClass.CONFIG, error=f"it cannot be started: {error}")
-    record.write(control, outcome)
+    record.write(control, record.masked(outcome, Masker(secrets_in(os.environ))))
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
     journal.say(f"usage: {in_words(outcome.usage)}")
-    if driver.termed:
+    # Last: a server that does not answer must not cost the outcome.
+    driver.tell_total(outcome.usage)
+    if driver.termed and not outcome.succeeded:
         return _STOPPED_EXIT
     return 0 if outcome.succeeded else 1
 
@@ -67,9 +92,16 @@ class Driver:
 
     def on_term(self, _number: int, _frame: FrameType | None) -> None:
         self.termed = True
-        self._stop(Stop(ErrorClass.KILLED, "the orchestrator stopped it"))
+        patience = 0.0
+        if self._watch.may_be_done and not self._watch.finished:
+            # A limit of its job may be reached by the step that has its answer. What follows has
+            # to fit into the time before the driver itself is killed.
+            patience = min(_LAST_WORD_SECONDS, self._spec.stop_seconds / 2)
+            self._watch.close(_STOPPED)
+        self._stop(Stop(ErrorClass.KILLED, _STOPPED, patience=patience))
 
     def _limit(self, why: str) -> None:
+        self._watch.close(why)
         self._stop(Stop(ErrorClass.LIMIT, why, patience=_LAST_WORD_SECONDS))
 
     def run(self) -> Outcome:
@@ -80,8 +112,11 @@ class Driver:
             # A plan is good or not whatever its maker was kept from; the server checks it.
             outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
         self._warn_of_price(outcome.usage)
-        self._telling.close(outcome.usage)
         return outcome
+
+    def tell_total(self, usage: Usage) -> None:
+        """Send the total usage to the server; after SIGTERM within a second, or not at all."""
+        self._telling.close(usage, _TELL_SECONDS if self.termed else CALL_SECONDS)
 
     def _warn_of_price(self, usage: Usage) -> None:
         """A loop says so before it goes on; what a program costs may come with its last word."""
@@ -101,20 +136,56 @@ class Driver:
         return running.run(loop.load(self._spec), loop.prompt())
 
     def _run_program(self) -> Outcome:
-        call = call_of(self._spec, self._control)
+        secrets = secrets_in(os.environ)
+        stream = Stream(self._control, self._spec.stream_bytes, Masker(secrets))
+        try:
+            if not self._spec.resume:
+                return self._run_call(self._spec, stream)
+            outcome = self._run_call(self._spec, stream)
+            if self.termed or self._watch.answered or outcome.error_class not in _IN_DOUBT:
+                return outcome
+            self._journal.say(f"! the session cannot be resumed: {outcome.error}")
+            self._journal.say("! a new session begins")
+            again = self._run_call(replace(self._spec, resume=""), stream)
+            if not self._watch.answered and again.error_class is outcome.error_class:
+                # A new session fails alike: the one before is not to blame.
+                self._note(self._spec.resume, resumed=True)
+            return again
+        finally:
+            stream.close()
+
+    def _note(self, session: str, *, resumed: bool, usable: bool = True) -> None:
+        """Have the server know the session, also if this process is killed."""
+        if not is_session_id(session):
+            return
+        named = Session(
+            id=session,
+            agent=self._spec.agent,
+            model=self._spec.model,
+            resumed=resumed,
+            usable=usable,
+        )
+        try:
+            session_file.write(self._control, named)
+        except OSError as error:
+            self._journal.say(f"! the session is not noted: {error}")
+
+    def _run_call(self, told: Spec, stream: Stream) -> Outcome:
+        call = call_of(told, self._control)
         patience = Patience(
             stall=self._spec.stall_seconds,
             pause=self._spec.pause_seconds,
             finish=self._spec.finish_seconds,
             stop=self._spec.stop_seconds,
         )
-        stream = Stream(self._control)
         program = Program(
-            load_reader(call.reader, self._spec), self._watch, patience, self._journal, stream
+            load_reader(call.reader, told), self._watch, patience, self._journal, stream
         )
+        program.on_session = lambda session: self._named(session, resumed=call.resumes)
         self._stop = program.stop
         if self.termed:
-            program.stop(Stop(ErrorClass.KILLED, "the orchestrator stopped it"))
+            program.stop(Stop(ErrorClass.KILLED, _STOPPED))
+        self._watch.begin()
         linked = prepared(call)
         there = litter_of(call)
         environ = environment(call)
@@ -123,12 +194,24 @@ class Driver:
                 from orchestrator.agents.drive import homes  # most have one of their own
 
                 homes.set_up(call.home, environ, lambda: self.termed)
-            return program.run(call, environ)
+            outcome = program.run(call, environ)
         finally:
             for path in litter_of(call) - there:
                 shutil.rmtree(path, ignore_errors=True)
             logins.bring_back(linked)
-            stream.close()
+        self._judge_session(program.session or told.resume, outcome, resumed=call.resumes)
+        return outcome
+
+    def _judge_session(self, session: str, outcome: Outcome, *, resumed: bool) -> None:
+        """A session without an answer holds nothing that was paid for, unless it held it before."""
+        useless = not resumed or outcome.error_class in _USELESS
+        if session and useless and not self._watch.answered:
+            self._note(session, resumed=resumed, usable=False)
+
+    def _named(self, session: str, *, resumed: bool) -> None:
+        if resumed:
+            self._journal.say(f"resumed session {session}")
+        self._note(session, resumed=resumed)
 
 
 def call_of(told: Spec, control: Path) -> Call:
@@ -136,14 +219,13 @@ def call_of(told: Spec, control: Path) -> Call:
     ask = ask_for(told, control)
     call = call_for(told.tool)(ask)
     if not told.windows:
-        return call
+        return replace(call, prompt=control / spec.RESUME_PROMPT) if call.resumes else call
     from orchestrator.agents.tools.windows import on_windows  # few need it
 
     return on_windows(call, ask, Path.cwd())
 
 
-def ask_for(told: Spec, control: Path) -> Ask:
-    environ = dict(os.environ)
+def ask_for(told: Spec, control: Path, environ: Mapping[str, str] = os.environ) -> Ask:
     shared = Path(told.shared) if told.shared and _usable(Path(told.shared)) else control
     return Ask(
         command=told.command,
@@ -153,14 +235,22 @@ def ask_for(told: Spec, control: Path) -> Ask:
         control=control,
         shared=shared,
         directory=Path(environ.get("ORCHESTRATOR_WORKER_DIR") or os.getcwd()),
+        sessions=_sessions(told),
+        resume=told.resume,
         home=Path(told.home),
         recursive=told.recursive,
-        environ=environ,
+        inherit=told.inherit,
+        environ=dict(environ),
         root=os.geteuid() == 0,
         windows=told.windows,
         schema={} if told.windows else told.schema,  # its quotes get lost on the way
         more=told.more,
     )
+
+
+def _sessions(told: Spec) -> Path | None:
+    usable = told.sessions and not told.windows and _usable(Path(told.sessions))
+    return Path(told.sessions) if usable else None
 
 
 def _usable(directory: Path) -> bool:
@@ -174,6 +264,17 @@ def _usable(directory: Path) -> bool:
 
 def prepared(call: Call) -> list[logins.Linked]:
     """Write what the tool reads. Raise OSError."""
+    for place, directory in call.links.items():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Two runs of one attempt have the same.
+        with contextlib.suppress(FileExistsError):
+            place.symlink_to(directory)
+    for place, source in call.inherited.items():
+        if source.exists():
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                place.symlink_to(source)
     written(call.files)
     return logins.link(call.logins)
 
@@ -192,8 +293,8 @@ def litter_of(call: Call) -> set[Path]:
     return {path for path in found if path.is_dir() and not path.is_symlink()}
 
 
-def environment(call: Call) -> dict[str, str]:
-    environ = {**os.environ, **{name: value for name, value in call.env.items() if value}}
+def environment(call: Call, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    environ = {**inherited, **{name: value for name, value in call.env.items() if value}}
     for name, value in call.env.items():
         if value is None:
             environ.pop(name, None)

@@ -6,7 +6,7 @@ import math
 import os
 import selectors
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.agents.drive.child import Child, read
@@ -54,6 +54,10 @@ class Program:
         self._journal = journal
         self._stream = stream
         self._follower: Follower | None = None
+        #: As the program names it.
+        self.session = ""
+        #: Called with the session's id as soon as the program names it.
+        self.on_session: Callable[[str], None] = lambda session: None
         self._out, self._err = Lines(), Lines(_STDERR_BYTES)
         self._stderr = ""
         self._asked: Stop | None = None
@@ -75,15 +79,19 @@ class Program:
 
     def run(self, call: Call, environ: Mapping[str, str]) -> Outcome:
         """Start it, see it end, and say what became of it. Never raises OSError."""
+        if call.session is not None:
+            self._follower = Follower(call.session)
+            if call.resumes:
+                self._skip(self._follower)
         try:
-            child = Child(call.argv, environ, prompt_on_stdin=call.prompt_on_stdin)
+            child = Child(
+                call.argv, environ, prompt_on_stdin=call.prompt_on_stdin, prompt=call.prompt
+            )
         except OSError as error:
             text = f"{call.argv[0]} cannot be started: {error.strerror or error}"
             changing = error.errno in PASSING_ERRNOS
             kind = ErrorClass.START if changing else ErrorClass.CONFIG
             return Outcome(error_class=kind, error=text)
-        if call.session is not None:
-            self._follower = Follower(call.session)
         try:
             self._see(child)
             self._take_rest(child)
@@ -120,9 +128,15 @@ class Program:
 
     def _take_out(self, data: bytes) -> None:
         self._heard = time.monotonic()
-        self._stream.keep(data)
-        for line in self._out.add(data):
-            self._take_signs(self._reader.line(line))
+        try:
+            for line in self._out.add(data):
+                signs = list(self._reader.line(line))
+                # First: who is killed after an answer is seen has its session.
+                self._name_session()
+                self._take_signs(signs)
+        finally:
+            # What stands in the stream has been read: a stop that follows it finds the agent so.
+            self._stream.keep(data)
 
     def _take_signs(self, signs: Iterable[Sign]) -> None:
         for sign in signs:
@@ -134,6 +148,18 @@ class Program:
             self._finished_at = None
         elif self._finished_at is None:
             self._finished_at = time.monotonic()
+
+    def _name_session(self) -> None:
+        if self._reader.session != self.session:
+            self.session = self._reader.session
+            self.on_session(self.session)
+
+    def _skip(self, follower: Follower) -> None:
+        """What a resumed session has used before is not of this run."""
+        if isinstance(self._reader, SessionReader):
+            for source, line in follower.earlier():
+                self._reader.session_line(line, source)
+            self._reader.resumed()
 
     def _follow(self, follower: Follower) -> None:
         if isinstance(self._reader, SessionReader):
@@ -163,6 +189,7 @@ class Program:
         last = self._out.rest()
         if last:
             self._take_signs(self._reader.line(last))
+            self._name_session()
         if unended := self._err.rest():
             self._journal.say(unended)
 
@@ -173,7 +200,7 @@ class Program:
             if now >= self._kill_at:
                 child.kill()
             return
-        asked = self._asked if now >= self._stop_at and not self._spared else None
+        asked = self._due(now)
         why = asked or self._overdue(now)
         if why is not None:
             self._stopping = why
@@ -182,10 +209,18 @@ class Program:
             self._journal.say(f"! stopped: {why.because}")
             child.ask_to_stop()
 
-    @property
-    def _spared(self) -> bool:
-        """It has said its last word in time."""
-        return self._watch.finished and self._asked is not None and self._asked.patience > 0
+    def _due(self, now: float) -> Stop | None:
+        """The stop that was asked for, when its time has come."""
+        asked = self._asked
+        if asked is None or now < self._stop_at:
+            return None
+        if not self._watch.finished:
+            return asked
+        # Its result is complete: a limit lets it end, and a kill is no failure of its work.
+        if asked.reason is ErrorClass.LIMIT and asked.patience > 0:
+            return None
+        killed = asked.reason is ErrorClass.KILLED
+        return replace(asked, reason=ErrorClass.NONE) if killed else asked
 
     def _overdue(self, now: float) -> Stop | None:
         patience = self._patience

@@ -2,12 +2,13 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.drive.signs import Outcome
 from orchestrator.core.evidence import ErrorClass, Usage
+from orchestrator.security.masking import Masker
 
 NAME = "agent.json"
 VERSION = 1
@@ -24,6 +25,18 @@ def from_json(text: bytes | str) -> Outcome:
         return _outcome(json.loads(text))
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"not an outcome: {error}") from error
+
+
+def masked(outcome: Outcome, masker: Masker) -> Outcome:
+    """Return the outcome without secrets in what the tool said."""
+    return replace(
+        outcome,
+        text=masker.text(outcome.text),
+        error=masker.text(outcome.error),
+        note=masker.text(outcome.note),
+        denied=tuple(map(masker.text, outcome.denied)),
+        outside=tuple(map(masker.text, outcome.outside)),
+    )
 
 
 def _outcome(document: dict[str, Any]) -> Outcome:

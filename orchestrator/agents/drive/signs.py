@@ -87,7 +87,7 @@ class Outcome:
     error_class: ErrorClass = ErrorClass.NONE
     error: str = ""
     usage: Usage = field(default_factory=Usage)
-    #: By which the same program can go on with this conversation.
+    #: By which the same program can resume this conversation.
     session: str = ""
     #: Tools that it was refused, each once.
     denied: tuple[str, ...] = ()
@@ -110,6 +110,9 @@ class SessionReader(Protocol):
     def session_line(self, text: str, source: str) -> Iterable[Sign]:
         """Take in one line of a file whose name is ``source``."""
 
+    def resumed(self) -> None:
+        """The lines so far tell of runs before this one. Called once, before the run."""
+
 
 @runtime_checkable
 class LogReader(Protocol):
@@ -121,6 +124,10 @@ class LogReader(Protocol):
 
 class Reader(Protocol):
     """Reads one run of one program. Never raises on what a program writes."""
+
+    @property
+    def session(self) -> str:
+        """By which the same program can resume this conversation; empty while it names none."""
 
     def line(self, text: str) -> Iterable[Sign]:
         """Take in one line of standard output, without its end."""

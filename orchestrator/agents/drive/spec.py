@@ -9,8 +9,12 @@ from typing import Any
 from orchestrator.agents.tools.call import Limits
 
 NAME = "spec.json"
+#: In the control directory: the prompt for a session that is resumed.
+RESUME_PROMPT = "resume.md"
 #: Where the driver finds the attempt's control directory.
 VARIABLE = "ORCHESTRATOR_CONTROL_DIR"
+#: A place that the sandbox lets the attempt write to; its path is in the spec, too.
+SESSIONS_VARIABLE = "ORCHESTRATOR_SESSIONS_DIR"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +31,17 @@ class Spec:
     limits: Limits = field(default_factory=Limits)
     #: Whether child jobs can be started from here.
     recursive: bool = False
+    #: Which of the user's own additions reach the tool: mcp, skills, hooks, memory.
+    inherit: tuple[str, ...] = ()
     #: The product's own folder.
     home: str = ""
     #: A directory that attempts of the same tool share.
     shared: str = ""
+    #: A directory for the tool's sessions, which the worker's next attempts find again; empty:
+    #: sessions end with their attempt.
+    sessions: str = ""
+    #: The session that the attempt resumes, with the prompt in ``RESUME_PROMPT``; empty: a new one.
+    resume: str = ""
     #: Seconds of silence after which it is taken for hung; 0: for ever.
     stall_seconds: float = 600.0
     #: Seconds that it may wait for a rate limit by itself: a slot is not for that.
@@ -39,6 +50,8 @@ class Spec:
     finish_seconds: float = 30.0
     #: Seconds between asking it to stop and killing it.
     stop_seconds: float = 3.0
+    #: Size that is kept of the program's output as it came.
+    stream_bytes: int = 50 * 1024 * 1024
     #: It runs on the Windows side of WSL.
     windows: bool = False
     #: The JSON schema that its answer is to keep to; empty: its answer is words.
@@ -57,5 +70,6 @@ def read(control: Path) -> Spec:
     """Raise OSError or ValueError when it is not there or not whole."""
     document = json.loads((control / NAME).read_text(encoding="utf-8"))
     document["command"] = tuple(document["command"])
+    document["inherit"] = tuple(document.get("inherit", ()))
     document["limits"] = Limits(**document["limits"])
     return Spec(**document)

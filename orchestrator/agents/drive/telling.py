@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.evidence import Usage
 
+#: Between two calls, where no limit applies to what the worker uses.
 EVERY_SECONDS = 1.0
 CALL_SECONDS = 5.0
 LAST_CALL_SECONDS = 2.0
@@ -41,15 +42,15 @@ class Telling:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 
-    def close(self, usage: Usage) -> None:
-        """Tell the final totals, within a few seconds or not at all."""
+    def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
+        """Send the final totals, or give up: ``seconds`` for a call under way, and for the last."""
         with self._changed:
             self._done = True
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join(CALL_SECONDS)
+            self._thread.join(seconds)
         if self._url.hostname and self._key and usage != Usage():
-            self._call(usage, LAST_CALL_SECONDS)
+            self._call(usage, min(seconds, LAST_CALL_SECONDS))
 
     def waits(self, usage: Usage) -> bool:
         """Whether this worker waits for child jobs or a lock, as the server knows it."""
@@ -58,11 +59,20 @@ class Telling:
 
     def _run(self) -> None:
         while (usage := self._next()) is not None:
-            why = str(self._call(usage, CALL_SECONDS).get("stop") or "")
+            answer = self._call(usage, CALL_SECONDS)
+            if not answer:
+                self._tell_again(usage)
+            why = str(answer.get("stop") or "")
             if why:
                 self._stop(why)
-            with self._changed:
-                self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
+            if answer.get("capped") is not True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
+
+    def _tell_again(self, usage: Usage) -> None:
+        """A server that restarts has to know what was used meanwhile."""
+        with self._changed:
+            self._latest = self._latest or usage
 
     def _next(self) -> Usage | None:
         with self._changed:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.agents.drive.journal import Journal
-from orchestrator.agents.drive.signs import Finished, Said, Sign, Spent, Stuck, Troubled
+from orchestrator.agents.drive.signs import Did, Finished, Said, Sign, Spent, Stuck, Troubled
 from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.evidence import ErrorClass, Usage
-from orchestrator.core.spending import breach, spent_by, total
+from orchestrator.core.spending import breach, spent_by, tokens, total
 
 #: Cost of a usage in USD; None where no price is known.
 Price = Callable[[Usage], float | None]
@@ -33,12 +33,24 @@ class Watch:
         self._telling = telling
         self._price = price
         self._told = Usage()
+        #: Why the server has it stopped; empty: it has not.
+        self._why = ""
         #: It has said its last word, and nothing since.
         self.finished = False
         #: The account's limit that it has met, and nothing since; empty for none.
         self.limited = ""
+        #: The model has said or asked for something.
+        self.answered = False
         #: Which limit is used up; empty while none is.
         self._used_up = ""
+        #: Its latest step may be its last: it has used no tool since.
+        self.may_be_done = False
+        self._uses_tool = False
+
+    def begin(self) -> None:
+        """A program starts: what one before it said last says nothing of this one."""
+        self.finished, self.limited = False, ""
+        self.may_be_done = self._uses_tool = False
 
     def take(self, sign: Sign) -> Stop | None:
         """Write it down and count it; a reason to stop when it goes on beyond a limit.
@@ -48,19 +60,35 @@ class Watch:
         self._journal.sign(sign)
         self.finished = isinstance(sign, Finished) or (self.finished and isinstance(sign, Spent))
         self.limited = ""
+        self.answered |= _is_answer(sign)
         if isinstance(sign, Troubled) and sign.error_class is ErrorClass.RATE_LIMIT:
             self.limited = sign.text
         beyond = self._used_up and _goes_on(sign)
+        self._notice(sign)
         if isinstance(sign, Spent):
             self._count(sign.usage)
         if isinstance(sign, Stuck):
             return Stop(ErrorClass.API, sign.text)
-        return Stop(ErrorClass.LIMIT, f"it has used up {self._used_up}") if beyond else None
+        # Its step used a tool before it was known what the step cost: another step follows.
+        beyond = beyond or (self._used_up and self._uses_tool and isinstance(sign, Spent))
+        because = self._why or f"it has used up {self._used_up}"
+        return Stop(ErrorClass.LIMIT, because) if beyond else None
+
+    def _notice(self, sign: Sign) -> None:
+        begins = isinstance(sign, Spent) and bool(sign.usage.steps)
+        if begins or isinstance(sign, Finished):
+            self.may_be_done, self._uses_tool = True, False
+        elif isinstance(sign, Did | Troubled | Stuck):
+            self.may_be_done, self._uses_tool = False, isinstance(sign, Did)
+
+    def close(self, why: str) -> None:
+        """The server says that nothing more may be used. Any thread may call."""
+        self._why = self._used_up = why
 
     def _count(self, usage: Usage) -> None:
         self._told = total(self._told, usage)
         self._telling.tell(self.usage)
-        self._used_up = breach(self._limits, spent_by(self.usage))
+        self._used_up = self._why or breach(self._limits, spent_by(self.usage))
 
     def waits(self) -> bool:
         """For its child jobs, or a lock: that it is silent is no sign of a hang."""
@@ -70,6 +98,12 @@ class Watch:
     def usage(self) -> Usage:
         """So far, with a cost of our own reckoning where it told none."""
         return priced(self._told, self._price)
+
+
+def _is_answer(sign: Sign) -> bool:
+    if isinstance(sign, Spent):
+        return bool(tokens(sign.usage))
+    return isinstance(sign, Said | Did)
 
 
 def _goes_on(sign: Sign) -> bool:

@@ -104,7 +104,11 @@ class Conversation:
             raise Failure(kind, words)
 
     def _use(self, use: Use) -> Result:
-        did = Did(use.name[:100], self._toolbox.summary(use.name, use.arguments))
+        did = Did(
+            use.name[:100],
+            self._toolbox.summary(use.name, use.arguments),
+            writes=self._toolbox.writes(use.name, use.arguments),
+        )
         # Who follows the log sees what it is at, not only what it was at.
         ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
         if ahead:

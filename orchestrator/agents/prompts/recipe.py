@@ -35,8 +35,8 @@ class Recipe:
         return cls(
             root_request=_bounded(root.request),
             request=_bounded(job.request),
-            depth=job.depth,
-            max_depth=config.max_depth,
+            depth=config.claimed_depth + job.depth,
+            max_depth=config.claimed_depth + config.max_depth,
             recursive=config.enable_recursion and job.depth < config.max_depth,
             context=_bounded(config.context),
             context_files=config.context_files,

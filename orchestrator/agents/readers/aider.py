@@ -46,6 +46,9 @@ _BY_NAME = {
 
 
 class AiderReader:
+    #: It has none that could be resumed.
+    session = ""
+
     def __init__(self, known: Known | None = None) -> None:
         self._known = known or Known()
         self._meter = Meter()
@@ -83,6 +86,9 @@ class AiderReader:
         elif not words.startswith("# aider chat started"):
             self._answer.append(words.rstrip())
         return []
+
+    def resumed(self) -> None:
+        """Its history begins with each run."""
 
     def outcome(self, ending: Ending) -> Outcome:
         text = "\n".join(self._answer if self._has_history else self._lines).strip()

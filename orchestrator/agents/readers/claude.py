@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
 from orchestrator.agents.readers import loose
-from orchestrator.agents.readers.counts import Known, Meter, plus, priced
+from orchestrator.agents.readers.counts import Known, Meter, minus, plus, priced
 from orchestrator.agents.readers.edits import edited
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify
@@ -17,6 +17,8 @@ from orchestrator.core.spending import tokens
 
 #: Messages that the program makes up itself, such as that of an error, have this model.
 SYNTHETIC = "<synthetic>"
+#: The kind of line in a session's file that has the totals of the session so far.
+_COST = "cost-state"
 #: They ask a person. Nobody is there, and nothing was left undone for that.
 ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
 REFUSALS = frozenset({"reject", "deny", "denied"})
@@ -30,9 +32,12 @@ class ClaudeReader:
         self._model = self._known.model
         self._meter = Meter()
         self._messages: set[str] = set()
+        #: By the use of a tool that it belongs to: the message that is being written, and the
+        #: tokens of it that were counted.
+        self._written: dict[str, tuple[str, int]] = {}
         self._tools: dict[str, Did] = {}
         self._denied: dict[str, None] = {}
-        self._session = ""
+        self.session = ""
         self._said = ""
         self._answer = ""
         self._turns = 0
@@ -40,6 +45,8 @@ class ClaudeReader:
         self._behind = False
         self._began = False
         self._working_on = False
+        #: By the runs before this one of a session that was resumed.
+        self._before, self._is_resumed = Usage(), False
         self._result: Object | None = None
         self._resets_at: float | None = None
 
@@ -48,7 +55,7 @@ class ClaudeReader:
         if event is None:
             return []
         self._began = True
-        self._session = loose.text(event, "session_id") or self._session
+        self.session = loose.text(event, "session_id") or self.session
         read = self._EVENTS.get(loose.text(event, "type"))
         return read(self, event) if read else []
 
@@ -58,7 +65,7 @@ class ClaudeReader:
             text=(self._answer if not fault[0] else "") or self._said,
             fault=fault,
             usage=self._used(),
-            session=self._session,
+            session=self.session,
             denied=tuple(self._denied),
             resets_at=self._resets_at,
             began=self._began,
@@ -81,19 +88,34 @@ class ClaudeReader:
         model = loose.text(message, "model")
         if model == SYNTHETIC:
             return []
-        signs = self._spent(message, model)
+        signs = self._spent(message, model, loose.text(event, "parent_tool_use_id"))
         for block in loose.objects(message, "content"):
             signs += self._block(block, loose.text(event, "parent_tool_use_id"))
         return signs
 
-    def _spent(self, message: object, model: str) -> list[Sign]:
+    def _partial(self, event: Object) -> list[Sign]:
+        """The end of a message says how many tokens it has; its blocks came before, and did not."""
+        if loose.text(event, "event", "type") != "message_delta":
+            return []
+        total = loose.count(event, "event", "usage", "output_tokens") or 0
+        parent = loose.text(event, "parent_tool_use_id")
+        name, counted = self._written.get(parent, ("", 0))
+        if not name or total <= counted:
+            return []
+        self._written[parent] = name, total
+        rest = Usage(output_tokens=total - counted)
+        return [*self._meter.add(priced(rest, self._model, self._known.prices))]
+
+    def _spent(self, message: object, model: str, parent: str) -> list[Sign]:
         """Once per message: every block of it comes as an event with the usage of them all."""
         name = loose.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
             return []
         self._messages.add(name)
         self._behind = True
-        used = plus(Usage(steps=1), _tokens(loose.dig(message, "usage"), _SNAKE))
+        told = _tokens(loose.dig(message, "usage"), _SNAKE)
+        self._written[parent] = name, told.output_tokens or 0
+        used = plus(Usage(steps=1), told)
         return [*self._meter.add(priced(used, model or self._model, self._known.prices))]
 
     def _block(self, block: Object, parent: str) -> list[Sign]:
@@ -142,18 +164,36 @@ class ClaudeReader:
         spent = self._meter.raise_to(self._used())
         return [*spent, Finished()] if last else [*spent]
 
+    def _own(self, total: Usage) -> Usage:
+        """Its totals are of a session from its beginning; those of none are of this run."""
+        if not self._is_resumed or not any(loose.entries(self._result, "modelUsage")):
+            return total
+        return minus(total, self._before)
+
     def _used(self) -> Usage:
         if self._result is None or self._behind:
             return self._meter.total
-        total = _totals(self._result)
+        total = self._own(_totals(self._result))
         # Without a stream nothing tells the calls apart but its own count of turns.
         turns = self._turns if total.input_tokens or total.output_tokens else 0
         steps = len(self._messages) or turns
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
 
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """A line of the file of a session that is resumed: what the runs before it used."""
+        if not self._is_resumed and _COST in text:
+            event = loose.parsed(text)
+            if event is not None and loose.text(event, "type") == _COST:
+                self._before = _totals(event)
+        return []
+
+    def resumed(self) -> None:
+        self._is_resumed = True
+
     _EVENTS: ClassVar[Mapping[str, Callable[["ClaudeReader", Object], list[Sign]]]] = {
         "system": _system,
         "assistant": _assistant,
+        "stream_event": _partial,
         "user": _user,
         "rate_limit_event": _rate_limit,
         "result": _end,

@@ -10,7 +10,7 @@ from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.codex_sandbox import kept_from_writing
 from orchestrator.agents.readers.codex_session import CodexSession, refused, tokens
-from orchestrator.agents.readers.counts import Known, Meter, Steps, plus, priced
+from orchestrator.agents.readers.counts import Known, Meter, Steps, minus, plus, priced
 from orchestrator.agents.readers.ends import FINE, Fault, Told, concluded
 from orchestrator.agents.readers.failures import classify, clipped
 from orchestrator.agents.readers.loose import Object
@@ -32,13 +32,15 @@ class CodexReader:
         self._steps = Steps()
         self._open: set[str] = set()
         self._denied: dict[str, None] = {}
-        self._session = ""
+        self.session = ""
         self._text = ""
         self._error = ""
         self._failed = False
         self._began = False
         self._total: Usage | None = None
         self._told = CodexSession()
+        #: Of a session that was resumed: what it had used.
+        self._before, self._steps_before = Usage(), 0
 
     def line(self, text: str) -> list[Sign]:
         event = loose.parsed(text)
@@ -53,7 +55,7 @@ class CodexReader:
             text=self._text,
             fault=self._fault(ending),
             usage=self._used(),
-            session=self._session,
+            session=self.session,
             denied=tuple(self._denied),
             began=self._began,
             finished=self._total is not None and not self._failed,
@@ -70,7 +72,7 @@ class CodexReader:
         return classify(words), loose.plain_error(words)
 
     def _thread(self, event: Object) -> list[Sign]:
-        self._session = loose.text(event, "thread_id") or self._session
+        self.session = loose.text(event, "thread_id") or self.session
         return []
 
     def _turn(self, _: Object) -> list[Sign]:
@@ -119,10 +121,10 @@ class CodexReader:
 
     @property
     def _count(self) -> int:
-        return max(self._steps.count, self._told.steps)
+        return max(self._steps.count, self._told.steps - self._steps_before)
 
     def _completed(self, event: Object) -> list[Sign]:
-        self._total = tokens(loose.dig(event, "usage"))
+        self._total = minus(tokens(loose.dig(event, "usage")), self._before)
         return [*self._meter.raise_to(self._used()), Finished()]
 
     def _turn_failed(self, event: Object) -> list[Sign]:
@@ -155,8 +157,14 @@ class CodexReader:
             self._denied["command_execution"] = None
         if not self._told.line(text, source):
             return []
-        used = plus(Usage(steps=self._count), self._told.total)
+        used = plus(Usage(steps=self._count), minus(self._told.total, self._before))
         return [*self._meter.raise_to(self._priced(used))]
+
+    def resumed(self) -> None:
+        """It counts a session from its beginning."""
+        self._before = self._told.total
+        self._steps_before = self._told.steps
+        self._meter = Meter()
 
     _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[Sign]]]] = {
         "thread.started": _thread,

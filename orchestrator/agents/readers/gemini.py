@@ -48,7 +48,7 @@ class GeminiReader:
         self._tools: dict[str, Did] = {}
         self._denied: dict[str, None] = {}
         self._missing: dict[str, None] = {}
-        self._session = ""
+        self.session = ""
         self._words: list[str] = []
         self._text = ""
         self._limit = ""
@@ -67,7 +67,7 @@ class GeminiReader:
             self._keep(text)
             return []
         self._began = True
-        self._session = loose.text(event, "session_id") or self._session
+        self.session = loose.text(event, "session_id") or self.session
         before = [] if loose.text(event, "type") == "message" else self._flush()
         return [*before, *read(self, event)]
 
@@ -80,7 +80,7 @@ class GeminiReader:
             text=self._text,
             fault=fault,
             usage=plus(Usage(steps=self._steps_taken()), self._used()),
-            session=self._session,
+            session=self.session,
             denied=tuple(self._denied | self._not_offered()),
             began=self._began,
             finished=self._result is not None and not fault[0],
@@ -111,7 +111,7 @@ class GeminiReader:
             return
         self._began = True
         self._result = document
-        self._session = loose.text(document, "session_id") or self._session
+        self.session = loose.text(document, "session_id") or self.session
         self._text = loose.text(document, "response") or self._text
         warnings = (each for each in loose.texts(document, "warnings") if _LIMIT.search(each))
         self._limit = next(warnings, self._limit)
@@ -210,6 +210,10 @@ class GeminiReader:
         self._answers.add(name)
         usage = of_answer(told)
         return [*self._meter.add(priced(usage, loose.text(event, "model"), self._known.prices))]
+
+    def resumed(self) -> None:
+        """Answers that it copies into a new file of its session stay known."""
+        self._meter = Meter()
 
     def _step(self) -> list[Sign]:
         return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]

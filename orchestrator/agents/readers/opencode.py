@@ -46,7 +46,7 @@ class OpencodeReader:
         self._known = known or Known()
         self._meter = Meter()
         self._denied: dict[str, None] = {}
-        self._session = ""
+        self.session = ""
         self._text = ""
         self._fresh = True
         self._reason = ""
@@ -62,7 +62,7 @@ class OpencodeReader:
         if event is None:
             return []
         self._began = True
-        self._session = loose.text(event, "sessionID") or self._session
+        self.session = loose.text(event, "sessionID") or self.session
         read = self._EVENTS.get(loose.text(event, "type"))
         return read(self, event) if read else []
 
@@ -78,7 +78,7 @@ class OpencodeReader:
             text=self._text,
             fault=fault,
             usage=self._used(),
-            session=self._session,
+            session=self.session,
             denied=tuple(self._denied),
             began=self._began,
             finished=self._reason == "stop" and not fault[0],

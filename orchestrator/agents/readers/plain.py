@@ -15,6 +15,9 @@ TRACE_CHARS = 2000
 
 
 class PlainReader:
+    #: It has none that could be resumed.
+    session = ""
+
     def __init__(self, known: Known | None = None) -> None:
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
         self._began = False

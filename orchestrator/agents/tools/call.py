@@ -1,5 +1,6 @@
 """From what an attempt asks for to how a program is called: the same shape for every tool."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from orchestrator.agents.drive.follow import Session
 #: What an agent may do without asking: everything; write files and run what its own sandbox
 #: allows; only look.
 POLICIES = ("full", "edit", "read-only")
+
+#: Under which tools know the product's own MCP server.
+OWN_SERVER = "orchestrator"
 
 #: By which an agent's git commits are signed; git refuses to commit without a name.
 GIT_IDENTITY = {
@@ -44,10 +48,18 @@ class Ask:
     shared: Path
     #: The worker's directory, which has ``prompt.md``.
     directory: Path
+    #: Holds the tool's sessions, for all attempts of the worker; None: they are not kept.
+    sessions: Path | None = None
+    #: The session to resume; empty: begin one.
+    resume: str = ""
+    #: A person resumes it in a terminal, and is asked before anything is done.
+    in_terminal: bool = False
     #: The product's own folder.
     home: Path
     #: Whether child jobs can be started from here.
     recursive: bool = False
+    #: Which of the user's own additions reach the tool: mcp, skills, hooks, memory.
+    inherit: tuple[str, ...] = ()
     #: What the tool inherits.
     environ: Mapping[str, str] = field(default_factory=dict)
     #: Whether it runs as the superuser.
@@ -95,14 +107,46 @@ class Call:
     #: Written before the start; readable by the user only.
     files: Mapping[Path, str] = field(default_factory=dict)
     logins: tuple[Login, ...] = ()
+    #: Directories of the tool's configuration that lie elsewhere: a link is put in their place.
+    links: Mapping[Path, Path] = field(default_factory=dict)
+    #: Files and directories of the user's that it inherits: a link is put in place of each, if the
+    #: user has it.
+    inherited: Mapping[Path, Path] = field(default_factory=dict)
     #: Set up once, before any attempt has begun in it.
     home: Home | None = None
     #: Files in which it tells of its use while it runs, where its output does that at its end.
     session: Session | None = None
+    #: ``argv`` resumes a session; its files hold what it used before.
+    resumes: bool = False
+    #: The file that holds the prompt; None: it is standard input already.
+    prompt: Path | None = None
     #: What it leaves in the directory where it works and nobody wants, as patterns of names.
     litter: tuple[str, ...] = ()
     #: The prompt is its standard input; else that is empty.
     prompt_on_stdin: bool = True
+
+
+def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
+    """Have a directory of the tool's configuration, which holds its sessions, kept."""
+    return {directory: ask.sessions / name} if ask.sessions is not None else {}
+
+
+def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
+    """The user's MCP servers by name, if the tool inherits them.
+
+    None if it may only look, because a server may change files. Never one of this product: a
+    worker has a server with a key of its own, and the user's starts jobs without its limits.
+    """
+    if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
+        return {}
+    program = str(ask.home / "bin" / "orchestrator")
+    return {
+        str(name): server
+        for name, server in servers.items()
+        if isinstance(server, Mapping)
+        and name != OWN_SERVER
+        and program not in json.dumps(server, default=str)
+    }
 
 
 def mcp_environment(ask: Ask) -> dict[str, str]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
 
+#: The tools that resume a session by its id.
+RESUMING = ("claude", "codex", "gemini", "opencode")
+
 #: What a command of a tool may take by itself: long enough to wait for a child job, and less than
 #: the silence after which the tool is taken for hung.
 COMMAND_SECONDS = 540

@@ -1,52 +1,88 @@
 """Claude Code."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
+from orchestrator.agents.drive.follow import Session
+from orchestrator.agents.tools.call import (
+    OWN_SERVER,
+    Ask,
+    Call,
+    Login,
+    inherited_servers,
+    kept_in,
+    mcp_command,
+    mcp_environment,
+)
 from orchestrator.agents.tools.shells import shell_environment, shell_files
-from orchestrator.agents.tools.user_files import json_object, kept
+from orchestrator.agents.tools.user_files import json_object, kept, table
 
 #: What makes a login out of the user's own files, beside the credentials.
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")
 _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "model")
+#: Files and directories of the user's configuration.
+_INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
 #: By a name of ours: the tools of our MCP server are allowed where they are offered.
 _OWN_TOOLS = "mcp__orchestrator"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def call(ask: Ask) -> Call:
     config = ask.control / "claude"
     own = Path(ask.environ.get("CLAUDE_CONFIG_DIR") or ask.user_home / ".claude")
-    argv = [*ask.command, "-p", "--output-format", "stream-json", "--verbose", *_policy(ask)]
+    servers = _servers(ask, own)
+    argv = [*ask.command]
+    if ask.in_terminal:
+        argv += ["--permission-mode", "default"]
+    else:
+        argv += ["-p", "--output-format", "stream-json", "--verbose", *_policy(ask, servers)]
     if ask.model:
         argv += ["--model", ask.model]
     if ask.limits.max_steps is not None:
         argv += ["--max-turns", str(ask.limits.max_steps)]
-    if ask.limits.max_cost_usd is not None:
+    # It counts the cost of a session from its beginning; the driver holds the limit anyway.
+    if ask.limits.max_cost_usd is not None and not ask.resume:
         argv += ["--max-budget-usd", f"{ask.limits.max_cost_usd:g}"]
+    if ask.resume:
+        argv += ["--resume", ask.resume]
+    if ask.limits.max_cost_usd is not None or ask.limits.max_tokens is not None:
+        # Else what an answer wrote is known only when everything has ended.
+        argv += ["--include-partial-messages"]
     if ask.schema:
         argv += ["--json-schema", json.dumps(ask.schema)]
     argv += ["--strict-mcp-config"]
-    if ask.recursive:
+    if servers:
         argv += ["--mcp-config", str(config / "mcp.json")]
     return Call(
         argv=tuple(argv),
         reader="claude",
         env={"CLAUDE_CONFIG_DIR": str(config), **_root(ask), **_shell(ask)},
-        files={**_files(ask, config, own), **shell_files(ask)},
+        files={**_files(ask, config, own, servers), **shell_files(ask)},
         logins=(Login(source=own / ".credentials.json", target=config / ".credentials.json"),),
+        links=kept_in(ask, config / "projects", "claude"),
+        inherited={
+            config / name: own / name
+            for kind, names in _INHERITED.items()
+            if kind in ask.inherit
+            for name in names
+        },
+        session=Session(config / "projects", f"*/{ask.resume}.jsonl") if ask.resume else None,
+        resumes=bool(ask.resume),
     )
 
 
-def _policy(ask: Ask) -> list[str]:
+def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
     if ask.policy == "full":
         return ["--dangerously-skip-permissions"]
     if ask.policy == "edit":
-        allowed = f"Bash,Edit,Write,MultiEdit,NotebookEdit,{_LOOKING},{_OWN_TOOLS}"
-        return ["--permission-mode", "acceptEdits", "--allowedTools", allowed]
+        tools = [_OWN_TOOLS, *(f"mcp__{_NOT_IN_NAMES.sub('_', name)}" for name in servers)]
+        allowed = f"Bash,Edit,Write,MultiEdit,NotebookEdit,{_LOOKING}"
+        given = ",".join((allowed, *dict.fromkeys(tools)))
+        return ["--permission-mode", "acceptEdits", "--allowedTools", given]
     denied = "Bash,Edit,Write,MultiEdit,NotebookEdit"
     return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
 
@@ -62,30 +98,41 @@ def _shell(ask: Ask) -> dict[str, str]:
     return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
 
 
-def _files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
-    # Beside the configuration directory by default, and in it when one is given.
-    account = own / ".claude.json" if "CLAUDE_CONFIG_DIR" in ask.environ else _account(ask)
-    state = {"hasCompletedOnboarding": True, **kept(json_object(account), _ACCOUNT)}
+def _files(
+    ask: Ask, config: Path, own: Path, servers: Mapping[str, Mapping[str, Any]]
+) -> dict[Path, str]:
+    state = {"hasCompletedOnboarding": True, **kept(_account(ask, own), _ACCOUNT)}
     files = {config / ".claude.json": json.dumps(state)}
-    settings = kept(json_object(own / "settings.json"), _SETTINGS)
+    names = (*_SETTINGS, "hooks", "disableAllHooks") if "hooks" in ask.inherit else _SETTINGS
+    settings = kept(json_object(own / "settings.json"), names)
     if settings:
         files[config / "settings.json"] = json.dumps(settings)
-    if ask.recursive:
-        files[config / "mcp.json"] = json.dumps(_mcp(ask))
+    if servers:
+        files[config / "mcp.json"] = json.dumps({"mcpServers": servers})
     return files
 
 
-def _account(ask: Ask) -> Path:
-    return ask.user_home / ".claude.json"
+def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
+    # Beside the configuration directory by default, and in it when one is given.
+    given = ask.environ.get("CLAUDE_CONFIG_DIR")
+    return json_object((own if given else ask.user_home) / ".claude.json")
+
+
+def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
+    """The user's for all projects and for this one, and the product's own."""
+    account = _account(ask, own) if "mcp" in ask.inherit else {}
+    project = table(table(account.get("projects")).get(ask.project))
+    servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}
+    found = inherited_servers(ask, servers)
+    return {**found, OWN_SERVER: _mcp(ask)} if ask.recursive else found
 
 
 def _mcp(ask: Ask) -> Mapping[str, Any]:
     program, arguments = mcp_command(ask)
-    server = {
+    return {
         "command": program,
         "args": arguments,
         "env": mcp_environment(ask),
         # Else a model has to search for a tool that it was told of before it can use it.
         "alwaysLoad": True,
     }
-    return {"mcpServers": {"orchestrator": server}}

@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.drive.follow import Session
-from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
+from orchestrator.agents.tools.call import (
+    OWN_SERVER,
+    Ask,
+    Call,
+    Login,
+    inherited_servers,
+    kept_in,
+    mcp_command,
+    mcp_environment,
+)
 from orchestrator.agents.tools.shells import shell_environment, shell_files
-from orchestrator.agents.tools.user_files import kept, toml_table
+from orchestrator.agents.tools.user_files import json_object, kept, table, toml_table
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OWN_PROVIDER = "orchestrator"
@@ -37,20 +46,33 @@ def call(ask: Ask) -> Call:
     schema = config / "answer.schema.json"
     if ask.schema:
         argv += ["--output-schema", str(schema)]
-    settings = _settings(ask, toml_table(own / "config.toml"), login.source.exists())
+    if ask.resume:
+        argv += ["resume", ask.resume]
+    theirs = toml_table(own / "config.toml")
+    settings = _settings(ask, theirs, login.source.exists())
+    settings |= _user_additions(ask, theirs, config, own)
     return Call(
-        argv=(*argv, "-"),
+        argv=(*argv, "-") if not ask.in_terminal else _in_terminal(ask),
         reader="codex",
         env={"CODEX_HOME": str(config), **_temporary(ask), **shell_environment(ask)},
         files={
             config / "config.toml": as_toml(settings),
             _own_temporary(ask) / ".keep": "",
             **({schema: json.dumps(ask.schema)} if ask.schema else {}),
+            **_hook_files(ask, config, own),
             **shell_files(ask),
         },
-        logins=(login,),
+        logins=(login, *_server_logins(ask, config, own)),
+        links=kept_in(ask, config / "sessions", "codex"),
+        inherited=_inherited(ask, config, own),
         session=Session(config / "sessions", "*/*/*/rollout-*.jsonl"),
+        resumes=bool(ask.resume),
     )
+
+
+def _in_terminal(ask: Ask) -> tuple[str, ...]:
+    how = ("-a", "on-request", "-s", "workspace-write")
+    return (*ask.command, "resume", *how, *(("-m", ask.model) if ask.model else ()), ask.resume)
 
 
 def _temporary(ask: Ask) -> dict[str, str]:
@@ -89,9 +111,66 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
             **settings.get("model_providers", {}),
             _OWN_PROVIDER: provider,
         }
-    if ask.recursive:
-        settings["mcp_servers"] = {"orchestrator": _mcp(ask)}
     return settings
+
+
+def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
+    """MCP servers and hooks that the attempt inherits, and skills that it does not."""
+    settings: dict[str, Any] = {}
+    servers = {
+        # In a sandbox it would ask somebody before each call, and nobody is there.
+        name: {**server, "default_tools_approval_mode": "approve"}
+        for name, server in inherited_servers(ask, theirs.get("mcp_servers")).items()
+    }
+    if ask.recursive:
+        servers[OWN_SERVER] = _mcp(ask)
+    if servers:
+        settings["mcp_servers"] = servers
+    hooks = table(theirs.get("hooks")) if "hooks" in ask.inherit else {}
+    if hooks:
+        settings["hooks"] = {**hooks, "state": _hook_state(hooks, config, own)}
+    if "skills" not in ask.inherit and (foreign := _home_skills(ask)):
+        off = [{"path": str(path), "enabled": False} for path in foreign]
+        settings["skills"] = {"config": off}
+    return settings
+
+
+def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
+    """It runs the hooks that its user trusts, and knows them by the file that they are in."""
+    places = {f"{place}/" for place in (own, own.resolve())}
+    return {
+        f"{target}/{key.removeprefix(place)}": state
+        for key, state in table(hooks.get("state")).items()
+        for place in places
+        if key.startswith(place)
+        for target in {config, config.resolve()}
+    }
+
+
+def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
+    hooks = json_object(own / "hooks.json") if "hooks" in ask.inherit else {}
+    return {config / "hooks.json": json.dumps(hooks)} if hooks else {}
+
+
+def _home_skills(ask: Ask) -> list[Path]:
+    """Skills that it reads from the home directory, whatever its own configuration says."""
+    return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
+
+
+def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
+    names: list[str] = []
+    if "memory" in ask.inherit:
+        names += ("AGENTS.md", "AGENTS.override.md")
+    if "skills" in ask.inherit:
+        # It puts its own below, in a directory with a dot.
+        names += (f"skills/{path.parent.name}" for path in (own / "skills").glob("[!.]*/SKILL.md"))
+    return {config / name: own / name for name in names}
+
+
+def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[Login, ...]:
+    name = ".credentials.json"
+    login = Login(source=own / name, target=config / name)
+    return (login,) if "mcp" in ask.inherit else ()
 
 
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:

@@ -6,12 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.drive.follow import Session
-from orchestrator.agents.tools.call import Ask, Call, Login, mcp_command, mcp_environment
+from orchestrator.agents.tools.call import (
+    OWN_SERVER,
+    Ask,
+    Call,
+    Login,
+    inherited_servers,
+    kept_in,
+    mcp_command,
+    mcp_environment,
+)
 from orchestrator.agents.tools.catalog import COMMAND_SECONDS
 from orchestrator.agents.tools.shells import shell_environment, shell_files
-from orchestrator.agents.tools.user_files import json_object
+from orchestrator.agents.tools.user_files import json_object, kept, table
 
 _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")
+_SERVER_LOGIN = "mcp-oauth-tokens.json"
+_MEMORY = "GEMINI.md"
 #: It exits with code 0 and says "success" when it ran into its own limit: ours comes first.
 _SPARE_TURNS = 5
 _MODES = {"full": "yolo", "edit": "auto_edit", "read-only": "default"}
@@ -24,22 +35,27 @@ _CHANGING = ["run_shell_command", "write_file", "replace"]
 def call(ask: Ask) -> Call:
     config = ask.control / "gemini"
     own = Path(ask.environ.get("GEMINI_CLI_HOME") or ask.user_home) / ".gemini"
-    argv = [*ask.command, "-o", "stream-json", "--approval-mode", _MODES[ask.policy]]
+    argv = [*ask.command, "--approval-mode", "default" if ask.in_terminal else _MODES[ask.policy]]
+    argv += [] if ask.in_terminal else ["-o", "stream-json"]
     if ask.model:
         argv += ["-m", ask.model]
+    if ask.resume:
+        argv += ["--resume", ask.resume]
     # The project that a planner looks at is elsewhere than it works.
     if ask.schema and ask.project:
         argv += ["--include-directories", ask.project]
     settings = json.dumps(_settings(ask, own))
+    files = (*_LOGIN_FILES, *((_SERVER_LOGIN,) if "mcp" in ask.inherit else ()))
     return Call(
         argv=tuple(argv),
         reader="gemini",
         env={"GEMINI_CLI_HOME": str(config), **shell_environment(ask)},
         files={config / ".gemini" / "settings.json": settings, **shell_files(ask)},
+        links=kept_in(ask, config / ".gemini" / "tmp", "gemini"),
         session=Session(config / ".gemini" / "tmp", "*/chats/*.jsonl"),
-        logins=tuple(
-            Login(source=own / name, target=config / ".gemini" / name) for name in _LOGIN_FILES
-        ),
+        resumes=bool(ask.resume),
+        logins=tuple(Login(source=own / name, target=config / ".gemini" / name) for name in files),
+        inherited=_inherited(ask, config, own),
     )
 
 
@@ -55,12 +71,42 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
     }
-    if ask.limits.max_steps is not None:
+    # It may count the turns of a session from its beginning; the driver holds the limit anyway.
+    if ask.limits.max_steps is not None and not ask.resume:
         settings["model"] = {"maxSessionTurns": ask.limits.max_steps + _SPARE_TURNS}
     settings["tools"] = {**_tools(ask.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
+    theirs = json_object(own / "settings.json") if ask.inherit else {}
+    servers: dict[str, Mapping[str, Any]] = {
+        # It would ask somebody before each call, and nobody is there.
+        name: {**server, "trust": True}
+        for name, server in inherited_servers(ask, theirs.get("mcpServers")).items()
+    }
     if ask.recursive:
-        settings["mcpServers"] = {"orchestrator": _mcp(ask)}
+        servers[OWN_SERVER] = _mcp(ask)
+    if servers:
+        settings["mcpServers"] = servers
+    if "hooks" in ask.inherit:
+        settings |= kept(theirs, ("hooks", "hooksConfig"))
+    if "memory" in ask.inherit and (names := _memory_names(theirs)):
+        settings["context"] = {"fileName": names}
     return settings
+
+
+def _memory_names(theirs: Mapping[str, Any]) -> list[str]:
+    """Names that the user gave to files of memory; empty: its own."""
+    names = table(theirs.get("context")).get("fileName") or []
+    return [str(name) for name in ([names] if isinstance(names, str) else names)]
+
+
+def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
+    found: dict[Path, Path] = {}
+    if "memory" in ask.inherit:
+        names = _memory_names(json_object(own / "settings.json")) or [_MEMORY]
+        found = {config / ".gemini" / name: own / name for name in names}
+    if "skills" in ask.inherit:
+        found[config / ".gemini" / "skills"] = own / "skills"
+        found[config / ".agents" / "skills"] = own.parent / ".agents" / "skills"
+    return found
 
 
 def _tools(policy: str) -> dict[str, Any]:

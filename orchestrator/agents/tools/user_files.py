@@ -16,6 +16,11 @@ def json_object(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def table(found: object) -> Mapping[str, Any]:
+    """What was found, if it is a table; otherwise an empty one."""
+    return found if isinstance(found, Mapping) else {}
+
+
 def toml_table(path: Path) -> Mapping[str, Any]:
     import tomllib  # one tool needs it, and it is slow to load
 

@@ -44,7 +44,7 @@ def on_windows(call: Call, ask: Ask, directory: Path) -> Call:
     if lacking:
         raise OrchestratorError(
             f"execution_mode windows needs {' and '.join(lacking)}, which WSL has; "
-            "orchestrator doctor says more"
+            "bin/orchestrator doctor says more"
         )
     prompt = ask.directory / "prompt.md" if call.prompt_on_stdin else None
     script = _script([_argument(each) for each in call.argv], directory, prompt)

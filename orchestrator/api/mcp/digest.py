@@ -16,6 +16,8 @@ Values = dict[str, Any]
 
 REQUEST_CHARACTERS = 120
 REASON_CHARACTERS = 300
+#: Of a job: its end says what to type.
+JOB_REASON_CHARACTERS = 1500
 #: Outputs of all workers of one answer together.
 OUTPUT_CHARACTERS = 12_000
 SHORTEST_OUTPUT = 200
@@ -53,7 +55,7 @@ def standing(detail: Detail) -> Values:
     job = detail.job
     return {
         **_line(job),
-        **_reason(job.reason),
+        **_reason(job.reason, JOB_REASON_CHARACTERS),
         "workers": counts(detail.workers),
         **_named(detail.workers),
         **_used(detail.workers),
@@ -89,7 +91,7 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
     return {
         "job_id": job.id,
         "status": job.status,
-        **_reason(job.reason),
+        **_reason(job.reason, JOB_REASON_CHARACTERS),
         "retry": not job.status.ended,
         "results": [_task(task, longest) for task in tasks],
         **_more(len(detail.workers) - len(tasks)),
@@ -137,8 +139,8 @@ def _used(workers: Sequence[Worker]) -> Values:
     return {"used": used} if used else {}
 
 
-def _reason(reason: str) -> Values:
-    return {"reason": cut(reason, REASON_CHARACTERS)} if reason else {}
+def _reason(reason: str, longest: int = REASON_CHARACTERS) -> Values:
+    return {"reason": cut(reason, longest)} if reason else {}
 
 
 def _more(count: int) -> Values:

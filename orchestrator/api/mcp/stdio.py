@@ -30,7 +30,7 @@ DRAIN_SECONDS = 60.0
 DESCRIPTION = """\
 The tools orchestrate, status, wait, cancel, result, logs and report for AI tools that speak the
 Model Context Protocol, over standard input and output. In a worker it uses the worker's own key;
-elsewhere the server that runs for this folder (start one with: orchestrator serve)."""
+elsewhere the server that runs for this folder (start one: bin/orchestrator serve)."""
 
 
 class Session:

@@ -17,9 +17,7 @@ Schema = dict[str, Any]
 
 #: Arguments that the server knows better, that are not worth a caller's tokens, or have a second
 #: name; still accepted.
-UNTOLD = frozenset(
-    {"current_depth", "gates", "locks", "description", "execution_mode", "labels", "workdir"}
-)
+UNTOLD = frozenset({"current_depth", "gates", "locks", "description", "execution_mode", "labels"})
 
 #: Limits from here on are not worth a caller's tokens.
 FAR_AWAY = 10_000

@@ -10,7 +10,7 @@ from orchestrator.api.auth import authenticate, caller, service
 from orchestrator.api.render import job_path
 from orchestrator.api.render_results import missing_changes, outside_work, workers_by_job
 from orchestrator.api.views.names import checked_job_id
-from orchestrator.schemas.merging import ConflictsAnswer, MergeRequest
+from orchestrator.schemas.merging import ChoiceRequest, ConflictsAnswer, MergeRequest
 from orchestrator.schemas.queries import NoQuery
 
 blueprint = Blueprint("merging", __name__, url_prefix="/api/v1/jobs/<job_id>")
@@ -38,6 +38,17 @@ def merge_job(job_id: str) -> Response:
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
 
 
+@blueprint.post("/tasks/<task_id>/choice")
+def choose_candidate(job_id: str, task_id: str) -> Response:
+    reading.query(NoQuery)
+    # Who may not see the job learns nothing of its calls either.
+    service().job(caller(), checked_job_id(job_id))
+    request = reading.body(ChoiceRequest)
+    if service().choose(caller(), job_id, task_id, request.worker_id):
+        return json_answer(_answer(job_id))
+    return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
+
+
 def _answer(job_id: str) -> ConflictsAnswer:
     detail = service().detail(caller(), job_id, with_tasks=False)
     job = detail.job
@@ -45,6 +56,7 @@ def _answer(job_id: str) -> ConflictsAnswer:
     record = service().merge_record(caller(), job_id)
     told = {
         "job_id": job_id,
+        "status": job.status,
         "strategy": job.config.merge_strategy,
         **record,
         "missing": missing_changes(service(), caller(), job),

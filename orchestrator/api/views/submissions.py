@@ -8,11 +8,18 @@ from flask import Blueprint, Response
 from orchestrator.api import reading
 from orchestrator.api.answering import json_answer
 from orchestrator.api.auth import authenticate, caller, service
-from orchestrator.api.render import accepted_answer, cancel_answer, decided_answer, job_path
+from orchestrator.api.render import (
+    accepted_answer,
+    cancel_answer,
+    decided_answer,
+    job_path,
+    links,
+)
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.core.model import Job
 from orchestrator.core.submission import Accepted, Caller
 from orchestrator.schemas.answers import UsedAnswer
+from orchestrator.schemas.job_answers import DiscardedAnswer, RemovedAnswer
 from orchestrator.schemas.queries import NoQuery
 from orchestrator.schemas.requests import (
     EmptyRequest,
@@ -38,7 +45,7 @@ def tell_usage() -> Response:
     reading.query(NoQuery)
     usage = reading.body(UsageRequest).to_usage()
     used = service().used(caller(), usage)
-    return json_answer(UsedAnswer(stop=used.stop, waiting=used.waiting))
+    return json_answer(UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped))
 
 
 @blueprint.post("/jobs/<job_id>/retry")
@@ -75,6 +82,22 @@ def cancel_job(job_id: str) -> Response:
 @blueprint.delete("/jobs/<job_id>")
 def delete_job(job_id: str) -> Response:
     return _cancelled(job_id)
+
+
+@blueprint.post("/jobs/<job_id>/remove")
+def remove_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    kept = service().remove(caller(), checked_job_id(job_id))
+    return json_answer(RemovedAnswer(job_id=job_id, kept=list(kept)))
+
+
+@blueprint.post("/jobs/<job_id>/discard")
+def discard_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    removed = service().discard(caller(), checked_job_id(job_id))
+    return json_answer(DiscardedAnswer(job_id=job_id, removed=list(removed), links=links(job_id)))
 
 
 def _cancelled(job_id: str) -> Response:

@@ -11,6 +11,7 @@ from orchestrator.core.ports.agents import (
     Finding,
     Invocation,
     Planner,
+    Previous,
     Roles,
     SharedContexts,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Observer",
     "Page",
     "Planner",
+    "Previous",
     "Reporter",
     "Roles",
     "SharedContexts",

@@ -8,6 +8,8 @@ from typing import Protocol
 from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.gates import Gate
 from orchestrator.core.model import Job, TaskSpec, Worker
+from orchestrator.core.repository import BranchWork
+from orchestrator.core.session import Session
 from orchestrator.core.views import Availability
 
 
@@ -33,8 +35,12 @@ class Finding:
     """What a task that another one depends on came back with."""
 
     worker_id: str
+    #: What it printed and left there; without a worktree, also the files that it made.
     directory: str
     output: str
+    #: Where its changes are, in the project's repository; empty without a worktree.
+    branch: str = ""
+    commit: str = ""
     files_created: tuple[str, ...] = ()
     #: As much of the output as a prompt has room for.
     summary: str = ""
@@ -55,6 +61,17 @@ class Entry:
     #: What it changed, where it had a worktree, and as much of it as there is room for.
     patch: str = ""
     shown: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Previous:
+    """The session that an attempt may resume, and what happened since."""
+
+    session: Session
+    #: By which the attempt that had it ended: a key of ``core.session.RESUMED_AFTER``.
+    cause: str
+    #: The worker's files are those of a checkpoint before the session's end.
+    rolled_back: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +101,12 @@ class Assignment:
     gates: tuple[Gate, ...] = ()
     #: What a reviewer is to compare.
     entries: tuple[Entry, ...] = ()
+    #: None: there is no session to resume.
+    previous: Previous | None = None
+    #: None: nothing yet, or it has no worktree.
+    committed: BranchWork | None = None
+    #: A directory for the tool's sessions, the same for all attempts of the worker.
+    sessions: str = ""
 
 
 class Agent(Protocol):
@@ -123,6 +146,12 @@ class Agents(Protocol):
 
     def available(self) -> Sequence[Availability]:
         """Every agent with what stands in its way: the AI agents first, best first."""
+
+    def is_priced(self, name: str, model: str | None) -> bool | None:
+        """Whether it is known what the agent costs with a model (None: the agent's own model).
+
+        None: only its usage can tell.
+        """
 
     def uses_model(self, name: str) -> bool:
         """Whether a language model may be at work in it, which costs tokens."""

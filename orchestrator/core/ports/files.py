@@ -27,6 +27,11 @@ class Workspace(Protocol):
 
     def control(self, worker: Worker, attempt: int) -> str: ...
 
+    def sessions(self, worker: Worker) -> str: ...
+
+    def is_attached(self, worker: Worker) -> bool:
+        """Whether a person is at work in the worker's worktree (``attach``)."""
+
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
         """Make an attempt's control directory and put ``files`` into it. Raise OSError."""
 
@@ -56,6 +61,9 @@ class JobFiles(Protocol):
 
     def set_aside(self, root_id: str) -> None:
         """Take it out of the way, on record. Idempotent. Raise OSError."""
+
+    def in_use(self, root_id: str) -> bool:
+        """Whether a person is at work in one of its worktrees (``attach``)."""
 
     def present(self) -> Sequence[str]:
         """The root jobs that have a directory."""

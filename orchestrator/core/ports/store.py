@@ -8,6 +8,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.evidence import Usage
 from orchestrator.core.lease import Grant, Lease
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.quotas import DaySpent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,8 @@ class Change:
     new_attempts: Sequence[Attempt] = ()
     attempts: Sequence[Attempt] = ()
     events: Sequence[Event] = ()
+    #: Sums, which replace those stored before.
+    spent_days: Sequence[DaySpent] = ()
 
     @property
     def durable(self) -> bool:
@@ -162,6 +165,9 @@ class Store(Protocol):
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         """The tree of a root job, attempts included; with ``job_ids``, only these jobs of it."""
+
+    def day_spending(self, day: int) -> Sequence[DaySpent]:
+        """What the jobs of each key cost on one day, which counts from the epoch, UTC."""
 
     def unfinished(self) -> Sequence[str]:
         """Ids of root jobs that have not ended."""

@@ -1,4 +1,4 @@
-"""Which of the project's sources a Python of a gate read from elsewhere. PYTEST_DONT_REWRITE
+"""Which of the project's sources a Python of a gate read from elsewhere.
 
 It runs in the project's own Python, of any version: standard library only, no package of ours.
 """
@@ -33,8 +33,3 @@ def _is_source(path: str, checkout: str, left: "list[str]") -> bool:
     if any(part in _FOREIGN for part in path.split(os.sep)):
         return False
     return not any(each and path.startswith(each + os.sep) for each in left)
-
-
-def pytest_sessionfinish() -> None:
-    """Also in workers of pytest-xdist, which end without what is to be done at the exit."""
-    report()

@@ -1,4 +1,8 @@
-"""Python imports this at its start: what a gate read is reported at its end."""
+"""Python imports this at its start: what a gate read is reported at its end.
+
+Nothing else in a gate's environment may name these modules: a Python with a ``PYTHONPATH`` of its
+own does not find them, and has to run all the same.
+"""
 
 import atexit
 import importlib.machinery

@@ -16,6 +16,13 @@ TYPES = {
 }
 
 
+def example(body: Any) -> dict[str, object]:
+    """An answer in the shape that a request asks for; empty: it asks for none."""
+    schema = body.get("generationConfig", {}).get("responseJsonSchema") or {}
+    kinds = {name: each.get("type", "") for name, each in schema.get("properties", {}).items()}
+    return {name: 90 if kind.lower() == "integer" else "-" for name, kind in kinds.items()}
+
+
 def whole(due: Due) -> Any:
     parts: list[Any] = [{"text": due.turn.text}] if due.turn.text or not due.calls else []
     parts += [

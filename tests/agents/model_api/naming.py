@@ -1,5 +1,6 @@
 """The tools that an agent offers, and how a neutral call is said in its words."""
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ class Offered:
     properties: Mapping[str, Any]
     #: Codex groups the tools of an MCP server under a name of their own.
     namespace: str = ""
+    #: It takes text in place of a JSON object.
+    custom: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Named:
     name: str
     arguments: Any
     namespace: str = ""
+    custom: bool = False
 
 
 SHELLS = ("Bash", "bash", "exec_command", "shell_command", "shell", "run_shell_command")
@@ -36,7 +40,12 @@ TEXTS = ("content", "text")
 
 def offered(body: Any) -> tuple[Offered, ...]:
     """All tools of a request, in whatever way its API nests them."""
-    return tuple(_tools(body.get("tools") or [])) if isinstance(body, dict) else ()
+    if not isinstance(body, dict):
+        return ()
+    entries = body.get("input") if isinstance(body.get("input"), list) else []
+    # Where codex puts them for its newest models.
+    more = [each for each in entries or [] if each.get("type") == "additional_tools"]
+    return tuple(_tools([*(body.get("tools") or []), *(t for each in more for t in each["tools"])]))
 
 
 def _tools(tools: Any, namespace: str = "") -> Iterator[Offered]:
@@ -52,10 +61,14 @@ def _tools(tools: Any, namespace: str = "") -> Iterator[Offered]:
 def _one(tool: Mapping[str, Any], namespace: str) -> Offered:
     keys = ("input_schema", "parameters", "parametersJsonSchema")
     schema: Mapping[str, Any] = next((tool[key] for key in keys if tool.get(key)), {})
-    return Offered(tool["name"], schema.get("properties") or {}, namespace)
+    custom = tool.get("type") == "custom"
+    return Offered(tool["name"], schema.get("properties") or {}, namespace, custom)
 
 
 def named(call: Call, tools: tuple[Offered, ...]) -> Named:
+    execute = next((tool for tool in tools if tool.name == "exec" and tool.custom), None)
+    if execute is not None:
+        return Named(execute.name, _as_code(call), execute.namespace, custom=True)
     if call.neutral == "shell":
         return _shell(call.arguments["command"], tools)
     if call.neutral == "write":
@@ -63,6 +76,34 @@ def named(call: Call, tools: tuple[Offered, ...]) -> Named:
     if call.neutral == "mcp":
         return _mcp(call, tools)
     return Named(call.tool, call.arguments)
+
+
+#: Of the script, and of one command or tool.
+_YIELD = '// @exec: {"yield_time_ms": 120000}\n'
+_WAITING = """\
+let done = await tools.exec_command(%s);
+while (done.session_id !== undefined) {
+  done = await tools.write_stdin({session_id: done.session_id, chars: "", yield_time_ms: 30000});
+}
+text(`exited with code ${done.exit_code}\\n${done.output}`);
+"""
+
+
+def _as_code(call: Call) -> str:
+    """Codex's code mode: the model writes JavaScript that calls the tools."""
+    if call.neutral == "write":
+        call = _write_by_shell(call)
+    if call.neutral == "shell":
+        call = Call("exec_command", {"cmd": call.arguments["command"]})
+    if call.tool == "exec_command":
+        return _YIELD + _WAITING % json.dumps({"yield_time_ms": 30000, **call.arguments})
+    found = f"ALL_TOOLS.find(tool => tool.name.endsWith({json.dumps(call.tool)})).name"
+    return f"{_YIELD}text(await tools[{found}]({json.dumps(call.arguments)}));\n"
+
+
+def _write_by_shell(call: Call) -> Call:
+    path, text = call.arguments["path"], call.arguments["text"]
+    return Call.shell(f"printf %s {shlex.quote(text)} > {shlex.quote(path)}")
 
 
 def _find(names: tuple[str, ...], tools: tuple[Offered, ...]) -> Offered | None:
@@ -87,7 +128,7 @@ def _write(call: Call, tools: tuple[Offered, ...]) -> Named:
     path, text = call.arguments["path"], call.arguments["text"]
     tool = _find(WRITERS, tools)
     if tool is None:
-        return _shell(f"printf %s {shlex.quote(text)} > {shlex.quote(path)}", tools)
+        return _shell(_write_by_shell(call).arguments["command"], tools)
     return Named(tool.name, {_key(PATHS, tool): path, _key(TEXTS, tool): text})
 
 

@@ -47,11 +47,11 @@ def _items(due: Due) -> Iterator[dict[str, Any]]:
         }
     for index, call in enumerate(due.calls):
         item = {
-            "type": "function_call",
+            "type": "custom_tool_call" if call.custom else "function_call",
             "id": f"fc_{due.serial}_{index}",
             "call_id": due.call_id(index),
             "name": call.name,
-            "arguments": chat.as_text(call.arguments),
+            "input" if call.custom else "arguments": chat.as_text(call.arguments),
             "status": "completed",
         }
         yield {**item, "namespace": call.namespace} if call.namespace else item

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.agents.model_api import naming, routes
+from tests.agents.model_api import gemini, naming, routes
 from tests.agents.model_api.asked import asked
 from tests.agents.model_api.reply import JSON, Due
 from tests.agents.model_api.scripts import DEFAULT, Fault, Kind, Script, Turn
@@ -34,6 +34,7 @@ class Request:
     body: Any
     #: anthropic, chat, responses, gemini, ollama; empty when it asks no model.
     api: str
+    model: str = ""
     script: str = ""
     turn: int = 0
     at: float = field(default_factory=time.time)
@@ -87,6 +88,9 @@ class ModelApi:
         if turn.calls and not tools:
             # A question beside the work, such as for a title: no turn of the script.
             turn = Turn("A title")
+        if request.api == "gemini" and (example := gemini.example(request.body)):
+            # Its choice between models, which is no turn either.
+            turn = Turn(json.dumps(example))
         calls = tuple(naming.named(call, tools) for call in turn.calls)
         model = routes.model_of(request.path, request.body)
         return Due(turn, request.turn, calls, model, next(self._serials))
@@ -153,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body,
             api=api,
+            model=routes.model_of(url.path, body) if api else "",
             script=found.script if found else "",
             turn=found.turn if found else 0,
         )

@@ -1,12 +1,15 @@
 """What is verified of which agent: tests take their parameters from here, and so does the table
 in docs/agents.md."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from tests.agents.real.tools import AGENTS, TOOLS
+from tests.agents.real.tools import AGENTS, MODELS, PACKAGES, TOOLS
 
+INHERITED = "the user's servers, skills, hooks, and memory: only if inherited"
 #: Row of the table to what its cells say; an agent that is left out has none of it.
 CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "files written, a commit made, its answer": dict.fromkeys(AGENTS, "yes"),
@@ -30,7 +33,19 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "`max_steps` held": dict.fromkeys(AGENTS, "yes"),
     "`max_tokens` held on the way": dict.fromkeys(AGENTS, "yes"),
     "`read-only`: nothing written, the worker fails": dict.fromkeys(AGENTS, "yes"),
+    INHERITED: {**dict.fromkeys(TOOLS, "yes"), "opencode": "no hooks"},
 }
+
+
+#: What each tool calls when no model is named, as these tests see it.
+DEFAULT_MODELS = {
+    "claude": ("claude-opus-5-5",),
+    "codex": ("gpt-6.1-sol",),
+    # Another model chooses between this one and a smaller one.
+    "gemini": ("gemini-3.5-flash-lite", "gemini-3.1-pro-preview-customtools"),
+}
+#: Of opencode, which has no model of its own.
+NO_DEFAULT = "that of its user's settings"
 
 
 def each_with(*capabilities: str) -> pytest.MarkDecorator:
@@ -55,6 +70,23 @@ def table() -> str:
     rows = [
         [row, *(cells.get(name, "-") for name in AGENTS)] for row, cells in CAPABILITIES.items()
     ]
+    return "\n".join(line(each) for each in (heads, ["---"] * len(heads), *rows))
+
+
+def versions() -> str:
+    """Which versions and models were seen, as docs/agents.md has it."""
+    package = json.loads(Path(__file__).with_name("package.json").read_text())
+    named = {key.rpartition("/")[2]: value for key, value in package["dependencies"].items()}
+    rows = [
+        [
+            f"`{tool}`",
+            named[PACKAGES[tool]],
+            f"`{MODELS.get(tool, 'stub/stub-model')}`",
+            ", ".join(f"`{model}`" for model in DEFAULT_MODELS.get(tool, ())) or NO_DEFAULT,
+        ]
+        for tool in TOOLS
+    ]
+    heads = ["tool", "version", "model of most tests", "its default model"]
     return "\n".join(line(each) for each in (heads, ["---"] * len(heads), *rows))
 
 

@@ -14,20 +14,10 @@ import yaml
 from tests.acceptance.conftest import KEY, PRODUCT, Server
 from tests.agents.model_api import ModelApi
 from tests.agents.real.site import Site
-from tests.agents.real.tools import TOOLS, installed
+from tests.agents.real.tools import MODELS, TOOLS, installed
 
 #: Of the settings, by section.
 Changes = Mapping[str, Mapping[str, object]]
-#: By themselves codex and gemini use newer ones, which want more of their API than we speak.
-MODELS = {
-    "claude": "sonnet",
-    "codex": "gpt-5-codex",
-    "gemini": "gemini-2.5-flash",
-    "anthropic": "claude-sonnet-4-5",
-    "openai-compatible": "gpt-5.1",
-    # That of a model with a price: it has none here.
-    "ollama": "gpt-5.1",
-}
 #: What opencode needs to know of a provider; the others take an address and a key.
 OPENCODE = {
     "model": "stub/stub-model",
@@ -145,6 +135,8 @@ def variables(api: ModelApi, project: Path) -> dict[str, str]:
     }
     return {
         "HOME": str(project / "home"),
+        # All of their configuration is there.
+        **dict.fromkeys(("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"), ""),
         "ANTHROPIC_BASE_URL": api.url,
         "ANTHROPIC_API_KEY": "sk-of-the-tests",
         "OPENAI_BASE_URL": f"{api.url}/v1",

@@ -20,9 +20,9 @@ from orchestrator.agents.tools.call import Ask
 from orchestrator.agents.tools.catalog import known
 from tests.agents.model_api import ModelApi, Script
 from tests.agents.real import scripts
-from tests.agents.real.conftest import MODELS, a_site, variables
+from tests.agents.real.conftest import a_site, variables
 from tests.agents.real.site import Site
-from tests.agents.real.tools import LOOPS, TOOLS, installed
+from tests.agents.real.tools import LOOPS, MODELS, TOOLS, installed
 from tests.integration.engine.site import marked, until
 
 RUNS = 5

@@ -6,7 +6,8 @@ from tests.agents.model_api import Call, Script, Tokens, Turn
 
 COMMIT = (
     "git add a.txt && git commit -q -m 'work of the agent' && "
-    "git log -1 --format=%an > author.txt; bash -lc 'command -v orchestrator' > where.txt"
+    "git log -1 --format=%an > author.txt; git push https://127.0.0.1:9/x HEAD 2> push.txt; "
+    "bash -lc 'command -v orchestrator' > where.txt"
 )
 #: Starts a child job and waits for it. Gemini runs no command with another one in "$()".
 BY_HTTP = """\

@@ -42,6 +42,7 @@ def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
     assert site.git("show", f"{branch}:a.txt") == "of the agent"
     assert site.git("show", f"{branch}:author.txt") == f"worker_1 ({agent})\n"
     assert site.git("show", f"{branch}:where.txt").endswith("/bin/orchestrator\n")
+    assert "pushing is off for workers" in site.git("show", f"{branch}:push.txt")
     assert "work of the agent" in site.git("log", "--format=%s", branch)
     used = worker["usage"]
     assert (used["steps"], used["input_tokens"], used["output_tokens"]) == (3, 400, 100)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.drive import record, spec
+from orchestrator.agents.drive import journal, record, spec
 from orchestrator.agents.drive.signs import Outcome
 from orchestrator.agents.drive.spec import Spec
 
@@ -79,6 +79,13 @@ class Rig:
         """What the stand-in says it was given; raise OSError or ValueError until it has."""
         found: dict[str, Any] = json.loads((self.work / "given.json").read_text())
         return found
+
+    def stream(self) -> str:
+        """What the stand-in has written so far."""
+        try:
+            return (self.control / journal.STREAM_NAME).read_text()
+        except OSError:
+            return ""
 
     def has_begun(self) -> bool:
         try:

@@ -99,8 +99,20 @@ def behave(word: str) -> None:
             Path("left.pid").write_text(str(left.pid))
         case "tells-key":
             words(os.environ["ANTHROPIC_API_KEY"])
+        case "answers-key":
+            result(f"I found {os.environ['ANTHROPIC_API_KEY']}")
         case "words":
             words("another step")
+        case "slow-steps":
+            while True:
+                message({"type": "tool_use", "name": "Bash", "id": "t", "input": {}})
+                time.sleep(0.5)
+        case "waits":
+            until = time.monotonic() + 120
+            while not Path("go").exists() and time.monotonic() < until:
+                time.sleep(0.01)
+        case "uses-tool":
+            message({"type": "tool_use", "name": "Bash", "id": "t", "input": {"command": "true"}})
         case "a-moment":
             time.sleep(0.3)
         case "plans":

@@ -71,7 +71,7 @@ def test_what_a_server_inherited_from_an_agent_goes_no_further(
     environ = given(site, ended["job_id"])["environ"]
     assert not set(inherited) & set(environ)
     assert not [name for name in environ if name.startswith("PYTHON")]
-    assert "ORCHESTRATOR_CONTROL_DIR" not in environ
+    assert not {"ORCHESTRATOR_CONTROL_DIR", "ORCHESTRATOR_SESSIONS_DIR"} & set(environ)
 
 
 def test_a_key_is_neither_in_the_log_nor_in_an_argument(site: InProcess) -> None:
@@ -86,11 +86,12 @@ def test_a_key_is_neither_in_the_log_nor_in_an_argument(site: InProcess) -> None
     for secret in (KEY, worker_key):
         assert secret not in log
         assert secret not in arguments
-    # Others cannot come near what the agent's own configuration and stream hold.
     attempts = site.directory(job_id) / "attempts"
-    holders = [p for p in attempts.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
-    assert holders
-    assert [path for path in holders if path.stat().st_mode & 0o077] == []
+    kept = [path for path in attempts.rglob("*") if path.is_file()]
+    assert [path for path in kept if KEY.encode() in path.read_bytes()] == []
+    # Others cannot come near what the agent has read.
+    read = [path for path in kept if path.name == "stream.jsonl"]
+    assert read and [path for path in read if path.stat().st_mode & 0o077] == []
 
 
 def test_what_an_agent_leaves_running_is_swept(site: InProcess) -> None:
@@ -267,6 +268,10 @@ def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None
     assert login_of(site, "survey") == ("yes", None)
 
 
+def runs_of_worker(site: InProcess, job_id: str) -> list[int]:
+    return [len(each["attempts"]) for each in site.get(f"/jobs/{job_id}")["workers"]]
+
+
 @pytest.fixture
 def codex(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for codex, with a key, that reads 7 tokens and writes 3."""
@@ -284,7 +289,8 @@ def test_prices_of_the_user_count_and_a_price_that_is_not_known_is_told(
     make_site: MakeSite, codex: Path
 ) -> None:
     prices = [{"model": "mine", "input": 1_000_000, "output": 2_000_000}]
-    site = make_site(orchestrator={"codex_command": str(codex)}, workers={"prices": prices})
+    workers = {"prices": prices, "unknown_price": "first"}
+    site = make_site(orchestrator={"codex_command": str(codex)}, workers=workers)
     tasks = [task(agent="codex", model=name, max_cost_usd=1000) for name in ("mine", "another")]
 
     job_id = site.run("Build", tasks)["job_id"]
@@ -295,6 +301,13 @@ def test_prices_of_the_user_count_and_a_price_that_is_not_known_is_told(
     assert "no price of another is known" in site.log(job_id, "worker_2")
     assert "no price" not in site.log(job_id, "worker_1")
 
+    # A cap of the job itself stops it after the first worker whose cost is not known.
+    tasks = [task(agent="codex", model="another", prompt="What is it?") for _ in range(2)]
+    ended = site.run("Tell", tasks, max_cost_usd=1000, max_workers=1)
+    assert ended["status"] == "partial", ended
+    assert "the cost cap does not hold for worker_1" in ended["reason"]
+    assert runs_of_worker(site, ended["job_id"]) == [1, 0]
+
 
 def test_where_any_agent_may_do_it_the_next_best_takes_over(
     make_site: MakeSite, program: Path, codex: Path, monkeypatch: pytest.MonkeyPatch
@@ -303,7 +316,8 @@ def test_where_any_agent_may_do_it_the_next_best_takes_over(
     commands = {"claude_command": str(program), "codex_command": str(codex)}
     site = make_site(orchestrator=commands)
 
-    ended = site.run("Build", [task("refused", agent="auto", id=f"t{n}") for n in range(3)])
+    asks = {"agent": "auto", "prompt": "What is it?"}
+    ended = site.run("Tell", [task("refused", id=f"t{n}", **asks) for n in range(3)])
 
     assert ended["status"] == "completed", ended
     workers = site.get(f"/jobs/{ended['job_id']}")["workers"]
@@ -312,7 +326,7 @@ def test_where_any_agent_may_do_it_the_next_best_takes_over(
     assert "invalid x-api-key" in workers[0]["attempts"][0]["reason"]
     assert workers[0]["usage"]["input_tokens"] == 7
 
-    again = site.run("Build once more", [task("refused", agent="auto")])
+    again = site.run("Tell once more", [task("refused", **asks)])
     log = (site.directory(again["job_id"]) / "logs" / "orchestrator.log").read_text()
     assert again["status"] == "completed"
     assert "agent_passed_over" in log and "agent=claude instead=codex" in log

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from orchestrator.agents.drive import journal
+from orchestrator.agents.drive import journal, record
 from orchestrator.agents.drive.spec import Spec
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.evidence import ErrorClass
@@ -43,6 +42,17 @@ def test_the_raw_stream_is_kept(rig: Rig) -> None:
 
     lines = (rig.control / journal.STREAM_NAME).read_text().splitlines()
     assert [json.loads(line)["type"] for line in lines] == ["assistant", "assistant", "result"]
+
+
+def test_keys_are_masked_in_the_files_of_an_attempt(rig: Rig) -> None:
+    key = "sk-the-secret-of-the-user"
+
+    rig.end(rig.start("tells-key answers-key", {"ANTHROPIC_API_KEY": key}))
+
+    kept = (rig.control / journal.STREAM_NAME).read_text()
+    assert len(kept.splitlines()) == 2
+    for text in (kept, (rig.control / record.NAME).read_text()):
+        assert key not in text and "***" in text
 
 
 def test_an_agent_that_does_not_end_after_its_last_word_is_stopped_and_has_succeeded(
@@ -114,6 +124,63 @@ def test_a_step_that_reaches_a_limit_may_be_the_last(rig: Rig) -> None:
     assert (code, outcome.text) == (0, "the answer")
 
 
+def test_a_stop_after_the_last_word_is_no_failure_of_the_work(rig: Rig) -> None:
+    process = rig.start("words result hangs", finish_seconds=60.0)
+    until(lambda: "result" in rig.stream(), "it has said its last word")
+
+    stop(process)
+    code, _, outcome = rig.end(process)
+
+    assert (code, outcome.error_class, outcome.text) == (0, ErrorClass.NONE, "the answer")
+    assert not is_alive(rig.given()["pid"])
+
+
+def test_a_stop_between_the_last_step_and_the_last_word_waits_for_it(rig: Rig) -> None:
+    process = rig.start("words a-moment result")
+    until(lambda: "another step" in rig.stream(), "it has taken its last step")
+
+    stop(process)
+    code, _, outcome = rig.end(process)
+
+    assert (code, outcome.error_class, outcome.text) == (0, ErrorClass.NONE, "the answer")
+
+
+def test_a_stop_while_a_tool_runs_waits_for_nothing(rig: Rig) -> None:
+    process = rig.start("uses-tool a-moment result")
+    until(lambda: "tool_use" in rig.stream(), "it uses a tool")
+
+    stop(process)
+    code, _, outcome = rig.end(process)
+
+    assert (code, outcome.error_class) == (143, ErrorClass.KILLED)
+
+
+def test_a_step_after_the_stop_ends_it(rig: Rig) -> None:
+    process = rig.start("words a-moment steps")
+    until(lambda: "another step" in rig.stream(), "it has taken a step")
+
+    stop(process)
+    _, _, outcome = rig.end(process)
+
+    assert not outcome.succeeded
+    assert outcome.usage.steps is not None and outcome.usage.steps < 100
+
+
+def test_under_a_limit_every_step_is_told_at_once(rig: Rig) -> None:
+    with server(b'{"stop": "", "capped": true}') as (url, handler):
+        rig.run("ten-steps result", environ=with_server(url))
+    assert len({each["steps"] for _, each in handler.told}) >= 8
+
+
+def test_what_a_server_did_not_hear_it_is_told_again(rig: Rig) -> None:
+    with server(b"not json") as (url, handler):
+        process = rig.start("words hangs", environ=with_server(url), stall_seconds=60.0)
+        until(lambda: len(handler.told) >= 2, "it is told again")
+        stop(process)
+        rig.end(process)
+    assert {each["steps"] for _, each in handler.told} == {1}
+
+
 def test_an_agent_that_ignores_the_polite_stop_is_killed(rig: Rig) -> None:
     code, _, outcome = rig.run("ignores-term hangs", stall_seconds=0.5, stop_seconds=0.5)
 
@@ -174,11 +241,11 @@ def test_a_program_that_is_missing_did_not_start(rig: Rig) -> None:
 
 
 def test_a_flood_of_output_is_read_to_its_end(rig: Rig) -> None:
-    code, _, outcome = rig.run("floods answers")
+    code, _, outcome = rig.run("floods answers", stream_bytes=1_000_000)
 
     assert (code, outcome.text) == (0, "the answer")
     kept = (rig.control / journal.STREAM_NAME).stat().st_size
-    assert kept < journal.STREAM_LIMIT_BYTES + 1000
+    assert 1_000_000 <= kept < 1_001_000
 
 
 def test_a_process_that_the_agent_leaves_behind_keeps_nobody_waiting(rig: Rig) -> None:
@@ -189,12 +256,13 @@ def test_a_process_that_the_agent_leaves_behind_keeps_nobody_waiting(rig: Rig) -
     assert (code, outcome.text) == (0, "the answer")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+SHELLS = [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("bash", "zsh", "fish")]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_agent_finds_orchestrator_in_a_login_shell(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str
 ) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
     bin = tmp_path / "the product" / "bin"
     bin.mkdir(parents=True)
     (bin / "orchestrator").write_text("#!/bin/sh\n")
@@ -261,6 +329,22 @@ def test_the_server_is_told_what_was_used(rig: Rig) -> None:
     assert (path, last["key"]) == ("/api/v1/usage", "the-workers-key")
     assert last["cost_usd"] == outcome.usage.cost_usd == 0.5
     assert last["input_tokens"] == outcome.usage.input_tokens
+
+
+def test_the_outcome_is_kept_before_the_server_is_told_the_total(rig: Rig) -> None:
+    """A driver that is killed while it waits for the server's answer has lost nothing."""
+    kept: list[bool] = []
+    with server(b"{}") as (url, handler):
+        told = handler.do_POST
+
+        def note(self: Server) -> None:
+            kept.append((rig.control / record.NAME).exists())
+            told(self)
+
+        handler.do_POST = note  # type: ignore[method-assign]
+        rig.run(environ=with_server(url))
+
+    assert kept[-1]
 
 
 def test_the_server_may_stop_an_agent(rig: Rig) -> None:

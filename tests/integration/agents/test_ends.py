@@ -1,5 +1,8 @@
 """How the tools end: after a whole result, by a fault of their own, by a signal, or not begun."""
 
+import subprocess
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,23 +65,72 @@ def test_a_tool_that_is_being_replaced_is_waited_for_without_a_retry(
     assert (row["status"], row["attempts"]) == ("success", 2)
 
 
-def test_an_agent_of_ones_own_is_waited_for_as_well(make_site: MakeSite, tmp_path: Path) -> None:
-    tool = tmp_path / "tool"
-    tool.write_text("#!/bin/sh\necho done\n")
+def own_tool(folder: Path, script: str) -> Path:
+    tool = folder / "tool"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
+    return tool
+
+
+@pytest.mark.parametrize(
+    ("away", "back"), [("mv {0} {0}.away", "mv {0}.away {0}"), ("chmod 0 {0}", "chmod 755 {0}")]
+)
+def test_an_agent_of_ones_own_is_waited_for_as_well(
+    make_site: MakeSite, tmp_path: Path, away: str, back: str
+) -> None:
+    tool = own_tool(tmp_path, "echo done")
     site = make_site(agents={"mine": {"command": [str(tool)]}})
-    mine = {"agent": "mine", "prompt": "Build it", "retries": 0}
-    away = {"agent": "shell", "command": f"mv {tool} {tool}.away", "id": "away"}
-    tasks = [{**mine, "id": "a"}, {**away, "depends_on": ["a"]}, {**mine, "depends_on": ["away"]}]
-    job = site.submit("Build a house", tasks)
+    mine = {"agent": "mine", "prompt": "What is it?", "retries": 0}
+    goes = {"agent": "shell", "command": away.format(tool), "id": "away"}
+    tasks = [{**mine, "id": "a"}, {**goes, "depends_on": ["a"]}, {**mine, "depends_on": ["away"]}]
+    job = site.submit("Tell", tasks)
 
     def waits() -> bool:
         return "retrying in 2 s" in site.get(f"/jobs/{job}")["workers"][2]["reason"]
 
     until(waits, "the tool did not start")
-    tool.with_suffix(".away").rename(tool)
+    subprocess.run(["sh", "-c", back.format(tool)], check=True)
     row = site.wait(job)["results"]["tasks"][2]
     assert (row["status"], row["attempts"]) == ("success", 2)
+
+
+def test_a_tool_that_stays_away_is_tried_after_2_5_and_15_seconds(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    tool = own_tool(tmp_path, "echo done")
+    site = make_site(agents={"mine": {"command": [str(tool)]}})
+    mine = {"agent": "mine", "prompt": "What is it?", "retries": 0}
+    goes = {"agent": "shell", "command": f"chmod 0 {tool}", "id": "away", "depends_on": ["a"]}
+
+    ended = site.run("x", [{**mine, "id": "a"}, goes, {**mine, "depends_on": ["away"]}])
+
+    row = ended["results"]["tasks"][2]
+    began = [each["started_at"] for each in _attempts(site, ended["job_id"], 2)]
+    pauses = [round(after - before) for before, after in pairwise(map(_seconds, began))]
+    assert (row["status"], pauses) == ("failed", [2, 5, 15])
+    assert str(tool) in row["reason"], "the tool is named"
+
+
+@pytest.mark.parametrize("more", [{}, {"retries": 5}])
+def test_a_crash_of_ones_own_agent_is_retried_once_and_names_it(
+    make_site: MakeSite, tmp_path: Path, more: Answer
+) -> None:
+    tool = own_tool(tmp_path, "echo $$; kill -SEGV $$")
+    site = make_site(agents={"mine": {"command": [str(tool)]}}, workers={"max_retries": 3})
+
+    [row] = site.run("x", [{"agent": "mine", "prompt": "y", **more}])["results"]["tasks"]
+
+    assert (row["status"], row["attempts"]) == ("failed", 2)
+    assert row["reason"].startswith("mine was killed by signal 11")
+
+
+def _attempts(site: InProcess, job_id: str, index: int) -> list[Answer]:
+    found: list[Answer] = site.get(f"/jobs/{job_id}")["workers"][index]["attempts"]
+    return found
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 @pytest.mark.parametrize("retries", [0, 3])

@@ -111,7 +111,7 @@ def test_without_the_launchers_of_wsl_the_reason_says_so(
 
     [row] = ended["results"]["tasks"]
     assert row["status"] == "failed"
-    assert "needs powershell.exe, which WSL has; orchestrator doctor says more" in row["reason"]
+    assert "needs powershell.exe, which WSL has; bin/orchestrator doctor says more" in row["reason"]
 
 
 ODD = st.text(st.sampled_from("ab C&^%!'\"\\\\$`();,=<>|é\t"), max_size=12)

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli import execute
 from orchestrator.cli.surroundings import Surroundings
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import InProcess, Site, shell
+from tests.integration.engine.site import InProcess, Site, shell, until
 from tests.project import Project, agents, edit
 
 
@@ -41,7 +41,7 @@ def test_files_of_workers_come_into_the_project(
     job = site.run("x", tasks)["job_id"]
     capfd.readouterr()
 
-    assert command(site, "apply", job, "--dry-run", "--json") == 6
+    assert command(site, "apply", job, "--dry-run", "--take", "worker_2", "--json") == 6
     plan = told(capfd)
     assert plan["a.txt"] == ("new", "worker_2"), plan
     assert plan["src/b.txt"] == ("overwrite", "worker_1")
@@ -50,21 +50,44 @@ def test_files_of_workers_come_into_the_project(
     assert "half.txt" not in plan
     assert not (project / "a.txt").exists()
 
-    assert command(site, "apply", job) == 1
+    assert command(site, "apply", job, "--take", "worker_2") == 1
     said = capfd.readouterr().err
     assert "overwrite src/b.txt" in said
     assert "say --yes" in said
     assert (project / "src" / "b.txt").read_text() == "mine\n"
 
-    assert command(site, "apply", job, "--dry-run") == 6
+    assert command(site, "apply", job, "--take", "worker_2", "--dry-run") == 6
     assert f"2 files would be copied to {project}" in capfd.readouterr().err
 
-    assert command(site, "apply", job, "--yes", "--json") == 6
+    assert command(site, "apply", job, "--take", "worker_2", "--yes", "--json") == 6
     assert told(capfd) == plan
     assert (project / "a.txt").read_text() == "A\n"
     assert os.access(project / "a.txt", os.X_OK)
     assert (project / "src" / "b.txt").read_text() == "b\n"
     assert not (project / "src" / "x").exists()
+
+
+def test_no_worker_s_file_replaces_another_s_until_a_person_says_so(
+    site: InProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = site.folder / "project"
+    tasks = [
+        shell("echo one > both.txt; echo same > same.txt"),
+        shell("echo two > both.txt; echo same > same.txt"),
+    ]
+    job = site.run("x", tasks)["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "apply", job, "--yes") == 6
+
+    said = capfd.readouterr().out
+    assert "refused both.txt: worker_1, worker_2 made it with different content" in said
+    assert f"bin/orchestrator apply {job} --take worker_2" in said
+    assert not (project / "both.txt").exists()
+    assert (project / "same.txt").read_text() == "same\n"
+    assert command(site, "apply", job, "--take", "worker_9") == 2
+    assert command(site, "apply", job, "--take", "worker_1") == 0
+    assert (project / "both.txt").read_text() == "one\n"
 
 
 def test_files_of_every_child_job_of_a_worker_come_along(
@@ -100,6 +123,45 @@ def test_of_candidates_only_the_files_of_the_chosen_one_come_along(
 
     assert command(site, "apply", job, "--dry-run", "--json") == 0
     assert told(capfd) == {"a.txt": ("new", "worker_1")}
+
+
+def test_the_candidate_that_a_person_chose_is_copied_without_git(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site = make_site(agents=agents(tmp_path))
+    script = "case $ORCHESTRATOR_WORKER_ID in *_1) echo good;; *) seq 9;; esac > a.txt"
+    job = site.run("x", [edit(script, id="a", agent=["editor", "editor"])])["job_id"]
+
+    answer = site.call("POST", f"/jobs/{job}/tasks/a/choice", {"worker_id": "worker_2"})
+
+    assert answer.status_code == 200, answer.text
+    until(lambda: chosen_in(site.status_file(job)) == [False, True], "status.json has the choice")
+    capfd.readouterr()
+    assert command(site, "apply", job, "--dry-run", "--json") == 0
+    assert told(capfd) == {"a.txt": ("new", "worker_2")}
+
+
+def chosen_in(status: dict[str, Any]) -> list[bool]:
+    return [each["chosen"] for each in status["results"]["tasks"]]
+
+
+def test_what_a_worker_made_in_the_project_is_there_already(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)})
+    here = shell("echo here > here.txt", workdir="project")
+    job = site.run("x", [here, shell("echo own > own.txt")])["job_id"]
+    alone = site.run("y", [{**here, "command": "echo h > h.txt"}])["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "apply", job, "--dry-run", "--json") == 0
+    assert told(capfd) == {"own.txt": ("new", "worker_2")}
+    assert command(site, "apply", alone) == 0
+    assert "in the project already: the files of worker_1" in capfd.readouterr().err
+    assert command(site, "land", job, "--yes") == 3, "apply brings own.txt"
+    assert command(site, "land", alone, "--yes") == 0
+    assert "in the project already: the files of worker_1" in capfd.readouterr().err
 
 
 def test_a_merged_result_is_copied_elsewhere(

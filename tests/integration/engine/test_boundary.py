@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import which
 
 import pytest
 
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import REPOSITORY, Answer, shell
+from tests.integration.engine.site import Answer, shell
+from tests.programs import need
 from tests.project import Project, agents, edit
 
 MARK = "POISON"
@@ -58,6 +58,14 @@ TOOLS = {
         "git",
         "mkdir -p in && cd in && { git log -1 --format=%s || true; }",
         {},
+    ),
+    "pre-commit": Tool(
+        "pre-commit",
+        "pre-commit run --all-files --color=never || true",
+        {
+            ".pre-commit-config.yaml": "repos:\n- repo: local\n  hooks:\n"
+            f"  - {{id: x, name: {MARK}, entry: 'true', language: system, always_run: true}}\n"
+        },
     ),
     "eslint": Tool(
         "eslint",
@@ -146,10 +154,9 @@ OWN = {
 
 
 @pytest.fixture(autouse=True)
-def programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pytest, ruff and mypy are where this Python is; npm's tools may be in .agents-tools."""
-    own = [Path(sys.executable).parent, REPOSITORY / ".agents-tools" / "node_modules" / ".bin"]
-    path = [*map(str, own), os.environ["PATH"]]
+def own_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest, ruff and mypy are where this Python is."""
+    path = [str(Path(sys.executable).parent), os.environ["PATH"]]
     monkeypatch.setenv("PATH", os.pathsep.join(path))
 
 
@@ -165,12 +172,11 @@ Run = Callable[[Tool], Ran]
 
 
 @pytest.fixture
-def run(make_site: MakeSite, tmp_path: Path) -> Run:
+def run(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Has a worker with a worktree, one in a plain directory, and a gate run the tool."""
 
     def run(tool: Tool) -> Ran:
-        if not which(tool.program):
-            pytest.skip(f"{tool.program} is not installed here")
+        need(monkeypatch, tool.program)
         project = Project(tmp_path / "project").begin({"README.md": "", **tool.files})
         folder = project.path / "product"
         for place in (project.path, folder):

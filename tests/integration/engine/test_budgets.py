@@ -83,11 +83,19 @@ def test_a_job_over_its_limit_is_stopped_with_all_its_processes(
 def test_a_worker_is_told_that_its_child_jobs_are_at_work(site: InProcess, release: Path) -> None:
     job = site.submit("use", [hold(release)])
     key = site.key_of(job)
-    assert site.call("POST", "/usage", {}, key=key).json() == {"stop": "", "waiting": False}
+    assert site.call("POST", "/usage", {}, key=key).json() == {
+        "stop": "",
+        "waiting": False,
+        "capped": False,
+    }
 
     site.post("child", [hold(release)], key=key)
 
-    assert site.call("POST", "/usage", {}, key=key).json() == {"stop": "", "waiting": True}
+    assert site.call("POST", "/usage", {}, key=key).json() == {
+        "stop": "",
+        "waiting": True,
+        "capped": False,
+    }
     release.touch()
     site.wait(job)
 

@@ -132,6 +132,71 @@ def test_the_best_is_merged_given_to_others_and_started_from(made: MakeProject) 
     assert project.show(f"orchestrator/{job}/worker_3", "numbers.txt") == "1"
 
 
+def test_a_person_overrules_the_choice_and_goes_back(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    tasks = [
+        tried(4),
+        edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"]),
+        edit("echo c > c.txt"),
+    ]
+    job = site.run("count", tasks)["job_id"]
+    result = f"orchestrator/{job}/result"
+    loser = next(
+        each for each in site.status(job)["made_not_in_result"] if each["worker_id"] == "worker_1"
+    )
+    assert loser["command"] == f"bin/orchestrator choose {job} a worker_1"
+
+    assert typed(site, "choose", job, "a", "worker_1") == 6
+
+    assert "worker_5" in capfd.readouterr().out
+    assert len(project.show(result, "numbers.txt").splitlines()) == 50
+    # It was made with the other one.
+    [lost] = site.get(f"/jobs/{job}/conflicts")["missing"]
+    assert (lost["worker_id"], lost["cause"]) == ("worker_5", "builds_on")
+    assert lost["why"] == "it builds on worker_2, which is not chosen any more"
+    found = compared(site, job)
+    assert (found["chosen"], found["by"]) == ("worker_1", "person")
+    assert [each["place"] for each in found["candidates"]] == [1, 2, 3, 4]
+    causes = {each["worker_id"]: each["cause"] for each in site.status(job)["made_not_in_result"]}
+    assert causes["worker_2"] == "lost_comparison"
+    assert "worker_1" not in causes
+    assert site.status(job)["status"] == "partial"
+
+    assert typed(site, "choose", job, "a", "worker_2") == 0
+
+    assert project.show(result, "numbers.txt") == "1\n2\n3"
+    assert project.show(result, "count.txt") == "3"
+    assert site.status(job)["status"] == "completed"
+
+
+def test_what_cannot_be_chosen_is_refused(made: MakeProject) -> None:
+    site, project = made()
+    job = site.run("count", [tried(4), edit("echo b > b.txt", id="b")])["job_id"]
+
+    def refused(task: str, worker: str) -> tuple[int, str]:
+        answer = site.call("POST", f"/jobs/{job}/tasks/{task}/choice", {"worker_id": worker})
+        return answer.status_code, answer.json()["detail"]
+
+    status, said = refused("a", "worker_3")
+    assert (status, f"bin/orchestrator merge {job} --take worker_3" in said) == (409, True)
+    assert refused("a", "worker_5")[0] == 422
+    assert refused("b", "worker_5")[0] == 409
+    assert refused("z", "worker_1")[0] == 404
+    assert project.show(f"orchestrator/{job}/result", "numbers.txt") == "1\n2\n3"
+
+
+def typed(site: InProcess, *arguments: str) -> int:
+    """The exit code of a command."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "ORCHESTRATOR_API_URL": site.url,
+        "ORCHESTRATOR_API_KEY": KEY,
+    }
+    return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+
+
 def test_the_comparison_is_told_side_by_side(made: MakeProject) -> None:
     site, _ = made()
 

@@ -92,6 +92,63 @@ def test_a_transient_failure_goes_on_with_ignored_files_and_all(made: MakeProjec
     assert first["failure"]["strategy"] == "retry_current"
 
 
+@pytest.mark.parametrize("victim", ["the tool", "the shim"])
+def test_crashes_after_the_work_do_not_undo_it(made: MakeProject, victim: str) -> None:
+    site, project = made()
+    killed = "$$" if victim == "the tool" else "$PPID"
+    script = (
+        "n=${ORCHESTRATOR_WORKER##*/}; [ $n -gt 2 ] || echo $n > $n.txt\n"
+        "[ $n = 1 ] && git add . && git commit -qm one\n"
+        f"[ $n -lt 4 ] && {{ kill -9 {killed}; sleep 30; }}; test -e 1.txt; test -e 2.txt"
+    )
+    ended = site.run("x", [shell(script, git="on", retries=3)])
+    job = ended["job_id"]
+    assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
+    assert {"1.txt", "2.txt"} <= set(project.files(f"orchestrator/{job}/result"))
+    causes = [each["failure"]["strategy"] for each in attempts(site, job)[:3]]
+    assert causes == ["retry_current"] * 3
+
+
+def test_what_was_rolled_back_is_shown_and_can_be_taken(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    breaks = "echo work > work.txt; git add .; git commit -qm work; rm .git; exit 1"
+    script = f'[ "${{ORCHESTRATOR_WORKER##*/}}" != 1 ] || {{ {breaks}; }}; exit 3'
+    job = site.run("x", [edit(script, retries=1)])["job_id"]
+    kept = f"refs/orchestrator/{job}/checkpoint/worker_1/1-after"
+
+    [row] = site.get(f"/jobs/{job}/status")["made_not_in_result"]
+    assert (row["cause"], row["branch"], row["brings_in"]) == ("rolled_back", kept, True)
+    assert row["show"] == f"bin/orchestrator diff {job} worker_1 --attempt 1"
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert row["command"] in final and row["show"] in final
+    capfd.readouterr()
+    assert command(site, "status", job) == 1
+    assert row["command"] in capfd.readouterr().out
+    assert command(site, *row["show"].split()[1:]) == 0
+    assert "+work" in capfd.readouterr().out
+    assert command(site, "diff", job, "worker_1", "--attempt", "7") == 3
+    for each in row["command"].split("; "):
+        command(site, *each.split()[1:])
+    assert project.show(f"orchestrator/{job}/result", "work.txt") == "work"
+    assert site.get(f"/jobs/{job}/status")["made_not_in_result"] == []
+
+
+def test_what_was_rolled_back_outlasts_its_job(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    script = BREAKS_FIRST.replace("test -z", ": test -z")
+    job = site.run("x", [edit(script, retries=1)])["job_id"]
+    site.stop()
+    capfd.readouterr()
+    assert command(site, "clean", "--older-than", "0s", "--yes", up=False) == 0
+    name = f"refs/orchestrator-kept/{job}/worker_1+attempt-1"
+    assert name in capfd.readouterr().err
+    assert "junk.txt" in project.files(name)
+
+
 def test_a_worktree_whose_git_file_was_deleted_loses_nothing(made: MakeProject) -> None:
     site, project = made()
     ended = site.run("x", [edit("echo wip > wip.txt; rm .git; exit 1", retries=0)])

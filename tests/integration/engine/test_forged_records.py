@@ -3,8 +3,12 @@
 import json
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+from orchestrator.engine.recovery import MOST_NEVER_BEGAN
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Site, marked, shell, until
 from tests.integration.engine.test_gates import FILES, MakeProject, made, programs, results
@@ -32,10 +36,12 @@ time.sleep(600)
 """
 
 
-def _submit(site: Site, tmp_path: Path, retries: int) -> tuple[str, Path, Path]:
+def _submit(
+    site: Site, tmp_path: Path, retries: int, source: str = FORGER
+) -> tuple[str, Path, Path]:
     """A job with a forger; what notes its attempts, and what it waits for."""
     script, began, go = tmp_path / "forger.py", tmp_path / "began", tmp_path / "go"
-    script.write_text(FORGER)
+    script.write_text(source)
     command = shlex.join([sys.executable, str(script), str(began), str(go)])
     return site.submit("forge", [shell("exec " + command, retries=retries)]), began, go
 
@@ -54,6 +60,56 @@ def test_a_forged_success_is_a_lost_attempt_and_is_named(
     assert "the exit record that was there was not written by it" in worker["reason"]
     assert began.read_text().split() == ["1", "2"], "a lost attempt is tried again as before"
     assert not marked(job_id)
+
+
+@pytest.mark.parametrize("cause", ["never_began", "no_room", "orphan_lease"])
+def test_a_worker_that_claims_to_be_lost_uses_its_retries(
+    make_site: MakeSite, tmp_path: Path, cause: str
+) -> None:
+    site = make_site()
+    claim = FORGER.replace(
+        '"ended_by": "exit", "code": 0', f'"ended_by": "lost", "cause": "{cause}"'
+    )
+    # Free retries would go on for ever.
+    ends = "assert len(open(sys.argv[1]).readlines()) < 6\nwhile not"
+    job_id, began, go = _submit(site, tmp_path, 1, claim.replace("while not", ends))
+    go.touch()
+
+    answer = site.wait(job_id)
+
+    (worker,) = answer["results"]["tasks"]
+    assert (answer["status"], worker["status"]) == ("failed", "failed")
+    assert began.read_text().split() == ["1", "2"], worker["reason"]
+    assert "was not written by it" in worker["reason"]
+    assert not marked(job_id)
+
+
+def _has_begun(began: Path, number: int) -> bool:
+    return began.exists() and f"{number}\n" in began.read_text()
+
+
+#: Removes every trace of its attempt, as if it had never begun.
+VANISHER = FORGER.partition("said =")[0] + "run.unlink(); os.kill(shim, 9); time.sleep(600)\n"
+
+
+def test_attempts_whose_traces_are_removed_are_free_a_few_times_only(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server()
+    job_id, began, go = _submit(server, tmp_path, 0, VANISHER)
+    for number in range(1, MOST_NEVER_BEGAN + 2):
+        until(partial(_has_begun, began, number), "it runs")
+        server.kill()
+        go.touch()
+        until(lambda: not marked(job_id), "its shim is dead, and so is the worker")
+        go.unlink()
+        server.start()
+
+    answer = server.wait(job_id)
+
+    (worker,) = answer["results"]["tasks"]
+    assert (answer["status"], worker["status"]) == ("failed", "failed")
+    assert len(began.read_text().split()) == MOST_NEVER_BEGAN + 1
 
 
 def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_one(

@@ -80,6 +80,43 @@ def test_a_report_without_a_test_is_no_pass_also_where_the_gate_is_required(
     assert worker(site, ended["job_id"])["reason"] == "gate none did not run: no tests found"
 
 
+def test_an_asked_gate_whose_directory_is_not_there_blocks(made: MakeProject) -> None:
+    site, _ = made({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
+    mine = {"name": "mine", "run": JUNIT.replace("-q", "-q tests"), "report": "junit"}
+
+    ended = site.run("x", [edit(BREAKS)], gates=["auto", {**mine, "required": True}])
+
+    assert ended["status"] == "failed", ended
+    assert outcome(site, ended, "mine") == ("did_not_run", "fails_at_base", True)
+    assert "gate mine did not run: " in worker(site, ended["job_id"])["reason"]
+
+
+NO_NODE_MODULES = {
+    "a module": {"test": "node test.js"},
+    "a program": {"test": "one-that-nobody-has"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.needs("npm", "node")
+@pytest.mark.parametrize("what", NO_NODE_MODULES)
+def test_without_node_modules_nothing_is_judged(what: str, made: MakeProject) -> None:
+    """The import of a dependency fails, or the program of one."""
+    package = {"scripts": NO_NODE_MODULES[what], "dependencies": {"one-that-nobody-has": "1"}}
+    files = {"package.json": json.dumps(package), "test.js": "require('one-that-nobody-has')\n"}
+    site, _ = made(files)
+
+    detected = site.run("x", [edit("echo '// more' >> test.js")])
+    asked = site.run("y", [edit("echo '// more' >> test.js")], gates=["npm-test"])
+
+    assert outcome(site, detected, "npm-test") == ("did_not_run", "program_missing", False)
+    assert "gate npm-test did not run: node_modules is missing" in str(detected["reason"])
+    assert detected["status"] == "completed", detected
+    assert asked["status"] == "failed", asked
+    why = "gate npm-test did not run: node_modules is missing"
+    assert worker(site, asked["job_id"])["reason"].startswith(why)
+
+
 @pytest.mark.slow
 def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(made: MakeProject) -> None:
     site, _ = made({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
@@ -150,6 +187,29 @@ def test_what_fails_in_both_runs_of_the_base_is_excused(made: MakeProject) -> No
 
 
 @pytest.mark.slow
+def test_a_test_that_fails_for_another_reason_than_at_the_base_is_not_excused(
+    made: MakeProject,
+) -> None:
+    old = "import app, tempfile\n\n\ndef test_old():\n    open(tempfile.mkdtemp() + '/none')\n"
+    site, _ = made({**FILES, "tests/test_old.py": old.replace("open", "app.one() and open")})
+
+    same = site.run("x", [edit("echo >> app.py")])
+    other = site.run("y", [edit("sed -i '1i two = 2' app.py; echo 'del one' >> app.py")])
+    worse = site.run("z", [edit("printf 'def one():\\n    return one_more\\n' > app.py")])
+
+    assert same["status"] == "completed", same
+    assert results(site, same["job_id"])["pytest"]["known"] == 1
+    assert other["status"] == worse["status"] == "failed"
+    differs = "tests.test_old::test_old: fails differently from the base: "
+    [finding] = (
+        each
+        for each in results(site, worse["job_id"])["pytest"]["failures"]
+        if each.startswith(differs)
+    )
+    assert "NameError: name 'one_more' is not defined (there: FileNotFoundError: " in finding
+
+
+@pytest.mark.slow
 def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
     made: MakeProject, effects: Path
 ) -> None:
@@ -166,7 +226,12 @@ def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
 
 
 def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProject) -> None:
-    site, _ = made({"app.py": FILES["app.py"], "README.md": "An app.\n"})
+    """Scripts and targets that pass on any change are no gates."""
+    constant = {
+        "package.json": json.dumps({"scripts": {"test": "exit 0", "lint": "echo ok"}}),
+        "Makefile": "test:\n\t@echo none yet\n",
+    }
+    site, _ = made({"app.py": FILES["app.py"], "README.md": "An app.\n", **constant})
 
     code = site.run("x", [edit(BREAKS)])
     documents = site.run("y", [edit("echo more >> README.md")])
@@ -175,11 +240,46 @@ def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProjec
 
     assert (code["status"], code["reason"]) == ("completed", "not judged: no tests found")
     assert code["not_judged"] == "no tests found"
-    assert summary_lines(code, 100)[-1] == "Not judged: no tests found"
+    assert summary_lines(code, 100)[-1] == "Note: not judged: no tests found"
     assert "not judged: no tests found" in merge(site, code)
     assert (documents["status"], documents["reason"]) == ("completed", "")
     assert (asked["status"], asked["reason"]) == ("completed", "")
     assert (failing["status"], failing["reason"]) == ("failed", "not judged: no tests found")
+
+
+def test_a_required_gate_that_did_not_run_has_not_judged_though_another_passed(
+    made: MakeProject,
+) -> None:
+    needs = "import a_package_that_is_missing\n\n\ndef test(): pass\n"
+    site, _ = made({**FILES, "tests/test_app.py": needs})
+    also = ["auto", {"name": "lint", "run": "grep -q return app.py"}]
+    advice = ["lint", {"name": "pytest", "required": False}]
+    gates = {"gates": also}
+    unrun = (
+        "gate pytest did not run: tests already fail on the base commit: "
+        "ModuleNotFoundError: No module named 'a_package_that_is_missing'"
+    )
+    why = f"passed lint; {unrun}"
+
+    told = site.run("x", [edit(BREAKS)], **gates)
+    failing = site.run("y", [edit(BREAKS)], unjudged="fail", **gates)
+    documents = site.run("z", [edit("echo more >> README.md")], unjudged="fail", **gates)
+    advisory = site.run("w", [edit(BREAKS)], unjudged="fail", gates=[also[1], advice[1]])
+
+    assert (told["status"], told["reason"]) == ("completed", f"judged in part: {why}")
+    assert (failing["status"], failing["reason"]) == ("failed", f"judged in part: {why}")
+    for answer in (told, site.get(f"/jobs/{told['job_id']}")):
+        assert answer["not_judged"] == why
+        [gate] = answer["unjudged_gates"]
+        assert (gate["name"], gate["cause"]) == ("pytest", "fails_at_base")
+    stored = json.loads((site.directory(told["job_id"]) / "status.json").read_text())
+    assert stored["not_judged"] == why
+    assert stored["unjudged_gates"] == told["unjudged_gates"]
+    assert summary_lines(told, 300)[-1] == f"Note: judged in part: {why}"
+    assert f"judged in part: {why}" in merge(site, told)
+    assert documents["status"] == "completed"
+    assert documents["unjudged_gates"] == []
+    assert (advisory["status"], advisory["reason"]) == ("completed", unrun)
 
 
 def test_with_unjudged_fail_in_the_settings_such_a_job_has_failed(made: MakeProject) -> None:

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -93,6 +92,39 @@ def test_a_detected_gate_that_fails_is_told_and_mended_in_the_next_attempt(
     assert "| pytest | passed |" in (site.directory(job) / "FINAL_RESULT.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("attempts", "subjects"),
+    [("fold", ["tidy", "work"]), ("keep", ["tidy", "work", "third", "second", "first"])],
+)
+def test_commits_of_refused_attempts_are_part_of_the_next(
+    made: MakeProject, attempts: str, subjects: list[str]
+) -> None:
+    site, project = made(git={"attempts": attempts})
+    commit = "git add --all; git commit -q -m"
+    script = f"""
+    n=$(cat n.txt 2>/dev/null || echo 0); echo $((n + 1)) > n.txt
+    case $n in
+      0) echo a > a.txt; {commit} first;;
+      1) echo b > b.txt; {commit} second;;
+      *) echo c > c.txt; {commit} third; echo d > d.txt; {commit} tidy; exit 0;;
+    esac"""
+    task = edit(script, title="work", retries=2, gates=["test -e b.txt", "test -e c.txt"])
+
+    ended = site.run("x", [task], max_retries=2)
+
+    assert ended["status"] == "completed", ended
+    branch = f"orchestrator/{ended['job_id']}/worker_1"
+    found = project.git("log", "--format=%s", f"main..{branch}").splitlines()
+    assert [each for each in found if each != "work" or attempts == "fold"] == [
+        each for each in subjects if each != "work" or attempts == "fold"
+    ]
+    assert {"a.txt", "b.txt", "c.txt", "d.txt"} <= set(project.files(branch))
+    if attempts == "fold":
+        told = project.git("log", "-1", "--format=%B", f"{branch}~1")
+        assert told.startswith("work\n\n- first\n- second\n- third\n\nOrchestrator-Job: ")
+    assert project.git("fsck", "--no-dangling") == ""
+
+
 def test_what_fails_at_the_base_does_not_block_and_is_run_there_twice_for_all(
     made: MakeProject, effects: Path
 ) -> None:
@@ -126,7 +158,7 @@ def test_only_new_findings_of_ruff_and_mypy_count(made: MakeProject) -> None:
     assert ended["status"] == "failed"
 
 
-@pytest.mark.skipif(not which("npm"), reason="npm is not installed")
+@pytest.mark.needs("npm")
 def test_scripts_of_npm_are_run_as_they_were_at_the_base(made: MakeProject) -> None:
     scripts = {"test": "node check.js", "lint": "node --check one.js"}
     package = json.dumps({"name": "x", "scripts": scripts})
@@ -156,7 +188,9 @@ def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -
     ended = site.run("x", tasks)
 
     reasons = [row["reason"] for row in ended["results"]["tasks"]]
-    assert all("test_one: it passed at the base" in reason for reason in reasons[:4]), reasons
+    assert all("test_one: it passed on the base commit" in reason for reason in reasons[:4]), (
+        reasons
+    )
     assert ended["results"]["tasks"][4]["status"] == "success", reasons
     found = site.get(f"/jobs/{ended['job_id']}")["workers"][3]["gates"][1]
     assert found["note"] == "the change touches what configures this gate: conftest.py"
@@ -291,7 +325,7 @@ def test_a_program_that_is_missing_matters_only_where_it_was_asked_for(
 
     assert detected["status"] == "completed"
     note = results(site, detected["job_id"])["cargo-test"]["note"]
-    assert note == "its program cargo is not installed here"
+    assert note == "cargo is not installed here"
     assert (asked["status"], command["status"]) == ("failed", "failed")
     assert "did not run" in command["results"]["tasks"][0]["reason"]
 
@@ -396,3 +430,21 @@ def test_what_cannot_be_a_gate_is_refused_in_words(made: MakeProject) -> None:
     assert (unknown.status_code, twice.status_code) == (422, 422)
     assert "there is no gate named 'npm-test' here" in unknown.json()["detail"]
     assert "two gates are named 'a'" in twice.json()["detail"]
+
+
+@pytest.mark.parametrize(("modules", "attempts"), [("os os os os", 2), ("os sys re io", 4)])
+def test_the_same_findings_twice_end_an_agents_retries_and_others_do_not(
+    made: MakeProject, modules: str, attempts: int
+) -> None:
+    site, _ = made({"app.py": "", "pyproject.toml": "[tool.ruff]\n"})
+    script = (
+        "count=$ORCHESTRATOR_WORKER_DIR/count; echo >> $count; n=$(wc -l < $count); "
+        'for i in $(seq $n); do echo "# $n"; done > new.py; '
+        f"set -- {modules}; shift $((n - 1)); echo import $1 >> new.py; echo attempt $n"
+    )
+
+    ended = site.run("x", [edit(script, retries=3)], gates=["ruff"])
+
+    found = worker(site, ended["job_id"])
+    assert [len(found["attempts"]), found["status"]] == [attempts, "failed"], found["reason"]
+    assert ("the same failure twice" in found["reason"]) is (attempts == 2)

@@ -118,7 +118,8 @@ def test_a_change_of_the_users_checkout_is_told(made: MakeProject) -> None:
     ended = site.run("x", [edit(f"echo leaked > '{project.path}/README.md'; git branch mine")])
 
     leaks = record(site, ended["job_id"])["leaks"]
-    assert leaks == ["file README.md", "refs/heads/mine"]
+    at = project.git("rev-parse", "mine")[:12]
+    assert leaks == ["file README.md changed", f"branch mine added at {at} by worker_1"]
     assert "Your checkout changed while the job ran" in final(site, ended["job_id"])
 
 
@@ -166,7 +167,7 @@ def test_a_lock_that_a_worker_leaves_is_told_and_one_that_goes_is_not(
     )
 
     assert ended["status"] == "completed", ended
-    assert record(site, ended["job_id"])["leaks"] == ["git shallow.lock"]
+    assert record(site, ended["job_id"])["leaks"] == ["git shallow.lock added"]
 
 
 def test_a_pipe_in_place_of_what_was_noted_of_the_checkout_holds_nobody_up(
@@ -178,7 +179,8 @@ def test_a_pipe_in_place_of_what_was_noted_of_the_checkout_holds_nobody_up(
     ended = site.run("x", [edit(script)])
 
     assert ended["status"] == "completed", ended
-    assert "refs/heads/main" in record(site, ended["job_id"])["leaks"]
+    leaks = record(site, ended["job_id"])["leaks"]
+    assert any(each.startswith("branch main added at ") for each in leaks)
 
 
 def test_conflicts_are_told_file_by_file_and_what_is_left_out_is_kept(made: MakeProject) -> None:
@@ -523,6 +525,27 @@ def test_a_result_is_looked_at_landed_and_taken_back(
     assert command(site, "diff", "no-such-job") == 3
 
 
+def test_land_onto_another_branch_than_the_base_names_both(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo new > new.txt")])["job_id"]
+    project.git("switch", "-q", "-c", "release")
+    capfd.readouterr()
+
+    assert command(site, "land", job, "--yes") == 1
+    said = capfd.readouterr().err
+    assert "started from branch main, and release is checked out; nothing was changed" in said
+    assert f"land {job} --onto release --yes" in said
+    assert command(site, "land", job, "--yes", "--onto", "main") == 1
+    assert "git switch main" in capfd.readouterr().err
+    assert not (project.path / "new.txt").exists()
+
+    assert command(site, "land", job, "--yes", "--onto", "release") == 0
+    assert project.show("release", "new.txt") == "new"
+    assert project.files("main") == sorted(FILES)
+
+
 # Crashes
 
 
@@ -569,7 +592,8 @@ def test_clean_removes_a_worktree_that_a_crash_left(
     kept = f"refs/orchestrator-kept/{job}/worker_1"
     assert project.show(kept, "a.txt") == "a"
     said = capfd.readouterr()
-    assert said.out == f"{job}\n" and f"git update-ref -d {kept}" in said.err
+    assert said.out == f"{job}\n" and kept in said.err
+    assert f"bin/orchestrator discard {job}" in said.err
     [line] = (site.folder / "logs" / "audit.jsonl").read_text().splitlines()[-1:]
     noted = json.loads(line)
     assert (noted["method"], noted["target"]) == ("DELETE", f"/api/v1/jobs/{job}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents.registry import AgentRegistry
 from orchestrator.core import failpoints
 from orchestrator.core.gates import Gate
 from orchestrator.core.model import Job, Worker
@@ -77,8 +78,7 @@ class Bench:
         return Tree(jobs=[self.job], tasks={self.job.id: self.tasks}, workers=self.workers)
 
     def integrate(self) -> Sequence[Refusal]:
-        agents: Any = None  # asked for nothing here
-        worktrees = Worktrees(self.repository, agents, self.workspace)
+        worktrees = Worktrees(self.repository, AgentRegistry(()), self.workspace)
         gates = MergedGates(self.repository, self.gates, self.workspace)
         integrator = Integrator(self.repository, worktrees, gates, self.records)
         merged = integrator.integrate(self.tree, self.job.id)

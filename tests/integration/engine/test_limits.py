@@ -329,7 +329,7 @@ def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(
     figures = json.loads((site.directory(job) / "reports" / "analytics.json").read_text())
     assert figures["refused_child_jobs"] == 1
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "1 child job it asked for was refused" in final
+    assert "1 child job rejected because a limit was reached" in final
     assert "| Refused child jobs (a limit was hit) | 1 |" in final
 
 

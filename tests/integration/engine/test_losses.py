@@ -65,6 +65,84 @@ def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
     assert loss["command"] == " && ".join([first, *merges])
 
 
+def test_half_a_promise_at_depth_2_reaches_the_root(made: MakeProject) -> None:
+    site, project = made()
+    half = edit("echo a > a.md", writes=["a.md", "b.md"])
+
+    ended = site.run("x", [spawning([spawning([half], 2)], 1)])
+
+    jobs = jobs_of(site, ended["job_id"])
+    deepest = jobs[-1]["job_id"]
+    assert [(each["status"], each["merge_state"]) for each in jobs] == [("partial", "merged")] * 3
+    assert [row["status"] for row in ended["results"]["tasks"]] == ["recursive_success"]
+    lacks = f"worker_1_1_1 of job {deepest}: promised files are missing: b.md"
+    command = f"bin/orchestrator continue {ended['job_id']} 'Create b.md'"
+    assert ended["reason"] == f"{lacks}; to have them created: {command}"
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert [project.show(branch, f"code-{level}.txt") for level in (1, 2)] == ["6", "6"]
+
+
+def test_a_file_that_a_child_job_promised_may_come_from_its_parent(made: MakeProject) -> None:
+    site, _ = made()
+    half = edit("echo a > a.md", writes=["a.md", "b.md"])
+
+    ended = site.run("x", [spawning([half], 1, after="echo b > b.md\n")])
+
+    jobs = jobs_of(site, ended["job_id"])
+    assert [each["status"] for each in jobs] == ["completed", "partial"]
+    assert ended["reason"] == ""
+
+
+def test_hunks_overruled_below_are_named_at_the_root(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("x", [spawning([spawning(SAME_LINE, 2)], 1)], merge_strategy="theirs")
+
+    job = ended["job_id"]
+    jobs = jobs_of(site, job)
+    assert {each["status"] for each in jobs} == {"completed"}, ended["reason"]
+    deepest = jobs[-1]["job_id"]
+    lost = f"1 hunk of worker_1_1_1 of job {deepest} (shared.txt:1)"
+    assert ended["reason"] == f"overruled by merge_strategy theirs: {lost}"
+    assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
+    # Merging again keeps what was found below.
+    assert merge(site, job) == "completed"
+    assert lost in site.status(job)["reason"]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "theirs"])
+def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
+    made: MakeProject, tmp_path: Path, strategy: str
+) -> None:
+    site, project = made()
+    flag = tmp_path / "flag"
+    child = edit(f"until [ -e {flag} ]; do sleep 0.02; done; echo child > shared.txt")
+    # It does not wait: both changes meet when the child job has ended.
+    script = spawning([child], 1, after=f"rm code-1.txt; echo parent > shared.txt; touch {flag}\n")
+    script["prompt"] = script["prompt"].replace(" --wait ", " ")
+
+    ended = site.run("x", [script], merge_strategy=strategy)
+
+    [below] = ended["results"]["tasks"][0]["child_job_ids"]
+    told = {
+        "auto": (
+            "partial",
+            "not in the result: in part worker_1 "
+            f"(conflict in shared.txt, also changed by worker_1_1 of child job {below})",
+            "parent",
+        ),
+        "theirs": (
+            "completed",
+            f"overruled by merge_strategy theirs: 1 hunk of worker_1 (shared.txt:1) by job {below}",
+            "child",
+        ),
+    }
+    job = ended["job_id"]
+    content = project.show(f"orchestrator/{job}/result", "shared.txt")
+    assert (ended["status"], ended["reason"], content) == told[strategy]
+    assert ended["reason"] in (site.directory(job) / "FINAL_RESULT.md").read_text()
+
+
 def test_merging_from_below_makes_the_jobs_above_whole_again(made: MakeProject) -> None:
     site, project = made()
     ended = site.run("x", [spawning(SAME_LINE, 1)])
@@ -77,7 +155,8 @@ def test_merging_from_below_makes_the_jobs_above_whole_again(made: MakeProject) 
     assert site.status(job)["status"] == "partial"
     assert merge(site, job) == "completed"
 
-    assert site.status(job)["reason"] == ""
+    overruled = f"1 hunk of worker_1_1 of job {child} (shared.txt:1)"
+    assert site.status(job)["reason"] == f"overruled by merge_strategy theirs: {overruled}"
     assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
 
 
@@ -116,8 +195,10 @@ def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_p
     again = site.wait(job)
 
     assert {row["status"] for row in again["results"]["tasks"]} == {"success"}
-    assert again["status"] == "partial"
-    assert "worker_2 (conflict in shared.txt)" in again["reason"]
+    assert (again["status"], again["merge_state"]) == ("partial", "in_part")
+    assert again["reason"] == "not in the result: worker_2 (conflict in shared.txt)"
+    assert [each["worker_id"] for each in again["missing"]] == ["worker_2"]
+    assert site.status_file(job)["status"] == "partial"
 
 
 def test_what_a_person_leaves_out_does_not_make_a_job_partial(made: MakeProject) -> None:

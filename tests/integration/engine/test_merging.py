@@ -117,7 +117,7 @@ def test_a_culprit_is_sent_back_and_mends_it(made: MakeProject, gates: RunningGa
     assert (found["merged"], found["left_out"]) == (["worker_1", "worker_3", "worker_2"], {})
     assert project.worktrees() == []
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "- Attempt 1 ended well, but what it changed did not go together" in report
+    assert "- Attempt 1 succeeded, but its changes conflicted" in report
 
 
 def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
@@ -357,7 +357,7 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     ended = site.run("x", [first, second], merge_strategy="theirs")
 
     job = ended["job_id"]
-    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1"
+    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1 (long.txt:6)"
     assert (ended["status"], ended["reason"]) == ("completed", overruled)
     lines = project.show(f"orchestrator/{job}/result", "long.txt").split("\n")
     assert [lines[5], lines[15], lines[30]] == ["second", "near", "far"]
@@ -487,7 +487,7 @@ def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     assert "not in the result: worker_2 (conflict in src/app.py)" in final
     assert f"orchestrator merge {job} --strategy theirs" in final
     merge(site, job, strategy="theirs")
-    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1"
+    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1 (src/app.py:2)"
     assert site.get(f"/jobs/{job}")["reason"] == overruled
     merge(site, job, leave=["worker_1"])
     assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (you left it out)"
@@ -499,13 +499,14 @@ def test_a_job_that_merges_nothing_by_itself_says_so(made: MakeProject) -> None:
     nothing = site.run("x", [edit("true")], merge_strategy="manual")
     ended = site.run("x", [edit("echo a > a.txt")], merge_strategy="manual")
 
-    assert (nothing["status"], nothing["reason"]) == ("completed", "")
+    unchanged = "nothing was changed by worker_1"
+    assert (nothing["status"], nothing["reason"]) == ("completed", unchanged)
     assert ended["reason"] == "not in the result: worker_1 (merge_strategy: manual)"
 
 
 def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
     site, project = made()
-    failing = edit("echo b > b.txt; exit 3", retries=0)
+    failing = edit("exit 3", retries=0)
     job = site.run("x", [edit("echo a > a.txt"), failing])["job_id"]
     plain = site.run("x", [shell("true")])["job_id"]
 
@@ -515,11 +516,7 @@ def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
 
     assert "no worker worker_9" in refused(job, take=["worker_9"])[1]
     status, said = refused(job, take=["worker_2"])
-    assert (status, "worker_2 cannot be taken" in said, "worker_1 can be" in said) == (
-        409,
-        True,
-        True,
-    )
+    assert (status, "worker_2 cannot be taken: no branch has changes" in said) == (409, True)
     assert project.show(f"orchestrator/{job}/result", "a.txt") == "a"
     assert refused(job, strategy="ours")[0] == 422
     assert "nothing to do with git" in refused(plain)[1]
@@ -527,6 +524,56 @@ def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
     status, said = refused(job)
     assert (status, "is gone" in said) == (409, True)
     assert record(site, job)["merged"] == ["worker_1"]
+
+
+def test_work_of_failed_workers_is_taken_and_stays_taken(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [edit("echo a > a.txt"), *(fails(f"echo {n} > {n}.txt") for n in "bc")]
+    job = site.run("x", tasks)["job_id"]
+
+    taken = merge(site, job, take=["worker_2"])
+
+    assert (taken["status"], taken["merged"]) == ("partial", ["worker_1", "worker_2"])
+    # The next one neither drops the first, nor does a merge without options, nor a repetition.
+    both = merge(site, job, take=["worker_3"])
+    assert both["merged"] == ["worker_1", "worker_2", "worker_3"]
+    assert merge(site, job)["merged"] == both["merged"]
+    assert merge(site, job, take=["worker_2"]) == merge(site, job, take=["worker_2"])
+    branch = f"orchestrator/{job}/result"
+    assert [project.show(branch, f"{n}.txt") for n in "abc"] == ["a", "b", "c"]
+    ended = site.status(job)
+    assert ended["made_not_in_result"] == []
+    assert ended["reason"] == "taken into the result by a person: worker_2, worker_3"
+    assert merge(site, job, leave=["worker_2"])["merged"] == ["worker_1", "worker_3"]
+    [left] = site.status(job)["made_not_in_result"]
+    assert (left["worker_id"], left["cause"]) == ("worker_2", "failed")
+
+
+def test_what_is_taken_passes_gates_and_conflicts_like_any_change(made: MakeProject) -> None:
+    site, project = made(merged_only("no-c", "! test -e c.txt"))
+    tasks = [
+        edit("sed -i s/two/2/ src/app.py"),
+        fails("sed -i s/two/zwei/ src/app.py"),
+        fails("echo c > c.txt"),
+    ]
+    job = site.run("x", tasks)["job_id"]
+
+    found = merge(site, job, take=["worker_2", "worker_3"])
+
+    assert found["merged"] == ["worker_1"]
+    causes = {each["worker_id"]: each["cause"] for each in found["missing"]}
+    assert causes == {"worker_2": "conflict", "worker_3": "refused"}
+    assert {each["worker_id"]: each["command"] for each in found["missing"]} == {
+        "worker_2": f"bin/orchestrator merge {job} --strategy theirs",
+        "worker_3": f"bin/orchestrator diff {job} worker_3",
+    }
+    assert merge(site, job, strategy="theirs")["merged"] == ["worker_1", "worker_2"]
+    assert project.show(f"orchestrator/{job}/result", "src/app.py") == "one\nzwei\nthree"
+
+
+def fails(script: str) -> Answer:
+    """It commits its work, and fails."""
+    return edit(f"{script}; exit 3", retries=0)
 
 
 def test_the_command_line_merges_again(
@@ -547,11 +594,14 @@ def test_the_command_line_merges_again(
     capfd.readouterr()
     assert command("merge", job) == 6
     said = capfd.readouterr().out
-    assert f"left out: worker_2 (orchestrator/{job}/worker_2): src/app.py" in said
-    assert f"bin/orchestrator merge {job} --resolve worker" in said
+    assert f"not in the result: worker_2 (orchestrator/{job}/worker_2): " in said
     assert command("merge", job, "--strategy", "theirs", "--json") == 0
     assert json.loads(capfd.readouterr().out)["merged"] == ["worker_1", "worker_2"]
     assert command("merge", job, "--take", "worker_7") == 2
+    merge(site, job, strategy="auto")
+    capfd.readouterr()
+    assert command("merge", job, "--take", "worker_1") == 6
+    assert "worker_1 is already in the result" in capfd.readouterr().out
     assert command("merge", "00000000") == 3
 
 

@@ -260,12 +260,12 @@ def test_auto_has_the_rules_make_the_plan_and_says_so_before_anything_starts(
     planner.answers(*answers)
     site = make_site(agents={"thinker": {**planner.settings["thinker"], "plans": True}})
 
-    job_id = planned(site, planner="auto", **config)
+    job_id = planned(site, "Explain it. Describe it.", planner="auto", **config)
     answer = site.wait(job_id)
 
     job = site.get(f"/jobs/{job_id}")
     assert answer["status"] == "completed"
-    assert (job["plan_source"], titles(job)) == ("rules", ["Build it.", "Test it."])
+    assert (job["plan_source"], titles(job)) == ("rules", ["Explain it.", "Describe it."])
     assert job["plan_fallback"]["agent"] == "thinker"
     assert job["plan_fallback"]["reason"].startswith("thinker made no plan: ")
     assert answer["plan_fallback"] == job["plan_fallback"]

@@ -1,12 +1,14 @@
 """Workers that start child jobs through the real API."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import HOLD, InProcess, shell, until
+from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until
 
 pytestmark = pytest.mark.usefixtures("spawning")
 
@@ -55,6 +57,44 @@ def test_the_workspace_shows_every_level(site: InProcess, descend: Path) -> None
     assert (directory / "FINAL_RESULT.md").is_file()
     child = site.status(job)["results"]["tasks"][0]["child_job_id"]
     assert Path(site.status(child)["results"]["final_report"]).is_file()
+
+
+CLAIM = """
+import json, os, sys, urllib.error, urllib.request
+
+(script, key, log), depth = sys.argv, int(os.environ["ORCHESTRATOR_DEPTH"])
+with open(log, "a") as out:
+    print(depth, os.environ["ORCHESTRATOR_MAX_DEPTH"], file=out)
+config = {"current_depth": depth + 1, "max_recursion_depth": 3}
+task = {"command": [sys.executable, script, key, log]}
+call = urllib.request.Request(
+    os.environ["ORCHESTRATOR_API_URL"] + "/api/v1/orchestrate",
+    json.dumps({"request": f"level {depth + 1}", "tasks": [task], "config": config}).encode(),
+    {"X-API-Key": key, "Content-Type": "application/json"},
+)
+try:
+    urllib.request.urlopen(call)
+except urllib.error.HTTPError as refused:
+    with open(log, "a") as out:
+        print(refused.code, json.load(refused)["detail"], file=out)
+"""
+
+
+def test_depths_that_are_only_claimed_end_too(site: InProcess, tmp_path: Path) -> None:
+    """A worker that uses a user's key starts root jobs; the depth that it claims counts."""
+    script, log = tmp_path / "claim.py", tmp_path / "log"
+    script.write_text(CLAIM)
+
+    site.run(
+        "level 0",
+        [shell(shlex.join([sys.executable, str(script), KEY, str(log)]))],
+        max_recursion_depth=3,
+    )
+
+    until(lambda: "Max recursion" in log.read_text(), "the last one is refused")
+    *levels, refused = log.read_text().splitlines()
+    assert levels == ["0 3", "1 3", "2 3", "3 3"]
+    assert refused.startswith("422 Max recursion depth reached: current_depth is 4, and ")
 
 
 def test_a_second_child_job_goes_on_with_the_numbers(site: InProcess) -> None:

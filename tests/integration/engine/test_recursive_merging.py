@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.command import COMMAND
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell
 from tests.project import BOTH_CHANGE, Project, agents, edit
@@ -106,6 +107,9 @@ def test_three_levels_with_one_merge_for_each(made: MakeProject) -> None:
             "Merge worker_1_1_2: task_2",
         ]
     )
+    trailers = "--format=%(trailers:key=Orchestrator-Worker,valueonly,separator=%x2C)"
+    workers = project.git("log", "--merges", trailers, f"main..{branch}").split("\n")
+    assert sorted(workers) == ["worker_1", "worker_1_1", "worker_1_1_2", "worker_2"]
 
 
 def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakeProject) -> None:
@@ -116,9 +120,10 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
         f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
         "orchestrator spawn child --tasks c.json --wait > said & "
         "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
-        "echo p > worktree/README.md; touch $go/go; wait $!; cd worktree; cat ../said\n"
+        "echo p > worktree/README.md; touch $go/go; wait $! && code=0 || code=$?\n"
+        "cd worktree; cat ../said; echo $code > code.txt\n"
         "theirs=$(grep -o 'orchestrator/[^ ]*/result_[0-9a-f]*' ../said | head -1)\n"
-        'git commit -qam mine; git merge -q "$theirs" || true\n'
+        'git add -A; git commit -qm mine; git merge -q "$theirs" || true\n'
         "printf 'p\\nc\\n' > README.md; git commit -qam settled"
     )
 
@@ -128,10 +133,15 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
     [row] = ended["results"]["tasks"]
     said = row["output"]
+    assert project.show(f"orchestrator/{job}/result", "code.txt") == "6", "spawn --wait"
     assert "both sides changed README.md" in said
     assert "git merge -s ours orchestrator/" in said
     [child] = row["child_job_ids"]
-    words = site.status(child)["results"]["changes"]
+    told = site.status(child)
+    # It is whole by itself: only the worker above does not have it.
+    assert (told["status"], told["not_in_parent"]) == ("completed", ["README.md"])
+    words = told["results"]["changes"]
+    assert told["reason"] in said
     assert any("Nothing of it was put into the files of worker_1" in each for each in words)
     handed = site.get(f"/jobs/{child}/conflicts")["handed"]
     assert (handed["worker_id"], handed["paths"]) == ("worker_1", ["README.md"])
@@ -146,11 +156,14 @@ def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProjec
     child = json.dumps([edit("echo c > child.txt")])
     command = f"echo '{child}' > c.json; orchestrator spawn child --tasks c.json --wait"
 
-    ended = site.run("x", [shell(command)])
+    ended = site.run("x", [shell(f"{command} > said && echo $? && cat said")])
 
     job = ended["job_id"]
+    [row] = ended["results"]["tasks"]
+    assert (ended["status"], row["output"][:2]) == ("completed", "0\n"), ended
+    assert "Nothing of it is in the directory of worker_1, which has no worktree" in row["output"]
     assert project.show(f"orchestrator/{job}/result", "child.txt") == "c"
-    assert f"To see it: orchestrator diff {job}." in ended["results"]["changes"]
+    assert f"To see it: {COMMAND} diff {job}." in ended["results"]["changes"]
 
 
 def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -108,7 +107,7 @@ def test_a_cancel_ends_it(made: Make, effects: Path) -> None:
     until(lambda: not marked(job), "nothing of it is left")
 
 
-@pytest.mark.skipif(not which("npm"), reason="npm is not installed here")
+@pytest.mark.needs("npm")
 def test_npm_installs_into_each_worktree(made: Make) -> None:
     files = {
         "package.json": json.dumps({"name": "root", "private": True, "workspaces": ["lib"]}),

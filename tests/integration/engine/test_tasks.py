@@ -184,6 +184,33 @@ def test_the_same_failure_twice_is_not_tried_a_third_time(make_site: MakeSite) -
     assert "the same failure twice" in row["reason"]
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("no-such-program --x", "exit code 127: no-such-program: command not found"),
+        ("echo one; echo two >&2; echo; exit 3", "exit code 3: two"),
+        ("printf '\\033[31mred\\033[0m \\a\\u202eend\\r\\n'; exit 3", "exit code 3: red end"),
+        ("printf '10%%\\r20%%'; exit 3", "exit code 3: 20%"),
+        ("printf '%0.sx' {1..900}; exit 3", f"exit code 3: {'x' * 297}..."),
+    ],
+)
+def test_the_reason_of_a_failed_command_has_its_last_line(
+    site: InProcess, script: str, reason: str
+) -> None:
+    [row] = rows(site.run("x", [shell(script)]))
+
+    assert (row["status"], row["reason"].partition(" (")[0]) == ("failed", reason)
+
+
+@pytest.mark.parametrize("between", ["", "\\033[0m", "\\a"])
+def test_secrets_in_the_last_line_are_masked_in_the_reason(site: InProcess, between: str) -> None:
+    script = f"k=$ORCHESTRATOR_API_KEY; printf 'key: %s{between}%s' ${{k:0:9}} ${{k:9}}; exit 3"
+
+    [row] = rows(site.run("x", [shell(script)]))
+
+    assert row["reason"].partition(" (")[0] == "exit code 3: key: ***"
+
+
 def test_an_attempt_has_no_more_time_than_it_was_given(site: InProcess) -> None:
     ended = site.run("x", [shell("echo begun; sleep 60", timeout=0.5)])
 

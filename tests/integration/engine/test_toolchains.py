@@ -6,13 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
 
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import REPOSITORY, Answer, InProcess
+from tests.integration.engine.site import Answer, InProcess
+from tests.programs import lacking, need
 from tests.project import Project, agents, edit
 
 BREAK = "sed -i 's/a + b/a - b/' "
@@ -27,6 +27,8 @@ BACKENDS = {
 }
 PACKAGES = ("setuptools", "wheel", "hatchling", "editables", "poetry-core", "uv_build", "flit_core")
 UNIT = [{"name": "unit", "run": "pytest -q -p no:cacheprovider tests", "baseline": "none"}]
+#: On a build server package managers refuse to write a lock file, as the first install does.
+OUTSIDE_CI = {name: value for name, value in os.environ.items() if name != "CI"}
 IGNORED = ".venv/\nnode_modules/\n__pycache__/\n"
 
 
@@ -39,7 +41,7 @@ def said(*command: str, cwd: Path, path: str = os.defpath) -> None:
     ran = subprocess.run(
         command,
         cwd=cwd,
-        env={**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"},
+        env=OUTSIDE_CI | {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         check=False,
@@ -54,7 +56,7 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("backends")
     command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), *PACKAGES]
     if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
-        pytest.skip("pip cannot install what builds packages")
+        lacking("pip cannot install what builds packages")
     return place
 
 
@@ -83,7 +85,12 @@ def environment(project: Project, backends: Path, *sources: str, at: str = ".ven
     shared = [each for each in sys.path if each.endswith("site-packages")]
     (packages / "shared.pth").write_text("\n".join([str(backends), *shared]))
     program = place / "bin" / "pytest"
-    program.write_text(f"#!{place}/bin/python\nimport pytest\nraise SystemExit(pytest.main())\n")
+    program.write_text(
+        f"#!{place}/bin/python\nimport os\n"
+        # This environment's plugins take longer than all tests.
+        "os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'\n"
+        "import pytest\nraise SystemExit(pytest.main())\n"
+    )
     program.chmod(0o755)
     pip = (sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"))
     for source in sources:
@@ -92,11 +99,11 @@ def environment(project: Project, backends: Path, *sources: str, at: str = ".ven
     return place
 
 
-def gate(site: InProcess, ended: Answer) -> Answer:
+def gate(site: InProcess, ended: Answer, name: str = "unit") -> Answer:
     [found] = [
         each
         for each in site.get(f"/jobs/{ended['job_id']}")["workers"][0]["gates"]
-        if each["name"] == "unit"
+        if each["name"] == name
     ]
     return dict(found)
 
@@ -130,6 +137,45 @@ def test_a_gate_tests_the_worktree_and_not_an_editable_install(
     assert gate(site, broken)["outcome"] == "failed", gate(site, broken)
     assert "calc" in gate(site, removed)["output"]
     assert gate(site, removed)["outcome"] == "failed", gate(site, removed)
+    assert gate(site, sound)["outcome"] == "passed", gate(site, sound)
+
+
+NOXFILE = """\
+import nox
+
+
+@nox.session
+def tests(session):
+    session.run("pytest", "-q", "tests", external=True)
+"""
+#: What runs the tests in the environment of the project.
+RUNNERS = {
+    "uv": "uv run --no-sync pytest -q tests",
+    "poetry": "poetry run pytest -q tests",
+    "pdm": "pdm run pytest -q tests",
+    "nox": "nox --no-venv --session tests",
+}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("runner", [pytest.param(n, marks=pytest.mark.needs(n)) for n in RUNNERS])
+def test_what_runs_programs_of_the_environment_runs_the_worktrees(
+    runner: str, made: Any, backends: Path
+) -> None:
+    files = {
+        "src/calc/__init__.py": CALC,
+        "tests/test_calc.py": TESTS,
+        "pyproject.toml": manifest("setuptools"),
+        "noxfile.py": NOXFILE,
+    }
+    site, _project = made(files, lambda each: environment(each, backends, "."))
+    gates = [{"name": "unit", "run": RUNNERS[runner], "baseline": "none"}]
+
+    broken = site.run("x", [edit(f"{BREAK} src/calc/__init__.py")], gates=gates)
+    sound = site.run("x", [edit("echo '# sound' >> src/calc/__init__.py")], gates=gates)
+
+    assert gate(site, broken)["outcome"] == "failed", gate(site, broken)
+    assert "1 failed" in gate(site, broken)["output"]
     assert gate(site, sound)["outcome"] == "passed", gate(site, sound)
 
 
@@ -233,7 +279,8 @@ def test_a_gate_that_read_the_checkout_did_not_run(made: Any, backends: Path) ->
         "tests/test_calc.py": TESTS,
     }
     site, project = made(files, lambda each: environment(each, backends))
-    run = f"PYTHONPATH={project.path}/src:$PYTHONPATH pytest -q tests"
+    # A worker of xdist imports it, and reports that when it exits.
+    run = f"PYTHONPATH={project.path}/src:$PYTHONPATH pytest -q -p xdist -n 1 tests"
 
     ended = site.run(
         "x", [edit(f"{BREAK} src/calc/__init__.py")], gates=[{"name": "unit", "run": run}]
@@ -242,6 +289,32 @@ def test_a_gate_that_read_the_checkout_did_not_run(made: Any, backends: Path) ->
     found = gate(site, ended)
     assert (found["outcome"], found["cause"]) == ("did_not_run", "outside_worktree"), found
     assert "imports calc from the checkout" in found["note"]
+
+
+OWN_PATH = {
+    "unit": "PYTHONPATH=src pytest -q -p no:cacheprovider tests",
+    "isolated": "python -I .venv/bin/pytest -q -p no:cacheprovider tests "
+    '--junitxml="$ORCHESTRATOR_GATE_REPORT"',
+}
+
+
+def test_a_gate_with_a_python_path_of_its_own_runs(made: Any, backends: Path) -> None:
+    """The report of what it imported is lost, and nothing else."""
+    files = {
+        "src/calc.py": CALC,
+        "pytest.ini": "[pytest]\npythonpath = src\n",
+        "tests/test_calc.py": TESTS,
+    }
+    site, _project = made(files, lambda each: environment(each, backends))
+    gates = [{"name": name, "run": run} for name, run in OWN_PATH.items()]
+    gates[1] |= {"report": "junit", "required": True}
+
+    good = site.run("good", [edit("echo >> src/calc.py")], gates=gates)
+    bad = site.run("bad", [edit(f"{BREAK} src/calc.py", retries=0)], gates=gates)
+
+    for ended, outcome in ((good, "passed"), (bad, "failed")):
+        found = [gate(site, ended, name) for name in OWN_PATH]
+        assert [each["outcome"] for each in found] == [outcome] * 2, found
 
 
 NODE = {
@@ -264,10 +337,7 @@ MANAGERS: dict[str, tuple[str, dict[str, str]]] = {
 def test_a_workspace_of_a_package_manager_is_the_worktrees(
     manager: str, made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = REPOSITORY / ".agents-tools" / "node_modules" / ".bin"
-    monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{own}")
-    if not which(manager):
-        pytest.skip(f"{manager} is not installed here")
+    need(monkeypatch, manager)
     command, wants = MANAGERS[manager]
     app = {"name": "app", "version": "1.0.0", "dependencies": wants}
     more = {
@@ -297,3 +367,32 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
         by_program = [{"name": "unit", "run": "lib-cli", "baseline": "none"}]
         again = site.run("y", [edit(f"{BREAK} packages/lib/index.js")], gates=by_program)
         assert gate(site, again)["outcome"] == "failed", gate(site, again)
+
+
+@pytest.mark.needs("yarn")
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(
+    is_committed: bool, made: Any
+) -> None:
+    """Plug'n'Play: ``.pnp.cjs`` says where packages are; it is committed, or ignored."""
+    app = {"name": "app", "version": "1.0.0", "dependencies": {"lib": "workspace:*"}}
+    more = {
+        "packages/app/package.json": json.dumps(app),
+        ".yarnrc.yml": "enableTelemetry: false\n",
+        ".gitignore": f"{IGNORED}.yarn/\n" + ("" if is_committed else ".pnp.cjs\n"),
+    }
+
+    def install(project: Project) -> None:
+        said("bash", "-c", "yarn install", cwd=project.path)
+        project.git("add", "--all")
+        project.git("commit", "-q", "-m", "installed")
+
+    site, _ = made({**NODE, **more, "yarn.lock": ""}, install)
+    gates = [{"name": "unit", "run": "cd packages/app && yarn node test.js"}]
+
+    broken = site.run("x", [edit(f"{BREAK} packages/lib/index.js")], gates=gates)
+    sound = site.run("x", [edit("echo '// sound' >> packages/lib/index.js")], gates=gates)
+
+    found = gate(site, broken)["outcome"], gate(site, sound)["outcome"]
+    expected = ("failed", "passed") if is_committed else ("did_not_run", "did_not_run")
+    assert found == expected, (gate(site, broken), gate(site, sound))

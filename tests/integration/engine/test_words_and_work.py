@@ -1,5 +1,7 @@
 """Words are not work: agents that promise, ask, apologize or report, in a real repository."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
-from tests.project import Project, agents
+from tests.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\n", "tests/test_old.py": "old\n"}
 FILES[".gitignore"] = "dist/\n*.csv\n"
@@ -98,7 +100,46 @@ def test_work_in_the_checkout_is_named_of_a_worker_that_changed_nothing(
 ) -> None:
     row = only(run(f"echo two >> {project.path}/src/app.py; {LIAR}", role="backend"))
     assert row["status"] == "failed"
-    assert "changed in the checkout since the job began: src/app.py" in row["reason"]
+    assert "your checkout changed while it ran: src/app.py" in row["reason"]
+
+
+def test_work_in_the_checkout_is_named_of_a_worker_that_succeeded(
+    site: InProcess, run: Run, project: Project
+) -> None:
+    ended = run(f"echo two >> {project.path}/src/app.py; echo x > new; echo done")
+    committed = run(
+        f"git -C {project.path} -c user.name=x -c user.email=x@x commit -qam x; "
+        f"echo y > {project.path}/data.csv; rm {project.path}/README.md; echo x > new; echo done"
+    )
+
+    assert only(ended)["reason"] == "your checkout changed while it ran: src/app.py"
+    assert ended["status"] == "completed"
+    assert ended["reason"] == "your checkout changed while worker_1 ran: src/app.py"
+    final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
+    assert ended["reason"] in final
+    # What git ignores is no work, and the file that it committed is older than it.
+    files, _, repository = committed["reason"].partition("; ")
+    assert files == "your checkout changed while worker_1 ran: README.md"
+    assert "branch main moved" in repository
+
+
+def test_all_workers_are_named_that_ran_when_the_checkout_changed(
+    site: InProcess, project: Project, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    meets = "touch {}; until [ -e {} ]; do sleep 0.02; done; {}; sleep 0.2; echo x > {}"
+    writes = f"echo 2 >> {project.path}/src/app.py"
+    tasks = [
+        edit("echo x > first; sleep 0.2", id="first"),
+        edit(meets.format(one, two, writes, "a"), id="a", depends_on=["first"]),
+        edit(meets.format(two, one, "true", "b"), id="b", depends_on=["first"]),
+        edit("sleep 0.2; echo x > last", depends_on=["a", "b"]),
+    ]
+
+    ended = site.run("change the project", tasks, gates="off")
+
+    said = "your checkout changed while worker_2 and worker_3 ran: src/app.py"
+    assert (ended["status"], ended["reason"]) == ("completed", said)
 
 
 # -- a question ---------------------------------------------------------------------------------
@@ -126,17 +167,68 @@ def test_a_question_after_a_change_is_an_offer(run: Run) -> None:
     assert (row["status"], row["attempts"]) == ("success", 1)
 
 
+# -- child jobs that end after the worker's process ------------------------------------------------
+
+_CHILD = json.dumps([{"agent": "editor", "prompt": "sleep 1; SCRIPT; echo done", "role": None}])
+#: Starts a child job that it does not wait for.
+DELEGATES = (
+    f"cat > ../c.json <<'END'\n{_CHILD}\nEND\n"
+    "orchestrator spawn child --tasks ../c.json; echo 'All is done.'"
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "attempts"),
+    [("echo two >> src/app.py", "recursive_success", 1), ("true", "failed", 2)],
+)
+def test_who_delegates_all_is_judged_when_its_child_jobs_have_ended(
+    run: Run, script: str, status: str, attempts: int
+) -> None:
+    ended = run(DELEGATES.replace("SCRIPT", script), role="backend", retries=1)
+    row = only(ended)
+    assert (row["status"], row["attempts"]) == (status, attempts), ended
+    assert ("no file was changed" in row["reason"]) is (status == "failed")
+
+
 # -- half a promise -----------------------------------------------------------------------------
 
 
-def test_half_a_promise_names_the_other_half(site: InProcess, run: Run) -> None:
-    ended = run("mkdir docs; echo a > docs/a.md; echo done", writes=["docs/a.md", "docs/b.md"])
-    row = only(ended)
+def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
+    site: InProcess, run: Run
+) -> None:
+    second = TOLD.format("[p]romised files are missing: docs/b.md")
+    ended = run(
+        f"mkdir -p docs; if {second}; then echo b > docs/b.md; else echo a > docs/a.md; fi; echo",
+        writes=["docs/a.md", "docs/b.md"],
+    )
+    row, job = only(ended), ended["job_id"]
     assert (row["status"], row["missing"]) == ("success", ["docs/b.md"])
     assert row["reason"] == "promised files are missing: docs/b.md"
-    assert (ended["status"], ended["reason"]) == ("completed", f"worker_1: {row['reason']}")
-    final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
-    assert "promised files are missing: docs/b.md" in final
+    assert (ended["status"], ended["merge_state"]) == ("partial", "merged")
+    command = f"bin/orchestrator retry {job}"
+    assert ended["reason"] == f"worker_1: {row['reason']}; to have them created: {command}"
+    [lost] = ended["missing"]
+    assert (lost["cause"], lost["paths"], lost["command"]) == ("not_made", ["docs/b.md"], command)
+    assert ended["made_not_in_result"] == [], "nobody made it"
+    assert ended["reason"] in (site.directory(job) / "FINAL_RESULT.md").read_text()
+    # Merging once more creates nothing.
+    assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
+    assert site.status(job)["status"] == "partial"
+
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+    again = site.wait(job)
+
+    assert (again["status"], again["reason"], again["missing"]) == ("completed", "", [])
+    assert only(again)["files_created"] == ["docs/a.md", "docs/b.md"]
+
+
+def test_a_promised_file_that_another_worker_creates_is_not_missing(site: InProcess) -> None:
+    tasks = [
+        {"agent": "editor", "prompt": "echo a > a.md; echo ok", "writes": ["a.md", "b.md"]},
+        {"agent": "editor", "prompt": "echo b > b.md; echo ok"},
+    ]
+    ended = site.run("x", tasks)
+    assert (ended["status"], ended["reason"]) == ("completed", "")
 
 
 def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, run: Run) -> None:
@@ -154,6 +246,84 @@ def test_a_promise_is_also_held_by_a_pattern_a_directory_and_a_removal(run: Run)
     script = "git rm -q tests/test_old.py; mkdir docs; echo a > docs/a.md; echo done"
     row = only(run(script, role="testing", writes=["tests/test_old.py", "docs/", "**/*.md"]))
     assert (row["status"], row["reason"], row["missing"]) == ("success", "", [])
+
+
+# -- without a worktree -------------------------------------------------------------------------
+
+IN_PROJECT = {"workdir": "project"}
+
+
+@pytest.fixture(params=["own", "project"])
+def bare(
+    make_site: MakeSite, tmp_path: Path, project: Project, request: pytest.FixtureRequest
+) -> Run:
+    """A project without git."""
+    shutil.rmtree(project.path / ".git")
+    site = make_site(
+        orchestrator={"project_root": str(project.path)},
+        agents=agents(tmp_path),
+        workers={"max_retries": 2},
+    )
+
+    def run(script: str, **task: object) -> Answer:
+        tasks = [{"agent": "editor", "prompt": script, "workdir": request.param, **task}]
+        return site.run("change the project", tasks, gates="off")
+
+    return run
+
+
+def test_who_only_talks_has_failed_also_without_a_worktree(bare: Run) -> None:
+    by_role, by_promise = bare(LIAR, role="backend"), bare(LIAR, writes=["docs/api.md"])
+    unclear = bare(LIAR)
+
+    for ended in (by_role, by_promise):
+        row = only(ended)
+        assert (ended["status"], row["status"], row["attempts"]) == ("failed", "failed", 2)
+        assert "no file was changed" in row["reason"]
+    assert "promised files are missing: docs/api.md" in only(by_promise)["reason"]
+    assert (unclear["status"], unclear["reason"]) == (
+        "completed",
+        "nothing was changed by worker_1",
+    )
+
+
+def test_a_promise_is_looked_for_also_without_a_worktree(bare: Run) -> None:
+    half = bare("mkdir docs; echo a > docs/a.md; echo done", writes=["docs/a.md", "docs/b.md"])
+    whole = bare("mkdir -p lib; echo x > lib/x.py; echo done", writes=["lib/", "**/*.py"])
+
+    assert only(half)["missing"] == ["docs/b.md"]
+    assert half["reason"].startswith("worker_1: promised files are missing: docs/b.md")
+    assert half["status"] == "partial"
+    assert (whole["status"], whole["reason"]) == ("completed", "")
+
+
+def test_work_in_the_project_is_work_of_a_worker_with_a_directory_of_its_own(
+    bare: Run, project: Project
+) -> None:
+    ended = bare(f"echo two >> {project.path}/src/app.py; echo done", role="backend")
+
+    assert (ended["status"], only(ended)["attempts"]) == ("completed", 1)
+    assert only(ended)["unchanged"] is False
+
+
+@pytest.mark.parametrize("task", [{"role": "reviewer"}, {"files": ["src/app.py"]}])
+def test_good_work_stays_completed_without_a_worktree(bare: Run, task: Answer) -> None:
+    explains = bare("echo 'It maps URLs to views.'", title="Explain how the views work", **task)
+    assert (explains["status"], explains["reason"]) == ("completed", ""), explains
+
+
+def test_a_command_is_held_to_its_promise_wherever_it_works(run: Run, project: Project) -> None:
+    ignored = "mkdir -p dist; echo x > dist/app.js"
+    shell = {"agent": "shell", "prompt": "", "retries": 0}
+
+    built = run("", **shell, **IN_PROJECT, command=ignored, writes=["dist/app.js"])
+    lacking = run("", **shell, **IN_PROJECT, command="true", writes=["dist/b.js"])
+    own = run("", **shell, command="echo x > report.txt", writes=["report.txt", "lost.txt"])
+
+    assert (built["status"], built["reason"]) == ("completed", "")
+    assert lacking["status"] == "failed"
+    assert "promised files are missing: dist/b.js" in only(lacking)["reason"]
+    assert only(own)["missing"] == ["lost.txt"]
 
 
 # -- good work stays good -----------------------------------------------------------------------

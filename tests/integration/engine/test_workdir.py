@@ -1,13 +1,13 @@
 """``workdir: project``: a task that works in the checkout as it is, and what it changes there."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.cli.summary import summary_lines
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell, until
 from tests.project import Project, agents, edit
@@ -194,6 +194,65 @@ def test_a_gate_of_such_a_task_judges_the_checkout(made: MakeProject) -> None:
     assert (good["status"], bad["status"]) == ("completed", "failed")
 
 
+CODE = "echo two >> src/app.py"
+UNSEEN = "no gate looks at work without a worktree: worker_1 changed "
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_code_that_was_changed_in_the_checkout_is_not_judged(
+    made: MakeProject, begun: bool
+) -> None:
+    site, _ = made(begun)
+
+    told = site.run("code", [here(CODE)])
+    removed = site.run("remove", [here("rm src/app.py"), here("true")])
+    failing = site.run("fail", [here("mkdir -p src; echo three > src/app.py")], unjudged="fail")
+    plain = [
+        site.run("documents", [here("echo more >> README.md")], unjudged="fail"),
+        site.run("read", [here("cat src/app.py")], unjudged="fail"),
+        site.run("test", [here("mkdir __pycache__; : > __pycache__/a.pyc")], unjudged="fail"),
+        site.run("asked", [here(CODE, gates=["grep -q two src/app.py"])], unjudged="fail"),
+        site.run("off", [here(CODE)], gates="off"),
+    ]
+
+    why = f"{UNSEEN}src/app.py"
+    assert (told["status"], told["reason"]) == ("completed", f"not judged: {why}")
+    assert told["not_judged"] == why
+    assert summary_lines(told, 200)[-1] == f"Note: not judged: {why}"
+    final = (site.directory(told["job_id"]) / "FINAL_RESULT.md").read_text()
+    assert f"not judged: {why}" in final
+    assert removed["not_judged"] == why
+    assert (failing["status"], failing["reason"]) == ("failed", f"not judged: {why}")
+    assert [(each["status"], each["reason"]) for each in plain] == [("completed", "")] * 5
+
+
+def test_code_in_a_directory_of_its_own_is_not_judged_where_it_is_the_result(
+    made: MakeProject, spawning: None, tmp_path: Path
+) -> None:
+    script = "echo x > app.py; echo words > notes.md"
+    site, _ = made(begun=False)
+    tasks = [edit(script), shell("echo y > b.py; echo z > c.py"), shell("echo words > d.md")]
+    child = tmp_path / "child.json"
+    child.write_text(json.dumps([edit("echo z > z.py")]))
+    spawn = f"orchestrator spawn child --tasks {child} --wait"
+
+    told = site.run("make", tasks)
+    below = site.run("delegate", [shell(spawn)])
+
+    assert told["not_judged"] == f"{UNSEEN}app.py; worker_2 changed b.py, c.py"
+    assert below["not_judged"] == UNSEEN.replace("worker_1", "worker_1_1") + "z.py"
+
+
+def test_code_in_a_directory_of_its_own_beside_a_repository(made: MakeProject) -> None:
+    site, _ = made()
+
+    off = site.run("off", [edit("echo x > app.py")], git="off")
+    artifact = site.run("measure", [shell("echo 1,2 > data.csv")])
+
+    assert off["not_judged"] == f"{UNSEEN}app.py"
+    assert artifact["reason"] == ""
+
+
 @pytest.mark.slow
 def test_a_killed_server_loses_nothing_of_it(make_server: MakeServer, tmp_path: Path) -> None:
     project = Project(tmp_path / "host").begin(FILES)
@@ -216,11 +275,10 @@ def test_a_killed_server_loses_nothing_of_it(make_server: MakeServer, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.needs("bwrap")
 def test_in_the_sandbox_the_checkout_is_writable_and_the_rest_is_not(
     made: MakeProject, tmp_path: Path
 ) -> None:
-    if not any(os.access(f"{each}/bwrap", os.X_OK) for each in os.environ["PATH"].split(":")):
-        pytest.skip("bubblewrap is not installed")
     hidden = "host/secret"
     site, project = made(
         workers={"containment": "sandbox", "sandbox": {"hide": [str(tmp_path / hidden)]}}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.evidence import EndedBy
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.launchers import processes, record
 from orchestrator.launchers.plan import Mode, Plan
 from orchestrator.security.keys import new_proof
@@ -101,6 +102,80 @@ def test_a_forged_record_is_not_believed_in_any_mode(
     assert held.reports.exit("a").ended_by is EndedBy.LOST
     assert believed(held, "a")["ended_by"] == "lost"
     until(lambda: not processes.marked(held.id("a")))
+
+
+#: Claims that no end is known, for reasons that cost a worker none of its retries.
+LOSS_FORGER = """\
+import json, os, signal, sys, time
+exit_path, cause = sys.argv[1:]
+run = exit_path.removesuffix(".json") + ".run"
+open(exit_path + ".runs", "a").write("x")
+if cause == "in the claim":
+    open(run, "r+").write(json.dumps({"ended_by": "lost", "cause": "no_room"}) + "\\n")
+else:
+    os.unlink(run)
+    if cause:
+        said = {"ended_by": "lost", "cause": cause, "error": "it says so", "strays": []}
+        open(exit_path, "w").write(json.dumps(said) + "\\n")
+os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("claim", ["never_began", "no_room", "orphan_lease", "in the claim", ""])
+def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
+    open_stage: Stage, claim: str
+) -> None:
+    stage, proof, path = open_stage, new_proof(), str(open_stage.directory / "a.json")
+    argv = (sys.executable, "-S", "-c", LOSS_FORGER, path, claim)
+
+    ended = stage.run("a", *argv, proof=proof)
+
+    assert ended.ended_by is EndedBy.LOST
+    assert ended.cause in (ExitCause.SHIM_DIED, ExitCause.RECORD_FORGED), ended
+    assert Path(f"{path}.runs").read_text() == "x", "it did not run a second time"
+    # It stays so for whoever asks again.
+    assert stage.launcher.settle(stage.id("a"), path, proof.digest) == ended
+
+
+def test_a_worker_that_kills_its_shim_before_its_start_is_told_has_begun(open_stage: Stage) -> None:
+    """A shim gathers what it tells for some milliseconds."""
+    stage, proof, path = open_stage, new_proof(), open_stage.directory / "a"
+
+    ended = stage.shell("a", f"echo >> {path}.runs; rm {path}.run; kill -9 $PPID", proof=proof)
+
+    assert (ended.ended_by, ended.cause) == (EndedBy.LOST, ExitCause.SHIM_DIED), ended
+    assert Path(f"{path}.runs").read_text() == "\n", "it did not run a second time"
+
+
+@pytest.mark.parametrize("claim", ["never_began", "in the claim", ""])
+def test_an_adopted_attempt_has_begun_whatever_it_claims(stage: Stage, claim: str) -> None:
+    proof, path = new_proof(), stage.directory / "a.json"
+    go = stage.directory / "go"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    argv = (sys.executable, "-S", "-c", wait + LOSS_FORGER, str(path), claim)
+    stage.start("a", *argv, proof=proof)
+    stage.reports.pid("a")
+    stage.reopen()
+    assert stage.launcher.adopt(stage.id("a"), str(path), proof.digest)
+
+    go.touch()
+
+    ended = stage.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert ended.cause in (ExitCause.SHIM_DIED, ExitCause.RECORD_FORGED), ended
+
+
+def test_a_tombstone_is_recognized_by_whoever_knows_the_attempt(tmp_path: Path) -> None:
+    proof, other = new_proof(), new_proof()
+    exit_path = str(tmp_path / "a.json")
+    ended = record.tombstone(exit_path, "it never began", (), ExitCause.NEVER_BEGAN, proof.digest)
+
+    assert ended is not None
+    assert record.read_exit(exit_path, proof.digest) == ended
+    assert record.read_exit(exit_path) == ended, "without a stored hash every record counts"
+    assert record.read_exit(exit_path, other.digest) is None
+    assert proof.digest not in Path(exit_path).read_text()
 
 
 def test_a_shim_proves_its_record_and_the_servers_memory_of_a_launch_has_no_secret(

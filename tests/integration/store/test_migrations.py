@@ -214,7 +214,9 @@ def test_what_reasons_told_is_found_in_columns(url: str) -> None:
 
 
 def _back_to_0004(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE attempts DROP COLUMN record_hash"))
+    connection.execute(text("DROP TABLE spent_days"))
+    for column in ("record_hash", "session"):
+        connection.execute(text(f"ALTER TABLE attempts DROP COLUMN {column}"))
     for index in ("summary", "ended"):
         connection.execute(text(f"DROP INDEX ix_workers_{index}"))
     for column in ("stop_cause", "merge_state", "awaits_approval", "facts"):

@@ -12,6 +12,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "agents.md"
 def test_the_document_has_the_table_of_what_is_verified() -> None:
     assert capabilities.table() in DOCUMENT.read_text()
     assert failures.table() in DOCUMENT.read_text()
+    assert capabilities.versions() in DOCUMENT.read_text()
 
 
 def test_every_agent_but_aider_is_verified() -> None:

@@ -14,6 +14,7 @@ from orchestrator.agents.tools import CALLS, call_for
 from orchestrator.agents.tools.call import POLICIES, Ask, Call, Limits
 from orchestrator.agents.tools.catalog import CLAUDE, KNOWN, OPENCODE
 from orchestrator.agents.tools.codex import as_toml
+from orchestrator.config.agents import INHERITABLE
 from orchestrator.config.settings import Workers
 
 TOOLS = [each for each in CALLS if each != "custom"]
@@ -101,6 +102,23 @@ def test_opencode_has_its_policy_in_its_settings(
     assert settings["autoupdate"] is False
 
 
+@pytest.mark.parametrize(
+    ("tool", "argv"),
+    [
+        ("claude", "--permission-mode default --strict-mcp-config --resume s-1"),
+        ("codex", "-a -s on-request resume s-1 workspace-write"),
+        ("gemini", "--approval-mode --resume default s-1"),
+        ("opencode", "--session s-1"),
+    ],
+)
+def test_a_person_in_a_terminal_is_asked(ask: Ask, tool: str, argv: str) -> None:
+    call = called(tool, ask, resume="s-1", in_terminal=True, policy="full", recursive=False)
+    assert sorted(call.argv[len(ask.command) :]) == sorted(argv.split())
+    if tool == "opencode":
+        settings = json.loads(str(call.env["OPENCODE_CONFIG_CONTENT"]))
+        assert set(settings["permission"].values()) == {"ask"}
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_secret_is_an_argument(ask: Ask, tool: str, policy: str) -> None:
@@ -158,6 +176,17 @@ def test_claude_is_given_its_limits(ask: Ask) -> None:
 
     assert argv[argv.index("--max-turns") + 1] == "7"
     assert argv[argv.index("--max-budget-usd") + 1] == "1.5"
+    assert "--include-partial-messages" in argv
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [(Limits(), False), (Limits(max_steps=1), False), (Limits(max_tokens=1), True)],
+)
+def test_claude_tells_what_it_writes_where_that_is_limited(
+    ask: Ask, limits: Limits, told: bool
+) -> None:
+    assert ("--include-partial-messages" in called("claude", ask, limits=limits).argv) is told
 
 
 def test_claude_keeps_what_makes_the_users_login(ask: Ask) -> None:
@@ -391,6 +420,62 @@ def test_a_broken_configuration_of_the_user_is_none(ask: Ask, broken: str) -> No
 
     for tool in TOOLS:
         assert called(tool, ask).argv[0] == "tool"
+
+
+# What users add to their tools
+
+
+OWN = {"command": "/opt/product/bin/orchestrator", "args": ["mcp"], "type": "local"}
+THEIRS = {"mine": {"command": "x"}, "orchestrator": {"command": "y"}, "another": OWN}
+
+
+def write_servers(home: Path) -> None:
+    for path, text in {
+        ".claude.json": json.dumps({"mcpServers": THEIRS}),
+        ".codex/config.toml": as_toml({"mcp_servers": THEIRS}),
+        ".gemini/settings.json": json.dumps({"mcpServers": THEIRS}),
+        ".config/opencode/opencode.json": json.dumps({"mcp": THEIRS}),
+    }.items():
+        (home / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / path).write_text(text)
+
+
+@pytest.mark.parametrize("tool", MCP)
+def test_servers_of_the_user_never_replace_that_of_the_worker(ask: Ask, tool: str) -> None:
+    write_servers(ask.user_home)
+
+    servers = MCP[tool](called(tool, ask, inherit=("mcp",)))
+
+    assert set(servers) == {"mine", "orchestrator"}
+    assert servers["orchestrator"] == MCP[tool](called(tool, ask))["orchestrator"]
+
+
+@pytest.mark.parametrize("tool", MCP)
+def test_who_may_only_look_has_no_server_of_the_user(ask: Ask, tool: str) -> None:
+    write_servers(ask.user_home)
+
+    call = called(tool, ask, inherit=("mcp",), policy="read-only", recursive=False)
+
+    assert "mine" not in " ".join([*call.argv, *call.files.values(), *map(str, call.env.values())])
+
+
+def test_claude_may_call_what_it_inherits(ask: Ask) -> None:
+    write_servers(ask.user_home)
+
+    argv = called("claude", ask, inherit=("mcp",), policy="edit").argv
+
+    assert argv[argv.index("--allowedTools") + 1].endswith(",mcp__orchestrator,mcp__mine")
+
+
+@pytest.mark.parametrize("tool", INHERITABLE)
+def test_a_broken_configuration_is_nothing_to_inherit(ask: Ask, tool: str) -> None:
+    for path in (".claude.json", ".claude/settings.json", ".codex/config.toml"):
+        (ask.user_home / path).parent.mkdir(parents=True, exist_ok=True)
+        (ask.user_home / path).write_text("not whole {")
+
+    call = called(tool, ask, inherit=tuple(INHERITABLE[tool]))
+
+    assert "mine" not in " ".join(call.files.values())
 
 
 # The catalog

@@ -207,8 +207,23 @@ class FakeService:
         self.job(caller, job_id)
         return RolledBack(checkpoint=checkpoint or "1-before", commit="c" * 40, kept="1-left-1")
 
+    def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
+        if not self.job(caller, job_id).status.ended:
+            raise Conflict(f"job {job_id} has not ended")
+        return [f"refs/orchestrator-kept/{job_id}/worker_1"]
+
+    def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
+        if not self.job(caller, job_id).status.ended:
+            raise Conflict(f"job {job_id} has not ended")
+        return [f"refs/heads/orchestrator/{job_id}/result"]
+
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
         return ()
+
+    def choose(self, caller: Caller, job_id: str, task_id: str, worker_id: str) -> bool:
+        self.job(caller, job_id)
+        self.chosen = (task_id, worker_id)
+        return True
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
         if not self.job(caller, job_id).status.ended:

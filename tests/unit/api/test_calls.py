@@ -257,6 +257,15 @@ def test_a_job_that_has_ended_is_merged_again(
     assert client.post(path, json={"strategy": "ours"}).status_code == 422
 
 
+def test_a_person_chooses_a_candidate(client: FlaskClient, service: FakeService, job: Job) -> None:
+    service.end(job)
+    path = f"/api/v1/jobs/{job.id}/tasks/a/choice"
+
+    assert client.post(path, json={}).status_code == 422
+    assert client.post(path, json={"worker_id": "worker_1"}).status_code == HTTPStatus.OK
+    assert service.chosen == ("a", "worker_1")
+
+
 def test_events_are_those_stored_then_those_published(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:

@@ -67,7 +67,7 @@ def test_schemas_are_plain_and_short() -> None:
     assert not {'"$ref"', '"$defs"', '"null"', '"title": "'} & {
         word for word in ('"$ref"', '"$defs"', '"null"', '"title": "') if word in text
     }
-    assert len(json.dumps(definitions())) < 9_800
+    assert len(json.dumps(definitions())) < 10_100
     for tool in TOOLS:
         tool.arguments.model_validate(tool.example)
 

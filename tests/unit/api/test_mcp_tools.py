@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from orchestrator.api.mcp import digest
 from orchestrator.api.mcp.calls import LOG_CHARACTERS, REPORT_CHARACTERS
+from orchestrator.api.mcp.tools import TOOLS
 from orchestrator.core.errors import Refused
 from orchestrator.core.evidence import Usage
 from orchestrator.core.standing import Criterion, Standing
@@ -28,10 +29,15 @@ def test_a_job_is_started_with_its_tasks_and_config(
         request="Check",
         tasks=[{"command": "true", "agent": "shell"}],
         config={"max_workers": 2},
+        workdir="project",
     )
 
     [submission] = service.submissions
-    assert (submission.tasks[0].command, submission.config.max_workers) == ("true", 2)
+    [task] = submission.tasks
+    assert (task.command, submission.config.max_workers) == ("true", 2)
+    assert (task.workdir, task.locks) == ("project", ("project",)), "as of the API"
+    [tool] = [each for each in TOOLS if each.name == "orchestrate"]
+    assert "workdir" in tool.definition()["inputSchema"]["properties"]
     assert answer["its_workers_have_left"] == LEFT
     assert answer["next"] == f'wait {{"job_id": "{answer["job_id"]}"}}'
 

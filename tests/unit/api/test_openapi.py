@@ -128,11 +128,14 @@ def test_answers_fit_their_schemas(
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 def test_every_body_has_examples_that_are_right(operation: Operation) -> None:
+    """It is required where a field of it is."""
     if operation.body is None or operation.body is requests.EmptyRequest:
         return
     assert operation.examples
     for example in operation.examples.values():
         operation.body.model_validate(example)
+    needed = [name for name, each in operation.body.model_fields.items() if each.is_required()]
+    assert operation.body_required or not needed
 
 
 def test_a_job_can_be_submitted_as_in_the_examples(

@@ -14,7 +14,6 @@ from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.log_files import tail_lines
 from orchestrator.schemas.answers import JobSummary
 from tests.unit.cli.conftest import Orchestrator
-from tests.unit.cli.fake_api import FakeApi
 
 Capture = pytest.CaptureFixture[str]
 LONG_AGO = "2020-01-02T03:04:05+00:00"
@@ -288,16 +287,6 @@ def test_clean_asks_first(folder: Path, orchestrator: Orchestrator) -> None:
 
     assert orchestrator("clean", "--older-than", "1d") == ExitCode.FAILED
     assert old.exists()
-
-
-def test_clean_needs_the_server_stopped(
-    folder: Path, served: FakeApi, orchestrator: Orchestrator, capsys: Capture
-) -> None:
-    old = write_job(folder, "old")
-
-    assert orchestrator("clean", "--older-than", "1d", "--yes") == ExitCode.FAILED
-    assert old.exists()
-    assert "stop it first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

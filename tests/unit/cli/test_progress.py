@@ -40,7 +40,9 @@ def test_a_worker_is_told_from_start_to_end() -> None:
         ),
         progress.take(event("worker_waiting", "worker_2", child_job_ids=["c1"])),
         progress.take(event("worker_started", "worker_2_1", at=101, attempt=2, agent="shell")),
-        progress.take(event("worker_retrying", "worker_2_1", delay_seconds=2, reason="exit 3")),
+        progress.take(
+            event("worker_retrying", "worker_2_1", attempt=2, delay_seconds=2, reason="exit 3")
+        ),
         progress.take(event("worker_started", "worker_2_1", at=104, attempt=3, agent="shell")),
         progress.take(event("worker_ended", "worker_2_1", at=105.5, status="failed", reason="no")),
         progress.take(event("worker_resumed", "worker_2")),
@@ -54,12 +56,24 @@ def test_a_worker_is_told_from_start_to_end() -> None:
         "worker_2 started child job j1: child",
         "worker_2 waits for child job c1",
         "  worker_2_1 started (shell, attempt 2)",
-        "  worker_2_1 is tried again in 2.0 s: exit 3",
+        "  worker_2_1 attempt 2 failed: exit 3; retrying in 2.0 s",
         "  worker_2_1 started (shell, attempt 3)",
         "  worker_2_1 failed after 1.5 s: no",
         "worker_2 goes on",
         "worker_2 recursive success after 20 s",
         None,
+    ]
+
+
+def test_a_worker_that_is_sent_back_is_retrying_only_if_a_retry_follows() -> None:
+    lines = [
+        Progress().take(event("worker_sent_back", "worker_1", status=status, reason="gate failed"))
+        for status in ("pending", "failed")
+    ]
+
+    assert lines == [
+        "worker_1 not merged: gate failed; retrying on the merged result",
+        "worker_1 not merged: gate failed",
     ]
 
 
@@ -232,6 +246,10 @@ def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
     assert said("gate_run_started", gate="pytest", on="base commit") == (
         "worker_1: gate pytest: base commit"
     )
+    slow = {"gate": "pytest", "on": "merged result", "seconds": 12.0}
+    assert said("gate_run_ended", **slow) == "worker_1: gate pytest: merged result took 12 s"
+    assert said("gate_run_ended", **{**slow, "seconds": 0.4}) is None
+    assert said("gate_run_ended", **{**slow, "on": "worker_1"}) is None
     why = "tests already fail on the base commit: ModuleNotFoundError: requests"
     unrun = {"gate": "pytest", "outcome": "did_not_run", "cause": "fails_at_base", "note": why}
     assert said("gate_ended", **unrun) == f"worker_1: gate pytest did not run: {why}"

@@ -1,5 +1,6 @@
 """What a job used, in a line for people."""
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -7,7 +8,26 @@ from click import unstyle
 
 from orchestrator.cli.planning import estimate_line
 from orchestrator.cli.status import status_lines
-from orchestrator.cli.summary import summary_lines, used_line
+from orchestrator.cli.summary import cap_line, ending_lines, summary_lines, used_line
+from orchestrator.core.gates import GateCause
+from orchestrator.core.held_back import HeldBack, HeldBackRule
+from orchestrator.core.job_facts import (
+    CapPassed,
+    CheckoutChange,
+    GateFact,
+    JobFacts,
+    LossCause,
+    Missing,
+    Overruled,
+    PlanFallback,
+    Shortfall,
+    UnjudgedWork,
+)
+from orchestrator.core.job_reason import reason_of
+from orchestrator.core.repository_changes import Alteration, ChangedKind, RepositoryChange
+from orchestrator.core.side_work import SideWork, SideWorkKind
+from orchestrator.core.states import JobStatus, MergeState
+from tests.unit.core.factories import a_job
 
 
 @pytest.mark.parametrize(
@@ -32,6 +52,12 @@ def test_what_was_used_is_told_in_a_line(usage: dict[str, Any], line: str) -> No
     assert used_line(usage) == line
 
 
+def test_caps_are_told_in_a_line() -> None:
+    caps = {"max_steps": 10, "max_tokens": 20_000, "max_cost_usd": 2.5}
+    assert cap_line(caps) == "Caps:   10 steps, 20,000 tokens, $2.50"
+    assert cap_line({}) == ""
+
+
 @pytest.mark.parametrize(
     ("cost", "words"),
     [(0.004, "less than 0.01 USD"), (0.25, "about 0.25 USD"), (None, "not known")],
@@ -54,7 +80,7 @@ def test_candidates_that_were_not_taken_are_told_from_the_one_that_was(lines: An
     assert second.endswith(" done") and "taken" not in second
 
 
-def line_of(width: int = 120, **task: object) -> str:
+def line_of(width: int = 120, /, **task: object) -> str:
     answer = {"job_id": "a", "status": "completed", "results": {"tasks": [task]}}
     return unstyle(status_lines(answer, width)[1]).split(None, 2)[-1]
 
@@ -84,4 +110,105 @@ def test_that_nothing_was_changed_stands_before_the_answer() -> None:
     }
     assert line_of(**task) == "changed nothing: It is fine."
     assert line_of(**{**task, "unchanged": False}) == "It is fine."
-    assert line_of(**{**task, "reason": "why"}) == "why"
+    assert line_of(**{**task, "reason": "a note"}) == "changed nothing: a note"
+    assert line_of(**{**task, "status": "failed", "reason": "why"}) == "why"
+
+
+LOST = Missing(worker_id="worker_2", job_id="j", branch="b", why="conflict in a.py")
+HALF = Missing(
+    worker_id="worker_3", job_id="j", cause=LossCause.NOT_MADE, why="promised files are missing: b"
+)
+BELOW = Missing(worker_id="worker_1_1", job_id="c", branch="b", why="conflict in c.py")
+OVER = Overruled(worker_id="worker_4", hunks=1, job_id="j", places=("a.py:3",))
+#: By field of the facts, one fact and its words.
+FACTS: dict[str, tuple[Any, list[str]]] = {
+    "plan_error": ("the plan has a cycle", ["the plan has a cycle"]),
+    "plan_fallback": (PlanFallback(agent="a", reason="no JSON"), ["planned by rules: no JSON"]),
+    "merge_error": ("git is broken", ["could not be merged when it ended: git is broken"]),
+    "missing": ((LOST, HALF), ["worker_2 (conflict in a.py)", "promised files are missing: b"]),
+    "lost_below": ((BELOW,), ["worker_1_1 of job c (conflict in c.py)"]),
+    "not_in_parent": (("x.py",), ["both sides changed x.py"]),
+    "taken": (("worker_5",), ["taken into the result by a person: worker_5"]),
+    "overruled": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
+    "overruled_below": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
+    "shortfalls": (
+        (
+            Shortfall(worker_id="worker_6", outside=("/home/me/x",), judges=("conftest.py",)),
+            Shortfall(worker_id="worker_7", unchanged=True),
+            Shortfall(
+                worker_id="worker_8",
+                side_work=(SideWork(kind=SideWorkKind.BRANCH, name="mine", ref="refs/x"),),
+                held_back=(HeldBack(path="core.1", rule=HeldBackRule.SIZE),),
+            ),
+        ),
+        [
+            "changed outside of its worktree: /home/me/x",
+            "changed the files it is judged by: conftest.py",
+            "nothing was changed by worker_7",
+            "mine",
+            "core.1",
+        ],
+    ),
+    "gates": (
+        (GateFact(name="lint", why="E501"), GateFact(name="x", cause=GateCause.NO_TESTS, why="0")),
+        ["advisory gate lint failed: E501", "gate x did not run: 0"],
+    ),
+    "unjudged_work": ((UnjudgedWork(worker_id="worker_3", files=("u.py",)),), ["u.py"]),
+    "checkout": ((CheckoutChange(path="c.txt", workers=("worker_3",)),), ["c.txt"]),
+    # Only beside a required gate that did not run.
+    "gates_passed": (("ruff", "pytest"), []),
+    "repository_changes": (
+        (
+            RepositoryChange(
+                kind=ChangedKind.BRANCH,
+                name="mine",
+                alteration=Alteration.ADDED,
+                worker_id="worker_3",
+            ),
+        ),
+        ["branch mine", "by worker_3", "bin/orchestrator restore j"],
+    ),
+    "discarded": (True, ["its branches and checkpoints were discarded"]),
+    "unjudged": (True, ["not judged: no tests found"]),
+    "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap passed: 2 of 1"]),
+    "unpriced": (("worker_9",), ["the cost cap does not hold for worker_9"]),
+}
+
+
+@pytest.mark.parametrize("fact", [each.name for each in fields(JobFacts)])
+@pytest.mark.parametrize("lines", [summary_lines, status_lines])
+def test_every_fact_of_a_job_reaches_the_last_lines(lines: Any, fact: str) -> None:
+    given, words = FACTS[fact]
+    state = MergeState.FAILED if fact == "merge_error" else MergeState.IN_PART
+    facts = JobFacts(**{"missing": (LOST,), fact: given})
+    ended = a_job(id="j", root_id="j", status=JobStatus.PARTIAL, merge_state=state, facts=facts)
+    answer = {"job_id": "j", "status": "partial", "reason": reason_of(ended)}
+
+    shown = lines(answer, 60)
+
+    told = " ".join(shown).partition(" Why: ")[2]
+    assert [each for each in words if each not in told] == [], told
+    assert [line for line in shown if len(line) > 60 and "bin/orchestrator" not in line] == []
+
+
+def test_a_command_in_a_reason_can_be_pasted() -> None:
+    command = "bin/orchestrator merge j --strategy theirs && bin/orchestrator merge k"
+    answer = {"job_id": "j", "status": "partial", "reason": f"it lacks a ({command}); and so on"}
+
+    lines = ending_lines(answer, 40)
+
+    assert [line for line in lines if command in line], lines
+    assert lines[-1].endswith("and so on")
+
+
+def test_a_failed_job_ends_with_the_whole_reason_of_each_failure() -> None:
+    reason = f"exit code 3: {'because ' * 40}of the end"
+    row = {"worker_id": "worker_1", "status": "failed", "reason": reason}
+    skipped = {"worker_id": "worker_2", "status": "skipped", "reason": "task 'a' ..."}
+    answer = {"job_id": "j", "status": "failed", "results": {"tasks": [row, skipped]}}
+
+    lines = ending_lines(answer, 80)
+
+    assert " ".join(lines) == f"worker_1 failed: {reason}"
+    assert len(lines) > 3
+    assert ending_lines({**answer, "status": "completed", "reason": ""}, 80) == []

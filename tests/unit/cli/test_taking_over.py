@@ -11,6 +11,7 @@ from orchestrator.cli.surroundings import Surroundings
 COMMANDS = (
     ("land", "abc123", "--yes"),
     ("undo", "abc123", "--yes"),
+    ("restore", "abc123", "--yes"),
     ("apply", "abc123", "--yes"),
 )
 
@@ -46,10 +47,11 @@ def test_a_worker_may_copy_results_elsewhere(tmp_path: Path) -> None:
     assert ran(tmp_path / "folder", own, "apply", "abc123", *to) == ExitCode.NOT_FOUND
 
 
+@pytest.mark.parametrize("other", ["--ff-only", "--squash"])
 def test_two_ways_to_land_that_exclude_each_other_are_refused(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    other: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("land", "abc123", "--ff-only", "--no-ff")
+    asked = ("land", "abc123", "--no-ff", other)
 
     assert ran(tmp_path / "folder", tmp_path, *asked) == ExitCode.USAGE
     assert "say one of them" in capfd.readouterr().err

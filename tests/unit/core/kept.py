@@ -14,6 +14,8 @@ class Kept:
         self.workers: dict[WorkerKey, Worker] = {}
         self.attempts: dict[tuple[WorkerKey, int], Attempt] = {}
         self.events: dict[str, list[Event]] = {}
+        #: What the jobs of each key cost on each day.
+        self.days: dict[tuple[int, str], float] = {}
 
     def save(self, change: Change) -> None:
         self._save_jobs(change)
@@ -21,6 +23,7 @@ class Kept:
         self._save_attempts(change)
         for event in change.events:
             self._append(event)
+        self.days |= {(each.day, each.key_name): each.cost_usd for each in change.spent_days}
 
     def _save_jobs(self, change: Change) -> None:
         for job in change.new_jobs:

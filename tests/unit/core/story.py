@@ -60,8 +60,9 @@ class Story:
 
     # What happens
 
-    def root(self, *tasks: TaskSpec, **config: Any) -> Job:
-        job = a_job(config=self._config(config), created_at=self.now)
+    def root(self, *tasks: TaskSpec, submitted_by: str = "", **config: Any) -> Job:
+        settings = self._config(config)
+        job = a_job(config=settings, created_at=self.now, submitted_by=submitted_by)
         if job.config.approve:
             job = replace(job, status=JobStatus.PLANNING)
         tasks = tasks or (a_task(),)
@@ -295,7 +296,7 @@ class Story:
         return [event.kind for event in self.kept.events[job.root_id] if event.job_id == job.id]
 
 
-def a_family(**config: object) -> tuple[Story, Job, WorkerKey, Job, WorkerKey]:
+def a_family(**config: Any) -> tuple[Story, Job, WorkerKey, Job, WorkerKey]:
     """A root job whose one worker started a child job with one worker."""
     story = Story()
     root = story.root(**config)

@@ -101,7 +101,7 @@ def test_the_shared_context_is_asked_for_once_and_only_where_a_prompt_is_read() 
 
     assert states(story, shells) == [RUNNING] * 3
     assert states(story, keys) == [PENDING] * 3
-    assert "told to be put together" in story.worker(keys[0]).reason
+    assert "workers of its job share" in story.worker(keys[0]).reason
     assert [each for each in story.commands if isinstance(each, MakeContext)] == [
         MakeContext(job.id)
     ]

@@ -39,3 +39,13 @@ def test_a_file_that_both_runs_change_counts_also_where_they_differ() -> None:
     second = Ran(rewritten=(Flaw("log.txt|2", "log.txt"),))
 
     assert both(first, second).rewritten == second.rewritten
+
+
+def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() -> None:
+    def failing(*failures: str) -> Ran:
+        flaws = tuple(Flaw(f"t{n}", "x", failure=each) for n, each in enumerate(failures))
+        return Ran(reading=Reading(flaws=flaws, passed=()))
+
+    found = both(failing("KeyError: 'a'", "KeyError: 'b'"), failing("KeyError: 'a'", "OSError: x"))
+
+    assert [each.failure for each in found.reading.flaws] == ["KeyError: 'a'", ""]

@@ -35,7 +35,20 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
     ({"failures": 1}, {"failures": 3}, Criterion.GATES, "2 failures more in gates"),
     ({}, {"unchecked": True}, Criterion.GATES, "its gates did not run"),
     ({"unchecked": True}, {"blocking": ("a",)}, Criterion.GATES, "1 gate fails (a)"),
-    ({"tests": 14}, {"tests": 12}, Criterion.TESTS, "2 tests fewer that pass"),
+    ({}, {"judges": ("a.py",)}, Criterion.GATES, "it changed what it is judged by (a.py)"),
+    (
+        {"base_tests": 14},
+        {"base_tests": 12},
+        Criterion.BASE_TESTS,
+        "it passes 2 fewer of the base's tests",
+    ),
+    (
+        {"new_tests": ("t::a", "t::b")},
+        {"new_tests": ("t::b",)},
+        Criterion.NEW_TESTS,
+        "1 new test fewer that counts (t::a)",
+    ),
+    ({"lint": 1}, {"lint": 3}, Criterion.LINT, "2 findings more in files"),
     (
         {"review": 1},
         {"review": 2, "remark": "leaks a file"},
@@ -103,7 +116,9 @@ candidates = st.builds(
     unchecked=st.booleans(),
     blocking=names,
     failures=st.integers(0, 2),
-    tests=st.integers(0, 2),
+    base_tests=st.integers(0, 2),
+    new_tests=names,
+    lint=st.integers(0, 2),
     review=st.none() | st.integers(1, 2),
     nothing=st.booleans(),
     lines=st.none() | st.integers(0, 2),
@@ -165,7 +180,7 @@ def test_gates_tests_size_cost_and_time_come_from_what_a_worker_left() -> None:
             a_done(2, work_seconds=7.0),
         ]
     )
-    assert (found.blocking, found.failures, found.tests) == (("pytest",), 3, 12)
+    assert (found.blocking, found.failures, found.base_tests) == (("pytest",), 3, 12)
     assert (found.files, found.lines, found.cost_usd) == (2, 7, 0.5)
 
 
@@ -181,9 +196,9 @@ def test_a_gate_that_had_nothing_to_look_at_counts_no_tests_against_anybody() ->
     more = replace(GREEN, tests=15)
     broken = replace(GREEN, status=GateStatus.BROKEN, required=False, tests=None)
     workers = [a_done(number, gates=(gate,)) for number, gate in enumerate((skipped, GREEN), 1)]
-    assert [each.tests for each in candidates_of(workers)] == [12, 12]
+    assert [each.base_tests for each in candidates_of(workers)] == [12, 12]
     workers += [a_done(3, gates=(more,)), a_done(4, gates=(broken,))]
-    assert [each.tests for each in candidates_of(workers)] == [12, 12, 15, 0]
+    assert [each.base_tests for each in candidates_of(workers)] == [12, 12, 15, 0]
 
 
 def test_who_was_not_checked_where_another_was_is_told_from_one_that_passed() -> None:

@@ -141,6 +141,23 @@ def test_every_row_of_the_table(
     assert last.reason and 0 < last.confidence <= 1
 
 
+@pytest.mark.parametrize("exit", [LOST, Exit(ended_by=EndedBy.EXIT, signal=9)])
+def test_a_crash_never_undoes_work(exit: Exit) -> None:
+    worker = a_worker()
+    # The work is of an earlier attempt: the later ones change nothing.
+    for changed in (True, False, False):
+        worker = fail(worker, exit, replace(TREE, has_work=True, files_changed=changed))
+    assert set(failures(worker)) == {RetryStrategy.RETRY_CURRENT}
+
+
+def test_a_failure_says_whether_changes_are_undone() -> None:
+    broken = replace(TREE, worktree=BROKEN, has_work=True)
+    worker = fail(a_worker(), EXIT_1, replace(broken, files_changed=True))
+    worker = fail(worker, EXIT_1, replace(broken, has_work=False))
+    assert worker.result is not None
+    assert [each.undone for each in worker.result.failures] == [True, False]
+
+
 def test_every_row_has_an_example() -> None:
     assert {row.cause for row in TABLE} == {cause for cause, *_ in EXAMPLES}
 
@@ -209,7 +226,7 @@ def test_when_no_attempt_follows_it_is_escalated() -> None:
     assert worker.status is WorkerStatus.FAILED and worker.result is not None
     last = worker.result.failures[-1]
     assert (last.strategy, last.checkpoint) == (RetryStrategy.ESCALATE, "")
-    assert "no further attempt" in last.reason
+    assert "no automatic retry" in last.reason
     [ended] = [e for e in story.kept.events[root.id] if e.kind is EventKind.WORKER_ENDED]
     assert ended.data["strategy"] == "escalate"
 

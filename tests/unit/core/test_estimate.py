@@ -32,6 +32,7 @@ def test_reviewers_count_beside_the_workers() -> None:
 
     assert (found.workers, found.reviewers) == (2, 1)
     assert (found.tokens, found.cost_usd) == (350, None)
+    assert (found.review_tokens, found.review_cost_usd) == (50, None)
 
 
 def test_commands_use_no_tokens_and_cost_nothing() -> None:

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.core.final_text import FinalText, final_text, question_of
 
 A, O, Q, R = FinalText.ANSWER, FinalText.OFFER, FinalText.QUESTION, FinalText.REFUSAL  # noqa: E741
+N, S = FinalText.ALREADY, FinalText.RECIPE
 
 LONG_REPORT = "The parser reads one token at a time and keeps no state between lines. " * 30
 
@@ -103,6 +104,26 @@ TEXTS: list[tuple[FinalText, str]] = [
     (R, "Lo siento, no puedo completar la tarea."),
     (R, "抱歉，我无法修改这些文件。"),
     (R, "К сожалению, мне не удалось изменить файл."),
+    # -- nothing had to be done -------------------------------------------------------------------
+    (N, "The login form already exists in `templates/login.html`, so there is nothing to do."),
+    (N, "This is already implemented in app.py:12."),
+    (N, "I checked all modules. No changes are needed."),
+    (N, "There are no failing tests to fix: all 42 pass."),
+    (N, "Nothing to do: already implemented."),
+    (N, "The form is in place already; no changes were necessary. Would you like a test of it?"),
+    (N, "Die Anmeldung ist bereits implementiert."),
+    (A, "I implemented the form; it already supports both languages."),
+    (A, "I have added the login form. No further changes are needed."),
+    (A, "The login form is complete and all tests pass."),
+    # -- the work is left to the reader -----------------------------------------------------------
+    (S, "You could add this code:\n\n```python\ndef login(): ...\n```"),
+    (S, "To add a form, create `login.html`.\nThen add the following to app.py:\n\n```py\nx\n```"),
+    (S, "Here's how to do it:\n\n1. Open app.py\n2. Replace the body with:\n\n    return render()"),
+    (S, "Here is the code for the form:\n```html\n<form></form>\n```"),
+    (S, "You can use this: `app.run(debug=True)`. Would you like more examples?"),
+    (A, "I added the form. You can change its title:\n\n```python\nTITLE = 'x'\n```"),
+    (A, "You can use it from the command line."),
+    (A, "The parser reads tokens:\n\n```python\nparse(line)\n```\n\nEach has a kind."),
 ]  # fmt: skip
 
 

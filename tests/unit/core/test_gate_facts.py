@@ -1,9 +1,11 @@
 """What a job's end has to say of its gates."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core.code_paths import has_code, is_code
-from orchestrator.core.gate_facts import gate_facts, is_unjudged
+from orchestrator.core.gate_facts import gate_facts, gates_passed, is_unjudged
 from orchestrator.core.gates import GateCause, GateResult, GateStatus
 from orchestrator.core.job_facts import GateFact
 from orchestrator.core.worker_result import WorkerResult
@@ -12,6 +14,7 @@ from tests.unit.core.factories import a_worker
 SECRETS = GateResult(name="secrets", status=GateStatus.PASSED)
 PASSED = GateResult(name="pytest", status=GateStatus.PASSED)
 FAILED = GateResult(name="lint", status=GateStatus.FAILED, required=False, failures=("a.py: x",))
+PASSED_LINT = GateResult(name="ruff", status=GateStatus.PASSED)
 UNRUN = GateResult(
     name="pytest", status=GateStatus.SKIPPED, cause=GateCause.NO_TESTS, note="no tests found"
 )
@@ -55,8 +58,35 @@ def test_the_scan_for_secrets_judges_no_code() -> None:
 def test_what_did_not_run_and_what_advises_against_is_told_once() -> None:
     own = a_worker(result=WorkerResult(gates=(UNRUN, FAILED)))
 
-    assert gate_facts([SECRETS, PASSED], [own]) == (GateFact(name="lint", why="a.py: x"),)
-    assert gate_facts([UNRUN], [own, own]) == (
+    assert gate_facts([], [SECRETS, PASSED], [own]) == (GateFact(name="lint", why="a.py: x"),)
+    assert gate_facts(["a.md"], [UNRUN], [own, own]) == (
         GateFact(name="pytest", cause=GateCause.NO_TESTS, why="no tests found"),
         GateFact(name="lint", why="a.py: x"),
     )
+
+
+def test_gates_that_passed_are_known_by_name() -> None:
+    failed = replace(PASSED, status=GateStatus.FAILED)
+    own = a_worker(result=WorkerResult(gates=(PASSED, PASSED_LINT)))
+    other = a_worker(result=WorkerResult(gates=(failed,)))
+
+    assert gates_passed([SECRETS, PASSED_LINT, UNRUN], [own]) == ("ruff",)
+    assert gates_passed([SECRETS], [own, other]) == ("ruff",)
+
+
+@pytest.mark.parametrize(
+    ("path", "result", "unjudged"),
+    [
+        ("a.py", UNRUN, True),
+        ("a.md", UNRUN, False),
+        ("a.py", replace(UNRUN, required=False), False),
+        ("a.py", replace(UNRUN, cause=GateCause.NOTHING_CHANGED), False),
+        ("a.py", FAILED, False),
+    ],
+)
+def test_a_required_gate_that_did_not_run_has_not_judged_a_change_of_code(
+    path: str, result: GateResult, unjudged: bool
+) -> None:
+    [fact] = gate_facts([path], [PASSED_LINT, result], [])
+
+    assert fact.unjudged is unjudged

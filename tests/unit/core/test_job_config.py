@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.allowance import Ceilings
-from orchestrator.core.errors import InvalidRequest, Refused
+from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.job_config import Defaults, child_config, retry_config, root_config
 from orchestrator.core.model import JobConfig
 from orchestrator.core.submission import ConfigRequest
@@ -23,6 +23,50 @@ def child(above: JobConfig, now: float = START, **asked: Any) -> JobConfig:
 
 
 # Root jobs
+
+
+CAPS = ("max_steps", "max_tokens", "max_cost_usd")
+
+
+def only(cap: str, value: float | None) -> dict[str, Any]:
+    return {cap: value}
+
+
+@pytest.mark.parametrize("cap", CAPS)
+@pytest.mark.parametrize(
+    ("asked", "default", "ceiling", "has"),
+    [
+        (None, None, None, None),
+        (None, 5, None, 5),
+        (None, None, 7, 7),
+        (None, 5, 7, 5),
+        (None, 9, 7, 7),
+        (3, 5, 7, 3),
+        (7, 5, 7, 7),
+        (6, 5, None, 6),
+    ],
+)
+def test_a_cap_is_what_was_asked_for_or_the_default_within_the_ceiling(
+    cap: str, asked: int | None, default: int | None, ceiling: int | None, has: int | None
+) -> None:
+    defaults, ceilings = Defaults(**only(cap, default)), Ceilings(**only(cap, ceiling))
+    config = root_config(ConfigRequest(**only(cap, asked)), defaults, ceilings)
+    assert getattr(config, cap) == has
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_a_cap_above_its_ceiling_is_refused_and_the_ceiling_is_named(cap: str) -> None:
+    ceilings = Ceilings(**only(cap, 7))
+    with pytest.raises(Refused, match=f"limits.{cap} of this server is 7"):
+        root_config(ConfigRequest(**only(cap, 8)), Defaults(), ceilings)
+    with pytest.raises(Refused, match=f"limits.{cap}"):
+        retry_config(root(), ConfigRequest(**only(cap, 8)), ceilings)
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_a_retry_without_a_cap_gets_a_ceiling_that_is_new(cap: str) -> None:
+    ceilings = Ceilings(**only(cap, 7))
+    assert getattr(retry_config(root(), ConfigRequest(), ceilings), cap) == 7
 
 
 def test_a_root_job_gets_the_defaults() -> None:
@@ -81,7 +125,9 @@ def test_a_root_job_may_ask_for_a_ceiling_but_not_for_more(
 
 def test_current_depth_of_a_root_job_only_reduces_what_is_left() -> None:
     assert root(max_recursion_depth=5, current_depth=2).max_depth == 3
-    assert root(max_recursion_depth=5, current_depth=9).max_depth == 0
+    assert root(max_recursion_depth=5, current_depth=5).max_depth == 0
+    with pytest.raises(MaxDepthReached, match="current_depth is 6, and max_recursion_depth is 5"):
+        root(max_recursion_depth=5, current_depth=6)
 
 
 def test_a_default_above_the_ceiling_is_lowered() -> None:

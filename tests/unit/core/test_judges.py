@@ -27,7 +27,7 @@ def altered(
     gate: Gate, touched: dict[str, bool], leave: Leave = NOTHING, **more: Move
 ) -> Alteration:
     moves = {"tests/b/test_a.py": more["move"]} if more else {}
-    return alteration(gate, touched, moves, (), leave)
+    return alteration(gate, touched, moves, (), (), [leave])
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,12 @@ def test_what_a_task_may_alter_stays(gate: Gate, leave: Leave) -> None:
     assert "tests/test_a.py" not in found.swap
 
 
-def test_what_child_jobs_made_was_judged_there() -> None:
-    judged = frozenset({"tests/test_a.py"})
+def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
+    path = "tests/test_a.py"
+    by_child = Leave(judged=frozenset({path}))
 
-    assert altered(TESTS, {"tests/test_a.py": True}, Leave(judged=judged)) == Alteration()
+    assert altered(TESTS, {path: True}, by_child) == Alteration(allowed=(path,))
+    assert altered(TESTS, {path: False}, by_child) == Alteration()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_what_child_jobs_made_was_judged_there() -> None:
 def test_what_passes_only_with_the_works_versions(
     now: Ran, second: Ran, base: Ran | None, found: list[str]
 ) -> None:
-    assert swayed(TESTS, now, second, base) == found
+    assert [each.text for each in swayed(TESTS, now, second, base)] == found
 
 
 def test_the_finding_names_the_file() -> None:
@@ -120,7 +122,7 @@ def test_the_finding_names_the_file() -> None:
 
     assert failed.failures == ("with the base's tests/test_a.py: a::x: it failed",)
     assert failed.blocks
-    assert same is passed
+    assert same == passed
 
 
 @pytest.mark.parametrize(

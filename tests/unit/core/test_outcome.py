@@ -286,6 +286,21 @@ def test_a_failure_that_changed_files_equals_no_other() -> None:
     assert judge(EXIT_1, Evidence(output="x", files_changed=True)).failure == ""
 
 
+def refused(said: str, **of_gate: object) -> str:
+    gate = replace(FAILED, **of_gate)  # type: ignore[arg-type]
+    return judge(EXIT_0, Evidence(output=said, files_changed=True, gates=(gate,))).failure
+
+
+def test_the_same_findings_are_the_same_failure_whatever_was_said_and_changed() -> None:
+    assert refused("a", digest="1") == refused("b", digest="1", output="c", failures=("d",))
+    assert refused("a", digest="1") != refused("a", digest="2")
+
+
+def test_a_gate_that_names_no_finding_is_compared_by_its_output() -> None:
+    assert refused("a", output="2 errors in 1.1 s") == refused("b", output="2 errors in 1.2 s")
+    assert refused("a", output="2 errors") != refused("a", output="1 error")
+
+
 def test_a_lost_attempt_equals_no_other_failure() -> None:
     assert judge(LOST, Evidence(output="x")).failure == ""
 

@@ -19,6 +19,7 @@ from orchestrator.core.readings import (
     result_of,
     with_exit,
 )
+from orchestrator.core.removed_tests import Removal
 
 GATE = Gate(name="tests", run="pytest", report=GateReport.JUNIT, configured_by=("conftest.py",))
 DETECTED = replace(GATE, source=GateSource.DETECTED)
@@ -86,16 +87,43 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
     now = Reading(passed=("tests.a::x", "tests.b::y"))
 
     assert lost_tests(now, base) == ["tests.a::z"]
-    result = result_of(GATE, Ran(reading=now), Ran(reading=base), [])
+    touched = Removal(files={"tests/a.py": False})
+    result = result_of(GATE, Ran(reading=now), Ran(reading=base), [], touched)
     assert result.failures == (f"tests.a::z: {LOST}",)
+    # Product code may name parameters: without a change of tests, it may remove, and not skip.
+    assert result_of(GATE, Ran(reading=now), Ran(reading=base), []).status is GateStatus.PASSED
+    for skipped in ("tests.a::z", "tests.a", "tests"):
+        skips = Ran(reading=replace(now, skipped=(skipped,)))
+        assert result_of(GATE, skips, Ran(reading=base), []).failures == result.failures
     free = Gate(name="tests", run="x", tests_may_vanish=True)
     assert result_of(free, Ran(reading=now), Ran(reading=base), []).status is GateStatus.PASSED
+
+
+@pytest.mark.parametrize(
+    ("files", "lost"),
+    [
+        (["tests/a.py"], []),
+        (["tests/b.py"], ["tests.a::x"]),
+        (["tests/a.py", "tests/b.py"], []),
+        (["tests/b.py", "conftest.py"], []),
+    ],
+)
+def test_who_may_skip_tests_of_some_files_may_not_skip_those_of_others(
+    files: list[str], lost: list[str]
+) -> None:
+    base = Ran(reading=Reading(passed=("tests.a::x", "tests.b::y")))
+    now = Ran(reading=Reading(passed=("tests.b::y",), skipped=("tests.a",)))
+
+    result = result_of(GATE, now, base, [], Removal(files=dict.fromkeys(files, True)))
+
+    assert [*result.failures] == [f"{each}: {LOST}" for each in lost]
 
 
 @pytest.mark.parametrize(
     ("touched", "skipped", "asks"),
     [
         ({"src/a.py": True}, 0, False),
+        ({"src/a.py": True}, 1, True),
         ({"tests/test_a.py": False}, 0, False),
         ({"tests/test_a.py": True}, 0, True),
         ({"tests/test_a.py": False}, 2, True),
@@ -105,7 +133,7 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
 def test_the_base_is_asked_when_tests_may_have_been_lost(
     touched: dict[str, bool], skipped: int, asks: bool
 ) -> None:
-    passed = Ran(reading=Reading(passed=("a",), skipped=skipped))
+    passed = Ran(reading=Reading(passed=("a",), skipped=("b",) * skipped))
 
     assert needs_base(GATE, passed, touched) is asks
 
@@ -219,7 +247,7 @@ def test_a_detected_gate_of_which_no_test_passes_at_the_base_says_nothing() -> N
 
 
 def test_a_run_without_tests_did_not_run_and_blocks_where_it_was_asked_for() -> None:
-    none, skipped = ran(), Ran(reading=Reading(passed=(), skipped=2))
+    none, skipped = ran(), Ran(reading=Reading(passed=(), skipped=("a", "b")))
     of_pytest = Ran(reading=with_exit(Reading(passed=()), 5))
 
     for each in (none, skipped, of_pytest):
@@ -259,12 +287,22 @@ def test_what_fails_by_its_exit_code_at_the_base_too_has_not_passed() -> None:
     assert not result.blocks
 
 
+def test_a_gate_that_fails_by_its_exit_code_names_the_error_that_it_printed() -> None:
+    printed = "ImportError while loading conftest\nE   SyntaxError: invalid syntax\n"
+    failed = Ran(reading=with_exit(Reading(), 4, is_error=True), output=printed)
+
+    assert result_of(GATE, failed, None, []).failures == (
+        "exit code 4: SyntaxError: invalid syntax",
+    )
+
+
 def test_an_asked_gate_that_cannot_run_at_the_base_either_blocks() -> None:
     flaw = Flaw("tests.test_a", "tests.test_a: ModuleNotFoundError: requests", is_error=True)
     cannot = Ran(reading=Reading(flaws=(flaw,), passed=()))
     crashed = Ran(reading=with_exit(Reading(), 4, is_error=True))
+    no_directory = Ran(reading=with_exit(Reading(passed=()), 4))
 
-    for each in (cannot, crashed):
+    for each in (cannot, crashed, no_directory):
         assert result_of(GATE, each, each, []).blocks
         assert result_of(GATE, each, each, []).outcome == "did_not_run"
         assert not result_of(DETECTED, each, each, []).blocks
@@ -294,3 +332,51 @@ def test_the_last_pattern_that_fits_says_whether_a_path_matches(
     path: str, patterns: list[str], fits: bool
 ) -> None:
     assert matches(path, patterns) is fits
+
+
+def test_a_test_that_fails_for_another_reason_than_at_the_base_is_a_finding() -> None:
+    def failing(failure: str) -> Ran:
+        flaw = Flaw("t::a", f"t::a: {failure}", failure=failure)
+        return Ran(reading=Reading(flaws=(flaw,), passed=("t::b",)))
+
+    base = failing("KeyError: 'a'")
+    other = result_of(GATE, failing("NameError: name 'x' is not defined"), base, [])
+
+    assert result_of(GATE, base, base, []).status is GateStatus.KNOWN
+    assert result_of(GATE, failing(""), base, []).status is GateStatus.KNOWN
+    assert (other.status, other.known) == (GateStatus.FAILED, 0)
+    assert other.failures == (
+        "t::a: fails differently from the base: NameError: name 'x' is not defined "
+        "(there: KeyError: 'a')",
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (ran("a.py|F401|os", passed=None), ran("a.py|F401|os", passed=None), True),
+        (ran("a.py|F401|os", passed=None), ran("a.py|F401|sys", passed=None), False),
+        (ran("a.py|F401|os", "b", passed=None), ran("b", "a.py|F401|os", passed=None), True),
+        (ran("a::x"), ran("a::x"), True),
+        (ran("a::x"), ran("a::x", "a::y"), False),
+    ],
+)
+def test_findings_are_the_same_wherever_they_stand(one: Ran, other: Ran, same: bool) -> None:
+    digests = {result_of(GATE, each, Ran(), []).digest for each in (one, other)}
+    assert "" not in digests
+    assert (len(digests) == 1) is same
+
+
+def test_a_linters_line_makes_no_difference_and_what_a_test_reports_does() -> None:
+    def digest(text: str, passed: tuple[str, ...] | None) -> str:
+        reading = Reading(flaws=(Flaw("a", text),), passed=passed)
+        return result_of(GATE, Ran(reading=reading), Ran(), []).digest
+
+    assert digest("a:1: unused", None) == digest("a:7: unused", None)
+    assert digest("a: assert 1 == 3", ()) != digest("a: assert 2 == 3", ())
+    assert digest("a: slept 1.1 s", ()) == digest("a: slept 1.2 s", ())
+
+
+def test_an_exit_code_names_no_finding() -> None:
+    failed = Ran(reading=with_exit(Reading(), 2))
+    assert result_of(GATE, failed, Ran(), []).digest == ""

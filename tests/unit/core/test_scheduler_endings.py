@@ -1,8 +1,13 @@
 """Parents and their children; ends that are of no concern: told as stories."""
 
+from dataclasses import replace
+
 import pytest
 
+from orchestrator.core.delivery import Delivery, Intent
 from orchestrator.core.events import EventKind
+from orchestrator.core.evidence import Evidence
+from orchestrator.core.final_text import FinalText
 from orchestrator.core.model import WorkerKey
 from orchestrator.core.states import JobStatus, WorkerStatus
 
@@ -22,6 +27,66 @@ def test_a_parent_that_exits_while_children_run_waits_without_a_process() -> Non
     story.ends(worker)
     assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
     assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def promised(said: FinalText = FinalText.ANSWER, **delivery: object) -> Evidence:
+    """Of a worker whose process ends while its child jobs are at work."""
+    found = Delivery(changed=False, expected=True, deferred=said)
+    return Evidence(output="Which one?", delivery=replace(found, **delivery))  # type: ignore[arg-type]
+
+
+def changed(*files: str) -> Evidence:
+    return Evidence(output="done", files_created=files, delivery=Delivery(changed=True))
+
+
+def test_a_promise_is_kept_by_child_jobs_that_end_later() -> None:
+    story, root, parent, _, worker = a_family(base="abc")
+    story.ends(parent, evidence=promised(missing=("a.py", "b.py")))
+    story.ends(worker, evidence=changed("a.py"))
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.worker(parent).reason == "promised files are missing: b.py"
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("said", [FinalText.ANSWER, FinalText.QUESTION, FinalText.REFUSAL])
+def test_a_promise_that_no_child_job_kept_has_failed_after_a_retry(said: FinalText) -> None:
+    story, root, parent, _, worker = a_family(max_retries=2)
+    story.ends(parent, evidence=promised(said))
+    story.ends(worker)
+    assert story.status(parent) in (WorkerStatus.PENDING, WorkerStatus.RUNNING)
+    story.later(60)
+    result = story.worker(parent).result
+    cause = "asked" if said is FinalText.QUESTION else "no_changes"
+    assert result is not None and [each.cause for each in result.failures] == [cause]
+    again = promised(said, deferred=None)
+    story.ends(parent, evidence=replace(again, final_text=said))
+    assert story.status(parent) is WorkerStatus.FAILED
+    assert story.job_status(root) is JobStatus.FAILED
+
+
+def test_a_promise_is_judged_after_a_restart_too() -> None:
+    story, _, parent, _, worker = a_family()
+    story.ends(parent, evidence=promised())
+    story.crash()
+    story.ends(worker)
+    assert story.status(parent) is not WorkerStatus.RECURSIVE_SUCCESS
+
+
+def test_a_failed_child_job_goes_before_a_promise() -> None:
+    story, _, parent, child, worker = a_family()
+    story.ends(parent, evidence=promised())
+    story.fails(worker)
+    story.later(60)
+    story.left_alone()
+    assert story.worker(parent).reason == f"child job {child.id} ended failed"
+
+
+def test_what_changed_nothing_without_a_promise_is_noted_at_the_end() -> None:
+    story, root, parent, _, worker = a_family(base="abc")
+    story.ends(parent, evidence=promised(expected=False, intent=Intent.UNCLEAR))
+    story.ends(worker)
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.job(root.id).reason == f"nothing was changed by {parent.worker_id}"
 
 
 def test_a_parent_never_succeeds_when_a_child_job_failed() -> None:

@@ -93,6 +93,22 @@ def test_a_failure_that_only_its_evidence_showed_is_still_a_failure() -> None:
     assert "the agent says that it did not succeed" in story.worker(parent).reason
 
 
+@pytest.mark.parametrize(
+    "exit", [EXIT_0, Exit(ended_by=EndedBy.LIMIT, stopped_by="max_steps")], ids=["exit 0", "a cap"]
+)
+def test_a_success_with_a_note_is_still_a_success(exit: Exit) -> None:
+    story = Story()
+    parent = story.key(story.root())
+    child = story.child(parent)
+    note = {"tool": "codex", "note": "exit code 1 after its result"}
+    done = Evidence(output="done", output_required=True, claimed_success=True, **note)
+    story.ends(parent, exit, done)
+    story.crash()
+    story.ends(story.key(child))
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.worker(parent).reason == "codex: exit code 1 after its result"
+
+
 def test_the_pause_between_two_attempts_is_kept() -> None:
     story = Story(backoff_seconds=8.0)
     root = story.root(max_retries=1)

@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.failure import SENT_BACK
 from orchestrator.core.model import Job
-from orchestrator.core.sending_back import SENT_BACK
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import a_task

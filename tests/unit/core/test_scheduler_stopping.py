@@ -153,7 +153,7 @@ def test_a_job_is_stopped_when_its_wall_time_is_over() -> None:
     assert stop == Stop(story.key(root), 1, EndedBy.TIMEOUT, "max_wall_seconds (100 s)")
     story.ends(story.key(root), TIMED_OUT)
     assert story.job_status(root) is JobStatus.FAILED
-    assert story.job(root.id).reason == "stopped by max_wall_seconds (100 s)"
+    assert "max_wall_seconds (100 s)" in story.job(root.id).reason
     assert story.status(story.key(root, 2)) is WorkerStatus.TIMEOUT
 
 

@@ -1,12 +1,17 @@
 """What agents use is added up over a tree, and the limits on it hold however work is split."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from orchestrator.core.admission import check_budget
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit, Usage
-from orchestrator.core.spending import breach, spent_by, tokens, total
+from orchestrator.core.gates import GateResult, GateStatus
+from orchestrator.core.outcome import is_for_gates, judge
+from orchestrator.core.spending import breach, passed, passed_in_words, spent_by, tokens, total
 from orchestrator.core.states import JobStatus, WorkerStatus
 
 from .factories import DONE, EXIT_0, EXIT_1, a_task
@@ -172,3 +177,108 @@ def test_what_is_told_only_at_an_end_counts_for_those_that_go_on() -> None:
     assert story.status(first) is WorkerStatus.SUCCESS
     assert story.job(job.id).status is JobStatus.PARTIAL
     assert "max_cost_usd" in story.job(job.id).reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "words"),
+    [
+        ({"max_cost_usd": 1.0}, {"cost_usd": 1.0}, []),
+        (
+            {"max_cost_usd": 1.0},
+            {"cost_usd": 1.23},
+            ["cost cap passed: $1.23 of $1.00 (23 % over)"],
+        ),
+        (
+            {"max_cost_usd": 0.002},
+            {"cost_usd": 0.00352},
+            ["cost cap passed: $0.0035 of $0.0020 (76 % over)"],
+        ),
+        ({"max_steps": 10}, {"steps": 12}, ["step cap passed: 12 of 10 (20 % over)"]),
+        (
+            {"max_tokens": 1000, "max_steps": 1},
+            {"output_tokens": 1001, "steps": 3},
+            [
+                "step cap passed: 3 of 1 (200 % over)",
+                "token cap passed: 1,001 of 1,000 (1 % over)",
+            ],
+        ),
+    ],
+)
+def test_a_cap_that_was_passed_is_told_with_how_much(
+    limits: dict[str, Any], used: dict[str, Any], words: list[str]
+) -> None:
+    found = passed(a_task(**limits), spent_by(Usage(**used)))
+    assert [passed_in_words(cap) for cap in found] == words
+
+
+def test_a_sum_that_lacks_something_is_a_lower_bound() -> None:
+    [cap] = passed(a_task(max_steps=1), spent_by(Usage(steps=2)), at_least=True)
+    assert passed_in_words(cap) == "step cap passed: at least 2 of 1 (100 % over)"
+
+
+COMPLETE = Evidence(
+    output="the answer", output_required=True, claimed_success=True, usage=usage(1.23)
+)
+
+
+@pytest.mark.parametrize(
+    ("end", "evidence", "succeeds"),
+    [
+        (EXIT_0, COMPLETE, True),
+        (STOPPED, COMPLETE, True),
+        (replace(STOPPED, signal=None, code=143), COMPLETE, True),
+        (STOPPED, replace(COMPLETE, claimed_success=None), False),
+        (STOPPED, replace(COMPLETE, claimed_success=False), False),
+        (STOPPED, replace(COMPLETE, output_required=False), False),
+        (replace(STOPPED, stopped_by="", error="out of memory"), COMPLETE, False),
+        (replace(STOPPED, ended_by=EndedBy.CANCEL), COMPLETE, False),
+    ],
+)
+def test_who_was_complete_when_the_cap_was_reached_has_succeeded(
+    end: Exit, evidence: Evidence, succeeds: bool
+) -> None:
+    story = Story()
+    job = story.root(a_task("a"), a_task("b"), max_cost_usd=1.0)
+    first, second = story.keys(job)
+    story.scheduler.used(first, 1, usage(1.2), story.now)
+    story.ends(first, end, evidence)
+    story.ends(second, STOPPED)
+    story.left_alone()
+
+    ended = story.job(job.id)
+    assert story.status(first).succeeded is succeeds
+    assert ended.status is (JobStatus.PARTIAL if succeeds else JobStatus.FAILED)
+    assert "stopped by max_cost_usd (1 USD)" in ended.reason
+    assert "cost cap passed: $1.23 of $1.00 (23 % over)" in ended.reason
+
+
+def test_gates_of_who_was_complete_decide() -> None:
+    failed = GateResult(name="tests", status=GateStatus.FAILED)
+    assert is_for_gates(STOPPED, COMPLETE)
+    assert not judge(STOPPED, replace(COMPLETE, gates=(failed,))).succeeded
+
+
+def test_a_job_whose_last_worker_passed_the_cap_says_so() -> None:
+    story = Story()
+    job = story.root(max_cost_usd=1.0)
+    story.ends(story.key(job), EXIT_0, COMPLETE)
+    story.left_alone()
+    ended = story.job(job.id)
+    assert ended.status is JobStatus.COMPLETED
+    assert ended.reason == "cost cap passed: $1.23 of $1.00 (23 % over)"
+
+
+def test_a_worker_that_passed_the_cap_of_its_task_says_so() -> None:
+    story = Story()
+    job = story.root(a_task(max_cost_usd=1.0))
+    story.ends(story.key(job), EXIT_0, COMPLETE)
+    story.left_alone()
+    assert story.worker(story.key(job)).reason == "cost cap passed: $1.23 of $1.00 (23 % over)"
+
+
+def test_a_worker_under_a_cap_reports_every_step_at_once() -> None:
+    story = Story()
+    free, task, capped = story.root(), story.root(a_task(max_steps=9)), story.root(max_tokens=9)
+    child = story.child(story.key(capped), max_tokens=9)
+    found = [story.scheduler.is_capped(story.key(each)) for each in (free, task, capped, child)]
+    assert found == [False, True, True, True]

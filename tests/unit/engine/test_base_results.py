@@ -92,3 +92,18 @@ def test_a_damaged_record_is_run_again(results: BaseResults, tmp_path: Path) -> 
     path.write_text("{")
 
     assert results.kept("c1", GATE) is None
+
+
+@pytest.mark.parametrize("name", ["package-lock.json", "uv.lock", "Cargo.lock", "go.sum"])
+def test_another_lock_file_is_another_result(
+    results: BaseResults, tmp_path: Path, name: str
+) -> None:
+    lock = tmp_path / "project" / name
+    lock.parent.mkdir()
+    lock.write_text("one\n")
+    results.keep("c1", GATE, FOUND)
+    assert results.kept("c1", GATE) == FOUND
+
+    lock.write_text("two, and more\n")
+
+    assert results.kept("c1", GATE) is None

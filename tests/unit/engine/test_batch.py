@@ -67,6 +67,16 @@ def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
     assert settled.culprits[0][1] == FAILED
 
 
+def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() -> None:
+    """A person took a second candidate of the task, and the gates refuse that one."""
+    bench = Bench(bad("taken"))
+    taken = Part(a_worker(id="taken", task_id="a"))
+    parts = [part("a"), taken, part("b", "a")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["taken"]
+    assert settled.commit == "base/a/b"
+
+
 def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
     bench = Bench(bad("a", "c"))
     parts = [part(name) for name in "abcd"]

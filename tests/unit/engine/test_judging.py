@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from orchestrator.core.another import HANDED_ON
+from orchestrator.core.failure import SENT_BACK
 from orchestrator.core.gates import Gate, GateResult, GateSource, GateStatus
 from orchestrator.core.model import Job, TaskSpec
-from orchestrator.core.sending_back import SENT_BACK
 from orchestrator.core.states import WorkerKind
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.assigning import GATE_CHARACTERS, _previous_failure

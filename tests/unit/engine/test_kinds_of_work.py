@@ -434,7 +434,6 @@ ONE = [
     "everything is consistent. Thank you very much.",
     "Fix the bug. Run the tests.",
     "Build a blog. Users can log in. They can write posts.",
-    "Please keep it small and tidy.",
     "Please make sure that everything is consistent.",
     "Hi, please add login.",
     "Let me know which functions are unused.",
@@ -506,6 +505,8 @@ NOTHING = [
     "Thanks!",
     "Hello!",
     "Best regards",
+    "Please keep it small and tidy.",
+    "Be thorough. Thank you!",
 ]
 
 
@@ -539,6 +540,14 @@ def test_what_is_small_or_not_understood_stays_one_task(request_: str) -> None:
 
     assert [task.prompt for task in made.tasks] == [request_]
     assert made.tasks[0].role is None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    ["Make sure that the tests pass", "Keep the README in step with app.py", "Run the tests"],
+)
+def test_a_condition_that_names_its_work_is_a_task(request_: str) -> None:
+    assert [task.prompt for task in split(request_).tasks] == [request_]
 
 
 @pytest.mark.parametrize("request_", NOTHING)

@@ -26,7 +26,20 @@ def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
         "LD_PRELOAD": "/x.so",
     }
 
-    assert set(worker_environment(server)) == {"PATH", "HOME", "LC_ALL", "https_proxy"}
+    direct = {"NO_PROXY", "no_proxy"}
+    assert set(worker_environment(server)) == {"PATH", "HOME", "LC_ALL", "https_proxy"} | direct
+
+
+@pytest.mark.parametrize(
+    ("server", "upper", "lower"),
+    [
+        ({}, "localhost,127.0.0.1,::1", "localhost,127.0.0.1,::1"),
+        ({"NO_PROXY": "a, ::1"}, "a,::1,localhost,127.0.0.1", "a,::1,localhost,127.0.0.1"),
+        ({"NO_PROXY": "a", "no_proxy": "*"}, "a,localhost,127.0.0.1,::1", "*"),
+    ],
+)
+def test_no_proxy_is_used_for_this_machine(server: dict[str, str], upper: str, lower: str) -> None:
+    assert worker_environment(server) == {"NO_PROXY": upper, "no_proxy": lower}
 
 
 def test_secrets_are_known_by_the_names_of_their_variables() -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.core.repository import Repository
+from orchestrator.core.repository_changes import RefMove, state_name
 from orchestrator.engine import users_checkout
 from orchestrator.engine.users_checkout import UsersCheckout
 from orchestrator.workspace.layout import Workspace
@@ -22,6 +23,9 @@ class Looks:
 
     def note(self, directory: str) -> None:
         pass
+
+    def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
+        return ()
 
     def checkout_state(self) -> Mapping[str, str]:
         return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
@@ -51,4 +55,4 @@ def test_a_lock_is_told_when_nobody_is_at_work_with_it(
     checkout = UsersCheckout(repository, Workspace(tmp_path))
     checkout.note("0badc0de")
 
-    assert checkout.leaks("0badc0de") == told
+    assert [state_name(each) for each in checkout.changes("0badc0de")] == told

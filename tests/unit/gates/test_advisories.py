@@ -1,7 +1,8 @@
 """Reports of security tools.
 
-Bandit 1.9, pip-audit 2, and npm 11 wrote these, shortened; those of cargo-audit and govulncheck
-follow their documentation.
+Those of bandit, pip-audit and npm have the form that the tools write, shortened; the tools run
+in tests/integration/engine/judges/test_security.py. Those of cargo-audit and govulncheck follow
+their documentation.
 """
 
 import json

@@ -83,6 +83,7 @@ TEST = "def test_a():\n    assert True\n"
         ({"go.mod": ""}, ["go-vet", "go-test"]),
         ({".pre-commit-config.yaml": ""}, ["pre-commit"]),
         ({"Makefile": "check: lint\ntest:\n\tx"}, ["make-check"]),
+        ({"Makefile": "check:\n\t@echo none\n\ntest:\n\tx"}, ["make-test"]),
         ({"Makefile": "test:\n\tpytest", "conftest.py": ""}, ["pytest"]),
         ({"Makefile": "lint test all: x\n"}, ["make-test"]),
         ({"Makefile": ".PHONY: test\ncheck-all: test\n"}, []),
@@ -96,6 +97,57 @@ def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) ->
 
     assert gates == names if isinstance(names, list) else len(gates) == names
     assert next(iter(found(files))) == "secrets"
+
+
+@pytest.mark.parametrize(
+    "script", ["true", ":", "exit 0", "echo ok", "echo 'a; b && c' && exit 0", "; true # none"]
+)
+def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
+    scripts = dict.fromkeys(("pretest", "test", "lint", "typecheck"), script)
+    package = {"scripts": scripts, "devDependencies": {"jest": "1"}}
+    files = {"package.json": json.dumps(package), "src/a.test.js": ""}
+
+    assert list(found(files)) == ["secrets", "jest"]
+    with pytest.raises(InvalidRequest, match="there is no gate named"):
+        named("npm-test", files=files)
+    assert [gate.run for gate in named(script, files=files)] == [script], "a person's own command"
+
+
+@pytest.mark.parametrize(
+    "script", ["true && tsc", "echo x | node a.js", "true || (node a.js)", "exit 1", "echo 'x"]
+)
+def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
+    assert "npm-test" in found({"package.json": json.dumps({"scripts": {"test": script}})})
+
+
+@pytest.mark.parametrize(
+    "makefile",
+    [
+        "test:\n",
+        "test:\n\n# none yet\nx:\n\tpytest\n",
+        ".PHONY: test\ntest:\n\t@echo no tests\n\t-true\n",
+        "test: unit ; @true\nunit:\n\t@echo none \\\n\t  at all\n",
+        "test: check\ncheck: test\n",
+    ],
+)
+def test_a_target_that_judges_nothing_is_no_gate(makefile: str) -> None:
+    assert list(found({"Makefile": makefile})) == ["secrets"]
+
+
+@pytest.mark.parametrize(
+    "makefile",
+    [
+        "test: unit\nunit:\n\t./unit.sh\n",
+        "test: ; ./unit.sh\n",
+        "test: build/report\n",
+        "include more.mk\ntest:\n",
+        "test:\n\t@echo start\n\n\t$(PYTEST)\n",
+        "test:\nifdef CI\n\t./unit.sh\nendif\n",
+        "test: | unit\nunit: ; ./unit.sh\n",
+    ],
+)
+def test_a_target_that_runs_something_is_a_gate(makefile: str) -> None:
+    assert list(found({"Makefile": makefile})) == ["secrets", "make-test"]
 
 
 def test_scripts_are_run_as_the_base_has_them() -> None:

@@ -28,12 +28,12 @@ def test_junit_tells_what_passed_failed_and_was_left_out() -> None:
         "tests.test_a::test_error",
     ]
     assert found.flaws[0].text == "tests.test_a::test_bad: assert 1 == 2"
-    assert found.skipped == 1
+    assert found.skipped == ("tests.test_a::test_left",)
 
 
 def junit_of(content: str) -> tuple[list[str], list[str], int]:
     found = junit.read(f"<testsuites>{content}</testsuites>".encode())
-    return [flaw.text for flaw in found.flaws], [*(found.passed or ())], found.skipped
+    return [flaw.text for flaw in found.flaws], [*(found.passed or ())], [*found.skipped]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,14 @@ def test_a_test_that_passes_when_it_runs_again_has_passed() -> None:
     assert (flaws, passed) == (["A::bad: 2"], ["A::flaky"])
 
 
+def test_a_module_that_pytest_skips_is_named_as_its_tests_are() -> None:
+    _, _, skipped = junit_of(
+        '<testsuite name="pytest"><testcase classname="" name="tests.test_a">'
+        '<skipped message="collection skipped">no</skipped></testcase></testsuite>'
+    )
+    assert skipped == ["tests.test_a"]
+
+
 def test_tests_of_one_name_in_several_suites_are_told_apart() -> None:
     def test(more: str = "") -> str:
         return f'<testcase name="works" classname="test">{more}</testcase>'
@@ -86,7 +94,7 @@ def test_tests_of_one_name_in_several_suites_are_told_apart() -> None:
     )
     assert flaws == ["one::in::works: failed"]
     assert passed == ["one::works", "two::works", "test::works"]
-    assert skipped == 1
+    assert skipped == ["two::x"]
 
 
 def test_a_test_that_fails_after_it_passed_has_failed() -> None:
@@ -330,7 +338,7 @@ def test_the_report_is_where_it_was_asked_for_or_else_what_was_printed(tmp_path:
     file, log = tmp_path / "report", tmp_path / "log"
     log.write_bytes(JUNIT)
 
-    assert Reports().read(GateReport.JUNIT, file, log, "/").skipped == 1
+    assert Reports().read(GateReport.JUNIT, file, log, "/").skipped == ("tests.test_a::test_left",)
     file.write_bytes(b"<testsuite/>")
     assert Reports().read(GateReport.JUNIT, file, log, "/") == Reading(passed=())
     assert Reports().read(GateReport.EXIT, file, log, "/") == Reading()
@@ -349,3 +357,24 @@ def test_a_report_that_is_a_link_or_too_large_is_refused(
     file.write_bytes(b"x" * 101)
     with pytest.raises(UnreadableReport, match="more than"):
         Reports().read(GateReport.MYPY, file, tmp_path / "log", "/")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "failure"),
+    [
+        ("message=\"KeyError: 'a'\"", "KeyError: 'a'"),
+        ('message="assert 1 == 2&#10;  + where 1 = f()"', "assert 1 == 2"),
+        (
+            'message="expected 1" type="java.lang.AssertionError"',
+            "java.lang.AssertionError: expected 1",
+        ),
+        ('type="java.io.IOException"', "java.io.IOException: "),
+        ("", ""),
+    ],
+)
+def test_junit_has_the_type_and_the_first_line_of_a_failure(attributes: str, failure: str) -> None:
+    case = f'<testcase classname="a" name="x"><failure {attributes}/></testcase>'
+
+    [flaw] = junit.read(f"<testsuite>{case}</testsuite>".encode()).flaws
+
+    assert flaw.failure == failure

@@ -42,7 +42,7 @@ def _hook(project: Project) -> None:
         (_hook, "git hooks/post-checkout"),
         (lambda project: project.write(".git/info/exclude", "*\n"), "git info/exclude"),
         (lambda project: project.write(".git/info/attributes", "* -text\n"), "git info/attributes"),
-        (lambda project: project.git("config", "user.name", "x"), "git config"),
+        (lambda project: project.git("config", "user.name", "x"), "setting user.name"),
         (
             lambda project: project.write(".git/shallow", project.git("rev-parse", "@")),
             "git shallow",
@@ -85,5 +85,5 @@ def test_only_the_users_own_files_are_looked_at(
     project.git("config", "core.worktree", str(elsewhere))
     after = repository.checkout_state()
     assert [each for each in {*noted, *after} if noted.get(each) != after.get(each)] == [
-        "git config"
+        "setting core.worktree"
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.errors import NotFound
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.git import GitRepository, between
+from orchestrator.git import GitRepository, between, of_worker
 from tests.project import Project
 
 CASES: Mapping[str, tuple[Mapping[str, str], ChangeSize]] = {
@@ -65,3 +65,32 @@ def test_branches_are_compared_and_one_that_is_gone_is_named(project: Project) -
     assert b"-two" in between(project.path, "main", "other")
     with pytest.raises(NotFound, match="no branch gone"):
         between(project.path, "main", "gone")
+
+
+def test_what_a_worker_changed_is_shown_with_results_that_its_branch_lacks(
+    project: Project,
+) -> None:
+    start, tip = changed(project, {"own.txt": "own\n"})
+    project.git("checkout", "-q", "-b", "child", "main")
+    project.commit({"child.txt": "child\n"})
+    below = "refs/orchestrator/abc/child/worker_1/def"
+    for name, commit in {
+        "refs/orchestrator/abc/start/worker_1": start,
+        "refs/heads/orchestrator/abc/worker_1": tip,
+        f"{below}/base": start,
+        f"{below}/result": "child",
+    }.items():
+        project.git("update-ref", name, commit)
+
+    patch = of_worker(project.path, "abc", "worker_1", stat=False)
+    stat = of_worker(project.path, "abc", "worker_1", stat=True)
+
+    assert (b"+own" in patch, b"+child" in patch) == (True, True)
+    assert (b"own.txt" in stat, b"child.txt" in stat) == (True, True)
+    project.git("update-ref", f"{below}/result", tip)
+    assert of_worker(project.path, "abc", "worker_1", stat=False).count(b"+own") == 1
+
+
+def test_a_worker_without_a_branch_is_named(project: Project) -> None:
+    with pytest.raises(NotFound, match=r"no branch has changes of worker_9.*status abc"):
+        of_worker(project.path, "abc", "worker_9", stat=False)

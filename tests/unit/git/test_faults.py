@@ -10,6 +10,8 @@ from orchestrator.git import GitRepository
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
+pytestmark = pytest.mark.slow
+
 BRANCH = "refs/heads/orchestrator/1/worker_1"
 
 

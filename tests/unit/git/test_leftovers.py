@@ -8,6 +8,8 @@ from orchestrator.git import GitRepository
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
+pytestmark = pytest.mark.slow
+
 BRANCH = "refs/heads/orchestrator/1/worker_1"
 RESULT = "refs/heads/orchestrator/1/result"
 KEPT = "refs/orchestrator-kept/1/worker_1"

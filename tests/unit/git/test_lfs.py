@@ -10,7 +10,7 @@ from orchestrator.git import GitRepository, Landing
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
-pytestmark = pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.needs("git-lfs")]
 
 BRANCH = "refs/heads/orchestrator/1/worker_1"
 BIG = "content of a large file\n"
@@ -63,6 +63,31 @@ def test_without_its_filter_pointers_stay_and_that_is_told(
     assert "git-lfs is not set up (git lfs install)" in base.note
     repository.open_worktree(directory, BRANCH, base.commit)
     assert Path(directory, "a.bin").read_text().startswith("version https://git-lfs")
+
+
+def test_a_filter_without_its_program_stops_nobody(
+    project: Project,
+    repository: GitRepository,
+    directory: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with a global ``git lfs install`` of another machine: the filter is required."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "sh"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    monkeypatch.setenv("PATH", str(programs))
+    assert project.git("config", "filter.lfs.required") == "true"
+
+    base = repository.base()
+    repository.open_worktree(directory, BRANCH, base.commit)
+    Path(directory, "notes.txt").write_text("more\n")
+    tip = repository.commit(directory, BRANCH, "work\n", WHO)
+
+    assert "git-lfs is not installed here" in base.note
+    assert project.show(tip, "a.bin").startswith("version https://git-lfs")
+    assert project.show(tip, "notes.txt") == "more"
 
 
 def test_what_is_copied_elsewhere_has_the_content_or_is_refused(

@@ -591,8 +591,8 @@ def test_the_diff_is_a_patch_that_git_takes(
 
 
 def test_a_job_without_a_result_is_told(project: Project) -> None:
-    with pytest.raises(NotFound, match=r"has no merged result.*`orchestrator apply 2` copies"):
+    with pytest.raises(NotFound, match=r"has no merged result.*bin/orchestrator apply 2"):
         Landing(project.path, "2", "2").diff(stat=True)
     project.git("update-ref", "refs/orchestrator/2/start/worker_1", "HEAD")
-    with pytest.raises(NotFound, match=r"has no merged result.*`orchestrator merge 2 "):
+    with pytest.raises(NotFound, match=r"has no merged result.*bin/orchestrator status 2"):
         Landing(project.path, "2", "2").diff(stat=True)

@@ -13,6 +13,8 @@ from tests.integration.engine.site import until
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[[int], Path]
 
 

@@ -10,6 +10,8 @@ from orchestrator.git import GitRepository
 from tests.project import Project
 from tests.unit.git.conftest import WHO
 
+pytestmark = pytest.mark.slow
+
 BRANCH = "refs/heads/orchestrator/1/worker_1"
 
 
@@ -217,6 +219,7 @@ def test_what_the_user_does_not_have_is_empty_and_named(
     assert commit(repository, Path(directory)) == base.commit
 
 
+@pytest.mark.slow
 def test_merging_tells_conflicts_and_removal_leaves_what_is_nowhere_else(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:

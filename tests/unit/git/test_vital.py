@@ -10,6 +10,8 @@ import pytest
 from orchestrator.git import GitRepository, vital, vital_aside
 from tests.project import Project
 
+pytestmark = pytest.mark.slow
+
 Break = Callable[[Project], object]
 
 

@@ -335,3 +335,14 @@ def test_a_quota_that_is_used_up_is_no_rate_limit_for_aider() -> None:
 
     assert aider((), (error + quota,)).error_class is ErrorClass.AUTH
     assert aider((), (error + "slow down",)).error_class is ErrorClass.RATE_LIMIT
+
+
+def test_claude_tells_at_the_end_of_a_message_what_its_blocks_did_not() -> None:
+    usage = {"input_tokens": 100, "output_tokens": 1}
+    said = {"id": "m1", "model": "m", "content": [{"type": "text", "text": "x"}], "usage": usage}
+    delta = {"type": "message_delta", "usage": {"output_tokens": 30}}
+    streamed = {"type": "stream_event", "event": delta, "parent_tool_use_id": None}
+    lines = events({"type": "assistant", "message": said}, streamed, streamed)
+    signs = read("claude", lines, FINE).signs
+    spent = [sign.usage for sign in signs if isinstance(sign, Spent)]
+    assert [(each.steps, each.output_tokens) for each in spent] == [(1, 1), (None, 29)]

@@ -39,6 +39,7 @@ def _python(text: str) -> LineCount:
         ("x = 'unterminated\n# c\n", LineCount(code=1, comment=1)),
         ('"""never closed\n# x\n', LineCount(comment=2)),
         (")  # end\n", LineCount(comment=1)),
+        ('x = {a: f"{b}"\n    "c",\n}\n', LineCount(code=2, blank=1, bare=1)),
     ],
 )
 def test_python_lines_are_code_comment_or_blank(text: str, expected: LineCount) -> None:

@@ -10,6 +10,8 @@ from orchestrator.agents.models.toolbox import child_jobs, command, files, findi
 from orchestrator.agents.models.toolbox.places import Places
 from orchestrator.agents.models.toolbox.tool import Refused, Result, Tool, Unusable, shortened
 
+#: Tools that write the file that their path names.
+_WRITING = frozenset({"write", "edit"})
 #: Names that models give to tools which a policy may not have.
 _KNOWN = frozenset(("read", "write", "edit", "list", "search", "bash"))
 
@@ -25,6 +27,7 @@ class Toolbox:
         if settings.policy == "full":
             tools.append(command.running(settings.cwd, settings.timeouts, settings.hidden))
         self._policy = settings.policy
+        self._where = where
         self._server: child_jobs.Server | None = None
         if settings.child_jobs:
             tools += self._of_server(settings)
@@ -62,6 +65,16 @@ class Toolbox:
             words = f"refused: the policy {self._policy!r} has no {name}; {there}"
             return Result(words, failed=True, denied=True)
         return Result(f"no tool {name[:100]!r}; {there}", failed=True)
+
+    def writes(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """The file that a tool is to write, as an absolute path; none of a command."""
+        given = arguments.get("path")
+        if name not in _WRITING or name not in self.tools or not isinstance(given, str):
+            return ()
+        try:
+            return (str(self._where.to_change(given)),)
+        except (Refused, OSError, ValueError):
+            return ()
 
     def is_slow(self, name: str) -> bool:
         return name in self.tools and self.tools[name].slow

@@ -119,6 +119,45 @@ STEERING = (
     ),
     Operation(
         method="post",
+        path=f"{JOB}/tasks/{{task_id}}/choice",
+        id="chooseCandidate",
+        tag="jobs",
+        summary="Choose another candidate of a task than the comparison did",
+        description="The job, which has ended, is merged again with this candidate. 202 while that "
+        "takes its time. 409 for a candidate that did not succeed, or while the job runs; 422 for "
+        "a worker that is no candidate of the task.",
+        body=merging.ChoiceRequest,
+        body_required=True,
+        examples={"the second": {"worker_id": "worker_2"}},
+        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/remove",
+        id="removeJob",
+        tag="jobs",
+        summary="Remove a root job that has ended, from disk and database",
+        description="Work that is in no result and on no branch of the user's is kept in git, as "
+        "`clean` does. 403 for a worker, 409 for a job that has not ended.",
+        body=requests.EmptyRequest,
+        answers={OK: job_answers.RemovedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/discard",
+        id="discardJob",
+        tag="jobs",
+        summary="Remove the branches, worktrees, and kept refs of a root job that has ended",
+        description="What has landed stays, and so do the job and its reports. 403 for a worker, "
+        "409 for a job that has not ended.",
+        body=requests.EmptyRequest,
+        answers={OK: job_answers.DiscardedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
         path=f"{JOB}/workers/{{worker_id}}/rollback",
         id="rollBackWorker",
         tag="jobs",

@@ -1,7 +1,11 @@
 """The judged rewrites the judge: what passes only with its versions of what judges is a finding."""
 
+from pathlib import Path
+
 import pytest
 
+from orchestrator.cli import execute
+from orchestrator.cli.surroundings import Surroundings
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, reasons
@@ -142,7 +146,6 @@ CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
 @pytest.mark.parametrize(
     ("task", "config"),
     [
-        pytest.param({"role": "testing"}, {}, id="role"),
         pytest.param({"writes": ["tests/test_app.py"]}, {}, id="promised"),
         pytest.param({}, {"gates": [{"name": "pytest", "tests_may_change": True}]}, id="gate"),
     ],
@@ -156,18 +159,78 @@ def test_a_task_that_may_change_tests_succeeds_and_says_so(
 
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
-    told = "changed the files it is judged by: tests/test_app.py"
+    told = "changed the files it is judged by together with code: tests/test_app.py"
     assert reasons(ended) == [told]
     assert ended["reason"] == f"worker_1: {told}"
 
 
-def test_a_setting_lets_any_work_change_tests(made: MakeProject) -> None:
+FAILING = f"{TEST}\n\ndef test_wrong():\n    assert one() == 3\n"
+REPAIR = "sed -i 's/== 3/== 1/' tests/test_app.py"
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        pytest.param(CHANGE, "with the base's tests/test_app.py: ", id="weakened"),
+        pytest.param(
+            f"{BREAK}; sed -i '/test_one/,$d' tests/test_app.py; echo 'def test_more(): pass' >> "
+            "tests/test_app.py",
+            "tests.test_app::test_one: it passed on the base commit, and does not run now",
+            id="removed",
+        ),
+    ],
+)
+def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_breaks(
+    made: MakeProject, script: str, found: str
+) -> None:
+    site, _ = made(FILES)
+
+    ended = site.run("x", [edit(script, role="testing")])
+
+    assert ended["status"] == "failed", ended
+    assert reasons(ended)[0].startswith(f"gate pytest failed: {found}"), ended
+    assert "to allow it: writes: [tests/test_app.py] in the task" in reasons(ended)[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "more"),
+    [
+        pytest.param(f"{REPAIR}; {written('tests/test_two.py', TEST)}", "", id="tests alone"),
+        pytest.param(
+            f"{REPAIR}; sed -i '/test_one/,/assert/d' tests/test_app.py", "", id="removed"
+        ),
+        pytest.param(
+            f"{REPAIR}; echo '# a note' >> app.py", " together with code", id="repaired with code"
+        ),
+    ],
+)
+def test_the_role_testing_may_repair_and_remove_tests(
+    made: MakeProject, script: str, more: str
+) -> None:
+    site, _ = made({**FILES, "tests/test_app.py": FAILING})
+
+    ended = site.run("x", [edit(script, role="testing")])
+
+    assert ended["status"] == "completed", ended
+    assert reasons(ended) == [f"changed the files it is judged by{more}: tests/test_app.py"]
+
+
+def test_a_setting_lets_any_work_change_tests_and_land_says_so(
+    made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     site, _ = made(FILES, gates={"tests_may_change": True})
 
     ended = site.run("x", [edit(CHANGE)])
 
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
+    site.stop()
+    surroundings = Surroundings(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
+    assert execute(["land", ended["job_id"], "--yes"], surroundings) == 0
+    told = (
+        b"Note: worker_1: changed the files it is judged by together with code: tests/test_app.py"
+    )
+    assert told in b" ".join(capfdbinary.readouterr().err.split())
 
 
 def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None:
@@ -223,7 +286,7 @@ def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None
     script = f"case $PWD in *worker_1*) {CHANGE};; *) {honest};; esac"
     both = ["editor", "editor"]
 
-    ended = site.run("x", [{**edit(script), "agent": both, "role": "testing"}])
+    ended = site.run("x", [{**edit(script, writes=["tests/", "app.py"]), "agent": both}])
 
     assert ended["status"] == "completed", ended
     task = site.get(f"/jobs/{ended['job_id']}")["tasks"][0]["id"]

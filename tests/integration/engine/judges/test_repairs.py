@@ -1,7 +1,6 @@
 """A gate judges: what it repairs is not what is merged."""
 
 import json
-from shutil import which
 
 import pytest
 
@@ -46,7 +45,7 @@ def test_what_a_gate_repairs_at_the_base_as_well_does_not_count(made: MakeProjec
     assert reasons(more)[0].startswith("gate fix failed: app.py: the gate changed this")
 
 
-@pytest.mark.skipif(not which("npm"), reason="npm is not installed")
+@pytest.mark.needs("npm")
 def test_a_script_of_npm_that_repairs_has_findings(made: MakeProject) -> None:
     package = json.dumps({"name": "x", "scripts": {"lint": "sed -i 's/ *$//' one.js"}})
     site, _ = made({"package.json": package, "one.js": "module.exports = 1\n"})

@@ -1,7 +1,5 @@
 """Tests that lie beside the code are found and run, without any configuration."""
 
-from shutil import which
-
 import pytest
 
 from tests.integration.engine.judges.conftest import MakeProject, gates, reasons
@@ -39,7 +37,7 @@ def test_python_tests_beside_the_code_judge_it(made: MakeProject, place: str, te
     assert gates(site, good)["pytest"]["tests"] == 1
 
 
-@pytest.mark.skipif(not which("node"), reason="node is not installed")
+@pytest.mark.needs("node")
 def test_tests_of_node_beside_the_code_judge_it(made: MakeProject) -> None:
     test = (
         "const test = require('node:test')\nconst assert = require('node:assert')\n"

@@ -50,6 +50,21 @@ def test_settings_of_the_environment_are_copied_and_never_committed(
     assert "x.txt" in files and ".env" not in files and "pkg/.env.local" not in files
 
 
+def test_what_is_derived_and_not_ignored_is_not_named_as_held_back(
+    project: Project, make_host: MakeHost
+) -> None:
+    os.symlink("left-pad", project.path / "node_modules/pad")
+    (project.path / ".gitignore").write_text("")
+    project.git("commit", "-qam", "nothing is ignored")
+    ended = make_host(project).run(
+        edit("mkdir -p web/node_modules; : > web/node_modules/x.js; echo x > x.txt")
+    )
+    [row] = ended["results"]["tasks"]
+    assert "not committed (git.never_commit): web/node_modules (1 file)" in row["reason"], row
+    files = project.files(f"orchestrator/{ended['job_id']}/result")
+    assert not [each for each in files if "node_modules" in each]
+
+
 def test_directories_are_copied_when_asked_for(project: Project, make_host: MakeHost) -> None:
     git = {"copy_ignored": ["node_modules", "build/*/settings.json", ".env"]}
     script = (

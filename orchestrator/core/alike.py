@@ -1,0 +1,21 @@
+"""What two failures have in common when they are the same."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+#: "in 0.53s", "12:31:07.250", and the remaining time in the output of ``orchestrator spawn``.
+_TIMES = re.compile(
+    r"\d+(?:\.\d+)?(?= ?(?:[nmµ]?s|seconds?|minutes?|min)\b)"
+    r"|\d\d:\d\d:\d\d(?:[.,]\d+)?|(?<=wall_seconds )\d+"
+)
+
+
+def without_times(text: str) -> str:
+    return _TIMES.sub("", text)
+
+
+def digest_of(parts: Iterable[str]) -> str:
+    """Short, and equal for equal parts in any order."""
+    joined = "\0".join(sorted(parts))
+    return hashlib.sha256(joined.encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""Work that an agent put elsewhere than into its worktree, and what became of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SideWorkKind(StrEnum):
+    """What an agent creates by git; the values are parts of names of refs."""
+
+    #: A branch of its own.
+    BRANCH = "branch"
+    #: A worktree of its own, with its loose files.
+    WORKTREE = "worktree"
+    #: An entry of the stash.
+    STASH = "stash"
+    #: A repository in its worktree: the files are in the worker's branch, its history on a ref.
+    NESTED = "nested"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SideWork:
+    """One piece of such work."""
+
+    kind: SideWorkKind
+    #: As the agent named it: a branch, a directory, a message, a path.
+    name: str
+    #: The ref that has it; empty: it is part of the worker's branch.
+    ref: str = ""
+
+    @property
+    def is_missing(self) -> bool:
+        """True if it conflicts with the worker's branch, which lacks it."""
+        return bool(self.ref) and self.kind is not SideWorkKind.NESTED
+
+
+def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
+    """What a reader of the result has to know, each as text."""
+    work = tuple(work)
+    folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
+    nested = [each for each in work if each.ref and not each.is_missing]
+    found = [f"merged into its branch: {_listed(folded)}"] if folded else []
+    if nested:
+        named = (f"{each.name} ({each.ref})" for each in nested)
+        found.append(f"nested repositories committed as files: {_listed(list(named))}")
+    found += [missing_in_words(each) for each in work if each.is_missing]
+    return tuple(found)
+
+
+def missing_in_words(each: SideWork) -> str:
+    """With the command that fetches it."""
+    verb = "git stash apply" if each.kind is SideWorkKind.STASH else "git merge"
+    return (
+        f"{each.kind} {each.name} conflicts with its branch and was not merged: {verb} {each.ref}"
+    )
+
+
+#: Longer lists are cut where a person reads them.
+_NAMED = 5
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,62 @@
+"""Packages of Node.js that a project names and nobody has installed; without them none judges."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.security.paths import read_regular
+
+#: Yarn writes the others in place of the directory.
+_INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
+_NAMED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+_MOST_BYTES = 1 << 20
+WORDS = "node_modules is missing"
+#: As Node.js, bundlers, TypeScript and jest say it, and shells of a program. A path is no package.
+_NOT_FOUND = (
+    re.compile(r"Cannot find (?:module|package) ['\"]((?:@[\w.-]+/)?[\w-][\w.-]*)"),
+    re.compile(r"\b([\w-]+): (?:command )?not found\b"),
+)
+
+
+def are_missing(cwd: str, top: str) -> bool:
+    """Whether ``package.json`` names packages and none is installed, from ``cwd`` up to ``top``."""
+    return bool(_missing(cwd, top))
+
+
+def is_missing(package: str, cwd: str, top: str) -> bool:
+    return package in _missing(cwd, top)
+
+
+def were_missed(printed: str, cwd: str, top: str) -> bool:
+    """Whether a program that printed this looked for one of them."""
+    missed = {found[1] for each in _NOT_FOUND for found in each.finditer(printed)}
+    return bool(missed) and not missed.isdisjoint(_missing(cwd, top))
+
+
+def _missing(cwd: str, top: str) -> set[str]:
+    """Names; empty where something is installed."""
+    named: set[str] = set()
+    for place in _upwards(cwd, top):
+        if any(os.path.lexists(f"{place}/{name}") for name in _INSTALLED):
+            return set()
+        named |= _named_in(Path(place, "package.json"))
+    return named
+
+
+def _named_in(file: Path) -> set[str]:
+    try:
+        package = json.loads(read_regular(file, _MOST_BYTES) or b"{}")
+    except (ValueError, RecursionError):
+        return set()
+    parts = [package.get(name) for name in _NAMED] if isinstance(package, dict) else []
+    return {name for part in parts if isinstance(part, dict) for name in part}
+
+
+def _upwards(cwd: str, top: str) -> Iterator[str]:
+    place = cwd
+    while place != top and place.startswith(f"{top}/"):
+        yield place
+        place = os.path.dirname(place)
+    yield place

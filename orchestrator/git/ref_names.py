@@ -1,0 +1,15 @@
+"""Paths and other names as parts of names of refs."""
+
+from urllib.parse import quote
+
+#: In names of refs, besides letters and digits.
+_SAFE = "/-_.,=@"
+
+
+def part_of_ref(path: str) -> str:
+    """A path as a part of a ref's name: what git refuses there is %XX, as in an address."""
+    quoted = quote(path, safe=_SAFE, errors="surrogateescape")
+    for bad in (".lock", "..", "/.", "~"):
+        quoted = quoted.replace(bad, bad.replace(".", "%2E").replace("~", "%7E"))
+    quoted = f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
+    return f"{quoted[:-1]}%2E" if quoted.endswith(".") else quoted

@@ -1,0 +1,144 @@
+"""A plain request, as a user types it, to an agent that only talks, in a real repository."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.embedding import embedded, run
+from tests.project import Project
+
+pytestmark = pytest.mark.slow
+
+#: What each agent says; ``worker`` adds the form, too.
+WORDS = {
+    "liar": "I added the login form. All tests pass.",
+    "cook": "You could add this code to app.py:\n\n```python\ndef login(): ...\n```",
+    "asker": "There are two templates. Which one should I use?",
+    "finder": "The login form already exists in app.py; there is nothing to do.",
+    "reader": "It maps each URL to a view. Would you like me to explain more?",
+    "worker": "Done. Let me know if you want a test, too.",
+}
+ASKS = "Add a login form"
+Ask = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = Project(tmp_path_factory.mktemp("plain") / "host").begin({"app.py": "x = 1\n"})
+    folder = embedded(project.path)
+    (project.path / ".git" / "info").mkdir(exist_ok=True)
+    (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n")
+    agents = {name: {"command": ["printf", "%s\\n", said]} for name, said in WORDS.items()}
+    done = f"echo '<form>' > login.txt; echo '{WORDS['worker']}'"
+    agents["worker"] = {"command": ["sh", "-c", done]}
+    with (folder / "config.yaml").open("a") as config:
+        config.write(f"agents: {json.dumps(agents)}\nworkers: {{max_retries: 2}}\n")
+    return project.path
+
+
+@pytest.fixture
+def ask(host: Path) -> Ask:
+    def ask(agent: str, request: str, *more: str) -> subprocess.CompletedProcess[str]:
+        tool = host / "orchestrator/bin/orchestrator"
+        return run(tool, "run", "--agent", agent, *more, request, cwd=host)
+
+    return ask
+
+
+def final(host: Path, answer: dict[str, str]) -> str:
+    place = host / "orchestrator/workspace" / f"job_{answer['job_id']}"
+    return (place / "FINAL_RESULT.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [
+        ("liar", "no file was changed"),
+        ("cook", "no file was changed"),
+        ("asker", "Which one should I use?"),
+    ],
+)
+def test_who_only_talks_has_failed_after_a_second_attempt(ask: Ask, agent: str, told: str) -> None:
+    done = ask(agent, ASKS, "--json")
+    answer = json.loads(done.stdout)
+    [row] = answer["results"]["tasks"]
+
+    assert (done.returncode, answer["status"], row["attempts"]) == (1, "failed", 2), answer
+    assert told in row["reason"]
+
+
+def test_a_recipe_has_failed_also_if_the_request_is_unclear(ask: Ask) -> None:
+    done = ask("cook", "Dark mode", "--json")
+    [row] = json.loads(done.stdout)["results"]["tasks"]
+
+    assert done.returncode == 1
+    assert "describes the work" in row["reason"]
+
+
+@pytest.mark.parametrize(("agent", "request_"), [("finder", ASKS), ("liar", "Dark mode")])
+def test_in_doubt_everything_says_that_nothing_was_changed(
+    ask: Ask, host: Path, agent: str, request_: str
+) -> None:
+    done = ask(agent, request_, "--json")
+    answer = json.loads(done.stdout)
+
+    assert (done.returncode, answer["status"]) == (0, "completed"), answer
+    assert answer["reason"] == "nothing was changed by worker_1"
+    assert answer["changed_nothing"] == ["worker_1"]
+    title = final(host, answer).splitlines()[0]
+    assert title.endswith("but nothing was changed"), title
+    status = run(host / "orchestrator/bin/orchestrator", "status", answer["job_id"], cwd=host)
+    assert (status.returncode, "nothing was changed by worker_1" in status.stdout) == (0, True)
+
+
+def test_a_run_that_changed_nothing_ends_with_a_note(ask: Ask) -> None:
+    shown = ask("finder", ASKS)
+
+    assert shown.returncode == 0 and "completed" in shown.stdout, shown.stdout
+    assert shown.stdout.rstrip().splitlines()[-1] == "Note: nothing was changed by worker_1"
+
+
+@pytest.mark.parametrize(
+    ("agent", "request_"),
+    [
+        ("worker", ASKS),
+        ("reader", "Explain how the views work"),
+        ("cook", "How do I add a login form?"),
+    ],
+)
+def test_good_work_is_completed_without_a_word(
+    ask: Ask, host: Path, agent: str, request_: str
+) -> None:
+    done = ask(agent, request_, "--json")
+    answer = json.loads(done.stdout)
+
+    assert (done.returncode, answer["status"], answer["reason"]) == (0, "completed", ""), answer
+    assert "nothing was changed" not in final(host, answer)
+
+
+def test_a_wish_alone_is_refused_as_thanks_are(ask: Ask) -> None:
+    for courtesy in ("Please keep it small and tidy.", "Thank you very much."):
+        done = ask("worker", courtesy)
+        assert (done.returncode, "say what to do" in done.stderr) == (2, True), done.stderr
+
+
+def test_without_git_words_are_no_work_and_code_is_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("x = 1\n")
+    folder = embedded(tmp_path)
+    does = "echo 'y = 2' > login.py; echo Done."
+    agents = {"liar": {"command": ["printf", "%s\\n", WORDS["liar"]]}}
+    agents["coder"] = {"command": ["sh", "-c", does]}
+    with (folder / "config.yaml").open("a") as config:
+        config.write(f"agents: {json.dumps(agents)}\nworkers: {{max_retries: 0}}\n")
+    tool = folder / "bin/orchestrator"
+
+    lied = run(tool, "run", "--agent", "liar", ASKS, cwd=tmp_path)
+    done = run(tool, "run", "--agent", "coder", ASKS, cwd=tmp_path)
+
+    assert (lied.returncode, done.returncode) == (1, 0), done.stdout
+    assert "no file was changed" in lied.stdout
+    why = "not judged: no gate looks at work without a worktree: worker_1 changed login.py"
+    assert " ".join(done.stdout.split()).endswith(f"Note: {why}")

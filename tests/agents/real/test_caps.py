@@ -1,0 +1,85 @@
+"""A cap in the middle of the work of real tools: how much is used beyond it, and who succeeds."""
+
+import pytest
+
+from tests.agents.model_api import Script
+from tests.agents.real import scripts
+from tests.agents.real.site import Answer, Site
+from tests.agents.real.tools import AGENTS
+from tests.integration.engine.site import marked
+
+WORKERS = 3
+#: Steps that fit into the cap, and what one costs in USD: 100 tokens in, 30 out.
+STEPS = 6
+STEP_COST = {
+    "claude": 0.00075,
+    "codex": 0.000425,
+    "gemini": 0.000105,
+    "anthropic": 0.00075,
+    "openai-compatible": 0.000425,
+}
+#: Tools that report what a step cost when a later step has begun: the overrun is so many steps.
+STEPS_LATE = {"codex": 2, "gemini": 2}
+#: Each step takes longer than a report of it.
+COMMANDS = [f"sleep 1.5; echo {number}" for number in range(20)]
+
+
+def each_of(*agents: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "agent",
+        [
+            pytest.param(name, marks=() if name in LOOPS else pytest.mark.real_tools)
+            for name in agents
+        ],
+    )
+
+
+LOOPS = ("anthropic", "openai-compatible", "ollama")
+
+
+def run_side_by_side(site: Site, agent: str, name: str, config: Answer) -> Answer:
+    site.api.scripts[name] = Script.shell(*COMMANDS)
+    tasks = [
+        {"id": f"t{number}", "agent": agent, "prompt": f"Do it. [[script:{name}]]"}
+        for number in range(WORKERS)
+    ]
+    return site.wait(str(site.client.orchestrate("Three", tasks=tasks, **config)["job_id"]))
+
+
+@each_of(*AGENTS)
+def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: str) -> None:
+    name = f"{agent}-capped-steps"
+    job = run_side_by_side(site, agent, name, {"max_steps": STEPS})
+
+    assert job["status"] == "failed"
+    assert f"stopped by max_steps ({STEPS} steps)" in job["reason"]
+    assert STEPS <= job["usage"]["steps"] <= STEPS + WORKERS, job["usage"]
+    # What a provider would charge for: also calls whose answer nobody heard.
+    assert len([call for call in site.api.calls if call.script == name]) <= STEPS + WORKERS
+    assert marked(job["job_id"]) == []
+
+
+@each_of(*STEP_COST)
+def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent: str) -> None:
+    name, step = f"{agent}-capped-cost", STEP_COST[agent]
+    cap = STEPS * step
+    job = run_side_by_side(site, agent, name, {"max_cost_usd": cap})
+
+    assert job["status"] == "failed"
+    assert "stopped by max_cost_usd" in job["reason"]
+    assert job["usage"]["cost_usd"] <= cap + WORKERS * step * 1.01, job["usage"]
+    calls = len([call for call in site.api.calls if call.script == name])
+    assert calls <= STEPS + WORKERS * STEPS_LATE.get(agent, 1) + 1
+
+
+@each_of(*AGENTS)
+def test_who_was_complete_when_the_cap_was_reached_has_succeeded(site: Site, agent: str) -> None:
+    script = scripts.work()
+    config = {"max_steps": len(script.turns)}
+    if agent == "opencode":  # it reports a step when the step begins
+        config = {"max_tokens": 500}
+    job = site.run(agent, f"{agent}-at-its-cap", script, config=config)
+
+    assert job["status"] == "completed", (job["reason"], site.log(site.only(job)))
+    assert site.only(job)["output"] == "RESULT done"
+    assert "stopped by" not in job["reason"]

@@ -1,0 +1,214 @@
+"""Every command that is shown for changes that a result lacks can succeed: each one is run."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.site import KEY, Answer, InProcess, shell
+from tests.project import Project, agents, edit
+
+pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]
+
+KINDS: dict[str, Callable[..., Answer]] = {
+    "agent": edit,
+    "command": lambda script, **more: shell(script, git="on", **more),
+}
+#: Accepts a state with one of these files, and none with both.
+NOT_BOTH = {"gates": [{"name": "both", "run": "! test -e a.txt || ! test -e b.txt"}]}
+#: An agent is told of the gate: its next attempt removes the other file.
+YIELDS_NOT = "echo b > b.txt"
+YIELDS = "rm -f a.txt; echo b > b.txt"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job whose result lacks the second worker's changes."""
+
+    first: str
+    second: str
+    config: dict[str, Any] = field(default_factory=dict)
+    #: Options of a merge before the commands are read.
+    choice: str = ""
+    #: What is to be typed, by kind of agent.
+    agent: str = "merge JOB --resolve worker"
+    command: str = "merge JOB --strategy theirs"
+
+
+ONE, TWO = "echo one > shared.txt", "echo two > shared.txt"
+MANUAL = {"merge_strategy": "manual"}
+SHOWN, RETRY = "diff JOB worker_2", "retry JOB"
+AUTO, TAKE = "merge JOB --strategy auto", "merge JOB --take worker_2"
+CASES = {
+    "conflict": Case(ONE, TWO),
+    # Nothing has marks there: an attempt that changes nothing does not resolve it.
+    "conflict with a deletion": Case("rm shared.txt", f"{TWO}; echo $RANDOM > n.txt"),
+    "conflict, merged by hand": Case(ONE, TWO, MANUAL),
+    "conflict that theirs could not merge": Case(
+        f"{ONE}; echo a > a.txt",
+        f"{TWO}; {YIELDS}",
+        NOT_BOTH,
+        "--strategy theirs",
+        agent=RETRY,
+        command=SHOWN,
+    ),
+    "refused": Case("echo a > a.txt", YIELDS, NOT_BOTH, agent=RETRY, command=SHOWN),
+    "refused in spite of theirs": Case(
+        "echo a > a.txt",
+        YIELDS,
+        {**NOT_BOTH, "merge_strategy": "theirs"},
+        "--strategy theirs",
+        agent=RETRY,
+        command=SHOWN,
+    ),
+    "merged by hand": Case("echo a > a.txt", "echo b > b.txt", MANUAL, agent=AUTO, command=AUTO),
+    "left by a person": Case(
+        "echo a > a.txt",
+        "echo b > b.txt",
+        choice="--leave worker_2",
+        agent="merge JOB",
+        command="merge JOB",
+    ),
+    "left by a person after a conflict": Case(ONE, TWO, choice="--leave worker_2"),
+    "left by a person, merged by hand": Case(
+        "echo a > a.txt",
+        "echo b > b.txt",
+        MANUAL,
+        "--leave worker_2",
+        agent=AUTO,
+        command=AUTO,
+    ),
+    "failed": Case(
+        "echo a > a.txt",
+        "echo b > b.txt; exit 3",
+        agent=TAKE,
+        command=TAKE,
+    ),
+    "failed by its own gate": Case(
+        "echo a > a.txt",
+        YIELDS_NOT,
+        {"gates": [{"name": "no-b", "run": "! test -e b.txt"}], "max_retries": 0},
+        agent=SHOWN,
+        command=SHOWN,
+    ),
+}
+#: With a command as well where another one is to be typed for it.
+TABLE = [
+    (name, kind)
+    for name, case in CASES.items()
+    for kind in KINDS
+    if kind == "agent" or case.command != case.agent
+]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[InProcess]:
+    """In its project, as a user has it."""
+    project = Project(tmp_path / "host").begin({"shared.txt": "zero\n", ".gitignore": "/tool/\n"})
+    changes = {
+        "orchestrator": {"workspace_root": "./workspace", "project_root": str(project.path)},
+        "agents": agents(tmp_path),
+    }
+    site = InProcess(project.path / "tool", changes)
+    yield site
+    site.stop()
+
+
+def loss_of(answer: Answer) -> Answer | None:
+    found = [each for each in answer["made_not_in_result"] if each["worker_id"] == "worker_2"]
+    assert len(found) < 2, found
+    return found[0] if found else None
+
+
+def test_commands_are_not_asked_to_resolve_conflicts(site: InProcess) -> None:
+    job = site.run("x", [KINDS["command"](ONE), KINDS["command"](TWO)])["job_id"]
+
+    ran = typed(site, f"bin/orchestrator merge {job} --resolve worker")
+
+    assert ran.returncode == 1
+    assert "no worker of the job can resolve conflicts" in ran.stderr
+    assert f"bin/orchestrator status {job}" in ran.stderr
+    assert site.status(job)["status"] == "partial"
+
+
+def test_land_of_a_job_whose_changes_a_person_left_out_is_no_failure(site: InProcess) -> None:
+    job = site.run("x", [edit(ONE)])["job_id"]
+    assert typed(site, f"bin/orchestrator merge {job} --leave worker_1").returncode == 0
+    by_hand = site.run("x", [edit(ONE)], **MANUAL)["job_id"]
+
+    for each, way in ((job, ""), (by_hand, " --strategy auto")):
+        landed = typed(site, f"bin/orchestrator land {each} --yes")
+
+        assert (landed.returncode, landed.stdout) == (0, ""), landed
+        assert f"bin/orchestrator merge {each}{way}" in landed.stderr
+    assert (site.folder.parent / "shared.txt").read_text() == "zero\n"
+
+
+def typed(site: InProcess, command: str) -> subprocess.CompletedProcess[str]:
+    """As a user types it in the folder."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "ORCHESTRATOR_API_URL": site.url,
+        "ORCHESTRATOR_API_KEY": KEY,
+        # The linked bin/ belongs to the repository of this test: its folder is another one.
+        "ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": str(site.folder / "workspace"),
+        "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(site.folder.parent),
+    }
+    return subprocess.run(
+        ["bash", "-ec", command],
+        cwd=site.folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(("name", "kind"), TABLE)
+def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
+    site: InProcess, name: str, kind: str
+) -> None:
+    case, task = CASES[name], KINDS[kind]
+    job = site.run("x", [task(case.first), task(case.second)], **case.config)["job_id"]
+    merged = typed(site, f"bin/orchestrator merge {job} {case.choice}") if case.choice else None
+    answer = site.status(job)
+    status = typed(site, f"bin/orchestrator status {job}")
+    loss = loss_of(answer)
+
+    assert loss is not None, answer["made_not_in_result"]
+    wanted = getattr(case, kind).replace("JOB", job)
+    shows = wanted.startswith("diff ")
+    assert loss["command"] == f"bin/orchestrator {wanted}"
+    assert loss["brings_in"] is not shows
+    assert [each["command"] for each in answer["missing"] if each["worker_id"] == "worker_2"] in (
+        [loss["command"]],
+        [],
+    )
+    if merged:
+        assert merged.returncode == status.returncode, merged.stderr
+        assert loss["command"] in merged.stdout
+    # No text offers another one.
+    texts = (status.stdout, *answer["results"]["changes"], answer["reason"])
+    offered = re.compile(rf"bin/orchestrator (?:merge|retry) {job}(?: --\w+ \w+)?")
+    may = {loss["command"], loss["otherwise"], f"bin/orchestrator merge {job} --strategy auto"}
+    assert {each for text in texts for each in offered.findall(text)} <= may, texts
+
+    ran = typed(site, loss["command"])
+
+    # Who failed has failed, whatever becomes of its work.
+    takes = wanted == TAKE.replace("JOB", job)
+    assert ran.returncode == (6 if takes else 0), (loss["command"], ran.stdout, ran.stderr)
+    assert "+" in typed(site, loss["show"]).stdout
+    if shows:
+        assert "+b" in ran.stdout
+        return
+    after = site.wait(job)
+    assert loss_of(after) is None, after
+    status = "partial" if takes else "completed"
+    assert (after["status"], after["missing"]) == (status, []), after["reason"]

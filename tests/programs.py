@@ -1,0 +1,42 @@
+"""Programs that tests run in host projects, as ./run-tests.sh installs them.
+
+A test that needs a missing one is skipped on a laptop and fails where ``CI=true``.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[1] / ".test-tools"
+#: After all other places: what a machine or a project has of its own comes first.
+PLACES = (TOOLS / "node" / "node_modules" / ".bin", TOOLS / "python" / "bin")
+#: Their registries cannot be reached from every build server, and compiling them takes minutes.
+BY_HAND = {
+    "cargo-audit": "cargo install cargo-audit",
+    "gitleaks": "go install github.com/zricethezav/gitleaks/v8@latest",
+    "govulncheck": "go install golang.org/x/vuln/cmd/govulncheck@latest",
+}
+
+
+def search_path() -> str:
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, PLACES)])
+
+
+def need(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
+    """Have them on PATH, or do not run this test."""
+    for program in programs:
+        if shutil.which(program, path=search_path()):
+            continue
+        if program in BY_HAND:
+            pytest.skip(f"{program} is not installed; {BY_HAND[program]}")
+        lacking(f"{program} is not installed; ./run-tests.sh installs it")
+    monkeypatch.setenv("PATH", search_path())
+
+
+def lacking(what: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)

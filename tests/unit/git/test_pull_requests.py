@@ -1,0 +1,151 @@
+"""``land --pr``: what is pushed, and what ``gh`` and ``glab`` are given.
+
+Programs of these names write down how they are called: the services cannot be reached here.
+"""
+
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import Conflict
+from orchestrator.git import PullRequest
+from tests.project import Project
+
+SCRIPT = """#!/bin/sh
+printf '%s\\n' "$0" "$@" > {told}; cat > {told}.stdin; echo https://example.org/pull/1; exit {code}
+"""
+MakeRequest = Callable[..., PullRequest]
+
+
+@pytest.fixture
+def remote(project: Project, tmp_path: Path) -> Path:
+    path = tmp_path / "remote.git"
+    project.git("init", "-q", "--bare", str(path))
+    project.git("remote", "add", "origin", str(path))
+    return path
+
+
+@pytest.fixture
+def made(project: Project, tmp_path: Path) -> MakeRequest:
+    """A pull request, with some programs installed."""
+
+    def make(*tools: str, code: int = 0) -> PullRequest:
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for name in ("git", "sh", "cat"):
+            found = next(
+                Path(place, name)
+                for place in os.environ["PATH"].split(os.pathsep)
+                if Path(place, name).exists()
+            )
+            (programs / name).symlink_to(found)
+        for tool in tools:
+            told = shlex.quote(str(tmp_path / "told"))
+            (programs / tool).write_text(SCRIPT.format(told=told, code=code))
+            (programs / tool).chmod(0o755)
+        return PullRequest(
+            project=project.path,
+            environ={"PATH": str(programs), "GIT_CONFIG_GLOBAL": os.devnull},
+            commit=project.git("rev-parse", "HEAD"),
+            head="orchestrator/1/result",
+            base="main",
+            title="Add a greeting",
+            body="Say hello.\n",
+        )
+
+    return make
+
+
+def opened(request: PullRequest) -> str:
+    return request.open(*request.check())
+
+
+def test_gh_is_given_base_head_title_and_body(
+    made: MakeRequest, remote: Path, project: Project, tmp_path: Path
+) -> None:
+    asked = made("gh", "glab")
+
+    assert opened(asked) == "https://example.org/pull/1"
+
+    told = (tmp_path / "told").read_text().splitlines()
+    assert told[0].endswith("/gh")
+    assert told[1:] == [
+        *("pr", "create", "--base", "main", "--head", "orchestrator/1/result"),
+        *("--title", "Add a greeting", "--body-file", "-"),
+    ]
+    assert (tmp_path / "told.stdin").read_text() == "Say hello.\n"
+    pushed = project.git("-C", str(remote), "rev-parse", "orchestrator/1/result")
+    assert pushed == asked.commit
+
+
+def test_a_remote_at_gitlab_takes_glab(
+    made: MakeRequest, remote: Path, project: Project, tmp_path: Path
+) -> None:
+    asked = made("gh", "glab")
+    project.git("remote", "set-url", "origin", "git@gitlab.example.org:a/b.git")
+    assert asked.check() == ("origin", "glab")
+    project.git("remote", "set-url", "origin", str(remote))
+
+    asked.open("origin", "glab")
+
+    told = (tmp_path / "told").read_text().splitlines()
+    assert told[1:] == [
+        *("mr", "create", "--target-branch", "main", "--source-branch", "orchestrator/1/result"),
+        *("--title", "Add a greeting", "--description", "Say hello.", "", "--yes"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("https://user:secret@github.com/a/b.git", "install gh (https://cli.github.com), or push"),
+        ("ssh://git@gitlab.com/a/b.git", "install glab (https://gitlab.com/cli), or push"),
+        ("/somewhere/github/b.git", "install gh (https://cli.github.com) or glab"),
+    ],
+)
+def test_without_a_program_the_error_says_what_to_type(
+    made: MakeRequest, project: Project, address: str, told: str
+) -> None:
+    project.git("remote", "add", "origin", address)
+
+    with pytest.raises(Conflict, match="nothing was changed") as raised:
+        made().check()
+
+    assert told in raised.value.message
+    assert "secret" not in raised.value.message
+    assert "git push origin " in raised.value.message
+
+
+def test_without_a_remote_nothing_is_pushed(made: MakeRequest) -> None:
+    with pytest.raises(Conflict, match="no remote; git remote add origin"):
+        made("gh").check()
+
+
+def test_the_remote_is_the_one_of_the_base(made: MakeRequest, project: Project) -> None:
+    for name in ("first", "second"):
+        project.git("remote", "add", name, f"/{name}")
+    asked = made("gh")
+    with pytest.raises(Conflict, match=r"git config branch\.main\.remote NAME"):
+        asked.check()
+    project.git("config", "branch.main.remote", "second")
+
+    assert asked.check() == ("second", "gh")
+
+
+def test_a_program_that_fails_is_told_with_what_was_pushed(made: MakeRequest, remote: Path) -> None:
+    with pytest.raises(Conflict, match="was pushed to origin, and gh opened no pull request"):
+        opened(made("gh", code=4))
+
+
+def test_a_push_that_fails_opens_nothing(
+    made: MakeRequest, project: Project, tmp_path: Path
+) -> None:
+    project.git("remote", "add", "origin", "/no/such/repository")
+
+    with pytest.raises(Conflict, match="no pull request was opened"):
+        opened(made("gh"))
+
+    assert not (tmp_path / "told").exists()

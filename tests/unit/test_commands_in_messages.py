@@ -1,0 +1,62 @@
+"""Messages name the command as it is typed in the folder: ``bin/orchestrator``."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import COMMANDS
+from orchestrator.core.command import COMMAND
+
+PACKAGE = Path(__file__).parents[2] / "orchestrator"
+VERBS = "|".join(sorted(COMMANDS))
+#: With one of its commands after it, and without the directory that it is in.
+BARE = re.compile(rf"(?<![\w/.`-])`?orchestrator (?:{VERBS})\b")
+#: The name of a program in its own usage, and what git notes in its log.
+NAMES = re.compile(r"^`?orchestrator (lock|unlock|spawn|mcp|land|undo)(: |`.*)?[ ]*$")
+#: Print to workers, which have the command on their PATH.
+FOR_WORKERS = ("cli/spawn.py", "cli/lock.py")
+TEMPLATES = sorted(PACKAGE.glob("reports/templates/*.j2"))
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """The string constants of a module, but for docstrings."""
+    tree = ast.parse(source)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield node.lineno, str(node.value)
+
+
+def test_no_message_names_the_command_without_its_directory() -> None:
+    bare = [
+        f"{path.relative_to(PACKAGE)}:{line}: {text}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "migrations" not in path.parts and not str(path).endswith(FOR_WORKERS)
+        for line, text in texts(path.read_text("utf-8"))
+        if BARE.search(text) and not NAMES.match(text)
+    ]
+
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_report_names_the_command_without_its_directory(path: Path) -> None:
+    text = path.read_text("utf-8")
+
+    assert not BARE.search(text)
+    assert "shell('orchestrator'" not in text
+
+
+def test_a_bare_command_is_found() -> None:
+    [(_, text), *_] = texts("def a():\n    'orchestrator run'\n    b = 'try: orchestrator run x'")
+
+    assert BARE.search(text)
+    assert not BARE.search(f"try: {COMMAND} run")

@@ -1,0 +1,30 @@
+"""A test whose program is missing is skipped, and fails on the build server."""
+
+import shutil
+
+import pytest
+
+from tests.programs import BY_HAND, need
+
+MISSING = "program-that-nobody-has"
+
+
+def test_a_missing_program_fails_the_test_on_the_build_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=r"run-tests\.sh installs it"):
+        need(monkeypatch, MISSING)
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match=MISSING):
+        need(monkeypatch, MISSING)
+
+
+@pytest.mark.parametrize("program", BY_HAND)
+def test_what_the_scripts_cannot_install_is_never_required(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(pytest.skip.Exception, match="install"):
+        need(monkeypatch, program)
