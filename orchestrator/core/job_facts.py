@@ -60,6 +60,15 @@ class Missing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierPart:
+    """Changes of a worker that succeeded, and was run again for the rest of what it promised."""
+
+    worker_id: str
+    #: The attempt that succeeded.
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Overruled:
     """Hunks of one worker that are not in the result, since another's won there (``theirs``)."""
 
@@ -186,6 +195,8 @@ class JobFacts:
     checkout: tuple[CheckoutChange, ...] = ()
     #: Limits on steps, tokens, and cost of the job that it used more than.
     caps_passed: tuple[CapPassed, ...] = ()
+    #: Of workers that a retry ran again; once merged, only those that the result lacks since.
+    earlier_parts: tuple[EarlierPart, ...] = ()
     #: A person removed the branches of all its tree that had not landed.
     discarded: bool = False
     #: Workers whose cost is not known, though the job has a limit on its cost.

@@ -6,7 +6,7 @@ from shlex import quote
 
 from orchestrator.core.command import COMMAND
 from orchestrator.core.delivery import held_by, listed, promised_in_words
-from orchestrator.core.job_facts import LossCause, Missing, Overruled
+from orchestrator.core.job_facts import EarlierPart, LossCause, Missing, Overruled
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.repository import needs_worktree
 from orchestrator.core.states import JobStatus, StopCause
@@ -59,6 +59,14 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
                 resolvable=job.is_root,
                 paths=paths,
             )
+
+
+def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
+    """What workers that are about to run again have on their branches."""
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
+            yield EarlierPart(worker_id=worker.id, attempt=worker.attempt)
 
 
 def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:

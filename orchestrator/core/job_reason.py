@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.core.command import COMMAND
 from orchestrator.core.delivery import Delivery, altered_in_words, listed
+from orchestrator.core.failure import after
 from orchestrator.core.gates import AlteredJudges, GateCause
 from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall
 from orchestrator.core.job_losses import way_in
@@ -171,6 +172,21 @@ def _who(missing: Missing, job: Job) -> str:
     return f"{missing.worker_id}{of}"
 
 
+def _earlier_parts(job: Job) -> str:
+    if job.facts.discarded:
+        return ""
+    told = []
+    for each in job.facts.earlier_parts[:MOST_NAMED]:
+        names = f"{job.id} {each.worker_id}"
+        back = f"{COMMAND} rollback {names} {after(each.attempt)} --yes"
+        take = f"{COMMAND} merge {job.id} --take {each.worker_id}"
+        told.append(
+            f"{each.worker_id}: the files of its attempt {each.attempt} are not in the result, "
+            f"because the retry did not succeed; to have them: {back} && {take}"
+        )
+    return "; ".join(told)
+
+
 def _not_in_parent(job: Job) -> str:
     paths = job.facts.not_in_parent
     if not paths:
@@ -265,6 +281,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _discarded,
     _merge,
     _not_made,
+    _earlier_parts,
     _not_in_parent,
     _taken,
     _overruled,

@@ -20,6 +20,7 @@ from orchestrator.core.evidence import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.forest import Forest
 from orchestrator.core.gate_events import GateEvents
 from orchestrator.core.gates import GateRun
+from orchestrator.core.job_losses import earlier_parts
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.late import LateResults
 from orchestrator.core.leasing import Leasing
@@ -274,7 +275,10 @@ class Scheduler:
             if worker.id in refused and worker.status.succeeded:
                 # Merging may send it back.
                 self.ledger.update_worker(worker.key, budget_from=worker.attempt)
+        earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
         self._reopen(job_id, again, by, now)
+        facts = replace(self.ledger.jobs[job_id].facts, earlier_parts=earlier)
+        self.ledger.update_job(job_id, facts=facts)
         return len(again)
 
     def choose(self, worker: Worker, by: str, now: float) -> None:

@@ -162,13 +162,17 @@ class SendingBack:
         present = (*merged.files, *_without_worktree(workers))
         lost = tuple(still_missing(lost, present))
         left = {each.worker_id for each in merged.missing if each.chosen}
-        inside = [each for each in workers if each.id not in left]
-        half = tuple(not_made(job, inside, present))
+        half = tuple(not_made(job, [each for each in workers if each.id not in left], present))
+        taken = job.facts.taken if merged.taken is None else merged.taken
+        inside = {*taken, *(each.id for each in workers if each.status.succeeded)}
         facts = replace(
             job.facts,
+            earlier_parts=tuple(
+                each for each in job.facts.earlier_parts if each.worker_id not in inside
+            ),
             merge_error=merged.error,
             missing=(*merged.missing, *plain, *half),
-            taken=job.facts.taken if merged.taken is None else merged.taken,
+            taken=taken,
             lost_below=lost,
             not_in_parent=merged.not_in_parent,
             overruled=merged.overruled,

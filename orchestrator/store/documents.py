@@ -24,6 +24,7 @@ from orchestrator.core.held_back import HeldBack, HeldBackRule
 from orchestrator.core.job_facts import (
     CapPassed,
     CheckoutChange,
+    EarlierPart,
     GateFact,
     JobFacts,
     LossCause,
@@ -162,6 +163,7 @@ def read_facts(found: Found) -> JobFacts:
             "repository_changes": tuple(
                 _read_repository_change(each) for each in found.get("repository_changes", ())
             ),
+            "earlier_parts": tuple(EarlierPart(**each) for each in found.get("earlier_parts", ())),
             "caps_passed": tuple(CapPassed(**each) for each in found.get("caps_passed", ())),
             "plan_fallback": PlanFallback(**fallback) if fallback else None,
         }

@@ -222,6 +222,32 @@ def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
     assert only(again)["files_created"] == ["docs/a.md", "docs/b.md"]
 
 
+def test_a_retry_that_fails_names_the_half_that_was_delivered_before(
+    site: InProcess, run: Run, project: Project
+) -> None:
+    second = TOLD.format("[p]romised files are missing: b.md")
+    ended = run(
+        f"if {second}; then echo broken > a.md; exit 3; else echo a > a.md; echo; fi",
+        writes=["a.md", "b.md"],
+        retries=0,
+    )
+    job = ended["job_id"]
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+    ended = site.wait(job)
+
+    assert ended["status"] == "failed"
+    back = f"bin/orchestrator rollback {job} worker_1 1-after --yes"
+    take = f"bin/orchestrator merge {job} --take worker_1"
+    assert ended["reason"].startswith("worker_1: the files of its attempt 1 are not in the result")
+    assert ended["reason"].endswith(f"to have them: {back} && {take}")
+
+    path = f"/jobs/{job}/workers/worker_1/rollback"
+    assert site.call("POST", path, {"checkpoint": "1-after"}).status_code == 200
+    assert site.call("POST", f"/jobs/{job}/merge", {"take": ["worker_1"]}).status_code == 200
+    assert project.show(f"orchestrator/{job}/result", "a.md") == "a"
+    assert "the files of its attempt" not in site.status(job)["reason"]
+
+
 def test_a_promised_file_that_another_worker_creates_is_not_missing(site: InProcess) -> None:
     tasks = [
         {"agent": "editor", "prompt": "echo a > a.md; echo ok", "writes": ["a.md", "b.md"]},
