@@ -14,16 +14,29 @@ from orchestrator.agents.readers.failures import clipped
 from orchestrator.agents.readers.loose import Object
 from orchestrator.core.evidence import Usage
 
-_FAILED = re.compile(r"exited with code (?!0\b)")
+_FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
 
 def refused(text: str) -> bool:
     """Whether a line tells of a command that failed because it may not write."""
     payload = loose.dig(loose.parsed(text), "payload")
-    if loose.text(payload, "type") != "function_call_output":
-        return False
-    said = clipped(loose.text(payload, "output"))
-    return bool(_FAILED.search(said)) and kept_from_writing(said)
+    match loose.text(payload, "type"):
+        case "function_call_output":
+            said = clipped(loose.text(payload, "output"))
+            return bool(_FAILED.search(said)) and kept_from_writing(said)
+        case "custom_tool_call_output":
+            return any(map(_refused_in_code_mode, loose.objects(payload, "output")))
+        case _:
+            return False
+
+
+def _refused_in_code_mode(part: Object) -> bool:
+    """The model's script decides what of a command's answer it prints: the exit code may be
+    missing, and the output may be inside of JSON."""
+    said = clipped(loose.text(part, "text")).strip()
+    if not _FAILED.search(said):
+        return "\n" not in said and kept_from_writing(said)
+    return kept_from_writing(said.replace("\\n", "\n"))
 
 
 class CodexSession:

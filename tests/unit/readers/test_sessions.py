@@ -135,6 +135,31 @@ def test_a_command_of_codex_that_ended_at_once_is_known_to_have_been_refused(
         "Output:\n/bin/bash: line 1: a.txt: Read-only file system\n"
     )
     line = json.dumps({"payload": {"type": "function_call_output", "output": said}})
+    assert _is_denied(line, policy) is denied
+
+
+@pytest.mark.parametrize(
+    ("parts", "denied"),
+    [
+        (["exited with code 1\n/bin/bash: line 1: a.txt: Read-only file system\n"], True),
+        (['{"exit_code":1,"output":"/bin/bash: line 1: a.txt: Read-only file system\\n"}'], True),
+        (["/bin/bash: line 1: a.txt: Read-only file system\n"], True),
+        (["exited with code 0\n/bin/bash: line 1: a.txt: Read-only file system\n"], False),
+        (["notes.md:\n/bin/bash: line 1: a.txt: Read-only file system\nas it says\n"], False),
+    ],
+    ids=["the exit code", "the answer as JSON", "its output alone", "a success", "a file"],
+)
+def test_a_command_of_code_mode_that_ended_at_once_is_known_to_have_been_refused(
+    parts: list[str], denied: bool
+) -> None:
+    told = ["Script completed\nWall time 0.3 seconds\nOutput:\n", *parts]
+    output = [{"type": "input_text", "text": each} for each in told]
+    line = json.dumps({"payload": {"type": "custom_tool_call_output", "output": output}})
+    assert _is_denied(line, "read-only") is denied
+
+
+def _is_denied(line: str, policy: str) -> bool:
+    """Whether an attempt of codex with this line in its session's file was refused a tool."""
     reading = reader("codex", Known(policy=policy))
     assert isinstance(reading, SessionReader)
 
@@ -144,8 +169,7 @@ def test_a_command_of_codex_that_ended_at_once_is_known_to_have_been_refused(
     list(reading.line(json.dumps({"type": "item.completed", "item": words})))
     list(reading.line(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 1}})))
 
-    found = reading.outcome(Ending(code=0)).error_class
-    assert (found is ErrorClass.DENIED) is denied
+    return reading.outcome(Ending(code=0)).error_class is ErrorClass.DENIED
 
 
 def codex_answer(name: str, total: int, thread: str = "t") -> str:
