@@ -409,11 +409,10 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
         return None
     altered = altered_judges(worker.result.gates if worker.result else ())
-    lacking = tuple(each for each in delivery.side_work if each.is_missing)
     unchanged = delivery.is_in_doubt
     # Of a worktree's worker, the job tells which workers it may have been.
     checkout = () if delivery.has_worktree else delivery.checkout
-    found = delivery.outside or altered.paths or unchanged or lacking or checkout
+    found = delivery.outside or altered.paths or unchanged or checkout
     if not (found or delivery.held_back):
         return None
     return Shortfall(
@@ -422,7 +421,6 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
         judges=altered.paths,
         judges_with_code=altered.with_code,
         unchanged=unchanged,
-        side_work=lacking,
         held_back=delivery.held_back,
         checkout=checkout,
         has_worktree=delivery.has_worktree,

@@ -9,7 +9,6 @@ from enum import StrEnum
 from orchestrator.core.gates import GateCause
 from orchestrator.core.held_back import HeldBack
 from orchestrator.core.repository_changes import RepositoryChange
-from orchestrator.core.side_work import SideWork
 
 
 class LossCause(StrEnum):
@@ -29,6 +28,10 @@ class LossCause(StrEnum):
     NO_BRANCH = "no_branch"
     #: The worker promised files and created only some of them; nobody else created the others.
     NOT_MADE = "not_made"
+    #: A branch or worktree that the worker created conflicts with the worker's own branch.
+    SIDE_WORK = "side_work"
+    #: The same of an entry of the stash.
+    STASH = "stash"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +98,6 @@ class Shortfall:
     judges: tuple[str, ...] = ()
     #: It changed other code, too.
     judges_with_code: bool = False
-    #: Branches, worktrees and stash entries of its own that its branch lacks.
-    side_work: tuple[SideWork, ...] = ()
     #: New files of its worktree that are not committed.
     held_back: tuple[HeldBack, ...] = ()
     #: It changed no file, and its task does not tell whether it had to.

@@ -9,6 +9,7 @@ from orchestrator.core.delivery import held_by, listed, promised_in_words
 from orchestrator.core.job_facts import EarlierPart, LossCause, Missing, Overruled
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.repository import needs_worktree
+from orchestrator.core.side_work import SideWorkKind, merge_of, missing_in_words
 from orchestrator.core.states import JobStatus, StopCause
 
 #: Why the changes of a worker are missing for which ``git: on`` held.
@@ -59,6 +60,23 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
                 resolvable=job.is_root,
                 paths=paths,
             )
+
+
+def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
+    """Of workers whose changes the result has: what conflicts with their own branches."""
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        for each in delivery.side_work if delivery and not worker.is_adviser else ():
+            if each.is_missing:
+                is_stash = each.kind is SideWorkKind.STASH
+                yield Missing(
+                    worker_id=worker.id,
+                    job_id=job.id,
+                    branch=each.ref,
+                    cause=LossCause.STASH if is_stash else LossCause.SIDE_WORK,
+                    why=missing_in_words(each),
+                    in_part=True,
+                )
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
@@ -150,6 +168,9 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
             return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
         case LossCause.MANUAL:
             return Way(command=merged(" --strategy auto"), brings_in=True)
+        case LossCause.SIDE_WORK | LossCause.STASH:
+            is_stash = missing.cause is LossCause.STASH
+            return Way(command=merge_of(missing.branch, is_stash=is_stash), brings_in=True)
         case LossCause.CHOSEN:
             return Way(command=merged(""), brings_in=True)
         case _:

@@ -116,7 +116,6 @@ def _of_shortfall(each: Shortfall) -> str:
     delivered = Delivery(
         changed=True,
         outside=each.outside,
-        side_work=each.side_work,
         held_back=each.held_back,
         checkout=each.checkout,
         has_worktree=each.has_worktree,
@@ -196,7 +195,7 @@ def _not_in_parent(job: Job) -> str:
 
 
 def _taken(job: Job) -> str:
-    lacking = {each.worker_id for each in job.facts.missing}
+    lacking = {each.worker_id for each in job.facts.missing if not each.in_part}
     names = [each for each in job.facts.taken if each not in lacking]
     return f"taken into the result by a person: {listed(names)}" if names else ""
 

@@ -17,6 +17,7 @@ from orchestrator.core.job_losses import (
     lost_without_worktree,
     not_made,
     overruled_below,
+    side_work_left,
     still_missing,
 )
 from orchestrator.core.job_reason import reason_of
@@ -162,16 +163,19 @@ class SendingBack:
         present = (*merged.files, *_without_worktree(workers))
         lost = tuple(still_missing(lost, present))
         left = {each.worker_id for each in merged.missing if each.chosen}
-        half = tuple(not_made(job, [each for each in workers if each.id not in left], present))
+        wanted = [each for each in workers if each.id not in left]
+        half = tuple(not_made(job, wanted, present))
         taken = job.facts.taken if merged.taken is None else merged.taken
-        inside = {*taken, *(each.id for each in workers if each.status.succeeded)}
+        inside = [each for each in wanted if each.counts or each.id in taken]
+        side = tuple(side_work_left(job, inside))
+        names = {each.id for each in inside}
         facts = replace(
             job.facts,
             earlier_parts=tuple(
-                each for each in job.facts.earlier_parts if each.worker_id not in inside
+                each for each in job.facts.earlier_parts if each.worker_id not in names
             ),
             merge_error=merged.error,
-            missing=(*merged.missing, *plain, *half),
+            missing=(*merged.missing, *plain, *half, *side),
             taken=taken,
             lost_below=lost,
             not_in_parent=merged.not_in_parent,
@@ -188,7 +192,7 @@ class SendingBack:
             ),
         )
         failed = merged.state is MergeState.FAILED
-        lacks = plain or any(each.is_made for each in lost)
+        lacks = plain or side or any(each.is_made for each in lost)
         state = MergeState.IN_PART if lacks and not failed else merged.state
         return {"merge_state": state, "facts": facts}
 

@@ -49,10 +49,13 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
 
 def missing_in_words(each: SideWork) -> str:
     """With the command that fetches it."""
-    verb = "git stash apply" if each.kind is SideWorkKind.STASH else "git merge"
-    return (
-        f"{each.kind} {each.name} conflicts with its branch and was not merged: {verb} {each.ref}"
-    )
+    command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
+    return f"{each.kind} {each.name} conflicts with its branch and was not merged: {command}"
+
+
+def merge_of(ref: str, *, is_stash: bool) -> str:
+    """The command that merges work on a ref into the branch that a person has checked out."""
+    return f"{'git stash apply' if is_stash else 'git merge'} {ref}"
 
 
 #: Longer lists are cut where a person reads them.

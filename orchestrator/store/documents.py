@@ -186,15 +186,13 @@ def _read_overruled(found: Found) -> Overruled:
 
 def _read_shortfall(found: Found) -> Shortfall:
     paths = {name: tuple(found.get(name, ())) for name in ("outside", "checkout", "judges")}
-    work, held = _read_side_work(found), _read_held_back(found)
     return Shortfall(
         worker_id=found["worker_id"],
         unchanged=bool(found.get("unchanged")),
         has_worktree=bool(found.get("has_worktree", True)),
         judges_with_code=bool(found.get("judges_with_code")),
         **paths,
-        side_work=work,
-        held_back=held,
+        held_back=_read_held_back(found),
     )
 
 

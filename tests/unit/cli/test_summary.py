@@ -14,6 +14,7 @@ from orchestrator.core.held_back import HeldBack, HeldBackRule
 from orchestrator.core.job_facts import (
     CapPassed,
     CheckoutChange,
+    EarlierPart,
     GateFact,
     JobFacts,
     LossCause,
@@ -25,7 +26,6 @@ from orchestrator.core.job_facts import (
 )
 from orchestrator.core.job_reason import reason_of
 from orchestrator.core.repository_changes import Alteration, ChangedKind, RepositoryChange
-from orchestrator.core.side_work import SideWork, SideWorkKind
 from orchestrator.core.states import JobStatus, MergeState
 from tests.unit.core.factories import a_job
 
@@ -127,6 +127,10 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "merge_error": ("git is broken", ["could not be merged when it ended: git is broken"]),
     "missing": ((LOST, HALF), ["worker_2 (conflict in a.py)", "promised files are missing: b"]),
     "lost_below": ((BELOW,), ["worker_1_1 of job c (conflict in c.py)"]),
+    "earlier_parts": (
+        (EarlierPart(worker_id="worker_9", attempt=2),),
+        ["worker_9: the files of its attempt 2 are not in the result", "rollback", "--take"],
+    ),
     "not_in_parent": (("x.py",), ["both sides changed x.py"]),
     "taken": (("worker_5",), ["taken into the result by a person: worker_5"]),
     "overruled": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
@@ -137,7 +141,6 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
             Shortfall(worker_id="worker_7", unchanged=True),
             Shortfall(
                 worker_id="worker_8",
-                side_work=(SideWork(kind=SideWorkKind.BRANCH, name="mine", ref="refs/x"),),
                 held_back=(HeldBack(path="core.1", rule=HeldBackRule.SIZE),),
             ),
         ),
@@ -145,7 +148,6 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
             "changed outside of its worktree: /home/me/x",
             "changed the files it is judged by: conftest.py",
             "nothing was changed by worker_7",
-            "mine",
             "core.1",
         ],
     ),

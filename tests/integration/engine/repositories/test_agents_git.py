@@ -186,6 +186,11 @@ def test_what_an_agent_does_elsewhere_is_merged_or_named_with_a_command(host: Ho
         f"branch rival conflicts with its branch and was not merged: {command}" in ended["reason"]
     )
     assert command in host.final(job)
+    assert (ended["status"], ended["merge_state"]) == ("partial", "in_part")
+    [lost] = ended["missing"]
+    assert (lost["cause"], lost["command"]) == ("side_work", command)
+    [outside] = ended["made_not_in_result"]
+    assert (outside["command"], outside["in_part"], outside["brings_in"]) == (command, True, True)
 
 
 @pytest.mark.parametrize("point", crash_points.OF_SIDE_WORK)
@@ -201,5 +206,5 @@ def test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing(
 
     answer = site.wait_through(job)
 
-    assert answer["status"] == "completed", (answer, site.said())
+    assert answer["status"] == "partial", (answer, site.said())
     has_all(project, job)
