@@ -1,38 +1,53 @@
-"""The log of one attempt: masked, bounded, and never a reason to stop the worker."""
+"""The log of one attempt: masked, bounded, safe to print, and never a reason to stop the worker."""
 
+import contextlib
 import os
 import stat
 
+from orchestrator.security.control_sequences import Cleaner
 from orchestrator.security.masking import Masker
 
 #: Of the output beyond the limit, so much of the end is kept.
 _LARGEST_TAIL = 256 * 1024
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+#: Beside the logs: what workers printed with its control sequences.
+_RAW = "raw"
 
 
 class WorkerLog:
-    """Appends to a file. The beginning and the end are kept of what is more than it may hold."""
+    """Appends to a file what a terminal may show.
+
+    A worker that printed control sequences other than colors gets a second file, ``raw/<log>``: its
+    output from the first of them on.
+    """
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
         """Raise OSError when there can be no such file."""
         self._path = path
-        self._descriptor = _open_regular(path)
-        self._begins_at = os.fstat(self._descriptor).st_size
+        self._limit_bytes = limit_bytes
+        self._file = _BoundedFile(_open_regular(path), limit_bytes)
+        self._begins_at = self._file.size()
+        self._cleaner = Cleaner()
+        # After the cleaner: a secret may be whole only when what was inside of it is removed.
         self._masker = masker
-        self._tail_limit = min(_LARGEST_TAIL, limit_bytes // 4)
-        self._room = limit_bytes - self._tail_limit
-        #: The latest output that was beyond the room, until it is known what follows.
-        self._tail = bytearray()
-        self._dropped = 0
+        self._raw: _RawFile | None = None
         #: Nothing was written since the latest silence.
         self._silent = True
-        self.written_bytes = 0
-        #: Some output could not be written, or is not there any more.
-        self.is_lost = False
+        self._is_replaced = False
+
+    @property
+    def written_bytes(self) -> int:
+        return self._file.written_bytes
 
     @property
     def is_truncated(self) -> bool:
-        return self._dropped > 0
+        return self._file.is_truncated
+
+    @property
+    def is_lost(self) -> bool:
+        """Some output could not be written, or is not there any more."""
+        raw_is_lost = self._raw is not None and self._raw.is_lost
+        return self._file.is_lost or self._is_replaced or raw_is_lost
 
     @property
     def awaits_silence(self) -> bool:
@@ -41,31 +56,89 @@ class WorkerLog:
 
     def write(self, chunk: bytes) -> None:
         self._silent = False
-        self._keep(self._masker.feed(chunk))
+        shown, original = self._cleaner.feed(chunk)
+        self._file.keep(self._masker.feed(shown))
+        if original:
+            self._keep_raw(original)
 
     def silence(self) -> None:
         """There was no output for a moment: show what need not be held back."""
         self._silent = True
-        self._keep(self._masker.release())
+        self._file.keep(self._masker.release())
 
     def close(self) -> None:
-        self._keep(self._masker.finish())
-        if self._dropped:
-            self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
-        self._append(bytes(self._tail))
-        self.is_lost = self.is_lost or not self._is_there()
-        os.close(self._descriptor)
+        if original := self._cleaner.finish():
+            self._keep_raw(original)
+        if self._raw is not None:
+            self._raw.close()
+        self._file.keep(self._masker.finish())
+        self._file.end()
+        self._is_replaced = not self._is_there()
+        self._file.close()
+
+    def _keep_raw(self, original: bytes) -> None:
+        if self._raw is None:
+            self._raw = _RawFile(self._path, self._limit_bytes, self._masker.another())
+        self._raw.write(original)
 
     def _is_there(self) -> bool:
         """A worker that is not shut in can remove its log, put another in its place or empty it."""
-        found = os.fstat(self._descriptor)
         try:
-            in_place = os.path.samestat(found, os.lstat(self._path))
+            in_place = self._file.is_at(self._path)
         except OSError:
             return False
-        return in_place and found.st_size >= self._begins_at + self.written_bytes
+        return in_place and self._file.size() >= self._begins_at + self.written_bytes
 
-    def _keep(self, output: bytes) -> None:
+
+class _RawFile:
+    """What the log leaves out. Never raises: what has no place is lost."""
+
+    def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
+        self._masker = masker
+        self._file: _BoundedFile | None = None
+        with contextlib.suppress(OSError):
+            self._file = _BoundedFile(_open_beside(log), limit_bytes)
+
+    @property
+    def is_lost(self) -> bool:
+        return self._file is None or self._file.is_lost
+
+    def write(self, original: bytes) -> None:
+        if self._file is not None:
+            self._file.keep(self._masker.feed(original))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.keep(self._masker.finish())
+            self._file.end()
+            self._file.close()
+
+
+class _BoundedFile:
+    """The beginning and the end are kept of what is more than the file may hold."""
+
+    def __init__(self, descriptor: int, limit_bytes: int) -> None:
+        self._descriptor = descriptor
+        self._tail_limit = min(_LARGEST_TAIL, limit_bytes // 4)
+        self._room = limit_bytes - self._tail_limit
+        #: The latest output that was beyond the room, until it is known what follows.
+        self._tail = bytearray()
+        self._dropped = 0
+        self.written_bytes = 0
+        #: Some output could not be written.
+        self.is_lost = False
+
+    @property
+    def is_truncated(self) -> bool:
+        return self._dropped > 0
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def is_at(self, path: str) -> bool:
+        return os.path.samestat(os.fstat(self._descriptor), os.lstat(path))
+
+    def keep(self, output: bytes) -> None:
         if len(output) <= self._room:
             self._room -= len(output)
             self._append(output)
@@ -78,6 +151,15 @@ class WorkerLog:
             self._dropped += excess
             del self._tail[:excess]
 
+    def end(self) -> None:
+        """Write the end of the output, which was held until now."""
+        if self._dropped:
+            self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
+        self._append(bytes(self._tail))
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
     def _append(self, output: bytes) -> None:
         try:
             while output:
@@ -89,9 +171,22 @@ class WorkerLog:
             self.is_lost = True
 
 
-def _open_regular(path: str) -> int:
-    descriptor = os.open(path, _FLAGS, 0o600)
+def _open_regular(path: str, directory: int | None = None) -> int:
+    descriptor = os.open(path, _FLAGS, 0o600, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(f"{path} is not a regular file")
     return descriptor
+
+
+def _open_beside(log: str) -> int:
+    """The file in ``raw``, which may not be a link to a directory elsewhere."""
+    logs, name = os.path.split(log)
+    place = os.path.join(logs, _RAW)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(place, 0o700)
+    directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return _open_regular(name, directory)
+    finally:
+        os.close(directory)

@@ -81,10 +81,15 @@ class Masker:
             return b""
         return self._advance(self._held, len(self._held))
 
+    def another(self) -> "Masker":
+        """A masker of the same secrets, for another stream."""
+        masker = Masker(self._secrets)
+        masker._forms = self._forms
+        return masker
+
     def text(self, text: str) -> str:
         """Mask one whole text, apart from the stream."""
-        masker = Masker(())
-        masker._forms = self._forms
+        masker = self.another()
         raw = text.encode("utf-8", "surrogateescape")
         return (masker.feed(raw) + masker.finish()).decode("utf-8", "surrogateescape")
 

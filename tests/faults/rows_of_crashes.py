@@ -193,11 +193,16 @@ ROWS = (
         fault="a line of 100 MB, invalid UTF-8, NULs, control sequences",
         injection="head, tr, printf",
         promise=(
-            "the log keeps them, answers and reports are valid text, the server's memory "
-            "stays bounded"
+            "the log keeps text and colors, raw/<log> the rest as printed; answers and reports are "
+            "valid text, the server's memory stays bounded"
         ),
         tests=(
             "faults/test_odd_workers.py::test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown",
+            (
+                "integration/launchers/test_launcher_runs.py::"
+                "test_a_log_has_no_control_sequences_but_colors_and_a_raw_file_has_them"
+            ),
+            "unit/test_control_sequences.py::test_no_chunks_let_a_sequence_through",
         ),
     ),
     Row(

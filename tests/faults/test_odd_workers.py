@@ -33,7 +33,7 @@ def peak_bytes(site: FaultSite) -> int:
 
 def test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown(site: FaultSite) -> None:
     before = peak_bytes(site)
-    odd = r"printf 'a\000b\377\376c\033[31m\n'"
+    odd = r"printf 'a\000b\377\376c\033[31m\033]52;c;aGk=\007\033[2J\n'"
     job = site.submit("x", [shell(f"head -c {100 * MIB} /dev/zero | tr '\\0' x; {odd}; echo end")])
 
     ended = site.wait(job)
@@ -43,7 +43,9 @@ def test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown(site: FaultSite) -
     assert log.stat().st_size > 50 * MIB
     with log.open("rb") as file:
         file.seek(-20, os.SEEK_END)
-        assert file.read().endswith(b"a\0b\xff\xfec\x1b[31m\nend\n")
+        assert file.read().endswith(b"ab\xff\xfec\x1b[31m\nend\n")
+    raw = log.parent / "raw" / log.name
+    assert raw.read_bytes() == b"\0b\xff\xfec\x1b[31m\x1b]52;c;aGk=\x07\x1b[2J\nend\n"
     for path in (f"/jobs/{job}", f"/jobs/{job}/reports/FINAL_RESULT.md"):
         answer = site.call("GET", path)
         assert answer.ok and "\x1b" not in answer.text.replace("\\u001b", "\x1b").split("output")[0]
@@ -52,7 +54,8 @@ def test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown(site: FaultSite) -
         headers={"X-API-Key": KEY},
         timeout=60,
     )
-    assert tail.ok and tail.text.endswith("end\n")
+    assert tail.ok and tail.text.endswith("end\n") and not {"\0", "\a"} & {*tail.text}
+    assert "\x1b" not in tail.text.replace("\x1b[31m", "")
     assert peak_bytes(site) - before < 60 * MIB
 
 

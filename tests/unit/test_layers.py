@@ -68,6 +68,7 @@ LIGHT = frozenset(
         "core.spending",
         "core.states",
         "security",
+        "security.control_sequences",
         "security.environment",
         "security.masking",
     )

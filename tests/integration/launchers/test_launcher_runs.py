@@ -14,6 +14,14 @@ from orchestrator.core.evidence import EndedBy
 from orchestrator.launchers import record
 from orchestrator.launchers.shim import completed
 
+#: Prints its environment as numbers: a log has no zero bytes.
+ENVIRONMENT = ("od", "-An", "-v", "-tx1", "/proc/self/environ")
+
+
+def environment(log: bytes) -> dict[str, str]:
+    entries = bytes.fromhex(log.decode()).decode().split("\0")
+    return dict(entry.split("=", 1) for entry in entries if entry)
+
 
 def test_an_exit_code_is_reported_and_recorded(stage: Any) -> None:
     ended = stage.shell("a", "exit 7")
@@ -80,18 +88,17 @@ def test_much_output_without_a_newline_is_kept(stage: Any) -> None:
 
 def test_the_environment_is_what_was_given_and_the_marker(stage: Any) -> None:
     env = {"PATH": os.environ["PATH"], "ODD": "a b\n'\"$x", "BIG": "b" * 100_000, "CAFE": "é"}
-    stage.run("a", "env", "-0", env=env)
-    said = dict(line.split("=", 1) for line in stage.log("a").decode().split("\0") if line)
-    assert said == {**env, "ORCHESTRATOR_WORKER": stage.id("a")}
+    stage.run("a", *ENVIRONMENT, env=env)
+    assert environment(stage.log("a")) == {**env, "ORCHESTRATOR_WORKER": stage.id("a")}
 
 
 def test_a_shim_keeps_nothing_of_the_worker_before(stage: Any) -> None:
     path = {"PATH": os.environ["PATH"]}
     stage.run("a", "cat", env={**path, "KEPT": "1", "CHANGED": "1", "GONE": "1"}, timeout=60.0)
     shim = stage.shim()
-    stage.run("b", "env", "-0", env={**path, "KEPT": "1", "CHANGED": "2", "NEW": "2"})
-    said = dict(line.split("=", 1) for line in stage.log("b").decode().split("\0") if line)
+    stage.run("b", *ENVIRONMENT, env={**path, "KEPT": "1", "CHANGED": "2", "NEW": "2"})
     marker = {"ORCHESTRATOR_WORKER": stage.id("b")}
+    said = environment(stage.log("b"))
     assert said == {**path, "KEPT": "1", "CHANGED": "2", "NEW": "2", **marker}
     assert stage.shim() == shim
 
@@ -235,6 +242,40 @@ def test_secrets_are_masked_however_they_are_written(stage: Any) -> None:
     log = stage.log("a").decode()
     assert log.count("***") == 4 and log.startswith("*** and ***\n")
     assert "s3cr3t" not in log
+
+
+def test_a_log_has_no_control_sequences_but_colors_and_a_raw_file_has_them(stage: Any) -> None:
+    secret = "s3cr3t/key+1"
+    script = (
+        "printf 'red \\033[31mor\\033[0m\\tnot\\r\\n'; printf 'a\\033'; sleep 0.3; "
+        "printf '[2Jb\\302'; sleep 0.3; printf '\\2332Jc\\033]52;c;aGk=\\007d\\0e\\n'; "
+        f"printf 's3cr3t\\033[1C/key+1 {secret} \\033['"
+    )
+    ended = stage.shell("a", script, secrets=(secret,))
+
+    raw = stage.directory / "raw" / "a.log"
+    assert stage.log("a") == b"red \x1b[31mor\x1b[0m\tnot\r\nabcde\n*** *** "
+    assert raw.read_bytes() == (
+        b"\x1b[2Jb\xc2\x9b2Jc\x1b]52;c;aGk=\x07d\0e\ns3cr3t\x1b[1C/key+1 *** \x1b["
+    )
+    assert raw.stat().st_mode & 0o777 == 0o600 and not ended.log_lost
+
+
+def test_a_raw_file_is_bounded(stage: Any) -> None:
+    script = "printf 'x\\033[2J'; seq 100000; echo last"
+    stage.shell("a", script, log_limit_bytes=20_000)
+
+    raw = (stage.directory / "raw" / "a.log").read_bytes()
+    assert raw.startswith(b"\x1b[2J1\n2\n") and raw.endswith(b"100000\nlast\n")
+    assert len(raw) < 20_100 and b"bytes dropped" in raw
+
+
+def test_a_raw_file_is_not_written_through_a_link(stage: Any) -> None:
+    (stage.directory / "elsewhere").mkdir()
+    (stage.directory / "raw").symlink_to(stage.directory / "elsewhere")
+    ended = stage.shell("a", "printf 'a\\033[2Jb'")
+    assert stage.log("a") == b"ab" and ended.log_lost
+    assert not list((stage.directory / "elsewhere").iterdir())
 
 
 def test_beyond_its_limit_a_log_keeps_its_beginning_and_its_end(stage: Any) -> None:

@@ -61,7 +61,7 @@ def test_too_large_a_file_ends_its_writer(limited: Any) -> None:
 
 
 def test_the_log_is_bounded_by_its_own_limit_alone(limited: Any) -> None:
-    ended = limited.shell("a", "head -c 3000000 /dev/zero")
+    ended = limited.shell("a", "head -c 3000000 /dev/zero | tr '\\0' x")
     assert (ended.code, ended.log_bytes) == (0, 3_000_000)
 
 

@@ -1,0 +1,83 @@
+"""Removing terminal control sequences from a stream of bytes, however it is cut into chunks."""
+
+import re
+
+#: Bytes that are no control character and begin none: a stream of them needs no closer look.
+_HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
+#: A color or a weight (SGR), the only sequence that stays.
+_COLOR = re.compile(rb"\x1b\[[0-9;:]*m")
+#: U+0080 to U+009F, or the first byte of two without its second.
+_C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")
+#: The rest of a string such as a window title. A line end ends it, too: one that is never closed
+#: takes no more than its line.
+_STRING = rb"[^\x07\x18\x1a\x1b\n\xc2]*(?:\xc2(?!\x9c)[^\x07\x18\x1a\x1b\n\xc2]*)*"
+#: ECMA-48 in UTF-8: CSI; OSC, DCS, SOS, PM, and APC; any other escape; the same with C1 characters;
+#: other controls. A lone first byte is removed because what follows could complete it once the
+#: bytes between them are removed.
+_REMOVED = re.compile(
+    rb"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?"
+    rb"|\x1b[\]PX^_]" + _STRING + rb"|\x1b(?!\[)[ -/]*[0-~]?"
+    rb"|\xc2\x9b[0-?]*[ -/]*[@-~]?"
+    rb"|\xc2[\x9d\x90\x98\x9e\x9f]" + _STRING + rb"|\xc2(?![\xa0-\xbf])[\x80-\x9f]?"
+    rb"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]+"
+)
+_STRING_BEGINNINGS = tuple(b"\x1b" + c for c in (b"]", b"P", b"X", b"^", b"_")) + tuple(
+    b"\xc2" + c for c in (b"\x9d", b"\x90", b"\x98", b"\x9e", b"\x9f")
+)
+#: What may continue in the next chunk.
+_BEGUN = re.compile(rb"(?:\x1b(?:\[[0-?]*|)[ -/]*|\xc2(?:\x9b[0-?]*[ -/]*)?)\Z")
+#: No color is longer.
+_LONGEST_HELD = 64
+
+
+class Cleaner:
+    """Keeps text, colors, tabs, and line ends. Holds back a sequence that a chunk cuts."""
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._has_removed = False
+
+    def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
+        """What stays, and the original stream from the first removed byte on (empty before it)."""
+        stream = self._held + chunk
+        if _is_clean(stream):
+            self._held = b""
+            return stream, chunk if self._has_removed else b""
+        begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
+        end = begun.start() if begun else len(stream)
+        stays, begins_at, open_string = _removed(stream[:end])
+        self._held = open_string + stream[end:]
+        if self._has_removed:
+            return stays, chunk
+        self._has_removed = begins_at >= 0
+        return stays, stream[begins_at:] if self._has_removed else b""
+
+    def finish(self) -> bytes:
+        """The end of the stream: the original of a sequence that was never completed."""
+        held, self._held = self._held, b""
+        return b"" if self._has_removed else held
+
+
+def _is_clean(stream: bytes) -> bool:
+    # One pass of memory speed for most output; two for output with colors.
+    special = stream.translate(None, _HARMLESS)
+    if not special:
+        return True
+    if special.translate(None, b"\x1b\xc2"):
+        return False
+    rest = _COLOR.sub(b"", stream) if b"\x1b" in special else stream
+    return b"\x1b" not in rest and not _C1.search(rest)
+
+
+def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
+    """What stays, where the first removed byte was (-1: none), how an unfinished string began."""
+    parts, position, begins_at = [], 0, -1
+    found = None
+    for found in _REMOVED.finditer(stream):
+        parts.append(stream[position : found.start()])
+        position = found.end()
+        if begins_at < 0:
+            begins_at = found.start()
+    parts.append(stream[position:])
+    beginning = found[0][:2] if found and position == len(stream) else b""
+    return b"".join(parts), begins_at, beginning if beginning in _STRING_BEGINNINGS else b""
