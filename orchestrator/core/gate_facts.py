@@ -1,6 +1,6 @@
 """What a job's end has to say of its gates: what did not run, what failed and does not block."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from orchestrator.core.code_paths import has_code
 from orchestrator.core.gates import SECRETS, GateCause, GateOutcome, GateResult
@@ -19,23 +19,32 @@ def has_judged(results: Iterable[GateResult]) -> bool:
 
 
 def is_unjudged(
-    touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
+    touched: Iterable[str],
+    results: Sequence[GateResult],
+    workers: Iterable[Worker],
+    unjudged_jobs: Collection[str] = (),
 ) -> bool:
     """Whether a merged change has code at which no gate looked.
 
     ``touched``: its paths; ``results``: of the gates on the merged state; ``workers``: those whose
-    work it is. Their own gates count for those who have some.
+    work it is. Their own gates count for those who have some. ``unjudged_jobs``: ids of jobs of the
+    tree whose results have such code.
     """
     if has_judged(results) or not has_code(touched):
         return False
-    return any(_has_unjudged_code(each) for each in workers)
+    return any(_has_unjudged_code(each, unjudged_jobs) for each in workers)
 
 
-def _has_unjudged_code(worker: Worker) -> bool:
+def _has_unjudged_code(worker: Worker, unjudged_jobs: Collection[str]) -> bool:
     result = worker.result
     if result is None:
         return True
-    return has_code(result.files_created) and not has_judged(result.gates)
+    if has_judged(result.gates):
+        return False
+    # What child jobs changed is not among the worker's own files.
+    return has_code(result.files_created) or any(
+        each in unjudged_jobs for each in worker.child_job_ids
+    )
 
 
 def unjudged_code(worker: Worker) -> tuple[str, ...]:

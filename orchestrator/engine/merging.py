@@ -110,6 +110,8 @@ class Merging:
         inside = [part.worker for part in parts if part.worker.id in record.merged]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
+        below = {each.id for each in tree.jobs if each.facts.unjudged}
+        unjudged = is_unjudged(touched, settled.results, inside, below)
         return Merged(
             refusals=refusals,
             missing=missing_from(record),
@@ -117,7 +119,7 @@ class Merging:
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),
             # Without gates nothing was to be judged.
-            unjudged=bool(job.config.gates) and is_unjudged(touched, settled.results, inside),
+            unjudged=bool(job.config.gates) and unjudged,
             has_result=bool(record.merged),
             files=tuple(os.path.relpath(each, project) for each in touched),
         )

@@ -82,6 +82,17 @@ def test_half_a_promise_at_depth_2_reaches_the_root(made: MakeProject) -> None:
     assert [project.show(branch, f"code-{level}.txt") for level in (1, 2)] == ["6", "6"]
 
 
+def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(made: MakeProject) -> None:
+    site, _ = made()
+
+    ended = site.run("x", [spawning([spawning([edit("echo a = 1 > a.py")], 2)], 1)])
+
+    jobs = jobs_of(site, ended["job_id"])
+    found = [site.status(each["job_id"]) for each in jobs]
+    assert {each["status"] for each in found} == {"completed"}
+    assert [each["reason"] for each in found] == ["not judged: no tests found"] * 3
+
+
 def test_a_file_that_a_child_job_promised_may_come_from_its_parent(made: MakeProject) -> None:
     site, _ = made()
     half = edit("echo a > a.md", writes=["a.md", "b.md"])

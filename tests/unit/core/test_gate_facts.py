@@ -55,6 +55,17 @@ def test_the_scan_for_secrets_judges_no_code() -> None:
     assert not is_unjudged(["a.py"], [SECRETS], [own, notes])
 
 
+def test_code_of_a_child_job_that_no_gate_judged_is_not_judged_above_either() -> None:
+    parent = a_worker(child_job_ids=("child",), result=WorkerResult(files_created=("a.md",)))
+    judging = replace(parent, result=WorkerResult(gates=(PASSED,)))
+
+    assert is_unjudged(["a.py"], [SECRETS], [parent], ["child"])
+    assert not is_unjudged(["a.py"], [SECRETS], [parent], ["another"])
+    assert not is_unjudged(["a.py"], [SECRETS, PASSED], [parent], ["child"])
+    assert not is_unjudged(["a.py"], [SECRETS], [judging], ["child"])
+    assert not is_unjudged(["a.md"], [SECRETS], [parent], ["child"])
+
+
 def test_what_did_not_run_and_what_advises_against_is_told_once() -> None:
     own = a_worker(result=WorkerResult(gates=(UNRUN, FAILED)))
 
