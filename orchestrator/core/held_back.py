@@ -39,6 +39,10 @@ class HeldBack:
     size: int = 0
     #: It is in `files/` of the worker's directory.
     saved: bool = False
+    #: The agent had committed it, and its commits were folded into one without it.
+    folded: bool = False
+    #: Commits of the worker still have it.
+    in_history: bool = False
 
 
 def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
@@ -47,7 +51,12 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
         return ()
     named = ", ".join(map(_in_words, held[:_NAMED]))
     more = f" and {len(held) - _NAMED} more" if len(held) > _NAMED else ""
-    return (f"not committed (git.never_commit): {named}{more}",)
+    told = [f"not committed (git.never_commit): {named}{more}"]
+    if any(each.folded for each in held):
+        told.append("its own commits had such files and were folded into one commit without them")
+    if any(each.in_history for each in held):
+        told.append("its own commits still have such files")
+    return tuple(told)
 
 
 def _in_words(each: HeldBack) -> str:

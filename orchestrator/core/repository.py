@@ -427,6 +427,9 @@ class Repository(Protocol):
     def line(self, start: str, tip: str) -> Sequence[str]:
         """Commits from ``start`` to ``tip``, the oldest first: first parents, and no merges."""
 
+    def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
+        """Those of the paths that a commit after ``start`` has changed, up to ``tip``."""
+
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
         """``tip`` with the commits from ``onto`` to ``refused`` as part of the commit after them.
 

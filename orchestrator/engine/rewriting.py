@@ -1,7 +1,12 @@
-"""A worker's commits told otherwise: without secrets, and without attempts that gates refused."""
+"""A worker's commits told otherwise: without secrets, files that are never committed, and attempts
+that gates refused."""
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestrator.core.failure import after, before
 from orchestrator.core.gates import SECRETS
+from orchestrator.core.held_back import HeldBack
 from orchestrator.core.model import Worker
 from orchestrator.core.refs import checkpoint_refs
 from orchestrator.core.repository import Repository, signature_of
@@ -22,6 +27,34 @@ def without_secrets(
     commit = repository.replay(start, (), tip, message, signature_of(worker))
     repository.point(branch, commit)
     return commit
+
+
+def without_held_back(
+    repository: Repository,
+    branch: str,
+    onto: str,
+    tip: str,
+    message: str,
+    held: Sequence[HeldBack],
+) -> tuple[str, tuple[HeldBack, ...]]:
+    """Fold the commits of an attempt into one if they have files that are never committed.
+
+    ``tip`` is without these files, but the history of what is merged would have them. Commits
+    with a merge among them stay as they are. Return what the branch is at then. Idempotent.
+    """
+    before = repository.tip(f"{tip}^")
+    inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
+    if not inside:
+        return tip, tuple(held)
+    commit = repository.folded(onto, before, tip, message)
+    is_folded = commit != tip
+    if is_folded:
+        repository.point(branch, commit)
+    told = (
+        replace(each, folded=is_folded, in_history=not is_folded) if each.path in inside else each
+        for each in held
+    )
+    return commit, tuple(told)
 
 
 def without_refused(

@@ -28,7 +28,7 @@ from orchestrator.engine.checkpoints import Checkpoints, Place
 from orchestrator.engine.conflict_texts import with_conflicts
 from orchestrator.engine.promises import Promises
 from orchestrator.engine.retiring import Turns
-from orchestrator.engine.rewriting import without_refused, without_secrets
+from orchestrator.engine.rewriting import without_held_back, without_refused, without_secrets
 from orchestrator.engine.taking_up import take_up
 from orchestrator.engine.tips import Tips
 from orchestrator.engine.users_checkout import UsersCheckout
@@ -290,6 +290,11 @@ class Worktrees:
         failpoints.reached("worktree: loose files are committed")
         folded = self._repository.fold(*place, tip, message, who, promised)
         tip = folded.commit
+        held = folded.held_back
+        if self._fold_attempts and start:
+            onto = last if self._repository.contains(tip, last) else start
+            how = ground.branch, onto, tip, message, held
+            tip, held = without_held_back(self._repository, *how)
         changed = tip != (ground.before or start)
         tip = without_secrets(self._repository, worker, ground.branch, start, tip, message)
         if self._fold_attempts:
@@ -314,7 +319,7 @@ class Worktrees:
             kept.missing,
             kept.saved,
             side_work=folded.work,
-            held_back=self._promises.saved(worker, ground.directory, folded.held_back),
+            held_back=self._promises.saved(worker, ground.directory, held),
             commit=tip,
         )
 

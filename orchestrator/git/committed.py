@@ -101,6 +101,9 @@ class Committed(ABC):
     def line(self, start: str, tip: str) -> Sequence[str]:
         return replaying.line(self.place().git, start, tip)
 
+    def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
+        return replaying.in_history(self.place().git, start, tip, paths)
+
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
         return replaying.folded(self.place().git, onto, refused, tip, message)
 

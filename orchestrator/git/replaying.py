@@ -86,6 +86,12 @@ def _committed(git: Git, tree: str, parent: str, told: _Told, signature: Signatu
     return git.run("commit-tree", "-p", parent, tree, given=text, env=env).text
 
 
+def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
+    """Those of the paths that a commit after ``start`` has changed, up to ``tip``."""
+    how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
+    return [path for path in paths if git.run(*how, path).text]
+
+
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
     """``tip`` with the commits from ``onto`` to ``refused`` as part of the commit after them.
 

@@ -91,6 +91,23 @@ def test_dependencies_and_large_files_are_held_back_and_named(host: Host) -> Non
     assert saved.stat().st_size == 11_000_000
 
 
+def test_what_an_agent_has_committed_itself_does_not_stay_in_the_history(host: Host) -> None:
+    script = """
+    mkdir node_modules; echo 1 > node_modules/1.js; echo a > a.txt
+    git add .; git commit -q -m "add a"; echo b > b.txt; git add .; git commit -q -m "add b"
+    """
+    ended = host.run(edit(script, title="Both files", gates=["test -e node_modules/1.js"]))
+
+    assert ended["status"] == "completed", ended
+    result = f"orchestrator/{ended['job_id']}/result"
+    log = host.project.git("log", "--format=%s%n%b", "--name-only", f"main..{result}")
+    assert "node_modules" not in log
+    assert "Both files\n- add a\n- add b\n" in log.replace("\n\n", "\n")
+    assert {"a.txt", "b.txt"} <= set(host.project.files(result))
+    told = "its own commits had such files and were folded into one commit without them"
+    assert told in ended["reason"]
+
+
 def test_an_agents_own_commit_never_waits_for_a_signature(host: Host) -> None:
     for name in ("commit.gpgSign", "tag.gpgSign"):
         host.project.git("config", name, "true")
