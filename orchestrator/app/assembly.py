@@ -164,7 +164,9 @@ class Assembly:
             integration=self._integration,
             reporting=self._reporting,
             publisher=self._publisher,
-            resources=resources(self._settings, self._agents, self._workspace),
+            resources=resources(
+                self._settings, self._agents, self._workspace, self._repository.known_common
+            ),
             locking=self._locking,
         )
 

@@ -1,7 +1,7 @@
 """What the parts of the product are told of the settings."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -77,7 +77,12 @@ def live_workers(settings: Settings) -> int | None:
     return None if live == LIVE_PER_RUNNING * workers else live
 
 
-def resources(settings: Settings, agents: AgentRegistry, workspace: Workspace) -> Resources:
+def resources(
+    settings: Settings,
+    agents: AgentRegistry,
+    workspace: Workspace,
+    repository: Callable[[], Path | None],
+) -> Resources:
     workers = settings.workers
     bounds = Bounds(
         least_memory_bytes=workers.min_available_memory_bytes,
@@ -85,7 +90,11 @@ def resources(settings: Settings, agents: AgentRegistry, workspace: Workspace) -
         most_pressure=workers.max_memory_pressure,
     )
     return Resources(
-        workspace.root, bounds, agents.memory_bytes, reserve=DiskReserve(workspace.root)
+        workspace.root,
+        bounds,
+        agents.memory_bytes,
+        reserve=DiskReserve(workspace.root),
+        repository=repository,
     )
 
 

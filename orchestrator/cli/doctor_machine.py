@@ -57,6 +57,29 @@ def _free_space(workspace: Path) -> Check:
     return Check(name="disk", ok=True, message=f"{size(free)} free")
 
 
+def repository_space(project: Path, workspace: Path, least_bytes: int) -> Check | None:
+    """None where there is no repository, or it is on the workspace's disk."""
+    common = _common_directory(project)
+    if common is None or os.stat(common).st_dev == os.stat(_existing(workspace)).st_dev:
+        return None
+    free = shutil.disk_usage(common).free
+    if free < least_bytes:
+        message = f"only {size(free)} are free under {common}: no worker starts"
+        needed = f"workers.min_free_disk_bytes ({size(least_bytes)})"
+        fix = f"free some space there, or lower {needed}"
+        return Check(name="repository disk", ok=False, message=message, fix=fix)
+    return Check(name="repository disk", ok=True, message=f"{size(free)} free under {common}")
+
+
+def _common_directory(project: Path) -> Path | None:
+    asked = ["git", "rev-parse", "--path-format=absolute", "--git-common-dir"]
+    try:
+        answer = subprocess.run(asked, cwd=project, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return Path(answer.stdout.removesuffix("\n")) if answer.returncode == 0 else None
+
+
 def _file_system(workspace: Path) -> Check:
     kind = file_system_of(_existing(workspace))
     if kind in NETWORK_FILE_SYSTEMS:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor_host import host_checks
+from orchestrator.cli.doctor_machine import repository_space
 from orchestrator.cli.health_check import Check
 
 if TYPE_CHECKING:
@@ -24,4 +25,8 @@ def project_checks(folder: Path, settings: "Settings | None") -> Iterator[Check]
         yield Check(name="project", ok=False, message=message, fix=lines)
         return
     yield Check(name="project", ok=True, message=f"{project.root} ({project.why})")
+    workspace, least = settings.orchestrator.workspace_root, settings.workers.min_free_disk_bytes
+    space = repository_space(project.root, workspace, least)
+    if space is not None:
+        yield space
     yield from host_checks(folder, project.root)

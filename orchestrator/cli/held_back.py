@@ -49,7 +49,9 @@ def held_back(tree: Mapping[str, Any]) -> Iterator[str]:
     """Such as ``worker_1 waits for disk space: ...``, for each worker in a tree that waits."""
     for worker in tree["workers"]:
         reason = str(worker.get("reason") or "")
-        if worker["status"] == "pending" and worker.get("waiting_for"):
+        waiting = worker.get("waiting_for") or {}
+        # A worker whose attempt has begun waits for disk space only.
+        if waiting and (worker["status"] == "pending" or waiting["kind"] == "disk"):
             yield f"{worker['worker_id']} {one_line(reason, SHOWN_CHARACTERS)}"
         for job in worker.get("child_jobs") or ():
             yield from held_back(job)

@@ -167,7 +167,7 @@ class Workers(Section):
     max_memory_pressure: float = Field(default=40, ge=0, le=100)
     """No further worker starts while processes wait for memory more percent of the time."""
     min_free_disk_bytes: Bytes = Field(default=256 * MIB, ge=0)
-    """No worker starts while the workspace's disk has less left (256 MiB)."""
+    """No worker starts while the disk of workspace or repository has less left (256 MiB)."""
 
     @model_validator(mode="before")
     @classmethod

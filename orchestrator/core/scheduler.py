@@ -25,7 +25,15 @@ from orchestrator.core.job_reason import reason_of
 from orchestrator.core.late import LateResults
 from orchestrator.core.leasing import Leasing
 from orchestrator.core.logins import Needs
-from orchestrator.core.model import WALL_TIME, Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model import (
+    WALL_TIME,
+    Attempt,
+    Job,
+    TaskSpec,
+    WaitingFor,
+    Worker,
+    WorkerKey,
+)
 from orchestrator.core.outcome import Verdict, judge
 from orchestrator.core.outcome_of_job import job_outcome, tasks_succeeded
 from orchestrator.core.plan import Plan
@@ -39,7 +47,7 @@ from orchestrator.core.running import Running
 from orchestrator.core.sending_back import SendingBack
 from orchestrator.core.slots import Slots
 from orchestrator.core.spending import NOTHING
-from orchestrator.core.states import StopCause, WorkerStatus
+from orchestrator.core.states import StopCause, WaitKind, WorkerStatus
 from orchestrator.core.values import changed
 
 #: A worker that does not stop asking must not fill the store with events.
@@ -173,6 +181,16 @@ class Scheduler:
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
         """An attempt has ended well, and its gates begin."""
         self._gate_events.begun(key, attempt, gates, now)
+
+    def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
+        """An attempt waits for disk space, or, with no ``reason``, no more."""
+        current = self.ledger.attempts.get(key)
+        if current is None or current.number != attempt:
+            return
+        if reason:
+            self.ledger.hold_worker(key, WaitingFor(WaitKind.DISK), reason)
+        else:
+            self.ledger.update_worker(key, reason="")
 
     def gate_ran(self, run: GateRun, now: float) -> None:
         """A run of a gate begins, or has ended."""

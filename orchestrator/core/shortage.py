@@ -8,11 +8,22 @@ NO_ROOM = "there was no room to start it"
 STARTS_LATER = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EAGAIN})
 _SHORTAGES = STARTS_LATER | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether it comes from a full disk, or from a quota on it."""
+    return _any(error, _FULL)
+
 
 def is_shortage(error: BaseException | None) -> bool:
     """Whether it comes from a full disk or the like: the same may work later."""
+    return _any(error, _SHORTAGES)
+
+
+def _any(error: BaseException | None, numbers: frozenset[int]) -> bool:
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _SHORTAGES:
+        if isinstance(error, OSError) and error.errno in numbers:
             return True
         error = error.__cause__
     return False

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from orchestrator.core.evidence import Exit
+from orchestrator.engine.space_waits import SpaceWaits
 from orchestrator.engine.threads import SteadyThreads
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ class Beside:
         #: Attempts that are made ready, and how they were stopped.
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
+        #: What a full disk holds up.
+        self.space = SpaceWaits(self.later)
 
     def begin(self, attempt: str, work: Callable[[], None]) -> None:
         """Have an attempt made ready; ``work`` ends with a call of ``ready``."""
@@ -37,6 +40,11 @@ class Beside:
             if stopped is None and not self._closed:
                 launch()
         return stopped
+
+    def stopped(self, attempt: str) -> Exit | None:
+        """How an attempt that is made ready was stopped meanwhile."""
+        with self._lock:
+            return self._preparing.get(attempt)
 
     def stop(self, attempt: str, exit: Exit) -> bool:
         """Whether it had not been launched yet. Idempotent."""
@@ -57,6 +65,7 @@ class Beside:
         """Wait for what is being done; begin and launch nothing more. Idempotent."""
         with self._lock:
             self._closed = True
+        self.space.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 

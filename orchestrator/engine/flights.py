@@ -18,7 +18,7 @@ from orchestrator.core.model import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.readings import Ran
 from orchestrator.core.scheduler import Scheduler
-from orchestrator.core.shortage import NO_ROOM, is_shortage
+from orchestrator.core.shortage import NO_ROOM, is_full_disk, is_shortage
 from orchestrator.engine import clock
 from orchestrator.engine.assigning import Assigning
 from orchestrator.engine.beside import Beside
@@ -26,6 +26,7 @@ from orchestrator.engine.checks import Checks
 from orchestrator.engine.contexts import Contexts
 from orchestrator.engine.dispatch import Dispatch, InFlight, Issued, attempt_id, is_in_project
 from orchestrator.engine.gate_runs import Run
+from orchestrator.engine.items import Held
 from orchestrator.engine.judging import Checking, Judging
 from orchestrator.engine.planning import Planning
 from orchestrator.engine.project_work import ProjectWork
@@ -103,11 +104,18 @@ class Flights:
         self._setting_up: dict[str, str] = {}
         #: Told of every end, from whatever thread it comes.
         self.on_end: Callable[[Ended], None] = lambda ended: None
+        #: Told of attempts that wait for disk space, and of their going on.
+        self.on_held: Callable[[Held], None] = lambda held: None
 
     def tell_of_checks(self, told: Callable[[Checking | GateRun], None]) -> None:
         """Call ``told`` for every attempt whose gates begin and every run of one, in any thread."""
         self._judging.on_begin = told
         self._checks.on_run = told
+
+    @property
+    def waits_for_space(self) -> str:
+        """Why an attempt waits for disk space; empty when none does."""
+        return self._beside.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
         """Prepare and launch; what cannot be started has ended."""
@@ -121,6 +129,11 @@ class Flights:
                 return
             launch, flight = self._dispatch.prepare(assignment, issued)
         except Exception as error:
+            if is_full_disk(error):
+                # It is made ready in a thread from now on, so that a stop finds it there.
+                self._beside.begin(attempt_id(worker), lambda: None)
+                self._start_failed(assignment, issued, error)
+                return
             self._cannot_start(worker, error)
         else:
             self._launch(launch, flight)
@@ -144,6 +157,7 @@ class Flights:
 
     def _cannot_start(self, worker: Worker, error: Exception) -> None:
         self._dispatch.release(attempt_id(worker))
+        self._beside.space.done(attempt_id(worker))
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
         self.on_end(Ended(worker.key, worker.attempt, _never_started(error), Evidence()))
 
@@ -151,6 +165,9 @@ class Flights:
         """In a thread of its own; a stop may have come meanwhile."""
         worker = assignment.worker
         name = attempt_id(worker)
+        if self._beside.stopped(name):
+            self._stopped_before(worker)
+            return
         try:
             assignment, ground = self._equipped(assignment)
             if ground is None or self._checks.is_set_up(ground.directory):
@@ -166,8 +183,43 @@ class Flights:
             told = partial(self._set_up, assignment, issued, ground)
             self._checks.set_up(run, told, partial(self._setting_up.__setitem__, name))
         except Exception as error:
-            self._beside.ready(name, lambda: None)
-            self._cannot_start(worker, error)
+            self._start_failed(assignment, issued, error)
+
+    def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
+        """Have it started again when its disk was full; else it has ended.
+
+        The attempt stays the same: a further one would add rows to a database on a full disk.
+        """
+        worker = assignment.worker
+        name = attempt_id(worker)
+        if is_full_disk(error):
+            self._dispatch.release(name)
+            self._hold(worker, partial(self._start_beside, assignment, issued), error)
+            if self._beside.stopped(name):
+                self._beside.space.wake(name)
+            return
+        self._beside.ready(name, lambda: None)
+        self._cannot_start(worker, error)
+
+    def _hold(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
+        reason = f"waits for disk space: {_last_line(error)}"
+        if self._beside.space.hold(attempt_id(worker), work, reason):
+            self.on_held(Held(worker.key, worker.attempt, reason))
+
+    def _goes_on(self, worker: Worker) -> None:
+        """What waited for disk space has had it."""
+        if self._beside.space.done(attempt_id(worker)):
+            logger.info("there is disk space again", extra={"worker": worker.id})
+            self.on_held(Held(worker.key, worker.attempt, ""))
+
+    def _stopped_before(self, worker: Worker) -> bool:
+        """Tell of an attempt that was stopped before it was launched; whether it was."""
+        name = attempt_id(worker)
+        self._beside.space.done(name)
+        stopped = self._beside.ready(name, lambda: None)
+        if stopped is not None:
+            self.on_end(Ended(worker.key, worker.attempt, stopped, Evidence()))
+        return stopped is not None
 
     def _set_up(
         self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
@@ -178,22 +230,19 @@ class Flights:
         self._setting_up.pop(name, None)
         why = "" if ran is None else why_failed(ran)
         if ran is None or why:
-            stopped = self._beside.ready(name, lambda: None)
-            if stopped is not None:
-                self.on_end(Ended(worker.key, worker.attempt, stopped, Evidence()))
-            elif why:
+            if not self._stopped_before(worker) and why:
                 self._cannot_start(worker, RepositoryError(why))
             return
         try:
             self._prepare(assignment, issued, self._worktrees.with_tools(ground))
         except Exception as error:
-            self._beside.ready(name, lambda: None)
-            self._cannot_start(worker, error)
+            self._start_failed(assignment, issued, error)
 
     def _prepare(self, assignment: Assignment, issued: Issued, ground: Ground | None) -> None:
         worker = assignment.worker
         name = attempt_id(worker)
         launch, flight = self._dispatch.prepare(assignment, issued, ground)
+        self._goes_on(worker)
         stopped = self._beside.ready(name, lambda: self._launch(launch, flight))
         if stopped is not None:
             self._dispatch.release(name, flight.scratch)
@@ -207,7 +256,8 @@ class Flights:
             return assignment, None
         rule = self._worktrees.rule
         if not rule.wanted(assignment.job, assignment.task, assignment.worker):
-            self._project_work.watch(assignment.worker)
+            if self._is_watched(assignment.worker, assignment.task):
+                self._project_work.watch(assignment.worker)
             return assignment, None
         ground = self._worktrees.open(assignment)
         return self._worktrees.equipped(assignment, ground), ground
@@ -222,7 +272,9 @@ class Flights:
             self._checks.stop_set_up(process, command.ended_by, command.stopped_by)
         if command.ended_by is EndedBy.LIMIT and self._judging.has(own):
             return  # its process has ended, and checks cost nothing
-        if not (self._beside.stop(attempt, exit) or self._judging.stop(own, exit)):
+        if self._beside.stop(attempt, exit) or self._judging.stop(own, exit):
+            self._beside.space.wake(attempt)
+        else:
             self._launcher.stop(attempt, command.ended_by, command.stopped_by)
 
     def close(self) -> None:
@@ -369,6 +421,12 @@ def _as_lost_unless_asked(exit: Exit) -> Exit:
     one by the lease had begun when this server took the worker over."""
     why = _NOT_ASKED.get(exit.cause) if exit.ended_by is EndedBy.CANCEL else None
     return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit
+
+
+def _last_line(error: Exception) -> str:
+    said = (getattr(error, "strerror", None) or str(error)).strip().splitlines()[-1]
+    where = getattr(error, "filename", None)
+    return f"{said}: {where}" if where else said
 
 
 def _never_started(error: Exception) -> Exit:

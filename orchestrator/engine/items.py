@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.model import WorkerKey
 from orchestrator.core.scheduler import Scheduler
 
 
@@ -14,6 +15,16 @@ class Call:
 
     action: Callable[[Scheduler, float], Any]
     answer: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt waits, before its process starts or after it ended."""
+
+    key: WorkerKey
+    attempt: int
+    #: Why; empty: it waits no more.
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

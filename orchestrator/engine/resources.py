@@ -73,8 +73,11 @@ class Resources:
         forecast: Callable[[str], int],
         reserve: Reserve,
         readings: Readings | None = None,
+        repository: Callable[[], Path | None] = lambda: None,
     ) -> None:
+        """``directory`` is the workspace; ``repository`` gives where git writes, once known."""
         self._directory = directory
+        self._repository = repository
         self._bounds = bounds
         self._forecast = forecast
         self._reserve = reserve
@@ -143,15 +146,20 @@ class Resources:
         self.paused = paused
 
     def _too_little_disk(self) -> str:
-        free, least = self._from.disk(self._directory), self._bounds.least_disk_bytes
+        repository = self._repository()
+        found = map(self._too_little_under, filter(None, (self._directory, repository)))
+        return next(filter(None, found), "")
+
+    def _too_little_under(self, directory: Path) -> str:
+        free, least = self._from.disk(directory), self._bounds.least_disk_bytes
         if free is not None and free < least:
             return (
-                f"waits for disk space: {free // MIB} MiB free under {self._directory}, "
+                f"waits for disk space: {free // MIB} MiB free under {directory}, "
                 f"{least // MIB} MiB needed (workers.min_free_disk_bytes)"
             )
-        files = self._from.files(self._directory)
+        files = self._from.files(directory)
         if files is not None and files < LEAST_FILES:
-            return f"waits for disk space: room for {files} more files under {self._directory}"
+            return f"waits for disk space: room for {files} more files under {directory}"
         return ""
 
     def _lack(self, agent: str) -> Lack | None:

@@ -32,7 +32,7 @@ from orchestrator.engine.dispatch import Issued
 from orchestrator.engine.flights import Ended, Flights
 from orchestrator.engine.inbox import Inbox
 from orchestrator.engine.integration import Integrated, Integration
-from orchestrator.engine.items import Call, End, Prepared, Rendered
+from orchestrator.engine.items import Call, End, Held, Prepared, Rendered
 from orchestrator.engine.judging import Checking
 from orchestrator.engine.locking import Locking
 from orchestrator.engine.planning import Planning
@@ -54,7 +54,7 @@ RETRY_SECONDS = 0.5
 FIRST_RETRY_SECONDS = 0.02
 
 
-Item = Call | Checking | GateRun | Ended | Integrated | Rendered | Prepared | TakePlan | End
+Item = Call | Checking | GateRun | Held | Ended | Integrated | Rendered | Prepared | TakePlan | End
 
 
 class Supervisor:
@@ -88,6 +88,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         flights.on_end = self._inbox.put
+        flights.on_held = self._inbox.put
         flights.tell_of_checks(self._inbox.put)
         contexts.on_prepared = lambda job_id: self._inbox.put(Prepared(job_id))
         integration.on_integrated = self._inbox.put
@@ -110,7 +111,7 @@ class Supervisor:
     @property
     def paused(self) -> str:
         """Why no worker starts, whatever it is; empty when workers start."""
-        return self._resources.paused
+        return self._resources.paused or self._flights.waits_for_space
 
     @property
     def slots(self) -> Mapping[str, int]:
@@ -201,6 +202,8 @@ class Supervisor:
                 self._scheduler.checking(item.key, item.attempt, item.gates, now)
             case GateRun():
                 self._scheduler.gate_ran(item, now)
+            case Held():
+                self._scheduler.held(item.key, item.attempt, item.reason)
             case Integrated():
                 return self._integrated(item, now)
             case Rendered():

@@ -112,6 +112,10 @@ class GitRepository(Committed):
                 self._place = place_of(self._project, self._workspace)
             return self._place
 
+    def known_common(self) -> Path | None:
+        """The repository's common directory, once something has needed it. Runs no git."""
+        return self._place.common if self._place else None
+
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         place = self.place()
         self._hide(place)

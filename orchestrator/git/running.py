@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git import locks, pipes
+from orchestrator.git import locks, pipes, temporary
 
 #: After these seconds, one after the other, it is looked at what git may be waiting for.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
@@ -112,10 +114,27 @@ class Git:
         accept: Sequence[int] = (0,),
     ) -> Answer:
         """Raise RepositoryError for another exit code; OSError when a disk is full."""
-        answer = self._asked(arguments, given, {**self.env, **(env or {})})
+        around = {**self.env, **(env or {})}
+        began = time.time()
+        answer = self._asked(arguments, given, around)
+        if answer.code and _says_full(answer):
+            self._remove_temporary(around, began)
         if answer.code not in accept:
+            if answer.code == FATAL and self._has_full_disk(around):
+                raise _full(arguments[0], answer)
             raise failure(arguments[0], answer)
         return answer
+
+    def _remove_temporary(self, env: Mapping[str, str], since: float) -> None:
+        """What this call could not write to its end, and git does not remove."""
+        where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
+        if where:
+            temporary.sweep(Path(self.directory, where), since)
+
+    def _has_full_disk(self, env: Mapping[str, str]) -> bool:
+        """Whether nothing can be written: of some files git does not say why it cannot."""
+        own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
+        return any(map(_is_full, (self.directory, own)))
 
     def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> Answer:
         answer, released = self._once(arguments, given, env)
@@ -197,6 +216,26 @@ class Git:
         return answer.text if answer.code == 0 else ""
 
 
+def _says_full(answer: Answer) -> bool:
+    return any(each in answer.err for each in _FULL)
+
+
+def _full(what: str, answer: Answer) -> OSError:
+    return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
+
+
+def _is_full(path: str) -> bool:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < LEAST_BYTES
+
+
+#: What git ends with when it cannot go on.
+FATAL = 128
+#: On a disk with less, a call that ended so found no space, whatever it says.
+LEAST_BYTES = 64 * 1024
 #: What git says of a full disk: of some files that it writes it does not tell the reason.
 _FULL = (
     "No space left on device",
@@ -228,8 +267,8 @@ def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
 
 def failure(what: str, answer: Answer) -> Exception:
     """OSError when the disk is full, so that it is tried again when it is not."""
-    if any(each in answer.err for each in _FULL):
-        return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
+    if _says_full(answer):
+        return _full(what, answer)
     said = " ".join(answer.err.split())[-500:]
     said = locks.in_words(answer.err) or said
     if answer.code < 0:

@@ -297,4 +297,32 @@ ROWS = (
         promise="one job",
         tests=("integration/engine/test_limits.py::test_one_idempotency_key_makes_one_job",),
     ),
+    Row(
+        number=56,
+        fault="full disk: the repository",
+        injection="the repository is on a small file system in memory that is filled",
+        promise=(
+            "nothing starts, an attempt that has begun waits without a further row, `/health` and "
+            "`doctor` say so, git's temporary files are removed, and work resumes by itself"
+        ),
+        tests=(
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_below_the_mark_on_the_repositorys_disk_nothing_starts"
+            ),
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_a_start_that_finds_no_space_in_the_repository_waits_in_its_one_attempt"
+            ),
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_a_start_that_waits_for_space_is_cancelled_at_once"
+            ),
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_a_git_that_finds_no_space_leaves_nothing_temporary"
+            ),
+            "unit/git/test_temporary.py::test_only_what_is_new_and_open_nowhere_is_removed",
+        ),
+    ),
 )

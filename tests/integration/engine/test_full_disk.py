@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.doctor_machine import repository_space
 from orchestrator.core.shortage import is_shortage
 from orchestrator.git.running import Git
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import InProcess, shell, until
+from tests.project import Project, agents, edit
 
 pytestmark = pytest.mark.slow
 
 DISK_MIB = 40
 LEAST_FREE_MIB = 12
+BIG_FILES_ARE_PACKED = "'core.bigFileThreshold'='1m'"
 
 
 @pytest.fixture
@@ -51,6 +54,11 @@ def fill(disk: Path, leave_mib: int = 0) -> Path:
         while os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > leave_mib * 2**20:
             file.write(chunk)
     return filler
+
+
+def waits_for_space(site: InProcess, job_id: str) -> str:
+    reason = str(site.get(f"/jobs/{job_id}")["workers"][0]["reason"])
+    return reason if reason.startswith("waits for disk space: ") else ""
 
 
 def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_itself(
@@ -133,12 +141,9 @@ def test_a_full_disk_costs_no_worker_its_attempts(
     filler = fill(disk)
 
     job_id = site.submit("one", [shell("echo done")])
-    # The third has begun: the two before it are over.
-    until(lambda: site.get(f"/jobs/{job_id}")["workers"][0]["attempts"][2:], "it is tried")
+    until(lambda: waits_for_space(site, job_id), "it says why it waits")
     filler.unlink()
 
-    tried = site.get(f"/jobs/{job_id}")["workers"][0]["attempts"]
-    assert tried[0]["reason"].startswith("there was no room to start it")
     assert site.wait(job_id)["status"] == "completed"
 
 
@@ -159,3 +164,98 @@ def test_a_checkout_that_finds_no_space_is_a_full_disk(disk: Path, tmp_path: Pat
     filler.unlink()
     Git(str(disk / "tree"), {}).run("reset", "-q", "--hard")
     assert (disk / "tree" / "large").stat().st_size == 2**20
+
+
+# The repository on another disk than the workspace
+
+
+def repository_on(disk: Path, make_site: MakeSite, least_free_mib: int = 0) -> InProcess:
+    project = Project(disk / "project").begin({"README.md": "hello\n"})
+    return make_site(
+        orchestrator={"project_root": str(project.path)},
+        agents=agents(disk.parent),
+        workers={"min_free_disk_bytes": least_free_mib * 2**20, "max_retries": 0},
+    )
+
+
+def temporary_objects(disk: Path) -> list[Path]:
+    return list((disk / "project" / ".git" / "objects").rglob("tmp_*"))
+
+
+def attempts_and_events(site: InProcess, job_id: str) -> tuple[int, list[str]]:
+    [worker] = site.get(f"/jobs/{job_id}")["workers"]
+    events = [str(each.kind) for each in site.manager.store.events(job_id, 0, 100)]
+    return len(worker["attempts"]), events
+
+
+def test_below_the_mark_on_the_repositorys_disk_nothing_starts(
+    make_site: MakeSite, disk: Path
+) -> None:
+    site = repository_on(disk, make_site, LEAST_FREE_MIB)
+    assert site.run("before", [edit("echo 1 > one.txt")])["status"] == "completed"
+    filler = fill(disk, leave_mib=LEAST_FREE_MIB - 4)
+
+    def noticed() -> str:
+        site.submit("a look at the disk, at most twice a second", [shell("true")])
+        return site.manager.service.health().paused
+
+    paused = until(noticed, "it is noticed")
+    job_id = site.submit("two", [edit("echo 2 > two.txt")])
+    until(lambda: site.get(f"/jobs/{job_id}")["workers"][0]["reason"] == paused, "it is told")
+    doctor = repository_space(disk / "project", site.workspace, LEAST_FREE_MIB * 2**20)
+    filler.unlink()
+
+    assert f"under {disk}/project/.git" in paused
+    assert doctor is not None and doctor.ok is False and f"{disk}/project/.git" in doctor.message
+    assert site.wait(job_id)["status"] == "completed"
+    assert attempts_and_events(site, job_id)[0] == 1
+
+
+def test_a_start_that_finds_no_space_in_the_repository_waits_in_its_one_attempt(
+    make_site: MakeSite, disk: Path
+) -> None:
+    site = repository_on(disk, make_site)
+    assert site.run("before", [edit("echo 1 > one.txt")])["status"] == "completed"
+    filler = fill(disk)
+
+    job_id = site.submit("two", [edit("echo 2 > two.txt")])
+    reason = until(lambda: waits_for_space(site, job_id), "it says why it waits")
+    paused = site.manager.service.health().paused
+    _, events = attempts_and_events(site, job_id)
+    filler.unlink()
+
+    assert paused == reason
+    assert site.wait(job_id)["status"] == "completed"
+    tried, after = attempts_and_events(site, job_id)
+    assert tried == 1 and after[: len(events)] == events
+    assert after.count("worker_started") == 1 and "worker_retrying" not in after
+    assert site.manager.service.health().paused == ""
+
+
+def test_a_start_that_waits_for_space_is_cancelled_at_once(make_site: MakeSite, disk: Path) -> None:
+    site = repository_on(disk, make_site)
+    assert site.run("before", [edit("echo 1 > one.txt")])["status"] == "completed"
+    fill(disk)
+    job_id = site.submit("two", [edit("echo 2 > two.txt")])
+    until(lambda: waits_for_space(site, job_id), "it waits")
+
+    assert site.call("POST", f"/jobs/{job_id}/cancel").status_code == 202
+
+    assert site.wait(job_id)["status"] == "cancelled"
+
+
+def test_a_git_that_finds_no_space_leaves_nothing_temporary(disk: Path) -> None:
+    project = Project(disk / "project").begin({"README.md": "hello\n"})
+    git = Git(str(project.path), {})
+    (disk / "project" / "large").write_bytes(os.urandom(2**22))
+    filler = fill(disk)
+    for written in (git, Git(str(project.path), {"GIT_CONFIG_PARAMETERS": BIG_FILES_ARE_PACKED})):
+        with pytest.raises(OSError, match="git add") as refused:
+            written.run("add", "large")
+        assert is_shortage(refused.value)
+        assert temporary_objects(disk) == []
+    # Of a reference git says only that it could not write.
+    with pytest.raises(OSError, match="git update-ref") as refused:
+        git.run("update-ref", "refs/heads/another", "HEAD")
+    assert is_shortage(refused.value)
+    filler.unlink()

@@ -1,0 +1,95 @@
+"""Work that found no disk space: it is repeated, after growing pauses, until there is some."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
+
+#: Seconds until the first repetition. The pause doubles from one to the next.
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Wait:
+    reason: str
+    work: Callable[[], None]
+    pause: float
+    due: float
+    #: The work is handed on, and has neither ended nor found a full disk again.
+    is_tried: bool = False
+
+
+class SpaceWaits:
+    """Any thread may call. ``begin`` has work done in a thread of somebody else's."""
+
+    def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        self._begin = begin
+        self._waits: dict[str, _Wait] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def reason(self) -> str:
+        """Why something waits; empty when nothing does."""
+        with self._changed:
+            return next((wait.reason for wait in self._waits.values()), "")
+
+    def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
+        """Have ``work`` done later; whether it waits for the first time.
+
+        Work that ends in any way but by another ``hold`` calls ``done``.
+        """
+        with self._changed:
+            present = self._waits.get(name)
+            pause = FIRST_PAUSE_SECONDS
+            if present is not None:
+                pause = min(2 * present.pause, LONGEST_PAUSE_SECONDS)
+            else:
+                logger.warning("%s", reason, extra={"attempt": name})
+            self._waits[name] = _Wait(reason, work, pause, time.monotonic() + pause)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="space", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+            return present is None
+
+    def done(self, name: str) -> bool:
+        """Forget what waited; whether it did. Idempotent."""
+        with self._changed:
+            return self._waits.pop(name, None) is not None
+
+    def wake(self, name: str) -> None:
+        """Have what waits done at once, because it was stopped, say."""
+        with self._changed:
+            if name in self._waits:
+                self._waits[name].due = 0.0
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Nothing more is done. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                waits = [each for each in self._waits.values() if not each.is_tried]
+                if self._closed or not waits:
+                    # Under the lock: ``hold`` either finds this thread at work or makes another.
+                    self._thread = None
+                    return
+                seconds = min(each.due for each in waits) - time.monotonic()
+                if seconds > 0:
+                    self._changed.wait(seconds)
+                    continue
+                due = [each for each in waits if each.due <= time.monotonic()]
+                for each in due:
+                    each.is_tried = True
+            for each in due:
+                self._begin(each.work)
