@@ -7,7 +7,7 @@ from orchestrator.agents import survey
 from orchestrator.agents.program import ProgramAgent
 from orchestrator.agents.shell import ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
-from orchestrator.core.model import AUTO, PLANNER, RULES, TaskSpec
+from orchestrator.core.model import AUTO, PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.ports import Agent
 from orchestrator.core.views import Availability
 
@@ -54,7 +54,7 @@ class AgentRegistry:
             return "shell"
         if self._preferred != AUTO:
             return self.get(self._preferred).name
-        return self.best_without(refused) or self.best_without(()) or "survey"
+        return self.best_without(refused) or self.best_without(()) or SURVEY
 
     def best_without(self, refused: Collection[str]) -> str:
         """The best AI agent that can work here, for ``auto``; empty: none of the others can."""
@@ -152,7 +152,7 @@ def survey_agent(home: str) -> ProgramAgent:
     ``home`` is the product's own folder, where the worker finds the package.
     """
     return ProgramAgent(
-        name="survey",
+        name=SURVEY,
         argv=survey.command(sys.executable),
         env={"PYTHONPATH": home, "PYTHONDONTWRITEBYTECODE": "1"},
         description="maps the host project; builds nothing",

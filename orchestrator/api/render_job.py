@@ -72,6 +72,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         merge_state=job.merge_state,
         not_judged=not_judged(job) or None,
         changed_nothing=changed_nothing(job),
+        nothing_built=job.facts.nothing_built,
         unjudged_gates=unjudged_gates(job),
         awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,

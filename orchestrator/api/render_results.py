@@ -50,6 +50,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         reason=job.reason,
         not_judged=not_judged(job) or None,
         changed_nothing=changed_nothing(job),
+        nothing_built=job.facts.nothing_built,
         unjudged_gates=unjudged_gates(job),
         plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],

@@ -146,7 +146,7 @@ class Assembly:
 
     @cached_property
     def _submitting(self) -> Submitting:
-        return Submitting(self._agents, self._roles, *limits(self._settings))
+        return Submitting(self._agents, self._roles, *limits(self._settings), intent.asks_to_build)
 
     @cached_property
     def _planning(self) -> Planning:
@@ -307,5 +307,4 @@ def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepos
 
 def notice(tree: Tree) -> str:
     """What the reader of a tree's reports must know first."""
-    surveyed = bool(tree.workers) and all(worker.agent == "survey" for worker in tree.workers)
-    return intent.NOTHING_BUILT if surveyed and intent.asks_to_build(tree.root.request) else ""
+    return intent.NOTHING_BUILT if tree.root.facts.nothing_built else ""

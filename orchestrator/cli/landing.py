@@ -135,7 +135,8 @@ def land_command(
     if _changed_nothing(job):
         there = made_in_project(job)
         why = already(there) if there else f"job {job['job_id']} changed nothing"
-        click.echo(printable(f"{why}; there is nothing to land"), err=True)
+        told = [f"{why}; there is nothing to land", *ending_lines(job, terminal_width())]
+        click.echo(printable("\n".join(told)), err=True)
         return ExitCode.OK
     try:
         shown = landing.diff(stat=True)

@@ -97,13 +97,11 @@ def _run_at(url: str, surroundings: Surroundings, job: Asked, display: Any) -> i
 
 
 def _show(answer: dict[str, Any], surroundings: Surroundings) -> None:
-    from orchestrator.cli.summary import nothing_built, summary_lines
+    from orchestrator.cli.summary import summary_lines
 
     answer.pop("timed_out", None)
     if not surroundings.as_json:
         click.echo("\n".join(summary_lines(answer, terminal_width())))
         return
-    if notice := nothing_built(answer):
-        click.echo(notice, err=True)
     json.dump(answer, sys.stdout, indent=2)
     click.echo()

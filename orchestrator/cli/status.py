@@ -13,7 +13,6 @@ from orchestrator.cli.summary import (
     cap_line,
     ending_lines,
     headline,
-    nothing_built,
     purpose,
     says,
     tasks_of,
@@ -122,8 +121,6 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(used)
     if caps := cap_line(answer.get("caps") or {}):
         lines.append(caps)
-    if notice := nothing_built(answer):
-        lines += ["", notice]
     results = answer.get("results") or {}
     if answer["status"] in ENDED_JOB and results.get("final_report"):
         lines.append(f"Result: {results['final_report']}")

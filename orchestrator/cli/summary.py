@@ -23,11 +23,10 @@ from orchestrator.core.whereabouts import OutsideCause
 
 #: Between the first and the last line of an answer.
 BETWEEN = " ... "
-NOTHING_BUILT = "Nothing was built"
-NOTICE_LINES = 5
 SHOWN_TASKS = 30
 #: So many workers that failed are told with their whole reason, each of at most that length.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
+SHOWN_COMMANDS = 3
 UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 STATUS_WIDTH = len("recursive_success")
 _SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
@@ -42,8 +41,6 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
-    if notice := nothing_built(answer):
-        lines += ["", notice]
     return [*lines, *_places(answer), *ending_lines(answer, width)]
 
 
@@ -63,7 +60,17 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
     if answer.get("reason"):
         word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
         lines += wrapped(f"{word}: {answer['reason']}", width)
-    return lines
+    return [*lines, *_ways_in(answer)]
+
+
+def _ways_in(answer: Answer) -> Iterator[str]:
+    """What to type for changes that the result lacks; the reason has the command for files that
+    were promised and not created."""
+    lost = (each for each in answer.get("missing") or () if each["command"])
+    made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
+    commands = {str(each["command"]): f"to {purpose(each)}" for each in made}
+    for command, why in list(commands.items())[:SHOWN_COMMANDS]:
+        yield printable(f"{why}: {command}")
 
 
 def _has_failed(task: Answer) -> bool:
@@ -82,7 +89,7 @@ def headline(answer: Answer) -> str:
     after = f" after {duration(took)}" if took is not None else ""
     # "completed" alone would be read as "built".
     built = ", but nothing was changed" if changed_no_file(answer) else ""
-    built = ", but nothing was built" if nothing_built(answer) else built
+    built = ", but nothing was built" if answer.get("nothing_built") else built
     status = paint(str(answer["status"]))
     return f"job {answer['job_id']}: {status}{after}{built}; {', '.join(parts)}"
 
@@ -232,18 +239,3 @@ def changed_no_file(answer: Answer) -> bool:
     found = answer.get("changed_nothing") or []
     good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in _SUCCEEDED}
     return bool(good) and good <= set(found)
-
-
-def nothing_built(answer: Answer) -> str | None:
-    """The paragraph in which a worker says that nothing was built; None when none does."""
-    for task in all_tasks(tasks_of(answer)):
-        lines = printable(str(task.get("output") or "")).strip().splitlines()
-        for number, line in enumerate(lines[:NOTICE_LINES]):
-            if NOTHING_BUILT in line:
-                return _paragraph(lines[number:])
-    return None
-
-
-def _paragraph(lines: list[str]) -> str:
-    end = next((number for number, line in enumerate(lines) if not line.strip()), len(lines))
-    return "\n".join(line.strip("> *_").rstrip() for line in lines[:end])

@@ -17,7 +17,7 @@ from orchestrator.core.gate_facts import unjudged_code
 from orchestrator.core.gates import altered_judges
 from orchestrator.core.job_facts import JobFacts, Shortfall, UnjudgedWork
 from orchestrator.core.job_reason import reason_of
-from orchestrator.core.model import NO_PLAN, Job, TaskSpec, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict, judge, judged_last
 from orchestrator.core.outcome_of_job import tasks_succeeded
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
@@ -117,10 +117,15 @@ class Endings:
         self._forest.commands.append(Render(job.root_id, job_id, family))
 
     def _note_deliveries(self, job: Job) -> None:
-        found = tuple(map(shortfall_of, self._forest.workers_of(job.id)))
-        shortfalls = tuple(each for each in found if each)
-        work = tuple(self._unjudged_work(job))
-        self._note(job, replace(job.facts, shortfalls=shortfalls, unjudged_work=work))
+        workers = list(self._forest.workers_of(job.id))
+        surveyed = bool(workers) and all(each.agent == SURVEY for each in workers)
+        facts = replace(
+            job.facts,
+            shortfalls=tuple(each for each in map(shortfall_of, workers) if each),
+            unjudged_work=tuple(self._unjudged_work(job)),
+            nothing_built=job.config.asks_to_build and surveyed,
+        )
+        self._note(job, facts)
 
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
         """Below a worker with a worktree, it is that worker's to take what its child jobs made."""

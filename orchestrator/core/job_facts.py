@@ -202,7 +202,8 @@ class JobFacts:
     discarded: bool = False
     #: Workers whose cost is not known, though the job has a limit on its cost.
     unpriced: tuple[str, ...] = ()
-
+    #: The request asks for a change, and no AI agent worked on it: the project was surveyed.
+    nothing_built: bool = False
     #: What the job changed in the user's repository, outside of branches of its own.
     repository_changes: tuple[RepositoryChange, ...] = ()
 

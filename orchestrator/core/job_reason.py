@@ -27,6 +27,8 @@ NOT_JUDGED = "not judged: "
 JUDGED_IN_PART = "judged in part: "
 #: Why no gate judged what a worker changed in its own directory, or in the project.
 NO_WORKTREE = "no gate looks at work without a worktree"
+#: Begins the sentence on a request to build that no AI agent worked on.
+NOTHING_BUILT = "nothing was built: no AI agent"
 #: Begins the sentence on workers that changed no file, where that may not have been meant.
 NOTHING_CHANGED = "nothing was changed"
 #: Begins the sentence on a job whose result is not all that its workers changed.
@@ -93,6 +95,15 @@ def _merge(job: Job) -> str:
             return f"{LEFT_OUT}{_named(job)}"
         case _:
             return ""
+
+
+def _nothing_built(job: Job) -> str:
+    if not job.facts.nothing_built:
+        return ""
+    return (
+        f"{NOTHING_BUILT} worked on the request, the project was only surveyed; to connect one: "
+        f"{COMMAND} agents"
+    )
 
 
 def _unchanged(job: Job) -> str:
@@ -284,6 +295,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _not_in_parent,
     _taken,
     _overruled,
+    _nothing_built,
     _unchanged,
     _shortfalls,
     _checkout,

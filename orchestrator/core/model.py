@@ -25,6 +25,8 @@ from orchestrator.core.worker_result import WorkerResult
 WALL_TIME = "max_wall_seconds"
 #: In place of an agent's name: the best that can work. A planner's: the job's agent.
 AUTO = "auto"
+#: The built-in agent that maps the project and builds nothing.
+SURVEY = "survey"
 #: The limits on what agents use, as settings name them.
 BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 
@@ -137,6 +139,8 @@ class JobConfig:
     include_dirty: bool = False
     #: What to know of that, in words.
     git_note: str = ""
+    #: The request asks for something to be made or changed.
+    asks_to_build: bool = False
     #: The host project, if ``--project`` or ``orchestrator.project_root`` named it: a folder that
     #: finds its project by itself may be moved with it.
     project: str = ""

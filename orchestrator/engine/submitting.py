@@ -1,6 +1,6 @@
 """From a submission to a stored job. Runs inside the supervisor's loop, on its state."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.core import admission, allowance, dag
@@ -59,11 +59,14 @@ class Submitting:
         roles: Roles,
         defaults: Defaults,
         ceilings: allowance.Ceilings,
+        asks_to_build: Callable[[str], bool] = lambda request: False,
     ) -> None:
         self._agents = agents
         self._choice = AgentChoice(agents, roles)
         self._defaults = defaults
         self._ceilings = ceilings
+        #: True if a request asks for something to be made or changed.
+        self._asks_to_build = asks_to_build
 
     @property
     def choice(self) -> AgentChoice:
@@ -109,6 +112,7 @@ class Submitting:
         config = replace(config, base=base.commit, base_branch=base.branch)
         config = replace(config, include_dirty=base.dirty, git_note=base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
+        config = replace(config, asks_to_build=self._asks_to_build(asked.submission.request))
         job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
         return Accepted(job=job, left=self.left_of(job, scheduler.forest.size_of(job), now))
 
@@ -138,6 +142,7 @@ class Submitting:
         check_workdir(asked.tasks, scheduler.forest.task_of(line.parent))
         base = asked.base.commit or line.parent_job.config.base
         config = replace(config, base=base, git_note=asked.base.note)
+        config = replace(config, asks_to_build=self._asks_to_build(asked.submission.request))
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         job = replace(
             _job(asked, config, now),

@@ -209,6 +209,8 @@ class StatusAnswer(Answer):
     """Required gates that did not run on the code that its result changes."""
     changed_nothing: list[str] = Field(default_factory=list)
     """Workers that succeeded without a change of files, if no answer was all that was asked for."""
+    nothing_built: bool = False
+    """The request asks for something to be made, and no AI agent worked on it."""
     plan_fallback: PlanFallbackAnswer | None = None
     """Why the rules made the plan in place of an agent; null where they did not."""
     request: str

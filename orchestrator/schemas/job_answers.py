@@ -263,6 +263,8 @@ class JobAnswer(Answer):
     """Required gates that did not run on the code that its result changes."""
     changed_nothing: list[str] = Field(default_factory=list)
     """Workers that succeeded without a change of files, if no answer was all that was asked for."""
+    nothing_built: bool = False
+    """The request asks for something to be made, and no AI agent worked on it."""
     awaits_approval: bool = False
     """The job has its tasks, and a person is to let them start."""
     plan_source: str

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrator.core.job_reason import not_judged
+from orchestrator.core.job_reason import changed_nothing, not_judged
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.outcome_of_job import wall_seconds
 from orchestrator.core.ports import Change, Tree
@@ -263,6 +263,7 @@ def status_document(
         "labels": dict(root.config.labels),
         "base_branch": root.config.base_branch,
         "project": root.config.project,
+        **_changes(root),
         **_judging(root),
         **_merging(root, whereabouts),
         "depths": max(job.depth for job in jobs) + 1,
@@ -273,6 +274,11 @@ def status_document(
             "final_report": str(workspace.final_report(root)),
         },
     }
+
+
+def _changes(job: Job) -> dict[str, Any]:
+    """Who changed nothing; whether anybody could."""
+    return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
 def _judging(job: Job) -> dict[str, Any]:
@@ -307,6 +313,7 @@ def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
         "reason": job.reason,
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
+        **_changes(job),
         **_judging(job),
         **_merging(job, whereabouts),
         "created_at": iso(job.created_at),

@@ -193,6 +193,8 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
     if merged:
         assert merged.returncode == status.returncode, merged.stderr
         assert loss["command"] in merged.stdout
+    if loss["command"] in [each["command"] for each in answer["missing"]]:
+        assert status.stdout.splitlines()[-1].endswith(f": {loss['command']}"), status.stdout
     # No text offers another one.
     texts = (status.stdout, *answer["results"]["changes"], answer["reason"])
     offered = re.compile(rf"bin/orchestrator (?:merge|retry) {job}(?: --\w+ \w+)?")

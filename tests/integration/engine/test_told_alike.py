@@ -9,7 +9,7 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.cli.local_jobs import all_jobs, find_job, root_jobs, whole_job
 from orchestrator.cli.status import status_lines
 from orchestrator.cli.status_rows import status_with_all_workers
-from orchestrator.cli.summary import seconds_taken
+from orchestrator.cli.summary import ending_lines, headline, seconds_taken
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, shell, until
 
@@ -91,3 +91,19 @@ def test_a_jobs_duration_is_one_figure(make_site: MakeSite) -> None:
     }
     assert set(told.values()) == {figures["wall_seconds"]}, told
     assert figures["wall_seconds"] >= 0.1
+
+
+def test_the_last_lines_are_alike_with_the_server_up_and_down(make_site: MakeSite) -> None:
+    site, task = make_site(), {"agent": "survey", "title": "the shop"}
+    job_id = site.run("Build a shop with a cart", [task])["job_id"]
+
+    with OrchestratorClient(site.url, KEY) as client:
+        answers = [client.wait(job_id), client.status(job_id), whole_job(site.workspace, job_id)]
+
+    assert [each["nothing_built"] for each in answers] == [True] * 3
+    assert ["but nothing was built" in headline(each) for each in answers] == [True] * 3
+    lines = ending_lines(answers[0], 1000)
+    assert [ending_lines(each, 1000) for each in answers] == [lines] * 3
+    assert ": nothing was built: no AI agent" in lines[-1]
+    assert lines[-1].endswith("bin/orchestrator agents")
+    assert not site.run("Survey the shop", [task])["nothing_built"]

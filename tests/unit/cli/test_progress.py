@@ -7,7 +7,7 @@ import pytest
 from orchestrator.cli.display import LiveDisplay, PlainDisplay
 from orchestrator.cli.held_back import held_back
 from orchestrator.cli.progress import Progress
-from orchestrator.cli.summary import counts_of, nothing_built
+from orchestrator.cli.summary import counts_of
 from orchestrator.cli.terminal import duration, moment, one_line, printable, size, table
 
 
@@ -217,14 +217,6 @@ def test_counts_are_the_servers_or_those_of_the_results() -> None:
     assert counts_of({"results": {"tasks": tasks}}) == {"success": 1, "failed": 2}
     assert counts_of({"counts": {"success": 9, "failed": 0}, "results": {}}) == {"success": 9}
     assert counts_of({"workers": {"running": 2}}) == {"running": 2}
-
-
-def test_that_nothing_was_built_is_found_at_any_depth() -> None:
-    deep = {"output": "# Map\n\n> **Nothing was built:** no agent.\n> Connect one.\n\nrest"}
-    answer = {"results": {"tasks": [{"output": "fine", "child_results": [deep]}]}}
-
-    assert nothing_built(answer) == "Nothing was built:** no agent.\nConnect one."
-    assert nothing_built({"results": {"tasks": [{"output": "all built"}]}}) is None
 
 
 def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:

@@ -149,16 +149,6 @@ def test_json_goes_to_standard_output_and_progress_to_standard_error(start: Run)
     assert "worker_1" in err
 
 
-def test_it_says_when_nothing_was_built(start: Run) -> None:
-    notice = "**Nothing was built: no AI agent is connected.**\nTo connect one, see README.\n\nmore"
-
-    _, out, _ = finish(start("run", "Build an app", OUTPUT=notice))
-
-    assert "Nothing was built: no AI agent is connected." in out
-    assert "To connect one, see README." in out
-    assert "completed after" in out and ", but nothing was built; 1 worker" in out
-
-
 def test_the_server_stays_when_asked_and_is_used_by_the_next_run(product: Path, start: Run) -> None:
     first = finish(start("run", "x", "--keep-server"))
     record = server_of(product)

@@ -170,6 +170,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         ),
         ["branch mine", "by worker_3", "bin/orchestrator restore j"],
     ),
+    "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "discarded": (True, ["its branches and checkpoints were discarded"]),
     "unjudged": (True, ["not judged: no tests found"]),
     "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap passed: 2 of 1"]),
