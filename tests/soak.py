@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 from tests import above, seeded
 from tests.faults.site import ENDED, STORE, FaultSite, check
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import Answer
+from tests.integration.engine.site import Answer, whole_lines
 from tests.kills import Killer, Victim
 from tests.project import Project, agents
 from tests.soaking.disk import fill, mounted, unmount
@@ -257,7 +257,7 @@ class Soak:
         self.figures.quiet_moments += 1
         wrong = complaints_of_store(self._site, self._accepted)
         wrong += complaints_of_project(self._project, self._untouched)
-        lines = self._site.effects.read_text().splitlines()
+        lines = whole_lines(self._site.effects)
         wrong += [line for line in lines if line.startswith("overlap")]
         assert self._site.process is not None
         server = self._site.process.pid

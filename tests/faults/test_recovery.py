@@ -12,7 +12,7 @@ import requests
 from orchestrator.api.client import OrchestratorClient
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import KEY, shell, until
+from tests.integration.engine.site import KEY, shell, until, whole_lines
 from tests.project import Project
 
 MakeFaultSite = Callable[..., FaultSite]
@@ -65,8 +65,8 @@ def test_the_log_of_a_job_has_each_of_its_events_after_crashes(make: MakeFaultSi
 
     log = site.directory(job) / "logs" / "orchestrator.log"
     kinds = [event["kind"] for event in site.events_of(job)]
-    until(lambda: len(log.read_text().splitlines()) == len(kinds), "every line")
-    assert [line.split(" ")[1] for line in log.read_text().splitlines()] == kinds
+    until(lambda: len(whole_lines(log)) == len(kinds), "every line")
+    assert [line.split(" ")[1] for line in whole_lines(log)] == kinds
     assert site.starts > 4
 
 

@@ -15,7 +15,7 @@ from orchestrator.cli.status import status_lines
 from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeServer, MakeSite, make_server
-from tests.integration.engine.site import Answer, InProcess, until
+from tests.integration.engine.site import Answer, InProcess, until, whole_lines
 from tests.integration.engine.site import Site as AnySite
 from tests.project import Project
 
@@ -53,7 +53,7 @@ def task(runs: str, **more: Any) -> Answer:
 
 def runs_of(site: AnySite, job_id: str, worker: str = "worker_1") -> list[Answer]:
     path = site.directory(job_id) / "depth_0" / worker / "runs.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 def worker_of(site: InProcess, job_id: str, index: int = 0) -> Answer:

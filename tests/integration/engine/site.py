@@ -51,6 +51,15 @@ def until(condition: Callable[[], Any], what: str, within: float = HANG_SECONDS)
     return found
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Of a file that another process may be writing: the line that it is at is left out."""
+    try:
+        whole = path.read_bytes().rpartition(b"\n")[0]
+    except FileNotFoundError:
+        return []
+    return whole.decode().splitlines()
+
+
 def shell(command: str | list[str], **more: Any) -> Answer:
     return {"agent": "shell", "command": command, **more}
 

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cli import execute
 from orchestrator.cli.surroundings import Surroundings
 from tests.integration.engine.conftest import MakeCrashing, MakeServer, MakeSite
-from tests.integration.engine.site import KEY, Answer, InProcess, marked, until
+from tests.integration.engine.site import KEY, Answer, InProcess, marked, until, whole_lines
 from tests.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
@@ -63,8 +63,7 @@ class Judge:
 
     @property
     def asked(self) -> list[str]:
-        path = self.folder / "asked"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in whole_lines(self.folder / "asked")]
 
 
 def ranking(*names: str) -> str:

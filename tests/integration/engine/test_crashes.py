@@ -20,6 +20,7 @@ from tests.integration.engine.site import (
     marked,
     shell,
     until,
+    whole_lines,
 )
 
 
@@ -33,7 +34,7 @@ def note(effects: Path, wait_for: Path) -> str:
 
 
 def counts(effects: Path) -> Counter[str]:
-    return Counter(effects.read_text().splitlines())
+    return Counter(whole_lines(effects))
 
 
 def test_a_killed_server_costs_no_work(

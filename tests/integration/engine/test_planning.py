@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from tests.integration.engine.conftest import MakeServer, MakeSite
-from tests.integration.engine.site import Answer, InProcess, Site, marked, shell, until
+from tests.integration.engine.site import Answer, InProcess, Site, marked, shell, until, whole_lines
 
 #: Does what the file ``script`` beside it says: a line for each time that it is asked. As a
 #: worker it says what it was told.
@@ -70,8 +70,7 @@ class Planner:
     @property
     def asked(self) -> list[str]:
         """What it was asked, every time."""
-        path = self.folder / "asked"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in whole_lines(self.folder / "asked")]
 
     @property
     def settings(self) -> dict[str, Any]:

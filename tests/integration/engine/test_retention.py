@@ -17,7 +17,7 @@ from tests.faults import crash_points
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.conftest import MakeServer, MakeSite
-from tests.integration.engine.site import HOLD, Site, shell, until
+from tests.integration.engine.site import HOLD, Site, shell, until, whole_lines
 
 KEEP = {"keep_jobs_seconds": 1.0}
 
@@ -91,7 +91,7 @@ def test_the_audit_log_names_what_was_removed(make_server: MakeServer) -> None:
     until(lambda: not left_of(site, job), "nothing is left of it", 30)
 
     def noted() -> bool:
-        lines = (site.folder / "logs" / "audit.jsonl").read_text().splitlines()
+        lines = whole_lines(site.folder / "logs" / "audit.jsonl")
         entries = [json.loads(line) for line in lines]
         wanted = {"key": "(retention)", "method": "DELETE", "target": f"/api/v1/jobs/{job}"}
         return any(wanted.items() <= entry.items() for entry in entries)
