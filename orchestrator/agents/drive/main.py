@@ -48,8 +48,6 @@ _IN_DOUBT = frozenset(
 )
 #: The next attempt does not try a session that ended so before any answer.
 _USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
-#: The server says that a limit is reached, maybe by the step that has the agent's answer.
-_LAST_WORD_SECONDS = 2.0
 _STOPPED = "the orchestrator stopped it"
 #: For each of two calls to the server, where the driver itself may be killed soon.
 _TELL_SECONDS = 0.5
@@ -96,13 +94,14 @@ class Driver:
         if self._watch.may_be_done and not self._watch.finished:
             # A limit of its job may be reached by the step that has its answer. What follows has
             # to fit into the time before the driver itself is killed.
-            patience = min(_LAST_WORD_SECONDS, self._spec.stop_seconds / 2)
+            patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
             self._watch.close(_STOPPED)
         self._stop(Stop(ErrorClass.KILLED, _STOPPED, patience=patience))
 
     def _limit(self, why: str) -> None:
+        # Maybe by the step that has the agent's answer.
         self._watch.close(why)
-        self._stop(Stop(ErrorClass.LIMIT, why, patience=_LAST_WORD_SECONDS))
+        self._stop(Stop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
 
     def run(self) -> Outcome:
         outcome = self._run_program() if self._spec.command else self._run_loop()

@@ -62,6 +62,8 @@ class Program:
         self._stderr = ""
         self._asked: Stop | None = None
         self._stop_at = 0.0
+        #: Whoever runs the driver wants it to end, whatever else asks for a stop.
+        self._killed = False
         self._stopping: Stop | None = None
         self._kill_at = 0.0
         self._heard = time.monotonic()
@@ -74,6 +76,7 @@ class Program:
         stop_at = time.monotonic() + why.patience
         self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
         self._asked = self._asked or why
+        self._killed |= why.reason is ErrorClass.KILLED
         with contextlib.suppress(BlockingIOError):  # it has been woken often enough
             os.write(self._wake_write, b"x")
 
@@ -216,11 +219,12 @@ class Program:
             return None
         if not self._watch.finished:
             return asked
-        # Its result is complete: a limit lets it end, and a kill is no failure of its work.
-        if asked.reason is ErrorClass.LIMIT and asked.patience > 0:
-            return None
-        killed = asked.reason is ErrorClass.KILLED
-        return replace(asked, reason=ErrorClass.NONE) if killed else asked
+        limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
+        if not limited and asked.reason is not ErrorClass.KILLED:
+            return asked
+        # Its result is complete: a limit lets it end, and a kill is no failure of its work. After
+        # a limit, too: the driver would be killed without a word about the result.
+        return replace(asked, reason=ErrorClass.NONE) if self._killed else None
 
     def _overdue(self, now: float) -> Stop | None:
         patience = self._patience

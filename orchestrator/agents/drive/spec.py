@@ -50,6 +50,8 @@ class Spec:
     finish_seconds: float = 30.0
     #: Seconds between asking it to stop and killing it.
     stop_seconds: float = 3.0
+    #: Seconds that it has for its last word when it is to stop after a step that may be its last.
+    last_word_seconds: float = 2.0
     #: Size that is kept of the program's output as it came.
     stream_bytes: int = 50 * 1024 * 1024
     #: It runs on the Windows side of WSL.

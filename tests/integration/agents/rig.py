@@ -93,6 +93,14 @@ class Rig:
         except (OSError, ValueError):
             return False
 
+    def agent_runs(self) -> bool:
+        """Not if it was stopped before it could say its pid: the driver waits for its end."""
+        return self.has_begun() and is_alive(self.given()["pid"])
+
+    def let_go(self) -> None:
+        """The stand-in, where it waits."""
+        (self.work / "go").touch()
+
 
 def is_alive(pid: int) -> bool:
     try:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def say(kind: str, **more: object) -> None:
-    print(json.dumps({"type": kind, **more}), flush=True)
+def say(kind: str, flush: bool = True, **more: object) -> None:
+    print(json.dumps({"type": kind, **more}), flush=flush)
 
 
 def kept() -> Mapping[str, object]:
@@ -61,6 +61,12 @@ def plans() -> None:
     result("Here it is", structured_output=plan)
 
 
+def wait_for(name: str) -> None:
+    until = time.monotonic() + 120
+    while not Path(name).exists() and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 def behave(word: str) -> None:
     match word:
         case "steps":
@@ -71,6 +77,10 @@ def behave(word: str) -> None:
             for _ in range(10):
                 words("another step")
                 time.sleep(0.1)
+        case "steps-when-told":
+            for number in range(1, 11):
+                words("another step")
+                wait_for(f"told-{number}")
         case "renews-login":
             login = Path(os.environ["CLAUDE_CONFIG_DIR"], ".credentials.json")
             Path("login.seen").write_text(login.read_text())
@@ -82,6 +92,10 @@ def behave(word: str) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "is-limited":
             say("system", subtype="api_retry", error_status=429, error="rate_limit")
+        case "gets-over-a-limit":
+            # Both at once: a loaded machine makes no pause between them.
+            say("system", flush=False, subtype="api_retry", error_status=429, error="rate_limit")
+            words("another step")
         case "logs-a-limit":
             told = 'error.error="AI_APICallError: Rate limit reached"'
             print(
@@ -108,13 +122,11 @@ def behave(word: str) -> None:
                 message({"type": "tool_use", "name": "Bash", "id": "t", "input": {}})
                 time.sleep(0.5)
         case "waits":
-            until = time.monotonic() + 120
-            while not Path("go").exists() and time.monotonic() < until:
-                time.sleep(0.01)
+            wait_for("go")
         case "uses-tool":
             message({"type": "tool_use", "name": "Bash", "id": "t", "input": {"command": "true"}})
-        case "a-moment":
-            time.sleep(0.3)
+        case "a-moment":  # longer than the driver looks away
+            time.sleep(0.6)
         case "plans":
             plans()
         case "result":
