@@ -22,6 +22,7 @@ from orchestrator.schemas.answers import (
     JobSummary,
     Links,
     PlanFallbackAnswer,
+    UnjudgedFileAnswer,
     UnjudgedGateAnswer,
 )
 from orchestrator.schemas.gate_answers import gate_answer, job_gate_answer
@@ -50,6 +51,10 @@ def unjudged_gates(job: Job) -> list[UnjudgedGateAnswer]:
         for each in job.facts.unjudged_gates
         if each.cause
     ]
+
+
+def unjudged_files(job: Job) -> list[UnjudgedFileAnswer]:
+    return [UnjudgedFileAnswer(**asdict(each)) for each in job.facts.unjudged_files]
 
 
 def moment_or_none(seconds: float | None) -> datetime | None:

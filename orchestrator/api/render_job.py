@@ -16,6 +16,7 @@ from orchestrator.api.render import (
     plan_fallback_answer,
     result_of,
     task_answer,
+    unjudged_files,
     unjudged_gates,
     usage_answer,
 )
@@ -74,6 +75,7 @@ def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
         changed_nothing=changed_nothing(job),
         nothing_built=job.facts.nothing_built,
         unjudged_gates=unjudged_gates(job),
+        unjudged_files=unjudged_files(job),
         awaits_approval=job.awaits_approval,
         plan_source=job.plan_source,
         plan_fallback=plan_fallback_answer(job),

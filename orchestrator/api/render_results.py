@@ -15,6 +15,7 @@ from orchestrator.api.render import (
     moment_or_none,
     plan_fallback_answer,
     result_of,
+    unjudged_files,
     unjudged_gates,
 )
 from orchestrator.api.service_port import Service
@@ -52,6 +53,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
         changed_nothing=changed_nothing(job),
         nothing_built=job.facts.nothing_built,
         unjudged_gates=unjudged_gates(job),
+        unjudged_files=unjudged_files(job),
         plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],
         results=_results(service, caller, detail, by_job),

@@ -1,21 +1,27 @@
 """What a job's end has to say of its gates: what did not run, what failed and does not block."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from orchestrator.core.code_paths import has_code
+from orchestrator.core.code_paths import code_in, has_code
 from orchestrator.core.gates import SECRETS, GateCause, GateOutcome, GateResult
-from orchestrator.core.job_facts import GateFact
+from orchestrator.core.job_facts import GateFact, JobFacts, UnjudgedCause, UnjudgedFile
 from orchestrator.core.model import Worker
+from orchestrator.core.patterns import matches
+from orchestrator.core.sources import language_of
 
 #: Gates that are told of one job.
 MOST_GATES = 20
+#: Sources that are.
+MOST_FILES = 100
 
 
 def has_judged(results: Iterable[GateResult]) -> bool:
     """Whether a gate passed or failed; the scan for secrets judges no code."""
-    return any(
-        each.name != SECRETS and each.outcome is not GateOutcome.DID_NOT_RUN for each in results
-    )
+    return any(map(_is_judge, results))
+
+
+def _is_judge(result: GateResult) -> bool:
+    return result.name != SECRETS and result.outcome is not GateOutcome.DID_NOT_RUN
 
 
 def is_unjudged(
@@ -45,6 +51,60 @@ def _has_unjudged_code(worker: Worker, unjudged_jobs: Collection[str]) -> bool:
     return has_code(result.files_created) or any(
         each in unjudged_jobs for each in worker.child_job_ids
     )
+
+
+def unjudged_files(
+    present: Mapping[str, str],
+    results: Sequence[GateResult],
+    workers: Sequence[Worker],
+    below: Sequence[JobFacts] = (),
+) -> tuple[UnjudgedFile, ...]:
+    """Sources of a merged change at which none of the gates looked that have judged it.
+
+    ``present``: paths of the change, without removed ones, from the host project, and the same as
+    results of workers name them. A gate that only a worker's task asks for looks at what that
+    worker changed. ``below``: of the workers' child jobs, which have judged what they changed.
+    """
+    names = {each.name for each in results}
+    of_result = [each for each in results if _is_judge(each)]
+    changes = [each.result for each in workers if each.result is not None]
+    of_workers = [
+        (frozenset(result.files_created), [each for each in result.gates if each.name not in names])
+        for result in changes
+    ]
+    own = frozenset(path for paths, _ in of_workers for path in paths)
+    found = []
+    for path, known_as in sorted(present.items()):
+        language = language_of(path)
+        if not language or (known_as not in own and not _is_left(path, below)):
+            continue
+        more = (each for paths, gates in of_workers if known_as in paths for each in gates)
+        judges = [*of_result, *filter(_is_judge, more)]
+        if not any(_has_looked(each, path) for each in judges):
+            is_read = any(path in each.not_imported for each in judges)
+            cause = UnjudgedCause.NOT_IMPORTED if is_read else UnjudgedCause.NO_GATE
+            found.append(UnjudgedFile(path=path, language=language, cause=cause))
+    return tuple(found)
+
+
+def _is_left(path: str, below: Sequence[JobFacts]) -> bool:
+    """True for a file that the gates of a child job have not judged."""
+    return any(
+        any(each.path == path for each in facts.unjudged_files)
+        or (facts.unjudged and not facts.unjudged_files)
+        for facts in below
+    )
+
+
+def _has_looked(result: GateResult, path: str) -> bool:
+    if path in result.not_imported:
+        return False
+    return not result.looks_at or matches(path, result.looks_at)
+
+
+def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
+    """True if a change has no other code than these files."""
+    return bool(files) and {*code_in(present)} == {each.path for each in files}
 
 
 def unjudged_code(worker: Worker) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 #: The name of the built-in scan of what a change adds.
 SECRETS = "secrets"
+#: ``looks_at`` of a gate that judges no source.
+NO_SOURCES = ("!*",)
 #: In place of gates: those that are found out from the repository; none.
 AUTO, OFF = "auto", "off"
 
@@ -133,6 +135,10 @@ class Gate:
     configured_by: tuple[str, ...] = ()
     #: What it finds lies in files, whatever tests say: a linter that goes by its exit code.
     is_of_files: bool = False
+    #: Patterns of the sources that it judges; empty: those of ``when``, or all.
+    looks_at: tuple[str, ...] = ()
+    #: Of these, it judges only the Python files that its run executes.
+    by_imports: bool = False
 
     @property
     def is_asked_for(self) -> bool:
@@ -181,6 +187,10 @@ class GateResult:
     new_tests: tuple[str, ...] = ()
     #: Of a candidate: findings with the base's configuration; None: as many as ``failures``.
     base_findings: int | None = None
+    #: Patterns of the sources that it judges; empty: all, and in older rows.
+    looks_at: tuple[str, ...] = ()
+    #: Of these, Python files of the change that no test imported.
+    not_imported: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> GateOutcome:

@@ -126,6 +126,25 @@ class GateFact:
     unjudged: bool = False
 
 
+class UnjudgedCause(StrEnum):
+    """Why no gate judged a source of a result that gates have judged."""
+
+    #: No gate that ran looks at sources of its language.
+    NO_GATE = "no_gate"
+    #: Only tests judge its language, and no test imported the file.
+    NOT_IMPORTED = "not_imported"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnjudgedFile:
+    """A source that a job's result changes, and that no gate judged."""
+
+    #: As tasks name it: from the host project.
+    path: str
+    language: str
+    cause: UnjudgedCause
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckoutChange:
     """A file of the user's checkout that changed, and the workers that ran just then."""
@@ -188,8 +207,10 @@ class JobFacts:
     gates: tuple[GateFact, ...] = ()
     #: Names of gates that passed on the result; the scan for secrets is none of them.
     gates_passed: tuple[str, ...] = ()
-    #: The result changes code, and no gate but the scan for secrets has judged it.
+    #: The result changes code, and no gate but the scan for secrets has judged any of it.
     unjudged: bool = False
+    #: Of a result that gates have judged.
+    unjudged_files: tuple[UnjudgedFile, ...] = ()
     #: Here and below: gates run on the branches of worktrees.
     unjudged_work: tuple[UnjudgedWork, ...] = ()
     #: In no result: whoever did it, a worker of the tree or the user.

@@ -6,7 +6,7 @@ from orchestrator.core.command import COMMAND
 from orchestrator.core.delivery import Delivery, altered_in_words, listed
 from orchestrator.core.failure import after
 from orchestrator.core.gates import AlteredJudges, GateCause
-from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall
+from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall, UnjudgedCause
 from orchestrator.core.job_losses import way_in
 from orchestrator.core.model import Job
 from orchestrator.core.repository_changes import listed as changes_in_words
@@ -247,15 +247,31 @@ def _without_worktree(job: Job) -> str:
 
 
 def _merged_unjudged(job: Job) -> str:
+    files = _unjudged_files(job)
     if not job.facts.unjudged:
         passed = listed(job.facts.gates_passed)
-        rest = _unrun(job.facts.unjudged_gates)
+        rest = "; ".join(filter(None, (_unrun(job.facts.unjudged_gates), files)))
         return f"passed {passed}; {rest}" if passed and rest else rest
     unrun = [each for each in job.facts.gates if each.cause]
     told = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
-    if told:
-        return _unrun(told)
+    if told or files:
+        return "; ".join(filter(None, (_unrun(told), files)))
     return "no gate checks what was changed" if unrun else "no tests found"
+
+
+def _unjudged_files(job: Job) -> str:
+    by_language: dict[str, list[str]] = {}
+    for each in job.facts.unjudged_files:
+        if each.cause is UnjudgedCause.NO_GATE:
+            by_language.setdefault(each.language, []).append(each.path)
+    told = [f"{listed(paths)} (no gate for {name})" for name, paths in by_language.items()]
+    if told and not job.facts.unjudged:
+        told[0] = f"{NOT_JUDGED}{told[0]}"
+    not_imported = [
+        each.path for each in job.facts.unjudged_files if each.cause is UnjudgedCause.NOT_IMPORTED
+    ]
+    told += [f"no test imports {listed(not_imported)}"] if not_imported else []
+    return "; ".join(told[:MOST_NAMED])
 
 
 def _gates(job: Job) -> str:

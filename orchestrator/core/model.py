@@ -207,7 +207,8 @@ class Job:
     def fails_unjudged(self) -> bool:
         """Gates have not judged the code that it changed, and it asks for that."""
         facts = self.facts
-        is_unjudged = facts.unjudged or bool(facts.unjudged_gates or facts.unjudged_work)
+        in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
+        is_unjudged = facts.unjudged or bool(in_part)
         return is_unjudged and self.config.unjudged == "fail"
 
     @property

@@ -84,6 +84,8 @@ class Ran:
     log: str = ""
     #: Tracked files that it changed: a flaw for each place, whose text is the path.
     rewritten: tuple[Flaw, ...] = ()
+    #: Python files of the worktree that it executed, from the host project; None: unknown.
+    executed: frozenset[str] | None = None
 
     @property
     def missing(self) -> bool:

@@ -11,7 +11,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.failure import SENT_BACK, before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.job_facts import CheckoutChange, GateFact, Missing, Overruled
+from orchestrator.core.job_facts import CheckoutChange, GateFact, Missing, Overruled, UnjudgedFile
 from orchestrator.core.job_losses import (
     lost_below,
     lost_without_worktree,
@@ -60,10 +60,11 @@ class Merged:
     missing: tuple[Missing, ...] = ()
     #: What the better results won over, by the user's choice.
     overruled: tuple[Overruled, ...] = ()
-    #: Gates that did not pass on the result, and whether none has judged its code.
+    #: Gates that did not pass on the result, and which of its code none has judged.
     gates: tuple[GateFact, ...] = ()
     gates_passed: tuple[str, ...] = ()
     unjudged: bool = False
+    unjudged_files: tuple[UnjudgedFile, ...] = ()
     #: Workers that do not count by themselves, and that a person had merged; None: as before.
     taken: tuple[str, ...] | None = None
     #: Files of the user's checkout that changed; None: as before.
@@ -184,6 +185,7 @@ class SendingBack:
             gates=merged.gates,
             gates_passed=merged.gates_passed,
             unjudged=merged.unjudged,
+            unjudged_files=merged.unjudged_files,
             checkout=job.facts.checkout if merged.checkout is None else merged.checkout,
             repository_changes=(
                 job.facts.repository_changes

@@ -28,9 +28,10 @@ def is_of_tests(path: str) -> bool:
 def own(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
     """The project's files of one kind, those nearest to its top first."""
     for path in sorted(paths, key=lambda each: (each.count("/"), each)):
-        if kind.fullmatch(path) and not _is_foreign(path):
+        if kind.fullmatch(path) and not is_foreign(path):
             yield path
 
 
-def _is_foreign(path: str) -> bool:
+def is_foreign(path: str) -> bool:
+    """True for vendored and generated files, templates, and hidden directories."""
     return any(each in _FOREIGN or each.startswith(".") for each in path.split("/")[:-1])

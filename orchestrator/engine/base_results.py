@@ -73,8 +73,9 @@ class BaseResults:
         """A gate that did not run is never kept."""
         if not is_lasting(ran):
             return
-        # Its log is removed with its job.
-        content = json.dumps(asdict(replace(ran, output=ran.output[-2000:], log="")))
+        # Its log is removed with its job; what it executed is asked of changes alone.
+        kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
+        content = json.dumps(asdict(kept))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(self._path(commit, gate), content.encode())

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -36,14 +36,19 @@ from orchestrator.core.readings import (
 from orchestrator.core.removed_tests import removal_of
 from orchestrator.core.repository import Repository
 from orchestrator.core.rewrites import with_rewrites
+from orchestrator.core.sources import PYTHON, language_of
+from orchestrator.core.suite_files import is_of_tests
 from orchestrator.engine.baselines import Baselines
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
 from orchestrator.engine.rewrites import rewrites
 from orchestrator.engine.second_runs import SecondRuns, leaves_from
+from orchestrator.security.paths import read_regular
 
 logger = logging.getLogger(__name__)
 
+#: Bytes of a file in which a statement is looked for.
+_MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that it checks was changed"
 Done = Callable[[Sequence[GateResult]], None]
 _Then = Callable[[Ran], None]
@@ -320,7 +325,13 @@ class Checks:
         result = with_rewrites(result, ran, base, touched)
         altered = self._second.of(check, cwd, gate, touched, result, leaves)
         with_code = changes_code(gate, touched)
-        result = replace(result, judges=altered.allowed, judges_with_code=with_code)
+        result = replace(
+            result,
+            judges=altered.allowed,
+            judges_with_code=with_code,
+            looks_at=gate.looks_at or gate.when,
+            not_imported=tuple(_not_imported(course, gate, ran)),
+        )
         if altered.swap:
             self._run_again(course, gate, _Passed(result, ran, base, altered))
         elif course.check.is_compared and ran.reading.passed and base is None:
@@ -386,6 +397,24 @@ class Checks:
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
     """Not for want of something that the gate needs: it blocks, whoever asked for it."""
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
+
+
+def _not_imported(course: _Course, gate: Gate, ran: Ran) -> Iterator[str]:
+    """Python files of the change that its tests did not execute; none if that is unknown.
+
+    A report without any file of tests comes from another Python than that of the tests.
+    """
+    executed = ran.executed or frozenset()
+    if gate.by_imports and any(map(is_of_tests, executed)):
+        for path in course.touched:
+            if language_of(path) == PYTHON and path not in executed:
+                yield from [path] if _has_statements(os.path.join(course.cwd, path)) else []
+
+
+def _has_statements(path: str) -> bool:
+    """False for an empty ``__init__.py``, and for what is not there any more."""
+    lines = (each.strip() for each in (read_regular(path, _MOST_LOOKED_AT) or b"").splitlines())
+    return any(each and not each.startswith(b"#") for each in lines)
 
 
 def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:

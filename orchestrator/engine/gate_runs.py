@@ -33,11 +33,12 @@ from orchestrator.security.paths import read_regular, read_tail
 
 logger = logging.getLogger(__name__)
 
-#: Beside its report: modules that it read from the user's checkout, a name and a path a line.
+#: Beside its report: Python files of the worktree and the checkout that it executed, one a line.
 SOURCES = "sources"
-#: So many of them are named.
+#: So many packages of the checkout are named.
 _MOST_NAMED = 3
-_MOST_SOURCES_BYTES = 1 << 20
+#: Of a longer list it is not known what is missing.
+_MOST_SOURCES_BYTES = 1 << 24
 #: A gate that prints more than that is not read to its end.
 LOG_BYTES = 16 * 1024 * 1024
 #: Of what it printed, so much is shown.
@@ -250,10 +251,13 @@ class GateRuns:
             cause, words = GateCause.PROGRAM_MISSING, missing_packages.WORDS
         if cause:
             return replace(ran, broken=words, cause=cause)
-        outside = _read_outside(found.report.parent / SOURCES)
+        sources = found.report.parent / SOURCES
+        executed, outside = _executed(sources, run)
+        sources.unlink(missing_ok=True)
         if outside:
             words = f"{run.gate.name} imports {', '.join(outside)} from the checkout"
             return replace(ran, broken=words, cause=GateCause.OUTSIDE_WORKTREE)
+        ran = replace(ran, executed=executed)
         try:
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
@@ -345,17 +349,38 @@ class GateRuns:
             **found,
             "PYTHONPATH": str(self._probe),
             "ORCHESTRATOR_GATE_SOURCES": str(place / SOURCES),
+            "ORCHESTRATOR_GATE_WORKTREE": run.worktree,
             "ORCHESTRATOR_GATE_CHECKOUT": tools.checkout,
             "ORCHESTRATOR_GATE_LEFT_OUT": os.pathsep.join(map(os.path.realpath, left)),
         }
 
 
-def _read_outside(path: Path) -> list[str]:
-    """Packages of the project that were not the worktree's, by name."""
-    lines = (read_regular(path, _MOST_SOURCES_BYTES) or b"").decode("utf-8", "replace").splitlines()
-    return list(dict.fromkeys(line.partition("\t")[0].partition(".")[0] for line in lines))[
-        :_MOST_NAMED
-    ]
+def _executed(path: Path, run: Run) -> tuple[frozenset[str] | None, list[str]]:
+    """Files of the worktree, from where the gate starts, and packages that were the checkout's.
+
+    None for the files if nothing tells which they are.
+    """
+    content = read_regular(path, _MOST_SOURCES_BYTES)
+    if content is None:
+        return None, []
+    top, cwd = os.path.realpath(run.worktree), os.path.realpath(run.cwd)
+    inside, outside = set[str](), dict[str, None]()
+    for line in dict.fromkeys(os.fsdecode(content).splitlines()):
+        real = os.path.realpath(line)
+        if real.startswith(f"{top}{os.sep}"):
+            inside.add(os.path.relpath(real, cwd))
+        elif not line.startswith((f"{top}{os.sep}", f"{run.worktree}{os.sep}")):
+            outside[_package(real)] = None
+    is_whole = len(content) < _MOST_SOURCES_BYTES
+    return frozenset(inside) if is_whole else None, [*outside][:_MOST_NAMED]
+
+
+def _package(path: str) -> str:
+    """The name by which a Python file is imported, up to the first dot."""
+    above, name = os.path.split(path)
+    while os.path.isfile(os.path.join(above, "__init__.py")):
+        above, name = os.path.split(above)
+    return name.removesuffix(".py")
 
 
 class _Countdown:

@@ -12,9 +12,16 @@ from orchestrator.core import failpoints
 from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.failure import SENT_BACK, after
-from orchestrator.core.gate_facts import gate_facts, gates_passed, is_unjudged
+from orchestrator.core.gate_facts import (
+    MOST_FILES,
+    are_all_code,
+    gate_facts,
+    gates_passed,
+    is_unjudged,
+    unjudged_files,
+)
 from orchestrator.core.gates import GateResult
-from orchestrator.core.job_facts import LossCause
+from orchestrator.core.job_facts import LossCause, UnjudgedFile
 from orchestrator.core.model import RESOLVE_WORKER, Job, TaskSpec, Worker
 from orchestrator.core.ports import Tree
 from orchestrator.core.refs import (
@@ -40,6 +47,7 @@ from orchestrator.core.repository import (
 )
 from orchestrator.core.retry import has_no_retry
 from orchestrator.core.sending_back import Merged, Refusal
+from orchestrator.core.sources import language_of
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.trailers import of_worker
 from orchestrator.engine import resolving
@@ -110,18 +118,28 @@ class Merging:
         inside = [part.worker for part in parts if part.worker.id in record.merged]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
-        below = {each.id for each in tree.jobs if each.facts.unjudged}
-        unjudged = is_unjudged(touched, settled.results, inside, below)
+        lacking = {each.id for each in tree.jobs if each.facts.unjudged}
+        # Without gates nothing was to be judged.
+        unjudged = bool(job.config.gates) and is_unjudged(touched, settled.results, inside, lacking)
+        files = {os.path.relpath(each, project): each for each in touched}
+        passed_over: Sequence[UnjudgedFile] = ()
+        if job.config.gates and not unjudged and any(map(language_of, files)):
+            there = {*self._repository.files(settled.commit).paths()}
+            changed = {path: name for path, name in files.items() if path in there}
+            children = {name for each in inside for name in each.child_job_ids}
+            below = [each.facts for each in tree.jobs if each.id in children]
+            passed_over = unjudged_files(changed, settled.results, inside, below)
+            unjudged = are_all_code(passed_over, changed)
         return Merged(
             refusals=refusals,
             missing=missing_from(record),
             overruled=overruled_in(record),
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),
-            # Without gates nothing was to be judged.
-            unjudged=bool(job.config.gates) and unjudged,
+            unjudged=unjudged,
+            unjudged_files=tuple(passed_over[:MOST_FILES]),
             has_result=bool(record.merged),
-            files=tuple(os.path.relpath(each, project) for each in touched),
+            files=tuple(files),
         )
 
     def _in_order(self, job: Job, parts: Sequence[Part]) -> list[Part]:

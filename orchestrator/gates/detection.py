@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.core import suite_files
 from orchestrator.core.gates import SECRETS, Gate, GateFiles, GateReport, GateSource
+from orchestrator.core.sources import PYTHON, patterns_of
 from orchestrator.gates import javascript, security
 from orchestrator.gates.scripts import judges_nothing, scripts_in
 
@@ -144,9 +145,12 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _python(files: GateFiles, command: str) -> str:
-    """The worktree's own modules come before those of an editable installation elsewhere."""
+    """The worktree's own modules come before those of an editable installation elsewhere.
+
+    The probe comes first: a project may have a ``sitecustomize`` of its own.
+    """
     source = "$PWD/src:" if "src" in files.names() else ""
-    return f'PYTHONPATH="{source}$PWD${{PYTHONPATH:+:$PYTHONPATH}}" {command}'
+    return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
 
 
 def _ruff(files: GateFiles) -> Mapping[str, Any]:
@@ -183,6 +187,8 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
         "run": _python(files, command),
         "report": GateReport.JUNIT,
         "program": "pytest",
+        "looks_at": patterns_of(PYTHON),
+        "by_imports": True,
         "configured_by": (*_PYTEST_FILES, *_plugins(files)),
     }
 
@@ -203,6 +209,7 @@ def _plain(
     when: tuple[str, ...] = (),
     report: GateReport = GateReport.EXIT,
     is_of_files: bool = False,
+    looks_at: tuple[str, ...] = (),
 ) -> Any:
     program = command.split(" ")[0]
     return lambda files: {
@@ -212,6 +219,7 @@ def _plain(
         "configured_by": configured_by,
         "when": when,
         "is_of_files": is_of_files,
+        "looks_at": looks_at,
     }
 
 
@@ -229,8 +237,14 @@ _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
         "cargo test --no-fail-fast",
         *("Cargo.toml", ".cargo/config.toml", "build.rs", "rust-toolchain*"),
         report=GateReport.CARGO,
+        looks_at=patterns_of("Rust"),
     ),
-    "go-test": _plain("go test -v ./...", "go.mod", "go.work", report=GateReport.GO),
+    "go-test": _plain(
+        "go test -v ./...",
+        *("go.mod", "go.work"),
+        report=GateReport.GO,
+        looks_at=patterns_of("Go"),
+    ),
 }
 
 

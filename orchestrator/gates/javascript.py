@@ -1,11 +1,13 @@
 """Gates of JavaScript projects: scripts of package.json, and tests that no script runs."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.core import suite_files
 from orchestrator.core.gates import Gate, GateFiles, GateReport, GateSource
+from orchestrator.core.sources import patterns_of
 from orchestrator.gates.scripts import judges_nothing
 
 PACKAGE = "package.json"
@@ -25,6 +27,13 @@ _RUNNERS = {
         GateReport.JUNIT,
     ),
 }
+_LOOKS_AT = patterns_of("JavaScript", "TypeScript", "Vue", "Svelte")
+#: In a script that may judge files of any language.
+_OTHER_TOOLS = re.compile(
+    r"(?:^|[;&|(]|\b(?:exec|env|time|run)\b)\s*(?:\w+=\S*\s+)*"
+    r"(?:make|just|task|tox|nox|pytest|python[\d.]*|uv|poetry|go|cargo|mvn|gradlew?|dotnet|bundle"
+    r"|rake|rspec|composer|phpunit|docker|bash|sh|pre-commit|\./(?!node_modules/))\b"
+)
 NAMES = frozenset({*SCRIPTS.values(), *_RUNNERS})
 #: Files that say how strict tools are that scripts run.
 CONFIGURED_BY = (
@@ -73,6 +82,7 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
             why=f"the script {script} in {PACKAGE}",
             configured_by=CONFIGURED_BY,
             is_of_files=script != "test",
+            looks_at=() if _OTHER_TOOLS.search(text) else _LOOKS_AT,
         )
 
 
@@ -100,6 +110,7 @@ def _runner(name: str, why: str) -> Gate:
         source=GateSource.DETECTED,
         why=why,
         configured_by=CONFIGURED_BY,
+        looks_at=_LOOKS_AT,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestrator.core.gates import Gate, GateFiles, GateReport, GateSource
+from orchestrator.core.gates import NO_SOURCES, Gate, GateFiles, GateReport, GateSource
 
 _REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
@@ -23,6 +23,7 @@ class _Tool:
     run: Callable[[GateFiles], str]
     when: tuple[str, ...]
     configured_by: tuple[str, ...] = ()
+    looks_at: tuple[str, ...] = ()
 
 
 def gates(files: GateFiles) -> Iterator[Gate]:
@@ -48,6 +49,7 @@ def _gate(name: str, tool: _Tool, files: GateFiles, why: str) -> Gate:
         when=tool.when,
         configured_by=tool.configured_by,
         is_of_files=True,
+        looks_at=tool.looks_at,
     )
 
 
@@ -126,6 +128,7 @@ _TOOLS: Mapping[str, _Tool] = {
         ),
         (),
         (".gitleaks.toml", ".gitleaksignore"),
+        NO_SOURCES,
     ),
     "npm-audit": _Tool(
         "npm",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates import GateCause
-from orchestrator.core.job_facts import LossCause
+from orchestrator.core.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.repository_changes import Alteration, ChangedKind
 from orchestrator.core.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.whereabouts import OutsideCause
@@ -196,6 +196,16 @@ class UnjudgedGateAnswer(Answer):
     """The cause in words."""
 
 
+class UnjudgedFileAnswer(Answer):
+    """A source that a job's result changes, and that none of the gates judged that have run."""
+
+    path: str
+    language: str
+    cause: UnjudgedCause
+    """no_gate: no gate that ran looks at its language; not_imported: only tests judge its language,
+    and no test imported it."""
+
+
 class StatusAnswer(Answer):
     """The short form of a job."""
 
@@ -203,10 +213,12 @@ class StatusAnswer(Answer):
     status: JobStatus
     reason: str
     not_judged: str | None = None
-    """Why no gate has judged the code that its result changes, or which required gates have not;
-    null if all have."""
+    """Why no gate has judged the code that its result changes, or which required gates, and which
+    of its files none; null if all is judged."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not run on the code that its result changes."""
+    unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=list)
+    """Sources that its result changes and that no gate judged, though gates have run."""
     changed_nothing: list[str] = Field(default_factory=list)
     """Workers that succeeded without a change of files, if no answer was all that was asked for."""
     nothing_built: bool = False

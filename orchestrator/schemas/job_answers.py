@@ -21,6 +21,7 @@ from orchestrator.schemas.answers import (
     Links,
     PlanFallbackAnswer,
     SessionAnswer,
+    UnjudgedFileAnswer,
     UnjudgedGateAnswer,
 )
 from orchestrator.schemas.gate_answers import GateAnswer, GateResultAnswer, JobGateAnswer
@@ -257,10 +258,12 @@ class JobAnswer(Answer):
     merge_state: MergeState
     """How far the changes of its workers are one result."""
     not_judged: str | None = None
-    """Why no gate has judged the code that its result changes, or which required gates have not;
-    null if all have."""
+    """Why no gate has judged the code that its result changes, or which required gates, and which
+    of its files none; null if all is judged."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not run on the code that its result changes."""
+    unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=list)
+    """Sources that its result changes and that no gate judged, though gates have run."""
     changed_nothing: list[str] = Field(default_factory=list)
     """Workers that succeeded without a change of files, if no answer was all that was asked for."""
     nothing_built: bool = False

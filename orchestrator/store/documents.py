@@ -32,6 +32,8 @@ from orchestrator.core.job_facts import (
     Overruled,
     PlanFallback,
     Shortfall,
+    UnjudgedCause,
+    UnjudgedFile,
     UnjudgedWork,
 )
 from orchestrator.core.model import JobConfig, TaskSpec, WaitingFor
@@ -155,6 +157,10 @@ def read_facts(found: Found) -> JobFacts:
                 CheckoutChange(path=each["path"], workers=tuple(each["workers"]))
                 for each in found.get("checkout", ())
             ),
+            "unjudged_files": tuple(
+                UnjudgedFile(**{**each, "cause": UnjudgedCause(each["cause"])})
+                for each in found.get("unjudged_files", ())
+            ),
             "unjudged_work": tuple(
                 UnjudgedWork(**{**each, "files": tuple(each["files"])})
                 for each in found.get("unjudged_work", ())
@@ -221,7 +227,7 @@ def _with_gates(found: Found) -> Found:
 
 
 def _gate(found: Found) -> Gate:
-    lists = {name: tuple(found.get(name, ())) for name in ("when", "configured_by")}
+    lists = {name: tuple(found.get(name, ())) for name in ("when", "configured_by", "looks_at")}
     report, source = GateReport(found["report"]), found.get("source", GateSource.ASKED)
     return Gate(**{**found, **lists, "report": report, "source": GateSource(source)})
 
@@ -229,6 +235,7 @@ def _gate(found: Found) -> Gate:
 def _gate_result(found: Found) -> GateResult:
     status, failures = GateStatus(found["status"]), tuple(found["failures"])
     cause = GateCause(found["cause"]) if found.get("cause") else None
-    lists = {name: tuple(found.get(name, ())) for name in ("judges", "new_tests")}
+    names = ("judges", "new_tests", "looks_at", "not_imported")
+    lists = {name: tuple(found.get(name, ())) for name in names}
     lists["failures"] = failures
     return GateResult(**{**found, **lists, "status": status, "cause": cause})

@@ -287,6 +287,7 @@ def _judging(job: Job) -> dict[str, Any]:
     return {
         "not_judged": not_judged(job) or None,
         "unjudged_gates": [{"name": e.name, "cause": e.cause, "why": e.why} for e in gates],
+        "unjudged_files": [asdict(each) for each in job.facts.unjudged_files],
     }
 
 

@@ -16,6 +16,8 @@ from orchestrator.core.job_facts import (
     LossCause,
     Missing,
     Shortfall,
+    UnjudgedCause,
+    UnjudgedFile,
     UnjudgedWork,
 )
 from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, WaitingFor, Worker
@@ -68,6 +70,8 @@ gates = st.lists(
         why=texts,
         program=texts,
         configured_by=several,
+        looks_at=several,
+        by_imports=st.booleans(),
     ),
     max_size=2,
 ).map(tuple)
@@ -84,6 +88,8 @@ gate_results = st.lists(
         note=texts,
         log=texts,
         judges=several,
+        looks_at=several,
+        not_imported=several,
     ),
     max_size=2,
 ).map(tuple)
@@ -227,6 +233,10 @@ facts = st.builds(
             judges=several,
             has_worktree=st.booleans(),
         ),
+        max_size=2,
+    ).map(tuple),
+    unjudged_files=st.lists(
+        st.builds(UnjudgedFile, path=texts, language=texts, cause=st.sampled_from(UnjudgedCause)),
         max_size=2,
     ).map(tuple),
     unjudged_work=st.lists(st.builds(UnjudgedWork, worker_id=texts, files=several), max_size=2).map(

@@ -1,35 +1,86 @@
-"""Which of the project's sources a Python of a gate read from elsewhere.
+"""Which of the project's Python files a Python of a gate executed.
 
 It runs in the project's own Python, of any version: standard library only, no package of ours.
 """
 
+import atexit
 import os
 import sys
 
+# Tests may replace what is in os.
+from os import O_APPEND, O_CREAT, O_WRONLY, close, fstat, getcwd, open, write
+from os.path import join, realpath
+
 _FOREIGN = ("site-packages", "dist-packages", "node_modules")
+#: More is not reported: bytes of the file that all Pythons of a gate write.
+_MOST_BYTES = 1 << 24
 
 
-def report() -> None:
-    """Append modules that lie in the user's checkout to the file that the gate was given."""
-    checkout = os.environ.get("ORCHESTRATOR_GATE_CHECKOUT", "")
-    target = os.environ.get("ORCHESTRATOR_GATE_SOURCES", "")
-    if not (checkout and target):
+def begin() -> None:
+    """Append paths in the worktree and in the user's checkout to the file that the gate was given.
+
+    Each file when it is executed, because a Python may end by ``os._exit``; at the end, what was
+    imported through a link, or in a Python without such a hook.
+    """
+    names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
+    given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]
+    if not all(given[:3]):
         return
-    left = os.environ.get("ORCHESTRATOR_GATE_LEFT_OUT", "").split(os.pathsep)
-    left += [sys.prefix, sys.base_prefix]
-    found = []
-    for name, module in sorted(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str) and _is_source(os.path.realpath(path), checkout, left):
-            found.append(f"{name}\t{os.path.realpath(path)}\n")
-    if found:
-        with open(target, "a") as file:
-            file.write("".join(found))
+    target, worktree, checkout, left = given
+    places = [*left.split(os.pathsep), sys.prefix, sys.base_prefix]
+    report = _Report(target, [worktree, realpath(worktree)], checkout, places)
+    if hasattr(sys, "addaudithook"):
+        sys.addaudithook(report.hear)
+    atexit.register(report.end)
 
 
-def _is_source(path: str, checkout: str, left: "list[str]") -> bool:
-    if not path.startswith(checkout + os.sep):
-        return False
-    if any(part in _FOREIGN for part in path.split(os.sep)):
-        return False
-    return not any(each and path.startswith(each + os.sep) for each in left)
+class _Report:
+    def __init__(
+        self, target: str, worktrees: "list[str]", checkout: str, left: "list[str]"
+    ) -> None:
+        self._target = target
+        self._worktrees = _beginnings(worktrees)
+        self._own = (*self._worktrees, *_beginnings([checkout]))
+        self._left = _beginnings(left)
+        self._seen = set()  # type: set[str]
+
+    def hear(self, event: str, arguments: "tuple[object, ...]") -> None:
+        if event != "exec":
+            return
+        # What is raised here would be raised in the project's own code.
+        try:
+            self._note(str(getattr(arguments[0], "co_filename", "")))
+        except Exception:
+            return
+
+    def end(self) -> None:
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if isinstance(path, str):
+                self._note(realpath(path))
+
+    def _note(self, path: str) -> None:
+        if path in self._seen:
+            return
+        self._seen.add(path)
+        if path[:1] not in ("<", "/", ""):
+            path = join(getcwd(), path)
+        if path.startswith(self._own) and self._is_source(path):
+            self._append(path)
+
+    def _is_source(self, path: str) -> bool:
+        if any(part in _FOREIGN for part in path.split("/")):
+            return False
+        return path.startswith(self._worktrees) or not path.startswith(self._left)
+
+    def _append(self, path: str) -> None:
+        file = open(self._target, O_WRONLY | O_APPEND | O_CREAT, 0o600)
+        try:
+            if fstat(file).st_size < _MOST_BYTES:
+                write(file, os.fsencode(path + "\n"))
+        finally:
+            close(file)
+
+
+def _beginnings(directories: "list[str]") -> "tuple[str, ...]":
+    return tuple(each.rstrip("/") + "/" for each in directories if each)

@@ -1,10 +1,9 @@
-"""Python imports this at its start: what a gate read is reported at its end.
+"""Python imports this at its start: what a gate executes is reported.
 
 Nothing else in a gate's environment may name these modules: a Python with a ``PYTHONPATH`` of its
 own does not find them, and has to run all the same.
 """
 
-import atexit
 import importlib.machinery
 import importlib.util
 import os
@@ -12,7 +11,7 @@ import sys
 
 import orchestrator_sources  # type: ignore[import-not-found]
 
-atexit.register(orchestrator_sources.report)
+orchestrator_sources.begin()
 
 # The one that would have been found without this directory.
 _own = os.path.dirname(os.path.abspath(__file__))

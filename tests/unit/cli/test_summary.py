@@ -22,6 +22,8 @@ from orchestrator.core.job_facts import (
     Overruled,
     PlanFallback,
     Shortfall,
+    UnjudgedCause,
+    UnjudgedFile,
     UnjudgedWork,
 )
 from orchestrator.core.job_reason import reason_of
@@ -154,6 +156,14 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "gates": (
         (GateFact(name="lint", why="E501"), GateFact(name="x", cause=GateCause.NO_TESTS, why="0")),
         ["advisory gate lint failed: E501", "gate x did not run: 0"],
+    ),
+    "unjudged_files": (
+        (
+            UnjudgedFile(path="a.js", language="JavaScript", cause=UnjudgedCause.NO_GATE),
+            UnjudgedFile(path="b.js", language="JavaScript", cause=UnjudgedCause.NO_GATE),
+            UnjudgedFile(path="c.py", language="Python", cause=UnjudgedCause.NOT_IMPORTED),
+        ),
+        ["not judged: a.js, b.js (no gate for JavaScript); no test imports c.py"],
     ),
     "unjudged_work": ((UnjudgedWork(worker_id="worker_3", files=("u.py",)),), ["u.py"]),
     "checkout": ((CheckoutChange(path="c.txt", workers=("worker_3",)),), ["c.txt"]),

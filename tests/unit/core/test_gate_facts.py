@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.code_paths import has_code, is_code
-from orchestrator.core.gate_facts import gate_facts, gates_passed, is_unjudged
+from orchestrator.core.gate_facts import gate_facts, gates_passed, is_unjudged, unjudged_files
 from orchestrator.core.gates import GateCause, GateResult, GateStatus
-from orchestrator.core.job_facts import GateFact
+from orchestrator.core.job_facts import GateFact, JobFacts, UnjudgedCause, UnjudgedFile
+from orchestrator.core.sources import language_of
 from orchestrator.core.worker_result import WorkerResult
 from tests.unit.core.factories import a_worker
 
@@ -40,6 +41,22 @@ UNRUN = GateResult(
 def test_everything_but_documents_is_code(path: str, code: bool) -> None:
     assert is_code(path) is code
     assert has_code(["NOTES.txt", path]) is code
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [
+        ("src/app.py", "Python"),
+        ("web/App.TSX", "TypeScript"),
+        ("bin/deploy.sh", "shell"),
+        ("m.h", "C"),
+        *((each, "") for each in ("setup.py", "docs/conf.py", "tests/data/a.js", "a_test.go")),
+        *((each, "") for each in ("web/vite.config.ts", ".eslintrc.cjs", "a.min.js", "a.d.ts")),
+        *((each, "") for each in ("vendor/a.c", ".github/a.py", "schema.sql", "a.css", "bin/a")),
+    ],
+)
+def test_sources_have_a_language_and_nothing_else_has(path: str, language: str) -> None:
+    assert language_of(path) == language
 
 
 def test_the_scan_for_secrets_judges_no_code() -> None:
@@ -83,6 +100,20 @@ def test_gates_that_passed_are_known_by_name() -> None:
 
     assert gates_passed([SECRETS, PASSED_LINT, UNRUN], [own]) == ("ruff",)
     assert gates_passed([SECRETS], [own, other]) == ("ruff",)
+
+
+def test_what_a_child_job_changed_is_judged_by_its_gates() -> None:
+    python = replace(PASSED, looks_at=("*.py",), not_imported=("b.py",))
+    work = a_worker(result=WorkerResult(files_created=("part/b.py", "part/a.js")))
+    present = {name: f"part/{name}" for name in ("a.py", "b.py", "a.js", "child.js", "child.c")}
+    listed = UnjudgedFile(path="child.c", language="C", cause=UnjudgedCause.NO_GATE)
+
+    def names(*below: JobFacts) -> list[str]:
+        return [each.path for each in unjudged_files(present, [python], [work], below)]
+
+    assert names() == ["a.js", "b.py"]
+    assert names(JobFacts(unjudged_files=(listed,))) == ["a.js", "b.py", "child.c"]
+    assert names(JobFacts(unjudged=True)) == ["a.js", "b.py", "child.c", "child.js"]
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,30 @@ def test_mypy_is_given_files_unless_its_configuration_names_them() -> None:
     assert found({"mypy.ini": "[mypy]\nstrict = true"})["mypy"].run.endswith("/dev/null .")
 
 
-def test_the_worktrees_own_modules_come_first() -> None:
-    assert 'PYTHONPATH="$PWD/src:$PWD' in found({"conftest.py": "", "src/a.py": ""})["pytest"].run
+def test_the_worktrees_own_modules_come_after_the_probe_and_before_what_is_installed() -> None:
+    run = found({"conftest.py": "", "src/a.py": ""})["pytest"].run
+
+    assert run.startswith('PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$PWD/src:$PWD" pytest ')
+
+
+@pytest.mark.parametrize(
+    ("script", "is_of_any_language"),
+    [
+        ("jest --ci", False),
+        ("eslint ./src && CI=1 npx tsc", False),
+        ("prettier --check go/ make.js", False),
+        ("make test", True),
+        ("jest && CI=1 python -m pytest", True),
+        ("npx tsc; ./check", True),
+    ],
+)
+def test_a_script_of_npm_looks_at_javascript_unless_it_calls_another_tool(
+    script: str, is_of_any_language: bool
+) -> None:
+    gate = found({"package.json": json.dumps({"scripts": {"test": script}})})["npm-test"]
+
+    assert (gate.looks_at == ()) is is_of_any_language
+    assert is_of_any_language or "*.tsx" in gate.looks_at
 
 
 def test_the_repositorys_own_file_counts_in_place_of_what_is_detected() -> None:
