@@ -30,6 +30,10 @@ class Line:
     text: str
 
 
+#: Directories that hold no modules of the project.
+_SKIPPED = frozenset({"node_modules", "site-packages", "venv"})
+
+
 #: A directory in which a tool is called, and the folder's path from there; None: nothing to add.
 Finder = Callable[[Path, str], Line | None]
 
@@ -59,6 +63,9 @@ def _places(folder: Path, project: Path) -> Sequence[Path]:
 
 
 def _mypy(place: Path, name: str) -> Line | None:
+    if any(part.startswith(".") for part in name.split("/")):
+        # mypy passes over hidden directories.
+        return None
     pattern = f"^{re.escape(name)}/"
     for file in ("mypy.ini", ".mypy.ini", "pyproject.toml", "setup.cfg"):
         section = _mypy_section(place / file)
@@ -73,7 +80,7 @@ def _mypy(place: Path, name: str) -> Line | None:
             return Line(place / file, ", under [tool.mypy]", f"exclude = [{shown}]")
         shown = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
         return Line(place / file, ", under [mypy]", f"exclude = {shown}")
-    if _names_dependency(place, "mypy"):
+    if _names_dependency(place, "mypy") or _has_python(place, name):
         if (place / "pyproject.toml").is_file():
             at = ", as its first line"
             return Line(place / "pyproject.toml", at, f"tool.mypy.exclude = ['{pattern}']")
@@ -81,6 +88,19 @@ def _mypy(place: Path, name: str) -> Line | None:
             place / "mypy.ini", ", a new file, after the line [mypy]", f"exclude = {pattern}"
         )
     return None
+
+
+def _has_python(place: Path, name: str) -> bool:
+    """Whether a directory has modules of its own: mypy needs no settings to read all below it."""
+    # A project whose modules are all deeper has settings or tests nearer to its top.
+    found = (
+        file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
+    )
+    return any(
+        not file.is_relative_to(name)
+        and not any(each.startswith(".") or each in _SKIPPED for each in file.parts)
+        for file in found
+    )
 
 
 def _mypy_section(file: Path) -> Mapping[str, object] | None:

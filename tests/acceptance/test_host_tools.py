@@ -63,6 +63,11 @@ OTHERS = {
         {**FILES, "pyproject.toml": "[tool.mypy]\nexclude = ['^docs/']\n"},
         lambda host, line: (host / "pyproject.toml").write_text(f"[tool.mypy]\n{line}\n") and None,
     ),
+    "mypy without settings": Case(
+        (BIN / "mypy", "."),
+        FILES,
+        lambda host, line: (host / "mypy.ini").write_text(f"[mypy]\n{line}\n") and None,
+    ),
     "go": Case(
         ("go", "vet", "./..."),
         {"go.mod": "module host\n\ngo 1.19\n", "main.go": "package main\n\nfunc main() {}\n"},
