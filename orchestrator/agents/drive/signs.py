@@ -31,6 +31,11 @@ class Did:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """The model asked for a tool: another step follows. Another sign may name the tool."""
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """Used since the sign before this one; ``usage.steps`` counts calls of the model."""
 
@@ -59,7 +64,7 @@ class Finished:
     """Its last word as far as can be told; another one may follow, or the program may hang."""
 
 
-Sign = Said | Did | Spent | Troubled | Stuck | Finished
+Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchestrator.agents.drive.journal import Journal
-from orchestrator.agents.drive.signs import Did, Finished, Said, Sign, Spent, Stuck, Troubled
+from orchestrator.agents.drive.signs import Asked, Did, Finished, Said, Sign, Spent, Stuck, Troubled
 from orchestrator.agents.drive.telling import Telling
 from orchestrator.agents.tools.call import Limits
 from orchestrator.core.evidence import ErrorClass, Usage
@@ -78,8 +78,8 @@ class Watch:
         begins = isinstance(sign, Spent) and bool(sign.usage.steps)
         if begins or isinstance(sign, Finished):
             self.may_be_done, self._uses_tool = True, False
-        elif isinstance(sign, Did | Troubled | Stuck):
-            self.may_be_done, self._uses_tool = False, isinstance(sign, Did)
+        elif isinstance(sign, Did | Asked | Troubled | Stuck):
+            self.may_be_done, self._uses_tool = False, isinstance(sign, Did | Asked)
 
     def close(self, why: str) -> None:
         """The server says that nothing more may be used. Any thread may call."""

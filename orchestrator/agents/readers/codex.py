@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from orchestrator.agents.drive.signs import Did, Ending, Finished, Outcome, Said, Sign, Troubled
+from orchestrator.agents.drive.signs import (
+    Asked,
+    Did,
+    Ending,
+    Finished,
+    Outcome,
+    Said,
+    Sign,
+    Troubled,
+)
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.codex_sandbox import kept_from_writing
 from orchestrator.agents.readers.codex_session import CodexSession, refused, tokens
@@ -158,7 +167,8 @@ class CodexReader:
         if not self._told.line(text, source):
             return []
         used = plus(Usage(steps=self._count), minus(self._told.total, self._before))
-        return [*self._meter.raise_to(self._priced(used))]
+        asked = [Asked()] if self._told.asks else []
+        return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
         """It counts a session from its beginning."""

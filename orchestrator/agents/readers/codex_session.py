@@ -5,15 +5,17 @@ once, of which the stream has no item.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from orchestrator.agents.readers import loose
 from orchestrator.agents.readers.codex_sandbox import kept_from_writing
-from orchestrator.agents.readers.counts import plus
+from orchestrator.agents.readers.counts import minus, plus
 from orchestrator.agents.readers.failures import clipped
 from orchestrator.agents.readers.loose import Object
 from orchestrator.core.evidence import Usage
 
+#: The model asks for a tool.
+_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
 
@@ -44,8 +46,13 @@ class CodexSession:
 
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
-        #: Of each answer of its model; a helper's file may repeat those before it began.
-        self._answers: set[tuple[str, str, int | None]] = set()
+        #: Of each answer of its model, as soon as it is there: the totals come when its tools have
+        #: ended. A helper's file may repeat the answers before it began.
+        self._answers: dict[tuple[str, str, int | None], Usage] = {}
+        #: Files whose model has asked for a tool in the answer that is under way.
+        self._asking: set[str] = set()
+        #: The latest answer that was taken in asks for a tool.
+        self.asks = False
         #: As the session says, where nobody asked for one.
         self.model = ""
 
@@ -54,8 +61,13 @@ class CodexSession:
         event = loose.parsed(text)
         payload = loose.dig(event, "payload")
         if loose.text(event, "type") == "token_usage_record":
-            self._answers.add(_answer(payload))
+            self.asks = source in self._asking and _answer(payload) not in self._answers
+            self._asking.discard(source)
+            self._answers[_answer(payload)] = tokens(loose.dig(payload, "usage"))
             return True
+        self.asks = False
+        if loose.text(payload, "type") in _CALLS:
+            self._asking.add(source)
         self.model = self.model or loose.text(payload, "thread_settings", "model")
         if loose.text(payload, "type") != "token_count":
             return False
@@ -71,10 +83,16 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        whole = Usage()
-        for each in self._totals.values():
-            whole = plus(whole, each)
-        return whole
+        """The larger of both sums: not every release tells of answers, or of all of them."""
+        answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
+        return plus(totals, minus(answers, totals))
+
+
+def _sum(each_used: Iterable[Usage]) -> Usage:
+    whole = Usage()
+    for each in each_used:
+        whole = plus(whole, each)
+    return whole
 
 
 def _answer(payload: object) -> tuple[str, str, int | None]:

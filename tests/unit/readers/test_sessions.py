@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.drive.signs import Ending, SessionReader, Sign, Spent
+from orchestrator.agents.drive.signs import Asked, Ending, SessionReader, Sign, Spent
 from orchestrator.agents.readers import Known, reader
 from orchestrator.core.evidence import ErrorClass, Usage
 
@@ -58,6 +58,25 @@ def test_the_files_of_codex_s_helpers_are_added() -> None:
         list(reading.session_line(codex_tokens(100, 30), source))
 
     assert reading.outcome(STOPPED).usage.input_tokens == 200
+
+
+def test_an_answer_of_codex_counts_before_its_tools_have_ended() -> None:
+    usage = {"input_tokens": 100, "output_tokens": 30}
+    payload = {"thread_id": "t", "response_id": "a", "usage": usage}
+    answer = json.dumps({"type": "token_usage_record", "payload": payload})
+    call = json.dumps({"type": "response_item", "payload": {"type": "custom_tool_call"}})
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+
+    signs = [sign for each in (call, answer) for sign in reading.session_line(each, "one")]
+
+    spent, asked = signs
+    assert isinstance(spent, Spent) and isinstance(asked, Asked)
+    assert (spent.usage.steps, spent.usage.input_tokens, spent.usage.output_tokens) == (1, 100, 30)
+    # The totals, and a helper's copy of the answer, have nothing new.
+    again = [*reading.session_line(codex_tokens(100, 30), "one")]
+    again += [sign for each in (call, answer) for sign in reading.session_line(each, "two")]
+    assert again == []
 
 
 def test_codex_s_last_word_counts() -> None:
