@@ -35,8 +35,9 @@ def merge_command(
     """Merge the branches of JOB's workers once more.
 
     JOB must have ended. --take adds the commits of a worker that failed, timed out, or lost against
-    another candidate; the worker stays taken until --leave names it. The previous result is kept on
-    a ref. With --resolve the job runs again: each worker that is in conflict gets another attempt.
+    another candidate; the worker stays taken until --leave names it. With the id of a child job it
+    puts back what the worker that asked for the job discarded. The previous result is kept on a
+    ref. With --resolve the job runs again: each worker that is in conflict gets another attempt.
     The exit code is the job's, as that of `status`. Needs a running server.
     """
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}

@@ -26,6 +26,8 @@ class LossCause(StrEnum):
     CHOSEN = "chosen"
     #: No branch has the changes.
     NO_BRANCH = "no_branch"
+    #: The worker discarded what a child job had put into its files.
+    UNDONE = "undone"
     #: The worker promised files and created only some of them; nobody else created the others.
     NOT_MADE = "not_made"
     #: A branch or worktree that the worker created conflicts with the worker's own branch.
@@ -53,8 +55,10 @@ class Missing:
     chosen: bool = False
     #: The worker, of a root job, can be asked for another attempt.
     resolvable: bool = False
-    #: The promised files, for ``LossCause.NOT_MADE``.
+    #: The promised files, for ``LossCause.NOT_MADE``; the child job's, for ``UNDONE``.
     paths: tuple[str, ...] = ()
+    #: The child job whose changes these are, for ``UNDONE``.
+    child_job_id: str = ""
 
     @property
     def is_made(self) -> bool:
@@ -73,7 +77,8 @@ class EarlierPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overruled:
-    """Hunks of one worker that are not in the result, since another's won there (``theirs``)."""
+    """Hunks of one worker that are not in the result, since another's won there (``theirs``), or
+    since the parent worker of its job undid them."""
 
     worker_id: str
     hunks: int
@@ -83,6 +88,8 @@ class Overruled:
     places: tuple[str, ...] = ()
     #: The child job whose result won over its parent worker's changes; empty: another worker's.
     by_job: str = ""
+    #: The parent worker that undid them after the child job; empty: ``theirs`` did.
+    by_worker: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +204,8 @@ class JobFacts:
     #: Workers that do not count by themselves (failed, or not chosen among candidates), and whose
     #: committed work a person had merged.
     taken: tuple[str, ...] = ()
+    #: Child jobs of its workers whose changes a person had put into the result again.
+    taken_jobs: tuple[str, ...] = ()
     #: What the user's choice of ``theirs`` left out of the result.
     overruled: tuple[Overruled, ...] = ()
     #: The same of child jobs, at any depth below.

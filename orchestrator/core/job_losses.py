@@ -108,19 +108,19 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
     None for a worker whose own work does not count. A child job that was withdrawn, or that
     another one with the same request made up for, has lost nothing.
     """
-    for child in _counting(worker, children):
+    for child in counting(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
         yield from child.facts.lost_below
 
 
 def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
-    """Hunks at any depth below a worker over which better results won."""
-    for child in _counting(worker, children):
+    """Hunks at any depth below a worker over which better results won, or that were undone."""
+    for child in counting(worker, children):
         yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
         yield from child.facts.overruled_below
 
 
-def _counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
+def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """The child jobs whose losses are losses of the worker."""
     if not worker.counts:
         return
@@ -171,6 +171,8 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
         case LossCause.SIDE_WORK | LossCause.STASH:
             is_stash = missing.cause is LossCause.STASH
             return Way(command=merge_of(missing.branch, is_stash=is_stash), brings_in=True)
+        case LossCause.UNDONE:
+            return Way(command=merged(f" --take {missing.child_job_id}"), brings_in=True)
         case LossCause.CHOSEN:
             return Way(command=merged(""), brings_in=True)
         case _:

@@ -37,6 +37,8 @@ LEFT_OUT = "not in the result: "
 REPOSITORY_CHANGED = "your repository changed outside of the workers' branches"
 #: The setting by which a user lets the better result win.
 THEIRS = "merge_strategy theirs"
+#: Begins the sentence on changes of child jobs that their parent workers removed or overwrote.
+UNDONE = "undone after a child job"
 
 
 def reason_of(job: Job) -> str:
@@ -208,14 +210,23 @@ def _not_in_parent(job: Job) -> str:
 def _taken(job: Job) -> str:
     lacking = {each.worker_id for each in job.facts.missing if not each.in_part}
     names = [each for each in job.facts.taken if each not in lacking]
+    names += [f"child job {each}" for each in job.facts.taken_jobs]
     return f"taken into the result by a person: {listed(names)}" if names else ""
 
 
 def _overruled(job: Job) -> str:
+    return _named_hunks(job, f"overruled by {THEIRS}", by_worker=False)
+
+
+def _undone(job: Job) -> str:
+    return _named_hunks(job, UNDONE, by_worker=True)
+
+
+def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
     overruled = (*job.facts.overruled, *job.facts.overruled_below)
-    told = [_hunks(each, job) for each in overruled]
+    told = [_hunks(each, job) for each in overruled if bool(each.by_worker) is by_worker]
     more = f", {len(told) - MOST_NAMED} more workers" if len(told) > MOST_NAMED else ""
-    return f"overruled by {THEIRS}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
+    return f"{what}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
 
 
 def _hunks(overruled: Overruled, job: Job) -> str:
@@ -224,7 +235,9 @@ def _hunks(overruled: Overruled, job: Job) -> str:
     of = f" of job {job_id}" if job_id != job.id else ""
     where = f" ({', '.join(places[:MOST_NAMED])}{', ...' * (count > MOST_NAMED)})" if places else ""
     by = f" by job {overruled.by_job}" if overruled.by_job else ""
-    return f"{count} hunk{'s' * (count != 1)} of {overruled.worker_id}{of}{where}{by}"
+    by = f" by {overruled.by_worker}" if overruled.by_worker else by
+    who = f" of {overruled.worker_id}" if overruled.worker_id else ""
+    return f"{count} hunk{'s' * (count != 1)}{who}{of}{where}{by}"
 
 
 def _unjudged(job: Job) -> str:
@@ -311,6 +324,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _not_in_parent,
     _taken,
     _overruled,
+    _undone,
     _nothing_built,
     _unchanged,
     _shortfalls,

@@ -208,6 +208,26 @@ class Merge:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UndonePlace:
+    """Lines of a file that a child job changed, and that its parent worker's result lacks."""
+
+    path: str
+    #: Line numbers in the child job's file, from 1; in the file before, where it only removed
+    #: lines. Both 0: the whole file.
+    first: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undone:
+    """What of a child job's changes a commit has no more."""
+
+    places: tuple[UndonePlace, ...] = ()
+    #: Nothing of the changes is left, and no commit took them out: they were discarded.
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
     """The project's own programs, for a worktree: what they import is the worktree's."""
 
@@ -464,6 +484,23 @@ class Repository(Protocol):
         With ``union`` both sides' lines count where both only add lines. With ``force`` theirs
         win, hunk by hunk where a file is text, else as whole files.
         """
+
+    def undone(
+        self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
+    ) -> Undone:
+        """What ``tip`` has no more of what was changed from ``base`` to ``result``.
+
+        Lines that were edited, moved, or replaced in part are not undone. ``earlier``: commits
+        with what files may be restored to, besides ``base``. ``others``: changes of other child
+        jobs, as ``<base>..<result>``.
+        """
+        ...
+
+    def reapplied(
+        self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
+    ) -> Merge:
+        """The changes from ``base`` to ``result`` on top of ``tip``, which may have merged them
+        before, and lost them; ``tip`` itself if it has them."""
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         """A merge of two commits with conflict marks in the files where they exclude each other."""

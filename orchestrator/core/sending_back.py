@@ -67,6 +67,8 @@ class Merged:
     unjudged_files: tuple[UnjudgedFile, ...] = ()
     #: Workers that do not count by themselves, and that a person had merged; None: as before.
     taken: tuple[str, ...] | None = None
+    #: Child jobs whose discarded changes a person had put into the result; None: as before.
+    taken_jobs: tuple[str, ...] | None = None
     #: Files of the user's checkout that changed; None: as before.
     checkout: tuple[CheckoutChange, ...] | None = None
     #: What the job changed in the user's repository, outside of its own branches; None: as before.
@@ -163,7 +165,8 @@ class SendingBack:
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
         present = (*merged.files, *_without_worktree(workers))
         lost = tuple(still_missing(lost, present))
-        left = {each.worker_id for each in merged.missing if each.chosen}
+        chosen = (each for each in merged.missing if each.chosen)
+        left = {each.worker_id for each in chosen if not each.child_job_id}
         wanted = [each for each in workers if each.id not in left]
         half = tuple(not_made(job, wanted, present))
         taken = job.facts.taken if merged.taken is None else merged.taken
@@ -178,6 +181,7 @@ class SendingBack:
             merge_error=merged.error,
             missing=(*merged.missing, *plain, *half, *side),
             taken=taken,
+            taken_jobs=job.facts.taken_jobs if merged.taken_jobs is None else merged.taken_jobs,
             lost_below=lost,
             not_in_parent=merged.not_in_parent,
             overruled=merged.overruled,

@@ -23,6 +23,8 @@ class OutsideCause(StrEnum):
     LEFT_OUT = "left_out"
     #: the gates refuse the merged state that has them
     REFUSED = "refused"
+    #: their worker discarded what a child job had put into its files
+    UNDONE = "undone"
     #: a person left them out
     CHOSEN = "chosen"
     #: the job's ``merge_strategy`` is ``manual``
@@ -147,10 +149,11 @@ class Whereabouts:
             cause=_cause(missing, self.jobs.get(missing.job_id, top)),
             why=missing.why,
             branch=missing.branch,
-            files=next((_files(each) for each in workers if each.id == missing.worker_id), 0),
+            files=len(missing.paths)
+            or next((_files(each) for each in workers if each.id == missing.worker_id), 0),
             in_part=missing.in_part,
             command=way.command,
-            show=diff_of(missing.job_id, missing.worker_id) if missing.branch else "",
+            show=_show(missing),
             brings_in=way.brings_in,
             otherwise=way.otherwise,
         )
@@ -214,10 +217,18 @@ class Whereabouts:
         return found
 
 
+def _show(missing: Missing) -> str:
+    if missing.child_job_id:
+        return f"{COMMAND} diff {missing.child_job_id}"
+    return diff_of(missing.job_id, missing.worker_id) if missing.branch else ""
+
+
 def _cause(missing: Missing, job: Job) -> OutsideCause:
     if missing.chosen:
         manual = job.config.merge_strategy == Strategy.MANUAL or missing.cause is LossCause.MANUAL
         return OutsideCause.MANUAL if manual else OutsideCause.CHOSEN
+    if missing.cause is LossCause.UNDONE:
+        return OutsideCause.UNDONE
     refused = missing.cause is LossCause.REFUSED
     return OutsideCause.REFUSED if refused else OutsideCause.LEFT_OUT
 

@@ -130,9 +130,13 @@ class Integrator:
         record = replace(_record(job, _base(tree, job)), again=True)
         if not record.base:
             raise Conflict(f"job {job_id} has nothing to do with git: nothing can be merged")
+        choice, jobs = _by_kind(tree, job, choice)
+        taken_jobs = tuple({*job.facts.taken_jobs, *jobs.take} - {*jobs.leave})
+        job = replace(job, facts=replace(job.facts, taken_jobs=taken_jobs))
         taken = {*job.facts.taken, *choice.take} - {*choice.leave}
         workers = list(_merging(tree, job, taken))
         self._check_taken(job, choice, workers)
+        self._check_taken_jobs(jobs, workers)
         wanted = [each for each in workers if each.id not in choice.leave]
         for worker in wanted:
             self._check_branch(worker)
@@ -143,11 +147,11 @@ class Integrator:
             _leave_by_choice(record, before, worker, by_hand=by_hand)
         if before:
             record.leaks, record.put_back = before.leaks, before.put_back
-        merged = self._merging.merge(record, tree, job, wanted, halted)
+        merged = self._merging.merge(record, tree, job, wanted, halted, jobs.leave)
         if merged.error:
             raise Conflict(merged.error)
         by_person = tuple(each.id for each in wanted if each.id not in counting)
-        merged = replace(merged, taken=by_person)
+        merged = replace(merged, taken=by_person, taken_jobs=taken_jobs)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep(job, record, began)
@@ -171,6 +175,15 @@ class Integrator:
                 raise Conflict(
                     f"{name} cannot be taken: no branch has changes of it; nothing was changed; "
                     f"workers of the job: {COMMAND} status {job.id}"
+                )
+
+    def _check_taken_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
+        """Raise Conflict for a child job without a result."""
+        for child in jobs.take:
+            if not any(self._merging.children.has_result(each, child) for each in workers):
+                raise Conflict(
+                    f"child job {child} has no result to take; nothing was changed; to see it: "
+                    f"{COMMAND} status {child}"
                 )
 
     def _merge(self, record: Record, tree: Tree, job: Job, halted: Halted) -> Merged:
@@ -199,6 +212,18 @@ class Integrator:
             self._guarded(record, partial(self._worktrees.remove, worker))
         if job.is_root:
             self._guarded(record, partial(self._worktrees.drop_spares, job.id))
+
+
+def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
+    """The same for workers, and for child jobs."""
+    workers = {each.id for each in tree.workers if each.job_id == job.id}
+
+    def of(is_worker: bool) -> MergeChoice:
+        take = tuple(each for each in choice.take if (each in workers) is is_worker)
+        leave = tuple(each for each in choice.leave if (each in workers) is is_worker)
+        return replace(choice, take=take, leave=leave)
+
+    return of(True), of(False)
 
 
 def _leave_by_choice(

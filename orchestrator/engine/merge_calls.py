@@ -42,11 +42,14 @@ class MergeCalls(Reads):
             raise Conflict(
                 f"job {job_id} is {job.status}; it can be merged again when it has ended"
             )
-        known = {worker.id for worker in self._store.workers(job_id)}
-        unknown = sorted({*choice.take, *choice.leave} - known)
+        workers = self._store.workers(job_id)
+        known = {worker.id for worker in workers}
+        children = {child for worker in workers for child in worker.child_job_ids}
+        unknown = sorted({*choice.take, *choice.leave} - known - children)
         if unknown:
             raise InvalidRequest(
-                f"job {job_id} has no worker {unknown[0]}; it has: {', '.join(sorted(known)[:20])}"
+                f"job {job_id} has no worker or child job {unknown[0]}; it has: "
+                f"{', '.join([*sorted(known), *sorted(children)][:20])}"
             )
         both = sorted({*choice.take} & {*choice.leave})
         if both:
@@ -117,6 +120,8 @@ class MergeCalls(Reads):
         inside = {*record.get("merged", ())} - {*record.get("left_out", ())}
         workers = {each.id: each for each in self._store.workers(job.id)}
         counting = {each.id for each in workers.values() if each.counts}
+        if any(each not in workers for each in choice.take):
+            return False
         if any(self._worktrees.has_moved(workers[each]) for each in choice.take):
             return False
         return {*choice.take} <= inside & {*counting, *job.facts.taken}

@@ -1,7 +1,7 @@
 """What became of the changes of a job, kept in a file of its reports."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ class Record:
     #: Of those, the workers that the user chose to leave out.
     chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
+    #: What workers have no more of what child jobs put into their files, as ``engine.child_losses``
+    #: has it.
+    undone: list[dict[str, Any]] = field(default_factory=list)
     #: By worker that was left out for conflicts: why no attempt resolves them.
     hindrances: dict[str, str] = field(default_factory=dict)
     #: Workers left out that can be asked for another attempt.
@@ -115,6 +118,33 @@ def record_of(values: Mapping[str, Any]) -> Record | None:
 
 def missing_from(record: Record) -> tuple[Missing, ...]:
     """The changes that the result lacks, as facts of the job."""
+    return (*_left_out(record), *_discarded(record))
+
+
+def discarded_in(record: Record) -> list[dict[str, Any]]:
+    """Of child jobs of which nothing is in the result."""
+    return [each for each in record.undone if each["discarded"]]
+
+
+def _discarded(record: Record) -> Iterator[Missing]:
+    for each in discarded_in(record):
+        paths = tuple(dict.fromkeys(place["path"] for place in each["places"]))
+        child = each["child_job_id"]
+        verb = "you left out" if each["left"] else "it discarded"
+        yield Missing(
+            worker_id=each["worker_id"],
+            job_id=record.job_id,
+            branch=each["branch"],
+            cause=LossCause.UNDONE,
+            why=f"{verb} what child job {child} changed: {paths_in_words(paths)}",
+            in_part=True,
+            chosen=each["left"],
+            paths=paths,
+            child_job_id=child,
+        )
+
+
+def _left_out(record: Record) -> tuple[Missing, ...]:
     return tuple(
         Missing(
             worker_id=worker,
@@ -131,11 +161,28 @@ def missing_from(record: Record) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: Record) -> tuple[Overruled, ...]:
-    """By worker, which hunks of its changes are not in the result: another's won there."""
-    return tuple(
-        Overruled(worker_id=name, hunks=len(found), job_id=record.job_id, places=found[:MOST_PATHS])
-        for name, found in _places(record, record.merged).items()
-    )
+    """By worker, which hunks of its changes are not in the result: another's won there, or the
+    parent worker of its job undid them."""
+    return (*_won_over(record), *_undone(record))
+
+
+def _won_over(record: Record) -> Iterator[Overruled]:
+    for name, found in _places(record, record.merged).items():
+        places = found[:MOST_PATHS]
+        yield Overruled(worker_id=name, hunks=len(found), job_id=record.job_id, places=places)
+
+
+def _undone(record: Record) -> Iterator[Overruled]:
+    for each in record.undone:
+        for name, found in each["by_worker"].items():
+            places = tuple(_place(place["path"], place) for place in found[:MOST_PATHS])
+            yield Overruled(
+                worker_id=name,
+                hunks=len(found),
+                job_id=each["child_job_id"],
+                places=places,
+                by_worker=each["worker_id"],
+            )
 
 
 def overruled_above(record: Record, job: Job) -> tuple[Overruled, ...]:
@@ -186,8 +233,12 @@ def _why(record: Record, worker: str) -> str:
     if not own:
         return f"merge_strategy: {record.strategy}"
     paths = [each["path"] for each in own]
+    return f"conflict in {paths_in_words(paths)}{child_in_words(own)}"
+
+
+def paths_in_words(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-    return f"conflict in {', '.join(paths[:MOST_PATHS])}{more}{child_in_words(own)}"
+    return ", ".join(paths[:MOST_PATHS]) + more
 
 
 def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:

@@ -9,7 +9,13 @@ from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
 from orchestrator.core.readings import advice_on
 from orchestrator.core.repository import FileWay, Hindrance, record_name
 from orchestrator.core.states import JobStatus
-from orchestrator.engine.merge_record import MOST_PATHS, Record, child_in_words, overruled_in
+from orchestrator.engine.merge_record import (
+    MOST_PATHS,
+    Record,
+    child_in_words,
+    discarded_in,
+    overruled_in,
+)
 
 #: Findings of a gate that are named in a sentence.
 MOST_FINDINGS = 3
@@ -24,6 +30,7 @@ def in_words(record: Record, status: JobStatus = JobStatus.COMPLETED) -> Iterato
     yield from _merged(record, status)
     for worker, branch in record.left_out.items():
         yield _left_out(record, worker, branch)
+    yield from _of_children(record)
     yield from _to_resolve(record)
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         yield (
@@ -46,6 +53,23 @@ def in_words(record: Record, status: JobStatus = JobStatus.COMPLETED) -> Iterato
     yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
     yield from (f"Not done: {error}" for error in record.errors)
     yield from _time(record)
+
+
+def _of_children(record: Record) -> Iterator[str]:
+    for each in discarded_in(record):
+        paths = list(dict.fromkeys(place["path"] for place in each["places"]))
+        who, child = each["worker_id"], each["child_job_id"]
+        yield (
+            f"Not in the result: {who} discarded what child job {child} changed "
+            f"({_listed(paths)}), which is on branch {each['branch']}. To bring it in: "
+            f"{COMMAND} merge {record.job_id} --take {child}."
+        )
+    for each in (each for each in record.undone if not each["discarded"]):
+        child, who = each["child_job_id"], each["worker_id"]
+        for name, places in each["by_worker"].items():
+            of = f"{name} of child job {child}" if name else f"child job {child}"
+            told = [f"{place['path']}{_place(place)}" for place in places]
+            yield from (f"Changed by {of}, and undone by {who}: {place}." for place in told)
 
 
 #: Why no attempt resolves conflicts.
@@ -101,9 +125,9 @@ def _places(count: int) -> str:
 def _place(lost: Mapping[str, Any]) -> str:
     first, last = lost["first"], lost["last"]
     if not first:
-        return ", the removal" if lost["removed"] else ", the whole file"
+        return ", the removal" if lost.get("removed") else ", the whole file"
     lines = f"line {first}" if first == last else f"lines {first}-{last}"
-    return f", the removal of {lines}" if lost["removed"] else f", {lines}"
+    return f", the removal of {lines}" if lost.get("removed") else f", {lines}"
 
 
 #: How it is told in which way files were merged.
@@ -130,7 +154,7 @@ def _merged(record: Record, status: JobStatus) -> Iterator[str]:
 
 def _result(record: Record, status: JobStatus) -> Iterator[str]:
     who = ", ".join(record.merged)
-    lost = sum(each.hunks for each in overruled_in(record))
+    lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
     but = f", but for {_places(lost)} where another worker's version won" if lost else ""
     yield f"Branch {record.branch} (commit {record.commit[:12]}) has the changes of {who}{but}."
     passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
@@ -40,6 +40,7 @@ from orchestrator.core.refs import (
 from orchestrator.core.repository import (
     FileConflict,
     Hindrance,
+    Merge,
     MergedFile,
     Repository,
     Strategy,
@@ -53,6 +54,7 @@ from orchestrator.core.trailers import of_worker
 from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Judge, Part, Settled, Step, best_last, in_order, split
 from orchestrator.engine.checkpoints import LEFT
+from orchestrator.engine.child_losses import ChildLosses
 from orchestrator.engine.history import LINEAR, in_a_line
 from orchestrator.engine.judging import gates_of, leave_of
 from orchestrator.engine.losses import Losses
@@ -83,12 +85,20 @@ class Merging:
         self._repository = repository
         self._worktrees = worktrees
         self._gates = gates
+        self.children = ChildLosses(repository, worktrees)
 
     def merge(
-        self, record: Record, tree: Tree, job: Job, workers: Sequence[Worker], halted: Halted
+        self,
+        record: Record,
+        tree: Tree,
+        job: Job,
+        workers: Sequence[Worker],
+        halted: Halted,
+        left: Collection[str] = (),
     ) -> Merged:
         """Put the changes of ``workers``, which are in order, on top of each other.
 
+        ``left``: child jobs of theirs whose changes a person chose to leave out.
         What came of it stands in the record and, unless nothing was to be merged, on the job's
         branch. Raise RepositoryError.
         """
@@ -111,11 +121,16 @@ class Merging:
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
             return Merged(missing=missing_from(record))
+        inside = [part.worker for part in parts if part.worker.id in record.merged]
+        for worker in inside:
+            found = self.children.of(tree, worker, left)
+            record.undone += [
+                each for each in found if each["child_job_id"] not in job.facts.taken_jobs
+            ]
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
         refusals = [*refused, *self._to_resolve(record, job, settled)]
-        inside = [part.worker for part in parts if part.worker.id in record.merged]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
         lacking = {each.id for each in tree.jobs if each.facts.unjudged}
@@ -260,6 +275,11 @@ class Merging:
             files += merged.files
             taken = taken and bool(merged.commit)
             tip = merged.commit or tip
+        for child in job.facts.taken_jobs:
+            again = self._put_back(job, tip, part.worker, child, tips[0], message)
+            conflicts += _of_child(again.conflicts, child)
+            taken = taken and bool(again.commit)
+            tip = again.commit or tip
         self._repository.point(merging_ref(job.root_id, job.id), tip)
         return Step(
             part=part,
@@ -269,6 +289,19 @@ class Merging:
             conflicts=tuple(conflicts),
             files=tuple(files),
         )
+
+    def _put_back(
+        self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
+    ) -> Merge:
+        """What a child job changed and its parent worker discarded, on top of the others. The
+        worker's branch stays as it is, so that it can be left out again."""
+        again = self.children.put_back(job, worker, child, own)
+        if again is None:
+            return Merge(commit=tip)
+        if not again.commit:
+            return again
+        force = job.config.merge_strategy == Strategy.THEIRS
+        return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
         """What it came to; its own branch as it was where its conflicts are not resolved."""

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from orchestrator.core.evidence import ChangeSize
-from orchestrator.core.repository import BranchWork, ConflictText, Merge, Signature
+from orchestrator.core.repository import BranchWork, ConflictText, Merge, Signature, Undone
 from orchestrator.git import (
     additions,
     commits,
@@ -14,6 +14,7 @@ from orchestrator.git import (
     merging,
     replaying,
     starting,
+    undone,
     users_submodules,
 )
 from orchestrator.git.place import Place
@@ -129,6 +130,17 @@ class Committed(ABC):
     ) -> Merge:
         how = merging.How(force=force, union=union)
         return merging.merge(self.place().git, ours, theirs, message, signature, how)
+
+    def undone(
+        self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
+    ) -> Undone:
+        return undone.undone(self.place().git, base, result, tip, earlier, others)
+
+    def reapplied(
+        self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
+    ) -> Merge:
+        git = self.place().git
+        return undone.reapplied(git, base, result, tip, message, signature, force=force)
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         return merging.marked(self.place().git, ours, theirs, message, signature)

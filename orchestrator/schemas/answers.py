@@ -159,7 +159,10 @@ class MissingAnswer(Answer):
     resolvable: bool = False
     """The worker can be asked for another attempt."""
     paths: list[str] = Field(default_factory=list)
-    """The promised files that nobody created, for the cause `not_made`."""
+    """The promised files that nobody created, for the cause `not_made`; files of the child job, for
+    `undone`."""
+    child_job_id: str = ""
+    """The child job whose changes the worker discarded, for `undone`."""
 
 
 class OutsideAnswer(Answer):

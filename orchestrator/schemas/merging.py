@@ -25,9 +25,10 @@ class MergeRequest(Wire):
     """The job's own if absent."""
     take: WorkerNames = ()
     """Workers whose changes belong to the result as well, such as failed workers, and candidates
-    that were not chosen. They stay taken in later merges."""
+    that were not chosen; and child jobs whose changes their parent worker discarded. They stay
+    taken in later merges."""
     leave: WorkerNames = ()
-    """Not the changes of these workers."""
+    """Not the changes of these workers, or child jobs."""
 
     resolve: Word | None = None
     """Who resolves conflicts: worker (the one that has them), or an agent. The job runs again."""

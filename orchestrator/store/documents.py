@@ -148,6 +148,7 @@ def read_facts(found: Found) -> JobFacts:
             "lost_below": below,
             "not_in_parent": tuple(found.get("not_in_parent", ())),
             "taken": tuple(found.get("taken", ())),
+            "taken_jobs": tuple(found.get("taken_jobs", ())),
             "overruled": overruled,
             "overruled_below": also,
             "shortfalls": shortfalls,

@@ -135,6 +135,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     ),
     "not_in_parent": (("x.py",), ["both sides changed x.py"]),
     "taken": (("worker_5",), ["taken into the result by a person: worker_5"]),
+    "taken_jobs": (("c1",), ["taken into the result by a person: child job c1"]),
     "overruled": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
     "overruled_below": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
     "shortfalls": (
