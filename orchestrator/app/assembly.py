@@ -248,8 +248,13 @@ class Assembly:
         return StatusFiles(self._workspace, self._store.tree)
 
     @cached_property
+    def _job_files(self) -> JobFiles:
+        repository = self._repository
+        return JobFiles(self._workspace.root, repository.forget, repository.secure)
+
+    @cached_property
     def _removal(self) -> Removal:
-        return Removal(self._store, JobFiles(self._workspace.root, self._repository.forget))
+        return Removal(self._store, self._job_files)
 
     @cached_property
     def _housekeeping(self) -> Housekeeping:

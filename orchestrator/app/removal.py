@@ -14,7 +14,7 @@ def remove(
 
     With the names of refs in git that keep what is nowhere else.
 
-    Raise WorkspaceBusy while a server runs.
+    Raise WorkspaceBusy while a server runs, Conflict where a full disk keeps a job from removal.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
@@ -25,7 +25,10 @@ def remove(
             yield root_id, removal.destroy(root_id)
         unfinished = set(manager.store.unfinished())
         for root_id in root_ids:
-            if root_id not in unfinished and removal.begin(root_id):
+            if root_id in unfinished:
+                continue
+            removal.secure(root_id)
+            if removal.begin(root_id):
                 yield root_id, removal.destroy(root_id)
     finally:
         manager.close()

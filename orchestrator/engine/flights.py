@@ -318,16 +318,18 @@ class Flights:
             record = self._workspace.exit_record(worker, attempt.number)
             try:
                 exit = self._launcher.settle(name, record, attempt.record_hash)
+                if exit.ended_by in _NO_RESULT:
+                    continue
+                task = self._scheduler.forest.task_of(worker)
+                own = replace(worker, attempt=attempt.number)
+                flight, job = self._found(own, task), self._scheduler.forest.job_of(worker)
+                evidence = self._evidence(flight, exit)
             except OSError as error:
                 if not is_shortage(error):  # looked for again and again, while a disk is full
                     said = {"path": record}
                     logger.warning("a late result is unreadable", extra=said, exc_info=True)
                 continue
-            if exit.ended_by not in _NO_RESULT:
-                task = self._scheduler.forest.task_of(worker)
-                own = replace(worker, attempt=attempt.number)
-                flight, job = self._found(own, task), self._scheduler.forest.job_of(worker)
-                evidence = self._evidence(flight, exit)
+            else:
                 evidence = self._judging.without(flight, job, exit, evidence)
                 yield Late(attempt, exit, evidence, record)
 
@@ -354,14 +356,26 @@ class Flights:
                 self._report(flight, exit, nothing)
 
     def _report(self, flight: InFlight, exit: Exit, changes: Changes | None = None) -> None:
-        job = self._scheduler.ledger.jobs.get(flight.worker.job_id)
-        evidence = self._evidence(flight, exit, changes)
+        """What it left is kept before anything else: where there is no room for that, it waits."""
+        worker = flight.worker
+        job = self._scheduler.ledger.jobs.get(worker.job_id)
+        try:
+            evidence = self._evidence(flight, exit, changes)
+        except OSError as error:
+            if not self._judging.is_stopped(worker):
+                self._hold(worker, partial(self._report, flight, exit, changes), error)
+                if self._judging.is_stopped(worker):
+                    self._beside.space.wake(attempt_id(worker))
+                return
+            evidence = _unreadable(flight, f"what it left is not committed: {error}")
+        self._goes_on(worker)
         self._judging.begin(flight, job, exit, evidence, self._tell)
 
     def _tell(self, flight: InFlight, exit: Exit, evidence: Evidence) -> None:
         self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))
 
     def _evidence(self, flight: InFlight, exit: Exit, changes: Changes | None = None) -> Evidence:
+        """Raise OSError when a disk is full, and nothing else."""
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
@@ -379,6 +393,8 @@ class Flights:
                 return self._reviewing.checked(flight.worker, evidence)
             return evidence
         except Exception as error:
+            if is_full_disk(error):
+                raise
             logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
             return _unreadable(flight, f"its result is unreadable: {error}")
 

@@ -114,6 +114,7 @@ class Housekeeping:
             if self._stopping.is_set():
                 return
             began = time.monotonic()
+            self._removal.secure(job.id)
             if self._loop.call(partial(self._begin, job.id)):
                 kept = self._removal.destroy(job.id)
                 said = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: So many jobs are merged side by side; further ones wait.
 MOST_THREADS = 8
-#: How soon it is tried again what a full disk did not take.
-RETRY_SECONDS = 1.0
+#: How soon it is tried again what a full disk did not take: at first, and at the longest.
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 class _Work:
@@ -128,13 +128,19 @@ class Integration:
 
     def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
         """A full disk holds it up, until somebody stops the job."""
+        pause = RETRY_SECONDS
+        stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:
             try:
                 return self._integrator.integrate(tree, job_id, work.stop.is_set)
             except OSError as error:
-                if not is_shortage(error) or work.stop.wait(RETRY_SECONDS):
+                if not is_shortage(error) or stopped or work.stop.is_set():
                     raise
-                logger.warning("a job is merged later: %s", error, extra=_of(job_id))
+                if pause == RETRY_SECONDS:
+                    logger.warning("a job is merged later: %s", error, extra=_of(job_id))
+                if work.stop.wait(pause):
+                    raise
+                pause = min(2 * pause, LONGEST_RETRY_SECONDS)
 
     def _merge_again(self, root_id: str, job_id: str, choice: MergeChoice, work: _Work) -> None:
         try:

@@ -21,6 +21,7 @@ from orchestrator.core.refs import short, start_ref, worker_branch
 from orchestrator.core.repository import MergeChoice, Repository, Strategy, Workdir
 from orchestrator.core.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.sending_back import Merged
+from orchestrator.core.shortage import is_full_disk
 from orchestrator.core.states import JobStatus
 from orchestrator.engine.folding import Folding
 from orchestrator.engine.losers import keep_others
@@ -32,6 +33,10 @@ from orchestrator.engine.users_checkout import at_work
 from orchestrator.engine.worktrees import Worktrees
 
 T = TypeVar("T")
+_WITHOUT_SPACE = (
+    "the worktree of {worker} stays: the disk has no space to commit what it holds ({at}); free "
+    "some space, then {command} clean; or remove it: {command} discard {job}"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +214,14 @@ class Integrator:
     def _remove_worktrees(self, record: Record, job: Job, workers: Sequence[Worker]) -> None:
         self._gates.clear(job)
         for worker in workers:
-            self._guarded(record, partial(self._worktrees.remove, worker))
+            try:
+                self._guarded(record, partial(self._worktrees.remove, worker))
+            except OSError as error:
+                # A job that was stopped does not wait for space: its worktree keeps the work.
+                if job.stop_cause is None or not is_full_disk(error):
+                    raise
+                where = self._worktrees.directory(worker)
+                _note(record, RepositoryError(_without_space(worker, where)))
         if job.is_root:
             self._guarded(record, partial(self._worktrees.drop_spares, job.id))
 
@@ -247,6 +259,10 @@ def _with_parent(merged: Merged, record: Record, job: Job) -> Merged:
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
     return replace(merged, not_in_parent=handed, overruled=overruled)
+
+
+def _without_space(worker: Worker, where: str) -> str:
+    return _WITHOUT_SPACE.format(worker=worker.id, at=where, command=COMMAND, job=worker.root_id)
 
 
 def _note(record: Record, error: RepositoryError) -> None:

@@ -79,6 +79,10 @@ class Judging:
         with self._lock:
             return attempt_id(worker) in self._ended
 
+    def is_stopped(self, worker: Worker) -> bool:
+        """Whether the attempt was stopped since its process ended."""
+        return self._stopped(worker) is not None
+
     def stop(self, worker: Worker, exit: Exit) -> bool:
         """Whether the attempt's process had ended already; then its gates are stopped."""
         name = attempt_id(worker)

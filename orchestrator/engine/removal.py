@@ -7,7 +7,10 @@ one transaction; then the directory is destroyed. What was begun is finished by 
 from collections.abc import Sequence
 
 from orchestrator.core import failpoints
+from orchestrator.core.command import COMMAND
+from orchestrator.core.errors import Conflict
 from orchestrator.core.ports import JobFiles, Store
+from orchestrator.core.shortage import is_full_disk
 
 
 class Removal:
@@ -16,6 +19,21 @@ class Removal:
     def __init__(self, store: Store, files: JobFiles) -> None:
         self._store = store
         self._files = files
+
+    def secure(self, root_id: str) -> None:
+        """Raise Conflict where the disk is too full to keep work of a job that is to be removed.
+
+        Takes its time. To be called before ``begin``, after which nothing can be undone.
+        """
+        try:
+            self._files.secure(root_id)
+        except OSError as error:
+            if not is_full_disk(error):
+                raise
+            raise Conflict(
+                f"the disk has no space to keep uncommitted work of job {root_id}; nothing was "
+                f"removed; free some space, or give the work up: {COMMAND} discard {root_id}"
+            ) from error
 
     def begin(self, root_id: str) -> bool:
         """Everything but destroying what was set aside, which may take its time.

@@ -30,6 +30,8 @@ class RemovalCalls(Checkpointing):
         """
         self._check_removable(caller, job_id)
 
+        self._removal.secure(job_id)
+
         def action(scheduler: Scheduler, now: float) -> None:
             # Nothing can run it again between this and the removal of its rows.
             if job_id in scheduler.forest or not self._removal.begin(job_id):

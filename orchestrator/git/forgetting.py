@@ -11,6 +11,9 @@ from orchestrator.git import leftovers, squashing, users_submodules
 from orchestrator.git.place import Place
 from orchestrator.git.running import ITSELF, Git
 
+#: In place of a commit.
+UNCOMMITTED = "uncommitted"
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,15 +32,21 @@ def forget(place: Place, root_id: str, directory: str, present: str) -> Sequence
     return kept
 
 
-def unlanded(git: Git, root_id: str) -> dict[str, str]:
-    """Commits by full ref: work of a root job that is on none of the user's branches."""
+def unlanded(place: Place, root_id: str, directory: str) -> dict[str, str]:
+    """Commits by full ref: work of a root job that is on none of the user's branches.
+
+    And worktrees that a full disk or a crash left, by their paths: what is in them is uncommitted.
+    """
+    git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     results = _results(git, root_id)
     wanted = {name: commit for name, commit in results.items() if _is_wanted(git, root_id, name)}
     others = leftovers.not_in(git, root_id, list(results.values()))
     found = {**wanted, **{f"{branches}{name}": commit for name, commit in others.items()}}
     kept = {name: git.run("rev-parse", name).text for name in _below(git, kept_refs(root_id))}
-    return {**found, **kept}
+    present = (each.directory for each in place.worktrees.all())
+    left = {each: UNCOMMITTED for each in present if each.startswith(f"{directory}/")}
+    return {**found, **kept, **left}
 
 
 def discard(place: Place, root_id: str, directory: str) -> Sequence[str]:

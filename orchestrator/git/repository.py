@@ -23,6 +23,7 @@ from orchestrator.git import (
     faults,
     forgetting,
     ignored,
+    leftovers,
     nested,
     never_commit,
     pushing,
@@ -398,6 +399,14 @@ class GitRepository(Committed):
             logger.warning("worktrees or branches are left", extra={"error": error.message})
         return ()
 
+    def secure(self, root_id: str, directory: str) -> None:
+        place = self.place() if has_repository(self._project) else None
+        if place is None or not has_traces(place.common, root_id):
+            return
+        real = os.path.realpath(directory)
+        if any(each.directory.startswith(f"{real}/") for each in place.worktrees.all()):
+            leftovers.keep(place.git, place.worktrees, root_id, real, real)
+
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
@@ -406,4 +415,5 @@ class GitRepository(Committed):
     def unlanded(self, root_id: str) -> Mapping[str, str]:
         if not has_repository(self._project):
             return {}
-        return forgetting.unlanded(self.place().git, root_id)
+        directory = os.path.realpath(self._workspace / f"job_{root_id}")
+        return forgetting.unlanded(self.place(), root_id, directory)

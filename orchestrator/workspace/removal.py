@@ -15,18 +15,28 @@ from orchestrator.workspace.lock import ATTACHED, is_attached
 _JOB = "job_"
 PREFIX = f".removing-{_JOB}"
 Forget = Callable[[str, str, str], Sequence[str]]
+Secure = Callable[[str, str], None]
 
 
 class JobFiles:
     """The directories of root jobs, which lie in ``root``."""
 
     def __init__(
-        self, root: Path, forget: Forget = lambda root_id, directory, present: ()
+        self,
+        root: Path,
+        forget: Forget = lambda root_id, directory, present: (),
+        secure: Secure = lambda root_id, directory: None,
     ) -> None:
         """``forget`` is told the id of a job that is destroyed, its directory, and where that is
-        now: what belongs to it elsewhere goes first. It gives what it keeps. Idempotent."""
+        now: what belongs to it elsewhere goes first. It gives what it keeps. Idempotent.
+        ``secure`` raises OSError where there is no room to keep it."""
         self._root = root
         self._forget = forget
+        self._secure = secure
+
+    def secure(self, root_id: str) -> None:
+        """Raise OSError where the disk is too full to keep what ``destroy`` keeps."""
+        self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def set_aside(self, root_id: str) -> None:
         """Rename the directory, and wait for the disk. Idempotent. Raise OSError."""

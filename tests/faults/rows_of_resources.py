@@ -325,4 +325,23 @@ ROWS = (
             "unit/git/test_temporary.py::test_only_what_is_new_and_open_nowhere_is_removed",
         ),
     ),
+    Row(
+        number=57,
+        fault="what a worker left is larger than the disk",
+        injection="24 MiB of new files on a disk with 16 MiB left; more space, or a cancel",
+        promise=(
+            "the commit waits and costs no attempt, its work is not judged or rolled back before, "
+            "a cancel ends the job, and `discard` and `clean` free the space"
+        ),
+        tests=(
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_a_commit_that_finds_no_space_is_taken_up_again"
+            ),
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed"
+            ),
+        ),
+    ),
 )

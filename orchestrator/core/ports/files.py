@@ -62,6 +62,9 @@ class JobFiles(Protocol):
     def set_aside(self, root_id: str) -> None:
         """Take it out of the way, on record. Idempotent. Raise OSError."""
 
+    def secure(self, root_id: str) -> None:
+        """Raise OSError where the disk is too full to keep what ``destroy`` keeps."""
+
     def in_use(self, root_id: str) -> bool:
         """Whether a person is at work in one of its worktrees (``attach``)."""
 

@@ -259,3 +259,65 @@ def test_a_git_that_finds_no_space_leaves_nothing_temporary(disk: Path) -> None:
         git.run("update-ref", "refs/heads/another", "HEAD")
     assert is_shortage(refused.value)
     filler.unlink()
+
+
+# What a worker left is too large to be committed
+
+
+LARGE = f"for n in 1 2 3 4 5 6; do head -c {2**22} /dev/urandom > large$n; done; touch begun; "
+LARGE += "until [ -e go ]; do sleep 0.02; done; rm begun go"
+
+
+def left_too_much(site: InProcess, disk: Path) -> tuple[str, Path]:
+    """A job whose worker has ended, and waits for the disk to take what it left; the worktree."""
+    assert site.run("before", [edit("echo 1 > one.txt")])["status"] == "completed"
+    job_id = site.submit("large", [edit(LARGE)])
+    worktree = site.directory(job_id) / "depth_0" / "worker_1" / "worktree"
+    until((worktree / "begun").exists, "it has left it")
+    (worktree / "go").touch()
+    until(lambda: waits_for_space(site, job_id), "its commit finds no space")
+    return job_id, worktree
+
+
+@pytest.fixture
+def small_site(disk: Path, make_site: MakeSite) -> InProcess:
+    """Workspace and repository on the small disk."""
+    project = Project(disk / "project").begin({"README.md": "hello\n"})
+    root = {"project_root": str(project.path), "workspace_root": str(disk / "workspace")}
+    workers = {"min_free_disk_bytes": 0, "max_retries": 0}
+    site = make_site(orchestrator=root, agents=agents(disk.parent), workers=workers)
+    site.workspace = disk / "workspace"
+    return site
+
+
+def test_a_commit_that_finds_no_space_is_taken_up_again(small_site: InProcess, disk: Path) -> None:
+    job_id, _ = left_too_much(small_site, disk)
+
+    until(lambda: temporary_objects(disk) == [], "what git could not write is removed")
+    larger = f"remount,size={DISK_MIB * 3}m"
+    subprocess.run(["mount", "-o", larger, str(disk)], check=True)
+
+    ended = small_site.wait(job_id)
+    assert ended["status"] == "completed", ended
+    assert attempts_and_events(small_site, job_id)[0] == 1
+    assert "large6" in Project(disk / "project").files(f"orchestrator/{job_id}/result")
+
+
+def test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed(
+    small_site: InProcess, disk: Path
+) -> None:
+    job_id, worktree = left_too_much(small_site, disk)
+
+    assert small_site.call("POST", f"/jobs/{job_id}/cancel").status_code == 202
+    assert small_site.wait(job_id)["status"] == "cancelled"
+
+    refused = small_site.call("POST", f"/jobs/{job_id}/remove", {})
+    assert refused.status_code == 409 and f"discard {job_id}" in refused.json()["detail"]
+    assert (worktree / "large1").exists(), "nothing was removed"
+    lost = small_site.manager.service._worktrees.checkpoints.repository.unlanded(job_id)
+    assert lost[str(worktree)] == "uncommitted"
+
+    assert small_site.call("POST", f"/jobs/{job_id}/discard", {}).status_code == 200
+    assert not worktree.exists()
+    assert small_site.call("POST", f"/jobs/{job_id}/remove", {}).status_code == 200
+    assert small_site.run("after", [edit("echo 2 > two.txt")])["status"] == "completed"
