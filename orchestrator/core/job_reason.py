@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from orchestrator.core.command import COMMAND
 from orchestrator.core.delivery import Delivery, altered_in_words, listed
 from orchestrator.core.failure import after
-from orchestrator.core.gates import AlteredJudges, GateCause
+from orchestrator.core.gates import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall, UnjudgedCause
 from orchestrator.core.job_losses import way_in
 from orchestrator.core.model import Job
@@ -269,7 +269,11 @@ def _merged_unjudged(job: Job) -> str:
     told = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
     if told or files:
         return "; ".join(filter(None, (_unrun(told), files)))
-    return "no gate checks what was changed" if unrun else "no tests found"
+    if unrun:
+        return "no gate checks what was changed"
+    asked = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
+    only = job.config.gates and asked
+    return f"only the gate {SECRETS} was asked for" if only else "no tests found"
 
 
 def _unjudged_files(job: Job) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.alike import digest_of, without_times
+from orchestrator.core.failing_tests import failing_tests
 from orchestrator.core.failures_alike import are_alike
 from orchestrator.core.gates import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.patterns import matching
@@ -336,9 +337,12 @@ def _first_error(ran: Ran) -> str:
 
 
 def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
-    """An exit code alone says nothing to a reader: with the error that was printed."""
-    found = _ERROR.search(ran.output) if flaw.key == EXIT_KEY else None
-    return f"{flaw.text}: {found[1]}"[:LONGEST_TOLD] if found else flaw.text
+    """An exit code alone says nothing to a reader: with tests, or the error, that it printed."""
+    if flaw.key != EXIT_KEY:
+        return flaw.text
+    found = _ERROR.search(ran.output)
+    printed = failing_tests(ran.output) or (found[1] if found else "")
+    return f"{flaw.text}: {printed}"[:LONGEST_TOLD] if printed else flaw.text
 
 
 #: Of a test that fails on the base commit, too, and for another reason there.

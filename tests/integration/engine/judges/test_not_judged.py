@@ -32,7 +32,7 @@ def test_tools():
         exec(compile(open(path).read(), path, "exec"))
 """
 FILES = {
-    "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
+    "pytest.ini": f"[pytest]\naddopts = {PLAIN}\npythonpath = .\n",
     "app.py": "def one():\n    return 1\n",
     "old.js": "old()\n",
     "tools/exits.py": "import os\n\nos._exit(0)\n",
@@ -93,6 +93,17 @@ def test_sources_at_which_no_gate_looked_are_named(site: InProcess) -> None:
     assert failing["reason"] == "not judged: web/app.js (no gate for JavaScript)"
 
 
+def test_what_was_asked_for_and_which_tests_fail_is_said(site: InProcess) -> None:
+    breaks = edit("sed -i s/1/2/ app.py")
+
+    secrets = site.run("x", [breaks], gates=["secrets"])
+    failing = site.run("y", [breaks], gates=["pytest -q"])
+
+    assert secrets["reason"] == "not judged: only the gate secrets was asked for"
+    why = "gate pytest-q failed: exit code 1: tests/test_app.py::test_one - assert 2 == 1"
+    assert reasons(failing) == [why]
+
+
 def test_work_that_is_judged_and_what_is_no_source_stay_quiet(site: InProcess) -> None:
     ended = site.run("x", [edit(QUIET)], unjudged="fail")
 
@@ -126,7 +137,7 @@ def test_of_a_python_that_reports_nothing_nothing_is_said(
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -E -m pytest "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    site, _ = made({**FILES, "pytest.ini": f"{FILES['pytest.ini']}pythonpath = .\n"})
+    site, _ = made(FILES)
 
     ended = site.run("x", [edit(ALONE)])
 
