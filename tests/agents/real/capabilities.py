@@ -2,8 +2,9 @@
 in docs/agents.md."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,20 +49,20 @@ DEFAULT_MODELS = {
 NO_DEFAULT = "that of its user's settings"
 
 
-def each_with(*capabilities: str) -> pytest.MarkDecorator:
-    """A test of each agent that has all of these."""
+def each_with(*capabilities: str, nightly: Collection[str] = ()) -> pytest.MarkDecorator:
+    """A test of each agent that has all of these; of some of them at night only."""
     having = [name for name in AGENTS if all(name in CAPABILITIES[each] for each in capabilities)]
-    return pytest.mark.parametrize("agent", parameters(having))
+    return pytest.mark.parametrize("agent", parameters(having, nightly))
 
 
-def parameters(agents: Sequence[str]) -> list[object]:
-    return [_parameter(name) for name in agents]
+def parameters(agents: Sequence[str], nightly: Collection[str] = ()) -> list[Any]:
+    return [pytest.param(name, marks=marks_of(name, name in nightly)) for name in agents]
 
 
-def _parameter(agent: str) -> object:
+def marks_of(agent: str, nightly: bool = False) -> list[pytest.MarkDecorator]:
     """The tools are there for those who ask for them; the loops always are."""
     marks = [pytest.mark.real_tools] if agent in TOOLS else []
-    return pytest.param(agent, marks=marks)
+    return [*marks, pytest.mark.nightly] if nightly else marks
 
 
 def table() -> str:

@@ -134,7 +134,8 @@ def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
     assert "key or login was refused" in worker["reason"]
 
 
-@each_with("429 for 4 workers: 4 successes")
+# A limit of one worker is met by every tool in test_sessions.py.
+@each_with("429 for 4 workers: 4 successes", nightly=("codex", "gemini", "opencode"))
 def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
     name = f"{agent}-429"
     site.api.scripts[name] = Script.failing(
@@ -157,7 +158,8 @@ def test_max_steps_is_held(site: Site, agent: str) -> None:
     assert worker["usage"]["steps"] <= 6
 
 
-@each_with("`max_tokens` held on the way")
+# Steps and tokens are read from the same lines.
+@each_with("`max_tokens` held on the way", nightly=("claude", "gemini"))
 def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
     # Gemini stops by itself where the same call comes again and again.
     commands = [f"sleep 0.3; echo {number}" for number in range(40)]
@@ -184,7 +186,9 @@ def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: s
         assert worker["usage"]["steps"] == 3
 
 
-@pytest.mark.parametrize("way", ["MCP", "command", "HTTP"])
+@pytest.mark.parametrize(
+    "way", ["MCP", *(pytest.param(way, marks=pytest.mark.nightly) for way in ("command", "HTTP"))]
+)
 @each_with("a child job for codex and gemini, in all three ways")
 def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str, way: str) -> None:
     for name in ("codex", "gemini"):

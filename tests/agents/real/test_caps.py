@@ -1,9 +1,12 @@
 """A cap in the middle of the work of real tools: how much is used beyond it, and who succeeds."""
 
+from collections.abc import Collection, Iterable
+
 import pytest
 
 from tests.agents.model_api import Fault, Kind, Script, Turn
 from tests.agents.real import scripts
+from tests.agents.real.capabilities import parameters
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import AGENTS
 from tests.integration.engine.site import marked
@@ -24,17 +27,8 @@ ONE_STEP = 130
 COMMANDS = [f"sleep 1.5; echo {number}" for number in range(20)]
 
 
-def each_of(*agents: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        "agent",
-        [
-            pytest.param(name, marks=() if name in LOOPS else pytest.mark.real_tools)
-            for name in agents
-        ],
-    )
-
-
-LOOPS = ("anthropic", "openai-compatible", "ollama")
+def each_of(agents: Iterable[str], *, nightly: Collection[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("agent", parameters(tuple(agents), nightly))
 
 
 def run_side_by_side(site: Site, agent: str, name: str, config: Answer) -> Answer:
@@ -46,7 +40,8 @@ def run_side_by_side(site: Site, agent: str, name: str, config: Answer) -> Answe
     return site.wait(str(site.client.orchestrate("Three", tasks=tasks, **config)["job_id"]))
 
 
-@each_of(*AGENTS)
+# One tool that reports a step at once, and one that does so when the next has begun.
+@each_of(AGENTS, nightly=("gemini", "opencode"))
 def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: str) -> None:
     name = f"{agent}-capped-steps"
     job = run_side_by_side(site, agent, name, {"max_steps": STEPS})
@@ -59,7 +54,7 @@ def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: st
     assert marked(job["job_id"]) == []
 
 
-@each_of(*STEP_COST)
+@each_of(STEP_COST, nightly=("claude", "gemini"))
 def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent: str) -> None:
     name, step = f"{agent}-capped-cost", STEP_COST[agent]
     cap = STEPS * step
@@ -72,7 +67,7 @@ def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent
     assert calls <= STEPS + WORKERS + 1
 
 
-@each_of(*AGENTS)
+@each_of(AGENTS, nightly=("codex", "gemini"))
 def test_who_was_complete_when_the_cap_was_reached_has_succeeded(site: Site, agent: str) -> None:
     script = scripts.work()
     config = {"max_steps": len(script.turns)}

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.agents.model_api import ModelApi
-from tests.agents.real.capabilities import parameters
+from tests.agents.real.capabilities import marks_of
 from tests.agents.real.conftest import a_site
 from tests.agents.real.failures import FAILURES, FINE
 from tests.agents.real.site import Site
-from tests.agents.real.tools import AGENTS, LOOPS
+from tests.agents.real.tools import AGENTS, LOOPS, TOOLS
 
 #: Long enough for the slowest tool to start and say so; a loop of ours does that at once.
 STALL_SECONDS, LOOP_STALL_SECONDS = 15.0, 2.0
@@ -19,12 +19,19 @@ STALL_SECONDS, LOOP_STALL_SECONDS = 15.0, 2.0
 EVERY = os.environ.get("ORCHESTRATOR_TEST_EVERY") == "1"
 #: opencode goes on for ever after an answer that was cut off.
 MOST_STEPS = 10
+
+
+def is_nightly(agent: str, name: str) -> bool:
+    """By day every failure meets half of the tools, and every tool half of the failures."""
+    return agent in TOOLS and (TOOLS.index(agent) + list(FAILURES).index(name)) % 2 == 1
+
+
 CASES = [
-    pytest.param(*each.values, name, marks=each.marks, id=f"{each.values[0]}-{name}")
+    pytest.param(agent, name, marks=marks_of(agent, is_nightly(agent, name)), id=f"{agent}-{name}")
     for name in FAILURES
-    for each in parameters(AGENTS)
-    if each.values[0] not in FAILURES[name].other
-    if EVERY or each.values[0] not in FAILURES[name].slow
+    for agent in AGENTS
+    if agent not in FAILURES[name].other
+    if EVERY or agent not in FAILURES[name].slow
 ]
 
 

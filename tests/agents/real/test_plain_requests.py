@@ -12,7 +12,10 @@ from tests.agents.real.tools import AGENTS, LOOPS
 LIE = "I added the login form. All tests pass."
 QUESTION = "There are two templates. Which one should I use?"
 
-each_agent = pytest.mark.parametrize("agent", parameters(AGENTS))
+#: What is made of words is the same for all: by day one tool says them, beside the loops.
+each_agent = pytest.mark.parametrize(
+    "agent", parameters(AGENTS, nightly=("codex", "gemini", "opencode"))
+)
 
 
 def ask(site: Site, agent: str, request: str, script: Script) -> Answer:

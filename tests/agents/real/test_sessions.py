@@ -12,6 +12,7 @@ import pytest
 from tests.agents.model_api import Call, ModelApi, Script, Turn
 from tests.agents.model_api.scripts import Fault, rate_limited
 from tests.agents.model_api.server import Request
+from tests.agents.real.capabilities import parameters
 from tests.agents.real.conftest import a_site
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import TOOLS
@@ -42,7 +43,8 @@ def reading(*faults: Fault) -> list[Turn]:
     ]
 
 
-@AGENTS
+# The other tools resume after a refused gate and a kill by day, after a limit at night.
+@pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("claude", "gemini", "opencode")))
 def test_a_rate_limit_in_the_middle(site: Site, fresh_site: Site, agent: str) -> None:
     used = {}
     for name, place in (("resumed", site), ("fresh", fresh_site)):
