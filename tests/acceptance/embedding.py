@@ -14,7 +14,12 @@ KEY = "key-of-an-embedded-folder"
 
 def _left(directory: str, names: list[str]) -> set[str]:
     is_top, is_workspace = (Path(directory) == each for each in (PRODUCT, PRODUCT / "workspace"))
-    found = {name for name in names if name == "__pycache__" or name.endswith("_cache")}
+    if Path(directory).name == "__pycache__":
+        # Else each copy compiles the product anew. What another process writes there vanishes.
+        return {name for name in names if not name.endswith(".pyc")}
+    is_code = Path(directory).is_relative_to(PRODUCT / "orchestrator")
+    found = {name for name in names if name.endswith("_cache")}
+    found |= set() if is_code else {"__pycache__"}.intersection(names)
     found |= LEFT.intersection(names) if is_top else set()
     return found | (set(names) - {".gitkeep", "go.mod"} if is_workspace else set())
 

@@ -107,6 +107,7 @@ def test_a_worker_that_silences_the_tests_has_failed_by_name(flask: Path) -> Non
     assert "tests/conftest.py" in reason(answer)
 
 
+@pytest.mark.nightly
 def test_an_unused_import_is_found_and_not_repaired(flask: Path) -> None:
     """Flask's settings have ``fix = true``: a plain ``ruff check`` would repair and pass."""
     done, answer = work(flask, "printf 'import os\\n' > src/flask/extra.py\necho done")
@@ -115,6 +116,7 @@ def test_an_unused_import_is_found_and_not_repaired(flask: Path) -> None:
     assert "F401" in reason(answer)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -97,9 +97,18 @@ CASES = {
         command=SHOWN,
     ),
 }
+#: For the same cause and kind another case by day comes to the same command.
+AT_NIGHT = {
+    ("conflict with a deletion", "command"),
+    ("conflict, merged by hand", "command"),
+    ("conflict that theirs could not merge", "agent"),
+    ("refused in spite of theirs", "agent"),
+    ("left by a person, merged by hand", "agent"),
+    ("left by a person after a conflict", "command"),
+}
 #: With a command as well where another one is to be typed for it.
 TABLE = [
-    (name, kind)
+    pytest.param(name, kind, marks=pytest.mark.nightly if (name, kind) in AT_NIGHT else [])
     for name, case in CASES.items()
     for kind in KINDS
     if kind == "agent" or case.command != case.agent

@@ -120,7 +120,14 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+#: An editable install leads to the checkout by a finder, or by a path.
+BY_DAY = ("setuptools flat", "hatch src")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [pytest.param(name, marks=[] if name in BY_DAY else pytest.mark.nightly) for name in LAYOUTS],
+)
 def test_a_gate_tests_the_worktree_and_not_an_editable_install(
     layout: str, made: Any, backends: Path
 ) -> None:
@@ -155,10 +162,21 @@ RUNNERS = {
     "pdm": "pdm run pytest -q tests",
     "nox": "nox --no-venv --session tests",
 }
+#: As the others do it, with seconds of their own.
+AT_NIGHT = ("poetry", "pdm")
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("runner", [pytest.param(n, marks=pytest.mark.needs(n)) for n in RUNNERS])
+@pytest.mark.parametrize(
+    "runner",
+    [
+        pytest.param(
+            name,
+            marks=[pytest.mark.needs(name), *([pytest.mark.nightly] if name in AT_NIGHT else [])],
+        )
+        for name in RUNNERS
+    ],
+)
 def test_what_runs_programs_of_the_environment_runs_the_worktrees(
     runner: str, made: Any, backends: Path
 ) -> None:

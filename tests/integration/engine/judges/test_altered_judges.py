@@ -44,6 +44,7 @@ def written(path: str, text: str) -> str:
             "tests/conftest.py",
             "2 == 1",
             id="conftest",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {"checks.py": "", "pytest.ini": f"[pytest]\naddopts = {PLAIN} -p checks\n"},
@@ -60,6 +61,7 @@ def written(path: str, text: str) -> str:
             "tests/test_app.py",
             "2 == 1",
             id="assert True",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {},
@@ -93,6 +95,7 @@ def test_tests_that_pass_only_with_the_works_own_judges_fail(
             "echo 'import os' > app.py; echo \"lint.select = ['E9']\" > ruff.toml",
             "ruff.toml",
             id="ruff",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {**LINT, "ruff.toml": "lint.select = ['F']\n", "src/a.py": "x = 1\n"},
@@ -111,12 +114,14 @@ def test_tests_that_pass_only_with_the_works_own_judges_fail(
             "echo 'x = 2' > app.py; printf 'test:\\n\\ttrue\\n' > Makefile",
             "Makefile",
             id="make",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {**LINT, "Makefile": "test:\n\tsh ./check.sh\n", "check.sh": "grep -q 1 app.py\n"},
             "echo 'x = 2' > app.py; echo true > check.sh",
             "check.sh",
             id="script",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {

@@ -197,6 +197,7 @@ MODULE = {
     "Makefile": "audit:\n\tgovulncheck ./...\n",
 }
 PYTHON = {"requirements.txt": "flask==0.5\n", "Makefile": "audit:\n\tpip-audit\n"}
+SLOW = ("pip-audit",)
 CASES = {
     "pip-audit": (PYTHON, "echo idna==3.7 >> requirements.txt"),
     "cargo-audit": (CRATE, "echo >> Cargo.lock"),
@@ -207,7 +208,15 @@ CASES = {
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize(
-    "tool", [pytest.param(name, marks=pytest.mark.needs(name)) for name in CASES]
+    "tool",
+    [
+        # pip-audit needs most of a minute to find it out; that of npm is told by day.
+        pytest.param(
+            name,
+            marks=[pytest.mark.needs(name), *([pytest.mark.nightly] if name in SLOW else [])],
+        )
+        for name in CASES
+    ],
 )
 def test_a_tool_that_needs_a_network_and_has_none_did_not_run(tool: str, made: MakeProject) -> None:
     files, change = CASES[tool]

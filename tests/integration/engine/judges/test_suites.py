@@ -9,21 +9,25 @@ CORE = "def one():\n    return 1\n"
 TEST = "from app.core import one\n\n\ndef test_one():\n    assert one() == 1\n"
 
 
+PLACES = {
+    "app/tests/test_core.py": TEST,
+    "app/test_core.py": TEST,
+    "app/core_test.py": "import unittest\nfrom app.core import one\n\n\n"
+    "class One(unittest.TestCase):\n"
+    "    def test_one(self):\n        self.assertEqual(one(), 1)\n",
+}
+
+
 @pytest.mark.parametrize(
-    ("place", "text"),
+    "places",
     [
-        ("app/tests/test_core.py", TEST),
-        ("app/test_core.py", TEST),
-        (
-            "app/core_test.py",
-            "import unittest\nfrom app.core import one\n\n\nclass One(unittest.TestCase):\n"
-            "    def test_one(self):\n        self.assertEqual(one(), 1)\n",
-        ),
+        pytest.param(tuple(PLACES), id="all"),
+        *(pytest.param((place,), id=place, marks=pytest.mark.nightly) for place in PLACES),
     ],
 )
-def test_python_tests_beside_the_code_judge_it(made: MakeProject, place: str, text: str) -> None:
-    files = {"app/__init__.py": "", "app/core.py": CORE, place: text}
-    if "/tests/" in place:
+def test_python_tests_beside_the_code_judge_it(made: MakeProject, places: tuple[str, ...]) -> None:
+    files = {"app/__init__.py": "", "app/core.py": CORE, **{each: PLACES[each] for each in places}}
+    if "app/tests/test_core.py" in places:
         files["app/tests/__init__.py"] = ""
     site, _ = made(files)
 
@@ -34,7 +38,7 @@ def test_python_tests_beside_the_code_judge_it(made: MakeProject, place: str, te
     assert "test_one" in reasons(ended)[0]
     good = site.run("y", [edit("echo '# a note' >> app/core.py")])
     assert good["status"] == "completed", good
-    assert gates(site, good)["pytest"]["tests"] == 1
+    assert gates(site, good)["pytest"]["tests"] == len(places)
 
 
 @pytest.mark.needs("node")
