@@ -25,7 +25,7 @@ def both(first: Ran, second: Ran) -> Ran:
         return second
     one, other = first.reading, second.reading
     reading = Reading(
-        flaws=tuple(_common(one.flaws, other.flaws)),
+        flaws=tuple(common(one.flaws, other.flaws)),
         passed=_passed(one.passed, other.passed),
         skipped=_in_both(one.skipped, other.skipped),
         note=_difference(one.flaws, other.flaws),
@@ -33,18 +33,18 @@ def both(first: Ran, second: Ran) -> Ran:
     return replace(
         second,
         reading=reading,
-        rewritten=tuple(_of_files_in_both(first.rewritten, second.rewritten)),
+        rewritten=tuple(of_files_in_both(first.rewritten, second.rewritten)),
         seconds=first.seconds + second.seconds,
     )
 
 
-def _of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
     """A log or a report that a gate writes has another content each time."""
     paths = {each.text for each in one}
     return (each for each in other if each.text in paths)
 
 
-def _common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
     """A failure that is not the same in both runs is known by its name alone."""
     left: dict[str, list[Flaw]] = {}
     for each in other:

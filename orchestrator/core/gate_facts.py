@@ -4,7 +4,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from orchestrator.core.code_paths import code_in, has_code
 from orchestrator.core.gates import SECRETS, GateCause, GateOutcome, GateResult
-from orchestrator.core.job_facts import GateFact, JobFacts, UnjudgedCause, UnjudgedFile
+from orchestrator.core.job_facts import (
+    FlakyGate,
+    GateFact,
+    JobFacts,
+    UnjudgedCause,
+    UnjudgedFile,
+)
 from orchestrator.core.model import Worker
 from orchestrator.core.patterns import matches
 from orchestrator.core.sources import language_of
@@ -131,6 +137,11 @@ def gate_facts(
     unpassed = (each for each in found.values() if each.outcome is not GateOutcome.PASSED)
     told = [_fact(each, changes_code) for each in unpassed]
     return tuple(told[:MOST_GATES])
+
+
+def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
+    """What one of two runs on the merged state found."""
+    return tuple(FlakyGate(name=each.name, findings=each.flaky) for each in results if each.flaky)
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:

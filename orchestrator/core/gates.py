@@ -181,6 +181,8 @@ class GateResult:
     digest: str = ""
     #: Its findings lie in files, as a linter's do.
     is_of_files: bool = False
+    #: On a merged state: findings of one of two runs, which do not count; "": the gate as a whole.
+    flaky: tuple[str, ...] = ()
     #: Of a candidate: tests of the base that pass with the base's tests and configuration.
     base_tests: int | None = None
     #: Of a candidate: tests that pass and that the base does not have; without parameters.

@@ -153,6 +153,15 @@ class UnjudgedFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FlakyGate:
+    """A gate that found something in one of two runs on a job's result."""
+
+    name: str
+    #: Names of tests, or places; "": it has no report, and failed as a whole.
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CheckoutChange:
     """A file of the user's checkout that changed, and the workers that ran just then."""
 
@@ -214,6 +223,8 @@ class JobFacts:
     shortfalls: tuple[Shortfall, ...] = ()
     #: Gates that did not pass, though the changes are in the result.
     gates: tuple[GateFact, ...] = ()
+    #: Gates whose findings on the result a second run did not confirm.
+    flaky: tuple[FlakyGate, ...] = ()
     #: Names of gates that passed on the result; the scan for secrets is none of them.
     gates_passed: tuple[str, ...] = ()
     #: The result changes code, and no gate but the scan for secrets has judged any of it.

@@ -31,6 +31,8 @@ NO_WORKTREE = "no gate looks at work without a worktree"
 NOTHING_BUILT = "nothing was built: no AI agent"
 #: Begins the sentence on workers that changed no file, where that may not have been meant.
 NOTHING_CHANGED = "nothing was changed"
+#: Begins the sentence on findings that a second run on the merged state did not confirm.
+FLAKY = "flaky on the merged result: "
 #: Begins the sentence on a job whose result is not all that its workers changed.
 LEFT_OUT = "not in the result: "
 #: Begins the sentence on settings, hooks, branches, tags and pushes.
@@ -300,6 +302,17 @@ def _gates(job: Job) -> str:
     return "; ".join(filter(None, told))
 
 
+def _flaky(job: Job) -> str:
+    told = [_once(gate.name, each) for gate in job.facts.flaky for each in gate.findings]
+    more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return f"{FLAKY}{'; '.join(told[:MOST_NAMED])}{more}" if told else ""
+
+
+def _once(gate: str, finding: str) -> str:
+    of = f" (gate {gate})" if finding else ""
+    return f"{finding or f'gate {gate}'} failed once and passed once{of}"
+
+
 def _unrun(gates: Sequence[GateFact]) -> str:
     told = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
     more = [f"{len(gates) - MOST_NAMED} more gates did not run"] if gates[MOST_NAMED:] else []
@@ -335,5 +348,6 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _checkout,
     _unjudged,
     _gates,
+    _flaky,
     _repository,
 )

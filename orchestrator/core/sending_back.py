@@ -11,7 +11,14 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.failure import SENT_BACK, before
 from orchestrator.core.forest import Forest
 from orchestrator.core.gates import GateResult
-from orchestrator.core.job_facts import CheckoutChange, GateFact, Missing, Overruled, UnjudgedFile
+from orchestrator.core.job_facts import (
+    CheckoutChange,
+    FlakyGate,
+    GateFact,
+    Missing,
+    Overruled,
+    UnjudgedFile,
+)
 from orchestrator.core.job_losses import (
     lost_below,
     lost_without_worktree,
@@ -63,6 +70,7 @@ class Merged:
     #: Gates that did not pass on the result, and which of its code none has judged.
     gates: tuple[GateFact, ...] = ()
     gates_passed: tuple[str, ...] = ()
+    flaky: tuple[FlakyGate, ...] = ()
     unjudged: bool = False
     unjudged_files: tuple[UnjudgedFile, ...] = ()
     #: Workers that do not count by themselves, and that a person had merged; None: as before.
@@ -188,6 +196,7 @@ class SendingBack:
             overruled_below=overruled,
             gates=merged.gates,
             gates_passed=merged.gates_passed,
+            flaky=merged.flaky,
             unjudged=merged.unjudged,
             unjudged_files=merged.unjudged_files,
             checkout=job.facts.checkout if merged.checkout is None else merged.checkout,

@@ -9,6 +9,7 @@ from functools import partial
 
 from orchestrator.core import failpoints
 from orchestrator.core.base_tests import counted
+from orchestrator.core.confirmation import confirmed, flaky, needs_confirmation
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.events import EventKind
 from orchestrator.core.evidence import Exit
@@ -318,11 +319,21 @@ class Checks:
             self._tell(course, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
             then(base)
 
-    def _judge(self, course: _Course, gate: Gate, ran: Ran, base: Ran | None) -> None:
+    def _judge(
+        self, course: _Course, gate: Gate, ran: Ran, base: Ran | None, first: Ran | None = None
+    ) -> None:
+        """``first``: the run that ``ran`` was to confirm."""
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
-        result = result_of(gate, ran, base, touched, removal_of(gate, touched, leaves))
-        result = with_rewrites(result, ran, base, touched)
+        both = ran if first is None else confirmed(first, ran)
+        result = result_of(gate, both, base, touched, removal_of(gate, touched, leaves))
+        result = with_rewrites(result, both, base, touched)
+        if first is not None:
+            result = replace(result, flaky=flaky(first, ran))
+        elif needs_confirmation(check, ran, result):
+            self._run(course, gate, partial(self._confirm, course, gate, ran, base))
+            return
+        ran = both
         altered = self._second.of(check, cwd, gate, touched, result, leaves)
         with_code = changes_code(gate, touched)
         result = replace(
@@ -338,6 +349,11 @@ class Checks:
             self._ask_base(course, gate, partial(self._count, course, gate, result, ran))
         else:
             self._count(course, gate, result, ran, base)
+
+    def _confirm(
+        self, course: _Course, gate: Gate, first: Ran, base: Ran | None, second: Ran
+    ) -> None:
+        self._judge(course, gate, second, base, first)
 
     def _count(
         self, course: _Course, gate: Gate, result: GateResult, ran: Ran, base: Ran | None

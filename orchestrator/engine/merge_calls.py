@@ -48,7 +48,7 @@ class MergeCalls(Reads):
         unknown = sorted({*choice.take, *choice.leave} - known - children)
         if unknown:
             raise InvalidRequest(
-                f"job {job_id} has no worker or child job {unknown[0]}; it has: "
+                f"job {job_id} has no worker {unknown[0]}; it has: "
                 f"{', '.join([*sorted(known), *sorted(children)][:20])}"
             )
         both = sorted({*choice.take} & {*choice.leave})

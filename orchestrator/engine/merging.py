@@ -15,6 +15,7 @@ from orchestrator.core.failure import SENT_BACK, after
 from orchestrator.core.gate_facts import (
     MOST_FILES,
     are_all_code,
+    flaky_gates,
     gate_facts,
     gates_passed,
     is_unjudged,
@@ -151,6 +152,7 @@ class Merging:
             overruled=overruled_in(record),
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),
+            flaky=flaky_gates(settled.results),
             unjudged=unjudged,
             unjudged_files=tuple(passed_over[:MOST_FILES]),
             has_result=bool(record.merged),

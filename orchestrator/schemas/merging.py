@@ -114,6 +114,8 @@ class MergedGateAnswer(Answer):
     """How many tests passed; null for what does not count them."""
     output: str = ""
     """The end of what it printed, if it did not pass."""
+    flaky: list[str] = Field(default_factory=list)
+    """What only one of its two runs found; an empty name: the gate as a whole."""
 
 
 class HandedAnswer(Answer):

@@ -25,6 +25,7 @@ from orchestrator.core.job_facts import (
     CapPassed,
     CheckoutChange,
     EarlierPart,
+    FlakyGate,
     GateFact,
     JobFacts,
     LossCause,
@@ -154,6 +155,10 @@ def read_facts(found: Found) -> JobFacts:
             "shortfalls": shortfalls,
             "gates": gates,
             "gates_passed": tuple(found.get("gates_passed", ())),
+            "flaky": tuple(
+                FlakyGate(**{**each, "findings": tuple(each["findings"])})
+                for each in found.get("flaky", ())
+            ),
             "checkout": tuple(
                 CheckoutChange(path=each["path"], workers=tuple(each["workers"]))
                 for each in found.get("checkout", ())
@@ -236,7 +241,7 @@ def _gate(found: Found) -> Gate:
 def _gate_result(found: Found) -> GateResult:
     status, failures = GateStatus(found["status"]), tuple(found["failures"])
     cause = GateCause(found["cause"]) if found.get("cause") else None
-    names = ("judges", "new_tests", "looks_at", "not_imported")
+    names = ("judges", "new_tests", "looks_at", "not_imported", "flaky")
     lists = {name: tuple(found.get(name, ())) for name in names}
     lists["failures"] = failures
     return GateResult(**{**found, **lists, "status": status, "cause": cause})

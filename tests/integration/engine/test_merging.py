@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -616,3 +617,36 @@ def test_the_gates_of_workers_judge_the_merged_state_too(made: MakeProject) -> N
     assert (found["merged"], list(found["left_out"])) == (["worker_1", "worker_3"], ["worker_2"])
     assert [(each["name"], each["status"]) for each in found["gates"]] == [("differ", "passed")]
     assert project.worktrees() == []
+
+
+def test_a_test_that_fails_once_on_the_merged_state_is_flaky_and_refuses_nothing(
+    made: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", f"{own}{os.pathsep}{os.environ['PATH']}")
+    # It fails in every first run on a merged state.
+    first = tmp_path / "first"
+    flaky = (
+        "import os, pathlib\n\n\ndef test_steady():\n    assert True\n\n\ndef test_once():\n"
+        f"    mark = pathlib.Path({str(first)!r})\n"
+        "    if 'integration' in os.getcwd() and not mark.exists():\n"
+        "        mark.touch()\n        raise AssertionError('not yet')\n"
+    )
+    gate = Gate(name="tests", run="python -m pytest -q -p no:cacheprovider test_it.py")
+    site, _ = made(gate, files={**FILES, "test_it.py": flaky})
+    report = {
+        "name": "tests",
+        "run": f"{gate.run} --junitxml=$ORCHESTRATOR_GATE_REPORT",
+        "report": "junit",
+    }
+
+    ended = site.run("x", [edit("echo a > a"), edit("echo b > b")], gates=[report])
+
+    assert first.exists()
+    assert ended["status"] == "completed", ended["reason"]
+    why = "test_it::test_once failed once and passed once (gate tests)"
+    assert ended["reason"] == f"flaky on the merged result: {why}"
+    found = record(site, ended["job_id"])
+    assert found["merged"] == ["worker_1", "worker_2"]
+    assert [each["flaky"] for each in found["gates"]] == [["test_it::test_once"]]
+    assert why in (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()

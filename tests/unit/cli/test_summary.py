@@ -15,6 +15,7 @@ from orchestrator.core.job_facts import (
     CapPassed,
     CheckoutChange,
     EarlierPart,
+    FlakyGate,
     GateFact,
     JobFacts,
     LossCause,
@@ -170,6 +171,10 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "checkout": ((CheckoutChange(path="c.txt", workers=("worker_3",)),), ["c.txt"]),
     # Only beside a required gate that did not run.
     "gates_passed": (("ruff", "pytest"), []),
+    "flaky": (
+        (FlakyGate(name="pytest", findings=("t.py::test_x",)), FlakyGate(name="a", findings=("",))),
+        ["t.py::test_x failed once and passed once (gate pytest); gate a failed once and passed"],
+    ),
     "repository_changes": (
         (
             RepositoryChange(
