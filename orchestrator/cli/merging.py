@@ -1,7 +1,8 @@
 """``orchestrator merge``: the branches of a job's workers put together once more."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from orchestrator.cli.summary import place_of, purpose
 from orchestrator.cli.surroundings import Surroundings, job_argument, json_option, pass_surroundings
 from orchestrator.cli.terminal import printable
 
+#: So many lost hunks are shown.
+MOST_HUNKS = 20
 STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 
 
@@ -78,10 +81,29 @@ def _inside(record: Mapping[str, Any]) -> set[str]:
 
 def _told(record: Mapping[str, Any]) -> str:
     lines = [f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no result"]
-    lines += [f"merged: {worker}" for worker in record["merged"]]
+    lost = [*_overruled(record)]
+    hunks = Counter(worker for workers, _ in lost for worker in workers)
+    lines += [f"merged: {worker}{_without(hunks[worker])}" for worker in record["merged"]]
+    lines += [line for _, line in lost[:MOST_HUNKS]]
+    lines += [f"... and {len(lost) - MOST_HUNKS} more hunks"] if lost[MOST_HUNKS:] else []
     lines += [f"not in the result{_of(record, each)}" for each in record["missing"]]
     lines += [f"the result before: {record['earlier']}"] if record["earlier"] else []
     return "\n".join([*lines, *(f"not done: {error}" for error in record["errors"])])
+
+
+def _without(hunks: int) -> str:
+    return f", without {hunks} hunk{'s' * (hunks != 1)}" if hunks else ""
+
+
+def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
+    """Hunks that are not in the result because another version won there: whose, and a line."""
+    for conflict in record["conflicts"]:
+        for each in conflict["lost"] if conflict["resolved"] else ():
+            whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""
+            text = f": {' | '.join(each['text'])}" if each["text"] else ""
+            path, winner = conflict["path"], conflict["worker_id"]
+            place = f":{each['first']}" if each["first"] else ""
+            yield each["workers"], f"overruled: {path}{place}{whose}; {winner} won{text}"
 
 
 def _of(record: Mapping[str, Any], loss: Mapping[str, Any]) -> str:

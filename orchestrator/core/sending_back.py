@@ -148,6 +148,7 @@ class SendingBack:
         job = self._ledger.jobs[job_id]
         if not job.status.ended:
             return
+        self._forget_conflicts(job, merged)
         fields = self._fields(job, merged)
         workers = [each for each in self._forest.workers_of(job_id) if not each.is_planner]
         after = changed(job, **fields)
@@ -165,6 +166,14 @@ class SendingBack:
             self._ledger.move_job(job_id, status)
         ended = self._ledger.update_job(job_id, reason=reason, **fields)
         self._ledger.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
+
+    def _forget_conflicts(self, job: Job, merged: Merged) -> None:
+        """What workers could not resolve, and what is in the result now, is no reason any more."""
+        missing = {each.worker_id for each in merged.missing}
+        for worker in self._forest.workers_of(job.id):
+            was_left = worker.result is not None and worker.result.unresolved
+            if was_left and worker.status.succeeded and worker.id not in missing:
+                self._ledger.update_worker(worker.key, reason="")
 
     def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
         """What merging changes in a job."""

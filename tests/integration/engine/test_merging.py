@@ -598,6 +598,13 @@ def test_the_command_line_merges_again(
     assert f"not in the result: worker_2 (orchestrator/{job}/worker_2): " in said
     assert command("merge", job, "--strategy", "theirs", "--json") == 0
     assert json.loads(capfd.readouterr().out)["merged"] == ["worker_1", "worker_2"]
+    assert command("merge", job, "--strategy", "theirs") == 0
+    told = capfd.readouterr().out.splitlines()
+    assert told[1:4] == [
+        "merged: worker_1, without 1 hunk",
+        "merged: worker_2",
+        "overruled: src/app.py:2 of worker_1; worker_2 won: 2",
+    ]
     assert command("merge", job, "--take", "worker_7") == 2
     merge(site, job, strategy="auto")
     capfd.readouterr()
