@@ -47,8 +47,7 @@ def server_at(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str]
     What is said first names the project.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
-        own = surroundings.environ.get(PROJECT_ROOT)
-        say(f"project: {own or f'the one of the server at {url}'}")
+        say(project_line(surroundings))
         yield url
     else:
         with server_for(surroundings, say, keep) as url:
@@ -63,12 +62,12 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
     whoever uses it last does that.
     """
     if record := running_server(surroundings.workspace):
-        say(f"project: {_project_of(surroundings, record)}")
+        say(project_line(surroundings))
         _check_config(surroundings, record, say)
         yield record.url
         _stop_if_left(surroundings, record, keep)
         return
-    say(f"project: {_project(surroundings)}")
+    say(project_line(surroundings))
     process, log = _start(surroundings, say)
     try:
         started = _ready(process, surroundings.workspace, log)
@@ -91,10 +90,21 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
         _stop(process, say, surroundings)
 
 
+def project_line(surroundings: Surroundings) -> str:
+    """Such as ``project: /home/me/shop``. Raise ConfigError if nothing tells which it is, and
+    InvalidRequest if the running server has another one than ``--project``."""
+    if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        own = surroundings.environ.get(PROJECT_ROOT)
+        return f"project: {own or f'the one of the server at {url}'}"
+    if record := running_server(surroundings.workspace):
+        return f"project: {_project_of(surroundings, record)}"
+    return f"project: {_project(surroundings)}"
+
+
 def _project(surroundings: Surroundings) -> Path:
     from orchestrator.config import load, project_root
 
-    settings = load(surroundings.folder, environ=surroundings.environ).settings
+    settings = load(surroundings.folder, environ=surroundings.environ, require_key=False).settings
     return project_root(settings, surroundings.folder)
 
 

@@ -47,10 +47,12 @@ def run_command(
 
 
 def _plan_only(surroundings: Surroundings, job: Asked, keep_server: bool) -> int:
+    from orchestrator.cli.local_server import project_line
     from orchestrator.cli.plan import show_plan
     from orchestrator.cli.planning import draft, planning_agent, reject
 
     if planning_agent(surroundings, job) is None:
+        click.echo(project_line(surroundings), err=True)
         return show_plan(surroundings, job, as_yaml=False)
     from orchestrator.cli.display import display_for
     from orchestrator.cli.local_server import server_at

@@ -219,6 +219,8 @@ class JobFacts:
     overruled: tuple[Overruled, ...] = ()
     #: The same of child jobs, at any depth below.
     overruled_below: tuple[Overruled, ...] = ()
+    #: Files whose lines merging put in an order of its own: several workers added lines there.
+    both_kept: tuple[str, ...] = ()
     #: Of workers whose task succeeded by them.
     shortfalls: tuple[Shortfall, ...] = ()
     #: Gates that did not pass, though the changes are in the result.

@@ -231,6 +231,11 @@ def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
     return f"{what}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
 
 
+def _both_kept(job: Job) -> str:
+    paths = job.facts.both_kept
+    return f"both additions kept in {listed(paths)}" if paths else ""
+
+
 def _hunks(overruled: Overruled, job: Job) -> str:
     count, places = overruled.hunks, overruled.places
     job_id = overruled.job_id or job.id
@@ -342,6 +347,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _taken,
     _overruled,
     _undone,
+    _both_kept,
     _nothing_built,
     _unchanged,
     _shortfalls,

@@ -67,6 +67,8 @@ class Merged:
     missing: tuple[Missing, ...] = ()
     #: What the better results won over, by the user's choice.
     overruled: tuple[Overruled, ...] = ()
+    #: Files in which additions of several workers are both kept.
+    both_kept: tuple[str, ...] = ()
     #: Gates that did not pass on the result, and which of its code none has judged.
     gates: tuple[GateFact, ...] = ()
     gates_passed: tuple[str, ...] = ()
@@ -203,6 +205,7 @@ class SendingBack:
             not_in_parent=merged.not_in_parent,
             overruled=merged.overruled,
             overruled_below=overruled,
+            both_kept=merged.both_kept,
             gates=merged.gates,
             gates_passed=merged.gates_passed,
             flaky=merged.flaky,

@@ -10,7 +10,7 @@ from orchestrator.core.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.refs import result_branch, short, worker_branch
-from orchestrator.core.repository import FileConflict, Strategy, record_name
+from orchestrator.core.repository import FileConflict, FileWay, Strategy, record_name
 from orchestrator.security.paths import read_regular
 
 #: So many paths are named in a sentence.
@@ -183,6 +183,12 @@ def _undone(record: Record) -> Iterator[Overruled]:
                 places=places,
                 by_worker=each["worker_id"],
             )
+
+
+def both_kept_in(record: Record) -> tuple[str, ...]:
+    """Files of the result that have the lines which several workers added at one place."""
+    paths = (each for each in record.files if each["way"] == FileWay.UNION)
+    return tuple(sorted({each["path"] for each in paths if each["worker_id"] in record.merged}))
 
 
 def overruled_above(record: Record, job: Job) -> tuple[Overruled, ...]:

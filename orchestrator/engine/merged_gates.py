@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core import failpoints
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.evidence import EndedBy
 from orchestrator.core.gates import (
@@ -100,7 +101,7 @@ class MergedGates:
             said = " ".join(blocking[0].output.split())[-300:]
             raise Unfit(
                 f"gates block although nothing was changed: {names}{f' ({said})' if said else ''}; "
-                "nothing was merged: mend them, then merge again"
+                f"nothing was merged; repair them, then: {COMMAND} merge {job.id}"
             )
 
     def _run(

@@ -62,6 +62,7 @@ from orchestrator.engine.losses import Losses
 from orchestrator.engine.merge_record import (
     MOST_PATHS,
     Record,
+    both_kept_in,
     missing_from,
     overruled_in,
     told,
@@ -150,6 +151,7 @@ class Merging:
             refusals=refusals,
             missing=missing_from(record),
             overruled=overruled_in(record),
+            both_kept=both_kept_in(record),
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),
             flaky=flaky_gates(settled.results),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from shlex import quote
 
 from orchestrator.core import dag
 from orchestrator.core.command import COMMAND
@@ -18,8 +19,8 @@ from orchestrator.schemas.planned import Plan, plan_in
 MOST_REPEATED = 4000
 #: What a planner is told; it is asked again about a plan of more than twice as many.
 USUAL_TASKS = 7
-#: For a job that has no plan; with its id.
-_WHAT_NOW = f"nothing was started; try again: {COMMAND} retry {{}}, or submit with --planner rules"
+#: Longer requests, or those of several lines, are in no command.
+_MOST_REQUEST = 200
 
 
 class Planning:
@@ -79,7 +80,7 @@ class Planning:
                 planning.taken(job_id, tasks, workers, source, reason, now)
                 self._submitting.choice.tell_passed_over(self._scheduler, job, now)
                 return
-        planning.impossible(job_id, f"{reason}; {_WHAT_NOW.format(job_id)}", now)
+        planning.impossible(job_id, f"{reason}; {_what_now(job)}", now)
 
     def _plans(
         self, job: Job, planner: Worker
@@ -99,6 +100,17 @@ def checked_plan(text: str) -> Plan:
     dag.check(tasks)
     dag.check_overlaps(tasks)
     return plan
+
+
+def _what_now(job: Job) -> str:
+    """For a job that has no plan."""
+    told = f"nothing was started; try again: {COMMAND} retry {job.id}"
+    request = job.request
+    if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
+        return told
+    # Last in the sentence: the request may have every character.
+    rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
+    return f"{told}; or let the rules split it: {rules}"
 
 
 def _refused(evidence: Evidence, why: str) -> Evidence:

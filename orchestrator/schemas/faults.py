@@ -38,7 +38,6 @@ _PLAIN_LIMITS = {
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
-    "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
 }
 
@@ -90,7 +89,7 @@ def _detail(item: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
     limits = {name: _plain_number(value) for name, value in item.get("ctx", {}).items()}
     if item["type"] in _PLAIN_LIMITS:
         return _PLAIN_LIMITS[item["type"]].format(**limits)
-    if item["type"] in ("too_short", "too_long"):
+    if item["type"] in ("too_short", "too_long", "string_too_short"):
         return _wrong_length(limits)
     if limits.get("pattern") == TASK_ID_PATTERN:
         return f"must be {TASK_ID_WORDS}"
@@ -100,12 +99,16 @@ def _detail(item: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
     return message
 
 
+_ONE = {"characters": "character", "entries": "entry"}
+
+
 def _wrong_length(limits: Mapping[str, Any]) -> str:
     # A text that was checked before its length is measured is a "Value" to pydantic.
-    kind = "characters" if limits["field_type"] == "Value" else "entries"
+    kind = "characters" if limits.get("field_type", "Value") == "Value" else "entries"
     if "max_length" in limits:
         return f"must have at most {limits['max_length']} {kind}"
-    return f"must have at least {limits['min_length']} {kind}"
+    least = limits["min_length"]
+    return f"must have at least {least} {kind if least != 1 else _ONE[kind]}"
 
 
 def _plain_number(value: Any) -> Any:

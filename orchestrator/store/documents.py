@@ -153,6 +153,7 @@ def read_facts(found: Found) -> JobFacts:
             "overruled": overruled,
             "overruled_below": also,
             "shortfalls": shortfalls,
+            "both_kept": tuple(found.get("both_kept", ())),
             "gates": gates,
             "gates_passed": tuple(found.get("gates_passed", ())),
             "flaky": tuple(

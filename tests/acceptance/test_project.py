@@ -31,7 +31,9 @@ def several(tmp_path: Path) -> Path:
     return several
 
 
-@pytest.mark.parametrize("command", [["run", "x"], ["serve"], ["gates"], ["init"]])
+@pytest.mark.parametrize(
+    "command", [["run", "x"], ["run", "x", "--plan-only"], ["serve"], ["gates"], ["init"]]
+)
 def test_without_a_project_a_command_ends_with_2_and_says_what_to_type(
     several: Path, command: list[str]
 ) -> None:
@@ -47,9 +49,12 @@ def test_the_first_line_names_the_project(several: Path) -> None:
     (several / "plan.yaml").write_text(PLAN)
     (several / "plan.yaml").rename(several / "one" / "plan.yaml")
     tool = several / "orchestrator/bin/orchestrator"
+    asked = (tool, "run", "--plan", "plan.yaml", "--project", ".", "--json")
 
-    done = run(tool, "run", "--plan", "plan.yaml", "--project", ".", "--json", cwd=several / "one")
+    shown = run(*asked, "--plan-only", cwd=several / "one")
+    done = run(*asked, cwd=several / "one")
 
+    assert (shown.returncode, shown.stderr) == (0, f"project: {several}/one\n")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0] == f"project: {several}/one"
     assert f"at {several}/one" in json.loads(done.stdout)["results"]["tasks"][0]["output"]

@@ -52,7 +52,7 @@ def test_a_plan_may_say_what_only_one_task_may_use_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("tasks", "why"),
     [
-        ([], "/tasks"),
+        ([], "at least one task"),
         ([{**TASK, "prompt": ""}], "/tasks/0/prompt"),
         ([{"id": "a", "title": "A"}], "/tasks/0/prompt: is required"),
         ([{**TASK, "colour": "red"}], "/tasks/0/colour"),

@@ -145,7 +145,9 @@ def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
     said = " ".join("".join(capsys.readouterr()).split())
     assert code == 1
     assert "thinker made no plan" in said
-    assert "submit with --planner rules" in said
+    assert f"bin/orchestrator run --planner rules {shlex.quote(REQUEST)}" in said
+    if answers != ["no"]:
+        assert "a plan needs at least one task" in said
     assert jobs(site) == [("failed", "none")]
 
 

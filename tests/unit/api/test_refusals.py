@@ -198,7 +198,7 @@ def test_a_wrong_value_is_pointed_at(
             "/config/execution_mode: must be 'native', 'wsl' or 'windows'",
         ),
         ({"config": {"labels": {"a": "x" * 1001}}}, "must have at most 1000 characters"),
-        ({"config": {"labels": {"": "x"}}}, "must have at least 1 characters"),
+        ({"config": {"labels": {"": "x"}}}, "must have at least 1 character"),
         ({"config": {"labels": {str(n): "" for n in range(65)}}}, "must have at most 64 entries"),
         ({"request": "x" * 200_001}, "/request: must have at most 200000 characters"),
         ({"tasks": [{"id": "a/b", "title": "t"}]}, "/tasks/0/id: must be 1 to 128 letters, digits"),

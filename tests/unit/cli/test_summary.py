@@ -186,6 +186,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         ),
         ["branch mine", "by worker_3", "bin/orchestrator restore j"],
     ),
+    "both_kept": (("a.txt", "b.txt"), ["both additions kept in a.txt, b.txt"]),
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "discarded": (True, ["its branches and checkpoints were discarded"]),
     "unjudged": (True, ["not judged: no tests found"]),
