@@ -74,10 +74,11 @@ def test_a_deadline_in_thirty_years_is_no_trouble(stage: Any) -> None:
 
 
 def test_the_deadline_stands_while_a_worker_waits(stage: Any) -> None:
-    stage.start("a", "sleep", "60", timeout=0.5)
+    # Long enough for a loaded machine to say that it waits.
+    stage.start("a", "sleep", "60", timeout=3.0)
     stage.reports.pid("a")
     stage.waiting("a", True)
-    time.sleep(1.0)
+    time.sleep(3.5)
     assert "a" not in stage.reports.exits
     began = time.monotonic()
     stage.waiting("a", False)

@@ -15,6 +15,26 @@ def scenario(arrange: Arrange) -> Arrange:
     return arrange
 
 
+#: By day one repository has all of these; at night each has one of its own.
+OF_FILES = (
+    "names of all kinds",
+    "case collisions",
+    "symbolic links",
+    "nested repositories",
+    "a repository that was added as a file",
+    "a file where another commit has a directory",
+    "export attributes",
+    "read only and executable files",
+)
+OF_CHECKOUTS = (
+    "empty commit at head",
+    "worktrees of the users",
+    "packed refs and objects",
+    "skipped and assumed files",
+    "detached head",
+)
+
+
 def raw(project: Project, name: bytes) -> bytes:
     return os.path.join(os.fsencode(project.path), name)
 

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -45,9 +45,24 @@ def check(host: Host) -> Answer:
     return ended
 
 
-@pytest.mark.parametrize("name", scenarios.ALL)
-def test_in_a_repository_with(name: str, project: Project, make_host: MakeHost) -> None:
-    scenarios.ALL[name](project)
+def by_day(name: str) -> bool:
+    return name not in (*scenarios.OF_FILES, *scenarios.OF_CHECKOUTS)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(scenarios.OF_FILES, id="files of all kinds"),
+        pytest.param(scenarios.OF_CHECKOUTS, id="a checkout of many kinds"),
+        *(
+            pytest.param((name,), id=name, marks=[] if by_day(name) else pytest.mark.nightly)
+            for name in scenarios.ALL
+        ),
+    ],
+)
+def test_in_a_repository_with(names: Sequence[str], project: Project, make_host: MakeHost) -> None:
+    for name in names:
+        scenarios.ALL[name](project)
     check(make_host(project))
 
 
@@ -113,7 +128,14 @@ def test_in_a_worktree_of_a_bare_repository(
 
 
 @pytest.mark.parametrize(
-    "name", ["with space", "new\nline", "ümlaut", "quo'te\"", "-dash", "tail "]
+    "name",
+    [
+        "-new\nline with space, quo'te\" ümlaut ",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("with space", "new\nline", "ümlaut", "quo'te\"", "-dash", "tail ")
+        ),
+    ],
 )
 def test_in_a_directory_named(name: str, tmp_path: Path, make_host: MakeHost) -> None:
     check(make_host(Project(tmp_path / name / name).begin(FILES)))
@@ -212,18 +234,18 @@ def meanwhile(host: Host, script: str, **config: object) -> Answer:
 @pytest.mark.parametrize(
     "script",
     [
-        "git worktree prune --expire=now",
+        pytest.param(
+            "git worktree prune --expire=now; git worktree repair; git pack-refs --all --prune; "
+            "git gc -q --prune=now; echo dirty > README.md; git stash -q",
+            id="housekeeping, and a stash",
+        ),
         "git switch -q -c elsewhere; echo e > e.txt; git add e.txt; git commit -qm e",
-        "git gc -q --prune=now",
-        "git pack-refs --all --prune",
-        "echo dirty > README.md; git stash -q",
         "touch .git/index.lock",
         "git branch -m main trunk",
         # Not prune --expire=now, which git itself says is not safe while others write objects.
         "git reflog expire --expire=now --all; git gc -q",
         "git config core.autocrlf input",
         "git checkout -q --orphan fresh; git rm -rfq .",
-        "git worktree repair",
     ],
 )
 def test_a_person_at_work_in_the_checkout_harms_no_job(host: Host, script: str) -> None:
