@@ -51,8 +51,7 @@ class FaultSite(ServerProcess):
         changes = {**changes, **stored}
         # A root job of its own for each server, or one would find another's processes.
         changes.setdefault("workers", {"max_retries": 6, "retry_backoff_seconds": 0.01})
-        super().__init__(folder, changes)
-        self._zygote = zygote
+        super().__init__(folder, changes, zygote)
         self.trace = folder / "trace"
         self.effects = folder / "effects"
         self.effects.touch()
@@ -64,11 +63,6 @@ class FaultSite(ServerProcess):
     def environment(self) -> dict[str, str]:
         armed = {VARIABLE: f"{self.trace}|{self.crashes}"} if self.crashes else {}
         return {**super().environment(), **armed}
-
-    def popen(self, *arguments: str) -> Any:
-        return self._zygote.fork(
-            ["serve", *arguments], self.environment(), self.folder, self.folder / "server.out"
-        )
 
     def ensure(self) -> None:
         """Have a server that is ready; start another one as often as one dies."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.zygote import Zygote
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import (
     HOLD,
@@ -124,12 +125,13 @@ def test_a_cap_is_reached(site: InProcess, instant: Instant, tmp_path: Path) -> 
 
 @pytest.fixture
 def server(
-    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch, zygote: Zygote
 ) -> Iterator[ServerProcess]:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-the-secret-of-the-user")
     made = ServerProcess(
         tmp_path / "server",
         {"orchestrator": {"claude_command": str(program)}, "workers": GRACE},
+        zygote,
     )
     try:
         made.start()

@@ -37,12 +37,12 @@ def site(make_site: MakeSite) -> InProcess:
 
 
 @pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[MakeServer]:
+def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
     """Makes server processes, started; what still runs in the end is stopped by its pid."""
     made: list[ServerProcess] = []
 
     def make(**changes: dict[str, Any]) -> ServerProcess:
-        made.append(ServerProcess(tmp_path / f"server_{len(made)}", changes))
+        made.append(ServerProcess(tmp_path / f"server_{len(made)}", changes, zygote))
         made[-1].start()
         return made[-1]
 
