@@ -6,14 +6,14 @@ Commands are made of the base commit's files and of nothing that a worker can ch
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core import suite_files
 from orchestrator.core.gates import SECRETS, Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.sources import PYTHON, patterns_of
 from orchestrator.gates import javascript, security
-from orchestrator.gates.scripts import judges_nothing, scripts_in
+from orchestrator.gates.calls import MAKEFILES, is_constant_target, rules_of
+from orchestrator.gates.scripts import scripts_in
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
@@ -22,7 +22,6 @@ _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
 #: Files of tests that are read for these words.
 _MOST_READ = 20
-_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
     # Python itself runs them first, or finds them before the installed ones.
@@ -32,8 +31,6 @@ _PYTEST_FILES = (
 #: How a configuration names plugins: ``addopts = -p checks.plugin``, ``pytest_plugins = ["a"]``.
 _PLUGINS = re.compile(r"-p[ =]?['\"]?([A-Za-z_][\w.]*)|pytest_plugins\b[^=]*=([^\])\n]*)")
 _TARGETS = {"check": "make-check", "test": "make-test"}
-#: What is included may add to a target.
-_INCLUDES = re.compile(r"^(?:-|s)?include\b", re.MULTILINE)
 
 
 def secrets(why: str = "built in") -> Gate:
@@ -249,11 +246,11 @@ _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
 
 
 def _make(files: GateFiles) -> Iterator[Gate]:
-    for makefile in _MAKEFILES:
+    for makefile in MAKEFILES:
         text = files.read(makefile)
-        rules = _rules(text)
+        rules = rules_of(text)
         for target, name in _TARGETS.items():
-            if target in rules and (_INCLUDES.search(text) or _runs_something(target, rules)):
+            if target in rules and not is_constant_target(target, text, files):
                 yield Gate(
                     name=name,
                     # Else one that a worker adds may come before it.
@@ -262,46 +259,8 @@ def _make(files: GateFiles) -> Iterator[Gate]:
                     program="make",
                     source=GateSource.DETECTED,
                     why=f"the target {target} in {makefile}",
-                    configured_by=(*_MAKEFILES, "*.mk", *scripts_in(text, files)),
+                    configured_by=(*MAKEFILES, "*.mk", *scripts_in(text, files)),
                 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What make does for a target; another rule of the same target adds to it."""
-
-    needs: list[str] = field(default_factory=list)
-    recipe: list[str] = field(default_factory=list)
-
-
-def _rules(makefile: str) -> Mapping[str, _Rule]:
-    rules: dict[str, _Rule] = {}
-    present: list[_Rule] = []
-    for line in makefile.replace("\\\n", " ").splitlines():
-        names, colon, rest = line.partition("#")[0].partition(":")
-        is_variable = "=" in names or rest.lstrip(":").startswith("=")
-        if line.startswith("\t"):
-            for rule in present:
-                rule.recipe.append(line)
-        elif colon and not is_variable and not line[:1].isspace():
-            needs, _, command = rest.lstrip(":").partition(";")
-            present = [rules.setdefault(name, _Rule()) for name in names.split()]
-            for rule in present:
-                rule.needs.extend(each for each in needs.split() if each != "|")
-                rule.recipe.append(command)
-    return rules
-
-
-def _runs_something(target: str, rules: Mapping[str, _Rule]) -> bool:
-    """Whether a recipe of the target, or of what it needs, is more than ``true`` and ``echo``."""
-    left, seen = [target], {target}
-    while left:
-        rule = rules.get(left.pop())
-        if rule is None or not all(judges_nothing(each.lstrip("\t @+-")) for each in rule.recipe):
-            return True
-        left += [each for each in dict.fromkeys(rule.needs) if each not in seen]
-        seen.update(rule.needs)
-    return False
 
 
 def _has_tests(files: GateFiles) -> bool:

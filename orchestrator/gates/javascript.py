@@ -1,16 +1,13 @@
 """Gates of JavaScript projects: scripts of package.json, and tests that no script runs."""
 
-import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from orchestrator.core import suite_files
 from orchestrator.core.gates import Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.sources import patterns_of
-from orchestrator.gates.scripts import judges_nothing
+from orchestrator.gates.calls import PACKAGE, Calls, mapping, package_of, texts_of
 
-PACKAGE = "package.json"
 #: What ``npm init`` writes where there are no tests.
 _NO_TEST = "no test specified"
 #: npm scripts that check something, and the names of their gates.
@@ -66,12 +63,11 @@ def has_tests(files: GateFiles) -> bool:
 
 def _of_scripts(files: GateFiles) -> Iterator[Gate]:
     """The texts of the scripts, with those that npm runs before and after them."""
-    scripts = _mapping(_package(files), "scripts")
+    scripts = mapping(package_of(files), "scripts")
     for script, name in SCRIPTS.items():
-        texts = [scripts.get(each) for each in (f"pre{script}", script, f"post{script}")]
-        text = " && ".join(each for each in texts if isinstance(each, str) and each.strip())
+        text = " && ".join(texts_of(scripts, script))
         is_script = isinstance(scripts.get(script), str) and _NO_TEST not in text
-        if not is_script or judges_nothing(text):
+        if not is_script or Calls(files).judge_nothing(text):
             continue
         yield Gate(
             name=name,
@@ -88,8 +84,8 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
 
 def _of_tests(files: GateFiles) -> Iterator[Gate]:
     """One, at most: files of tests, and the runner that the project depends on."""
-    package = _package(files)
-    needed = {**_mapping(package, "dependencies"), **_mapping(package, "devDependencies")}
+    package = package_of(files)
+    needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
     tests = list(suite_files.own(files.paths(), suite_files.JAVASCRIPT))
     runner = next((name for name in ("vitest", "jest") if name in needed), "")
     if not runner:
@@ -112,16 +108,3 @@ def _runner(name: str, why: str) -> Gate:
         configured_by=CONFIGURED_BY,
         looks_at=_LOOKS_AT,
     )
-
-
-def _package(files: GateFiles) -> Mapping[str, Any]:
-    try:
-        found = json.loads(files.read(PACKAGE).removeprefix("\ufeff") or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _mapping(package: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = package.get(name)
-    return found if isinstance(found, dict) else {}

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.core.gates import GateFiles
 
@@ -28,19 +28,25 @@ _INTERPRETERS = re.compile(
 _NO_FILE = re.compile(r"--.*|-[a-z]*[cmep]")
 _WORD = re.compile(r"[\w./-]+")
 #: Commands that pass whatever is changed.
-_CONSTANT = frozenset({"true", ":", "echo"})
+_CONSTANT = frozenset({"true", ":", "echo", "set"})
 _SHELL_OPERATOR = re.compile(r"[;&|]+")
 
 
-def judges_nothing(text: str) -> bool:
-    """True for commands that pass on any change: ``true``, ``:``, ``exit 0`` and ``echo`` only.
+#: The texts that a command runs in turn, by its words; None: unknown.
+Called = Callable[[Sequence[str]], Sequence[str] | None]
+
+
+def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
+    """True for commands that pass on any change: ``true``, ``:``, ``exit 0`` and ``echo`` only, or
+    commands that run nothing else.
 
     False if the text cannot be split into commands.
     """
     try:
-        return all(map(_is_constant, (each for line in text.splitlines() for each in _split(line))))
+        commands = [each for line in text.splitlines() for each in _split(line)]
     except ValueError:
         return False
+    return all(_is_constant(each, called) for each in commands)
 
 
 def _split(line: str) -> Iterator[list[str]]:
@@ -54,21 +60,24 @@ def _split(line: str) -> Iterator[list[str]]:
     yield words
 
 
-def _is_constant(words: list[str]) -> bool:
+def _is_constant(words: list[str], called: Called) -> bool:
     if {"(", ")"} & {*words}:
         return False
-    return not words or words[0] in _CONSTANT or words in (["exit"], ["exit", "0"])
+    if not words or words[0] in _CONSTANT or words in (["exit"], ["exit", "0"]):
+        return True
+    texts = called(words)
+    return texts is not None and all(judges_nothing(each, called) for each in texts)
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
     """Patterns of the files that commands, or the recipes of a makefile, run; not of operands."""
     found = dict.fromkeys(_existing(text, files))
-    for path in [each for each in found if _is_shell(each, files)][:_MOST_READ]:
+    for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
         found.update(dict.fromkeys(_existing(files.read(path), files)))
     return tuple(f"/{path}" for path in found)
 
 
-def _is_shell(path: str, files: GateFiles) -> bool:
+def is_shell(path: str, files: GateFiles) -> bool:
     """What it runs in turn can be told from its text."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 

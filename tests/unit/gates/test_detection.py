@@ -113,6 +113,53 @@ def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
     assert [gate.run for gate in named(script, files=files)] == [script], "a person's own command"
 
 
+CALLED_SCRIPTS = {
+    "unit": "true",
+    "preunit": "echo",
+    "real": "node a.js",
+    "again": "npm run again",
+    "ci": "true",
+}
+CALLED = {
+    "Makefile": "none: empty\n\t@true\nempty:\nreal:\n\t./a.out\nbuild: file.c\n",
+    "none.sh": "#!/bin/sh\nset -e\n# none yet\nexit 0\n",
+    "real.sh": "#!/bin/sh\nnpm run real\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "judges"),
+    [
+        ("npm run unit", False),
+        ("npm run -s unit && yarn unit", False),
+        ("npm run again", False),
+        ("make none", False),
+        ("./none.sh; bash none.sh", False),
+        ("npm run unit && npm run real", True),
+        ("npm run none-such", True),
+        ("npm ci", True),
+        ("npm run unit -- --watch", True),
+        ("make real", True),
+        ("make build", True),
+        ("make -C sub none", True),
+        ("./real.sh", True),
+        ("./none-such.sh", True),
+    ],
+)
+def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
+    command: str, judges: bool
+) -> None:
+    package = {"package.json": json.dumps({"scripts": {**CALLED_SCRIPTS, "test": command}})}
+    makefile = {"Makefile": f"{CALLED['Makefile']}test:\n\t@{command.replace('make', '$(MAKE)')}\n"}
+    none = {"package.json": json.dumps({"scripts": CALLED_SCRIPTS})}
+
+    as_script = found({**CALLED, **package})
+    as_target = found({**CALLED, **none, **makefile})
+
+    assert ("npm-test" in as_script) is judges
+    assert ("make-test" in as_target) is judges
+
+
 @pytest.mark.parametrize(
     "script", ["true && tsc", "echo x | node a.js", "true || (node a.js)", "exit 1", "echo 'x"]
 )
