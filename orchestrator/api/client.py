@@ -158,6 +158,10 @@ class OrchestratorClient(Following):
         body = {"checkpoint": checkpoint} if checkpoint else {}
         return self._post(path_of(job_id, "workers", worker_id, "rollback"), body)
 
+    def recount(self, job_id: str, worker_id: str) -> Answer:
+        """Count what was committed on a worker's branch since its end: ``files_created``."""
+        return self._post(path_of(job_id, "workers", worker_id, "recount"), {})
+
     def lock(self, *names: str, wait: float = 0.0) -> Answer:
         """Take leases for this worker, all or none, within ``wait`` seconds.
 

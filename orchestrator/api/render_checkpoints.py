@@ -10,6 +10,7 @@ from orchestrator.core.views import Checkpoint
 from orchestrator.schemas.job_answers import (
     CheckpointAnswer,
     CheckpointsAnswer,
+    RecountedAnswer,
     RolledBackAnswer,
 )
 
@@ -54,4 +55,14 @@ def rolled_back_answer(
         commit=done.commit,
         kept=done.kept,
         links=links(job_id),
+    )
+
+
+def recounted_answer(
+    service: Service, caller: Caller, job_id: str, worker_id: str
+) -> RecountedAnswer:
+    """Does it, and says what was found."""
+    files = service.recount(caller, job_id, worker_id)
+    return RecountedAnswer(
+        job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)
     )

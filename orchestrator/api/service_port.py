@@ -134,6 +134,9 @@ class Service(Protocol):
     ) -> RolledBack:
         """Raise Conflict for a worker that runs, NotFound for a checkpoint it does not have."""
 
+    def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
+        """The files that its branch changes now. Raise Conflict for a worker that runs."""
+
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
         """What became of the changes of an ended job, in words; nothing for any other."""
 

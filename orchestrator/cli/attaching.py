@@ -19,7 +19,7 @@ from orchestrator.cli.surroundings import (
     project_option,
 )
 from orchestrator.core.command import COMMAND
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.job_losses import merge_chain, take_chain
 from orchestrator.core.model import Worker
 from orchestrator.core.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
@@ -128,6 +128,7 @@ def _tell(surroundings: Surroundings, job: Answer, row: Answer, taken: "Taken") 
     if not taken.files:
         click.echo(f"{name}: nothing was changed")
         return
+    _recount(surroundings, job_id, name)
     files = f"{len(taken.files)} file{'' if len(taken.files) == 1 else 's'}"
     click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
     click.echo(f"to see its changes: {COMMAND} diff {job_id} {name}", err=True)
@@ -137,6 +138,25 @@ def _tell(surroundings: Surroundings, job: Answer, row: Answer, taken: "Taken") 
     command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
     when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"
     click.echo(f"to merge them{when}: {command}", err=True)
+
+
+def _recount(surroundings: Surroundings, job_id: str, worker_id: str) -> None:
+    """Have the lists of the job name what was changed: the worker may have changed nothing before.
+
+    The changes are committed: what fails here is said, and nothing more.
+    """
+    try:
+        client = surroundings.client_if_running()
+        if client is not None:
+            with client:
+                client.recount(job_id, worker_id)
+            return
+        from orchestrator.app import local_service
+
+        with local_service(surroundings.folder, surroundings.environ) as (service, caller):
+            service.recount(caller, job_id, worker_id)
+    except OrchestratorError as error:
+        click.echo(f"the lists of the job lack these changes: {error}", err=True)
 
 
 def _root_of(surroundings: Surroundings, job_id: str) -> str:

@@ -61,6 +61,8 @@ class Delivery:
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
+    #: A person committed on its branch since: its gates have not judged that.
+    by_hand: bool = False
     #: What its branch was at when the attempt had ended.
     commit: str = ""
     #: False: it works in a directory of its own, or in the project.

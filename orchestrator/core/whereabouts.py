@@ -256,7 +256,10 @@ def _is_back(worker: Worker, failure: Failure) -> bool:
 
 def _is_blocked(worker: Worker) -> bool:
     """True if the gates refuse the worker's own branch."""
-    return worker.result is not None and any(each.blocks for each in worker.result.gates)
+    result = worker.result
+    if result is None or (result.delivery and result.delivery.by_hand):
+        return False
+    return any(each.blocks for each in result.gates)
 
 
 def _lost(worker: Worker) -> str:

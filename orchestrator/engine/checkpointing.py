@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from orchestrator.core.classification import failure_of
 from orchestrator.core.commands import Render
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.failure import START, Rollback, after, before
@@ -87,11 +88,28 @@ class Checkpointing(Reads):
         with kept.held(worker.key):
             # Read once more: an attempt that begins now waits for this to be done.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_rollback(worker)
+            self._check_is_still(worker, "and roll it back then")
             name = checkpoint or before(worker.attempt)
             done = kept.roll_back(self._worktrees.place_of(worker), name)
             self._note(caller, worker, done)
         return done
+
+    def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
+        """Have lists and reports count what a person committed on a worker's branch since its end.
+
+        Return all files that the branch changes. Idempotent. Raise Conflict for a worker that
+        runs, or has no branch.
+        """
+        self._access.workable(caller, job_id)
+        worker = self._access.worker(caller, job_id, worker_id)
+        with self._worktrees.checkpoints.held(worker.key):
+            # Read once more: an attempt that begins now waits for this to be done.
+            worker = self._access.worker(caller, job_id, worker_id)
+            self._check_is_still(worker, "and count its changes then")
+            files = self._worktrees.own_files(worker)
+            self._amend(worker.root_id, lambda ledger: _count(ledger, worker, files))
+            self._report_tree(worker.root_id, (worker.job_id, worker.root_id))
+        return files
 
     def _note(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
         """Store that it was done, and by whom; have the reports tell it."""
@@ -142,11 +160,10 @@ class Checkpointing(Reads):
         in_git = job is not None and job.config.base
         return bool(in_git and self._worktrees.checkpoints.repository.tip(branch))
 
-    def _check_rollback(self, worker: Worker) -> None:
+    def _check_is_still(self, worker: Worker, then: str) -> None:
         if worker.status in _LIVES:
             raise Conflict(
-                f"{worker.id} is {worker.status}: wait for its end, or cancel its job, and roll "
-                "it back then"
+                f"{worker.id} is {worker.status}: wait for its end, or cancel its job, {then}"
             )
         self._check_not_attached(worker)
         place = self._worktrees.place_of(worker)
@@ -164,6 +181,14 @@ def _keep(ledger: Ledger, worker: Worker, rollback: Rollback) -> None:
     ledger.update_worker(worker.key, result=replace(result, rollbacks=rollbacks))
     job, kind = ledger.jobs[worker.job_id], EventKind.WORKER_ROLLED_BACK
     ledger.emit(kind, job, rollback.at, worker.id, **rollback.told())
+
+
+def _count(ledger: Ledger, worker: Worker, files: Sequence[str]) -> None:
+    result = ledger.workers[worker.key].result or WorkerResult()
+    delivery = result.delivery or Delivery(changed=False)
+    delivery = replace(delivery, changed=bool(files), by_hand=True)
+    result = replace(result, files_created=tuple(files), delivery=delivery)
+    ledger.update_worker(worker.key, result=result)
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:

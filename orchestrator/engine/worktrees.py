@@ -363,6 +363,14 @@ class Worktrees:
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.tip(start_ref(worker)) or tip, tip
 
+    def own_files(self, worker: Worker) -> Sequence[str]:
+        """What its branch changes besides what its child jobs did; at most ``MOST_FILES``."""
+        start = self._repository.tip(start_ref(worker))
+        tip = self._repository.tip(worker_branch(worker))
+        others = self.of_children(worker, start, tip)
+        files = self._repository.changed(start or tip, tip)
+        return tuple(each for each in files if each not in others)[:MOST_FILES]
+
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
         """Files that its child jobs made, changed, or removed, and the worker itself did not."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))

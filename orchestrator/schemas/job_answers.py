@@ -338,6 +338,15 @@ class RolledBackAnswer(Answer):
     links: Links
 
 
+class RecountedAnswer(Answer):
+    """What a worker's branch changes, with what a person committed there since its end."""
+
+    job_id: str
+    worker_id: str
+    files_created: list[str]
+    links: Links
+
+
 class RemovedAnswer(Answer):
     """A job that was removed from disk and database."""
 

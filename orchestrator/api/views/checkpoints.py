@@ -5,7 +5,11 @@ from flask import Blueprint, Response
 from orchestrator.api import reading
 from orchestrator.api.answering import json_answer
 from orchestrator.api.auth import authenticate, caller, service
-from orchestrator.api.render_checkpoints import checkpoints_answer, rolled_back_answer
+from orchestrator.api.render_checkpoints import (
+    checkpoints_answer,
+    recounted_answer,
+    rolled_back_answer,
+)
 from orchestrator.api.views.names import checked_job_id, checked_worker_id
 from orchestrator.schemas.queries import NoQuery
 from orchestrator.schemas.requests import RollbackRequest
@@ -26,3 +30,10 @@ def roll_back(job_id: str, worker_id: str) -> Response:
     name = reading.body(RollbackRequest, optional=True).checkpoint
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     return json_answer(rolled_back_answer(service(), caller(), job, worker, name))
+
+
+@blueprint.post("/<job_id>/workers/<worker_id>/recount")
+def recount(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
+    return json_answer(recounted_answer(service(), caller(), job, worker))

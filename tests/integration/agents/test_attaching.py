@@ -151,6 +151,29 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     assert "third.txt" in project.files(f"orchestrator/{job_id}/result")
 
 
+def test_changes_of_a_worker_that_had_changed_nothing_are_listed(
+    site: InProcess, attach: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_API_URL", site.url)
+    gates = [{"name": "whole", "run": "test -f second.txt"}]
+    job_id = site.run("x", [task("answers", retries=0, gates=gates)])["job_id"]
+    assert site.status(job_id)["made_not_in_result"] == []
+    terminal = attach(job_id)
+    terminal.until("how can I help?")
+    terminal.type("echo second > second.txt\nbye\n")
+    assert "lack" not in terminal.until("1 file changed, committed on")
+    assert terminal.end() == 0
+
+    answer = site.status(job_id)
+    [outside] = answer["made_not_in_result"]
+    assert (outside["worker_id"], outside["files"]) == ("worker_1", 1)
+    [row] = answer["results"]["tasks"]
+    assert row["files_created"] == ["second.txt"]
+    assert outside["command"] == f"bin/orchestrator merge {job_id} --take worker_1"
+    page = site.directory(job_id) / "FINAL_RESULT.md"
+    until(lambda: outside["command"] in page.read_text(), "the report names it")
+
+
 def test_while_it_is_attached_its_worktree_is_the_persons(
     site: InProcess, project: Project, attach: Open
 ) -> None:

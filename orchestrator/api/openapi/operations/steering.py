@@ -171,4 +171,17 @@ STEERING = (
         answers={OK: job_answers.RolledBackAnswer},
         errors=(CONFLICT,),
     ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/recount",
+        id="recountWorker",
+        tag="jobs",
+        summary="Count what was committed on a worker's branch since its end",
+        description=(
+            "409 while the worker runs. Lists and reports name its files then. The merged result "
+            "stays as it is."
+        ),
+        answers={OK: job_answers.RecountedAnswer},
+        errors=(CONFLICT,),
+    ),
 )
