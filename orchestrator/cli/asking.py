@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli.plan_file import read_plan
 from orchestrator.cli.surroundings import Seconds
+from orchestrator.core.command import COMMAND
 from orchestrator.core.model import AUTO
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -193,8 +194,9 @@ def asked(
 
 
 NO_CANDIDATES = (
-    "--review compares candidates, and no task has any; name several agents in a plan "
-    "(agent: [claude, codex]): --plan FILE --review"
+    "--review compares the candidates of a task, and no task has any; save the request as a plan: "
+    f"{COMMAND} plan REQUEST --yaml > plan.yaml; name several agents there "
+    f"(agent: [claude, codex]); {COMMAND} run --plan plan.yaml --review"
 )
 
 

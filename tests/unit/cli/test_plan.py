@@ -122,4 +122,5 @@ def test_a_review_without_candidates_is_refused(
 
     for arguments in (["--plan", plan, "--review"], ["x", "--review"]):
         assert execute([command, *arguments], surroundings) == ExitCode.USAGE
-        assert "no task has any" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "no task has any" in said and "--yaml > plan.yaml" in said
