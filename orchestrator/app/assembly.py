@@ -63,6 +63,7 @@ from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
     JobFiles,
     JobLog,
+    Place,
     StatusFiles,
     Workspace,
     WorkspaceLock,
@@ -88,6 +89,7 @@ class Assembly:
         self._repository = repository_of(folder, settings, self._workspace.root)
         self._launcher = LocalLauncher(containment(folder, settings))
         self._publisher = Publisher()
+        self._place = Place(self._workspace.root, self._around.project_root)
 
     def job_manager(self) -> JobManager:
         self._publisher.add(self._checks.observe)
@@ -112,6 +114,8 @@ class Assembly:
             housekeeping=self._housekeeping,
             retiring=Retiring(self._worktrees),
             lock=WorkspaceLock(self._workspace.root),
+            place=self._place,
+            relocate=self._repository.relocate,
             leaves_workers=self._settings.workers.on_shutdown is OnShutdown.LEAVE,
         )
 
@@ -165,7 +169,11 @@ class Assembly:
             reporting=self._reporting,
             publisher=self._publisher,
             resources=resources(
-                self._settings, self._agents, self._workspace, self._repository.known_common
+                self._settings,
+                self._agents,
+                self._workspace,
+                self._repository.known_common,
+                lambda: self._place.moved,
             ),
             locking=self._locking,
         )
@@ -219,6 +227,7 @@ class Assembly:
                 self._workspace,
                 self._settings.git.never_commit,
             ),
+            lambda: self._place.moved,
         )
 
     # What becomes of a job that has ended
@@ -275,7 +284,12 @@ class Assembly:
 
     @cached_property
     def _service(self) -> Service:
-        access = Access(self._store, api_keys(self._settings), self._around.project_root)
+        access = Access(
+            self._store,
+            api_keys(self._settings),
+            self._around.project_root,
+            lambda: self._place.former,
+        )
         return Service(
             supervisor=self._supervisor,
             store=self._store,
@@ -294,6 +308,7 @@ class Assembly:
             report_anew=self._reporting.once_more,
             new_job_id=lambda: secrets.token_hex(4),
             version=__version__,
+            moved=lambda: self._place.moved,
         )
 
 

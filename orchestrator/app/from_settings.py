@@ -82,6 +82,7 @@ def resources(
     agents: AgentRegistry,
     workspace: Workspace,
     repository: Callable[[], Path | None],
+    moved: Callable[[], str],
 ) -> Resources:
     workers = settings.workers
     bounds = Bounds(
@@ -95,6 +96,7 @@ def resources(
         agents.memory_bytes,
         reserve=DiskReserve(workspace.root),
         repository=repository,
+        moved=moved,
     )
 
 

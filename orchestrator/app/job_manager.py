@@ -1,10 +1,12 @@
 """The parts of the product at work: opened, started and stopped in order."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import RepositoryError, StoreError
 from orchestrator.core.quotas import day_of
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.engine import clock
@@ -26,11 +28,14 @@ from orchestrator.security import boundary, scratch
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
     JobLog,
+    Place,
     StatusFiles,
     Workspace,
     WorkspaceLock,
     spread,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,9 @@ class JobManager:
     housekeeping: Housekeeping
     retiring: Retiring
     lock: WorkspaceLock
+    place: Place
+    #: Puts right what names an old place of the project.
+    relocate: Callable[[], None]
     #: Running workers are left to the next server.
     leaves_workers: bool
 
@@ -67,6 +75,7 @@ class JobManager:
             _check_database(self.store.file, self.workspace)
             self.store.open()
             spread(self.workspace.root)
+            self.place.note()
             boundary.lay(self.workspace.root)
         except BaseException:
             self.lock.release()
@@ -75,6 +84,7 @@ class JobManager:
     def start(self, api_url: str) -> None:
         """Take up what an earlier server left, then begin. ``api_url`` is for the workers."""
         self.dispatch.api_url = api_url
+        self._take_place()
         clock.keep(self.workspace.root / ".clock", going_on=bool(self.store.unfinished()))
         for observer in (self.job_log, self.status_files, self.retiring):
             self.publisher.add(observer)
@@ -99,6 +109,15 @@ class JobManager:
         failpoints.reached("recovery: done")
         self.supervisor.start()
         self.housekeeping.start()
+
+    def _take_place(self) -> None:
+        if not self.place.is_new():
+            return
+        try:
+            self.relocate()
+            self.place.keep()
+        except (RepositoryError, OSError) as error:
+            logger.warning("it is not known whether the project was moved: %s", error)
 
     def stop_workers(self) -> None:
         """Stop what runs, to run again after a restart, or leave it. Idempotent.

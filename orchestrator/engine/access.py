@@ -11,7 +11,7 @@ What a caller may not see is not there (NotFound); what it sees and may not chan
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -23,10 +23,13 @@ from orchestrator.core.submission import Caller, Scope
 from orchestrator.security.keys import ApiKeys, hash_key
 
 
-def check_project(job: Job, project: Path) -> None:
-    """Raise Conflict if a job works on another project than ``project``."""
+def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None:
+    """Raise Conflict if a job works on another project than ``project``.
+
+    ``former`` are paths that the project had before it was moved.
+    """
     named = job.config.project
-    if not named or os.path.realpath(named) == os.path.realpath(project):
+    if not named or named in former or os.path.realpath(named) == os.path.realpath(project):
         return
     raise Conflict(
         f"job {job.id} works on {named}, and this server on {project}; nothing was changed; stop "
@@ -37,7 +40,15 @@ def check_project(job: Job, project: Path) -> None:
 class Access:
     """Every method raises NotFound for what the caller may not see."""
 
-    def __init__(self, store: Store, keys: ApiKeys, project: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keys: ApiKeys,
+        project: Path,
+        former: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """``former`` gives the paths that the project had before it was moved."""
+        self._former = former
         self._store = store
         self._keys = keys
         self._project = project
@@ -97,7 +108,7 @@ class Access:
     def workable(self, caller: Caller, job_id: str) -> Job:
         """A changeable job of the project of this server. Raise Conflict for another one's."""
         job = self.changeable(caller, job_id)
-        check_project(job, self._project)
+        check_project(job, self._project, self._former())
         return job
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:

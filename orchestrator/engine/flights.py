@@ -85,7 +85,10 @@ class Flights:
         checks: Checks,
         reviewing: Reviewing,
         project_work: ProjectWork,
+        moved: Callable[[], str] = str,
     ) -> None:
+        """``moved`` tells that workspace or project is not where it was."""
+        self._moved = moved
         self._scheduler = scheduler
         self._assigning = assigning
         self._contexts = contexts
@@ -202,7 +205,7 @@ class Flights:
         self._cannot_start(worker, error)
 
     def _hold(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
-        reason = f"waits for disk space: {_last_line(error)}"
+        reason = self._moved() or f"waits for disk space: {_last_line(error)}"
         if self._beside.space.hold(attempt_id(worker), work, reason):
             self.on_held(Held(worker.key, worker.attempt, reason))
 
@@ -360,7 +363,7 @@ class Flights:
         worker = flight.worker
         job = self._scheduler.ledger.jobs.get(worker.job_id)
         try:
-            evidence = self._evidence(flight, exit, changes)
+            evidence = self._evidence_here(flight, exit, changes)
         except OSError as error:
             if not self._judging.is_stopped(worker):
                 self._hold(worker, partial(self._report, flight, exit, changes), error)
@@ -370,6 +373,14 @@ class Flights:
             evidence = _unreadable(flight, f"what it left is not committed: {error}")
         self._goes_on(worker)
         self._judging.begin(flight, job, exit, evidence, self._tell)
+
+    def _evidence_here(self, flight: InFlight, exit: Exit, changes: Changes | None) -> Evidence:
+        """Raise OSError where there is no space, or nothing is where it was."""
+        evidence = None if self._moved() else self._evidence(flight, exit, changes)
+        if evidence is None or self._moved():
+            # What is read or missing at the old place says nothing of the attempt.
+            raise OSError(self._moved())
+        return evidence
 
     def _tell(self, flight: InFlight, exit: Exit, evidence: Evidence) -> None:
         self.on_end(Ended(flight.worker.key, flight.worker.attempt, exit, evidence))

@@ -74,8 +74,12 @@ class Resources:
         reserve: Reserve,
         readings: Readings | None = None,
         repository: Callable[[], Path | None] = lambda: None,
+        moved: Callable[[], str] = str,
     ) -> None:
-        """``directory`` is the workspace; ``repository`` gives where git writes, once known."""
+        """``directory`` is the workspace; ``repository`` gives where git writes, once known.
+
+        ``moved`` tells that one of them is not where it was."""
+        self._moved = moved
         self._directory = directory
         self._repository = repository
         self._bounds = bounds
@@ -137,7 +141,7 @@ class Resources:
         self._look_at_disk()
 
     def _look_at_disk(self) -> None:
-        paused = self._too_little_disk()
+        paused = self._moved() or self._too_little_disk()
         if bool(paused) != bool(self.paused):
             logger.warning(paused or "there is disk space again: workers start")
         if not paused:

@@ -11,6 +11,7 @@ from orchestrator.core.errors import (
     Forbidden,
     InvalidRequest,
     StoreError,
+    Unavailable,
 )
 from orchestrator.core.events import Event
 from orchestrator.core.evidence import Usage
@@ -62,7 +63,10 @@ class Service(RemovalCalls, MergeCalls):
         report_anew: Callable[[Render], None],
         new_job_id: Callable[[], str],
         version: str,
+        moved: Callable[[], str],
     ) -> None:
+        """``moved`` tells that workspace or project is not where it was."""
+        self._moved = moved
         super().__init__(
             supervisor=supervisor,
             store=store,
@@ -100,6 +104,7 @@ class Service(RemovalCalls, MergeCalls):
         Raise Forbidden, InvalidRequest, Refused, Conflict or Unavailable; nothing is stored then.
         """
         self._access.check_change(caller)
+        self._check_place()
         again = self._submitted_before(caller, submission)
         if again is not None:
             return again
@@ -220,6 +225,7 @@ class Service(RemovalCalls, MergeCalls):
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
         """Run again what did not succeed. Raise Conflict where there is nothing to run again."""
         job = self._access.workable(caller, job_id)
+        self._check_place()
         if job.facts.discarded:
             raise Conflict(
                 f"the branches of job {job_id} were discarded: nothing is left to run again from"
@@ -235,6 +241,11 @@ class Service(RemovalCalls, MergeCalls):
 
         self._supervisor.call(action)
         return self.job(caller, job_id)
+
+    def _check_place(self) -> None:
+        """Raise Unavailable: a job would be stored where nobody looks for it."""
+        if moved := self._moved():
+            raise Unavailable(moved)
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         self._access.check_statistics(caller)
@@ -264,6 +275,7 @@ class Service(RemovalCalls, MergeCalls):
             checks["store"] = "ok"
         except StoreError as error:
             checks["store"] = error.message
+        checks["place"] = self._moved() or "ok"
         return Health(
             ready=all(word == "ok" for word in checks.values()),
             checks=checks,

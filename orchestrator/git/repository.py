@@ -28,6 +28,7 @@ from orchestrator.git import (
     never_commit,
     pushing,
     ref_logs,
+    relocating,
     settings,
     side_work,
     starting,
@@ -116,6 +117,11 @@ class GitRepository(Committed):
     def known_common(self) -> Path | None:
         """The repository's common directory, once something has needed it. Runs no git."""
         return self._place.common if self._place else None
+
+    def relocate(self) -> None:
+        """Put right what names an old place of the project. Idempotent. Raise RepositoryError."""
+        if has_repository(self._project):
+            relocating.relocate(self.place(), self._workspace)
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         place = self.place()

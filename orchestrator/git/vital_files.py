@@ -145,6 +145,30 @@ def read(path: Path) -> Before | None:
     return None
 
 
+def moved(before: Before, top: str, common: str) -> Mapping[str, object]:
+    """What ``written`` gives, of a repository that is now at ``common`` with its files."""
+    places = {before.common: common, before.top: top}
+
+    def here(path: str) -> str:
+        for old, new in places.items():
+            if path == old or path.startswith(f"{old}/"):
+                return f"{new}{path.removeprefix(old)}"
+        return path
+
+    files = {
+        here(path): None if content is None else (content.decode("latin-1"), before.modes[path])
+        for path, content in before.files.items()
+    }
+    return {
+        "top": top,
+        "common": common,
+        "where": before.where.replace(before.top, top),
+        "admin": here(before.admin),
+        "stamps": {here(path): stamp for path, stamp in before.stamps.items()},
+        "files": files,
+    }
+
+
 def _stamp(path: str) -> Stamp:
     try:
         found = os.lstat(path)

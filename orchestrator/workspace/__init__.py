@@ -3,9 +3,10 @@
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.layout import Workspace
 from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
+from orchestrator.workspace.place import Place
 from orchestrator.workspace.removal import JobFiles
 from orchestrator.workspace.reserve import DiskReserve
 from orchestrator.workspace.spreading import spread
 from orchestrator.workspace.status_file import StatusFiles
 
-__all__ = ["LOCK_NAME", "DiskReserve", "JobFiles", "JobLog", "StatusFiles", "Workspace", "WorkspaceLock", "attach", "is_attached", "spread"]
+__all__ = ["LOCK_NAME", "DiskReserve", "JobFiles", "JobLog", "Place", "StatusFiles", "Workspace", "WorkspaceLock", "attach", "is_attached", "spread"]

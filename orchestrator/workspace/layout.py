@@ -1,5 +1,6 @@
 """Where everything of a job lies on disk."""
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,9 @@ class Workspace:
 
     def prepare_job(self, root_id: str) -> None:
         directory = self.job_directory(root_id)
+        if not self.root.is_dir():
+            # It was moved: a new one at the old place would take in what belongs to the other.
+            raise FileNotFoundError(errno.ENOENT, "the workspace is gone", str(self.root))
         for name in ("logs", "attempts", "reports"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)

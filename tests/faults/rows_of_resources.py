@@ -344,4 +344,21 @@ ROWS = (
             ),
         ),
     ),
+    Row(
+        number=58,
+        fault="the project is moved or renamed",
+        injection="its directory is renamed after an orderly stop, and while a worker runs",
+        promise=(
+            "unfinished jobs resume at the new place; a server that runs is not ready, accepts "
+            "nothing and stores nothing at the old path"
+        ),
+        tests=(
+            "integration/engine/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
+            (
+                "integration/engine/test_moved.py::"
+                "test_a_project_that_is_moved_while_it_is_served_takes_nothing_in"
+            ),
+            "unit/test_place.py::test_what_is_moved_or_replaced_is_noticed",
+        ),
+    ),
 )

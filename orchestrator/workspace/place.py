@@ -1,0 +1,72 @@
+"""Where workspace and project are: both may be moved, while no server runs and while one does."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.command import COMMAND
+from orchestrator.security.paths import read_regular, write_private
+
+#: In the workspace: where it and its project were when a server started last.
+NAME = ".place"
+_MOST_BYTES = 65536
+
+
+class Place:
+    """``note`` before anything else. ``moved`` is for any thread."""
+
+    def __init__(self, workspace: Path, project: Path) -> None:
+        self._paths = (os.path.abspath(workspace), os.path.abspath(project))
+        self._record = workspace / NAME
+        #: Where the project was before it was moved, as far as servers have noticed.
+        self.former: tuple[str, ...] = ()
+        self._noted: Mapping[str, tuple[int, int]] = {}
+
+    def note(self) -> None:
+        """From now on ``moved`` tells when something else, or nothing, is at the paths."""
+        self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
+
+    @property
+    def moved(self) -> str:
+        """What was moved while the server runs, and what to type; empty when nothing was."""
+        gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
+        if not gone:
+            return ""
+        return (
+            f"{gone} was moved, renamed, or replaced while the server runs; nothing is started or "
+            f"accepted; stop the server (kill {os.getpid()}), then at the new place: {COMMAND} serve"
+        )
+
+    def is_new(self) -> bool:
+        """Whether the server before this one had another place, or none is known."""
+        before = self._read()
+        self.former = tuple(before.get("former", ()))
+        was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
+        if was and was != project and not os.path.lexists(was):
+            self.former = (*self.former, was)
+        return (before.get("workspace"), was) != (workspace, project)
+
+    def keep(self) -> None:
+        """Raise OSError."""
+        workspace, project = map(os.path.realpath, self._paths)
+        record = {"workspace": workspace, "project": project, "former": self.former}
+        write_private(self._record, json.dumps(record).encode())
+
+    def _read(self) -> dict[str, Any]:
+        """Nothing where nothing that can be read is kept."""
+        with suppress(ValueError):
+            found = json.loads(read_regular(self._record, _MOST_BYTES) or b"{}")
+            if isinstance(found, dict):
+                return found
+        return {}
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
