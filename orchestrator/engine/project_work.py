@@ -53,7 +53,7 @@ class ProjectWork:
         space: Workspace,
         never_commit: Sequence[str] = (),
     ) -> None:
-        """``never_commit``: patterns of new files that no gate has to judge."""
+        """``never_commit``: patterns of new files that are no work, such as caches of tools."""
         self.project = project
         self._never_commit = never_commit
         self._home = home
@@ -86,7 +86,7 @@ class ProjectWork:
         return Changes(
             tuple(files[:MOST_FILES]),
             changed=latest,
-            has_work=bool(found) or _Promise.WRITTEN in promises,
+            has_work=bool(judged) or _Promise.WRITTEN in promises,
             missing=_missing(task, promises),
             touched=judged,
         )
@@ -111,13 +111,13 @@ class ProjectWork:
             max(self._kept(worker, each, home, now), self._kept(worker, each, "", there))
             for each in task.writes
         ]
-        own = tuple(now)
-        is_result = builds or (bool(own) and not self._repository.exists())
-        result = [each for each in own if is_result and not matches(each, self._never_commit)]
+        work, work_before = self._without_caches(now), self._without_caches(before)
+        is_result = builds or (bool(now) and not self._repository.exists())
+        result = work if is_result else ()
         return Changes(
-            own,
-            changed=now != before or latest,
-            has_work=bool(own or there) or _Promise.WRITTEN in promises,
+            tuple(now),
+            changed=work != work_before or latest,
+            has_work=bool(work or judged) or _Promise.WRITTEN in promises,
             missing=_missing(task, promises),
             checkout=tuple(sorted(there)),
             touched=(*result, *judged),
@@ -126,8 +126,8 @@ class ProjectWork:
     def _in_project(
         self, worker: Worker, *, takes_left: bool
     ) -> tuple[set[str], bool, tuple[str, ...]]:
-        """Paths that differ since the first attempt, whether some do since the latest, and those
-        of them that gates have to judge.
+        """Paths that differ since the first attempt, whether some of them that are work do since
+        the latest, and those that are work.
 
         Nothing if the state before was not noted.
         """
@@ -139,8 +139,11 @@ class ProjectWork:
         moved = self._take_left(worker, before, now) if takes_left and latest else set()
         first = self._before(worker, 1) or before
         found = {*self._different(first, now), *latest} - moved
-        judged = sorted(each for each in found if not self._is_never_committed(each, now, first))
-        return found, bool(latest - moved), tuple(judged)
+        work = sorted(each for each in found if not self._is_never_committed(each, now, first))
+        return found, not (latest - moved).isdisjoint(work), tuple(work)
+
+    def _without_caches(self, files: Mapping[str, object]) -> Mapping[str, object]:
+        return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
         """Whether it is a new file that a pattern names: a worktree would not commit it."""

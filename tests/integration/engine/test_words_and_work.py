@@ -313,6 +313,14 @@ def test_who_only_talks_has_failed_also_without_a_worktree(bare: Run) -> None:
     )
 
 
+def test_who_leaves_caches_alone_has_changed_nothing(bare: Run) -> None:
+    caches = "mkdir -p src/__pycache__ .pytest_cache; echo x > src/__pycache__/app.pyc; "
+    ended = bare(f"{caches} echo x > .pytest_cache/v; echo 'All tests pass.'", role="backend")
+
+    assert (ended["status"], only(ended)["attempts"]) == ("failed", 2)
+    assert "no file was changed" in only(ended)["reason"]
+
+
 def test_a_promise_is_looked_for_also_without_a_worktree(bare: Run) -> None:
     half = bare("mkdir docs; echo a > docs/a.md; echo done", writes=["docs/a.md", "docs/b.md"])
     whole = bare("mkdir -p lib; echo x > lib/x.py; echo done", writes=["lib/", "**/*.py"])
