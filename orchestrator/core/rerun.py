@@ -1,5 +1,6 @@
 """Whether what did not succeed in a job that has ended can be run again."""
 
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model import Job
 from orchestrator.core.outcome_of_job import tasks_succeeded
@@ -35,7 +36,10 @@ def check_conflicts(scheduler: Scheduler, job: Job) -> None:
 def _check_parent(scheduler: Scheduler, job: Job) -> None:
     assert job.parent_key is not None
     if job.parent_key not in scheduler.forest.nodes:
-        raise Conflict(f"the worker that started job {job.id} has ended; retry job {job.root_id}")
+        raise Conflict(
+            f"the worker that started job {job.id} has ended: its workers cannot run again; to see "
+            f"what the result lacks, with commands: {COMMAND} status {job.root_id}"
+        )
     parent = scheduler.ledger.workers[job.parent_key]
     if parent.status is WorkerStatus.PENDING:
         name = f"{parent.id}, which started job {job.id}"

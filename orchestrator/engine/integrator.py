@@ -69,7 +69,8 @@ class Integrator:
         record = self._records.read(job)
         if job.facts.discarded:
             return [*note, f"{DISCARDED.capitalize()}."]
-        return [*note, *(in_words(record, _status(tree, job)) if record else ())]
+        above = list(_above(tree, job))
+        return [*note, *(in_words(record, _status(tree, job), above) if record else ())]
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
         """Merge, remove the worktrees, look at the user's checkout. Idempotent.
@@ -282,6 +283,15 @@ def _outside(worker: Worker) -> tuple[str, ...]:
 
 def _job(tree: Tree, job_id: str) -> Job:
     return next(each for each in tree.jobs if each.id == job_id)
+
+
+def _above(tree: Tree, job: Job) -> Iterator[str]:
+    """From the parent job to the root."""
+    parents = {each.id: each.parent_job_id for each in tree.jobs}
+    above = job.parent_job_id
+    while above:
+        yield above
+        above = parents.get(above)
 
 
 def _status(tree: Tree, job: Job) -> JobStatus:

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.core.command import COMMAND
 from orchestrator.core.gates import GateOutcome, GateResult, GateStatus
+from orchestrator.core.job_losses import merge_chain
 from orchestrator.core.readings import advice_on
 from orchestrator.core.repository import FileWay, Hindrance, record_name
 from orchestrator.core.states import JobStatus
@@ -25,17 +26,24 @@ MOST_PATHSPECS = 100
 MOST_LINES = 100
 
 
-def in_words(record: Record, status: JobStatus = JobStatus.COMPLETED) -> Iterator[str]:
-    """What became of the changes of a job that ends with this status, for its report."""
+def in_words(
+    record: Record, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
+) -> Iterator[str]:
+    """What became of the changes of a job that ends with this status, for its report.
+
+    ``above``: the jobs above it, from its parent job to the root: they are merged after it.
+    """
     yield from _merged(record, status)
     for worker, branch in record.left_out.items():
         yield _left_out(record, worker, branch)
     yield from _of_children(record)
-    yield from _to_resolve(record)
+    # Workers of a child job get no other attempt once the worker that started it has ended.
+    yield from () if above else _to_resolve(record)
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
+        when = f", once job {above[-1]} has ended" if above else ""
         yield (
-            "To have one worker's lines where two exclude each other: "
-            f"{COMMAND} merge {record.job_id} --strategy theirs."
+            f"To have one worker's lines where two exclude each other{when}: "
+            f"{merge_chain(' --strategy theirs', record.job_id, above)}."
         )
     yield from _won(record)
     yield from _ways(record)

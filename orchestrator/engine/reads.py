@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,15 @@ class Reads:
         if job.facts.discarded:
             return ()  # the reason tells it
         record = record_of(self.merge_record(caller, job.id))
-        return list(in_words(record, job.status)) if record else ()
+        return list(in_words(record, job.status, list(self._above(job)))) if record else ()
+
+    def _above(self, job: Job) -> Iterator[str]:
+        """From the parent job to the root."""
+        above = job.parent_job_id
+        while above:
+            yield above
+            parent = self._store.job(above)
+            above = parent.parent_job_id if parent else None
 
     def workspace(self, job: Job) -> Path:
         return self._workspace.job_directory(job.root_id)

@@ -63,6 +63,9 @@ def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
     merges = [f"bin/orchestrator merge {each}" for each in above]
     first = f"bin/orchestrator merge {deepest['job_id']} --strategy theirs"
     assert loss["command"] == " && ".join([first, *merges])
+    told = site.status(deepest["job_id"])["results"]["changes"]
+    assert [line for line in told if f"once job {job} has ended: {loss['command']}." in line], told
+    assert "--resolve" not in " ".join(told), "it is refused now"
 
 
 def test_half_a_promise_at_depth_2_reaches_the_root(made: MakeProject) -> None:

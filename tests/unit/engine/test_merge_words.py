@@ -32,6 +32,18 @@ def test_of_many_conflicts_for_which_one_is_left_out_it_is_said_how_many() -> No
     assert line.endswith("9.py and 3 more.")
 
 
+def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
+    left = {"worker_2": "orchestrator/1/worker_2"}
+    made = record(1, resolved=False, left_out=left, hindrances={"worker_2": "no_retry"})
+
+    told = " ".join(in_words(made, above=["2", "3"]))
+
+    chain = "merge 1 --strategy theirs && bin/orchestrator merge 2 && bin/orchestrator merge 3."
+    assert f"once job 3 has ended: bin/orchestrator {chain}" in told
+    assert "--resolve" not in told
+    assert "bin/orchestrator merge 1 --resolve worker." in " ".join(in_words(made))
+
+
 def lost(path: str, **more: Any) -> dict[str, Any]:
     hunk = {"first": 0, "last": 0, "removed": False, "text": [], "workers": ["worker_1"], **more}
     return {"path": path, "worker_id": "worker_2", "resolved": True, "lost": [hunk]}
