@@ -43,16 +43,19 @@ def look(
 ) -> Availability:
     """Whether an agent's program and a credential for it are there; or on the Windows side."""
     path, away = "", windows and bool(known.program)
-    if known.program:
-        path = _program(program_argv(command)[0], environ, windows)
+    program = program_argv(command)[0] if known.program else ""
+    if program:
+        path = _program(program, environ, windows)
     installed = bool(path) or not known.program
     # Its login there is not looked for: only its own program knows where that is.
     credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
-    mend = [] if installed else [known.install]
+    own = f"correct orchestrator.{known.name}_command in config.yaml"
+    mend = [] if installed else [known.install if program == known.program else own]
     mend += [] if credential else [known.login]
     return Availability(
         name=known.name,
         description=known.description,
+        command=program,
         path=path,
         version=version_beside(path) if path else "",
         installed=installed,

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.model import PLANNER, TaskSpec
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
@@ -17,9 +17,10 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
             kind="command-without-shell",
         )
     if hindrance:
+        # Nobody named the planner's task.
+        which = "" if task.id == PLANNER else f"task {task.id!r}: "
         raise InvalidRequest(
-            f"task {task.id!r} is for agent {agent!r}, which cannot work here: {hindrance}",
-            kind="agent-not-usable",
+            f"{which}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
         )
 
 

@@ -112,15 +112,12 @@ def given_key(given: Request) -> str | None:
 
 
 def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
-    said = "this key opens nothing" if key else f"the header {KEY_HEADER} is missing"
+    said = "invalid API key" if key else f"the header {KEY_HEADER} is missing"
     example = same_call_with_key(request)
     return ProblemError(
         status=HTTPStatus.UNAUTHORIZED,
         type=error.kind,
-        detail=(
-            f"{said}; the key is api.api_key in config.yaml (in a worker: "
-            f"$ORCHESTRATOR_API_KEY). The same call with it: {example}"
-        ),
+        detail=(f"{said}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker"),
         headers={"WWW-Authenticate": CHALLENGE},
         more={"example": example},
     )

@@ -13,8 +13,7 @@ from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
 _NEXT_STEP = {
     "no-server": f"start it: {COMMAND} serve (or run one request: {COMMAND} run '...')",
     "server-unreachable": f"is it running? {COMMAND} doctor tells",
-    "unauthorized": f"the key is api.api_key in config.yaml; {COMMAND} config show --origin "
-    "tells where it comes from",
+    "unauthorized": f"to see where the key comes from: {COMMAND} config show --origin",
     "not-found": f"list the jobs: {COMMAND} jobs",
     "workspace-busy": f"use the server that is running: {COMMAND} submit '...'",
     "config": f"all settings are in config.template.yaml; check again: {COMMAND} config check",

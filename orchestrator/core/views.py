@@ -90,6 +90,8 @@ class Availability:
 
     name: str
     description: str
+    #: The program that is looked for, as the settings name it; empty for what needs none.
+    command: str = ""
     #: Where its program is; empty for what needs none, and for what is not there.
     path: str = ""
     #: As far as it can be told without running it.
@@ -116,7 +118,8 @@ class Availability:
         """Why it cannot work and what to do; empty when it can."""
         if self.usable:
             return ""
-        missing = "no credential was found for it" if self.installed else "it is not installed"
+        lacks = f"command {self.command!r} was not found" if self.command else "it is not installed"
+        missing = "no credential was found for it" if self.installed else lacks
         return f"{missing}; {'; then '.join(self.mend)}" if self.mend else missing
 
 

@@ -62,7 +62,7 @@ class Access:
             return Caller(name=holder.name, scopes=holder.scopes)
         attempt = self._store.attempt_by_token(hash_key(key))
         if attempt is None:
-            raise Unauthorized("this key opens nothing; a worker's key dies with the worker")
+            raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
         return Caller(name=attempt.worker_id, attempt=attempt)
 
     def check_change(self, caller: Caller) -> None:

@@ -15,7 +15,7 @@ def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
     asking = caller.attempt
     current = asking and scheduler.ledger.attempts.get(asking.key)
     if asking is None or current is None or current.number != asking.number:
-        raise Unauthorized("this key opens nothing; a worker's key dies with the worker")
+        raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
 
 
 def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> allowance.Ancestry:

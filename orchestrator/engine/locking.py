@@ -208,7 +208,7 @@ class Locking:
 
     def _worker_of(self, attempt: Attempt) -> WorkerKey:
         if not self._is_current(attempt):
-            raise Unauthorized("this key opens nothing; a worker's key dies with the worker")
+            raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
         return attempt.key
 
     def _is_current(self, attempt: Attempt) -> bool:

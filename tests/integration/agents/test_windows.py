@@ -99,7 +99,7 @@ def test_what_is_not_installed_there_is_refused(site: InProcess) -> None:
     answer = site.post("x", [{"agent": "codex", "prompt": "x"}])
 
     assert answer.status_code == 422
-    assert "it is not installed" in answer.json()["detail"]
+    assert "was not found" in answer.json()["detail"]
 
 
 def test_without_the_launchers_of_wsl_the_reason_says_so(

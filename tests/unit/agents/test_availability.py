@@ -61,10 +61,19 @@ def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -
 
 
 def test_a_program_that_is_missing_is_told_with_the_command_that_installs_it() -> None:
-    found = look(CODEX, "/nowhere/codex", {"OPENAI_API_KEY": "k"})
+    found = look(CODEX, "codex", {"OPENAI_API_KEY": "k", "PATH": "/nowhere"})
 
     assert not found.installed and found.authenticated
-    assert found.hindrance == "it is not installed; npm install -g @openai/codex"
+    assert found.hindrance == "command 'codex' was not found; npm install -g @openai/codex"
+
+
+def test_a_wrong_command_in_the_settings_is_named() -> None:
+    found = look(CLAUDE, "/nowhere/claude", {"ANTHROPIC_API_KEY": "k"})
+
+    assert found.hindrance == (
+        "command '/nowhere/claude' was not found; correct orchestrator.claude_command in "
+        "config.yaml"
+    )
 
 
 @pytest.mark.parametrize(

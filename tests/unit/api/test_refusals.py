@@ -47,7 +47,8 @@ def test_a_missing_key_is_shown_how_to_give_it(anonymous: FlaskClient, job: Job)
     assert "X-API-Key" in response.headers["WWW-Authenticate"]
     assert found["example"].startswith("curl -X POST -H 'X-API-Key: ")
     assert found["example"].endswith(" http://localhost/api/v1/orchestrate")
-    assert "Content-Type: application/json" in found["detail"]
+    assert "Content-Type: application/json" in found["example"]
+    assert "curl" not in found["detail"], "it is told once"
     problem(anonymous.get(f"/api/v1/jobs/{job.id}"), 401, "unauthorized")
 
 
