@@ -244,7 +244,9 @@ class Assembly:
 
     @cached_property
     def _reporting(self) -> Reporting:
-        reporter = Reports(template_dir=self._settings.reports.template_dir)
+        reporter = Reports(
+            template_dir=self._settings.reports.template_dir, project=self._around.project_root
+        )
         told = self._integrator.told
         return Reporting(self._store, reporter, self._workspace, notice, told)
 

@@ -2,11 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 from orchestrator.core.comparison import Comparison, comparisons
 from orchestrator.core.model import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.ports import Tree
+from orchestrator.core.repository import Workdir
 from orchestrator.core.states import JobStatus
 from orchestrator.core.whereabouts import Whereabouts
 
@@ -47,6 +49,13 @@ class Family:
                 self._child_jobs[job.parent_worker_id].append(job)
         for worker_id, children in self._child_jobs.items():
             self._sort_as_started(worker_id, children)
+
+    @cached_property
+    def in_project(self) -> frozenset[str]:
+        """Workers whose files are the project's own."""
+        workers = self.tree.workers
+        tasks = ((each.id, each) for each in workers if not each.is_adviser)
+        return frozenset(name for name, each in tasks if self.task(each).workdir == Workdir.PROJECT)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
         """By the worker's own record: jobs of one instant come in any order from the store."""

@@ -1,6 +1,7 @@
 """The Markdown reports: which one shows what, and how much of it."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from orchestrator.reports.text_tree import text_tree
 from orchestrator.reports.timeline import timeline
 from orchestrator.reports.views import (
     JobView,
+    MadeFile,
     Room,
     WorkerView,
     job_line,
@@ -22,6 +24,7 @@ from orchestrator.reports.views import (
     made_files,
     worker_output,
 )
+from orchestrator.reports.worker_figures import WorkerFigures
 
 #: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
 FINAL_ROOM = 120_000
@@ -54,6 +57,7 @@ class Pages:
         directory: Path,
         notice: str = "",
         changes: Sequence[str] = (),
+        project: Path | None = None,
     ) -> None:
         self._templates = templates
         self._family = family
@@ -61,6 +65,7 @@ class Pages:
         self._directory = directory
         self._notice = notice
         self._changes = changes
+        self._project = os.path.relpath(project, directory) if project else ""
         self.figures = analytics_of(family, job)
         self._of_worker = {each.worker_id: each for each in self.figures.workers}
 
@@ -83,7 +88,7 @@ class Pages:
             not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
             replaced=[worker for worker in unsuccessful if worker.replaced],
             successes=[each for each in view.workers if each.succeeded and each.counts],
-            files=made_files(self.figures.workers),
+            files=self._files(self.figures.workers),
             entry_limit=FINAL_ENTRIES,
             file_limit=FINAL_FILES,
             tree="\n".join(tree[:FINAL_TREE_LINES]),
@@ -102,7 +107,7 @@ class Pages:
             jobs=jobs,
             notice=self._notice,
             figures=next(each for each in self.figures.depths if each.depth == depth),
-            files=made_files(each for each in self.figures.workers if each.depth == depth),
+            files=self._files(each for each in self.figures.workers if each.depth == depth),
             file_limit=LEVEL_FILES,
         )
 
@@ -117,9 +122,12 @@ class Pages:
             changes=self._changes if job is self._job else (),
             ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
             figures=self.figures if job is self._job else analytics_of(self._family, job),
-            files=made_files(self._of_worker[worker.id] for worker in view.workers),
+            files=self._files(self._of_worker[worker.id] for worker in view.workers),
             file_limit=LEVEL_FILES,
         )
+
+    def _files(self, workers: Iterable[WorkerFigures]) -> Sequence[MadeFile]:
+        return made_files(workers, self._family.in_project, self._project)
 
     def timeline(self) -> str:
         return self._fill(

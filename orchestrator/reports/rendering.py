@@ -20,8 +20,10 @@ class Reports:
     (see ``templates/``) is used in its place.
     """
 
-    def __init__(self, *, template_dir: Path | None = None) -> None:
+    def __init__(self, *, template_dir: Path | None = None, project: Path | None = None) -> None:
         self._templates = Templates(template_dir)
+        #: Where files of `workdir: project` tasks are, for links.
+        self._project = project
 
     def prepare(self) -> None:
         """Do what only the first report would wait for."""
@@ -46,7 +48,8 @@ class Reports:
         """
         family = Family(tree)
         job = family.job(job_id)
-        pages = Pages(self._templates, family, job, directory.absolute(), notice, changes)
+        place, project = directory.absolute(), self._project
+        pages = Pages(self._templates, family, job, place, notice, changes, project)
         reports = _of_root(pages, family) if job.is_root else _of_child(pages, job)
         return [write_report(directory, name, text) for name, text in reports]
 

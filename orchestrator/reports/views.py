@@ -4,15 +4,17 @@ Everything but ids, states and numbers may hold text from users and workers, so 
 through a filter (see ``markdown.py`` and ``document.py``).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import Comparison
+from orchestrator.core.evidence import EndedBy
+from orchestrator.core.exit_cause import ExitCause
 from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.job_reason import changed_nothing
-from orchestrator.core.model import Job, Worker
+from orchestrator.core.model import Attempt, Job, Worker
 from orchestrator.core.outcome_of_job import tasks_succeeded
 from orchestrator.core.session import Session
 from orchestrator.core.states import JobStatus, WorkerStatus
@@ -63,6 +65,8 @@ class WorkerView:
     status: WorkerStatus
     succeeded: bool
     started: bool
+    #: Its program was started at least once.
+    has_log: bool
     #: What its task claimed.
     locks: Sequence[str]
     #: Another candidate succeeded at the same task, so this failure did no harm.
@@ -152,6 +156,8 @@ class Maker:
 class MadeFile:
     path: str
     workers: Sequence[Maker]
+    #: The file itself, seen from the root job's directory, if it is in the project; else empty.
+    link: str = ""
 
 
 class Room:
@@ -227,6 +233,7 @@ def worker_view(
         status=worker.status,
         succeeded=worker.status.succeeded,
         started=figures.attempts > 0,
+        has_log=any(map(_has_log, family.attempts(worker))),
         locks=family.task(worker).locks,
         replaced=task_succeeded and not worker.status.succeeded,
         counts=worker.chosen is not False,
@@ -259,18 +266,37 @@ def worker_view(
     )
 
 
+def _has_log(attempt: Attempt) -> bool:
+    found = attempt.exit
+    never = (ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM)
+    return not (found and (found.ended_by is EndedBy.SPAWN_FAILED or found.cause in never))
+
+
 def worker_output(worker: Worker) -> str:
     return worker.result.output.strip() if worker.result else ""
 
 
-def made_files(workers: Iterable[WorkerFigures]) -> Sequence[MadeFile]:
-    """Every file that was made, once, with all workers that made it."""
+def made_files(
+    workers: Iterable[WorkerFigures], in_project: Collection[str] = (), project: str = ""
+) -> Sequence[MadeFile]:
+    """Every file that was made, once, with all workers that made it.
+
+    ``in_project``: workers that made theirs in ``project``, seen from the root job's directory.
+    """
     makers: dict[str, list[Maker]] = {}
     for worker in workers:
         for path in worker.files_created:
             maker = Maker(id=worker.worker_id, directory=f"depth_{worker.depth}/{worker.worker_id}")
             makers.setdefault(path, []).append(maker)
-    return [MadeFile(path=path, workers=makers[path]) for path in sorted(makers)]
+    there = {
+        path: f"{project}/{path}"
+        for path, found in makers.items()
+        if project and any(each.id in in_project for each in found)
+    }
+    return [
+        MadeFile(path=path, workers=makers[path], link=there.get(path, ""))
+        for path in sorted(makers)
+    ]
 
 
 def _stray_commands(family: Family, worker: Worker) -> Sequence[str]:

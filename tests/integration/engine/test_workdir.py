@@ -1,11 +1,13 @@
 """``workdir: project``: a task that works in the checkout as it is, and what it changes there."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from markdown_it import MarkdownIt
 
 from orchestrator.cli.summary import summary_lines
 from tests.integration.engine.conftest import MakeServer, MakeSite
@@ -68,6 +70,44 @@ def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
     assert not (project.path / "output.md").exists()
     (task,) = site.get(f"/jobs/{ended['job_id']}")["tasks"]
     assert (task["workdir"], task["locks"]) == ("project", ["project"])
+
+
+CHILD = "orchestrator spawn below --command 'echo c > c.txt' --wait"
+
+
+def links(report: Path) -> Iterator[Path]:
+    """What the links of a report lead to."""
+    for block in MarkdownIt("gfm-like", {"linkify": False}).parse(report.read_text()):
+        for token in block.children or ():
+            if token.type == "link_open":
+                yield report.parent / unquote(str(token.attrs["href"]))
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["git", "no git"])
+def test_every_link_of_the_reports_leads_to_a_file(made: MakeProject, begun: bool) -> None:
+    # Its worktrees are not prepared: no program of theirs is started, and there is no log.
+    git = {"git": {"setup": ["echo no such package; exit 3"]}} if begun else {}
+    site, project = made(begun, **git)
+    tasks = [
+        here("mkdir 'a b'; echo x > 'a b/c.txt'; echo e >> README.md"),
+        shell(f"echo own > own.txt; {CHILD}"),
+        shell("exit 3", retries=0),
+        edit("echo w > w.txt", retries=0),
+    ]
+
+    ended = site.run("x", tasks)
+
+    top = site.directory(ended["job_id"])
+    reports = [*top.glob("*.md"), *top.glob("depth_*/*.md"), *top.glob("reports/*.md")]
+    found = {report: list(links(report)) for report in reports}
+    assert len([each for each in found.values() if each]) >= 3, found
+    assert [place for each in found.values() for place in each if not place.exists()] == []
+    # Of a task in the project, the project's file.
+    files = {place.resolve() for each in found.values() for place in each}
+    assert {project.path / "a b/c.txt", project.path / "README.md"} <= files
+    final = (top / "FINAL_RESULT.md").read_text()
+    assert "unknown failure" not in final
+    assert not begun or "What failed: the program cannot be started." in final
 
 
 def test_a_task_finds_the_programs_of_the_project_first(made: MakeProject) -> None:
