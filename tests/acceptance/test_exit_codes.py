@@ -64,6 +64,13 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
     codes += [asked(orchestrator, *command) for command in asks]
 
     assert codes == [code] * 6, "\n".join(outputs)
+    ending = outputs[1].partition("\nResult: ")[2].partition("\nproject: ")[0].split("\n")[1:]
+    lines = [line for line in ending if line.strip()]
+    assert bool(lines) is bool(code), "only what is not plainly completed has a reason"
+    for each in outputs[2:4]:
+        assert {*lines} <= {*each.splitlines()}, (lines, each)
+    if name == "two":
+        assert lines[-1] == f"to bring it in: bin/orchestrator merge {job_id} --strategy theirs"
     if name == "nothing":
         assert f"job {job_id} changed nothing; there is nothing to land" in outputs[-1]
     assert not (folder / ".install.log").exists(), "quick-start.sh has fetched no package"
