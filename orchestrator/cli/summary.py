@@ -66,7 +66,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 def _ways_in(answer: Answer) -> Iterator[str]:
     """What to type for changes that the result lacks; the reason has the command for files that
     were promised and not created."""
-    lost = (each for each in answer.get("missing") or () if each["command"])
+    lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
     commands = {str(each["command"]): f"to {purpose(each)}" for each in made}
     for command, why in list(commands.items())[:SHOWN_COMMANDS]:

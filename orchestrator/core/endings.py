@@ -118,7 +118,8 @@ class Endings:
 
     def _note_deliveries(self, job: Job) -> None:
         workers = list(self._forest.workers_of(job.id))
-        surveyed = bool(workers) and all(each.agent == SURVEY for each in workers)
+        surveyed = all(each.agent == SURVEY for each in workers)
+        surveyed = surveyed and any(each.status.succeeded for each in workers)
         facts = replace(
             job.facts,
             shortfalls=tuple(each for each in map(shortfall_of, workers) if each),

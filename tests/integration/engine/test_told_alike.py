@@ -11,7 +11,7 @@ from orchestrator.cli.status import status_lines
 from orchestrator.cli.status_rows import status_with_all_workers
 from orchestrator.cli.summary import ending_lines, headline, seconds_taken
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import KEY, Answer, shell, until
+from tests.integration.engine.site import KEY, REPOSITORY, Answer, shell, until
 
 pytestmark = pytest.mark.usefixtures("spawning")
 
@@ -94,7 +94,8 @@ def test_a_jobs_duration_is_one_figure(make_site: MakeSite) -> None:
 
 
 def test_the_last_lines_are_alike_with_the_server_up_and_down(make_site: MakeSite) -> None:
-    site, task = make_site(), {"agent": "survey", "title": "the shop"}
+    site = make_site()
+    task = {"agent": "survey", "title": "the shop", "env": {"PYTHONPATH": str(REPOSITORY)}}
     job_id = site.run("Build a shop with a cart", [task])["job_id"]
 
     with OrchestratorClient(site.url, KEY) as client:
@@ -104,6 +105,8 @@ def test_the_last_lines_are_alike_with_the_server_up_and_down(make_site: MakeSit
     assert ["but nothing was built" in headline(each) for each in answers] == [True] * 3
     lines = ending_lines(answers[0], 1000)
     assert [ending_lines(each, 1000) for each in answers] == [lines] * 3
-    assert ": nothing was built: no AI agent" in lines[-1]
+    assert lines[-1].startswith("Note: nothing was built: no AI agent")
     assert lines[-1].endswith("bin/orchestrator agents")
     assert not site.run("Survey the shop", [task])["nothing_built"]
+    broken = {"agent": "survey", "title": "the shop", "retries": 0}
+    assert not site.run("Build a shop", [broken])["nothing_built"], "it has failed"
