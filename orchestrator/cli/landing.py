@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.exit_codes import ExitCode, of_job
 from orchestrator.cli.local_jobs import whole_job
 from orchestrator.cli.summary import (
     all_tasks,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from orchestrator.git import How, Landing
 
 _MOST_REPORT = 16 << 20
+#: Jobs that ended like this have a result only in part: what their workers did until then.
+_NOT_WHOLE = (JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED)
 #: Label of a follow-up job: the job that it continues.
 CONTINUES = "continues"
 
@@ -93,7 +95,7 @@ def _diff_of_worker(
 @click.option("--no-ff", is_flag=True, help="Always with a merge commit.")
 @click.option("--squash", is_flag=True, help="As one commit, with the trailers of all commits.")
 @click.option("--pr", is_flag=True, help="Push the result and open a pull request (gh or glab).")
-@click.option("--partial", is_flag=True, help="Also a result that lacks something.")
+@click.option("--partial", is_flag=True, help="Also of a job that is partial, failed or cancelled.")
 @click.option(
     "--onto",
     metavar="BRANCH",
@@ -128,10 +130,8 @@ def land_command(
         raise click.UsageError(f"--pr and {how.value} exclude each other: the service merges")
     landing = landing_of(surroundings, job_id)
     job = whole_job(surroundings.workspace, job_id)
-    if job.get("status") == JobStatus.PARTIAL and not partial:
-        also = f"to land what there is: {COMMAND} land {job['job_id']} --partial"
-        click.echo(printable("\n".join([*_lacks(job), also])), err=True)
-        return ExitCode.PARTIAL
+    if job.get("status") in _NOT_WHOLE and not partial:
+        return _refuse(landing, job)
     if _changed_nothing(job):
         there = made_in_project(job)
         why = already(there) if there else f"job {job['job_id']} changed nothing"
@@ -151,6 +151,19 @@ def land_command(
     _ask(job["job_id"], landing.branch(), base, onto=onto, yes=yes)
     click.echo(landing.land(how, str(job.get("request") or "")))
     return ExitCode.OK
+
+
+def _refuse(landing: "Landing", job: Mapping[str, Any]) -> int:
+    """Name what the result of a job lacks; the job's exit code."""
+    status = str(job["status"])
+    if status != JobStatus.PARTIAL:
+        try:
+            landing.result()
+        except NotFound as error:
+            return _without_result(job, error)
+    also = f"to land what there is: {COMMAND} land {job['job_id']} --partial"
+    click.echo(printable("\n".join([*_lacks(job), also])), err=True)
+    return of_job(status)
 
 
 def _open_pull_request(
@@ -267,14 +280,19 @@ def _changed_nothing(job: Mapping[str, Any]) -> bool:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """What a partial job's result does not have, and what to type."""
-    yield f"Error: job {job['job_id']} is partial; nothing was changed. Its result lacks:"
+    """What the result of a job that is not completed does not have, and what to type."""
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
-    yield from _losses(missing)
+    found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}
     for task in tasks_of(job):
         if task["status"] not in SUCCEEDED_WORKER and task["worker_id"] not in named:
-            yield f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}"
+            found.append(f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}")
+    told = f"Error: job {job['job_id']} is {job['status']}; nothing was changed"
+    if not found:
+        yield f"{told}: {job['reason']}" if job.get("reason") else told
+        return
+    yield f"{told}. Its result lacks:"
+    yield from found
     if not named and job.get("reason"):
         yield f"  {job['reason']}"
 

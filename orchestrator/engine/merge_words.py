@@ -174,7 +174,7 @@ def _result(record: Record, status: JobStatus) -> Iterator[str]:
     yield f"To see it: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
         # Of a root job: who reads of a child job's is its worker, and has it already.
-        partial = " --partial" if status is JobStatus.PARTIAL else ""
+        partial = "" if status is JobStatus.COMPLETED else " --partial"
         yield f"To have it on your branch: {COMMAND} land {record.job_id}{partial}."
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess
+from tests.integration.engine.site import Answer, InProcess, until
+from tests.integration.engine.test_applying import command
 from tests.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]
@@ -193,6 +194,31 @@ def test_a_later_child_job_with_the_same_request_makes_up_for_a_loss(
     assert [each["status"] for each in jobs_of(site, job)] == ["completed", "partial", "completed"]
     assert ended["reason"] == ""
     assert project.show(f"orchestrator/{job}/result", "codes.txt") == "6\n0"
+
+
+def test_what_a_cancelled_or_failed_job_made_is_landed_only_if_asked_for(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    failed = site.run("x", [edit("echo a = 1 > failed.py")], unjudged="fail")["job_id"]
+    job = site.submit("y", [edit("echo a = 1 > a.py"), edit("sleep 600")])
+    until(lambda: "success" in str(site.status(job).get("results")), "one is done")
+    site.call("POST", f"/jobs/{job}/cancel")
+    assert site.wait(job)["status"] == "cancelled"
+    capfd.readouterr()
+
+    assert command(site, "land", job, "--yes") == 1
+    told = capfd.readouterr().err
+    assert f"job {job} is cancelled; nothing was changed" in told and "worker_2 (cancelled)" in told
+    assert f"land {job} --partial" in told
+    assert command(site, "land", failed, "--yes") == 1
+    assert f"job {failed} is failed; nothing was changed: not judged" in capfd.readouterr().err
+    assert not project.path.joinpath("a.py").exists()
+
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert f"To have it on your branch: bin/orchestrator land {job} --partial." in final
+    assert command(site, "land", job, "--yes", "--partial") == 0
+    assert project.path.joinpath("a.py").exists()
 
 
 def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_path: Path) -> None:
