@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from orchestrator.git import How, Landing
 
 _MOST_REPORT = 16 << 20
-#: Jobs that ended like this have a result only in part: what their workers did until then.
-_NOT_WHOLE = (JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED)
 #: Label of a follow-up job: the job that it continues.
 CONTINUES = "continues"
 
@@ -95,7 +93,7 @@ def _diff_of_worker(
 @click.option("--no-ff", is_flag=True, help="Always with a merge commit.")
 @click.option("--squash", is_flag=True, help="As one commit, with the trailers of all commits.")
 @click.option("--pr", is_flag=True, help="Push the result and open a pull request (gh or glab).")
-@click.option("--partial", is_flag=True, help="Also of a job that is partial, failed or cancelled.")
+@click.option("--partial", is_flag=True, help="Also of a job that is not completed.")
 @click.option(
     "--onto",
     metavar="BRANCH",
@@ -130,7 +128,7 @@ def land_command(
         raise click.UsageError(f"--pr and {how.value} exclude each other: the service merges")
     landing = landing_of(surroundings, job_id)
     job = whole_job(surroundings.workspace, job_id)
-    if job.get("status") in _NOT_WHOLE and not partial:
+    if job.get("status") != JobStatus.COMPLETED and not partial:
         return _refuse(landing, job)
     if _changed_nothing(job):
         there = made_in_project(job)
@@ -154,8 +152,8 @@ def land_command(
 
 
 def _refuse(landing: "Landing", job: Mapping[str, Any]) -> int:
-    """Name what the result of a job lacks; the job's exit code."""
-    status = str(job["status"])
+    """Name what the result of a job lacks; the job's exit code, FAILED if it has not ended."""
+    status = JobStatus(job["status"])
     if status != JobStatus.PARTIAL:
         try:
             landing.result()
@@ -163,7 +161,7 @@ def _refuse(landing: "Landing", job: Mapping[str, Any]) -> int:
             return _without_result(job, error)
     also = f"to land what there is: {COMMAND} land {job['job_id']} --partial"
     click.echo(printable("\n".join([*_lacks(job), also])), err=True)
-    return of_job(status)
+    return of_job(status) if status.ended else ExitCode.FAILED
 
 
 def _open_pull_request(

@@ -196,7 +196,7 @@ def test_a_later_child_job_with_the_same_request_makes_up_for_a_loss(
     assert project.show(f"orchestrator/{job}/result", "codes.txt") == "6\n0"
 
 
-def test_what_a_cancelled_or_failed_job_made_is_landed_only_if_asked_for(
+def test_what_a_job_made_that_is_not_completed_is_landed_only_if_asked_for(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
@@ -217,6 +217,12 @@ def test_what_a_cancelled_or_failed_job_made_is_landed_only_if_asked_for(
 
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert f"To have it on your branch: bin/orchestrator land {job} --partial." in final
+    site.call("POST", f"/jobs/{job}/retry", {})
+    until(lambda: site.status_file(job)["status"] == "running", "it runs again")
+    assert command(site, "land", job, "--yes") == 1
+    told = capfd.readouterr().err
+    assert f"job {job} is running; nothing was changed. Its result lacks:\n  worker_2 (" in told
+    assert not project.path.joinpath("a.py").exists()
     assert command(site, "land", job, "--yes", "--partial") == 0
     assert project.path.joinpath("a.py").exists()
 
