@@ -1,14 +1,19 @@
 """Answers as HTTP responses."""
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, request
+from flask import Response, current_app, request
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
+
+from orchestrator.api.auth import caller
+from orchestrator.api.shared_reads import SharedReads
 
 JSON = "application/json"
 REVALIDATE = "private, no-cache"
@@ -40,17 +45,31 @@ def json_answer(
     return response
 
 
-def tagged_answer(answer: BaseModel) -> Response:
+def tagged_answer(make: Callable[[], BaseModel]) -> Response:
     """A read with an ETag; 304 when the caller has it already.
 
-    A weak one: what is left (of time) goes down by itself and is no reason to send all again.
+    The same read of the same caller at the same time is made once.
     """
+    reads: SharedReads[_Tagged] = current_app.extensions["orchestrator.reads"]
+    key = (request.endpoint, *sorted((request.view_args or {}).items()), caller().full_name)
+    found = reads.get(key, lambda: _tagged(make()))
+    headers = {"ETag": f'W/"{found.tag}"', "Cache-Control": REVALIDATE}
+    if request.if_none_match.contains_weak(found.tag):
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(found.body, mimetype=JSON, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    tag: str
+    body: bytes
+
+
+def _tagged(answer: BaseModel) -> _Tagged:
+    """A weak tag: what is left (of time) goes down by itself and is no reason to send all again."""
     lasting = encoded(answer, without=RUNNING_DOWN)
     tag = blake2b(lasting, digest_size=16).hexdigest()
-    headers = {"ETag": f'W/"{tag}"', "Cache-Control": REVALIDATE}
-    if request.if_none_match.contains_weak(tag):
-        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(_with_left(lasting, answer), mimetype=JSON, headers=headers)
+    return _Tagged(tag, _with_left(lasting, answer))
 
 
 def _with_left(lasting: bytes, answer: BaseModel) -> bytes:

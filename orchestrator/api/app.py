@@ -17,6 +17,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.parking import Parking
 from orchestrator.api.render import job_path
 from orchestrator.api.service_port import Service
+from orchestrator.api.shared_reads import SharedReads
 from orchestrator.api.views import (
     agents,
     checkpoints,
@@ -64,6 +65,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     )
     app.extensions["orchestrator.metrics"] = metrics
     app.extensions["orchestrator.limits"] = RateLimits.of(options)
+    app.extensions["orchestrator.reads"] = SharedReads()
     app.extensions["orchestrator.openapi"] = cache(document)
     metrics.observe(app)
     problems.register(app)

@@ -5,21 +5,22 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterable
-from http import HTTPStatus
+from collections.abc import Iterable, Sequence
 from typing import Any
 from wsgiref.types import WSGIApplication
 
 from waitress import create_server, wasyncore
-from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import BaseWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
-from orchestrator.api.door import Door
-from orchestrator.api.guard import secured
+from orchestrator.api.connections import (
+    LARGEST_HEADER_BYTES,
+    Channel,
+    Dispatcher,
+    channels_of,
+    end_late,
+)
+from orchestrator.api.door import KEPT_CONNECTIONS, Door
 from orchestrator.api.options import MIB
-from orchestrator.api.problems import ProblemError, too_large
 from orchestrator.core.errors import OrchestratorError
 
 #: Waitress looks at its connections at least so often.
@@ -29,14 +30,10 @@ FINISH_SECONDS = 5
 FLUSH_SECONDS = 1.0
 BACKLOG = 1024
 IDLE_SECONDS = 120
-LARGEST_HEADER_BYTES = 64 * 1024
 PORT_ZERO_TRIES = 20
 
 #: Where one reaches what listens on every address.
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
-#: What waitress itself answers, as problems.
-_SLUGS = {400: "bad-request", 431: "headers-too-large", 501: "not-implemented"}
 
 
 class CannotListen(OrchestratorError):
@@ -51,46 +48,6 @@ class PortTaken(CannotListen):
     kind = "port-taken"
 
 
-class _ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Waitress' own refusals (malformed, too large) in the form of all other errors."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        # One less: see ``serve``.
-        reply = _refusal(error, self.channel.server.adj.max_request_body_size - 1).reply()
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.extend(secured(reply.headers))
-        self.set_close_on_finish()
-        self.content_length = len(reply.body)
-        self.write(reply.body)
-
-
-def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
-    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return too_large(max_request_bytes)
-    detail = f"the request is not valid HTTP: {error.body}"
-    if error.code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        detail = f"the headers are too large; at most {LARGEST_HEADER_BYTES} bytes are taken"
-    return ProblemError(
-        status=HTTPStatus(error.code), type=_SLUGS.get(error.code, "internal"), detail=detail
-    )
-
-
-class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    def parse_header(self, header_plus: bytes) -> None:
-        """Refuse a body with two ends: a proxy in front may go by the other one."""
-        super().parse_header(header_plus)
-        if "CONTENT_LENGTH" in self.headers and (
-            self.chunked or "TRANSFER_ENCODING" in self.headers
-        ):
-            raise ParsingError("Content-Length and Transfer-Encoding")
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]
-    error_task_class = _ProblemTask
-    parser_class = _Parser
-
-
 class Server:
     """A bound server. ``run`` serves in the calling thread until ``close`` is called."""
 
@@ -103,22 +60,29 @@ class Server:
         #: be another's by then. Reentrant, for a signal handler.
         self._waking = threading.RLock()
         self._stopped = threading.Event()
-        self._dispatcher = ThreadedTaskDispatcher()
-        self._dispatcher.set_thread_count(how["threads"])
+        self._dispatcher = Dispatcher(how["threads"])
+        limit = how.pop("connection_limit")
+        # Waitress' own limit keeps everybody out: the doors see to it that it is not reached.
+        how["connection_limit"] = limit + KEPT_CONNECTIONS + 2 * len(sockets)
         create_server(
             application, map=self._map, sockets=sockets, _dispatcher=self._dispatcher, **how
         )
         self._listeners = [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
-        self._doors = [Door(listener) for listener in self._listeners]
+        self._doors = [Door(listener, self.channels, limit) for listener in self._listeners]
+        self._checks_at = 0.0
         for listener, door in zip(self._listeners, self._doors, strict=True):
-            listener.channel_class = _Channel
-            listener.accept = door.accept
+            listener.channel_class = Channel
+            listener.accept, listener.is_crowded = door.accept, door.is_crowded
 
     @property
     def url(self) -> str:
         """How programs on this machine reach it."""
         host = REACHED_AT.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def channels(self) -> Sequence[Channel]:
+        """Its open connections."""
+        return channels_of(self._map)
 
     def run(self) -> None:
         """Serve until ``close``; requests that are being answered are finished."""
@@ -154,6 +118,9 @@ class Server:
 
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        if (now := time.monotonic()) >= self._checks_at:
+            self._checks_at = now + LOOP_SECONDS
+            end_late(self.channels())
 
     def _shut_down(self) -> None:
         if self._stopped.is_set():
@@ -175,10 +142,10 @@ class Server:
     def _finish(self) -> None:
         """Answer what is being answered; what has not been begun is not any more."""
         until = time.monotonic() + FINISH_SECONDS
-        self._dispatcher.set_thread_count(0)
-        while time.monotonic() < until and self._dispatcher.threads:
+        self._dispatcher.finish()
+        while time.monotonic() < until and not self._dispatcher.is_finished:
             self._turn(0.05)
-        self._dispatcher.shutdown(timeout=0)
+        self._dispatcher.drop()
 
     def _flush(self) -> None:
         """Send what is answered already."""

@@ -11,7 +11,7 @@ from orchestrator.api.render_job import job_answer, tree_answer
 from orchestrator.api.render_results import results, status_answer
 from orchestrator.api.views.names import checked_job_id
 from orchestrator.core.errors import Conflict
-from orchestrator.schemas.answers import JobsAnswer
+from orchestrator.schemas.answers import JobsAnswer, Results
 from orchestrator.schemas.queries import JobsQuery, NoQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
@@ -38,36 +38,43 @@ def list_jobs() -> Response:
 @blueprint.get("/<job_id>")
 def get_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    return tagged_answer(job_answer(service(), caller(), checked_job_id(job_id)))
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: job_answer(service(), who, asked))
 
 
 @blueprint.get("/<job_id>/status")
 def get_status(job_id: str) -> Response:
     reading.query(NoQuery)
-    return tagged_answer(status_answer(service(), caller(), checked_job_id(job_id)))
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: status_answer(service(), who, asked))
 
 
 @blueprint.get("/<job_id>/results")
 def get_results(job_id: str) -> Response:
     reading.query(NoQuery)
-    detail = service().detail(caller(), checked_job_id(job_id), with_tasks=False)
-    found = results(service(), caller(), detail)
-    if found is None:
-        raise Conflict(
-            f"no worker of job {job_id} has finished yet; "
-            f"GET /api/v1/jobs/{job_id}/wait answers when the job has ended"
-        )
-    return tagged_answer(found)
+    asked, who = checked_job_id(job_id), caller()
+
+    def answer() -> Results:
+        found = results(service(), who, service().detail(who, asked, with_tasks=False))
+        if found is None:
+            raise Conflict(
+                f"no worker of job {asked} has finished yet; "
+                f"GET /api/v1/jobs/{asked}/wait answers when the job has ended"
+            )
+        return found
+
+    return tagged_answer(answer)
 
 
 @blueprint.get("/<job_id>/tasks/<task_id>/candidates")
 def get_candidates(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
-    found = candidates_answer(service(), caller(), checked_job_id(job_id), task_id)
-    return tagged_answer(found)
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: candidates_answer(service(), who, asked, task_id))
 
 
 @blueprint.get("/<job_id>/tree")
 def get_tree(job_id: str) -> Response:
     reading.query(NoQuery)
-    return tagged_answer(tree_answer(service().tree(caller(), checked_job_id(job_id))))
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: tree_answer(service().tree(who, asked)))

@@ -13,6 +13,7 @@ import pytest
 import waitress.channel
 import waitress.task
 
+from orchestrator.api.connections import VITAL_THREADS
 from orchestrator.api.hub import Hub
 from orchestrator.api.server import Server
 from orchestrator.core.events import EventKind
@@ -66,7 +67,7 @@ def test_streams_beyond_the_threads_leave_posts_answered(server: Server, job: Jo
             answer = client.json("POST", "/api/v1/orchestrate", body=f'{{"request": "{number}"}}')
             assert answer["status"] == "pending"
     names = [thread.name for thread in threading.enumerate()]
-    assert sum(name.startswith("waitress") for name in names) == THREADS
+    assert sum(name.startswith("waitress") for name in names) == THREADS + VITAL_THREADS
     for one in (*streams, *waits):
         one.close()
 

@@ -243,5 +243,5 @@ def test_a_signal_stops_it_and_it_prints_nothing(tmp_path: Path) -> None:
 def test_more_connections_than_a_select_could_hold(server: Server) -> None:
     # Past the 1,024th descriptor select() would end the whole process.
     assert server._listeners[0].adj.asyncore_use_poll is True
-    assert server._listeners[0].adj.connection_limit == 2000
+    assert server._listeners[0].adj.connection_limit > 2000
     assert logging.getLogger("waitress.queue").level == logging.ERROR

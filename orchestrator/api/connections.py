@@ -1,0 +1,209 @@
+"""Connections of waitress: how long one may take to ask, and who gives way when there are many.
+
+Leans on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
+"""
+
+import re
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+
+from orchestrator.api.guard import secured
+from orchestrator.api.problems import ProblemError, too_large, unavailable
+
+#: In so many seconds a connection sends the whole head of its request.
+HEAD_SECONDS = 5.0
+#: Beside the threads for everything: a cancel that takes its time does not hold up /health.
+VITAL_THREADS = 2
+LARGEST_HEADER_BYTES = 64 * 1024
+#: What waitress itself answers, as problems.
+_SLUGS = {400: "bad-request", 431: "headers-too-large", 501: "not-implemented"}
+_HEALTH = frozenset({"/health", "/healthz", "/readyz"})
+_JOB = re.compile(r"/api/v1/jobs/[^/]+")
+CROWDED = unavailable(
+    "the server has as many connections as it takes (api.connection_limit); try again later"
+)
+_TOO_LATE = ProblemError(
+    status=HTTPStatus.REQUEST_TIMEOUT,
+    type="request-timeout",
+    detail=f"the head of the request did not arrive within {HEAD_SECONDS:g} s",
+)
+
+
+class _ProblemTask(ErrorTask):  # type: ignore[misc]
+    """Waitress' own refusals (malformed, too large) in the form of all other errors."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        # One less: see ``serve``.
+        reply = _refusal(error, self.channel.server.adj.max_request_body_size - 1).reply()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.extend(secured(reply.headers))
+        self.set_close_on_finish()
+        self.content_length = len(reply.body)
+        self.write(reply.body)
+
+
+class _Crowded:
+    """In the place of an error of waitress."""
+
+    code, reason, body = 503, "Service Unavailable", ""
+
+
+def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
+    if isinstance(error, _Crowded):
+        return CROWDED
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return too_large(max_request_bytes)
+    detail = f"the request is not valid HTTP: {error.body}"
+    if error.code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        detail = f"the headers are too large; at most {LARGEST_HEADER_BYTES} bytes are taken"
+    return ProblemError(
+        status=HTTPStatus(error.code), type=_SLUGS.get(error.code, "internal"), detail=detail
+    )
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    def parse_header(self, header_plus: bytes) -> None:
+        """Refuse a body with two ends: a proxy in front may go by the other one."""
+        super().parse_header(header_plus)
+        if "CONTENT_LENGTH" in self.headers and (
+            self.chunked or "TRANSFER_ENCODING" in self.headers
+        ):
+            raise ParsingError("Content-Length and Transfer-Encoding")
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection."""
+
+    error_task_class = _ProblemTask
+    parser_class = _Parser
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        #: When it began to wait for a request, or for the rest of one.
+        self.waits_since = time.monotonic()
+        self._has_asked = False
+        super().__init__(*arguments, **options)
+
+    def received(self, data: bytes) -> bool:
+        before = self.request
+        taken: bool = super().received(data)
+        if self.request is not None and self.request is not before:
+            self.waits_since = time.monotonic()
+        return taken
+
+    def service(self) -> None:
+        self._has_asked = True
+        super().service()
+        self.waits_since = time.monotonic()
+
+    @property
+    def may_give_way(self) -> bool:
+        """Nothing that it asked is being answered or sent."""
+        return not (self.requests or self.total_outbufs_len or self.will_close)
+
+    def is_late(self, now: float) -> bool:
+        """It took too long to send the head of a request."""
+        if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
+            return False
+        begun = self.request
+        return not (self._has_asked if begun is None else begun.headers_finished)
+
+    def end(self, problem: ProblemError, *, if_silent: bool) -> None:
+        """Close it soon and say why, to a caller who has sent nothing only ``if_silent``.
+
+        For the server's loop.
+        """
+        # Between two requests an answer could be taken for that to the next one.
+        if self.request is not None or (if_silent and not self._has_asked):
+            say(self.socket, problem)
+        self.will_close = True
+
+
+def say(connection: Any, problem: ProblemError) -> None:
+    """Answer on a connection that is closed next, as far as that is possible without waiting."""
+    try:
+        connection.setblocking(False)
+        connection.send(problem.reply().encoded())
+        # Else what the caller has sent already would have the answer thrown away.
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    except OSError:
+        pass
+
+
+def end_late(channels: Iterable[Channel]) -> None:
+    now = time.monotonic()
+    for channel in channels:
+        if channel.is_late(now):
+            channel.end(_TOO_LATE, if_silent=False)
+
+
+def end_oldest(channels: Iterable[Channel], problem: ProblemError) -> bool:
+    """End the connection that has waited longest without asking; False if all have asked."""
+    waiting = [each for each in channels if each.may_give_way]
+    if not waiting:
+        return False
+    min(waiting, key=lambda each: each.waits_since).end(problem, if_silent=True)
+    return True
+
+
+def is_vital(request: Any) -> bool:
+    """What is answered however busy the server is: whether it is well, and cancelling."""
+    path, method = request.path.rstrip("/"), request.command
+    if method in ("GET", "HEAD"):
+        return path in _HEALTH
+    if method == "POST":
+        path, _, action = path.rpartition("/")
+        return action == "cancel" and bool(_JOB.fullmatch(path))
+    return method == "DELETE" and bool(_JOB.fullmatch(path))
+
+
+class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Gives requests to threads. A few are for vital ones, while all others are busy."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._vital = ThreadedTaskDispatcher()
+        self.set_thread_count(threads)
+        self._vital.set_thread_count(VITAL_THREADS)
+
+    def add_task(self, task: Channel) -> None:
+        if self._passes_others(task) and (self.queue or self.active_count >= len(self.threads)):
+            self._vital.add_task(task)
+        else:
+            super().add_task(task)
+
+    def _passes_others(self, task: Channel) -> bool:
+        request = task.requests[0]
+        if request.error or is_vital(request):
+            return not request.error
+        if not task.server.is_crowded(task):
+            return False
+        request.error = _Crowded()
+        return True
+
+    def finish(self) -> None:
+        """Have every thread end after what it is answering."""
+        self.set_thread_count(0)
+        self._vital.set_thread_count(0)
+
+    @property
+    def is_finished(self) -> bool:
+        return not (self.threads or self._vital.threads)
+
+    def drop(self) -> None:
+        """Answer nothing more."""
+        self.shutdown(timeout=0)
+        self._vital.shutdown(timeout=0)
+
+
+def channels_of(server_map: dict[int, Any]) -> Sequence[Channel]:
+    return [each for each in list(server_map.values()) if isinstance(each, Channel)]

@@ -1,0 +1,137 @@
+"""Connections that send no whole request, and the way that stays free for /health and cancel."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from flask import Flask
+
+from orchestrator.api import connections
+from orchestrator.api.server import Server, serve
+from orchestrator.core.submission import Caller, Submission
+from orchestrator.core.views import Detail
+from tests.integration.api.conftest import DEADLINE_SECONDS, eventually
+from tests.integration.api.wire import Connection
+from tests.unit.api.fake_service import KEY, FakeService
+
+LIMIT = 10
+HALF = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+
+
+@pytest.fixture
+def small(app: Flask) -> Iterator[Server]:
+    server = serve(app, host="127.0.0.1", port=0, threads=2, connection_limit=LIMIT)
+    server.start()
+    yield server
+    server.close()
+    assert server.wait(DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def job_id(service: FakeService) -> str:
+    return service.submit(service.authenticate(KEY), Submission(request="a job")).job.id
+
+
+@pytest.fixture
+def blocked(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
+    """Every reading of a job waits until the test has ended; how many do."""
+    gate, waiting, read = threading.Event(), [], service.detail
+
+    def detail(caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+        waiting.append(job_id)
+        gate.wait(DEADLINE_SECONDS)
+        return read(caller, job_id, with_tasks=with_tasks)
+
+    monkeypatch.setattr(service, "detail", detail)
+    yield lambda: len(waiting)
+    gate.set()
+
+
+def half(server: Server, stack: ExitStack) -> socket.socket:
+    connection = stack.enter_context(Connection(server)).socket
+    connection.sendall(HALF)
+    return connection
+
+
+def answered(connection: socket.socket) -> bytes:
+    """All until the server has closed the connection."""
+    found = b""
+    try:
+        while piece := connection.recv(65536):
+            found += piece
+    except ConnectionError:
+        pass
+    return found
+
+
+def test_a_half_sent_head_ends_the_connection(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        kept = stack.enter_context(Connection(server))
+        assert kept.json("GET", "/health")["ready"] is True
+        silent = stack.enter_context(Connection(server)).socket
+        slow = half(server, stack)
+        stop = threading.Event()
+        stack.callback(stop.set)
+        threading.Thread(target=drip, args=(slow, stop), daemon=True).start()
+        monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+
+        assert answered(silent) == b""
+        answer = answered(slow)
+        assert answer.startswith(b"HTTP/1.1 408 ") and b"application/problem+json" in answer
+        # One that has asked before, and is between two requests, stays.
+        assert kept.json("GET", "/health")["ready"] is True
+
+
+def asking(server: Server) -> int:
+    """How many connections wait for an answer."""
+    return sum(bool(each.requests) for each in server.channels())
+
+
+def drip(connection: socket.socket, stop: threading.Event) -> None:
+    try:
+        while not stop.wait(0.02):
+            connection.sendall(b"x")
+    except OSError:
+        pass
+
+
+def test_half_sent_requests_keep_nobody_out(small: Server) -> None:
+    with ExitStack() as stack:
+        held = [half(small, stack) for _ in range(5 * LIMIT)]
+        with Connection(small) as client:
+            assert client.json("GET", "/health")["ready"] is True
+        # The oldest have gone.
+        assert answered(held[0]).startswith(b"HTTP/1.1 503 ")
+        eventually(lambda: len(small.channels()) <= LIMIT, "no more than the limit are held")
+
+
+def test_health_and_cancel_are_answered_while_every_thread_is_busy(
+    small: Server, job_id: str, blocked: Callable[[], int]
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(Connection(small)).ask("GET", f"/api/v1/jobs/{job_id}/status")
+        eventually(lambda: blocked() == 2, "both threads are busy")
+
+        client = stack.enter_context(Connection(small))
+        for _ in range(3):
+            assert client.json("GET", "/health")["ready"] is True
+        assert client.json("POST", f"/api/v1/jobs/{job_id}/cancel")["job_id"] == job_id
+
+
+def test_beyond_the_limit_health_alone_is_answered(
+    small: Server, job_id: str, blocked: Callable[[], int]
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(LIMIT):
+            stack.enter_context(Connection(small)).ask("GET", f"/api/v1/jobs/{job_id}/status")
+        eventually(lambda: asking(small) == LIMIT, "all have asked")
+
+        refused = stack.enter_context(Connection(small)).json("GET", f"/api/v1/jobs/{job_id}")
+        assert (refused["status"], refused["type"]) == (503, "unavailable")
+        with Connection(small) as client:
+            assert client.json("GET", "/health")["ready"] is True
