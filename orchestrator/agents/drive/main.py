@@ -185,7 +185,9 @@ class Driver:
         if self.termed:
             program.stop(Stop(ErrorClass.KILLED, _STOPPED))
         self._watch.begin()
+        logins.recover(call.logins, self._control, earlier_attempts(self._control))
         linked = prepared(call)
+        program.on_look = lambda: logins.bring_back(linked)
         there = litter_of(call)
         environ = environment(call)
         try:
@@ -278,6 +280,14 @@ def prepared(call: Call) -> list[logins.Linked]:
     return logins.link(call.logins)
 
 
+def earlier_attempts(control: Path) -> list[Path]:
+    """Control directories of the worker's attempts before this one."""
+    worker, _, number = control.name.rpartition(".")
+    if not worker or not number.isdecimal():
+        return []
+    return [control.with_name(f"{worker}.{each}") for each in range(1, int(number))]
+
+
 def written(files: Mapping[Path, str]) -> None:
     for path, text in files.items():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -293,7 +303,10 @@ def litter_of(call: Call) -> set[Path]:
 
 
 def environment(call: Call, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-    environ = {**inherited, **{name: value for name, value in call.env.items() if value}}
+    environ = {
+        **inherited,
+        **{name: value for name, value in call.env.items() if value is not None},
+    }
     for name, value in call.env.items():
         if value is None:
             environ.pop(name, None)

@@ -58,6 +58,9 @@ class Program:
         self.session = ""
         #: Called with the session's id as soon as the program names it.
         self.on_session: Callable[[str], None] = lambda session: None
+        #: Called every now and then while it runs.
+        self.on_look: Callable[[], None] = lambda: None
+        self._look_at = 0.0
         self._out, self._err = Lines(), Lines(_STDERR_BYTES)
         self._stderr = ""
         self._asked: Stop | None = None
@@ -199,6 +202,9 @@ class Program:
     # -- how long it may take -------------------------------------------------------------------
 
     def _keep_time(self, child: Child, now: float) -> None:
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self.on_look()
         if self._stopping is not None:
             if now >= self._kill_at:
                 child.kill()

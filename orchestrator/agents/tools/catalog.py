@@ -67,6 +67,7 @@ CLAUDE = Known(
         "CLOUD_ML_REGION",
         "VERTEX_REGION_*",
         "CLAUDE_CONFIG_DIR",
+        "CLAUDE_SECURESTORAGE_CONFIG_DIR",
         "CLAUDE_CODE_OAUTH_TOKEN",
         "CLAUDE_CODE_USE_*",
         "CLAUDE_CODE_SKIP_*_AUTH",

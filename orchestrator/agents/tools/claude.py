@@ -1,6 +1,7 @@
 """Claude Code."""
 
 import json
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ _INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
 #: By a name of ours: the tools of our MCP server are allowed where they are offered.
 _OWN_TOOLS = "mcp__orchestrator"
+_STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -60,7 +62,7 @@ def call(ask: Ask) -> Call:
     return Call(
         argv=tuple(argv),
         reader="claude",
-        env={"CLAUDE_CONFIG_DIR": str(config), **_root(ask), **_shell(ask)},
+        env={"CLAUDE_CONFIG_DIR": str(config), **_storage(ask, own), **_root(ask), **_shell(ask)},
         files={**_files(ask, config, own, servers), **shell_files(ask)},
         logins=(Login(source=own / ".credentials.json", target=config / ".credentials.json"),),
         links=kept_in(ask, config / "projects", "claude"),
@@ -90,6 +92,17 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 def _root(ask: Ask) -> dict[str, str]:
     # It refuses to skip permissions as the superuser unless it is told that this is meant.
     return {"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}
+
+
+def _storage(ask: Ask, own: Path) -> dict[str, str]:
+    """Have it find the user's login, and the lock under which all of the user's sessions renew it.
+
+    A sandbox may keep it from writing there: then it has the link to the login.
+    """
+    if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
+        return {}
+    # Empty is its default: on macOS another name of the same directory is another login.
+    return {_STORAGE: ask.environ.get("CLAUDE_CONFIG_DIR") or ""}
 
 
 def _shell(ask: Ask) -> dict[str, str]:

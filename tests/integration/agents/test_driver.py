@@ -441,7 +441,7 @@ def test_a_login_of_the_user_works_in_the_isolated_configuration(rig: Rig, nobod
     login.parent.mkdir()
     login.write_text('{"token": "old"}')
 
-    rig.run("renews-login")
+    rig.run("renews-login result")
 
     own = rig.given()["environ"]["CLAUDE_CONFIG_DIR"]
     assert own.startswith(str(rig.control))
@@ -449,3 +449,19 @@ def test_a_login_of_the_user_works_in_the_isolated_configuration(rig: Rig, nobod
     # The stand-in put a new file in place of the link, as tools do that renew a token.
     assert login.read_text() == '{"token": "new"}'
     assert login.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_renewed_login_is_the_users_while_the_agent_still_works(rig: Rig, nobody: Path) -> None:
+    login = nobody / ".claude" / ".credentials.json"
+    login.parent.mkdir()
+    login.write_text('{"token": "old"}')
+
+    process = rig.start("renews-login hangs")
+    try:
+        until(
+            lambda: "new" in login.read_text() or process.poll() is not None, "it is brought back"
+        )
+        assert process.poll() is None
+    finally:
+        stop(process)
+        rig.end(process)
