@@ -16,6 +16,7 @@ from orchestrator.cli.errors import report_error
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.surroundings import Surroundings
 from orchestrator.cli.terminal import no_color
+from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import OrchestratorError
 
 #: Command name: the module of this package that has it, as an attribute of the same name.
@@ -57,6 +58,7 @@ COMMANDS = {
     "agents": "agents",
     "keys": "keys",
     "doctor": "doctor",
+    "completion": "completion",
     "clean": "clean",
     "discard": "clean",
 }
@@ -66,8 +68,7 @@ Exit codes:
 {exit_codes.table()}
 
 \b
-Completion for bash: eval "$(_ORCHESTRATOR_COMPLETE=bash_source orchestrator)"
-(zsh_source and fish_source for the others)
+Completion for bash: eval "$({COMMAND} completion bash)"; also zsh, fish
 """
 
 

@@ -12,10 +12,9 @@ from orchestrator.config.conflicts import conflicts
 from orchestrator.config.expectations import expected_at, schema_at, setting_paths, unknown_key
 from orchestrator.config.layers import KeyPath, Layer, Origin, Problem, dotted, merged
 from orchestrator.config.settings import Settings
-from orchestrator.config.sources import FILE_NAME, read_environment, read_file, read_flags
+from orchestrator.config.sources import FILE_NAME, SECRETS, read_environment, read_file, read_flags
 from orchestrator.core.errors import ConfigError
 
-SECRETS = {("api", "api_key"), ("api", "keys"), ("store", "url")}
 SHOWN_CHARACTERS = 40
 
 

@@ -19,7 +19,7 @@ HEADER = """\
 # Every setting with its default. ./install.sh copies this file to config.yaml and puts a fresh
 # key in; change config.yaml, not this file. A relative path starts at the folder of this file.
 # The environment wins over the file: ORCHESTRATOR_<SECTION>__<KEY>, for example
-# ORCHESTRATOR_API__PORT=8123.
+# ORCHESTRATOR_API__PORT=8123; a secret also from a file: ORCHESTRATOR_API__API_KEY_FILE=PATH.
 """
 
 EXAMPLE_AGENT = UserAgent(

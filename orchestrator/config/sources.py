@@ -10,6 +10,9 @@ from orchestrator.config.yaml_text import Position, YamlText, read_yaml
 FILE_NAME = "config.yaml"
 PREFIX = "ORCHESTRATOR_"
 SEPARATOR = "__"
+SECRETS = {("api", "api_key"), ("api", "keys"), ("store", "url")}
+#: At the end of a variable: the value is in a file, as container platforms give secrets.
+IN_FILE = "_FILE"
 
 
 def read_file(path: Path) -> Layer:
@@ -30,13 +33,40 @@ def read_file(path: Path) -> Layer:
 
 
 def read_environment(environ: Mapping[str, str]) -> Layer:
-    """``ORCHESTRATOR_<SECTION>__<KEY>``; variables without a double underscore are not settings."""
+    """``ORCHESTRATOR_<SECTION>__<KEY>``; variables without a double underscore are not settings.
+
+    A secret may be in a file: ``ORCHESTRATOR_API__API_KEY_FILE=/run/secrets/key``.
+    """
     layer = Layer()
     for name in sorted(environ):
         section, separator, key = name.removeprefix(PREFIX).partition(SEPARATOR)
-        if name.startswith(PREFIX) and separator:
+        if not name.startswith(PREFIX) or not separator:
+            continue
+        path = (section.lower(), key.removesuffix(IN_FILE).lower())
+        if key.endswith(IN_FILE) and path in SECRETS:
+            _take_secret_file(layer, path, name, environ)
+        else:
             _take_text(layer, section.lower(), key.lower(), environ[name], name)
     return layer
+
+
+def _take_secret_file(
+    layer: Layer, path: tuple[str, str], name: str, environ: Mapping[str, str]
+) -> None:
+    origin, plain = Origin(source=name), name.removesuffix(IN_FILE)
+    if plain in environ:
+        layer.refuse(origin, f"{plain} is set as well; keep one of the two")
+        return
+    try:
+        text = Path(environ[name]).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        layer.refuse(origin, f"{environ[name]} cannot be read: {reason}")
+        return
+    if text:
+        _take_text(layer, *path, text, name)
+    else:
+        layer.refuse(origin, f"{environ[name]} is empty; write the secret into it")
 
 
 def read_flags(flags: Mapping[str, str]) -> Layer:

@@ -80,6 +80,9 @@ class Health:
     checks: Mapping[str, str] = field(default_factory=dict)
     #: Why no worker starts now; empty when workers start.
     paused: str = ""
+    #: AI agents that can work here, and those that are known.
+    usable_agents: int = 0
+    known_agents: int = 0
     containment: str
     version: str
 

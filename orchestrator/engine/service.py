@@ -276,7 +276,12 @@ class Service(RemovalCalls, MergeCalls):
         except StoreError as error:
             checks["store"] = error.message
         checks["place"] = self._moved() or "ok"
+        agents = [
+            each for each in self._submitting.agents() if self._submitting.uses_model(each.name)
+        ]
         return Health(
+            usable_agents=sum(each.usable for each in agents),
+            known_agents=len(agents),
             ready=all(word == "ok" for word in checks.values()),
             checks=checks,
             paused=self._supervisor.paused,

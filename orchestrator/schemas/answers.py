@@ -379,5 +379,8 @@ class HealthAnswer(Answer):
     checks: dict[str, str]
     paused: str = ""
     """Why no worker starts now; empty when workers start."""
+    usable_agents: int = 0
+    """AI agents that are installed and have a login; without one nothing can be built."""
+    known_agents: int = 0
     containment: str
     version: str

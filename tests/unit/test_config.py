@@ -374,6 +374,40 @@ def test_a_loopback_host_needs_none(tmp_path: Path, host: str) -> None:
     assert loaded(tmp_path, environ={"ORCHESTRATOR_API__HOST": host}).settings.api.host == host
 
 
+def test_a_secret_may_be_in_a_file_that_the_environment_names(tmp_path: Path) -> None:
+    secret, keys = tmp_path / "secret", tmp_path / "keys"
+    secret.write_text(f"{KEY}\n")
+    keys.write_text(f"[{{name: ci, key: {KEY}-of-ci, scopes: [read]}}]\n")
+    environ = {
+        "ORCHESTRATOR_API__API_KEY_FILE": str(secret),
+        "ORCHESTRATOR_API__KEYS_FILE": str(keys),
+    }
+    result = loaded(tmp_path, "", environ)
+    assert result.settings.api.api_key.get_secret_value() == KEY
+    assert result.settings.api.keys[0].name == "ci"
+    assert result.origins["api.api_key"] == "ORCHESTRATOR_API__API_KEY_FILE"
+
+
+def test_a_secret_file_that_cannot_be_used_is_refused_by_its_path(tmp_path: Path) -> None:
+    empty, missing = tmp_path / "empty", tmp_path / "missing"
+    empty.touch()
+    environ = {
+        "ORCHESTRATOR_API__API_KEY_FILE": str(missing),
+        "ORCHESTRATOR_API__KEYS_FILE": str(empty),
+        "ORCHESTRATOR_STORE__URL_FILE": str(empty),
+        "ORCHESTRATOR_STORE__URL": "sqlite:///x",
+        "ORCHESTRATOR_API__PORT_FILE": str(empty),
+    }
+    said = complaints(tmp_path, WITH_KEY, environ=environ)
+    assert [line for line in said if "_FILE: " in line and "PORT" not in line] == [
+        f"ORCHESTRATOR_API__API_KEY_FILE: {missing} cannot be read: No such file or directory",
+        f"ORCHESTRATOR_API__KEYS_FILE: {empty} is empty; write the secret into it",
+        "ORCHESTRATOR_STORE__URL_FILE: ORCHESTRATOR_STORE__URL is set as well; keep one of the two",
+    ]
+    # Only secrets: any other setting is no secret, and its name is wrong.
+    assert any("api.port_file: unknown key" in line for line in said)
+
+
 def test_a_wrong_variable_is_refused_by_its_name(tmp_path: Path) -> None:
     environ = {
         "ORCHESTRATOR_API__PRT": "1",

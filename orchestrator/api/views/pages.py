@@ -36,6 +36,8 @@ def get_health() -> Response:
         ready=health.ready,
         checks=dict(health.checks),
         paused=health.paused,
+        usable_agents=health.usable_agents,
+        known_agents=health.known_agents,
         containment=health.containment,
         version=health.version,
     )
@@ -44,6 +46,26 @@ def get_health() -> Response:
     if not health.ready:
         response.headers["Retry-After"] = "2"
     return response
+
+
+@blueprint.get("/healthz")
+def get_liveness() -> Response:
+    """Asks nothing of store and supervisor: whoever restarts a server by it restarts a dead one."""
+    return _word("ok", HTTPStatus.OK)
+
+
+@blueprint.get("/readyz")
+def get_readiness() -> Response:
+    health = service().health()
+    if health.ready:
+        return _word("ok", HTTPStatus.OK)
+    wrong = (f"{part}: {word}" for part, word in health.checks.items() if word != "ok")
+    return _word("\n".join(wrong), HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _word(text: str, status: HTTPStatus) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(f"{text}\n", status=int(status), mimetype="text/plain", headers=headers)
 
 
 @blueprint.get("/")

@@ -461,6 +461,18 @@ def test_health_needs_no_key(anonymous: FlaskClient, service: FakeService) -> No
     assert ill.json["checks"]["store"] == "cannot be written"
 
 
+def test_probes_get_one_word_and_a_status(anonymous: FlaskClient, service: FakeService) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (anonymous.get(path).status_code, anonymous.get(path).text) == (
+            HTTPStatus.OK,
+            "ok\n",
+        )
+    service.ready = False
+    assert anonymous.get("/healthz").status_code == HTTPStatus.OK
+    ill = anonymous.get("/readyz")
+    assert (ill.status_code, ill.text) == (503, "store: cannot be written\n")
+
+
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_pages_load_only_their_own_files(anonymous: FlaskClient, path: str) -> None:
     page = anonymous.get(path)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -490,6 +491,20 @@ def test_completion_knows_the_commands() -> None:
     )
 
     assert done.stdout == "plain,submit\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "check"), [("bash", ["-n"]), ("zsh", ["-n"]), ("fish", ["--no-execute"])]
+)
+def test_the_completion_of_a_shell_is_printed_for_it(
+    orchestrator: Orchestrator, capsys: Capture, tmp_path: Path, shell: str, check: list[str]
+) -> None:
+    assert orchestrator("completion", shell) == ExitCode.OK
+    script = tmp_path / "script"
+    script.write_text(capsys.readouterr().out)
+    assert f"_ORCHESTRATOR_COMPLETE={shell}_complete" in script.read_text()
+    if program := shutil.which(shell):
+        assert subprocess.run([program, *check, script], timeout=60).returncode == 0
 
 
 def test_a_request_that_is_a_bulleted_list_is_text_and_no_option(
