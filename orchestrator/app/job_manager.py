@@ -85,7 +85,8 @@ class JobManager:
         """Take up what an earlier server left, then begin. ``api_url`` is for the workers."""
         self.dispatch.api_url = api_url
         self._take_place()
-        clock.keep(self.workspace.root / ".clock", going_on=bool(self.store.unfinished()))
+        under_way = bool(self.store.unfinished())
+        restarted = clock.keep(self.workspace.root / ".clock", going_on=under_way)
         for observer in (self.job_log, self.status_files, self.retiring):
             self.publisher.add(observer)
         self.publisher.start()
@@ -103,6 +104,7 @@ class JobManager:
             self.workspace,
             self.status_files.load,
             clock.now(),
+            machine_restarted=restarted,
         )
         scratch.sweep(self.workspace.root, self.flights.scratches)
         self.locking.restore()

@@ -22,20 +22,22 @@ def now() -> float:
     return _began()[0] + _elapsed()
 
 
-def keep(path: Path, *, going_on: bool) -> None:
+def keep(path: Path, *, going_on: bool) -> bool:
     """Note in a file what the time counts from; before anything asks for the time.
 
     ``going_on``: there are jobs under way, and it counts on from what a server noted before this
-    one, unless the machine was started anew.
+    one, unless the machine was started anew. True if it was.
     """
     boot = machine.boot_id()
-    if going_on and boot and (kept := _read(path)) and kept[0] == boot:
+    kept = _read(path) if going_on and boot else None
+    if kept and kept[0] == boot:
         _began()[0] = kept[1]
     try:
         write_private(path, json.dumps([boot, _began()[0]]).encode())
     except OSError as error:
         if not is_shortage(error):
             raise
+    return bool(kept and kept[0] and kept[0] != boot)
 
 
 def _read(path: Path) -> tuple[str, float] | None:

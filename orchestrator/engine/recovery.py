@@ -23,6 +23,7 @@ _WITH_THE_SERVER = {
     ExitCause.SIGNAL: "its shim was told to end while it ran, and nobody had cancelled its job",
     ExitCause.ORPHAN_LEASE: LEASE_OVER,
 }
+_CUT_OFF = "the machine was restarted while it ran"
 #: The causes for which an attempt uses no retry; for others the supervisor decides that.
 _GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
 #: So many attempts in a row that never began use no retry of their worker.
@@ -37,6 +38,8 @@ def recover(
     workspace: Workspace,
     on_tree: Callable[[Tree], None],
     now: float,
+    *,
+    machine_restarted: bool = False,
 ) -> Sequence[Attempt]:
     """Restore all unfinished trees before the supervisor starts; the attempts found are returned.
 
@@ -50,7 +53,7 @@ def recover(
             continue
         on_tree(tree)
         for attempt in scheduler.restore(tree, now):
-            _take_up(scheduler, flights, launcher, workspace, attempt)
+            _take_up(scheduler, flights, launcher, workspace, attempt, machine_restarted)
             taken_up.append(attempt)
     return taken_up
 
@@ -61,6 +64,7 @@ def _take_up(
     launcher: Launcher,
     workspace: Workspace,
     attempt: Attempt,
+    machine_restarted: bool,
 ) -> None:
     worker = scheduler.ledger.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
     name, record = running_attempt_id(attempt), workspace.exit_record(worker, attempt.number)
@@ -69,9 +73,10 @@ def _take_up(
     if not lives:
         exit = launcher.settle(name, record, attempt.record_hash)
         if scheduler.forest.job_of(worker).stop_cause is None:
-            if exit.cause in _GIVEN_BACK and not _never_begins(worker, exit):
+            cut_off = machine_restarted and exit.ended_by is EndedBy.LOST
+            if cut_off or (exit.cause in _GIVEN_BACK and not _never_begins(worker, exit)):
                 _give_back(scheduler, worker)
-            exit = _as_lost(exit)
+            exit = replace(exit, error=_CUT_OFF) if cut_off else _as_lost(exit)
         flights.ended(name, exit)
     failpoints.reached("recovery: attempt taken up")
     logger.info("attempt found", extra={"attempt": name, "lives": lives})
@@ -97,5 +102,5 @@ def _was_shut_down(exit: Exit) -> bool:
 
 
 def _give_back(scheduler: Scheduler, worker: Worker) -> None:
-    """What ended with its server, however often, costs a worker none of its retries."""
+    """What ended with its server or its machine, however often, costs a worker no retry."""
     scheduler.ledger.update_worker(worker.key, budget_from=worker.budget_from + 1, failure="")

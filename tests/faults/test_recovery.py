@@ -1,8 +1,11 @@
 """Those who wait and those who watch, while the server is killed and started again."""
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import requests
 from orchestrator.api.client import OrchestratorClient
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import KEY, shell, until, whole_lines
+from tests.integration.engine.site import KEY, marked, shell, until, whole_lines
 from tests.project import Project
 
 MakeFaultSite = Callable[..., FaultSite]
@@ -165,3 +168,43 @@ def test_a_stream_goes_on_after_a_kill_without_a_gap_or_a_repeat(
     assert numbers == list(range(1, len(numbers) + 1))
     assert [event["seq"] for event in stored] == numbers
     assert {event["seq"]: event["kind"] for event in stored} == site.kinds
+
+
+def test_what_ended_with_the_machine_costs_no_retry(make: MakeFaultSite, tmp_path: Path) -> None:
+    site = make(workers={"max_retries": 0})
+    began, gate = tmp_path / "began", tmp_path / "gate"
+    wait = f"echo x >> {began}; until [ -e {gate} ]; do sleep 0.05; done; echo done"
+    site.start()
+    job = site.submit("x", [shell(wait)])
+    until(lambda: began.exists() and marked(job), "it runs")
+    [run] = (site.directory(job) / "attempts").glob("*.run")
+    until(lambda: b'"worker"' in run.read_bytes(), "its shim has named it")
+
+    cut_power(site, run, job)
+    gate.touch()
+    site.start()
+
+    ended = site.wait(job)
+    assert ended["status"] == "completed"
+    assert began.read_text().split() == ["x", "x"]
+    log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
+    assert "the machine was restarted while it ran" in log
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def cut_power(site: FaultSite, run: Path, job: str) -> None:
+    """Kill all at once, and have the machine be another than it was."""
+    shim = json.loads(run.read_bytes().split(b"\n")[0])["shim"]
+    spawner = parent_of(shim)
+    keeper = parent_of(spawner)
+    assert site.process is not None
+    for pid in (site.process.pid, keeper, spawner, shim, *marked(job)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    site.process.wait(60)
+    until(lambda: not marked(job), "nothing of it is left")
+    clock = site.workspace / ".clock"
+    clock.write_text(json.dumps(["of another boot", json.loads(clock.read_text())[1]]))
