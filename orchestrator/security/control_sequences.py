@@ -4,8 +4,8 @@ import re
 
 #: Bytes that are no control character and begin none: a stream of them needs no closer look.
 _HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
-#: A color or a weight (SGR), the only sequence that stays.
-_COLOR = re.compile(rb"\x1b\[[0-9;:]*m")
+#: An escape that begins no color or weight (SGR), the only sequence that stays.
+_OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;:]*m)")
 #: U+0080 to U+009F, or the first byte of two without its second.
 _C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")
 #: The rest of a string such as a window title. A line end ends it, too: one that is never closed
@@ -40,13 +40,14 @@ class Cleaner:
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """What stays, and the original stream from the first removed byte on (empty before it)."""
         stream = self._held + chunk
-        if _is_clean(stream):
-            self._held = b""
-            return stream, chunk if self._has_removed else b""
+        # First: a color that the chunk cuts is no reason for a closer look.
         begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
         end = begun.start() if begun else len(stream)
-        stays, begins_at, open_string = _removed(stream[:end])
-        self._held = open_string + stream[end:]
+        whole, self._held = stream[:end], stream[end:]
+        if _is_clean(whole):
+            return whole, chunk if self._has_removed else b""
+        stays, begins_at, open_string = _removed(whole)
+        self._held = open_string + self._held
         if self._has_removed:
             return stays, chunk
         self._has_removed = begins_at >= 0
@@ -59,14 +60,15 @@ class Cleaner:
 
 
 def _is_clean(stream: bytes) -> bool:
-    # One pass of memory speed for most output; two for output with colors.
+    # One pass of memory speed for most output.
     special = stream.translate(None, _HARMLESS)
     if not special:
         return True
     if special.translate(None, b"\x1b\xc2"):
         return False
-    rest = _COLOR.sub(b"", stream) if b"\x1b" in special else stream
-    return b"\x1b" not in rest and not _C1.search(rest)
+    # Searches that skip to the next escape: with colors everywhere, to take them out first took
+    # eight times as long.
+    return not (_OTHER_ESCAPE.search(stream) or _C1.search(stream))
 
 
 def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
