@@ -23,6 +23,8 @@ IMPORTED = (
     "orchestrator.cli.server",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.dialects.postgresql",
+    # A server imports it for a new workspace.
+    "alembic.command",
 )
 #: In a server's environment: a secret for all exit records, in place of random ones.
 SECRET = "TESTS_RECORD_SECRET"
