@@ -42,10 +42,10 @@ export PYTHONPATH=$PWD
 # Hundreds of processes are started; without kept bytecode each would compile the product anew.
 unset PYTHONDONTWRITEBYTECODE
 
-# Many tests wait more than they compute: one process more than there are processors. Many
+# Many tests wait a quarter of their time: two processes more than there are processors. Many
 # processors do not help tests that start servers; eight processes at most.
 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-processes=$((processors < 8 ? processors + 1 : 8))
+processes=$((processors < 7 ? processors + 2 : 8))
 
 summary='' failed=0
 step() {

@@ -89,7 +89,8 @@ def _answer_shape(body: Answer) -> object:
     return [tools, *(body.get(name) for name in ("text", "response_format", "format"))]
 
 
-@each_with("child job by MCP")
+# All tools start them by MCP in the next test: here are one with a sandbox and one without.
+@each_with("child job by MCP", nightly=("claude", "opencode"))
 def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: str) -> None:
     check_children(editing_site, agent, commands=agent not in LOOPS)
 

@@ -27,7 +27,7 @@ ONE_STEP = 130
 COMMANDS = [f"sleep 1.5; echo {number}" for number in range(20)]
 
 
-def each_of(agents: Iterable[str], *, nightly: Collection[str]) -> pytest.MarkDecorator:
+def each_of(agents: Iterable[str], *, nightly: Collection[str] = ()) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("agent", parameters(tuple(agents), nightly))
 
 
@@ -40,7 +40,7 @@ def run_side_by_side(site: Site, agent: str, name: str, config: Answer) -> Answe
     return site.wait(str(site.client.orchestrate("Three", tasks=tasks, **config)["job_id"]))
 
 
-# One tool that reports a step at once, and one that does so when the next has begun.
+# One tool that tells a step as it ends, and one whose steps are read from its session.
 @each_of(AGENTS, nightly=("gemini", "opencode"))
 def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: str) -> None:
     name = f"{agent}-capped-steps"
@@ -82,7 +82,7 @@ def test_who_was_complete_when_the_cap_was_reached_has_succeeded(site: Site, age
 
 @pytest.mark.nightly
 # opencode tells what a step used when its tools have ended.
-@each_of(*(name for name in AGENTS if name != "opencode"))
+@each_of(name for name in AGENTS if name != "opencode")
 def test_a_cap_that_is_reached_while_a_tool_runs_stops_the_tool(site: Site, agent: str) -> None:
     script = Script.of(Turn(calls=scripts.shell("sleep 600")), Turn("RESULT done"))
     name = f"{agent}-capped-in-a-tool"
@@ -96,7 +96,7 @@ def test_a_cap_that_is_reached_while_a_tool_runs_stops_the_tool(site: Site, agen
 
 
 @pytest.mark.nightly
-@each_of(*AGENTS)
+@each_of(AGENTS)
 def test_a_cap_that_is_reached_before_the_model_answers_stops_the_call(
     site: Site, agent: str
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_cap_that_is_reached_before_the_model_answers_stops_the_call(
 
 
 @pytest.mark.nightly
-@each_of(*AGENTS)
+@each_of(AGENTS)
 def test_a_cap_that_the_last_word_reaches_stops_nothing(site: Site, agent: str) -> None:
     script = Script.of(Turn("RESULT done"))
     job = site.run(agent, f"{agent}-capped-by-its-word", script, config={"max_tokens": ONE_STEP})

@@ -19,11 +19,20 @@ from tests.agents.real.tools import TOOLS
 from tests.integration.engine.site import marked, until
 
 pytestmark = pytest.mark.real_tools
+Places = dict[str, Site]
 #: What the worker read in its first attempt, and its tool's own retries of a refused call.
 READ, TRIES = 400, {"claude": 3, "codex": 1, "gemini": 3, "opencode": 6}
 #: In seconds; codex waits for as long as it is told, and succeeds by itself.
 RETRY_AFTER = {"codex": ""}
 AGENTS = pytest.mark.parametrize("agent", TOOLS)
+#: Also in a new session, to see what resuming one saves.
+COMPARED = pytest.mark.parametrize(
+    "compared",
+    [
+        pytest.param(False, id="resumed"),
+        pytest.param(True, id="compared", marks=pytest.mark.nightly),
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +41,12 @@ def fresh_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("host project")
     with a_site(api, folder, resume_sessions=False) as site:
         yield site
+
+
+@pytest.fixture
+def places(request: pytest.FixtureRequest, site: Site, compared: bool) -> Places:
+    fresh = {"fresh": request.getfixturevalue("fresh_site")} if compared else {}
+    return {"resumed": site, **fresh}
 
 
 def reading(*faults: Fault) -> list[Turn]:
@@ -43,11 +58,12 @@ def reading(*faults: Fault) -> list[Turn]:
     ]
 
 
+@COMPARED
 # The other tools resume after a refused gate and a kill by day, after a limit at night.
 @pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("claude", "gemini", "opencode")))
-def test_a_rate_limit_in_the_middle(site: Site, fresh_site: Site, agent: str) -> None:
+def test_a_rate_limit_in_the_middle(places: Places, agent: str) -> None:
     used = {}
-    for name, place in (("resumed", site), ("fresh", fresh_site)):
+    for name, place in places.items():
         script = f"{agent}-limit-{name}"
         limit = rate_limited(retry_after=RETRY_AFTER.get(agent, "1"), times=TRIES[agent])
         turns = reading(limit)
@@ -62,10 +78,11 @@ def test_a_rate_limit_in_the_middle(site: Site, fresh_site: Site, agent: str) ->
     tell(agent, "rate limit", used)
 
 
+@COMPARED
 @AGENTS
-def test_a_refused_gate(site: Site, fresh_site: Site, agent: str) -> None:
+def test_a_refused_gate(places: Places, agent: str) -> None:
     used = {}
-    for name, place in (("resumed", site), ("fresh", fresh_site)):
+    for name, place in places.items():
         script = f"{agent}-gate-{name}"
         rest = [Turn(calls=(Call.write("second.txt", "second\n"),)), Turn("RESULT done")]
         # A new session knows nothing: its model reads everything again.
@@ -153,6 +170,8 @@ def check_no_key(worker: Answer) -> None:
 
 
 def tell(agent: str, why: str, used: dict[str, tuple[int, int]]) -> None:
+    if "fresh" not in used:
+        return
     (calls, resumed), (more, fresh) = used["resumed"], used["fresh"]
     saved = 100 - 100 * resumed / fresh
     print(
