@@ -8,6 +8,7 @@ from orchestrator.core.job_facts import (
     FlakyGate,
     GateFact,
     JobFacts,
+    SwitchedOff,
     UnjudgedCause,
     UnjudgedFile,
 )
@@ -142,6 +143,18 @@ def gate_facts(
 def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
     """What one of two runs on the merged state found."""
     return tuple(FlakyGate(name=each.name, findings=each.flaky) for each in results if each.flaky)
+
+
+def comments_against(
+    results: Iterable[GateResult], workers: Iterable[Worker]
+) -> tuple[SwitchedOff, ...]:
+    """New comments that switch gates off; each gate once, as in ``gate_facts``."""
+    found = {each.name: each for each in results}
+    for worker in workers:
+        for each in worker.result.gates if worker.result else ():
+            found.setdefault(each.name, each)
+    told = (each for each in found.values() if each.switched_off)
+    return tuple(SwitchedOff(gate=each.name, places=each.switched_off) for each in told)
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:

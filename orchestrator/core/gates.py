@@ -193,6 +193,8 @@ class GateResult:
     looks_at: tuple[str, ...] = ()
     #: Of these, Python files of the change that no test imported.
     not_imported: tuple[str, ...] = ()
+    #: New comments of the change that switch off what it would find, such as "a.py:3".
+    switched_off: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> GateOutcome:

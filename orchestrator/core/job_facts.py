@@ -133,6 +133,15 @@ class GateFact:
     unjudged: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SwitchedOff:
+    """New comments of a job's result that switch off what a gate would find."""
+
+    gate: str
+    #: Such as "a.py:3".
+    places: tuple[str, ...]
+
+
 class UnjudgedCause(StrEnum):
     """Why no gate judged a source of a result that gates have judged."""
 
@@ -233,6 +242,7 @@ class JobFacts:
     unjudged: bool = False
     #: Of a result that gates have judged.
     unjudged_files: tuple[UnjudgedFile, ...] = ()
+    switched_off: tuple[SwitchedOff, ...] = ()
     #: Here and below: gates run on the branches of worktrees.
     unjudged_work: tuple[UnjudgedWork, ...] = ()
     #: In no result: whoever did it, a worker of the tree or the user.

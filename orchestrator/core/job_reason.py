@@ -318,6 +318,11 @@ def _once(gate: str, finding: str) -> str:
     return f"{finding or f'gate {gate}'} failed once and passed once{of}"
 
 
+def _switched_off(job: Job) -> str:
+    found = job.facts.switched_off[:MOST_NAMED]
+    return "; ".join(f"new comments switch off {e.gate}: {listed(e.places)}" for e in found)
+
+
 def _unrun(gates: Sequence[GateFact]) -> str:
     told = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
     more = [f"{len(gates) - MOST_NAMED} more gates did not run"] if gates[MOST_NAMED:] else []
@@ -355,5 +360,6 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _unjudged,
     _gates,
     _flaky,
+    _switched_off,
     _repository,
 )

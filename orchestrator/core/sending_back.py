@@ -17,6 +17,7 @@ from orchestrator.core.job_facts import (
     GateFact,
     Missing,
     Overruled,
+    SwitchedOff,
     UnjudgedFile,
 )
 from orchestrator.core.job_losses import (
@@ -75,6 +76,7 @@ class Merged:
     flaky: tuple[FlakyGate, ...] = ()
     unjudged: bool = False
     unjudged_files: tuple[UnjudgedFile, ...] = ()
+    switched_off: tuple[SwitchedOff, ...] = ()
     #: Workers that do not count by themselves, and that a person had merged; None: as before.
     taken: tuple[str, ...] | None = None
     #: Child jobs whose discarded changes a person had put into the result; None: as before.
@@ -211,6 +213,7 @@ class SendingBack:
             flaky=merged.flaky,
             unjudged=merged.unjudged,
             unjudged_files=merged.unjudged_files,
+            switched_off=merged.switched_off,
             checkout=job.facts.checkout if merged.checkout is None else merged.checkout,
             repository_changes=(
                 job.facts.repository_changes

@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 
 from orchestrator.core import failpoints
 from orchestrator.core.base_tests import counted
+from orchestrator.core.code_paths import is_code
 from orchestrator.core.confirmation import confirmed, flaky, needs_confirmation
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.events import EventKind
@@ -39,6 +41,7 @@ from orchestrator.core.repository import Repository
 from orchestrator.core.rewrites import with_rewrites
 from orchestrator.core.sources import PYTHON, language_of
 from orchestrator.core.suite_files import is_of_tests
+from orchestrator.core.suppressions import comments_of, switched_off
 from orchestrator.engine.baselines import Baselines
 from orchestrator.engine.beside import Beside
 from orchestrator.engine.gate_runs import GateRuns, Run
@@ -48,6 +51,8 @@ from orchestrator.security.paths import read_regular
 
 logger = logging.getLogger(__name__)
 
+#: Files of a change, and of the base, in which comments are looked for; bytes of one; places.
+_MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
 #: Bytes of a file in which a statement is looked for.
 _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that it checks was changed"
@@ -342,6 +347,7 @@ class Checks:
             judges_with_code=with_code,
             looks_at=gate.looks_at or gate.when,
             not_imported=tuple(_not_imported(course, gate, ran)),
+            switched_off=self._switched_off(course, gate),
         )
         if altered.swap:
             self._run_again(course, gate, _Passed(result, ran, base, altered))
@@ -354,6 +360,23 @@ class Checks:
         self, course: _Course, gate: Gate, first: Ran, base: Ran | None, second: Ran
     ) -> None:
         self._judge(course, gate, second, base, first)
+
+    def _switched_off(self, course: _Course, gate: Gate) -> tuple[str, ...]:
+        """Places of new comments that switch off what the gate would find."""
+        comments, check = comments_of(gate.run), course.check
+        if comments is None or not check.base:
+            return ()
+        now = {}
+        for path in [each for each in course.touched if is_code(each)][:_MOST_READ]:
+            content = read_regular(os.path.join(course.cwd, path), _MOST_BYTES_READ) or b""
+            text = content.decode("utf-8", "replace")
+            if comments.search(text):
+                now[path] = text
+        files = self._repository.files(check.base)
+        there = [path for path, was_there in course.touched.items() if was_there and now]
+        there.sort(key=lambda each: each not in now)
+        before = (files.read(each) for each in there[:_MOST_READ_AT_BASE])
+        return tuple(islice(switched_off(comments, now, before), _MOST_PLACES))
 
     def _count(
         self, course: _Course, gate: Gate, result: GateResult, ran: Ran, base: Ran | None

@@ -15,6 +15,7 @@ from orchestrator.core.failure import SENT_BACK, after
 from orchestrator.core.gate_facts import (
     MOST_FILES,
     are_all_code,
+    comments_against,
     flaky_gates,
     gate_facts,
     gates_passed,
@@ -157,6 +158,7 @@ class Merging:
             flaky=flaky_gates(settled.results),
             unjudged=unjudged,
             unjudged_files=tuple(passed_over[:MOST_FILES]),
+            switched_off=comments_against(settled.results, inside),
             has_result=bool(record.merged),
             files=tuple(files),
         )

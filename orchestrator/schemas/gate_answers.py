@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from orchestrator.core.gates import (
     Gate,
     GateCause,
@@ -65,6 +67,10 @@ class GateResultAnswer(Answer):
     """Files by which it judges that the work has altered, as its task may."""
     judges_with_code: bool = False
     """The work changes other code, too."""
+    not_imported: list[str] = Field(default_factory=list)
+    """Python files of the change that no test imported; of pytest."""
+    switched_off: list[str] = Field(default_factory=list)
+    """New comments of the change that switch off what it would find, such as "a.py:3"."""
     advice: str
     """What to type if its findings are intended; empty if nothing allows them."""
     output: str
@@ -116,6 +122,8 @@ def gate_result_answer(result: GateResult) -> GateResultAnswer:
         note=result.note,
         judges=list(result.judges),
         judges_with_code=result.judges_with_code,
+        not_imported=list(result.not_imported),
+        switched_off=list(result.switched_off),
         advice=result.advice,
         output=result.output,
         log=result.log,

@@ -33,6 +33,7 @@ from orchestrator.core.job_facts import (
     Overruled,
     PlanFallback,
     Shortfall,
+    SwitchedOff,
     UnjudgedCause,
     UnjudgedFile,
     UnjudgedWork,
@@ -168,6 +169,10 @@ def read_facts(found: Found) -> JobFacts:
                 UnjudgedFile(**{**each, "cause": UnjudgedCause(each["cause"])})
                 for each in found.get("unjudged_files", ())
             ),
+            "switched_off": tuple(
+                SwitchedOff(gate=each["gate"], places=tuple(each["places"]))
+                for each in found.get("switched_off", ())
+            ),
             "unjudged_work": tuple(
                 UnjudgedWork(**{**each, "files": tuple(each["files"])})
                 for each in found.get("unjudged_work", ())
@@ -242,7 +247,7 @@ def _gate(found: Found) -> Gate:
 def _gate_result(found: Found) -> GateResult:
     status, failures = GateStatus(found["status"]), tuple(found["failures"])
     cause = GateCause(found["cause"]) if found.get("cause") else None
-    names = ("judges", "new_tests", "looks_at", "not_imported", "flaky")
+    names = ("judges", "new_tests", "looks_at", "not_imported", "flaky", "switched_off")
     lists = {name: tuple(found.get(name, ())) for name in names}
     lists["failures"] = failures
     return GateResult(**{**found, **lists, "status": status, "cause": cause})

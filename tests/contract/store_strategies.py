@@ -16,6 +16,7 @@ from orchestrator.core.job_facts import (
     LossCause,
     Missing,
     Shortfall,
+    SwitchedOff,
     UnjudgedCause,
     UnjudgedFile,
     UnjudgedWork,
@@ -90,6 +91,7 @@ gate_results = st.lists(
         judges=several,
         looks_at=several,
         not_imported=several,
+        switched_off=several,
     ),
     max_size=2,
 ).map(tuple)
@@ -235,6 +237,9 @@ facts = st.builds(
         ),
         max_size=2,
     ).map(tuple),
+    switched_off=st.lists(st.builds(SwitchedOff, gate=texts, places=several), max_size=2).map(
+        tuple
+    ),
     unjudged_files=st.lists(
         st.builds(UnjudgedFile, path=texts, language=texts, cause=st.sampled_from(UnjudgedCause)),
         max_size=2,

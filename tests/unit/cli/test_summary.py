@@ -23,6 +23,7 @@ from orchestrator.core.job_facts import (
     Overruled,
     PlanFallback,
     Shortfall,
+    SwitchedOff,
     UnjudgedCause,
     UnjudgedFile,
     UnjudgedWork,
@@ -158,6 +159,10 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "gates": (
         (GateFact(name="lint", why="E501"), GateFact(name="x", cause=GateCause.NO_TESTS, why="0")),
         ["advisory gate lint failed: E501", "gate x did not run: 0"],
+    ),
+    "switched_off": (
+        (SwitchedOff(gate="ruff", places=("a.py:3", "b.py:7")),),
+        ["new comments switch off ruff: a.py:3, b.py:7"],
     ),
     "unjudged_files": (
         (

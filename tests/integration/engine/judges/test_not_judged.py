@@ -115,14 +115,16 @@ def test_work_that_is_judged_and_what_is_no_source_stay_quiet(site: InProcess) -
 def test_a_linter_and_gates_of_your_own_count_for_the_files_that_they_look_at(
     site: InProcess,
 ) -> None:
-    alone = edit(ALONE.replace("x = (", "X = 1"))
+    alone = edit(ALONE.replace("x = (", "import os  # noqa"))
     own = {"name": "own", "run": "test -e web/app.js", "when": ["*.c", "web/"]}
 
     linted = site.run("x", [alone], gates=["pytest", "ruff", own], unjudged="fail")
     any_file = site.run("y", [alone], gates=["pytest", "test -e web/app.js"], unjudged="fail")
     of_task = site.run("z", [edit(ALONE, gates=["test -e m.c"]), edit("echo 'x()' > b.js")])
 
-    assert (linted["status"], linted["reason"]) == ("completed", ""), reasons(linted)
+    noted = "new comments switch off ruff: src/x.py:1"
+    assert (linted["status"], linted["reason"]) == ("completed", noted), reasons(linted)
+    assert gates(site, linted)["ruff"]["switched_off"] == ["src/x.py:1"]
     assert (any_file["status"], any_file["reason"]) == ("completed", ""), reasons(any_file)
     why = "passed test-e-m-c, pytest; not judged: b.js (no gate for JavaScript)"
     assert of_task["reason"] == f"judged in part: {why}"
