@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from orchestrator.core.aside import Aside, Prompting
 from orchestrator.core.commands import Command
 from orchestrator.core.evidence import Usage
+from orchestrator.core.gate_facts import has_judged
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.lock_table import Party
 from orchestrator.core.locks import Locks
@@ -16,6 +17,7 @@ from orchestrator.core.outcome import Verdict
 from orchestrator.core.plan import Plan, planning_task
 from orchestrator.core.quotas import Quotas
 from orchestrator.core.ready import Ready
+from orchestrator.core.repository import Workdir
 from orchestrator.core.reviewing import reviewing_task
 from orchestrator.core.slots import Slots
 from orchestrator.core.spending import NOTHING, Spending, breach
@@ -120,6 +122,21 @@ class Forest:
             any_changed |= deeper is not None
             found += deeper or ()
         return found if any_changed else None
+
+    def judged_below(self, worker: Worker) -> Mapping[str, float]:
+        """Code that child jobs of a worker changed in the project, and that gates of their own
+        tasks judged there, with the time at which that task had ended."""
+        found: dict[str, float] = {}
+        present = self.ledger.workers.get(worker.key, worker)
+        for each in (each for job in present.child_job_ids for each in self.workers_of(job)):
+            result, ended_at = each.result, each.ended_at
+            if not each.counts or result is None or result.delivery is None or ended_at is None:
+                continue
+            if self.task_of(each).workdir == Workdir.PROJECT:
+                judged = result.delivery.code if has_judged(result.gates) else ()
+                later = {**dict.fromkeys(judged, ended_at), **self.judged_below(each)}
+                found |= {path: max(at, found.get(path, at)) for path, at in later.items()}
+        return found
 
     def jobs_of(self, root_id: str) -> Sequence[str]:
         return self._trees[root_id]

@@ -392,7 +392,7 @@ class Flights:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
                 changes = replace(changes, checkout=self._in_checkout(flight.worker, exit))
             elif is_in_project(flight.task):
-                changes = self._project_work.changes(flight.worker, flight.task)
+                changes = self._in_project(flight)
             elif changes is None and not flight.worker.is_adviser:
                 changes = self._own_changes(flight)
             evidence = self._dispatch.evidence(
@@ -419,6 +419,17 @@ class Flights:
         with suppress(RepositoryError, OSError):
             return tuple(checkout.changed_files(worker.root_id, exit.started_at - TICK_SECONDS))
         return ()
+
+    def _in_project(self, flight: InFlight) -> Changes:
+        """Gates of child jobs have judged what is as those left it."""
+        changes = self._project_work.changes(flight.worker, flight.task)
+        judged = self._scheduler.forest.judged_below(flight.worker)
+        left = (
+            each
+            for each in changes.touched
+            if each not in judged or not self._project_work.is_older(each, judged[each])
+        )
+        return replace(changes, touched=tuple(left))
 
     def _own_changes(self, flight: InFlight) -> Changes:
         worker, task = flight.worker, flight.task

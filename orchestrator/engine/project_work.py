@@ -91,6 +91,11 @@ class ProjectWork:
             touched=judged,
         )
 
+    def is_older(self, path: str, at: float) -> bool:
+        """Whether a file of the project exists and was last written by a time."""
+        written_at = _changed_at(str(self.project / path))
+        return 0.0 < written_at <= at
+
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:

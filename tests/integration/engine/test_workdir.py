@@ -188,6 +188,21 @@ def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
     assert "workdir project is for root jobs" in site.log(bad["job_id"], "worker_1")
 
 
+def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
+    made: MakeProject, spawning: None
+) -> None:
+    site, project = made()
+    child = project.path / "child.json"
+    child.write_text(json.dumps([here(CODE, gates=["grep -q two src/app.py"])]))
+    spawn = f"orchestrator spawn child --tasks {child} --wait"
+
+    good = site.run("as it was", [here(spawn)])
+    edited = site.run("edited", [here(f"{spawn}; echo three >> src/app.py")])
+
+    assert (good["status"], good["reason"]) == ("completed", "")
+    assert edited["reason"] == f"not judged: {UNSEEN}src/app.py"
+
+
 @pytest.mark.parametrize(
     ("task", "said"),
     [
