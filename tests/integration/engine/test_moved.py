@@ -11,6 +11,8 @@ from tests.integration.engine.conftest import MakeServer
 from tests.integration.engine.site import HANG_SECONDS, Answer, ServerProcess, until
 from tests.project import Project, agents, edit
 
+pytestmark = pytest.mark.slow
+
 HELD = "echo begun > begun; until [ -e {go} ]; do sleep 0.02; done; echo two > two.txt; rm begun"
 
 
