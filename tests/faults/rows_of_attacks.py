@@ -207,6 +207,31 @@ ROWS = (
         tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),
     ),
     Row(
+        number=59,
+        fault="thousands of half-sent requests; every thread busy",
+        injection="connections that send half a head, or drip it; calls that do not return",
+        promise="/health and cancel are answered; half a request ends after 5 s, the oldest first",
+        tests=(
+            "integration/api/test_connections.py::test_a_half_sent_head_ends_the_connection",
+            "integration/api/test_connections.py::test_half_sent_requests_keep_nobody_out",
+            (
+                "integration/api/test_connections.py::"
+                "test_health_and_cancel_are_answered_while_every_thread_is_busy"
+            ),
+            "integration/api/test_connections.py::test_beyond_the_limit_health_alone_is_answered",
+        ),
+    ),
+    Row(
+        number=60,
+        fault="a power cut",
+        injection=(
+            "kill -9 of server, keeper, spawner, shim and worker at once; another boot id at the "
+            "next start"
+        ),
+        promise="what ran is run again, and uses none of its retries",
+        tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
+    ),
+    Row(
         number=55,
         fault="a worker that writes its own exit record and kills its shim",
         injection=(
