@@ -184,7 +184,8 @@ def test_a_task_for_an_agent_that_cannot_work_is_refused_with_what_to_do(
         assert answer.status_code == 422
         assert answer.json()["type"].endswith("agent-not-usable")
     assert "set ANTHROPIC_API_KEY" in no_key.json()["detail"]
-    assert "npm install -g @openai/codex" in no_program.json()["detail"]
+    detail = no_program.json()["detail"]
+    assert "'/nowhere/codex' was not found; correct orchestrator.codex_command" in detail
 
 
 def test_the_api_tells_which_agents_can_work(site: InProcess) -> None:
