@@ -4,6 +4,7 @@ A red run can be had again; HYPOTHESIS_SEARCH=1 looks for new examples instead.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ for _agent in KNOWN:
 for _name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
     os.environ[_name] = "/nonexistent"
 os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
+#: A shell without job control has what it starts in the background ignore Ctrl-C, which every
+#: program that a test starts would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -554,8 +554,6 @@ class Interrupts:
         if name == "orchestrator.cli":
             os.kill(os.getpid(), signal.SIGINT)
 
-# A shell has its background jobs ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupts())
 runpy.run_module("orchestrator", run_name="__main__")
 """
