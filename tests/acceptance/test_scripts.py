@@ -369,8 +369,8 @@ def test_every_check_runs_and_arguments_reach_pytest(installed: Path, tmp_path: 
     ]
 
 
-@pytest.mark.parametrize(("processors", "processes"), [("1", "2"), ("2", "3"), ("64", "8")])
-def test_there_is_a_process_more_than_processors_and_at_most_eight(
+@pytest.mark.parametrize(("processors", "processes"), [("1", "3"), ("2", "4"), ("64", "8")])
+def test_there_are_two_processes_more_than_processors_and_at_most_eight(
     installed: Path, tmp_path: Path, processors: str, processes: str
 ) -> None:
     tools = {"getconf": f"#!/bin/sh\necho {processors}\n", "shellcheck": "#!/bin/sh\nexit 0\n"}
