@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,18 +149,38 @@ def _changed_at(path: Path) -> float:
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
-def _start(surroundings: Surroundings, say: Say) -> tuple[subprocess.Popen[bytes], Path]:
+@dataclass(frozen=True)
+class ServerLog:
+    """Where a server writes; servers before it wrote to the same file."""
+
+    path: Path
+    #: How long the file was when the server was started.
+    begins_at: int
+
+    def end(self) -> str:
+        """The last lines of this server."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.begins_at)
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join(f"  {line}" for line in lines[-SHOWN_LOG_LINES:])
+
+
+def _start(surroundings: Surroundings, say: Say) -> tuple[subprocess.Popen[bytes], ServerLog]:
     from orchestrator.config import load
 
     settings = load(surroundings.folder, environ=surroundings.environ).settings
     port = _port(settings, read_record(surroundings.workspace), say)
-    log = settings.logging.log_dir / "server.log"
+    path = settings.logging.log_dir / "server.log"
     try:
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        output = os.fdopen(os.open(log, _APPENDING, 0o600), "ab")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = os.fdopen(os.open(path, _APPENDING, 0o600), "ab")
     except OSError as error:
-        raise ConfigError(f"{log} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     with output:
+        log = ServerLog(path, os.fstat(output.fileno()).st_size)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", str(port)],
             cwd=OWN_FOLDER,
@@ -202,7 +223,7 @@ def _is_taken(family: int, place: tuple[object, ...]) -> bool:
     return False
 
 
-def _ready(process: subprocess.Popen[bytes], workspace: Path, log: Path) -> ServerRecord:
+def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) -> ServerRecord:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
@@ -210,17 +231,10 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: Path) -> Serv
         if record := running_server(workspace):
             return record
         if ended:
-            raise Unavailable(f"the server did not start; its log, {log}, ends with:\n{_end(log)}")
+            told = f"its log, {log.path}, ends with:\n{log.end()}"
+            raise Unavailable(f"the server did not start; {told}")
         time.sleep(POLL_SECONDS)
-    raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log}")
-
-
-def _end(log: Path) -> str:
-    try:
-        lines = log.read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    return "\n".join(f"  {line}" for line in lines[-SHOWN_LOG_LINES:])
+    raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:

@@ -194,11 +194,18 @@ def test_a_server_that_crashed_gets_the_port_it_had(product: Path, start: Run, p
     assert f"started the server at http://127.0.0.1:{had}" in err
 
 
-def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(start: Run) -> None:
+def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(
+    product: Path, start: Run
+) -> None:
+    log = product / "logs" / "server.log"
+    log.parent.mkdir()
+    log.write_text("of a server before this one\n")
+
     code, out, err = finish(start("run", "x", FAKE="broken"))
 
     assert (code, out) == (ExitCode.FAILED, "")
     assert "the database is on fire" in err and "server.log" in err
+    assert "before this one" not in err
 
 
 def test_a_refused_request_stops_the_server_too(product: Path, start: Run) -> None:
