@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Protocol
 
+from orchestrator.cli.output import reader_may_leave
 from orchestrator.cli.progress import Event, Progress, indent
 from orchestrator.cli.surroundings import Surroundings
 from orchestrator.cli.terminal import cut, duration, is_plain, moment, printable, terminal_width
@@ -36,7 +37,8 @@ class PlainDisplay:
         self._began: float | None = None
 
     def say(self, message: str) -> None:
-        print(printable(message), file=sys.stderr, flush=True)
+        with reader_may_leave(sys.stderr):
+            print(printable(message), file=sys.stderr, flush=True)
 
     def event(self, event: Event) -> None:
         line = self._progress.take(event)
@@ -98,8 +100,9 @@ class LiveDisplay:
         width = terminal_width() - 1
         back = UP_AND_CLEAR.format(self._lines) if self._lines else ""
         text = "".join(f"{line}\n" for line in [*staying, *(cut(x, width) for x in footer)])
-        sys.stderr.write(back + text)
-        sys.stderr.flush()
+        with reader_may_leave(sys.stderr):
+            sys.stderr.write(back + text)
+            sys.stderr.flush()
         self._lines = len(footer)
 
 

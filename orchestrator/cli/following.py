@@ -1,11 +1,7 @@
 """Following a job to its end: a thread listens, the main thread shows and takes Ctrl-C."""
 
-import os
 import queue
-import select
 import signal
-import stat
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +13,7 @@ from orchestrator.api.client_discovery import read_record
 from orchestrator.cli.display import Display
 from orchestrator.cli.held_back import HeldBack, server_awaited
 from orchestrator.cli.local_jobs import find_job
+from orchestrator.cli.output import discard_terminals, hang_up, is_hung_up
 from orchestrator.cli.processes import is_same_process
 from orchestrator.cli.surroundings import Surroundings
 from orchestrator.core.errors import NotFound
@@ -60,12 +57,6 @@ def follow(
                 _show(item, display, held)
                 if item is None and (answer := _ended_without_server(surroundings, job_id)):
                     return answer, interrupted
-        except BrokenPipeError:
-            # Whoever read this, say "head", has left: as good as Ctrl-C.
-            _be_silent(os.fstat(sys.stderr.fileno()))
-            if not interrupted:
-                interrupted = True
-                _ask_to_stop(client, job_id, display)
         except KeyboardInterrupt:
             if interrupted:
                 raise Left from None
@@ -99,23 +90,10 @@ def _show(item: dict[str, Any] | str | None, display: Display, held: HeldBack) -
         display.event(item)
         return
     display.tick()
-    if _nobody_reads(STANDARD_ERROR):
-        raise BrokenPipeError
+    if is_hung_up(STANDARD_ERROR):
+        hang_up()
     if display.idle() and (line := held.ask()):
         display.say(line)
-
-
-def _nobody_reads(output: int) -> bool:
-    """Of a pipe, without writing to it: a job may say nothing for long."""
-    try:
-        if not stat.S_ISFIFO(os.fstat(output).st_mode):
-            return False
-    except OSError:
-        # It is closed.
-        return False
-    waiting = select.poll()
-    waiting.register(output, 0)
-    return any(found & select.POLLERR for _, found in waiting.poll(0))
 
 
 def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
@@ -166,7 +144,10 @@ def stop_signals_interrupt() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            _be_silent(None)
+            discard_terminals()
+            # The kernel, the shell and a failed write may all report the same hangup; a second
+            # interrupt would leave the job without stopping it.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]
@@ -178,17 +159,3 @@ def stop_signals_interrupt() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _be_silent(broken: os.stat_result | None) -> None:
-    """What is still to be said must not fail, or the job would not be stopped.
-
-    To ``broken``, or, when that is None, to the terminal.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for output in (sys.stdout.fileno(), sys.stderr.fileno()):
-        found = os.fstat(output)
-        is_it = stat.S_ISCHR(found.st_mode) if broken is None else os.path.samestat(found, broken)
-        if is_it:
-            os.dup2(nowhere, output)
-    os.close(nowhere)

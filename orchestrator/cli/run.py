@@ -30,8 +30,8 @@ def run_command(
     """Run REQUEST to its end, with live progress.
 
     Uses the server that runs for this folder, else starts one and stops it afterwards. The first
-    Ctrl-C asks the job to stop, the second leaves at once. REQUEST is read from standard input
-    where it is "-".
+    Ctrl-C asks the job to stop, the second leaves at once. A closed terminal stops the job, too; a
+    closed pipe, as of "head", does not. REQUEST is read from standard input where it is "-".
     """
     job = asked(**options)
     if plan_only:
@@ -80,6 +80,7 @@ def run_to_its_end(surroundings: Surroundings, job: Asked, keep_server: bool) ->
 
 def _run_at(url: str, surroundings: Surroundings, job: Asked, display: Any) -> int:
     from orchestrator.cli.following import follow
+    from orchestrator.cli.output import reader_may_leave
     from orchestrator.cli.planning import start
 
     with surroundings.client_at(url) as client:
@@ -92,7 +93,8 @@ def _run_at(url: str, surroundings: Surroundings, job: Asked, display: Any) -> i
             answer, interrupted = follow(surroundings, client, job_id, display)
         finally:
             display.close()
-    _show(answer, surroundings)
+    with reader_may_leave(sys.stdout):
+        _show(answer, surroundings)
     if interrupted and answer["status"] == "cancelled":
         return ExitCode.INTERRUPTED
     return of_job(str(answer["status"]))

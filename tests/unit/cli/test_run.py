@@ -231,44 +231,72 @@ def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
     assert server_of(product) is None
 
 
-def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: Run) -> None:
+def on_a_terminal(start: Run, until: bytes, **extra: str) -> tuple[subprocess.Popen[str], int]:
+    """A run whose progress goes to a terminal, as soon as that shows ``until``; the terminal."""
     ours, theirs = pty.openpty()
-    process = start("run", "x", stderr=theirs, FAKE="slow", TERM="xterm")
+    process = start("run", "x", stderr=theirs, FAKE="slow", **extra)
     os.close(theirs)
     shown = b""
-    while b"1 running" not in shown:
+    while until not in shown:
         shown += os.read(ours, 4096)
+    return process, ours
+
+
+def writes_nowhere(process: subprocess.Popen[str]) -> bool:
+    return os.readlink(f"/proc/{process.pid}/fd/2") == os.devnull
+
+
+def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: Run) -> None:
+    process, terminal = on_a_terminal(start, b"1 running", TERM="xterm")
 
     process.send_signal(signal.SIGHUP)
-    wait_until(lambda: os.readlink(f"/proc/{process.pid}/fd/2") == os.devnull)
-    os.close(ours)
+    wait_until(lambda: writes_nowhere(process))
+    os.close(terminal)
     code, out, _ = finish(process)
 
     assert code == ExitCode.INTERRUPTED and "job j1: cancelled" in out
     assert server_of(product) is None
 
 
-def test_when_nobody_reads_what_a_run_says_it_ends(product: Path, start: Run) -> None:
-    reading, writing = os.pipe()
-    process = start("run", "x", stderr=writing, FAKE="slow")
-    os.close(writing)
-    with os.fdopen(reading) as said:
-        # The last line until the job ends.
-        assert any("worker_1 started" in line for line in said)
+@pytest.mark.parametrize(
+    ("kind", "until"), [("xterm", b"1 running"), ("dumb", b"worker_1 started")]
+)
+def test_a_terminal_that_ends_without_a_signal_is_a_hangup(
+    product: Path, start: Run, kind: str, until: bytes
+) -> None:
+    process, terminal = on_a_terminal(start, until, TERM=kind)
+
+    os.close(terminal)
     code, out, _ = finish(process)
 
     assert code == ExitCode.INTERRUPTED and "job j1: cancelled" in out
+    assert server_of(product) is None
+
+
+def test_a_run_ends_like_its_job_although_its_reader_has_left(product: Path, start: Run) -> None:
+    process = start("run", "x", stderr=subprocess.STDOUT, FAKE="slow")
+    assert process.stdout
+    for line in process.stdout:
+        if "worker_1 started" in line:
+            break
+    process.stdout.close()
+
+    assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+
+    # Not by this run, which would be "interrupted".
+    assert process.wait(60) == ExitCode.FAILED
     assert server_of(product) is None
 
 
 def test_under_nohup_a_terminal_that_is_closed_stops_nothing(product: Path, start: Run) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process = start("run", "x", FAKE="slow")
+        process, terminal = on_a_terminal(start, b"worker_1 started", TERM="dumb")
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    read_until(process, "worker_1 started")
 
+    os.close(terminal)
+    wait_until(lambda: writes_nowhere(process))
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGINT)
 

@@ -1,0 +1,67 @@
+"""Standard output and standard error, whose readers may leave: a closed pipe, a dead terminal."""
+
+import errno
+import os
+import select
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+@contextmanager
+def reader_may_leave(stream: TextIO) -> Iterator[None]:
+    """Write to ``stream``; a reader that has left, such as "head", is no error.
+
+    Nothing more is written to its pipe. A terminal that no longer exists is a hangup.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        _discard(os.fstat(stream.fileno()))
+    except OSError as error:
+        if error.errno != errno.EIO or not _is_device(stream.fileno()):
+            raise
+        hang_up()
+
+
+def is_hung_up(output: int) -> bool:
+    """Whether ``output`` is a terminal that no longer exists, found out without writing to it: a
+    job may print nothing for long."""
+    try:
+        if not _is_device(output):
+            return False
+    except OSError:
+        # It is closed.
+        return False
+    waiting = select.poll()
+    waiting.register(output, 0)
+    return any(found & select.POLLHUP for _, found in waiting.poll(0))
+
+
+def hang_up() -> None:
+    """Do what SIGHUP does: not every terminal that ends sends it."""
+    discard_terminals()
+    signal.raise_signal(signal.SIGHUP)
+
+
+def discard_terminals() -> None:
+    """Write nothing more to terminals: an error there would keep the job from being stopped."""
+    _discard(None)
+
+
+def _discard(broken: os.stat_result | None) -> None:
+    """Write nothing more to ``broken``; None: to terminals."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (sys.stdout.fileno(), sys.stderr.fileno()):
+        found = os.fstat(output)
+        is_it = stat.S_ISCHR(found.st_mode) if broken is None else os.path.samestat(found, broken)
+        if is_it:
+            os.dup2(nowhere, output)
+    os.close(nowhere)
+
+
+def _is_device(output: int) -> bool:
+    return stat.S_ISCHR(os.fstat(output).st_mode)
