@@ -169,9 +169,10 @@ class ServerLog:
 
 
 def _start(surroundings: Surroundings, say: Say) -> tuple[subprocess.Popen[bytes], ServerLog]:
-    from orchestrator.config import load
+    from orchestrator.config.api_key import load_with_key
 
-    settings = load(surroundings.folder, environ=surroundings.environ).settings
+    found = load_with_key(surroundings.folder, environ=surroundings.environ, say=say)
+    settings = found.settings
     port = _port(settings, read_record(surroundings.workspace), say)
     path = settings.logging.log_dir / "server.log"
     try:

@@ -23,7 +23,8 @@ from orchestrator.api.server import PortTaken, Server
 from orchestrator.api.server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.logs_setup import set_up_logging
-from orchestrator.config import Settings, load, project_root
+from orchestrator.config import Settings, project_root
+from orchestrator.config.api_key import load_with_key
 from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.shortage import is_shortage
@@ -52,10 +53,13 @@ def serve(
     """
     crashing.arm_from(os.environ)
     gc.disable()  # until it is ready
-    settings = load(folder, environ=environ, flags=flags).settings
+    notes: list[str] = []
+    settings = load_with_key(folder, environ=environ, flags=flags, say=notes.append).settings
     # Nothing that it writes, nor any worker, is for other users of this machine.
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
+    for note in notes:
+        logger.warning(note)
     # Short turns at the interpreter: a call must not wait while a large report is written.
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = _on_signals()

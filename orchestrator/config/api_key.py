@@ -1,20 +1,50 @@
 """The API key of a fresh installation: ``python -m orchestrator.config.api_key FOLDER``."""
 
+import fcntl
 import os
 import re
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from orchestrator.config.loading import Loaded, load
 from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.yaml_text import Position, read_yaml
+from orchestrator.core.errors import ConfigError
 
 TEMPLATE_NAME = "config.template.yaml"
+#: Where one of these is set, a key in the file would not count.
+VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")
 
 #: Values that stand for a key that is yet to come.
 PLACEHOLDERS = (None, "", "...")
 PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\.\.\.|null|~)?""")
+
+
+def load_with_key(
+    folder: Path,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str] | None = None,
+    say: Callable[[str], None],
+) -> Loaded:
+    """Like ``load``; a key that ``config.yaml`` lacks is written into it, and ``say`` is called.
+
+    Nothing is written if the environment has a key, or if other settings are wrong.
+    """
+    try:
+        return load(folder, environ=environ, flags=flags)
+    except ConfigError:
+        if any(name in environ for name in VARIABLES):
+            raise
+        load(folder, environ=environ, flags=flags, require_key=False)
+    # Where it cannot be written, the settings are refused as before.
+    with suppress(OSError, ValueError):
+        if ensure_key(folder):
+            say(f"wrote a new api.api_key into {folder / FILE_NAME}, which had none (mode 600)")
+    return load(folder, environ=environ, flags=flags)
 
 
 def ensure_key(folder: Path) -> bool:
@@ -23,11 +53,24 @@ def ensure_key(folder: Path) -> bool:
     Everything else in the file stays as it is. Raises ValueError when there is no sure way.
     """
     path = folder / FILE_NAME
-    text = _text(path if path.exists() else folder / TEMPLATE_NAME)
-    if path.exists() and not _lacks_key(text):
-        return False
-    _write_private(path, with_key(text, secrets.token_hex(32)))
+    with _alone(folder):
+        text = _text(path if path.exists() else folder / TEMPLATE_NAME)
+        if path.exists() and not _lacks_key(text):
+            return False
+        _write_private(path, with_key(text, secrets.token_hex(32)))
     return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of two starts at once the second one finds the key of the first."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # some filesystems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _text(path: Path) -> str:

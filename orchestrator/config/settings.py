@@ -271,7 +271,7 @@ class Api(Section):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
     api_key: Annotated[SecretStr, BeforeValidator(empty_for_null)] = SecretStr("")
-    """The key that callers send as X-API-Key, 16 characters or more; install.sh makes one."""
+    """Key that callers send as X-API-Key, 16 characters or more; empty: the server makes one."""
     keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
     """Further keys with names and scopes; make one: bin/orchestrator keys new NAME --scope read."""
     threads: int = Field(default=16, ge=2, le=1000)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from orchestrator.config import (
     render_template,
     visible,
 )
-from orchestrator.config.api_key import ensure_key, with_key
+from orchestrator.config.api_key import ensure_key, load_with_key, with_key
 from orchestrator.config.expectations import schema_at
 from orchestrator.config.layers import KeyPath
 from orchestrator.config.loading import setting_paths
@@ -552,6 +553,38 @@ def test_a_missing_key_is_filled_in_and_nothing_else_changes(tmp_path: Path, tex
     before = {**visible(loaded(tmp_path, text, require_key=False).settings), "api.api_key": "****"}
     assert visible(result.settings) == before
     assert filled.count("#") == text.count("#")
+
+
+def test_a_start_writes_the_key_that_the_template_lacks(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(render_template())
+    config.chmod(0o644)
+    said: list[str] = []
+
+    first, second = (load_with_key(tmp_path, environ={}, say=said.append) for _ in range(2))
+
+    key = first.settings.api.api_key.get_secret_value()
+    assert len(key) == 64 and second.settings == first.settings
+    assert config.read_text() == render_template().replace('api_key: ""', f'api_key: "{key}"')
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    assert len(said) == 1 and str(config) in said[0] and key not in said[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ("api: {port: 9}\n", {"ORCHESTRATOR_API__API_KEY": "short"}),
+        ("api: {prot: 9}\n", {}),
+        ("api: {api_key: short}\n", {}),
+    ],
+)
+def test_a_start_writes_no_key_where_something_else_is_wrong(
+    tmp_path: Path, text: str, environ: dict[str, str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError):
+        load_with_key(tmp_path, environ=environ, say=pytest.fail)
+    assert (tmp_path / "config.yaml").read_text() == text
 
 
 def test_a_key_of_ones_own_is_kept_even_if_it_is_short(tmp_path: Path) -> None:
