@@ -9,13 +9,18 @@ PYTHON = os.path.join(FOLDER, ".venv", "bin", "python")
 
 
 def main() -> None:
-    if os.path.abspath(sys.executable) != PYTHON:
-        if not os.access(PYTHON, os.X_OK):
-            sys.exit("api_server.py: no .venv (of Python 3.11+) yet; run ./install.sh in " + FOLDER)
+    has_own = os.access(PYTHON, os.X_OK)
+    if has_own and os.path.abspath(sys.executable) != PYTHON:
         os.execv(PYTHON, [PYTHON, FILE, *sys.argv[1:]])
     if sys.version_info < (3, 11):  # noqa: UP036 - a .venv made by hand may hold any
-        sys.exit("api_server.py: .venv holds a Python below 3.11; remove it and run ./install.sh")
-    from orchestrator.cli import main as main_command
+        if has_own:
+            sys.exit("api_server.py: .venv holds a Python below 3.11; remove it, run ./install.sh")
+        sys.exit("api_server.py: no .venv (of Python 3.11+) yet; run ./install.sh in " + FOLDER)
+    try:
+        from orchestrator.cli import main as main_command
+    except ModuleNotFoundError as error:
+        lacking = sys.executable + " lacks the package " + str(error.name)
+        sys.exit("api_server.py: " + lacking + "; run ./install.sh in " + FOLDER)
 
     sys.argv.insert(1, "serve")
     main_command()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -319,6 +320,8 @@ class Dispatch:
             "ORCHESTRATOR_WORKER_DIR": directory,
             "ORCHESTRATOR_PROJECT_ROOT": self._project,
             "ORCHESTRATOR_HOME": self._home,
+            # Without .venv, "orchestrator" in the worker runs with the Python of its server.
+            "ORCHESTRATOR_PYTHON": sys.executable,
         }
         if self._around.offline:
             own["ORCHESTRATOR_OFFLINE"] = "1"

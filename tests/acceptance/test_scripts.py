@@ -156,10 +156,36 @@ def test_a_users_python_path_does_not_reach_the_tool(installed: Path) -> None:
     assert call["path"] == str(installed)
 
 
-def test_without_venv_the_tool_says_what_to_run(folder: Path) -> None:
-    result = run(folder / "bin/orchestrator", "jobs")
+def test_without_venv_and_packages_the_tool_says_what_to_run(folder: Path, tmp_path: Path) -> None:
+    bare = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S "$@"\n'
+    path = programs(tmp_path / "bin", *TOOLS, python3=bare)
+    result = run(folder / "bin/orchestrator", "jobs", PATH=path)
     assert (result.returncode, result.stdout) == (1, "")
     assert "install.sh" in result.stderr
+
+
+@pytest.mark.slow
+def test_without_venv_a_python_that_has_the_packages_will_do(folder: Path, tmp_path: Path) -> None:
+    """As after "pip install -r requirements.txt", with the template as the configuration."""
+    (folder / "workspace").mkdir()
+    shutil.copy(folder / "config.template.yaml", folder / "config.yaml")
+    other = "#!/bin/sh\nexit 1\n"
+    ours = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
+    path = programs(tmp_path / "bin", *TOOLS, "git", python3=other, python=ours)
+    # A worker need not have that Python on its PATH.
+    bare = programs(tmp_path / "bare", *TOOLS)
+    task = {"agent": "shell", "command": "orchestrator --version", "env": {"PATH": bare}}
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"request": "version", "tasks": [task]}))
+
+    words = ["run", "--plan", plan, "--project", tmp_path, "--json"]
+    result = run(folder / "bin/orchestrator", *words, PATH=path, ORCHESTRATOR_API__PORT="0")
+
+    assert result.returncode == 0, result.stderr
+    assert "orchestrator, version" in json.loads(result.stdout)["results"]["tasks"][0]["output"]
+    # The key that the template lacks was written.
+    assert "wrote a new api.api_key" in result.stderr
+    assert len(key_of(folder)) == 64
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "api_server.py"])
@@ -341,10 +367,13 @@ def test_the_server_takes_the_options_of_serve(server_folder: Path) -> None:
     assert shown.returncode == 0 and "--port" in shown.stdout
 
 
-def test_the_server_without_venv_says_what_to_run(folder: Path) -> None:
-    result = run(sys.executable, folder / "api_server.py")
+def test_the_server_without_venv_needs_a_python_that_has_the_packages(folder: Path) -> None:
+    # -S: without them.
+    result = run(sys.executable, "-S", folder / "api_server.py", "--help")
     assert result.returncode == 1
-    assert "run ./install.sh" in result.stderr
+    assert "lacks the package click; run ./install.sh" in result.stderr
+    shown = run(sys.executable, folder / "api_server.py", "--help")
+    assert shown.returncode == 0 and "--port" in shown.stdout
 
 
 # -- run-tests.sh ------------------------------------------------------------------------------
