@@ -48,7 +48,13 @@ def _mode(path: Path) -> Check:
 
 
 def _key(settings: "Settings", folder: Path) -> Check:
-    if settings.api.api_key.get_secret_value():
+    from orchestrator.config.api_key import is_example
+
+    key = settings.api.api_key.get_secret_value()
+    if is_example(key):
+        message = 'looks like an example that others know; for a new one write "" in its place'
+        return Check(name="api key", ok=None, message=f"{message} and restart the server")
+    if key:
         return Check(name="api key", ok=True, message="present")
     fix = f"run {quoted(folder / 'install.sh')}, which makes one"
     return Check(name="api key", ok=False, message="api.api_key is not set", fix=fix)

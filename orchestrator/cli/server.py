@@ -24,7 +24,7 @@ from orchestrator.api.server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets
 from orchestrator.cli.logs_setup import set_up_logging
 from orchestrator.config import Settings, project_root
-from orchestrator.config.api_key import load_with_key
+from orchestrator.config.api_key import is_example, load_with_key
 from orchestrator.core.command import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.shortage import is_shortage
@@ -58,6 +58,8 @@ def serve(
     # Nothing that it writes, nor any worker, is for other users of this machine.
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
+    if is_example(settings.api.api_key.get_secret_value()):
+        notes.append(f"api.api_key looks like an example that others know; see: {COMMAND} doctor")
     for note in notes:
         logger.warning(note)
     # Short turns at the interpreter: a call must not wait while a large report is written.

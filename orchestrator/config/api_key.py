@@ -20,6 +20,11 @@ VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")
 
 #: Values that stand for a key that is yet to come.
 PLACEHOLDERS = (None, "", "...")
+#: What keys in documentation and tutorials look like, which anybody may try.
+EXAMPLE = re.compile(
+    r"example|change.?me|your.?(own|api|secret|key)|placeholder|secret.?key|0123456789|(.)\2{9}",
+    re.IGNORECASE,
+)
 PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\.\.\.|null|~)?""")
 
 
@@ -45,6 +50,11 @@ def load_with_key(
         if ensure_key(folder):
             say(f"wrote a new api.api_key into {folder / FILE_NAME}, which had none (mode 600)")
     return load(folder, environ=environ, flags=flags)
+
+
+def is_example(key: str) -> bool:
+    """Whether a key seems to be copied from documentation, where everybody can read it."""
+    return EXAMPLE.search(key) is not None
 
 
 def ensure_key(folder: Path) -> bool:

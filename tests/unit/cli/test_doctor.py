@@ -107,6 +107,16 @@ def test_a_missing_key_and_a_wrong_setting_are_failures(
     assert check["ok"] is False and "config.yaml:2" in check["message"]
 
 
+def test_a_key_that_looks_like_an_example_is_told(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert checks(orchestrator, capsys)["api key"]["message"] == "present"
+
+    (folder / "config.yaml").write_text("api:\n  api_key: your-secret-key-here\n")
+    check = checks(orchestrator, capsys)["api key"]
+    assert check["ok"] is None and "looks like an example" in check["message"]
+
+
 def test_a_port_that_another_program_has_is_a_failure(
     orchestrator: Orchestrator, capsys: Capture, free_port: str
 ) -> None:
