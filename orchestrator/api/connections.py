@@ -19,6 +19,9 @@ from orchestrator.api.problems import ProblemError, too_large, unavailable
 
 #: In so many seconds a connection sends the whole head of its request.
 HEAD_SECONDS = 5.0
+#: So long what a refused caller still sends is read and dropped: a connection that is closed over
+#: unread bytes is reset, and the caller never sees the answer.
+REST_SECONDS = 30.0
 #: Beside the threads for everything: a cancel that takes its time does not hold up /health.
 VITAL_THREADS = 2
 LARGEST_HEADER_BYTES = 64 * 1024
@@ -47,6 +50,7 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
         self.response_headers.extend(secured(reply.headers))
         self.set_close_on_finish()
         self.content_length = len(reply.body)
+        self.channel.drops_rest = True
         self.write(reply.body)
 
 
@@ -70,6 +74,13 @@ def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if self.error:
+            # Otherwise waitress asks for the body of a request that it refuses.
+            self.expect_continue = False
+        return consumed
+
     def parse_header(self, header_plus: bytes) -> None:
         """Refuse a body with two ends: a proxy in front may go by the other one."""
         super().parse_header(header_plus)
@@ -84,14 +95,43 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     error_task_class = _ProblemTask
     parser_class = _Parser
+    #: Of which not everything has come yet.
+    request: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         #: When it began to wait for a request, or for the rest of one.
         self.waits_since = time.monotonic()
         self._has_asked = False
+        #: It is refused: what follows on the connection is no request.
+        self.drops_rest = False
+        self._dropped_until: float | None = None
         super().__init__(*arguments, **options)
 
+    def handle_write(self) -> None:
+        if not self.drops_rest or self.will_close:
+            super().handle_write()
+            return
+        if not self.requests:
+            self._flush_exception(self._flush_some)
+        if self.close_when_flushed and not (self.will_close or self.total_outbufs_len):
+            self._drop_rest()
+
+    def _drop_rest(self) -> None:
+        """End the answer, and read until the caller has closed the connection."""
+        with self.requests_lock:
+            self._dropped_until = time.monotonic() + REST_SECONDS
+            self.close_when_flushed = False
+            if self.request is not None:
+                self.request.close()
+                self.request = None
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.will_close = True
+
     def received(self, data: bytes) -> bool:
+        if self._dropped_until is not None:
+            return False
         before = self.request
         taken: bool = super().received(data)
         if self.request is not None and self.request is not before:
@@ -109,7 +149,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
-        """It took too long to send the head of a request."""
+        """It took too long to send the head of a request, or the rest of a refused one."""
+        if self._dropped_until is not None:
+            return now >= self._dropped_until
         if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
             return False
         begun = self.request

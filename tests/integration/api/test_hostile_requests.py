@@ -2,11 +2,13 @@
 
 import json
 import socket
+import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from orchestrator.api import connections
 from orchestrator.api.server import Server
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY
@@ -165,16 +167,34 @@ def test_what_is_no_proper_http_is_refused(server: Server, raw: bytes) -> None:
 
 
 def test_a_body_beyond_the_limit_is_refused_however_it_comes(server: Server) -> None:
+    """Also to a caller who reads the answer only when all is sent."""
     assert spoken(server, post(JSON, length=10**12))[0] == 413
-    large = b" " * (9 * 1024 * 1024)
-    raw = post(JSON, "Transfer-Encoding: chunked") + chunked(large)
-    with Connection(server) as connection:
-        try:
-            connection.socket.sendall(raw)
-            assert connection.head()[0] == 413
-        except (ConnectionError, BrokenPipeError):
-            pass  # refused while it was still being sent
+    # More than the buffers of both sockets hold.
+    large = b" " * (24 * 1024 * 1024)
+    for raw in (
+        post(JSON, body=large),
+        post(JSON, "Transfer-Encoding: chunked") + chunked(large),
+    ):
+        status, problem = spoken(server, raw)
+        assert (status, problem["type"]) == (413, "too-large")
     assert spoken(server, post(JSON, body=a_request()))[0] == 202
+
+
+def test_a_caller_who_asks_first_does_not_send_a_body_beyond_the_limit(server: Server) -> None:
+    assert spoken(server, post(JSON, "Expect: 100-continue", length=9 * 1024**2))[0] == 413
+
+
+def test_a_refused_caller_who_never_stops_sending_is_cut_off(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REST_SECONDS", 0.2)
+    with Connection(server) as connection:
+        connection.socket.sendall(post(JSON, length=10**12))
+        assert connection.head()[0] == 413
+        with pytest.raises(ConnectionError):
+            while True:
+                connection.socket.sendall(b" " * 1000)
+                time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
