@@ -9,6 +9,12 @@ from orchestrator.core.evidence import Evidence, Exit
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
 
+#: In bytes: Linux starts no program with a longer one (MAX_ARG_STRLEN, with a zero at its end).
+LONGEST_ARGUMENT = 32 * 4096 - 1
+#: Where a longer command is, in the attempt's control directory. ``eval`` starts no program.
+_FILE = "command.sh"
+_FROM_FILE = f'eval "$(<"$ORCHESTRATOR_CONTROL_DIR/{_FILE}")"'
+
 #: With which bash begins its own messages about a string that it runs.
 _SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
 
@@ -34,11 +40,23 @@ class ShellAgent:
                 'example "command": "make test"',
                 kind="no-command",
             )
+        words = () if isinstance(task.command, str) else task.command
+        for number, word in enumerate(words, 1):
+            if (size := len(word.encode())) > LONGEST_ARGUMENT:
+                raise InvalidRequest(
+                    f"task {task.id!r}: argument {number} of its command has {size} bytes, and no "
+                    f"program starts with more than {LONGEST_ARGUMENT} in one; give the command as "
+                    "a text for bash -c, or have it read a file",
+                    kind="long-argument",
+                )
 
     def command(self, assignment: Assignment) -> Invocation:
         command = assignment.task.command
-        argv = ("bash", "-c", command) if isinstance(command, str) else tuple(command or ())
-        return Invocation(argv=argv)
+        if not isinstance(command, str):
+            return Invocation(argv=tuple(command or ()))
+        if len(command.encode()) > LONGEST_ARGUMENT:
+            return Invocation(argv=("bash", "-c", _FROM_FILE), control={_FILE: command})
+        return Invocation(argv=("bash", "-c", command))
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         output = output_document(directory) or log_tail.strip()

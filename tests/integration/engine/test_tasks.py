@@ -202,6 +202,25 @@ def test_the_reason_of_a_failed_command_has_its_last_line(
     assert (row["status"], row["reason"].partition(" (")[0]) == ("failed", reason)
 
 
+def test_a_command_that_is_too_long_for_an_argument_runs(site: InProcess) -> None:
+    script = f"x={'y' * 190_000}; echo $0 $# ${{#x}}; no-such-program"
+
+    [row] = rows(site.run("x", [shell(script)]))
+
+    assert row["output"].startswith("bash 0 190000\n")
+    assert row["reason"].partition(" (")[0] == "exit code 127: no-such-program: command not found"
+
+
+def test_a_list_with_an_argument_that_no_program_takes_is_refused(site: InProcess) -> None:
+    longest = ["bash", "-c", "echo ${#0}", "x" * 131_071]
+    answer = site.post("x", [shell([*longest, "é" * 65_536])])
+
+    assert (answer.status_code, answer.json()["type"]) == (422, "long-argument")
+    assert "argument 5 of its command has 131072 bytes" in answer.json()["detail"]
+    [row] = rows(site.run("x", [shell(longest)]))
+    assert row["output"] == "131071"
+
+
 @pytest.mark.parametrize("between", ["", "\\033[0m", "\\a"])
 def test_secrets_in_the_last_line_are_masked_in_the_reason(site: InProcess, between: str) -> None:
     script = f"k=$ORCHESTRATOR_API_KEY; printf 'key: %s{between}%s' ${{k:0:9}} ${{k:9}}; exit 3"
