@@ -14,7 +14,7 @@ from orchestrator.core.errors import Conflict, NotFound, RepositoryError
 from orchestrator.core.refs import dirty_ref, hidden, landed_refs, result_branch, short
 from orchestrator.core.repository import Signature
 from orchestrator.core.trailers import of_job
-from orchestrator.git import exporting, merging, moving, snapshots, squashing
+from orchestrator.git import exporting, interrupted, merging, moving, snapshots, squashing
 from orchestrator.git.authors import as_users, signature_of_user
 from orchestrator.git.commits import commit_tree, tree_of
 from orchestrator.git.exporting import Changed
@@ -132,7 +132,7 @@ class Landing:
         ``title`` is the subject of a squash commit. Idempotent.
         """
         branch, result = self.branch(), self.result()
-        self._check_not_interrupted()
+        self._resume()
         if self._dirt:
             snapshots.check_committed(self._git, self._dirt)
         moving.check_clean(self._git)
@@ -250,9 +250,11 @@ class Landing:
 
     def undo(self) -> str:
         """Have the branch where it was before ``land``; what was done, in words."""
-        self._check_not_interrupted()
+        resumed = self._resume()
         branch = self.branch()
         before, after = self._noted()
+        if resumed and self._head() == before:
+            return f"{branch} is at {before[:12]} again; landing was interrupted among the files"
         if not before or not after or self._head() == before:
             self._check_not_elsewhere(branch)
             raise NotFound(f"job {self.job_id} was not landed, or that was undone already")
@@ -283,21 +285,35 @@ class Landing:
                     "checked out; check that out first"
                 )
 
-    def _check_not_interrupted(self) -> None:
-        """Raise Conflict where somebody killed it among the files: they are of both commits."""
+    def _resume(self) -> bool:
+        """Have the files as in HEAD again where ``land`` or ``undo`` was killed among them.
+
+        False: they are. Raise Conflict if somebody changed them since.
+        """
         before, after = self._noted()
-        if not before or not moving.is_between(self._git, before, after):
-            return
-        if self._head() == after and self._git.ask("rev-parse", "-q", "--verify", self._undoing):
-            raise Conflict(
-                f"taking back job {self.job_id} was interrupted: some files are as in "
-                f"{before[:12]}; {self._ends(before)}"
-            )
-        if self._head() == before:
-            raise Conflict(
-                f"landing job {self.job_id} was interrupted: some files are as in {after[:12]}; "
-                f"{self._ends(after)}, and {COMMAND} undo {self.job_id} takes it back afterwards"
-            )
+        if not before or not after:
+            return False
+        undoing = self._git.ask("rev-parse", "-q", "--verify", self._undoing)
+        head = self._head()
+        if head == before:
+            meant, what = after, "landing"
+        elif head == after and undoing:
+            meant, what = before, "taking back"
+        else:
+            return False
+        between = moving.is_between(self._git, head, meant)
+        if not between and not interrupted.has_only_added(self._git, head, meant):
+            return False
+        if interrupted.put_back(self._git, head, meant):
+            if undoing:
+                self._git.run("update-ref", *ITSELF, "-d", self._undoing)
+            return True
+        if not between:
+            return False
+        raise Conflict(
+            f"{what} job {self.job_id} was interrupted: some files are as in {meant[:12]}, and "
+            f"others were changed since, or another git is at work; {self._ends(meant)}"
+        )
 
     def _ends(self, commit: str) -> str:
         """What brings it to its end, in words."""

@@ -40,7 +40,7 @@ def move(
         # Of a git that was killed: it removes its own in every other case.
         locks.clear(_locks(git) - there)
         if not _is_at(git, after):
-            _put_back(git, before, after)
+            put_back(git, before, after)
             if mark:
                 git.run("update-ref", "-d", mark)
             raise
@@ -59,7 +59,7 @@ def check_clean(git: Git) -> None:
 def is_between(git: Git, before: str, after: str) -> bool:
     """Whether files are changed, and none but those that are to be moved."""
     changed = {path_of(each) for each in _changed(git)}
-    return bool(changed) and changed <= {*_differing(git, "ADMT", before, after)}
+    return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
 
 def _changed(git: Git) -> list[str]:
@@ -76,7 +76,7 @@ def _check_finished(git: Git) -> None:
 def _check_untracked(git: Git, before: str, after: str) -> None:
     """Git itself would write over files that are ignored."""
     top = git.run("rev-parse", "--show-toplevel").line
-    paths = _differing(git, "A", before, after)
+    paths = differing(git, "A", before, after)
     tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
     places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
     lost = [each for place in places for each in _files(top, place) if each not in tracked]
@@ -87,7 +87,8 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
         )
 
 
-def _differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
+def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
+    """Paths; ``kinds`` as for --diff-filter."""
     how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *how, before, after, "--").fields
 
@@ -156,14 +157,14 @@ def _is_at(git: Git, commit: str) -> bool:
     return git.ask("rev-parse", "--verify", "HEAD") == commit
 
 
-def _put_back(git: Git, before: str, after: str) -> None:
+def put_back(git: Git, before: str, after: str) -> None:
     """Files as they were, where git stopped among them: none of them had changes."""
     if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
         git.run("read-tree", "-m", after, before)
     top = git.run("rev-parse", "--show-toplevel").line
-    for path in _differing(git, "A", before, after):
+    for path in differing(git, "A", before, after):
         _remove(top, path)
-    given = os.fsencode("".join(f"{path}\0" for path in _differing(git, "a", before, after)))
+    given = os.fsencode("".join(f"{path}\0" for path in differing(git, "a", before, after)))
     with suppress(RepositoryError):
         Git(top, git.env).run("checkout-index", "-f", "-q", "-z", "--stdin", given=given)
 

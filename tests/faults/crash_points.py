@@ -105,6 +105,6 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "unit/test_placing.py::test_a_crash_before_the_rename_leaves_what_was_there": OF_APPLYING,
     "unit/git/test_merging.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
     (
-        "unit/git/test_merging.py::test_an_undo_that_was_killed_among_the_files_says_what_ends_it"
+        "unit/git/test_merging.py::test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted"
     ): OF_UNDOING,
 }

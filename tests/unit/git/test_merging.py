@@ -391,46 +391,93 @@ def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landi
     assert project.git("rev-parse", "main") == before
 
 
-def test_a_landing_that_was_killed_among_the_files_says_what_ends_it(
+#: As git leaves files that is killed among them: the index, and the branch, are written last.
+KILLED: Mapping[str, Mapping[str, str]] = {
+    "among the files": {"new.txt": "ne", "a.txt": "one\n2\nthree\n"},
+    "at a new file": {"new.txt": "ne"},
+    "at a changed file": {"a.txt": "o"},
+}
+
+
+def kill_among(project: Project, act: Callable[[], str], files: Mapping[str, str]) -> None:
+    crash(act, "landing: about to move")
+    for name, text in files.items():
+        project.write(name, text)
+    project.write(".git/index.lock", "")
+
+
+@pytest.mark.parametrize("again", [Landing.land, Landing.undo])
+@pytest.mark.parametrize("files", KILLED.values(), ids=KILLED)
+def test_a_landing_that_was_killed_among_the_files_is_finished_or_reverted(
+    project: Project,
+    landing: Landing,
+    result: str,
+    files: Mapping[str, str],
+    again: Callable[[Landing], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locks, "LEFT_SECONDS", 0.05)
+    before = project.git("rev-parse", "main")
+    kill_among(project, landing.land, files)
+
+    again(landing)
+
+    lands = again is Landing.land
+    assert project.git("rev-parse", "main") == (result if lands else before)
+    assert project.git("status", "--porcelain", "--", "*.txt") == ""
+    assert (project.path / "new.txt").exists() is lands
+    if lands:
+        assert before[:12] in landing.undo()
+
+
+def test_a_killed_landing_is_not_finished_over_what_was_changed_since(
     project: Project, landing: Landing, result: str
 ) -> None:
-    before = project.git("rev-parse", "main")
-    # As git leaves it: the index, and the branch, are written last.
-    project.git("update-ref", "refs/orchestrator/1/landed/1/before/heads/main", before)
-    project.git("update-ref", "refs/orchestrator/1/landed/1/after/heads/main", result)
-    project.write("new.txt", "ne")
-    project.write("a.txt", "one\n2\nthree\n")
-    project.write(".git/index.lock", "")
+    kill_among(project, landing.land, {"new.txt": "ne", "a.txt": "mine\n"})
+    before = project.everything()
 
     for act in (landing.land, landing.undo):
         with pytest.raises(Conflict, match=r"was interrupted.*`rm .*git reset --hard") as raised:
             act()
 
+    assert project.everything() == before
     _typed(project, str(raised.value))
     assert project.git("rev-parse", "main") == result
-    assert before[:12] in landing.undo()
-    assert project.git("status", "--porcelain", "--", "*.txt") == ""
+    landing.undo()
     assert not (project.path / "new.txt").exists()
 
 
-def test_an_undo_that_was_killed_among_the_files_says_what_ends_it(
+def test_a_killed_landing_is_not_finished_while_another_git_is_at_work(
     project: Project, landing: Landing
+) -> None:
+    kill_among(project, landing.land, KILLED["among the files"])
+    asked = ["git", "cat-file", "--batch"]
+    with subprocess.Popen(asked, cwd=project.path, stdin=subprocess.PIPE) as git:
+        with pytest.raises(Conflict, match="another git is at work"):
+            landing.land()
+        assert (project.path / ".git/index.lock").exists()
+        assert git.stdin
+        git.stdin.close()
+
+
+@pytest.mark.parametrize("again", [Landing.land, Landing.undo])
+def test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted(
+    project: Project, landing: Landing, result: str, again: Callable[[Landing], str]
 ) -> None:
     before = project.git("rev-parse", "main")
     landing.land()
     crash(landing.undo, "landing: about to move")
-    # As git leaves it: the index, and the branch, are written last.
     (project.path / "new.txt").unlink()
 
-    for act in (landing.land, landing.undo):
-        with pytest.raises(Conflict, match=r"was interrupted.*`git reset --hard") as raised:
-            act()
+    again(landing)
 
-    _typed(project, str(raised.value))
-    assert project.git("rev-parse", "main") == before
-    with pytest.raises(NotFound, match="undone already"):
-        landing.undo()
-    landing.land()
+    lands = again is Landing.land
+    assert project.git("rev-parse", "main") == (result if lands else before)
+    assert project.git("status", "--porcelain", "--", "*.txt") == ""
+    if not lands:
+        with pytest.raises(NotFound, match="undone already"):
+            landing.undo()
+        landing.land()
     project.write("new.txt", "mine\n")
     with pytest.raises(Conflict, match="1 changed file; commit or stash"):
         landing.undo()

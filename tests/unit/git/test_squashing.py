@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NotFound
-from orchestrator.git import GitRepository, How, Landing
+from orchestrator.git import GitRepository, How, Landing, locks
 from tests.project import Project
 
 RESULT = "refs/heads/orchestrator/1/result"
@@ -155,9 +155,10 @@ def test_a_crash_while_squashing_loses_nothing(
     assert project.git("rev-parse", "main") == before
 
 
-def test_a_squash_that_was_killed_among_the_files_says_what_ends_it(
-    project: Project, landing: Landing
+def test_a_squash_that_was_killed_among_the_files_is_finished(
+    project: Project, landing: Landing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(locks, "LEFT_SECONDS", 0.05)
     before = project.git("rev-parse", "main")
     crash(lambda: squash(landing), "landing: about to move")
     # As git leaves it: the index, and the branch, are written last.
@@ -165,18 +166,15 @@ def test_a_squash_that_was_killed_among_the_files_says_what_ends_it(
     project.write("a.txt", "one\n2\nthree\n")
     project.write(".git/index.lock", "")
 
-    for act in (lambda: squash(landing), landing.undo):
-        with pytest.raises(Conflict, match=r"was interrupted.*`rm .*git reset --hard") as raised:
-            act()
+    assert "one commit" in squash(landing)
 
-    _typed(project, str(raised.value))
     assert "already landed" in squash(landing)
     landing.undo()
     assert project.git("rev-parse", "main") == before
     assert not (project.path / "new.txt").exists()
 
 
-def test_an_undo_of_a_squash_that_was_killed_says_what_ends_it(
+def test_an_undo_of_a_squash_that_was_killed_is_finished(
     project: Project, landing: Landing
 ) -> None:
     before = project.git("rev-parse", "main")
@@ -184,10 +182,8 @@ def test_an_undo_of_a_squash_that_was_killed_says_what_ends_it(
     crash(landing.undo, "landing: about to move")
     (project.path / "new.txt").unlink()
 
-    with pytest.raises(Conflict, match=r"taking back job 1 was interrupted") as raised:
-        landing.undo()
+    assert before[:12] in landing.undo()
 
-    _typed(project, str(raised.value))
     assert project.git("rev-parse", "main") == before
     assert "one commit" in squash(landing)
 
