@@ -272,7 +272,7 @@ class Service(RemovalCalls, MergeCalls):
         checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}
         try:
             self._store.events("", 0, 1)  # not one of those that are answered from memory
-            checks["store"] = "ok"
+            checks["store"] = self._supervisor.store_trouble or "ok"
         except StoreError as error:
             checks["store"] = error.message
         checks["place"] = self._moved() or "ok"

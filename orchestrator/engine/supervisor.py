@@ -86,6 +86,8 @@ class Supervisor:
         self._resources = resources
         self._inbox: Inbox[Item] = Inbox(launcher)
         self._stopping = threading.Event()
+        #: Why the latest change cannot be stored; empty once it is.
+        self.store_trouble = ""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         flights.on_end = self._inbox.put
         flights.on_held = self._inbox.put
@@ -138,8 +140,9 @@ class Supervisor:
         try:
             return answer.result(timeout=CALL_TIMEOUT_SECONDS)
         except TimeoutError:
+            why = f": {self.store_trouble}" if self.store_trouble else " (is the disk full?)"
             raise Unavailable(
-                "the job manager cannot store anything now (is the disk full?); try again later"
+                f"the job manager cannot store anything now{why}; try again later"
             ) from None
 
     def _run(self) -> None:
@@ -265,8 +268,10 @@ class Supervisor:
         while True:
             try:
                 self._store.save(change)
+                self.store_trouble = ""
                 return
-            except StoreError:
+            except StoreError as error:
+                self.store_trouble = error.message
                 logger.exception("the state cannot be stored; nothing starts until it can")
                 self._resources.store_failed()
                 if self._stopping.wait(pause):

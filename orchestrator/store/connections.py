@@ -115,6 +115,8 @@ class Connections:
                 self._wait_for_disk(driver, change.durable)
                 self._write(driver, change)
         except self._driver_error as error:
+            if server.is_locked(error):
+                raise DBAPIError(None, None, error) from error
             # What state the connection is in is not known: the next change gets a new one.
             self.writer.invalidate()
             self._in_doubt |= isinstance(error, self._lost_error)

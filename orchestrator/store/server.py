@@ -19,6 +19,11 @@ _PATIENCE: Mapping[str, int] = {
 #: The same on the other side: what a lost connection holds there is free again after these.
 _PATIENCE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
 
+#: So long a statement waits for somebody's lock on a table or row; the URL may say otherwise.
+LOCK_SECONDS = 3.0
+#: PostgreSQL's word for that.
+_LOCK_NOT_AVAILABLE = "55P03"
+
 #: Seconds in which what an earlier server had sent comes to its end.
 PREDECESSOR_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
@@ -28,9 +33,19 @@ _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 _KEY = 0x6F726368
 
 
-def patience(url: URL) -> dict[str, int]:
+def patience(url: URL) -> dict[str, int | str]:
     """Arguments of a connection."""
-    return {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    given = url.query.get("options", "")
+    of_url = given if isinstance(given, str) else " ".join(given)
+    # The last word counts.
+    options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {of_url}".strip()
+    limits = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    return {**limits, "options": options}
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether a statement had to wait for a lock too long; the connection is as good as before."""
+    return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def take_for_one_writer(engine: Engine) -> None:

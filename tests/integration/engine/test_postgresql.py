@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 
@@ -16,7 +17,7 @@ from tests.faults.gateway import Gateway
 from tests.faults.site import BEGIN, END, ENDED
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, Watcher, marked, shell, until
-from tests.integration.store.test_postgresql import cut_off
+from tests.integration.store.test_postgresql import CUT_OTHERS_OFF, cut_off
 
 pytestmark = pytest.mark.slow
 #: Of PostgreSQL during one job.
@@ -43,6 +44,43 @@ def test_a_job_with_child_jobs_runs_on_postgresql(site: InProcess) -> None:
     assert answer["status"] == "completed", answer
     tree = site.get(f"/jobs/{answer['job_id']}/tree")
     assert [worker["status"] for worker in tree["workers"]] == ["recursive_success", "success"]
+
+
+def test_a_locked_or_read_only_database_is_named_by_health(
+    url: str, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.server.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("orchestrator.engine.supervisor.CALL_TIMEOUT_SECONDS", 1.0)
+    site = make_site(store={"url": url})
+    plain = make_url(url).set(drivername="postgresql").render_as_string(False)
+
+    def trouble() -> str:
+        return str(site.manager.service.health().checks["store"])
+
+    with psycopg.connect(plain) as own:
+        own.execute("LOCK TABLE jobs, events IN ACCESS EXCLUSIVE MODE")
+        assert "lock timeout" in trouble()
+        refused = site.post("one", [shell("true")])
+        assert refused.status_code == 503 and "lock timeout" in refused.text
+    until(lambda: site.manager.service.health().ready, "it is ready again")
+
+    with psycopg.connect(plain, options="-c default_transaction_read_only=off") as own:
+        name = make_url(url).database
+        own.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        own.commit()
+        cut_off_others(own)
+        until(lambda: site.post("two", [shell("true")]).status_code == 503, "it is noticed")
+        until(lambda: "read-only transaction" in trouble(), "it is told")
+        own.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        own.commit()
+        cut_off_others(own)
+    until(lambda: site.manager.service.health().ready, "it is ready again")
+    assert site.run("three", [shell("true")])["status"] == "completed"
+
+
+def cut_off_others(own: "psycopg.Connection[Any]") -> None:
+    own.execute(str(CUT_OTHERS_OFF))
+    own.commit()
 
 
 def test_leases_hold_while_connections_are_cut_off(

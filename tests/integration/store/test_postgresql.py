@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.core.ports import Change
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import database
@@ -175,6 +175,32 @@ def test_one_server_at_a_time_has_the_database(url: str, monkeypatch: pytest.Mon
     second.open()
     assert second.job("a") == a_job()
     second.close()
+
+
+def test_a_table_that_is_locked_holds_up_nothing_for_long(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.server.LOCK_SECONDS", 0.2)
+    store = SqlStore(url, alone=True)
+    store.open()
+    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(False)) as own:
+        own.execute("LOCK TABLE jobs, events IN ACCESS EXCLUSIVE MODE")
+        for call in (lambda: store.save(change), lambda: store.events("a", 0, 10)):
+            with pytest.raises(StoreAway, match="lock timeout"):
+                call()
+
+    store.save(change)
+    assert [event.seq for event in store.events("a", 0, 10)] == [1]
+    store.close()
+
+
+def test_options_of_the_url_count(url: str) -> None:
+    store = SqlStore(f"{url}?options=-c%20lock_timeout%3D123")
+    store.open()
+    with store._opened().writer.begin() as step:
+        assert step.connection.exec_driver_sql("SHOW lock_timeout").scalar() == "123ms"
+    store.close()
 
 
 def test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_back(
