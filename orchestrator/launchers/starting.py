@@ -18,6 +18,9 @@ _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 
+#: Of a worker above the server, of 1,000: when memory runs out, the kernel kills workers first.
+_OOM_SCORE_ADDED = 300
+
 Enter = Callable[[], None]
 
 
@@ -54,8 +57,11 @@ def start_worker(
         os.chdir(cwd)
         program = _find(argv[0], env.get("PATH", _NO_PATH))
         if enter is None:
-            return _spawn(program, argv, env, source, output)
-        return _fork(program, argv, env, source, output, enter)
+            pid = _spawn(program, argv, env, source, output)
+        else:
+            pid = _fork(program, argv, env, source, output, enter)
+        _offer_to_oom_killer(pid)
+        return pid
     except NotADirectoryError:
         raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: not a directory") from None
     except FileNotFoundError:
@@ -64,6 +70,30 @@ def start_worker(
         raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: {error.strerror}") from error
     finally:
         os.chdir("/")
+
+
+def _offer_to_oom_killer(pid: int) -> None:
+    """From outside: this process, and its child before the exec, may not write there (they are
+    not dumpable)."""
+    score = _oom_score_of_workers(os.getpid())
+    if not score:
+        return
+    with suppress(OSError):
+        descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, score)
+        finally:
+            os.close(descriptor)
+
+
+@cache
+def _oom_score_of_workers(pid: int) -> bytes:
+    """Empty where /proc is that of another namespace: its numbers mean other processes."""
+    with suppress(OSError, ValueError):
+        if os.readlink("/proc/self") == str(pid):
+            with open("/proc/self/oom_score_adj", "rb") as own:
+                return b"%d" % min(1000, int(own.read()) + _OOM_SCORE_ADDED)
+    return b""
 
 
 def make_directory(path: str) -> None:

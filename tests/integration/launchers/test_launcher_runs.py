@@ -209,6 +209,13 @@ def test_too_long_arguments_are_told(stage: Any) -> None:
     assert "larger than" in ended.error
 
 
+def test_the_kernel_may_kill_a_worker_before_the_server(stage: Any) -> None:
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    wanted = min(1000, own + 1)
+    script = f"until [ $(cat /proc/$$/oom_score_adj) -ge {wanted} ]; do sleep 0.02; done"
+    assert stage.shell("a", script).code == 0
+
+
 def test_the_path_of_the_worker_decides_not_the_server_s(stage: Any) -> None:
     path = _script(stage, b"#!/bin/sh\necho mine\n", 0o755)
     stage.run("a", "program", env={"PATH": os.path.dirname(path)})
