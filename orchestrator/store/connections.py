@@ -84,12 +84,12 @@ class Connections:
         if self.writer.dialect.name == "sqlite":
             self._waits, self._late_sync = True, LateSync(str(url.database))
         #: Of the file, once it is taken.
-        self._lock: int | None = None
+        self._locks: list[int] = []
 
     def take_file(self) -> None:
         """Be the one server that uses it; a database on a server is taken by the connection."""
         if self._write_engine.dialect.name == "sqlite":
-            self._lock = file_lock.take(str(self._write_engine.url.database))
+            self._locks = file_lock.take(str(self._write_engine.url.database))
 
     def close(self) -> None:
         if self._late_sync is not None:
@@ -98,9 +98,7 @@ class Connections:
         # Last, so that it is the writer that folds the write-ahead log into the file.
         self.writer.close()
         self._write_engine.dispose()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        file_lock.release(self._locks)
 
     def write(self, change: Change) -> None:
         """All of a change or nothing of it.

@@ -289,6 +289,20 @@ def test_one_server_at_a_time_has_the_file_whatever_its_path(path: Path) -> None
     second.close()
 
 
+def test_one_server_at_a_time_has_the_file_also_without_its_lock_file(tmp_path: Path) -> None:
+    path = tmp_path / "orchestrator.db"
+    first, second = (SqlStore(sqlite_url(path), alone=True) for _ in range(2))
+    first.open()
+    (tmp_path / "orchestrator.db-lock").unlink()
+
+    with pytest.raises(StoreError, match="another server uses"):
+        second.open()
+
+    first.close()
+    second.open()
+    second.close()
+
+
 def test_a_full_disk_is_told_and_leaves_what_was_there(store: SqlStore, path: Path) -> None:
     store.save(Change(new_jobs=[a_job()]))
     driver = store._opened().writer.connection.driver_connection
