@@ -23,5 +23,7 @@ def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[Ch
         yield Check(name="containment", ok=False, message=message, fix="; ".join(fix))
         return
     yield Check(name="containment", ok=True, message=plan.mode)
+    if exact := plan.exact_limits():
+        yield Check(name="limits", ok=True, message=f"held exactly: {', '.join(exact)}")
     for soft_spot in plan.soft_spots():
         yield Check(name="containment", ok=None, message=soft_spot)

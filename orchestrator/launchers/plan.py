@@ -72,6 +72,13 @@ class Plan:
         """As the text that the spawner is given."""
         return json.dumps(asdict(self))
 
+    def exact_limits(self) -> list[str]:
+        """The limits that are set and that the mode in force holds exactly."""
+        controllers = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
+        held = (*self.controllers, "")
+        asked = asdict(self.limits).items()
+        return [name for name, limit in asked if limit and controllers.get(name, "") in held]
+
     def soft_spots(self) -> Iterator[str]:
         """What the mode in force does not hold, or not exactly, of what was asked for."""
         if self.mode is Mode.BASIC:

@@ -110,12 +110,14 @@ def test_what_a_mode_does_not_hold_exactly_is_said(mode: Mode) -> None:
     for name in ("cpu", "memory", "processes"):
         assert f"workers.limits.{name} " in said
     assert "open_files" not in said
+    assert plan.exact_limits() == ["open_files"]
 
 
 def test_a_group_with_its_controllers_holds_all() -> None:
     limits = Limits(cpu=0.5, memory=MIB, processes=5)
     plan = Plan(mode=Mode.CGROUP, limits=limits, controllers=("cpu", "memory", "pids"))
     assert list(plan.soft_spots()) == []
+    assert plan.exact_limits() == ["cpu", "memory", "processes"]
 
 
 def test_watching_many_idle_workers_costs_little(

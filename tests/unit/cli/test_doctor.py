@@ -86,7 +86,7 @@ def test_a_containment_that_does_not_work_is_a_failure(
 def test_a_limit_that_the_containment_does_not_hold_is_told(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
-    limits = "{cpu: 0.5}"
+    limits = "{cpu: 0.5, open_files: 64}"
     variables = {
         "ORCHESTRATOR_WORKERS__CONTAINMENT": "pidns",
         "ORCHESTRATOR_WORKERS__LIMITS": limits,
@@ -94,6 +94,7 @@ def test_a_limit_that_the_containment_does_not_hold_is_told(
     orchestrator("doctor", **variables)
     lines = capsys.readouterr().out.splitlines()
     assert "note  containment: workers.limits.cpu is not held by pidns" in "\n".join(lines)
+    assert "ok    limits: held exactly: open_files" in lines
 
 
 def test_a_missing_key_and_a_wrong_setting_are_failures(
