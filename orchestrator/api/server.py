@@ -77,8 +77,12 @@ class Server:
     @property
     def url(self) -> str:
         """How programs on this machine reach it."""
-        host = REACHED_AT.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return _url(REACHED_AT.get(self.host, self.host), self.port)
+
+    @property
+    def listens_at(self) -> str:
+        """The address that it listens on, which may be every one of this machine's."""
+        return _url(self.host, self.port)
 
     def channels(self) -> Sequence[Channel]:
         """Its open connections."""
@@ -155,6 +159,10 @@ class Server:
 
     def _unsent(self) -> Iterable[int]:
         return (getattr(one, "total_outbufs_len", 0) for one in self._map.values())
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(

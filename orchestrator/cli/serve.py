@@ -2,6 +2,7 @@
 
 import gc
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -25,4 +26,8 @@ def serve_command(surroundings: Surroundings, host: str | None, port: int | None
 
 
 def _tell(url: str, project: Path) -> None:
-    click.echo(f"serving at {url} for the project {project} (Ctrl-C stops it)", err=True)
+    from orchestrator.config import is_loopback
+
+    is_open = not is_loopback(urlsplit(url).hostname or "")
+    reach = "; other machines reach it, and there is no TLS (api.allow_remote)" if is_open else ""
+    click.echo(f"serving at {url} for the project {project} (Ctrl-C stops it){reach}", err=True)

@@ -47,9 +47,9 @@ def serve(
     flags: Mapping[str, str] | None = None,
     on_ready: Callable[[str, Path], None] = lambda url, project: None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT; ``on_ready`` is called with the URL and the project.
+    """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
-    Raise OrchestratorError.
+    ``on_ready`` is called with the URL of the address that it listens on, and with the project.
     """
     crashing.arm_from(os.environ)
     gc.disable()  # until it is ready
@@ -110,7 +110,7 @@ def _serve(
         recorded = _has_recorded(record, server.url, project)
         if not recorded:
             logger.warning("%s follows later: the disk is full", record)
-        on_ready(server.url, project)
+        on_ready(server.listens_at, project)
         # What is loaded by now stays: looking it over again and again is a third of the time that
         # reports take.
         gc.collect()
