@@ -131,7 +131,7 @@ class Assembly:
     def _scheduler(self) -> Scheduler:
         agents, workers = self._agents, self._settings.workers
         return Scheduler(
-            max_workers=workers.max_workers,
+            max_workers=int(workers.max_workers),
             max_live_workers=live_workers(self._settings),
             backoff_seconds=workers.retry_backoff_seconds,
             prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),

@@ -27,7 +27,7 @@ from orchestrator.workspace import (
 def limits(settings: Settings) -> tuple[job_config.Defaults, allowance.Ceilings]:
     workers, recursion, ceilings = settings.workers, settings.recursion, settings.limits
     defaults = job_config.Defaults(
-        max_workers=workers.max_workers,
+        max_workers=int(workers.max_workers),
         default_timeout=workers.default_timeout,
         max_retries=workers.max_retries,
         execution_mode=settings.orchestrator.execution_mode,

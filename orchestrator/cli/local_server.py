@@ -92,14 +92,31 @@ def server_for(surroundings: Surroundings, say: Say, keep: bool) -> Iterator[str
 
 
 def project_line(surroundings: Surroundings) -> str:
-    """Such as ``project: /home/me/shop``. Raise ConfigError if nothing tells which it is, and
-    InvalidRequest if the running server has another one than ``--project``."""
+    """Such as ``project: /home/me/shop``, with the number of workers if that is ``auto``.
+
+    Raise ConfigError if nothing tells which it is, and InvalidRequest if the running server has
+    another one than ``--project``.
+    """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         own = surroundings.environ.get(PROJECT_ROOT)
         return f"project: {own or f'the one of the server at {url}'}"
+    workers = _workers(surroundings)
     if record := running_server(surroundings.workspace):
-        return f"project: {_project_of(surroundings, record)}"
-    return f"project: {_project(surroundings)}"
+        return f"project: {_project_of(surroundings, record)}{workers}"
+    return f"project: {_project(surroundings)}{workers}"
+
+
+def _workers(surroundings: Surroundings) -> str:
+    from orchestrator.config import Processors, load
+
+    try:
+        loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    except ConfigError:
+        return ""  # a server that runs goes by what it read
+    found = loaded.settings.workers.max_workers
+    if not isinstance(found, Processors):
+        return ""
+    return f"; {found} worker{'s' * (found != 1)} at a time (workers.max_workers: auto)"
 
 
 def _project(surroundings: Surroundings) -> Path:

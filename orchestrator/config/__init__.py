@@ -2,6 +2,7 @@
 
 from orchestrator.config.agents import UserAgent
 from orchestrator.config.conflicts import is_loopback
+from orchestrator.config.kinds import Processors
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.project import Project, project_of, project_root
 from orchestrator.config.rendering import render_schema, render_template, visible
@@ -12,6 +13,7 @@ __all__ = [
     "FILE_NAME",
     "Loaded",
     "ModelPrice",
+    "Processors",
     "Project",
     "Settings",
     "UserAgent",

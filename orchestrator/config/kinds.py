@@ -4,7 +4,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 
 from orchestrator.config.words import SIZE_PATTERN, bytes_of, without_nul
 from orchestrator.core.allowance import LARGEST_COUNT, MOST_SECONDS
@@ -12,6 +20,37 @@ from orchestrator.core.submission import Scope
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+#: The word for as many as there are processors.
+AUTO = "auto"
+
+
+class Processors(int):
+    """As many as this process may use of the machine's processors, where a setting says auto."""
+
+    @classmethod
+    def found(cls) -> "Processors":
+        return cls(len(os.sched_getaffinity(0)))
+
+
+def _count_or_auto(value: object, checked: ValidatorFunctionWrapHandler) -> int:
+    found: int = Processors.found() if value == AUTO else checked(value)
+    return found
+
+
+CountOrAuto = Annotated[
+    int,
+    Field(ge=1, le=LARGEST_COUNT),
+    WrapValidator(_count_or_auto),
+    WithJsonSchema(
+        {
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "maximum": LARGEST_COUNT,
+            "pattern": f"^{AUTO}$",
+            "title": f"a whole number from 1 to {LARGEST_COUNT}, or {AUTO}",
+        }
+    ),
+]
 Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
 SecondsOrZero = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
 #: What a file's size can be.

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from orchestrator.config.agents import UserAgent
 from orchestrator.config.expectations import settings_schema
+from orchestrator.config.kinds import AUTO, Processors
 from orchestrator.config.section import Section
 from orchestrator.config.settings import Settings
 
@@ -55,6 +56,8 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, Section):
         return {name: _plain(item) for name, item in value}
+    if isinstance(value, Processors):
+        return AUTO
     return str(value) if isinstance(value, Path | str) else value
 
 

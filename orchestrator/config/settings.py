@@ -20,9 +20,11 @@ from orchestrator.config.choices import (
     UnknownPrice,
 )
 from orchestrator.config.kinds import (
+    AUTO,
     AgentName,
     Bytes,
     Count,
+    CountOrAuto,
     CountOrZero,
     Dollars,
     KeyHash,
@@ -31,6 +33,7 @@ from orchestrator.config.kinds import (
     Paths,
     PathText,
     Price,
+    Processors,
     Seconds,
     SecondsOrZero,
     Size,
@@ -114,8 +117,8 @@ class ModelPrice(Section):
 class Workers(Section):
     """Defaults for jobs; a request may change them up to the ceilings under limits."""
 
-    max_workers: Count = 10
-    """Workers that run at the same time, in the whole server and in each job."""
+    max_workers: CountOrAuto = 10
+    """Workers at the same time, in the whole server and in each job; auto: one per processor."""
     default_timeout: Seconds = 300
     """Seconds one attempt of a worker may take."""
     max_retries: int = Field(default=2, ge=0, le=100)
@@ -176,6 +179,7 @@ class Workers(Section):
         if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
             return given
         running = given.get("max_workers")
+        running = Processors.found() if running == AUTO else running
         running = running if isinstance(running, int) else cls.model_fields["max_workers"].default
         return {**given, "max_live_workers": LIVE_PER_RUNNING * max(running, 1)}
 

@@ -1,6 +1,7 @@
 """Settings: precedence, positions, and what people are told when something is wrong."""
 
 import json
+import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,19 @@ def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
     assert result.settings.api.port == 8000
     assert result.settings.workers.max_workers == 10
     assert set(result.origins.values()) == {"default"}
+
+
+def test_auto_is_one_worker_per_processor(tmp_path: Path) -> None:
+    processors = len(os.sched_getaffinity(0))
+    ways: list[tuple[str, Mapping[str, str]]] = [
+        ("workers: {max_workers: auto}\n", {}),
+        ("", {"ORCHESTRATOR_WORKERS__MAX_WORKERS": "auto"}),
+    ]
+    for text, environ in ways:
+        found = loaded(tmp_path, WITH_KEY + text, environ=environ).settings
+        assert found.workers.max_workers == processors
+        assert found.workers.max_live_workers == 4 * processors
+        assert visible(found)["workers.max_workers"] == "auto"
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "api:\nworkers:\n"])
@@ -184,7 +198,7 @@ WRONG_FILES = {
     ],
     "workers:\n  max_workers: ten\n  max_retries: true\n  grace_seconds:\n": [
         "2:3: workers.max_workers: 'ten' is not right; should be a whole number from 1 to"
-        " 2147483647, without quotes or a unit",
+        " 2147483647, or auto",
         "3:3: workers.max_retries: true is not right; should be a whole number from 0 to 100",
         "4:3: workers.grace_seconds: is empty; should be a number from 0 to 600",
     ],

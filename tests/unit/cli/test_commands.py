@@ -14,15 +14,34 @@ from pathlib import Path
 import pytest
 
 from orchestrator import __version__
-from orchestrator.cli import COMMANDS, exit_codes
+from orchestrator.cli import COMMANDS, exit_codes, serve
 from orchestrator.cli.errors import report_error
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.surroundings import OWN_FOLDER
+from orchestrator.cli.local_server import project_line
+from orchestrator.cli.surroundings import OWN_FOLDER, Surroundings
 from orchestrator.core.errors import NotFound
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
 
 Capture = pytest.CaptureFixture[str]
+
+
+def test_the_first_line_has_the_number_of_workers_that_auto_means(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("workers: {max_workers: auto}\n")
+    environ = {"ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(tmp_path)}
+    line = project_line(Surroundings(folder=tmp_path, environ=environ))
+    number = re.fullmatch(r"project: \S+; (\d+) workers? at a time \(.*: auto\)", line)
+    assert number and int(number[1]) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[::1]:1", "http://0.0.0.0:1"])
+def test_the_start_line_says_when_other_machines_reach_the_server(
+    url: str, capsys: Capture
+) -> None:
+    serve._tell(url, Path("/shop"))
+    said = capsys.readouterr().err
+    assert said.startswith(f"serving at {url} for the project /shop")
+    assert ("no TLS" in said) is ("0.0.0.0" in url)
 
 
 def test_submit_prints_the_id_and_nothing_else(
