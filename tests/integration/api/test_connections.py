@@ -30,8 +30,15 @@ def small(app: Flask) -> Iterator[Server]:
 
 
 @pytest.fixture
-def job_id(service: FakeService) -> str:
-    return service.submit(service.authenticate(KEY), Submission(request="a job")).job.id
+def job_ids(service: FakeService) -> list[str]:
+    """Of several jobs: who reads the same one shares the answer, and waits for it."""
+    caller = service.authenticate(KEY)
+    return [service.submit(caller, Submission(request="a job")).job.id for _ in range(4)]
+
+
+@pytest.fixture
+def job_id(job_ids: list[str]) -> str:
+    return job_ids[0]
 
 
 @pytest.fixture
@@ -110,17 +117,18 @@ def test_half_sent_requests_keep_nobody_out(small: Server) -> None:
 
 
 def test_health_and_cancel_are_answered_while_every_thread_is_busy(
-    small: Server, job_id: str, blocked: Callable[[], int]
+    small: Server, job_ids: list[str], blocked: Callable[[], int]
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(4):
-            stack.enter_context(Connection(small)).ask("GET", f"/api/v1/jobs/{job_id}/status")
+        for each in job_ids:
+            stack.enter_context(Connection(small)).ask("GET", f"/api/v1/jobs/{each}/status")
         eventually(lambda: blocked() == 2, "both threads are busy")
 
         client = stack.enter_context(Connection(small))
         for _ in range(3):
             assert client.json("GET", "/health")["ready"] is True
-        assert client.json("POST", f"/api/v1/jobs/{job_id}/cancel")["job_id"] == job_id
+        cancelled = client.json("POST", f"/api/v1/jobs/{job_ids[0]}/cancel")
+        assert cancelled["job_id"] == job_ids[0]
 
 
 def test_beyond_the_limit_health_alone_is_answered(
