@@ -13,6 +13,9 @@ seconds, memory is bytes, and null means "not known", never zero.
     Sum of all attempts, without the time in which a worker's child jobs were unfinished.
 ``slots``, ``busy_slots``, ``efficiency``
     ``max_workers`` of the root job; ``work_seconds / wall_seconds``; ``busy_slots / slots``.
+``processors``, ``usable_slots``, ``parallel_efficiency``
+    Processors that the job manager may use; the least of ``slots``, started workers, and
+    ``processors``; ``busy_slots / usable_slots``, at most 1: workers that wait need no processor.
 ``caps``
     The job's limits on what agents use: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only
     those that there are.
@@ -134,6 +137,9 @@ class Analytics:
     slots: int
     busy_slots: float | None
     efficiency: float | None
+    processors: int
+    usable_slots: int
+    parallel_efficiency: float | None
     critical_path: CriticalPath
     bottleneck: str | None
     queued_seconds: float
@@ -168,8 +174,8 @@ class Analytics:
         return caps_in_words(self.caps)
 
 
-def analytics_of(family: Family, job: Job) -> Analytics:
-    """The figures of a job with all its descendants."""
+def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
+    """The figures of a job with all its descendants, run on so many processors."""
     jobs = sorted(family.descendants(job), key=lambda each: each.depth)
     workers = [worker for each in jobs for worker in family.workers(each.id)]
     figures = tuple(worker_figures(family, worker) for worker in workers)
@@ -179,6 +185,7 @@ def analytics_of(family: Family, job: Job) -> Analytics:
     slots = family.tree.root.config.max_workers
     busy = work / wall if wall > 0 else None
     started = [each for each in figures if each.attempts]
+    usable = max(1, min(slots, len(started), processors))
     advisers = [worker_figures(family, each) for each in family.advisers(jobs)]
     spenders = [*started, *(each for each in advisers if each.attempts)]
     largest = max(started, key=lambda each: each.peak_memory_bytes or 0, default=None)
@@ -196,6 +203,9 @@ def analytics_of(family: Family, job: Job) -> Analytics:
         caps=caps_of(job.config),
         busy_slots=busy,
         efficiency=None if busy is None else busy / slots,
+        processors=processors,
+        usable_slots=usable,
+        parallel_efficiency=None if busy is None else min(1.0, busy / usable),
         critical_path=path,
         bottleneck=path.longest_step.worker_id if path.longest_step else None,
         queued_seconds=sum(each.queued_seconds or 0.0 for each in figures),

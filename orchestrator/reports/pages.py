@@ -1,15 +1,16 @@
 """The Markdown reports: which one shows what, and how much of it."""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from orchestrator.core.model import Job
 from orchestrator.core.refs import short, worker_branch
 from orchestrator.core.states import WorkerStatus
-from orchestrator.reports.analytics import analytics_of
+from orchestrator.reports.analytics import Analytics, analytics_of
 from orchestrator.reports.family import Family
 from orchestrator.reports.templates import Templates
 from orchestrator.reports.text_tree import text_tree
@@ -39,7 +40,32 @@ FINAL_FILES = 200
 FINAL_TREE_LINES = 60
 LEVEL_FILES = 1_000
 
+#: Characters of a reason that FINAL_RESULT.md shows of a worker that was not started.
+FINAL_REASON = 200
+
 _WENT_WRONG = {WorkerStatus.FAILED, WorkerStatus.TIMEOUT}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Final:
+    """The root job and its tree's workers, as FINAL_RESULT.md lists them."""
+
+    job: JobView
+    successes: Sequence[WorkerView]
+    failures: Sequence[WorkerView]
+    not_run: Sequence[WorkerView]
+    #: Another candidate succeeded at the same task.
+    replaced: Sequence[WorkerView]
+
+    def described(self) -> Mapping[str, int]:
+        """Workers that the report describes, with the characters of their output in it."""
+        found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
+        found += [
+            worker
+            for worker in self.not_run[:FINAL_ENTRIES]
+            if not worker.started and len(worker.reason) <= FINAL_REASON
+        ]
+        return {worker.id: len(worker.output) for worker in found}
 
 
 class Pages:
@@ -58,6 +84,7 @@ class Pages:
         notice: str = "",
         changes: Sequence[str] = (),
         project: Path | None = None,
+        processors: int = 1,
     ) -> None:
         self._templates = templates
         self._family = family
@@ -66,39 +93,44 @@ class Pages:
         self._notice = notice
         self._changes = changes
         self._project = os.path.relpath(project, directory) if project else ""
-        self.figures = analytics_of(family, job)
+        self._processors = processors
+        self.figures = self._figures(job)
         self._of_worker = {each.worker_id: each for each in self.figures.workers}
 
     def final_result(self) -> str:
-        view = self._view(self._job, self._final_room())
-        unsuccessful = self._unsuccessful()
-        missed = [worker for worker in unsuccessful if not worker.replaced]
+        final = self._final
         tree = list(islice(text_tree(self._family, self._job), FINAL_TREE_LINES + 1))
         return self._fill(
             "FINAL_RESULT.md.j2",
             up="",
-            job=view,
+            job=final.job,
             notice=self._notice,
             changes=self._changes,
             inside=self._family.whereabouts.in_result(self._job),
             outside=self._family.whereabouts.made_not_in_result(self._job),
             branch_of=lambda worker: short(worker_branch(worker)),
             figures=self.figures,
-            failures=self._failures(missed),
-            not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
-            replaced=[worker for worker in unsuccessful if worker.replaced],
-            successes=[each for each in view.workers if each.succeeded and each.counts],
-            files=self._files(self.figures.workers),
+            failures=final.failures,
+            not_run=final.not_run,
+            replaced=final.replaced,
+            successes=final.successes,
+            files=self._all_files,
             entry_limit=FINAL_ENTRIES,
+            level_share=LEVEL_ROOM[0],
             file_limit=FINAL_FILES,
             tree="\n".join(tree[:FINAL_TREE_LINES]),
             tree_is_cut=len(tree) > FINAL_TREE_LINES,
         )
 
     def level(self, depth: int) -> str:
+        """The report of one level; level 0 is without what FINAL_RESULT.md has in full."""
         room = Room(*LEVEL_ROOM)
         below = self._family.descendants(self._family.tree.root)
-        jobs = [self._view(job, room) for job in below if job.depth == depth]
+        jobs = [self._view(job, room) for job in below if job.depth == depth and not job.is_root]
+        files = self._files(each for each in self.figures.workers if each.depth == depth)
+        if depth == 0:
+            jobs = [self._beyond_final(room)]
+            files = files if len(self._all_files) > FINAL_FILES else ()
         return self._fill(
             "LEVEL_REPORT.md.j2",
             up="../",
@@ -107,7 +139,7 @@ class Pages:
             jobs=jobs,
             notice=self._notice,
             figures=next(each for each in self.figures.depths if each.depth == depth),
-            files=self._files(each for each in self.figures.workers if each.depth == depth),
+            files=files,
             file_limit=LEVEL_FILES,
         )
 
@@ -121,10 +153,49 @@ class Pages:
             notice=self._notice,
             changes=self._changes if job is self._job else (),
             ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
-            figures=self.figures if job is self._job else analytics_of(self._family, job),
+            figures=self.figures if job is self._job else self._figures(job),
             files=self._files(self._of_worker[worker.id] for worker in view.workers),
             file_limit=LEVEL_FILES,
         )
+
+    def _figures(self, job: Job) -> Analytics:
+        return analytics_of(self._family, job, self._processors)
+
+    @cached_property
+    def _all_files(self) -> Sequence[MadeFile]:
+        return self._files(self.figures.workers)
+
+    @cached_property
+    def _final(self) -> _Final:
+        view = self._view(self._job, self._final_room())
+        unsuccessful = self._unsuccessful()
+        missed = [worker for worker in unsuccessful if not worker.replaced]
+        return _Final(
+            job=view,
+            successes=[each for each in view.workers if each.succeeded and each.counts],
+            failures=self._failures(missed),
+            not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
+            replaced=[worker for worker in unsuccessful if worker.replaced],
+        )
+
+    def _beyond_final(self, room: Room) -> JobView:
+        """The root job without what FINAL_RESULT.md tells of its workers."""
+        view, described = self._final.job, self._final.described()
+        return replace(
+            view,
+            request="",
+            workers=[self._rest_of(each, described.get(each.id), room) for each in view.workers],
+            comparisons=view.comparisons[FINAL_ENTRIES:],
+        )
+
+    def _rest_of(self, worker: WorkerView, described: int | None, room: Room) -> WorkerView:
+        """A worker without what FINAL_RESULT.md has, and its output if there is more to show."""
+        rest = worker if described is None else worker.measured()
+        if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
+            return replace(rest, output="", output_length=0)
+        output = room.once(worker_output(self._family.worker(worker.id)))
+        longer = replace(rest, output=room.take(output), output_length=len(output))
+        return _without(self._notice, longer)
 
     def _files(self, workers: Iterable[WorkerFigures]) -> Sequence[MadeFile]:
         return made_files(workers, self._family.in_project, self._project)
@@ -177,4 +248,5 @@ def _without(notice: str, worker: WorkerView) -> WorkerView:
     said = f"**{notice}**\n\n"
     if not notice or said not in worker.output:
         return worker
-    return replace(worker, output=worker.output.replace(said, "", 1))
+    output = worker.output.replace(said, "", 1)
+    return replace(worker, output=output, output_length=worker.output_length - len(said))

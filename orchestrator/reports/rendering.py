@@ -1,5 +1,6 @@
 """Renders the reports of a job whose workers have all ended."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,8 +21,16 @@ class Reports:
     (see ``templates/``) is used in its place.
     """
 
-    def __init__(self, *, template_dir: Path | None = None, project: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        template_dir: Path | None = None,
+        project: Path | None = None,
+        processors: int | None = None,
+    ) -> None:
+        """``processors`` are those that workers share; None: those that this process may use."""
         self._templates = Templates(template_dir)
+        self._processors = processors or _usable_processors()
         #: Where files of `workdir: project` tasks are, for links.
         self._project = project
 
@@ -48,10 +57,25 @@ class Reports:
         """
         family = Family(tree)
         job = family.job(job_id)
-        place, project = directory.absolute(), self._project
-        pages = Pages(self._templates, family, job, place, notice, changes, project)
+        pages = Pages(
+            self._templates,
+            family,
+            job,
+            directory.absolute(),
+            notice,
+            changes,
+            self._project,
+            self._processors,
+        )
         reports = _of_root(pages, family) if job.is_root else _of_child(pages, job)
         return [write_report(directory, name, text) for name, text in reports]
+
+
+def _usable_processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
 
 
 def _of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:

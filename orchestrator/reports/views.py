@@ -5,7 +5,8 @@ through a filter (see ``markdown.py`` and ``document.py``).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import Comparison
@@ -117,12 +118,27 @@ class WorkerView:
             or self.strays
             or self.log_truncated
             or self.refused_child_jobs
+            or self.locks
             or any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
         )
 
     @property
     def left_out(self) -> bool:
         return self.output_length > 0 and not self.output
+
+    def measured(self) -> Self:
+        """Without the account of what happened: status, times, gates, and links remain."""
+        return replace(
+            self,
+            reason="",
+            earlier_attempts=(),
+            failure=None,
+            session=None,
+            rollbacks=(),
+            log_truncated=False,
+            refused_child_jobs=0,
+            strays=(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

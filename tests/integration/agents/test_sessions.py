@@ -91,7 +91,7 @@ def test_a_refused_gate_resumes_with_the_finding_and_what_is_committed(site: InP
     assert stored["results"]["tasks"][0]["session"] == row["session"]
     told = f"attempt 2: resumed session {first['session']}"
     assert told in "\n".join(each.strip() for each in status_lines(ended, 100))
-    report = (site.directory(job_id) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
+    report = (site.directory(job_id) / "FINAL_RESULT.md").read_text()
     assert f"Attempt 2: resumed session {first['session']}." in report
     # The tool tells the totals of the whole session.
     assert worker["usage"]["input_tokens"] == 200

@@ -17,9 +17,9 @@ from orchestrator.reports.analytics import SCHEMA, Analytics, Total, analytics_o
 from orchestrator.reports.family import Family
 
 
-def analytics(tree: Tree, job_id: str) -> Analytics:
+def analytics(tree: Tree, job_id: str, processors: int = 8) -> Analytics:
     family = Family(tree)
-    return analytics_of(family, family.job(job_id))
+    return analytics_of(family, family.job(job_id), processors)
 
 
 def test_work_wall_and_efficiency_of_two_levels() -> None:
@@ -30,6 +30,23 @@ def test_work_wall_and_efficiency_of_two_levels() -> None:
     assert figures.busy_slots == pytest.approx(1.5)
     assert figures.efficiency == pytest.approx(0.5)
     assert figures.waited_seconds == 13
+
+
+@pytest.mark.parametrize(
+    ("slots", "workers", "processors", "usable", "efficiency"),
+    [(10, 2, 8, 2, 0.75), (2, 3, 8, 2, 1.0), (10, 4, 2, 2, 1.0), (10, 4, 8, 4, 0.625)],
+)
+def test_efficiency_is_of_the_slots_that_could_be_busy(
+    slots: int, workers: int, processors: int, usable: int, efficiency: float
+) -> None:
+    planted = Planted(slots=slots)
+    job = planted.job("x")
+    for number in range(1, workers + 1):
+        span = (0, 4 if number == 1 else 2)
+        planted.worker(job, f"worker_{number}", TaskSpec(id=f"t{number}"), span)
+    figures = analytics(planted.tree, job.id, processors)
+    assert (figures.usable_slots, figures.processors) == (usable, processors)
+    assert figures.parallel_efficiency == pytest.approx(efficiency)
 
 
 def test_a_parent_contains_the_critical_path_of_its_child_job() -> None:

@@ -11,6 +11,7 @@ import trees
 from markdown_it import MarkdownIt
 from planted import ROOT, Planted
 
+from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.model import TaskSpec
 from orchestrator.core.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.reports import Reports
@@ -204,10 +205,32 @@ def test_what_all_outputs_end_with_stands_in_a_report_once(tmp_path: Path) -> No
         planted.worker(job, f"worker_{number}", task, (0, 1), output=output)
     Reports().render(planted.tree, ROOT, tmp_path)
 
-    for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
-        text = (tmp_path / name).read_text()
-        assert (text.count("Every line counts once."), text.count("All pass.")) == (20, 2)
-        assert "How lines are counted: as above." in text and "Shown here" not in text
+    text = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert (text.count("Every line counts once."), text.count("All pass.")) == (20, 2)
+    assert "How lines are counted: as above." in text and "Shown here" not in text
+
+
+def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("Build a shop")
+    passed = (GateResult(name="pytest", status=GateStatus.PASSED, tests=14),)
+    good, bad, late = (TaskSpec(id=each) for each in ("good", "bad", "late"))
+    shop = ("shop.py",)
+    planted.worker(job, "worker_1", good, (0, 1), output="It sells.", gates=passed, files=shop)
+    failed, skipped = WorkerStatus.FAILED, WorkerStatus.SKIPPED
+    long = "a line of a log\n" * 300 + "the last words"
+    planted.worker(job, "worker_2", bad, (0, 1), status=failed, reason="no till", output=long)
+    planted.worker(job, "worker_3", late, status=skipped, reason="bad did not succeed")
+    Reports().render(planted.tree, ROOT, tmp_path)
+
+    final = (tmp_path / "FINAL_RESULT.md").read_text()
+    level = (tmp_path / "depth_0/LEVEL_0_REPORT.md").read_text()
+    for told in ("Build a shop", "It sells.", "no till", "bad did not succeed", "| shop.py |"):
+        assert told in final and told not in level, told
+    assert "Gates passed: pytest ([details](depth_0/LEVEL_0_REPORT.md))." in final
+    assert "| pytest | passed |" in level and "| pytest | passed |" not in final
+    # There is no room for all of it in the final result.
+    assert "the last words" in level and "the last words" not in final
 
 
 def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None:
@@ -215,11 +238,13 @@ def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None
     job = planted.job("x")
     planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), output="line of text\n" * 100_000)
     Reports().render(planted.tree, ROOT, tmp_path)
-    for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
-        report = (tmp_path / name).read_text()
-        assert len(report) < 50_000
-        assert "of 1,299,999 characters" in report
-        assert "logs/depth_0_worker_1.log" in report
+    report = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert len(report) < 50_000
+    assert "of 1,299,999 characters" in report
+    assert "logs/depth_0_worker_1.log" in report
+    # It has no more of it.
+    assert "line of text" not in (tmp_path / "depth_0/LEVEL_0_REPORT.md").read_text()
+    assert "More: [its directory]" in report
 
 
 @pytest.mark.parametrize(("workers", "whole"), [(1, True), (20, False)])
