@@ -66,7 +66,7 @@ class Reporting:
 
         A directory that somebody removed is not made again.
         """
-        missing = not self._workspace.final_report(root).exists()
+        missing = not self._workspace.final_report(root).is_file()
         if missing and self._workspace.job_directory(root.id).is_dir():
             self._queue.put(_Owed(Render(root.id, root.id, ())))
 

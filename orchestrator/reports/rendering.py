@@ -1,17 +1,18 @@
 """Renders the reports of a job whose workers have all ended."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.core.model import Job
 from orchestrator.core.ports import Tree
+from orchestrator.core.shortage import is_shortage
 from orchestrator.reports.analytics import as_json
 from orchestrator.reports.family import Family
 from orchestrator.reports.pages import Pages
 from orchestrator.reports.templates import Templates
 from orchestrator.reports.text_tree import text_tree
-from orchestrator.reports.writing import write_report
+from orchestrator.reports.writing import ReportError, write_report
 
 
 class Reports:
@@ -53,7 +54,7 @@ class Reports:
         which are complete by then. ``notice`` is Markdown for the top of each; ``changes`` says
         what became of changes to the project. Return what was written. Idempotent: reports that
         are there are replaced. Raise KeyError for a job that is not in the tree and ReportError
-        for a directory that cannot be written.
+        for a report that cannot be written; the others are written all the same.
         """
         family = Family(tree)
         job = family.job(job_id)
@@ -68,7 +69,7 @@ class Reports:
             self._processors,
         )
         reports = _of_root(pages, family) if job.is_root else _of_child(pages, job)
-        return [write_report(directory, name, text) for name, text in reports]
+        return _written(directory, reports)
 
 
 def _usable_processors() -> int:
@@ -76,6 +77,21 @@ def _usable_processors() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS
         return os.cpu_count() or 1
+
+
+def _written(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
+    written, errors = [], []
+    for name, text in reports:
+        try:
+            written.append(write_report(directory, name, text))
+        except ReportError as error:
+            if is_shortage(error):
+                raise
+            # What a worker has made of one place costs no other report.
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return written
 
 
 def _of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,8 @@ class ReportError(OrchestratorError):
 def write_report(directory: Path, name: str, text: str) -> Path:
     """Write ``directory/name``, replacing what is there; mode 0600, new directories 0700.
 
-    ``name`` may have directories of its own. ``directory`` must exist. Raise ReportError.
+    A directory in its place is renamed and kept. ``name`` may have directories of its own.
+    ``directory`` must exist. Raise ReportError.
     """
     path = PurePosixPath(name)
     try:
@@ -64,9 +65,18 @@ def _replace(folder: int, name: str, content: bytes) -> None:
         with open(descriptor, "wb") as file:
             file.write(content)
         failpoints.reached(f"{name}: before the rename")
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except IsADirectoryError:
+            os.rename(name, _aside(name), src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         failpoints.reached(f"{name}: after the rename")
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
+
+
+def _aside(name: str) -> str:
+    """Where a directory is kept that a worker has made in the place of a report."""
+    return f"{name}.renamed-{secrets.token_hex(4)}"

@@ -98,6 +98,17 @@ def test_what_a_worker_plants_is_not_read(site: InProcess, planted: str) -> None
     assert not [name for name in row["files_created"] if name.startswith("all/")]
 
 
+def test_a_directory_in_the_place_of_the_final_report_is_kept_beside_it(site: InProcess) -> None:
+    command = "mkdir ../../FINAL_RESULT.md && echo mine > ../../FINAL_RESULT.md/file"
+    ended = site.run("plant", [shell(command)])
+
+    directory = site.directory(ended["job_id"])
+    assert ended["status"] == "completed"
+    assert (directory / "FINAL_RESULT.md").read_text().startswith("# Completed")
+    [kept] = directory.glob("FINAL_RESULT.md.renamed-*")
+    assert (kept / "file").read_text() == "mine\n"
+
+
 @pytest.mark.parametrize("name", ["logs", "reports", "depth_0"])
 def test_a_directory_of_a_job_that_became_a_link_gives_nothing_away(
     site: InProcess, name: str

@@ -5,7 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
+import trees
+from planted import ROOT
 
+from orchestrator.reports import Reports
 from orchestrator.reports.writing import ReportError, write_report
 
 
@@ -57,11 +60,24 @@ def test_a_planted_link_to_a_directory_is_refused(tmp_path: Path, target: str) -
     assert not (tmp_path / "missing").exists()
 
 
-def test_a_directory_in_the_place_of_a_report_leaves_no_rubbish(tmp_path: Path) -> None:
+def test_a_directory_in_the_place_of_a_report_is_renamed_and_kept(tmp_path: Path) -> None:
     (tmp_path / "a.md").mkdir()
-    with pytest.raises(ReportError):
-        write_report(tmp_path, "a.md", "text")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.md"]
+    (tmp_path / "a.md" / "file").write_text("precious")
+    write_report(tmp_path, "a.md", "text")
+    assert (tmp_path / "a.md").read_text() == "text"
+    [kept] = tmp_path.glob("a.md.renamed-*")
+    assert (kept / "file").read_text() == "precious"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_report_that_cannot_be_written_costs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "depth_0").symlink_to(tmp_path)
+    (tmp_path / "reports").write_text("in the way")
+    with pytest.raises(ReportError, match=r"job_d4e5f6\.md"):
+        Reports().render(trees.two_levels(), ROOT, tmp_path)
+    assert (tmp_path / "FINAL_RESULT.md").read_text().startswith("# ")
+    assert (tmp_path / "depth_1" / "LEVEL_1_REPORT.md").is_file()
+    assert not (tmp_path / "LEVEL_0_REPORT.md").exists()
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
