@@ -144,10 +144,10 @@ def stop_signals_interrupt() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            discard_terminals()
             # The kernel, the shell and a failed write may all report the same hangup; a second
             # interrupt would leave the job without stopping it.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            discard_terminals()
         raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]
