@@ -140,9 +140,8 @@ class Supervisor:
         try:
             return answer.result(timeout=CALL_TIMEOUT_SECONDS)
         except TimeoutError:
-            why = f": {self.store_trouble}" if self.store_trouble else " (is the disk full?)"
             raise Unavailable(
-                f"the job manager cannot store anything now{why}; try again later"
+                "the job manager cannot store anything now (is the disk full?); try again later"
             ) from None
 
     def _run(self) -> None:

@@ -60,8 +60,7 @@ def test_a_locked_or_read_only_database_is_named_by_health(
     with psycopg.connect(plain) as own:
         own.execute("LOCK TABLE jobs, events IN ACCESS EXCLUSIVE MODE")
         assert "lock timeout" in trouble()
-        refused = site.post("one", [shell("true")])
-        assert refused.status_code == 503 and "lock timeout" in refused.text
+        assert site.post("one", [shell("true")]).status_code == 503
     until(lambda: site.manager.service.health().ready, "it is ready again")
 
     with psycopg.connect(plain, options="-c default_transaction_read_only=off") as own:
