@@ -150,6 +150,7 @@ class JobLog:
         return self._workspace.job_directory(root_id) / "logs" / "orchestrator.log"
 
     def _opened(self, root_id: str) -> int:
+        self._workspace.refuse_link(root_id)
         try:
             return open_log(self._path(root_id))
         except FileNotFoundError:

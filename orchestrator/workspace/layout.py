@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from orchestrator.core.model import Job, Worker
-from orchestrator.security.paths import open_log, read_tail
+from orchestrator.security.paths import NotPlain, open_log, read_tail
 from orchestrator.workspace.lock import ATTACHED, is_attached
 
 #: Files that the orchestrator itself puts into a worker's directory, or reads from there.
@@ -88,7 +88,15 @@ class Workspace:
             return directory / f"depth_{depth}" / name if depth.isdecimal() else None
         return directory / "reports" / name
 
+    def refuse_link(self, root_id: str) -> None:
+        """Raise NotPlain for a link that a worker has put in the place of the job's directory."""
+        directory = self.job_directory(root_id)
+        if os.path.islink(directory):
+            raise NotPlain(f"nothing is written to {directory}: a link is in its place")
+
     def prepare_job(self, root_id: str) -> None:
+        """Raise NotPlain or another OSError."""
+        self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
             # It was moved: a new one at the old place would take in what belongs to the other.
@@ -103,6 +111,7 @@ class Workspace:
         Without any it is made by whoever starts the worker, side by side with others: on a disk
         that takes as long as all else that is done for a short worker.
         """
+        self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
         depth = os.path.dirname(directory)
         if not os.path.isdir(depth):

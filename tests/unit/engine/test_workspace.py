@@ -16,6 +16,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model import Job, JobConfig, Worker
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.states import JobStatus, WorkerStatus
+from orchestrator.security.paths import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, Workspace, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
 from tests.integration.engine.site import until
@@ -172,6 +173,22 @@ def test_the_log_is_not_written_through_a_link(tmp_path: Path, told: Told) -> No
     JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
 
     assert elsewhere.read_text() == ""
+
+
+def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
+    tmp_path: Path, told: Told, stored: "Stored"
+) -> None:
+    workspace, elsewhere = Workspace(tmp_path / "jobs"), tmp_path / "elsewhere"
+    (elsewhere / "logs").mkdir(parents=True)
+    workspace.root.mkdir()
+    workspace.job_directory("abc").symlink_to(elsewhere)
+
+    JobLog(workspace, told)(told.add(SUBMITTED))
+    StatusFiles(workspace, stored)(Change(new_jobs=[replace(JOB, status=JobStatus.COMPLETED)]))
+    with pytest.raises(NotPlain, match="a link is in its place"):
+        workspace.prepare_worker(WORKER, {"task.json": "{}"})
+
+    assert [path.name for path in elsewhere.rglob("*")] == ["logs"]
 
 
 class Stored:
