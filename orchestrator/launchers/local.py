@@ -16,7 +16,7 @@ from orchestrator.core.launching import Launch, LauncherEvents
 from orchestrator.core.shortage import NO_ROOM
 from orchestrator.launchers.channel import Message
 from orchestrator.launchers.inquiries import Inquiries
-from orchestrator.launchers.plan import Plan
+from orchestrator.launchers.plan import Mode, Plan
 from orchestrator.launchers.probing import choose
 from orchestrator.launchers.record import Unfinished, exit_from, inspect
 from orchestrator.launchers.recovery import Adopted, settle
@@ -32,6 +32,11 @@ _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
 #: Of one waiting: epoll refuses more than 24 days.
 _LONGEST_SECONDS = 3600.0
+#: Of the end of an attempt whose remains fell to no process of ours.
+_UNHELD = (
+    "processes without the marker ORCHESTRATOR_WORKER may remain, because its spawner and keeper "
+    "were killed, too"
+)
 
 
 class LocalLauncher:
@@ -51,6 +56,8 @@ class LocalLauncher:
         self._longest_grace = 0.0
         #: Attempts that were given to a second shim.
         self._begun_anew: set[str] = set()
+        #: Attempts whose shim died after its spawner and keeper, or with them.
+        self._unheld: set[str] = set()
         #: Ends that no shim has told, to be reported by the thread that listens.
         self._found_out: deque[tuple[str, Exit]] = deque()
         self._inquiries = Inquiries(self._report_soon)
@@ -254,7 +261,7 @@ class LocalLauncher:
             self._lose(link, strays)
 
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
-        """A shim has died at work, and nothing that it left is alive."""
+        """A shim has died at work. Nothing that it left is alive, if its spawner says so."""
         launch, link.launch = link.launch, None
         if launch is None:
             return
@@ -265,6 +272,8 @@ class LocalLauncher:
             with self._lock:
                 self._start_on_shim(launch, lambda new: new.take_over(link, launch))
             return
+        if not link.is_gone and self.plan.mode is Mode.SUBREAPER:
+            self._unheld.add(launch.attempt_id)
         self._inquire(launch, strays, has_begun=link.may_have_begun)
 
     def _inquire(
@@ -300,6 +309,10 @@ class LocalLauncher:
         with self._lock:
             self._attempts.pop(attempt_id, None)
             self._begun_anew.discard(attempt_id)
+        if attempt_id in self._unheld:
+            self._unheld.discard(attempt_id)
+            if ended.ended_by is EndedBy.LOST:
+                ended = replace(ended, error=f"{ended.error}; {_UNHELD}")
         self._events.ended(attempt_id, ended)
 
 

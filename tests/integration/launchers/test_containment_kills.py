@@ -40,6 +40,7 @@ def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
     held.kill("shim", other)
     ended = held.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST
+    assert "may remain" not in ended.error
     assert alive_escapees(held.directory) == []
 
 
@@ -58,6 +59,20 @@ def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
     assert alive_escapees(tmp_path) == []
     assert ended.ended_by is EndedBy.LOST
     assert len(ended.strays) == 7, "the worker, and all that it started"
+    stage.close()
+
+
+def test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_killed(
+    tmp_path: Path, until: Callable[..., None]
+) -> None:
+    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
+    stage.start("a", "sh", "-c", "sleep 61 & echo ready; wait")
+    until(lambda: stage.is_ready("a"))
+    stage.kill("keeper", "spawner", "shim")
+    ended = stage.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert "processes without the marker ORCHESTRATOR_WORKER may remain" in ended.error
+    assert "sleep" in " ".join(stray.command for stray in ended.strays)
     stage.close()
 
 
