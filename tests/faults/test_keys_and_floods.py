@@ -17,7 +17,7 @@ from tests.integration.engine.site import HOLD, KEY, shell, until
 
 pytestmark = pytest.mark.slow
 #: What needs no key.
-OPEN = ("/health", "/", "/docs", "/openapi.json")
+OPEN = ("/health", "/healthz", "/readyz", "/", "/docs", "/openapi.json")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The project is moved, with the product and its workspace in it."""
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_a_project_that_is_moved_while_it_is_served_takes_nothing_in(
     assert re.search(r"serve$|serve ", answer.json()["detail"])
     go.touch()
     assert host.process is not None
-    host.process.terminate()
+    host.process.send_signal(signal.SIGTERM)
     host.process.wait(HANG_SECONDS)
     assert not old.exists(), list(old.rglob("*"))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_of_a_python_that_reports_nothing_nothing_is_said(
     """``python -E`` does not read ``PYTHONPATH``."""
     program = tmp_path / "programs" / "pytest"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -E -m pytest "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -E -m pytest "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     site, _ = made(FILES)
