@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.core.evidence import EndedBy, ErrorClass, Evidence, Exit
-from orchestrator.core.exit_cause import ExitCause
+from orchestrator.core.exit_cause import RAN_NOTHING
 from orchestrator.core.failure import (
     ASKED,
     GATES,
@@ -76,7 +76,7 @@ class Row:
 
 
 def _never_ran(case: Case) -> bool:
-    return case.exit.cause in (ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM)
+    return case.exit.cause in RAN_NOTHING
 
 
 def _disk_full(case: Case) -> bool:

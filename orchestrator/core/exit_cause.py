@@ -26,3 +26,7 @@ class ExitCause(StrEnum):
     SHIM_DIED = "shim_died"
     #: Its shim was killed, and the exit record that was there lacked its shim's secret.
     RECORD_FORGED = "record_forged"
+
+
+#: The attempt was not carried out.
+RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})

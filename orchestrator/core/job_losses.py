@@ -63,11 +63,15 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
 
 
 def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
-    """Of workers whose changes the result has: what conflicts with their own branches."""
+    """Of workers whose changes the result has: what conflicts with their own branches.
+
+    Of an attempt that was rolled back, the result lacks everything on purpose.
+    """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
+        undone = _rolled_back_until(worker)
         for each in delivery.side_work if delivery and not worker.is_adviser else ():
-            if each.is_missing:
+            if each.is_missing and not 0 < each.attempt <= undone:
                 is_stash = each.kind is SideWorkKind.STASH
                 yield Missing(
                     worker_id=worker.id,
@@ -77,6 +81,12 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
                     why=missing_in_words(each),
                     in_part=True,
                 )
+
+
+def _rolled_back_until(worker: Worker) -> int:
+    """The worker's latest attempt whose changes were undone; 0: none were."""
+    failures = worker.result.failures if worker.result else ()
+    return max((each.attempt for each in failures if each.undone), default=0)
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:

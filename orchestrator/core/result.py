@@ -1,6 +1,7 @@
 """Adding one more attempt to what its worker came back with."""
 
 from orchestrator.core.evidence import Evidence, Exit
+from orchestrator.core.exit_cause import RAN_NOTHING
 from orchestrator.core.failure import after
 from orchestrator.core.model import Attempt
 from orchestrator.core.spending import NOTHING, is_known, total
@@ -48,7 +49,8 @@ def result_of(
         good=after(attempt.number) if _is_good(evidence) else before.good,
         conflicts=before.conflicts,
         change=evidence.change,
-        delivery=evidence.delivery,
+        # What never began leaves what the attempt before it delivered.
+        delivery=before.delivery if exit.cause in RAN_NOTHING else evidence.delivery,
         session=evidence.session or before.session,
     )
 

@@ -1,7 +1,7 @@
 """Work that an agent put elsewhere than into its worktree, and what became of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -27,11 +27,24 @@ class SideWork:
     name: str
     #: The ref that has it; empty: it is part of the worker's branch.
     ref: str = ""
+    #: The worker's attempt that did it; 0: unknown, in results of earlier versions.
+    attempt: int = 0
 
     @property
     def is_missing(self) -> bool:
         """True if it conflicts with the worker's branch, which lacks it."""
         return bool(self.ref) and self.kind is not SideWorkKind.NESTED
+
+
+def by_attempt(
+    work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
+) -> tuple[SideWork, ...]:
+    """What is there after an attempt, each piece with the attempt that did it.
+
+    ``before``: what was there before the attempt.
+    """
+    first = {each.ref: each.attempt for each in before if each.ref}
+    return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
 
 
 def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:

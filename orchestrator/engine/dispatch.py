@@ -17,6 +17,7 @@ from orchestrator.core.launching import Launch, Proof
 from orchestrator.core.model import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.repository import Workdir, signature_of
+from orchestrator.core.side_work import SideWork, by_attempt
 from orchestrator.engine.intent import intent_of_task
 from orchestrator.engine.port_ranges import PortRanges
 from orchestrator.engine.worktrees import Changes, Ground
@@ -379,9 +380,7 @@ def _weighed(
             saved=tuple(_clean_name(each, flight) for each in changes.saved),
             outside=tuple(_clean_name(each, flight) for each in named),
             checkout=tuple(_clean_name(each, flight) for each in changes.checkout),
-            side_work=tuple(
-                replace(each, name=_clean_name(each.name, flight)) for each in changes.side_work
-            ),
+            side_work=_side_work(flight, changes),
             commit=changes.commit,
             held_back=tuple(
                 replace(each, path=_clean_name(each.path, flight)) for each in changes.held_back
@@ -391,6 +390,13 @@ def _weighed(
         )
         evidence = replace(evidence, delivery=delivery)
     return evidence if deferred else replace(evidence, final_text=said)
+
+
+def _side_work(flight: InFlight, changes: Changes) -> tuple[SideWork, ...]:
+    work = [replace(each, name=_clean_name(each.name, flight)) for each in changes.side_work]
+    worker = flight.worker
+    delivery = worker.result.delivery if worker.result else None
+    return by_attempt(work, delivery.side_work if delivery else (), worker.attempt)
 
 
 def _is_named(path: str, others: Sequence[str]) -> bool:

@@ -39,6 +39,9 @@ def commit_of(git: Git, revision: str) -> str:
     found = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
     # Some versions repeat the option.
     commit = found.split("\n")[-1]
+    if not commit:
+        # Git may also refuse the repository, such as another user's, and then says why.
+        git.run("rev-parse", "--git-dir")
     if not commit and revision:
         raise RepositoryError("there is no such branch, tag or commit in the repository")
     if not commit:

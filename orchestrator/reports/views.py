@@ -11,7 +11,7 @@ from typing import Self
 from orchestrator.core.classification import failure_of
 from orchestrator.core.comparison import Comparison
 from orchestrator.core.evidence import EndedBy
-from orchestrator.core.exit_cause import ExitCause
+from orchestrator.core.exit_cause import RAN_NOTHING
 from orchestrator.core.failure import Failure, Rollback
 from orchestrator.core.gates import GateResult, GateStatus
 from orchestrator.core.job_reason import changed_nothing
@@ -284,8 +284,7 @@ def worker_view(
 
 def _has_log(attempt: Attempt) -> bool:
     found = attempt.exit
-    never = (ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM)
-    return not (found and (found.ended_by is EndedBy.SPAWN_FAILED or found.cause in never))
+    return not (found and (found.ended_by is EndedBy.SPAWN_FAILED or found.cause in RAN_NOTHING))
 
 
 def worker_output(worker: Worker) -> str:
