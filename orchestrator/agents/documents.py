@@ -118,7 +118,7 @@ def committed(work: BranchWork | None) -> str:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]
     if work.more:
-        lines.append(f"... and {work.more} commits before these")
+        lines.append(f"... and {work.more} commit{'s' * (work.more != 1)} before these")
     return "\n".join([*lines, "", work.stat])
 
 

@@ -243,7 +243,8 @@ def _ask(surroundings: Surroundings, place: Path, steps: Sequence[Step], yes: bo
     if not over or yes:
         return
     click.echo(printable("\n".join(f"overwrite {path}" for path in over)), err=True)
-    if surroundings.as_json or not confirmed(f"Overwrite these {len(over)} files in {place}?"):
+    files = "this file" if len(over) == 1 else f"these {len(over)} files"
+    if surroundings.as_json or not confirmed(f"Overwrite {files} in {place}?"):
         raise Conflict("nothing was copied; say --yes to overwrite without being asked")
 
 

@@ -58,7 +58,8 @@ def clean_command(surroundings: Surroundings, older_than: int, yes: bool) -> int
     sizes = {str(job["job_id"]): _size(workspace / f"job_{job['job_id']}") for job in old}
     if old:
         click.echo(table(_row(job, sizes[str(job["job_id"])]) for job in old), err=True)
-        if not yes and not confirmed(f"Remove these {len(old)} jobs?"):
+        these = "this job" if len(old) == 1 else f"these {len(old)} jobs"
+        if not yes and not confirmed(f"Remove {these}?"):
             raise Conflict("nothing was removed; say --yes to remove without being asked")
     else:
         click.echo("nothing to remove", err=True)

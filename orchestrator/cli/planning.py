@@ -178,14 +178,18 @@ def estimate_line(found: Mapping[str, Any]) -> str:
         return "estimate: no tokens, no cost (no task is for a model)"
     money = _money(found.get("cost_usd"))
     earlier = found["from_workers"]
-    basis = f"from {earlier} earlier workers" if earlier else "a rule of thumb"
+    basis = f"from {_many(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
     about = f"estimate: about {found['tokens']:,} tokens, {money}"
-    who = f"{found['workers']} workers"
+    who = _many(found["workers"], "worker")
     if found.get("reviewers"):
         reviewing = f"{found['review_tokens']:,} tokens, {_money(found.get('review_cost_usd'))}"
-        who += f" and {found['reviewers']} reviewers: {reviewing}"
+        who += f" and {_many(found['reviewers'], 'reviewer')}: {reviewing}"
     left_out = "not in it: child jobs, retries, and what checks or merging send back"
     return f"{about} ({who}, {basis}; {left_out})"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _money(cost: float | None) -> str:

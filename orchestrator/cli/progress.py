@@ -104,7 +104,9 @@ class Progress:
         if kind == "planner_retrying":
             return f"job {job} planning again{because(facts)}"
         if kind == "job_planned":
-            made = f"job {job} has {facts.get('tasks')} tasks, by {facts.get('source')}"
+            tasks = facts.get("tasks")
+            many = f"{tasks} task{'' if tasks == 1 else 's'}"
+            made = f"job {job} has {many}, by {facts.get('source')}"
             instead = facts.get("fallback_from")
             return f"{made}{f', not by {instead}' if instead else ''}{because(facts)}"
         if kind == "reviewer_started":

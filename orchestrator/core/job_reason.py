@@ -123,7 +123,7 @@ def changed_nothing(job: Job) -> list[str]:
 def _shortfalls(job: Job) -> str:
     told = ((each.worker_id, _of_shortfall(each)) for each in job.facts.shortfalls)
     found = [f"{worker_id}: {words}" for worker_id, words in told if words]
-    more = f"; {len(found) - MOST_NAMED} more workers" if len(found) > MOST_NAMED else ""
+    more = f"; {_more(found, 'worker')}" if len(found) > MOST_NAMED else ""
     return "; ".join(found[:MOST_NAMED]) + more
 
 
@@ -169,7 +169,7 @@ def _not_made(job: Job) -> str:
     if job.facts.discarded:
         return ""
     told = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
-    told += [f"{len(lacking) - MOST_NAMED} more workers"] if lacking[MOST_NAMED:] else []
+    told += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
     if lacking and job.is_root:
         told.append(f"to have them created: {way_in(lacking[0], [job.id]).command}")
     return "; ".join(told)
@@ -227,7 +227,7 @@ def _undone(job: Job) -> str:
 def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
     overruled = (*job.facts.overruled, *job.facts.overruled_below)
     told = [_hunks(each, job) for each in overruled if bool(each.by_worker) is by_worker]
-    more = f", {len(told) - MOST_NAMED} more workers" if len(told) > MOST_NAMED else ""
+    more = f", {_more(told, 'worker')}" if len(told) > MOST_NAMED else ""
     return f"{what}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
 
 
@@ -262,7 +262,7 @@ def _without_worktree(job: Job) -> str:
     found = job.facts.unjudged_work
     told = [f"{each.worker_id} changed {listed(each.files)}" for each in found[:MOST_NAMED]]
     if found[MOST_NAMED:]:
-        told.append(f"{len(found) - MOST_NAMED} more workers")
+        told.append(_more(found, "worker"))
     return f"{NO_WORKTREE}: {'; '.join(told)}" if told else ""
 
 
@@ -323,9 +323,15 @@ def _switched_off(job: Job) -> str:
     return "; ".join(f"new comments switch off {e.gate}: {listed(e.places)}" for e in found)
 
 
+def _more(found: Sequence[object], noun: str) -> str:
+    """Such as ``2 more workers``, of a list that is cut."""
+    many = len(found) - MOST_NAMED
+    return f"{many} more {noun}{'s' * (many != 1)}"
+
+
 def _unrun(gates: Sequence[GateFact]) -> str:
     told = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
-    more = [f"{len(gates) - MOST_NAMED} more gates did not run"] if gates[MOST_NAMED:] else []
+    more = [f"{_more(gates, 'gate')} did not run"] if gates[MOST_NAMED:] else []
     return "; ".join(told + more)
 
 

@@ -119,7 +119,9 @@ def _facts(result: WorkerResult) -> Iterator[str]:
         yield f"gate {gate.name}: {gate.outcome.words}{unrun}{counted}{found}"
     if result.change:
         change = result.change
-        yield f"{change.files} files changed, {change.added} lines added, {change.removed} removed"
+        files = f"{change.files} file{'s' * (change.files != 1)}"
+        lines = f"{change.added} line{'s' * (change.added != 1)}"
+        yield f"{files} changed, {lines} added, {change.removed} removed"
 
 
 def _beginning(text: str, most_bytes: int) -> str:

@@ -339,8 +339,10 @@ class Landing:
         tried = merging.merge(self._git, before, result, "trial", _NOBODY)
         if tried.conflicts:
             paths = ", ".join(each.path for each in tried.conflicts[:10])
+            many = len(tried.conflicts)
+            files = "1 file was" if many == 1 else f"{many} files were"
             raise Conflict(
-                f"{len(tried.conflicts)} files were changed on both sides: {paths}; "
+                f"{files} changed on both sides: {paths}; "
                 f"merge by hand: git merge {short(self._branch)}"
             )
         return tried.commit

@@ -82,7 +82,7 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
     lost = [each for place in places for each in _files(top, place) if each not in tracked]
     if lost:
         raise Conflict(
-            f"{len(lost)} files that git does not track would be lost: "
+            f"{len(lost)} file{'s' * (len(lost) != 1)} that git does not track would be lost: "
             f"{', '.join(lost[:10])}; move them away first"
         )
 

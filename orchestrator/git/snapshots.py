@@ -35,8 +35,10 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     tried = merging.merge(git, evolved, result, message, _NOBODY)
     if tried.conflicts:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
+        many = len(tried.conflicts)
         raise Conflict(
-            f"{len(tried.conflicts)} files differ from what the job began with: {paths}; commit "
+            f"{'1 file differs' if many == 1 else f'{many} files differ'} from what the job began "
+            f"with: {paths}; commit "
             "what was uncommitted then, or merge the changes by hand"
         )
     return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)

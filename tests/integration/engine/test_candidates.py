@@ -282,7 +282,7 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
     assert found["candidates"][0]["remark"] == "so worker_1"
     [asked] = judge.asked
     assert "+50\n" in asked
-    assert "1 files changed, 3 lines added, 0 removed" in asked
+    assert "1 file changed, 3 lines added, 0 removed" in asked
     assert "editor" not in asked.split("compare candidates")[1], "whose work it is is not told"
     assert "worker_3" not in asked.split("compare candidates")[1]
     patch = site.directory(job) / "depth_0" / "reviewer_1" / "worker_2.patch"

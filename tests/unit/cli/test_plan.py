@@ -111,7 +111,7 @@ def test_the_plan_shows_who_reviews_and_what_the_review_costs(
 
     out = capsys.readouterr().out
     assert "claude, codex; review: claude" in out
-    assert "2 workers and 1 reviewers: 100,000 tokens, cost not known" in out
+    assert "2 workers and 1 reviewer: 100,000 tokens, cost not known" in out
 
 
 @pytest.mark.parametrize("command", ["run", "submit", "plan"])

@@ -29,6 +29,12 @@ def test_what_a_worker_waits_for_is_told(facts: dict[str, Any], said: str) -> No
     assert line == f"worker_2 waits for {said}"
 
 
+def test_the_tasks_of_a_plan_are_counted() -> None:
+    lines = [Progress().take(event("job_planned", tasks=many, source="claude")) for many in (1, 2)]
+
+    assert lines == ["job j1 has 1 task, by claude", "job j1 has 2 tasks, by claude"]
+
+
 def test_a_worker_is_told_from_start_to_end() -> None:
     progress = Progress()
 
