@@ -7,15 +7,18 @@ from dataclasses import replace
 from orchestrator.core.classification import failure_of
 from orchestrator.core.commands import Render
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.endings import shortfall_of
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.failure import START, Rollback, after, before
+from orchestrator.core.job_reason import reason_of
 from orchestrator.core.ledger import Ledger
 from orchestrator.core.model import Attempt, Worker
 from orchestrator.core.refs import short, start_ref
 from orchestrator.core.scheduler import Scheduler
 from orchestrator.core.states import WorkerStatus
 from orchestrator.core.submission import Caller
+from orchestrator.core.values import changed
 from orchestrator.core.views import Checkpoint, RolledBack
 from orchestrator.core.worker_result import WorkerResult
 from orchestrator.engine.checkpoints import LEFT, in_order, number_of
@@ -188,7 +191,16 @@ def _count(ledger: Ledger, worker: Worker, files: Sequence[str]) -> None:
     delivery = result.delivery or Delivery(changed=False)
     delivery = replace(delivery, changed=bool(files), by_hand=True)
     result = replace(result, files_created=tuple(files), delivery=delivery)
-    ledger.update_worker(worker.key, result=result)
+    counted = ledger.update_worker(worker.key, result=result)
+    job = ledger.jobs[worker.job_id]
+    if not job.status.ended:
+        return  # its end composes the reason
+    shortfalls = {each.worker_id: each for each in job.facts.shortfalls}
+    shortfalls.pop(worker.id, None)
+    if found := shortfall_of(counted):
+        shortfalls[worker.id] = found
+    facts = replace(job.facts, shortfalls=tuple(shortfalls.values()))
+    ledger.update_job(job.id, facts=facts, reason=reason_of(changed(job, facts=facts)))
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:

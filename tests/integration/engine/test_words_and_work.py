@@ -79,6 +79,23 @@ def test_promised_files_and_no_change_at_all_have_failed_and_are_named(run: Run)
     assert "promised files are missing: docs/guide.md, docs/api.md" in row["reason"]
 
 
+def test_what_a_person_committed_on_its_branch_and_had_counted_is_a_change(
+    site: InProcess, run: Run, project: Project
+) -> None:
+    ended = run(LIAR)
+    job, branch = ended["job_id"], f"orchestrator/{ended['job_id']}/worker_1"
+    assert ended["reason"] == "nothing was changed by worker_1"
+    project.git("checkout", "-q", branch)
+    project.commit({"src/app.py": "by hand\n"})
+    project.git("checkout", "-q", "main")
+
+    assert site.call("POST", f"/jobs/{job}/workers/worker_1/recount", {}).status_code == 200
+
+    answer = site.status(job)
+    assert (answer["status"], answer["reason"]) == ("completed", "")
+    assert only(answer)["files_created"] == ["src/app.py"]
+
+
 def test_an_output_document_alone_is_no_work_of_a_builder(run: Run) -> None:
     script = 'echo "# Plan: add a cache" > "$ORCHESTRATOR_WORKER_DIR/output.md"'
     assert only(run(script, role="infrastructure"))["status"] == "failed"
