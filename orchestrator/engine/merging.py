@@ -22,10 +22,12 @@ from orchestrator.core.gate_facts import (
     is_unjudged,
     unjudged_files,
 )
-from orchestrator.core.gates import GateResult
+from orchestrator.core.gates import GateCause, GateResult, GateStatus
 from orchestrator.core.job_facts import LossCause, UnjudgedFile
 from orchestrator.core.model import RESOLVE_WORKER, Job, TaskSpec, Worker
+from orchestrator.core.outcome_of_job import job_outcome
 from orchestrator.core.ports import Tree
+from orchestrator.core.readings import did_not_run
 from orchestrator.core.refs import (
     branch_of,
     hidden,
@@ -51,7 +53,7 @@ from orchestrator.core.repository import (
 from orchestrator.core.retry import has_no_retry
 from orchestrator.core.sending_back import Merged, Refusal
 from orchestrator.core.sources import language_of
-from orchestrator.core.states import WorkerStatus
+from orchestrator.core.states import JobStatus, WorkerStatus
 from orchestrator.core.trailers import of_worker
 from orchestrator.engine import resolving
 from orchestrator.engine.batch import Batch, Judge, Part, Settled, Step, best_last, in_order, split
@@ -111,8 +113,9 @@ class Merging:
         losers = self._losers(tree, job, workers)
         present = [each for each in present if not self._builds_on(record, tree, losers, each)]
         parts = self._in_order(job, _parts(record, tree, job, present))
+        unrun = () if record.again else _not_wanted(tree, job)
         try:
-            judge = self._judge(record, tree, job, parts, halted)
+            judge = self._judge(record, tree, job, parts, halted, unrun)
             settled = self._stored(record, job, parts, judge)
         except (Unfit, Abandoned) as error:
             for part in parts:
@@ -141,7 +144,7 @@ class Merging:
         unjudged = bool(job.config.gates) and is_unjudged(touched, settled.results, inside, lacking)
         files = {os.path.relpath(each, project): each for each in touched}
         passed_over: Sequence[UnjudgedFile] = ()
-        if job.config.gates and not unjudged and any(map(language_of, files)):
+        if job.config.gates and not (unjudged or unrun) and any(map(language_of, files)):
             there = {*self._repository.files(settled.commit).paths()}
             changed = {path: name for path, name in files.items() if path in there}
             children = {name for each in inside for name in each.child_job_ids}
@@ -236,17 +239,28 @@ class Merging:
         return bool(self._repository.tip(taken_ref(worker)))
 
     def _judge(
-        self, record: Record, tree: Tree, job: Job, parts: Sequence[Part], halted: Halted
+        self,
+        record: Record,
+        tree: Tree,
+        job: Job,
+        parts: Sequence[Part],
+        halted: Halted,
+        unrun: Sequence[GateResult],
     ) -> Judge:
+        """``unrun``: what is said of gates that are not to run."""
         sound: set[str] = set()
         allowed = self._allowed(tree, job, parts)
+        names = {each.name for each in unrun}
+        gates = tuple(each for each in job.config.gates if each.name not in names)
+        judged = replace(job, config=replace(job.config, gates=gates))
 
         def judge(commit: str) -> Sequence[GateResult]:
             if halted():
                 raise Abandoned("the job was stopped before it was merged")
             if job.config.merge_strategy == Strategy.MANUAL:
                 return ()
-            return self._gates.judge(job, record.base, commit, allowed, halted, sound)
+            results = self._gates.judge(judged, record.base, commit, allowed, halted, sound)
+            return [*results, *unrun]
 
         return judge
 
@@ -456,6 +470,21 @@ class Merging:
             own = resolving.own_tip(self._repository, worker)
             self._repository.point(worker_branch(worker), own)
             self._repository.drop(resolving_ref(worker))
+
+
+def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
+    """Gates that would only hold up the end of a cancelled tree; the scan for secrets is none.
+
+    A job whose tasks were all done when the cancel came is completed: its gates run.
+    """
+    own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
+    if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
+        return ()
+    why = f"the job was cancelled; {COMMAND} merge {job.id} runs it"
+    gates = (each for each in job.config.gates if not each.is_secret_scan)
+    results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
+    # A job that is cancelled is no success, whatever they would find.
+    return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 
 def _in_conflict(record: Record, settled: Settled) -> Iterator[Worker]:

@@ -196,6 +196,28 @@ def test_others_end_while_gates_run_and_a_cancel_reaches_them(
     assert project.worktrees() == []
 
 
+def test_no_gates_of_the_result_begin_for_a_job_that_was_cancelled(
+    made: MakeProject, gates: RunningGates, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    site, project = made(merged_only("slow", f"touch '{begun}'"))
+    job = site.submit("x", [edit("echo a = 1 > a.py"), edit("sleep 600")])
+    until(lambda: "success" in str(site.status(job).get("results")), "one is done")
+
+    assert site.call("POST", f"/jobs/{job}/cancel", {}).status_code == 202
+
+    ended = site.wait(job)
+    assert (ended["status"], begun.exists()) == ("cancelled", False)
+    assert record(site, job)["merged"] == ["worker_1"]
+    unrun = "gate slow did not run: the job was cancelled; bin/orchestrator merge"
+    assert f"not judged: {unrun} {job} runs it" in ended["reason"]
+    assert "no gate for" not in ended["reason"]
+    assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
+    assert begun.exists()
+    assert "slow" not in site.status(job)["reason"]
+    assert project.show(f"orchestrator/{job}/result", "a.py") == "a = 1"
+
+
 def test_a_server_that_stops_while_gates_run_leaves_it_to_the_next(
     made: MakeProject, gates: RunningGates, tmp_path: Path
 ) -> None:
