@@ -131,14 +131,17 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 
 
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
-    """The child jobs whose losses are losses of the worker."""
+    """The child jobs whose losses are losses of the worker; ``children`` are in their order."""
     if not worker.counts:
         return
-    whole = {child.digest for child in children if child.status is JobStatus.COMPLETED}
-    for child in children:
-        made_up = child.status is not JobStatus.COMPLETED and child.digest in whole
-        if child.stop_cause is not StopCause.WITHDRAWN and not made_up:
-            yield child
+    made_up, found = set[str](), []
+    for child in reversed(children):
+        if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in made_up:
+            found.append(child)
+        if child.status is JobStatus.COMPLETED:
+            # It makes up for earlier ones for the same request: they failed, or were discarded.
+            made_up.add(child.digest)
+    yield from reversed(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

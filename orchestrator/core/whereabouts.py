@@ -7,11 +7,19 @@ from enum import StrEnum
 from orchestrator.core.command import COMMAND
 from orchestrator.core.failure import Failure
 from orchestrator.core.job_facts import LossCause, Missing
-from orchestrator.core.job_losses import Way, choose_chain, diff_of, merge_chain, take_chain, way_in
+from orchestrator.core.job_losses import (
+    Way,
+    choose_chain,
+    counting,
+    diff_of,
+    merge_chain,
+    take_chain,
+    way_in,
+)
 from orchestrator.core.model import Job, Worker
 from orchestrator.core.refs import checkpoint_refs, result_branch, short, worker_branch
 from orchestrator.core.repository import Strategy
-from orchestrator.core.states import JobStatus, MergeState, StopCause
+from orchestrator.core.states import MergeState
 
 _HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
 
@@ -202,11 +210,8 @@ class Whereabouts:
             if not worker.counts:
                 continue
             children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
-            whole = {each.digest for each in children if each.status is JobStatus.COMPLETED}
-            for child in children:
-                made_up = child.status is not JobStatus.COMPLETED and child.digest in whole
-                if child.stop_cause is not StopCause.WITHDRAWN and not made_up:
-                    yield from self._jobs_that_count(child)
+            for child in counting(worker, children):
+                yield from self._jobs_that_count(child)
 
     def _above(self, job_id: str, top: Job) -> list[str]:
         """From the parent job up to the top one."""

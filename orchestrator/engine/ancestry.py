@@ -1,5 +1,7 @@
 """The worker that asks for a child job: who is above it, and what it has asked for before."""
 
+from collections.abc import Collection
+
 from orchestrator.core import admission, allowance
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model import Job, Worker, WorkerKey
@@ -40,9 +42,12 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> allowance.A
     )
 
 
-def same_child(scheduler: Scheduler, parent: Worker, digest: str) -> Job | None:
-    """The worker's own child job for the same question, unless that one came to nothing."""
-    for job_id in reversed(parent.child_job_ids):
+def same_child(
+    scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
+) -> Job | None:
+    """The worker's own child job for the same question, unless that one came to nothing, or the
+    worker has ``discarded`` its result."""
+    for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.ledger.jobs[job_id]
         if job.digest == digest and job.status not in _STARTED_AGAIN and job.stop_cause is None:
             return job

@@ -1,13 +1,14 @@
 """What the workers of a new root job start from."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.model import Job, TaskSpec, Worker
 from orchestrator.core.refs import base_ref, dirty_ref
 from orchestrator.core.repository import Base, GitUse, Repository, needs_worktree
 from orchestrator.core.submission import ConfigRequest
+from orchestrator.engine.child_losses import ChildLosses
 from orchestrator.engine.worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ class Bases:
     def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
         self._repository = repository
         self._worktrees = worktrees
+        self._children = ChildLosses(repository, worktrees)
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Nothing where no task changes files, unless it is asked for. Raise InvalidRequest."""
@@ -44,6 +46,16 @@ class Bases:
             _checked(Base(hindrance=error.message), tasks, git)
             raise
         return _checked(base, tasks, git)
+
+    def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
+        """Child jobs of which the worker's files, as ``base`` has them, have nothing any more."""
+        if not (child_ids and base.commit):
+            return frozenset()
+        try:
+            return frozenset(self._children.discarded(worker, child_ids, base.commit))
+        except RepositoryError:
+            logger.warning("child jobs cannot be compared", exc_info=True)
+            return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
         """Have the commit of an accepted job stay, whatever becomes of the user's branches."""

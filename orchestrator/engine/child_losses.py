@@ -1,6 +1,6 @@
 """What workers of a job have no more of what their child jobs put into their files."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from orchestrator.core.job_losses import counting
@@ -32,15 +32,33 @@ class ChildLosses:
         for child in counting(worker, children):
             if child.id not in results:
                 continue
-            base, result = results[child.id]
-            others = [f"{a}..{b}" for name, (a, b) in results.items() if name != child.id]
-            # What it had committed when it asked for the job, and what it began with.
-            earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
-            found = self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
+            found = self._undone(worker, child.id, results, tip)
             if found.places:
-                discarded = found.whole and not self._has_merged(worker, result)
+                discarded = found.whole and not self._has_merged(worker, results[child.id][1])
                 is_left = child.id in left
                 yield self._told(tree, worker, child, found, discarded=discarded, is_left=is_left)
+
+    def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
+        """Of child jobs whose results were put into the files of a worker: those of which
+        ``tip``, a later state of the worker, has nothing. Raise RepositoryError."""
+        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
+        results = self._results(worker)
+        for child_id in results.keys() & {*child_ids}:
+            result = results[child_id][1]
+            brought = refs.get(f"{child_refs(worker.root_id, worker.id)}{child_id}/brought")
+            if brought != result or self._repository.contains(tip, result):
+                continue
+            if self._undone(worker, child_id, results, tip).whole:
+                yield child_id
+
+    def _undone(
+        self, worker: Worker, child_id: str, results: Mapping[str, tuple[str, str]], tip: str
+    ) -> Undone:
+        base, result = results[child_id]
+        others = [f"{a}..{b}" for name, (a, b) in results.items() if name != child_id]
+        # What it had committed when it asked for the job, and what it began with.
+        earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
+        return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
     def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
         """A worker's branch with what a child job changed; None: the worker has no such child job.

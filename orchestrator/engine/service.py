@@ -16,11 +16,12 @@ from orchestrator.core.errors import (
 from orchestrator.core.events import Event
 from orchestrator.core.evidence import Usage
 from orchestrator.core.launching import Launcher
-from orchestrator.core.model import RULES, Job, TaskSpec
+from orchestrator.core.model import RULES, Job, TaskSpec, WorkerKey
 from orchestrator.core.ports import Change, Planner, Store, Workspace
 from orchestrator.core.repository import Base
 from orchestrator.core.rerun import check_rerun
 from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.states import JobStatus
 from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.views import Availability, Health, Used, with_login
 from orchestrator.engine.access import Access
@@ -113,13 +114,15 @@ class Service(RemovalCalls, MergeCalls):
         base = self._base(caller, submission.config, tasks)
         key = caller.worker_key
         gates, first = self._gate_plans.of_job(self._store, key, submission.config, base.commit)
+        digest = admission.digest(submission.request, submission.tasks)
         asked = Asked(
             submission=submission,
             caller=caller,
             job_id=self._free_job_id(),
             tasks=self._gate_plans.of_tasks(tasks, first),
             plan_source="given" if submission.tasks else RULES,
-            digest=admission.digest(submission.request, submission.tasks),
+            digest=digest,
+            discarded=self._discarded(key, digest, base),
             base=base,
             gates=gates,
         )
@@ -138,6 +141,15 @@ class Service(RemovalCalls, MergeCalls):
         if worker is None or parent is None:
             return Base()
         return self._bases.of_child(config, tasks, parent, worker)
+
+    def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
+        """Completed child jobs for the same request whose changes their worker has discarded."""
+        worker = self._store.worker(key) if key and base.commit else None
+        if worker is None:
+            return frozenset()
+        jobs = filter(None, map(self._store.job, worker.child_job_ids))
+        done = (each for each in jobs if each.status is JobStatus.COMPLETED)
+        return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
 
     def _submit(self, scheduler: Scheduler, asked: Asked, now: float) -> Accepted:
         # Once more, now that nothing else can come between: two calls may race.

@@ -47,6 +47,8 @@ class Asked:
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
+    #: Earlier child jobs for the same request that answer it no more.
+    discarded: frozenset[str] = frozenset()
     #: Where workers that may change files start from.
     base: Base = field(default_factory=Base)
     gates: GatePlan = field(default_factory=GatePlan)
@@ -129,7 +131,7 @@ class Submitting:
             )
         if line.parent_job.stop_cause is not None:
             raise Conflict("the job of this worker is being cancelled; it can start nothing more")
-        again = same_child(scheduler, line.parent, asked.digest)
+        again = same_child(scheduler, line.parent, asked.digest, asked.discarded)
         if again is not None:
             scheduler.attach(key, again.id, now)
             return self._accepted_child(scheduler, again, line, duplicate=True)

@@ -1,5 +1,6 @@
 """A child job's delivered changes that its parent worker has no more when it ends."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,28 @@ def test_a_child_jobs_work_that_its_parent_discards_is_left_out(made: MakeProjec
     assert "(you left out what child job" in site.status(job)["reason"]
     assert project.files(branch) == ["own.txt", "shared.txt"]
     assert merge(site, job) == "partial"
+
+
+def test_a_child_job_whose_work_was_discarded_is_done_again_for_the_same_request(
+    made: MakeProject, tmp_path: Path
+) -> None:
+    site, project = made()
+    runs = tmp_path / "runs"
+    # As of an agent: no two runs write the same.
+    child = edit(f"echo run >> {runs}; echo work $(wc -l < {runs}) > child.txt")
+    ask = f"""cat > "$ORCHESTRATOR_WORKER_DIR/c.json" <<'END'
+{json.dumps([child])}
+END
+spawn() {{ orchestrator spawn same --tasks "$ORCHESTRATOR_WORKER_DIR/c.json" --wait || exit 1; }}
+spawn; {DISCARD.strip()}; spawn; spawn"""
+
+    ended = site.run("x", [edit(ask)])
+
+    job = ended["job_id"]
+    assert (ended["status"], ended["reason"]) == ("completed", "")
+    assert len(ended["results"]["tasks"][0]["child_job_ids"]) == 2
+    assert project.show(f"orchestrator/{job}/result", "child.txt") == "work 2"
+    assert site.get(f"/jobs/{job}/conflicts")["missing"] == []
 
 
 def test_what_is_discarded_at_depth_3_is_left_out_of_all_jobs_above(made: MakeProject) -> None:
