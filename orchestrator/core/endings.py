@@ -20,6 +20,7 @@ from orchestrator.core.job_reason import reason_of
 from orchestrator.core.model import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.outcome import Verdict, judge, judged_last
 from orchestrator.core.outcome_of_job import tasks_succeeded
+from orchestrator.core.repository import Workdir
 from orchestrator.core.retry import failure_reason, may_retry, retry_delay
 from orchestrator.core.running import waits_for_account
 from orchestrator.core.spending import NOTHING, is_unpriced, passed, passed_in_words, spent_by
@@ -132,14 +133,27 @@ class Endings:
         """Below a worker with a worktree, it is that worker's to take what its child jobs made."""
         if job.config.gates_off:
             return
-        for worker in self._forest.workers_of(job.id):
-            if not worker.counts or worker.is_adviser:
-                continue
-            if code := unjudged_code(worker):
-                yield UnjudgedWork(worker_id=worker.id, files=code)
+        workers = [each for each in self._forest.workers_of(job.id) if not each.is_adviser]
+        maybe = {each.id: self._of_others_too(each) for each in workers}
+        told = set[str]()
+        for worker in (each for each in workers if each.counts):
+            by_names: dict[tuple[str, ...], list[str]] = {}
+            for path in (each for each in unjudged_code(worker) if each not in told):
+                others = (name for name, paths in maybe.items() if path in paths)
+                names = tuple(others) if path in maybe[worker.id] else (worker.id,)
+                by_names.setdefault(names, []).append(path)
+            for (name, *beside), paths in by_names.items():
+                told.update(paths if beside else ())
+                yield UnjudgedWork(worker_id=name, files=tuple(paths), beside=tuple(beside))
             if not has_worktree(worker):
                 for child in worker.child_job_ids:
                     yield from self._ledger.jobs[child].facts.unjudged_work
+
+    def _of_others_too(self, worker: Worker) -> frozenset[str]:
+        """Files of the project that changed while others worked there at the same time."""
+        delivery = worker.result.delivery if worker.result else None
+        is_there = self._forest.task_of(worker).workdir == Workdir.PROJECT
+        return frozenset(delivery.checkout if delivery and is_there else ())
 
     def _note_caps(self, job: Job) -> None:
         spent = self._forest.spending.of(job.id)

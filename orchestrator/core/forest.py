@@ -123,6 +123,19 @@ class Forest:
             found += deeper or ()
         return found if any_changed else None
 
+    def beside(self, worker: Worker) -> list[Worker]:
+        """Others of its job that have worked in the project since it began."""
+        began = self.ledger.workers.get(worker.key, worker).started_at or 0.0
+        return [
+            each
+            for each in self.workers_of(worker.job_id)
+            if each.id != worker.id
+            and not each.is_adviser
+            and each.started_at is not None
+            and (each.ended_at is None or each.ended_at > began)
+            and self.task_of(each).workdir == Workdir.PROJECT
+        ]
+
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
         """Code that child jobs of a worker changed in the project, and that gates of their own
         tasks judged there, with the time at which that task had ended."""

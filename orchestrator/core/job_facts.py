@@ -185,6 +185,8 @@ class UnjudgedWork:
 
     worker_id: str
     files: tuple[str, ...]
+    #: Others that worked in the project just then: each of them may have changed the files.
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

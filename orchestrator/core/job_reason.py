@@ -6,7 +6,14 @@ from orchestrator.core.command import COMMAND
 from orchestrator.core.delivery import Delivery, altered_in_words, listed
 from orchestrator.core.failure import after
 from orchestrator.core.gates import SECRETS, AlteredJudges, GateCause
-from orchestrator.core.job_facts import GateFact, Missing, Overruled, Shortfall, UnjudgedCause
+from orchestrator.core.job_facts import (
+    GateFact,
+    Missing,
+    Overruled,
+    Shortfall,
+    UnjudgedCause,
+    UnjudgedWork,
+)
 from orchestrator.core.job_losses import way_in
 from orchestrator.core.model import Job
 from orchestrator.core.repository_changes import listed as changes_in_words
@@ -260,10 +267,17 @@ def not_judged(job: Job) -> str:
 
 def _without_worktree(job: Job) -> str:
     found = job.facts.unjudged_work
-    told = [f"{each.worker_id} changed {listed(each.files)}" for each in found[:MOST_NAMED]]
+    told = [_changed_by(each) for each in found[:MOST_NAMED]]
     if found[MOST_NAMED:]:
         told.append(_more(found, "worker"))
     return f"{NO_WORKTREE}: {'; '.join(told)}" if told else ""
+
+
+def _changed_by(found: UnjudgedWork) -> str:
+    if not found.beside:
+        return f"{found.worker_id} changed {listed(found.files)}"
+    names = _all_of((found.worker_id, *found.beside))
+    return f"changed while {names} worked in the project: {listed(found.files)}"
 
 
 def _merged_unjudged(job: Job) -> str:

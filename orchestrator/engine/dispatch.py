@@ -364,7 +364,7 @@ def _weighed(
     if is_agent and not (changed or changes.changed or flight.worker.is_adviser):
         said = final_text(evidence.output)
     has_worktree, code = flight.ground is not None, tuple(code_in(changes.touched)[:MOST_CODE])
-    is_held = has_worktree or builds or bool(task.writes or code)
+    is_held = has_worktree or builds or bool(task.writes or code or changes.checkout)
     if is_held and not flight.worker.is_adviser:
         builds = builds or (has_worktree and is_agent)
         intent = intent_of_task(task) if builds else Intent.ANSWER

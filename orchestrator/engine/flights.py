@@ -423,6 +423,8 @@ class Flights:
     def _in_project(self, flight: InFlight) -> Changes:
         """Gates of child jobs have judged what is as those left it."""
         changes = self._project_work.changes(flight.worker, flight.task)
+        others = self._scheduler.forest.beside(flight.worker)
+        changes = self._project_work.with_shared(changes, others)
         judged = self._scheduler.forest.judged_below(flight.worker)
         left = (
             each

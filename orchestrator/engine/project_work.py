@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import IntEnum
 from glob import iglob
 from itertools import islice
@@ -17,6 +18,7 @@ from orchestrator.core.patterns import matches
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository import Checkout, Repository
 from orchestrator.core.shortage import is_shortage
+from orchestrator.engine.users_checkout import TICK_SECONDS
 from orchestrator.engine.worktrees import LEFT, MOST_FILES, Changes
 from orchestrator.security.paths import read_regular, write_private
 
@@ -90,6 +92,20 @@ class ProjectWork:
             missing=_missing(task, promises),
             touched=judged,
         )
+
+    def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
+        """With the files named that changed while others worked in the project, too.
+
+        Of a file that was removed it is not known when.
+        """
+        paths = sorted({*changes.files, *changes.touched}) if others else []
+        at = {path: _changed_at(str(self.project / path)) for path in paths}
+        shared = [
+            path
+            for path in paths
+            if not at[path] or any(_worked(each, at[path]) for each in others)
+        ]
+        return replace(changes, checkout=tuple(shared[:MOST_FILES]))
 
     def is_older(self, path: str, at: float) -> bool:
         """Whether a file of the project exists and was last written by a time."""
@@ -206,6 +222,11 @@ class ProjectWork:
 
     def _path(self, worker: Worker, attempt: int) -> str:
         return _NAME.format(self._workspace.control(worker, attempt))
+
+
+def _worked(worker: Worker, at: float) -> bool:
+    began, ended = worker.started_at or 0.0, worker.ended_at
+    return began - TICK_SECONDS <= at and (ended is None or at <= ended + TICK_SECONDS)
 
 
 def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:

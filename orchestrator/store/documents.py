@@ -174,7 +174,11 @@ def read_facts(found: Found) -> JobFacts:
                 for each in found.get("switched_off", ())
             ),
             "unjudged_work": tuple(
-                UnjudgedWork(**{**each, "files": tuple(each["files"])})
+                UnjudgedWork(
+                    worker_id=each["worker_id"],
+                    files=tuple(each["files"]),
+                    beside=tuple(each.get("beside", ())),
+                )
                 for each in found.get("unjudged_work", ())
             ),
             "unpriced": tuple(found.get("unpriced", ())),

@@ -244,9 +244,9 @@ facts = st.builds(
         st.builds(UnjudgedFile, path=texts, language=texts, cause=st.sampled_from(UnjudgedCause)),
         max_size=2,
     ).map(tuple),
-    unjudged_work=st.lists(st.builds(UnjudgedWork, worker_id=texts, files=several), max_size=2).map(
-        tuple
-    ),
+    unjudged_work=st.lists(
+        st.builds(UnjudgedWork, worker_id=texts, files=several, beside=several), max_size=2
+    ).map(tuple),
     checkout=st.lists(st.builds(CheckoutChange, path=texts, workers=several), max_size=2).map(
         tuple
     ),

@@ -170,6 +170,32 @@ def test_such_tasks_exclude_each_other_unless_they_say_otherwise(
     assert effects.read_text().split() == order
 
 
+def test_files_of_tasks_side_by_side_are_named_for_all_that_may_have_changed_them(
+    made: MakeProject, effects: Path
+) -> None:
+    site, _ = made()
+
+    def task(name: str, mates: str) -> dict[str, Any]:
+        script = f"echo {name} >> {effects}; {wait_for(mates)}; echo {name} > {name}.py"
+        return here(f"{script}; echo {name}+ >> {effects}; {wait_for('a+ b+')}", locks=[])
+
+    def wait_for(names: str) -> str:
+        found = " && ".join(f"grep -qxF {each} {effects}" for each in names.split())
+        return f"until {found}; do sleep .02; done"
+
+    later = here("echo later > later.py", locks=[], depends_on=["1", "2"])
+    ended = site.run(
+        "together", [{**task("a", "b"), "id": "1"}, {**task("b", "a"), "id": "2"}, later]
+    )
+
+    assert [row["files_created"] for row in rows(ended)][2] == ["later.py"]
+    both = "changed while worker_1 and worker_2 worked in the project: a.py, b.py"
+    assert f"{both}; worker_3 changed later.py" in ended["reason"]
+    assert "worker_3: the project" not in ended["reason"]
+    for name in ("worker_1", "worker_2"):
+        assert f"{name}: the project changed while it ran: a.py, b.py" in ended["reason"]
+
+
 def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
     made: MakeProject, spawning: None
 ) -> None:
