@@ -15,6 +15,8 @@ RECORD_NAME = "server.json"
 RECORD_BYTES = 64 * 1024
 API_URL = "ORCHESTRATOR_API_URL"
 API_KEY = "ORCHESTRATOR_API_KEY"
+#: Names a file that has the key; the server reads it, too.
+KEY_FILE = "ORCHESTRATOR_API__API_KEY_FILE"
 #: The folder that this package lies in.
 OWN_FOLDER = Path(__file__).absolute().parents[2]
 
@@ -61,8 +63,14 @@ def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
-    """The API key of ``folder``; None when none is set."""
-    return setting(folder, environ, "api", "api_key") or None
+    """The API key of ``folder``; None when none is set, or its file cannot be read."""
+    path = environ.get(KEY_FILE)
+    if not path:
+        return setting(folder, environ, "api", "api_key") or None
+    try:
+        return Path(path).read_text("utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def read_record(workspace: Path) -> ServerRecord | None:
