@@ -50,7 +50,8 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
         self.response_headers.extend(secured(reply.headers))
         self.set_close_on_finish()
         self.content_length = len(reply.body)
-        self.channel.drops_rest = True
+        # Who is refused for lack of room holds none of it.
+        self.channel.drops_rest = error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         self.write(reply.body)
 
 
