@@ -9,4 +9,16 @@ from orchestrator.workspace.reserve import DiskReserve
 from orchestrator.workspace.spreading import spread
 from orchestrator.workspace.status_file import StatusFiles
 
-__all__ = ["LOCK_NAME", "DiskReserve", "JobFiles", "JobLog", "Place", "StatusFiles", "Workspace", "WorkspaceLock", "attach", "is_attached", "spread"]
+__all__ = [
+    "LOCK_NAME",
+    "DiskReserve",
+    "JobFiles",
+    "JobLog",
+    "Place",
+    "StatusFiles",
+    "Workspace",
+    "WorkspaceLock",
+    "attach",
+    "is_attached",
+    "spread",
+]

@@ -63,7 +63,7 @@ class JobLog:
                 self._tell(root_id, news[root_id])
 
     def mend(self, root: Job) -> None:
-        """Write the last lines of a root job that ended when they could not be written, or were not.
+        """Write the last lines of a root job that were not written when it ended.
 
         A directory that somebody removed is not made again.
         """
@@ -124,7 +124,7 @@ class JobLog:
             self._told.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Some of those that come before these and are not told; before none: all that there are."""
+        """Some of those before these that the log lacks; before none: all that there are."""
         told = self._told[root_id]
         if not events:
             return self._events(root_id, told, _AT_ONCE)

@@ -23,7 +23,7 @@ class WorkspaceLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Raise WorkspaceBusy with the process that holds it, Unavailable when it cannot be written."""
+        """Raise WorkspaceBusy with its holder; Unavailable if it cannot be written."""
         try:
             handle = self._open()
         except OSError as error:

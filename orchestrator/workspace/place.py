@@ -37,7 +37,8 @@ class Place:
             return ""
         return (
             f"{gone} was moved, renamed, or replaced while the server runs; nothing is started or "
-            f"accepted; stop the server (kill {os.getpid()}), then at the new place: {COMMAND} serve"
+            f"accepted; stop the server (kill {os.getpid()}), then at the new place: "
+            f"{COMMAND} serve"
         )
 
     def is_new(self) -> bool:

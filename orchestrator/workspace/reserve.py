@@ -13,7 +13,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """``hold`` sets the space aside, ``release`` gives it to whoever writes next. Both idempotent."""
+    """``hold`` sets space aside, ``release`` gives it to whoever writes next. Both idempotent."""
 
     def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
         self._path = root / ".disk-reserve"
