@@ -19,9 +19,8 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the result so far for {worker.id}, with conflicts", worker)
     marked = repository.marked(own, sent, words, merger_of(job))
-    repository.point(resolving_ref(worker), own)
-    repository.point(taken_ref(worker), sent)
-    repository.point(start_ref(worker), sent)
+    known = {resolving_ref(worker): own, taken_ref(worker): sent, start_ref(worker): sent}
+    repository.point_all(known)
     failpoints.reached("resolving: its start is known")
     repository.point(worker_branch(worker), marked)
     return sent
@@ -38,7 +37,8 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     whoever was to do it failed."""
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
-    if not own or not tip or not repository.contains(tip, sent):
+    # A crash may have left one of them without the other.
+    if not (own and sent and tip and repository.contains(tip, sent)):
         return ()
     if worker.result and worker.result.unresolved:
         return worker.result.conflicts

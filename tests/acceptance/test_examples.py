@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         pytest.skip("no .venv: run ./install.sh")
     yield {
         **{k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
-        "ORCHESTRATOR_API__API_KEY": "k" * 32,
+        "ORCHESTRATOR_API__API_KEY": secrets.token_urlsafe(),
         "ORCHESTRATOR_API__PORT": "0",
         # Wherever this checkout lies, and without all that is in it.
         "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(FOLDER / "docs"),
