@@ -119,6 +119,9 @@ class Namespaces(Subreaper):
             line = self._wire.recv(4096)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            # It was killed before it read that its worker is known, as by a limit.
+            line = b""
         self.notices = None  # There is no more to come but the end of the stream.
         if line:
             worker, self._worker = self._worker, 0
