@@ -11,8 +11,8 @@ Checks style (ruff), types (mypy) and scripts (shellcheck), then runs the tests.
   --quick          the everyday part: without servers, crashes and other slow tests
   --agents         only the tests with the real AI tools, which npm installs into .agents-tools
                    (1.2 GB); they talk to a model API on this machine. CI=true runs them, too
-  --nightly        also what is left out otherwise: a minute of everything at once, and stories
-                   with every AI tool
+  --nightly        also what is left out otherwise: a minute of everything at once, stories with
+                   every AI tool, and all examples of properties
   -h, --help       show this text
 
 Everything else goes to pytest, for example: ./run-tests.sh tests/unit -k config
@@ -26,7 +26,10 @@ for argument in "$@"; do
   case $argument in
     --quick) quick=true ;;
     --agents) agents=true suite=false ;;
-    --nightly) nightly='' agents=true ;;
+    --nightly)
+      nightly='' agents=true
+      export ORCHESTRATOR_TEST_NIGHT=1
+      ;;
     -h | --help) usage && exit 0 ;;
     *) pytest_options+=("$argument") ;;
   esac

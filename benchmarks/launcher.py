@@ -18,10 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from orchestrator.core.evidence import Exit
-from orchestrator.core.launching import Launch
-from orchestrator.launchers.listener import Listener
-from orchestrator.launchers.local import LocalLauncher
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.ports.launcher import Launch
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.listener import Listener
 
 
 class Loop:

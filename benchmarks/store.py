@@ -15,11 +15,11 @@ from pathlib import Path
 from statistics import median
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.evidence import EndedBy, Exit
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
-from orchestrator.core.states import WorkerStatus
-from orchestrator.core.worker_result import WorkerResult
 from orchestrator.store import SqlStore, sqlite_url
 
 TURNS = 2000

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Findings
 from benchmarks.options import Options, place
-from orchestrator.core.repository import Signature
+from orchestrator.core.repository.repository import Signature
 from orchestrator.git import GitRepository
 
 SIZES = (100, 5_000, 50_000)

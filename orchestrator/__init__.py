@@ -1,3 +1,20 @@
-"""A recursive, hierarchical job orchestrator with a filesystem workspace."""
+"""A recursive, hierarchical job orchestrator with a filesystem workspace.
+
+- ``agents``: What turns a task into a command, and a worker's output into a result
+- ``api``: The HTTP server, the client library and the Model Context Protocol
+- ``app``: The composition root: the only place that names concrete classes
+- ``cli``: The command line
+- ``config``: Settings: declaring, loading and checking them
+- ``core``: Values, states, limits and the scheduler: pure, standard library only
+- ``engine``: The job manager: use cases, and the one loop that owns state
+- ``gates``: Checks of a project: detecting them, and reading their reports
+- ``git``: The host project's repository, by the program git
+- ``launchers``: Processes of workers: starting, containing and stopping them
+- ``reports``: Reports of finished jobs, as Markdown and JSON
+- ``schemas``: Wire shapes: requests, answers, and what agents return
+- ``security``: Keys, masking of secrets, workers' environment, safe paths
+- ``store``: Durable state in an SQL database
+- ``workspace``: Files of jobs on disk: their layout, locks and status files
+"""
 
 __version__ = "0.1.0"

@@ -1,6 +1,7 @@
 """For all tests: which are everyday ones, the same examples in every run, nobody's agents.
 
-A red run can be had again; HYPOTHESIS_SEARCH=1 looks for new examples instead.
+A red run can be repeated; HYPOTHESIS_SEARCH=1 looks for new examples instead. ``tests/examples.py``
+has more of them at night.
 """
 
 import os
@@ -11,11 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from orchestrator.agents.tools.catalog import KNOWN
+from orchestrator.agents.catalog.known_agents import KNOWN
+from tests.examples import examples
 from tests.faults.zygote import Zygote
 from tests.programs import need
 
-settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, max_examples=examples(30, 100)
+)
 if not os.environ.get("HYPOTHESIS_SEARCH"):
     settings.load_profile("repeatable")
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator.launchers import processes
+from orchestrator.launchers.process import proc
 from tests import above, seeded
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
@@ -105,7 +105,7 @@ class Killer:
             for run in (self._site.directory(job) / "attempts").glob("*.run"):
                 with suppress(OSError, ValueError, KeyError):
                     holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
-                    if processes.start_ticks(holder["shim"]) == holder["shim_start"]:
+                    if proc.start_ticks(holder["shim"]) == holder["shim_start"]:
                         found.append(int(holder["shim"]))
         return sorted(found)
 

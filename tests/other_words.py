@@ -18,7 +18,10 @@ from zlib import crc32
 
 PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
 #: What earlier versions wrote, and the patterns by which an agent's answer is read: no messages.
-EXEMPT = ("orchestrator.core.earlier_exits", "orchestrator.core.final_text")
+EXEMPT = (
+    "orchestrator.core.model.attempt.earlier_exits",
+    "orchestrator.core.model.attempt.final_text",
+)
 _WORD = re.compile(r"\{[^{}]*\}|[A-Za-z]{2,}")
 #: The texts that they are called with are read by programs.
 _READ_BY_PROGRAMS = frozenset({"compile", "encode", "split", "partition", "replace", "match"})

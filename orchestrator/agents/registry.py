@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from orchestrator.agents import survey
-from orchestrator.agents.program import ProgramAgent
-from orchestrator.agents.shell import ShellAgent
+from orchestrator.agents.agent_types.program_agent import ProgramAgent
+from orchestrator.agents.agent_types.shell_agent import ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
-from orchestrator.core.model import AUTO, PLANNER, RULES, SURVEY, TaskSpec
+from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.ports import Agent
-from orchestrator.core.views import Availability
+from orchestrator.core.ports.read_models import Availability
 
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB

@@ -1,1 +1,13 @@
-"""The HTTP side: the server and the client; importing this package loads neither."""
+"""The HTTP side: the server and the client; importing this package loads neither.
+
+- ``access``: Who may call: keys, origins, rates, and the audit log
+- ``client``: The client library: ``OrchestratorClient`` and what it is made of
+- ``http``: Requests and responses: parsing, problems, files, metrics
+- ``mcp``: The Model Context Protocol: the same tools over standard input and over ``POST /mcp``
+- ``openapi``: The OpenAPI 3.1 document, made from the shapes that requests and answers really have
+- ``routes``: The calls, by subject
+- ``serializers``: The engine's values as JSON answers
+- ``server``: The HTTP server: the Flask app on waitress, and its limits on connections
+- ``sockets``: Connections that hold no thread: their loop, its timers, its writers
+- ``streaming``: Long answers: event streams, followed logs, bounded waits
+"""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -15,6 +16,8 @@ class ApiOptions:
     host: str = "localhost"
     #: Further names by which callers may reach the server.
     allowed_hosts: tuple[str, ...] = ()
+    #: Where not empty, only these and this machine may call.
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     max_request_bytes: int = 8 * MIB
     heartbeat_seconds: float = 15.0
     #: How soon growth of a followed log is noticed.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.app.agents import availability
     from orchestrator.app.assembly import build
-    from orchestrator.app.attaching import Attachment
+    from orchestrator.app.attachment import Attachment
     from orchestrator.app.branches import (
         difference_between,
         discard_kept,
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
         unlanded,
         worker_difference,
     )
-    from orchestrator.app.from_settings import containment_in_force, own_secrets
     from orchestrator.app.gates import gates_here
     from orchestrator.app.job_manager import JobManager
-    from orchestrator.app.locally import local_service
+    from orchestrator.app.offline import local_service
+    from orchestrator.app.offline_removal import remove
     from orchestrator.app.planning import (
         estimate_of,
         kinds_of_work,
@@ -30,26 +30,26 @@ if TYPE_CHECKING:
         role_text,
         roles,
     )
-    from orchestrator.app.removal import remove
+    from orchestrator.app.settings_map import containment_in_force, own_secrets
 
 #: In which module each is.
 _HOMES = {
-    "Attachment": "attaching",
+    "Attachment": "attachment",
     "JobManager": "job_manager",
     "availability": "agents",
     "build": "assembly",
-    "containment_in_force": "from_settings",
+    "containment_in_force": "settings_map",
     "difference_between": "branches",
     "discard_kept": "branches",
     "estimate_of": "planning",
     "gates_here": "gates",
     "kinds_of_work": "planning",
     "landing": "branches",
-    "local_service": "locally",
-    "own_secrets": "from_settings",
+    "local_service": "offline",
+    "own_secrets": "settings_map",
     "plan": "planning",
     "planner_of": "planning",
-    "remove": "removal",
+    "remove": "offline_removal",
     "restoring": "branches",
     "role_text": "planning",
     "roles": "planning",

@@ -8,7 +8,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orchestrator.agents.availability import (
+from orchestrator.agents.agent_types.driven_agent import DrivenAgent, Terms
+from orchestrator.agents.agent_types.program_agent import LOGIN_SHELL, ProgramAgent
+from orchestrator.agents.catalog.availability import (
     Fresh,
     credential_stamp,
     local_models,
@@ -16,17 +18,15 @@ from orchestrator.agents.availability import (
     look,
     needs_login,
 )
-from orchestrator.agents.availability import program_argv as argv_of
-from orchestrator.agents.driven import DrivenAgent, Terms
-from orchestrator.agents.fitting import lacking
-from orchestrator.agents.program import LOGIN_SHELL, ProgramAgent
+from orchestrator.agents.catalog.availability import program_argv as argv_of
+from orchestrator.agents.catalog.known_agents import KNOWN, KnownTool, known
+from orchestrator.agents.catalog.task_fit import lacking
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
-from orchestrator.agents.tools.catalog import KNOWN, Known, known
 from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports import Agent
-from orchestrator.core.views import Availability
+from orchestrator.core.ports.read_models import Availability
 
 GROUP = "orchestrator.agents"
 _MEMORY_BYTES = 512 * 1024 * 1024
@@ -87,17 +87,17 @@ def _on_windows(settings: Settings) -> bool:
     return str(settings.orchestrator.execution_mode) == "windows"
 
 
-def _command(settings: Settings, each: Known) -> str:
+def _command(settings: Settings, each: KnownTool) -> str:
     return str(getattr(settings.orchestrator, f"{each.name}_command", each.program))
 
 
-def _inherited(settings: Settings, each: Known) -> tuple[str, ...]:
+def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
     user = settings.agents.get(each.name)
     return tuple(user.inherit) if user is not None else ()
 
 
 def _driven(
-    each: Known, settings: Settings, terms: Terms, fresh: Fresh, environ: Mapping[str, str]
+    each: KnownTool, settings: Settings, terms: Terms, fresh: Fresh, environ: Mapping[str, str]
 ) -> DrivenAgent:
     """A known agent, with what the user changed of it."""
     command = _command(settings, each)
@@ -139,12 +139,12 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
     )
 
 
-def _more(each: Known, environ: Mapping[str, str]) -> dict[str, object]:
+def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
     """What a loop over HTTP is told beside what every agent is."""
     return {"base_url": local_url(each, environ)} if each.local_url else {}
 
 
-def _model(each: Known, environ: Mapping[str, str]) -> str:
+def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
     """For tasks that name none: what a variable says, else what is known, else what is there."""
     named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
     if named or each.model or not each.local_url:

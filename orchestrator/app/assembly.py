@@ -2,62 +2,75 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.agents.prompts.contexts import JobContexts
-from orchestrator.agents.role_prompts import RolePrompts
-from orchestrator.agents.survey import intent
+from orchestrator.agents.prompts.context_store import JobContexts
+from orchestrator.agents.prompts.role_prompts import RolePrompts
+from orchestrator.agents.survey.request import intent
 from orchestrator.app.agents import registry
-from orchestrator.app.from_settings import (
+from orchestrator.app.gates import checks_of, gate_plans_of
+from orchestrator.app.job_manager import JobManager
+from orchestrator.app.settings_map import (
     api_keys,
     containment,
+    headroom,
     limits,
     live_workers,
     masked,
     quotas,
-    resources,
     surroundings,
 )
-from orchestrator.app.gates import checks_of, gate_plans_of
-from orchestrator.app.job_manager import JobManager
 from orchestrator.config import Settings, project_root
-from orchestrator.config.choices import Attempts, OnShutdown, Push
-from orchestrator.core.aside import Prompting
-from orchestrator.core.logins import Needs
-from orchestrator.core.model import Job
+from orchestrator.config.fields.choices import Attempts, Containment, OnShutdown, Push
+from orchestrator.core.model.job import Job
+from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Tree
-from orchestrator.core.scheduler import Scheduler
-from orchestrator.engine.access import Access
-from orchestrator.engine.assigning import Assigning
-from orchestrator.engine.bases import Bases
-from orchestrator.engine.checks import Checks
-from orchestrator.engine.contexts import Contexts
-from orchestrator.engine.dispatch import Dispatch
-from orchestrator.engine.flights import Flights
-from orchestrator.engine.housekeeping import Housekeeping
-from orchestrator.engine.integration import Integration
-from orchestrator.engine.integrator import Integrator
-from orchestrator.engine.lock_service import LockService
-from orchestrator.engine.locking import Locking
-from orchestrator.engine.merge_record import Records
-from orchestrator.engine.merged_gates import MergedGates
-from orchestrator.engine.planner import RulesPlanner
-from orchestrator.engine.planning import Planning
-from orchestrator.engine.project_work import ProjectWork
-from orchestrator.engine.publisher import Publisher
-from orchestrator.engine.removal import Removal
+from orchestrator.core.scheduler.queue.ready_queue import Prompting
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.assignment import AssignmentBuilder
+from orchestrator.engine.attempts.runner import AttemptRunner
+from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.merge.gate_check import MergedGates
+from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.merge.record import MergeRecords
+from orchestrator.engine.planning.review_prompt import Reviewing
+from orchestrator.engine.planning.rule_planner import RulesPlanner
+from orchestrator.engine.preparation.preparation import AttemptPreparation
+from orchestrator.engine.preparation.shared_context import SharedContextRuns
 from orchestrator.engine.reporting import Reporting
-from orchestrator.engine.retiring import Retiring
-from orchestrator.engine.reviewing import Reviewing
-from orchestrator.engine.service import Service
-from orchestrator.engine.submitting import Submitting
-from orchestrator.engine.supervisor import Supervisor
-from orchestrator.engine.worktrees import Worktrees
-from orchestrator.git import GitRepository, NeverCommit, Rules
-from orchestrator.launchers.listener import Listener
-from orchestrator.launchers.local import LocalLauncher
+from orchestrator.engine.retention.housekeeping import Housekeeping
+from orchestrator.engine.retention.job_removal import JobRemoval
+from orchestrator.engine.runtime.messages import Message
+from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.checkpoints import CheckpointCalls
+from orchestrator.engine.service.job_control import JobControl
+from orchestrator.engine.service.locks import LockService
+from orchestrator.engine.service.merges import MergeCalls
+from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.removal import RemovalCalls
+from orchestrator.engine.service.server_status import ServerStatus
+from orchestrator.engine.service.service import Service
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.service.submissions import SubmissionCalls
+from orchestrator.engine.service.throughput import Throughput
+from orchestrator.engine.submission.agent_plan import AgentPlans
+from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.supervisor.inbox import Inbox
+from orchestrator.engine.supervisor.lease_calls import LeaseCalls
+from orchestrator.engine.supervisor.publisher import Publisher
+from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.worktrees.cleanup import WorktreeCleanup
+from orchestrator.engine.worktrees.project_work import ProjectWork
+from orchestrator.engine.worktrees.start_commit import Bases
+from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.git import CopyRules, GitRepository, NeverCommit
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.listener import Listener
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
@@ -87,32 +100,42 @@ class Assembly:
         self._roles = RolePrompts(settings.workers.roles_dir)
         self._around = surroundings(folder, settings)
         self._repository = repository_of(folder, settings, self._workspace.root)
-        self._launcher = LocalLauncher(containment(folder, settings))
+        self._launcher = LocalLauncher(containment(folder, settings, self._visible()))
+        self._processes = RunningProcesses()
+        self._inbox = Inbox[Message](self._launcher)
         self._publisher = Publisher()
         self._place = Place(self._workspace.root, self._around.project_root)
 
+    def _visible(self) -> Sequence[str]:
+        """What a sandbox shows of the product and the project, also below /tmp."""
+        if self._settings.workers.containment is not Containment.SANDBOX:
+            return ()
+        around = self._around
+        own = map(str, (around.home, around.project_root, around.workspace))
+        return [*own, *self._repository.directories()]
+
     def job_manager(self) -> JobManager:
         self._publisher.add(self._checks.observe)
-        self._integration.on_merged_again = self._reporting.once_more
         return JobManager(
             service=self._service,
             supervisor=self._supervisor,
-            flights=self._flights,
+            attempts=self._attempts,
             scheduler=self._scheduler,
-            locking=self._locking,
+            lease_calls=self._lease_calls,
             store=self._store,
             launcher=self._launcher,
+            processes=self._processes,
             listener=Listener(self._launcher),
-            dispatch=self._dispatch,
+            dispatch=self._preparation,
             workspace=self._workspace,
             publisher=self._publisher,
-            integration=self._integration,
+            merge_queue=self._merge_queue,
             reporting=self._reporting,
             job_log=self._job_log,
             status_files=self._status_files,
             removal=self._removal,
             housekeeping=self._housekeeping,
-            retiring=Retiring(self._worktrees),
+            worktree_cleanup=WorktreeCleanup(self._worktrees),
             lock=WorkspaceLock(self._workspace.root),
             place=self._place,
             relocate=self._repository.relocate,
@@ -145,46 +168,45 @@ class Assembly:
         )
 
     @cached_property
-    def _locking(self) -> Locking:
-        return Locking(self._scheduler, self._store)
+    def _lease_calls(self) -> LeaseCalls:
+        return LeaseCalls(self._scheduler, self._store)
 
     @cached_property
     def _submitting(self) -> Submitting:
         return Submitting(self._agents, self._roles, *limits(self._settings), intent.asks_to_build)
 
     @cached_property
-    def _planning(self) -> Planning:
-        return Planning(self._scheduler, self._submitting, RulesPlanner())
+    def _planning(self) -> AgentPlans:
+        return AgentPlans(self._scheduler, self._submitting, RulesPlanner())
 
     @cached_property
     def _supervisor(self) -> Supervisor:
         return Supervisor(
             scheduler=self._scheduler,
             store=self._store,
-            launcher=self._launcher,
-            flights=self._flights,
-            contexts=self._contexts,
+            inbox=self._inbox,
+            attempts=self._attempts,
             planning=self._planning,
-            integration=self._integration,
+            merge_queue=self._merge_queue,
             reporting=self._reporting,
             publisher=self._publisher,
-            resources=resources(
+            headroom=headroom(
                 self._settings,
                 self._agents,
                 self._workspace,
                 self._repository.known_common,
                 lambda: self._place.moved,
             ),
-            locking=self._locking,
+            lease_calls=self._lease_calls,
         )
 
     # Attempts, from their start to the choice among them
 
     @cached_property
-    def _dispatch(self) -> Dispatch:
+    def _preparation(self) -> AttemptPreparation:
         is_off = self._settings.git.push is Push.OFF
         refusals = self._repository.push_refusals if is_off else tuple
-        return Dispatch(self._agents, self._workspace, self._around, masked, refusals)
+        return AttemptPreparation(self._agents, self._workspace, self._around, masked, refusals)
 
     @cached_property
     def _worktrees(self) -> Worktrees:
@@ -195,26 +217,41 @@ class Assembly:
         )
 
     @cached_property
-    def _checks(self) -> Checks:
+    def _checks(self) -> GateRunner:
         return checks_of(
-            self._launcher, self._repository, self._workspace, self._around, self._settings
+            self._launcher,
+            self._processes,
+            self._repository,
+            self._workspace,
+            self._around,
+            self._settings,
+            self._inbox.put,
         )
 
     @cached_property
-    def _contexts(self) -> Contexts:
+    def _contexts(self) -> SharedContextRuns:
         shared = JobContexts(self._workspace.job_directory)
         reads_prompt = self._agents.reads_prompt
-        return Contexts(shared, reads_prompt, self._launcher, self._workspace, self._around)
+        return SharedContextRuns(
+            shared,
+            reads_prompt,
+            self._launcher,
+            self._processes,
+            self._workspace,
+            self._around,
+            self._inbox.put,
+        )
 
     @cached_property
-    def _flights(self) -> Flights:
+    def _attempts(self) -> AttemptRunner:
         left_for = self._submitting.left_for
-        return Flights(
+        return AttemptRunner(
             self._scheduler,
             self._launcher,
-            self._dispatch,
+            self._processes,
+            self._preparation,
             self._workspace,
-            Assigning(self._workspace, self._contexts, self._roles, left_for),
+            AssignmentBuilder(self._workspace, self._contexts, self._roles, left_for),
             self._contexts,
             self._planning,
             self._worktrees,
@@ -227,28 +264,29 @@ class Assembly:
                 self._workspace,
                 self._settings.git.never_commit,
             ),
+            self._inbox.put,
             lambda: self._place.moved,
         )
 
     # What becomes of a job that has ended
 
     @cached_property
-    def _integrator(self) -> Integrator:
+    def _job_merge(self) -> JobMerge:
         merged_gates = MergedGates(self._repository, self._checks, self._workspace)
-        records = Records(self._workspace, write_report)
-        return Integrator(self._repository, self._worktrees, merged_gates, records)
+        records = MergeRecords(self._workspace, write_report)
+        return JobMerge(self._repository, self._worktrees, merged_gates, records)
 
     @cached_property
-    def _integration(self) -> Integration:
-        return Integration(self._store, self._integrator)
+    def _merge_queue(self) -> MergeQueue:
+        return MergeQueue(self._store, self._job_merge, self._reporting.once_more, self._inbox.put)
 
     @cached_property
     def _reporting(self) -> Reporting:
         reporter = Reports(
             template_dir=self._settings.reports.template_dir, project=self._around.project_root
         )
-        told = self._integrator.told
-        return Reporting(self._store, reporter, self._workspace, notice, told)
+        told = self._job_merge.told
+        return Reporting(self._store, reporter, self._workspace, notice, self._inbox.put, told)
 
     @cached_property
     def _job_log(self) -> JobLog:
@@ -264,8 +302,8 @@ class Assembly:
         return JobFiles(self._workspace.root, repository.forget, repository.secure)
 
     @cached_property
-    def _removal(self) -> Removal:
-        return Removal(self._store, self._job_files)
+    def _removal(self) -> JobRemoval:
+        return JobRemoval(self._store, self._job_files)
 
     @cached_property
     def _housekeeping(self) -> Housekeeping:
@@ -286,29 +324,102 @@ class Assembly:
 
     @cached_property
     def _service(self) -> Service:
-        access = Access(
-            self._store,
-            api_keys(self._settings),
-            self._around.project_root,
-            lambda: self._place.former,
-        )
         return Service(
+            access=self._access,
+            submissions=self._submission_calls,
+            job_control=JobControl(self._supervisor, self._access),
+            merges=self._merge_calls,
+            checkpoints=CheckpointCalls(
+                store=self._store,
+                access=self._access,
+                trees=self._stored_trees,
+                queries=self._queries,
+                worktrees=self._worktrees,
+            ),
+            removal=RemovalCalls(
+                supervisor=self._supervisor,
+                store=self._store,
+                workspace=self._workspace,
+                access=self._access,
+                trees=self._stored_trees,
+                worktrees=self._worktrees,
+                merge_queue=self._merge_queue,
+                removal=self._removal,
+            ),
+            locks=LockService(self._supervisor, self._store, self._access, self._lease_calls),
+            queries=self._queries,
+            server_status=self._server_status,
+            publisher=self._publisher,
+            workspace=self._workspace,
+        )
+
+    @cached_property
+    def _access(self) -> Access:
+        keys, project = api_keys(self._settings), self._around.project_root
+        return Access(self._store, keys, project, lambda: self._place.former)
+
+    @cached_property
+    def _stored_trees(self) -> StoredTrees:
+        return StoredTrees(
+            self._supervisor,
+            self._store,
+            self._workspace,
+            self._reporting.once_more,
+            self._status_files.write,
+        )
+
+    @cached_property
+    def _queries(self) -> Queries:
+        return Queries(
             supervisor=self._supervisor,
             store=self._store,
-            launcher=self._launcher,
             workspace=self._workspace,
             publisher=self._publisher,
+            access=self._access,
+            submitting=self._submitting,
+        )
+
+    @cached_property
+    def _submission_calls(self) -> SubmissionCalls:
+        return SubmissionCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            launcher=self._launcher,
             planner=RulesPlanner(),
             submitting=self._submitting,
-            worktrees=self._worktrees,
             gate_plans=gate_plans_of(self._repository, self._settings),
             bases=Bases(self._repository, self._worktrees),
-            access=access,
-            locks=LockService(self._supervisor, self._store, access, self._locking),
-            integration=self._integration,
-            removal=self._removal,
-            report_anew=self._reporting.once_more,
             new_job_id=lambda: secrets.token_hex(4),
+            moved=lambda: self._place.moved,
+        )
+
+    @cached_property
+    def _merge_calls(self) -> MergeCalls:
+        return MergeCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            queries=self._queries,
+            submitting=self._submitting,
+            worktrees=self._worktrees,
+            merge_queue=self._merge_queue,
+            report_anew=self._reporting.once_more,
+        )
+
+    @cached_property
+    def _server_status(self) -> ServerStatus:
+        throughput = Throughput()
+        self._publisher.add(throughput)
+        return ServerStatus(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            launcher=self._launcher,
+            submitting=self._submitting,
+            throughput=throughput,
             version=__version__,
             moved=lambda: self._place.moved,
         )
@@ -317,7 +428,7 @@ class Assembly:
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
     """The host project's; there may be none."""
     git = settings.git
-    rules = Rules(
+    rules = CopyRules(
         copy=git.copy_ignored,
         link=git.link_ignored,
         derive=not git.setup,

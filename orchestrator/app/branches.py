@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.config import load, project_root
-from orchestrator.config.choices import Author
-from orchestrator.engine.users_checkout import AFTER
-from orchestrator.git import GitRepository, Landing, Restoring, between, of_worker
+from orchestrator.config.fields.choices import Author
+from orchestrator.engine.worktrees.user_checkout import AFTER
+from orchestrator.git import BranchRestore, GitRepository, Landing, between, of_worker
 from orchestrator.workspace import Workspace
 
 
@@ -52,11 +52,11 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
     return GitRepository(project, workspace.resolve(), folder.resolve()), workspace
 
 
-def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> Restoring:
+def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
     """What a root job changed in the host project's repository outside of its branches."""
     settings = load(folder, environ=environ, require_key=False).settings
     directory = Workspace(settings.orchestrator.workspace_root).job_directory(root_id)
-    return Restoring(project=project_root(settings, folder), noted=directory / AFTER)
+    return BranchRestore(project=project_root(settings, folder), noted=directory / AFTER)
 
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:

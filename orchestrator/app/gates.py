@@ -5,23 +5,25 @@ from functools import partial
 from pathlib import Path
 from shutil import which
 
-from orchestrator.app.from_settings import masked, surroundings
+from orchestrator.app.settings_map import masked, surroundings
 from orchestrator.config import Settings, load, project_root
-from orchestrator.config.choices import GatesByDefault
-from orchestrator.core.launching import Launcher
-from orchestrator.core.repository import Repository
-from orchestrator.engine.base_results import FOLDER as BASE_RESULTS
-from orchestrator.engine.base_results import BaseResults
-from orchestrator.engine.baselines import Baselines
-from orchestrator.engine.beside import Beside
-from orchestrator.engine.checks import Checks
-from orchestrator.engine.dispatch import Surroundings
-from orchestrator.engine.gate_plans import GatePlans
-from orchestrator.engine.gate_runs import GateRuns, environment_of
-from orchestrator.engine.setup import Setup
+from orchestrator.config.fields.choices import GatesByDefault
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.repository.repository import Repository
+from orchestrator.engine.gates.base_results import FOLDER as BASE_RESULTS
+from orchestrator.engine.gates.base_results import BaseResults
+from orchestrator.engine.gates.baselines import Baselines
+from orchestrator.engine.gates.process import GateProcesses, environment_of
+from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.gates.selection import GatePlans
+from orchestrator.engine.preparation.preparation import WorkerEnvironment
+from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.runtime.messages import Post
+from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.worktrees.setup_commands import Setup
 from orchestrator.gates import PROBE, Finder, Reports, Secrets
 from orchestrator.git import GitRepository
-from orchestrator.schemas.gate_answers import job_gate_answer
+from orchestrator.schemas.answers.gates import job_gate_answer
 from orchestrator.workspace import Workspace
 
 
@@ -58,19 +60,23 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
 
 def checks_of(
     launcher: Launcher,
+    processes: RunningProcesses,
     repository: Repository,
     workspace: Workspace,
-    around: Surroundings,
+    around: WorkerEnvironment,
     settings: Settings,
-) -> Checks:
-    beside = Beside()
+    post: Post,
+) -> GateRunner:
+    background = BackgroundPool()
     setup = Setup(commands=settings.git.setup, timeout=settings.git.setup_timeout)
     tools = partial(repository.tools, trusted=True)
-    runs = GateRuns(launcher, workspace, around, Reports(), beside, tools, PROBE, setup)
+    runs = GateProcesses(
+        launcher, processes, workspace, around, Reports(), background, tools, PROBE, setup
+    )
     folder = workspace.root / BASE_RESULTS
     results = BaseResults(
         folder, around.project_root, partial(environment_of, around), setup.commands
     )
-    baselines = Baselines(runs, repository, workspace, results, beside)
+    baselines = Baselines(runs, repository, workspace, results, background)
     clean = partial(masked, around.secrets)
-    return Checks(runs, baselines, repository, Secrets(), clean, beside)
+    return GateRunner(runs, baselines, repository, Secrets(), clean, background, post)

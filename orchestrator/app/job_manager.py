@@ -7,24 +7,26 @@ from pathlib import Path
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError, StoreError
-from orchestrator.core.quotas import day_of
-from orchestrator.core.scheduler import Scheduler
-from orchestrator.engine import clock
-from orchestrator.engine.dispatch import Dispatch
-from orchestrator.engine.flights import Flights
-from orchestrator.engine.housekeeping import Housekeeping
-from orchestrator.engine.integration import Integration
-from orchestrator.engine.locking import Locking
-from orchestrator.engine.publisher import Publisher
-from orchestrator.engine.recovery import recover
-from orchestrator.engine.removal import Removal
+from orchestrator.core.limits.quotas import day_of
+from orchestrator.core.model.job import Job
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.preparation.preparation import AttemptPreparation
 from orchestrator.engine.reporting import Reporting
-from orchestrator.engine.retiring import Retiring
-from orchestrator.engine.service import Service
-from orchestrator.engine.supervisor import Supervisor
-from orchestrator.launchers.listener import Listener
-from orchestrator.launchers.local import LocalLauncher
-from orchestrator.security import boundary, scratch
+from orchestrator.engine.retention.housekeeping import Housekeeping
+from orchestrator.engine.retention.job_removal import JobRemoval
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.service.service import Service
+from orchestrator.engine.supervisor.lease_calls import LeaseCalls
+from orchestrator.engine.supervisor.publisher import Publisher
+from orchestrator.engine.supervisor.recovery import recover
+from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.worktrees.cleanup import WorktreeCleanup
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.listener import Listener
+from orchestrator.security import scratch_directory, search_boundary
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
     JobLog,
@@ -44,23 +46,25 @@ class JobManager:
 
     service: Service
     supervisor: Supervisor
-    flights: Flights
+    attempts: AttemptRunner
     scheduler: Scheduler
-    locking: Locking
+    lease_calls: LeaseCalls
     store: SqlStore
     launcher: LocalLauncher
+    #: Where the launcher reports.
+    processes: RunningProcesses
     #: To the launcher, when the supervisor has ended.
     listener: Listener
-    dispatch: Dispatch
+    dispatch: AttemptPreparation
     workspace: Workspace
     publisher: Publisher
-    integration: Integration
+    merge_queue: MergeQueue
     reporting: Reporting
     job_log: JobLog
     status_files: StatusFiles
-    removal: Removal
+    removal: JobRemoval
     housekeeping: Housekeeping
-    retiring: Retiring
+    worktree_cleanup: WorktreeCleanup
     lock: WorkspaceLock
     place: Place
     #: Puts right what names an old place of the project.
@@ -76,41 +80,47 @@ class JobManager:
             self.store.open()
             spread(self.workspace.root)
             self.place.note()
-            boundary.lay(self.workspace.root)
+            search_boundary.lay(self.workspace.root)
         except BaseException:
             self.lock.release()
             raise
 
-    def start(self, api_url: str) -> None:
-        """Take up what an earlier server left, then begin. ``api_url`` is for the workers."""
+    def start(self, api_url: str, removed: Callable[[Job], None] = lambda job: None) -> None:
+        """Take up what an earlier server left, then begin. ``api_url`` is for the workers.
+
+        ``removed`` is called for every job that is removed because it is old, in any thread.
+        """
         self.dispatch.api_url = api_url
         self._take_place()
         under_way = bool(self.store.unfinished())
         restarted = clock.keep(self.workspace.root / ".clock", going_on=under_way)
-        for observer in (self.job_log, self.status_files, self.retiring):
+        for observer in (self.job_log, self.status_files, self.worktree_cleanup):
             self.publisher.add(observer)
         self.publisher.start()
         self.status_files.start()
         self.reporting.start()
-        self.launcher.open(self.flights)
+        self.launcher.open(self.processes)
         self.listener.start()
         today = day_of(clock.now())
-        self.scheduler.forest.quotas.load(self.store.day_spending(today))
-        recover(
+        self.scheduler.load_spending(self.store.day_spending(today))
+        found = recover(
             self.scheduler,
-            self.flights,
+            self.attempts,
             self.store,
             self.launcher,
+            self.processes,
             self.workspace,
             self.status_files.load,
             clock.now(),
             machine_restarted=restarted,
         )
-        scratch.sweep(self.workspace.root, self.flights.scratches)
-        self.locking.restore()
+        root = self.workspace.root
+        kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
+        scratch_directory.sweep(root, kept)
+        self.lease_calls.restore()
         failpoints.reached("recovery: done")
         self.supervisor.start()
-        self.housekeeping.start()
+        self.housekeeping.start(removed)
 
     def _take_place(self) -> None:
         if not self.place.is_new():
@@ -129,9 +139,9 @@ class JobManager:
         self.housekeeping.stop()
         self.supervisor.stop()
         with self.listener:
-            self.integration.close()
-            self.flights.close()
-            self.retiring.close()
+            self.merge_queue.close()
+            self.attempts.close()
+            self.worktree_cleanup.close()
         self.launcher.close(stop=not self.leaves_workers)
 
     def stop(self) -> None:

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.agents.role_prompts import Role, RolePrompts
+from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
 from orchestrator.app.agents import registry
 from orchestrator.config import load
-from orchestrator.core.estimate import Estimate, estimate
-from orchestrator.core.model import TaskSpec
-from orchestrator.engine.kinds import Kind, kinds
-from orchestrator.engine.planner import Split, split
-from orchestrator.engine.submitting import check_tasks
-from orchestrator.engine.worthwhile import worth_planning
+from orchestrator.core.limits.estimate import Estimate, estimate
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.engine.planning.planning_heuristic import worth_planning
+from orchestrator.engine.planning.rule_planner import Split, split
+from orchestrator.engine.planning.work_kinds import Kind, kinds
+from orchestrator.engine.submission.submit import check_tasks
 
 
 def plan(folder: Path, request: str, agent: str) -> Split:

@@ -1,4 +1,16 @@
-"""The command line: ``orchestrator <command>``."""
+"""The command line: ``orchestrator <command>``.
+
+- ``changes``: Commands that take a job's changes: merge, diff, land, undo, apply, roll back
+- ``doctor``: The command ``doctor``: one module for each subject that it checks
+- ``follow``: Following a running job in a terminal
+- ``jobs``: Commands that start, show and steer jobs
+- ``local``: Jobs read from their files, without a server
+- ``output``: What commands print: errors, exit codes, tables, terminals
+- ``plan``: Commands and options around plans: options of jobs, plan files, review, gates
+- ``server``: Commands and parts around the server's process
+- ``setup``: Commands that set up and look after the product: init, config, keys, agents, clean
+- ``worker``: Commands for workers: ``spawn``, ``lock`` and MCP; the first two need no package
+"""
 
 import os
 import sys
@@ -11,56 +23,56 @@ from typing import NoReturn
 import click
 
 from orchestrator import __version__
-from orchestrator.cli import exit_codes
-from orchestrator.cli.errors import report_error
-from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.surroundings import Surroundings
-from orchestrator.cli.terminal import no_color
-from orchestrator.core.command import COMMAND
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.output import exit_codes
+from orchestrator.cli.output.errors import report_error
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.terminal import ARGUMENTS, no_color
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
 
 #: Command name: the module of this package that has it, as an attribute of the same name.
 COMMANDS = {
-    "run": "run",
-    "serve": "serve",
-    "submit": "submit",
-    "status": "status",
-    "logs": "logs",
-    "wait": "steering",
-    "approve": "steering",
-    "reject": "steering",
-    "cancel": "steering",
-    "retry": "steering",
-    "continue": "continuing",
-    "jobs": "jobs",
-    "report": "report",
-    "merge": "merging",
-    "choose": "merging",
-    "diff": "landing",
-    "attach": "attaching",
-    "apply": "applying",
-    "land": "landing",
-    "undo": "landing",
-    "restore": "restoring",
-    "checkpoints": "checkpoints",
-    "rollback": "checkpoints",
-    "compare": "comparing",
-    "spawn": "spawning",
-    "lock": "locking",
-    "unlock": "locking",
-    "locks": "locking",
-    "mcp": "mcp",
-    "init": "init",
-    "plan": "plan",
-    "roles": "roles",
-    "gates": "gates",
-    "config": "configuration",
-    "agents": "agents",
-    "keys": "keys",
-    "doctor": "doctor",
-    "completion": "completion",
-    "clean": "clean",
-    "discard": "clean",
+    "run": "jobs.run",
+    "serve": "server.serve",
+    "submit": "jobs.submit",
+    "status": "jobs.status",
+    "logs": "jobs.logs",
+    "wait": "jobs.control",
+    "approve": "jobs.control",
+    "reject": "jobs.control",
+    "cancel": "jobs.control",
+    "retry": "jobs.control",
+    "continue": "jobs.continue_job",
+    "jobs": "jobs.list_jobs",
+    "report": "jobs.report",
+    "merge": "changes.merge",
+    "choose": "changes.merge",
+    "diff": "changes.land",
+    "attach": "jobs.attach",
+    "apply": "changes.apply",
+    "land": "changes.land",
+    "undo": "changes.land",
+    "restore": "changes.restore",
+    "checkpoints": "changes.checkpoints",
+    "rollback": "changes.checkpoints",
+    "compare": "jobs.compare",
+    "spawn": "worker.spawn_command",
+    "lock": "worker.lock_commands",
+    "unlock": "worker.lock_commands",
+    "locks": "worker.lock_commands",
+    "mcp": "worker.mcp",
+    "init": "setup.init",
+    "plan": "plan.plan_command",
+    "roles": "setup.roles",
+    "gates": "plan.gates_command",
+    "config": "setup.config",
+    "agents": "setup.agents",
+    "keys": "setup.keys",
+    "doctor": "doctor.command",
+    "completion": "setup.completion",
+    "clean": "setup.clean",
+    "discard": "setup.clean",
 }
 
 EPILOG = f"""\b
@@ -74,6 +86,10 @@ Completion for bash: eval "$({COMMAND} completion bash)"; also zsh, fish
 
 class Commands(click.Group):
     """Loads the module of a command when it is asked for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -111,7 +127,7 @@ def commands() -> None:
     """
 
 
-def execute(arguments: Sequence[str] | None, surroundings: Surroundings) -> int:
+def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
     """Carry out one command line; return the exit code. Errors are reported, not raised."""
     try:
         result = commands.main(
@@ -142,4 +158,4 @@ def main() -> NoReturn:
         # A terminal of another encoding than UTF-8 gets question marks, not a crash.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    sys.exit(execute(None, Surroundings(environ=os.environ)))
+    sys.exit(execute(None, CliContext(environ=os.environ)))

@@ -1,8 +1,11 @@
-"""Settings: what can be set, and loading it with errors that name file, line and remedy."""
+"""Settings: what can be set, and loading it with errors that name file, line and remedy.
+
+- ``fields``: Types of settings, and the checks of their texts
+"""
 
 from orchestrator.config.agents import UserAgent
 from orchestrator.config.conflicts import is_loopback
-from orchestrator.config.kinds import Processors
+from orchestrator.config.fields.kinds import Processors
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.project import Project, project_of, project_root
 from orchestrator.config.rendering import render_schema, render_template, visible

@@ -1,20 +1,20 @@
 """What can be set of agents."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from orchestrator.config.kinds import Bytes, ClassPath, ReaderName, Text, Variable, Words
-from orchestrator.config.section import Section
+from orchestrator.config.fields.kinds import Bytes, ClassPath, Text, Variable, Words
+from orchestrator.config.fields.section import Section
+
+#: The AI programs that are driven, and ``plain`` for any other program.
+ReaderName = Literal["claude", "codex", "gemini", "opencode", "aider", "plain"]
 
 #: Agents that need no command here: what config.yaml says of them changes what is known of them.
-KNOWN_AGENTS = frozenset(
-    {
-        *("claude", "codex", "gemini", "opencode", "aider"),
-        *("anthropic", "openai-compatible", "ollama"),
-    }
-)
+KNOWN_AGENTS = frozenset({*get_args(ReaderName), "anthropic", "openai-compatible", "ollama"}) - {
+    "plain"
+}
 
 #: What a task or a planner says in place of an agent's name.
 RESERVED_NAMES = frozenset({"auto", "rules"})

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.config.agents import INHERITABLE, KNOWN_AGENTS, RESERVED_NAMES, UserAgent
-from orchestrator.config.choices import ExecutionMode
-from orchestrator.config.layers import Layer, Origin, Problem, dotted
+from orchestrator.config.fields.choices import ExecutionMode
+from orchestrator.config.layer import Layer, Origin, Problem, dotted
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
 
@@ -30,6 +30,8 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Pr
     found = [
         *_above_bound(settings),
         *_host(settings),
+        *_proxies(settings),
+        *_tls_files(settings),
         *_directories(settings),
     ]
     found += _key(settings.api.api_key.get_secret_value(), require_key)
@@ -57,11 +59,34 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
     return float(getattr(getattr(settings, section), key))
 
 
+#: Ways to make ``api.host`` safe, as they are typed.
+WAYS = (
+    "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
+    "api.trusted_proxies: [ADDRESS] (a proxy in front speaks https), "
+    "or api.insecure: true (on a network that you trust)"
+)
+
+
 def _host(settings: Settings) -> Iterator[Conflict]:
-    host = settings.api.host
-    if not is_loopback(host) and not settings.api.allow_remote:
-        reason = f"{host!r} can be reached from other machines; if that is meant, set "
-        yield ("api", "host"), reason + "api.allow_remote: true, else use localhost"
+    api = settings.api
+    if not (is_loopback(api.host) or api.has_local_address or api.insecure):
+        reason = f"{api.host!r} can be reached from other machines, which can read the API key on "
+        yield ("api", "host"), f"{reason}the way; use localhost, or set one of: {WAYS}"
+
+
+def _proxies(settings: Settings) -> Iterator[Conflict]:
+    for each in settings.api.trusted_proxies:
+        try:
+            ipaddress.ip_network(each, strict=False)
+        except ValueError:
+            reason = f"{each!r} is no address or network; write it like 10.0.0.5 or 10.0.0.0/24"
+            yield ("api", "trusted_proxies"), reason
+
+
+def _tls_files(settings: Settings) -> Iterator[Conflict]:
+    for name, path in settings.api.tls or ():
+        if not os.path.isfile(path):
+            yield ("api", "tls"), f"{name}: {str(path)!r} is not a file; give one in PEM form"
 
 
 def is_loopback(host: str) -> bool:

@@ -9,11 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.config.conflicts import conflicts
-from orchestrator.config.expectations import expected_at, schema_at, setting_paths, unknown_key
-from orchestrator.config.layers import KeyPath, Layer, Origin, Problem, dotted, merged
+from orchestrator.config.errors import expected_at, schema_at, setting_paths, unknown_key
+from orchestrator.config.fields.section import Section
+from orchestrator.config.layer import KeyPath, Layer, Origin, Problem, dotted, merged
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FILE_NAME, SECRETS, read_environment, read_file, read_flags
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.text.formatting import cut
 
 SHOWN_CHARACTERS = 40
 
@@ -41,7 +43,7 @@ def load(
     file = read_file(folder / FILE_NAME)
     layer = merged([file, read_environment(environ), read_flags(flags or {})])
     _raise_if_any(layer.problems if _unreadable(file) else [])
-    settings = _with_absolute_paths(_validated(layer), folder)
+    settings: Settings = _with_absolute_paths(_validated(layer), folder)
     _raise_if_any(conflicts(settings, layer, require_key=require_key))
     return Loaded(settings=settings, origins=_origins(settings, layer))
 
@@ -90,9 +92,7 @@ def _shown(value: object, path: KeyPath) -> str:
     if path[:2] in SECRETS:
         return "is not right"
     text = str(value).lower() if isinstance(value, bool) else repr(value)
-    if len(text) > SHOWN_CHARACTERS:
-        text = text[:SHOWN_CHARACTERS] + "..."
-    return f"{text} is not right"
+    return f"{cut(text, SHOWN_CHARACTERS)} is not right"
 
 
 def _hint(value: object, path: KeyPath) -> str:
@@ -104,22 +104,15 @@ def _hint(value: object, path: KeyPath) -> str:
     return ""
 
 
-def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
-    sections = {
-        name: _section_with_absolute_paths(section, folder)
-        for name, section in settings
-        if name != "agents"
-    }
-    return settings.model_copy(update=sections)
-
-
-def _section_with_absolute_paths(section: Any, folder: Path) -> Any:
-    paths = {
+def _with_absolute_paths(section: Any, folder: Path) -> Any:
+    changed = {
         key: Path(os.path.abspath(folder / value))
-        for key, value in section
         if isinstance(value, Path)
+        else _with_absolute_paths(value, folder)
+        for key, value in section
+        if isinstance(value, Path | Section)
     }
-    return section.model_copy(update=paths)
+    return section.model_copy(update=changed)
 
 
 def _origins(settings: Settings, layer: Layer) -> Mapping[str, str]:

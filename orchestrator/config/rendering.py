@@ -9,9 +9,9 @@ import yaml
 from pydantic import SecretStr
 
 from orchestrator.config.agents import UserAgent
-from orchestrator.config.expectations import settings_schema
-from orchestrator.config.kinds import AUTO, Processors
-from orchestrator.config.section import Section
+from orchestrator.config.errors import settings_schema
+from orchestrator.config.fields.kinds import AUTO, Processors
+from orchestrator.config.fields.section import Section
 from orchestrator.config.settings import Settings
 
 HEADER = """\

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from orchestrator.config.agents import AgentPolicy, UserAgent
-from orchestrator.config.choices import (
+from orchestrator.config.fields.choices import (
     Attempts,
     Author,
     Containment,
@@ -19,7 +19,7 @@ from orchestrator.config.choices import (
     Unjudged,
     UnknownPrice,
 )
-from orchestrator.config.kinds import (
+from orchestrator.config.fields.kinds import (
     AUTO,
     AgentName,
     Bytes,
@@ -40,10 +40,10 @@ from orchestrator.config.kinds import (
     Word,
     Words,
 )
-from orchestrator.config.section import Section
-from orchestrator.config.words import empty_for_null, upper_case
-from orchestrator.core.allowance import MOST_SECONDS
-from orchestrator.core.slots import LIVE_PER_RUNNING
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.text_checks import empty_for_null, upper_case
+from orchestrator.core.limits.quotas import MOST_SECONDS
+from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
 
@@ -86,6 +86,8 @@ class WorkerLimits(Section):
     """Size of each file that it writes, in bytes or like 512M."""
     open_files: Annotated[Count, Field(ge=16)] | None = None
     """Open files of each process."""
+    strict: bool = False
+    """Refuse to start workers while one of these limits is not held exactly on this machine."""
 
 
 class Sandbox(Section):
@@ -267,6 +269,15 @@ class ApiKey(Section):
     """What its jobs may use: cost in a day, unfinished jobs, workers, submissions."""
 
 
+class Tls(Section):
+    """Files in PEM form."""
+
+    certificate: PathText
+    """The server's certificate, followed by those of its issuers."""
+    key: PathText
+    """Its private key, without a password."""
+
+
 class Api(Section):
     """The REST API."""
 
@@ -282,8 +293,27 @@ class Api(Section):
     """Threads that answer requests."""
     connection_limit: int = Field(default=2000, ge=10, le=1_000_000)
     """Connections held open at the same time."""
-    allow_remote: bool = False
-    """Allow a host that other machines can reach."""
+    tls: Tls | None = None
+    """Certificate and key, as {certificate: FILE.pem, key: FILE.pem}; null: no https."""
+    trusted_proxies: Words = ()
+    """Proxies in front that speak https, as addresses or networks: only they may call it then."""
+    allowed_hosts: Words = ()
+    """Further names by which callers reach the server, as a proxy in front passes them on."""
+    insecure: bool = False
+    """Allow plain HTTP on a host that other machines can reach: keys can be read on the way."""
+
+    @property
+    def has_local_address(self) -> bool:
+        """Programs on this machine get an address of their own, in plain HTTP."""
+        return self.tls is not None or bool(self.trusted_proxies)
+
+    @model_validator(mode="before")
+    @classmethod
+    def without_old_keys(cls, given: Any) -> Any:
+        """Leave out ``allow_remote``, which every older config.yaml has, and nothing reads."""
+        if not isinstance(given, Mapping):
+            return given
+        return {key: value for key, value in given.items() if key != "allow_remote"}
 
 
 class Store(Section):

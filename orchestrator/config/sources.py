@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.config.expectations import is_optional, is_text, schema_at
-from orchestrator.config.layers import KeyPath, Layer, Origin
+from orchestrator.config.errors import is_optional, is_text, schema_at
+from orchestrator.config.layer import KeyPath, Layer, Origin
 from orchestrator.config.yaml_text import Position, YamlText, read_yaml
 
 FILE_NAME = "config.yaml"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from orchestrator.config.layers import KeyPath, dotted
+from orchestrator.config.layer import KeyPath, dotted
 
 TAG = "tag:yaml.org,2002:"
 #: Problems in the words of PyYAML.

@@ -1,7 +1,7 @@
 """Places where a test may end the process as a crash would: around every commit and rename.
 
 Nothing happens at them unless something was armed, which only tests have done; see
-``launchers.crashing`` for what is armed and how.
+``launchers.process.crash_injection`` for what is armed and how.
 """
 
 from collections.abc import Callable

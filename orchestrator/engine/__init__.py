@@ -1,1 +1,14 @@
-"""The job manager: use cases, the one loop that owns state, planning."""
+"""The job manager: use cases, the one loop that owns state, planning.
+
+- ``attempts``: Attempts under way: starting them, their gates, and what became of them
+- ``gates``: Running gates: which a job has, the processes, the runs on the base
+- ``merge``: Merging the branches of a job's workers, and the gates on the merged state
+- ``planning``: Making tasks of a request by rules; reviewers' prompts
+- ``preparation``: What an attempt needs before its process starts: directory, files, environment
+- ``retention``: Removing old jobs, and putting right what a crash left
+- ``runtime``: What the engine runs on: messages, processes, clock, threads, memory, disk, ports
+- ``service``: The use cases: what the API and the command line call
+- ``submission``: From a submission to a stored job: its agents, its plan, its ancestors
+- ``supervisor``: The one loop that owns state: inbox, recovery, publisher, leases
+- ``worktrees``: Where workers work: worktrees, checkpoints, the user's checkout
+"""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from orchestrator.core import failpoints
-from orchestrator.core.commands import Render
-from orchestrator.core.model import Job
+from orchestrator.core.model.job import Job
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
-from orchestrator.core.shortage import is_shortage
-from orchestrator.engine.patience import when_reachable
+from orchestrator.core.scheduler.commands import Render
+from orchestrator.engine.runtime.background import when_reachable
+from orchestrator.engine.runtime.messages import Post, ReportsRendered
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Reporting:
         reporter: Reporter,
         workspace: Workspace,
         notice: Callable[[Tree], str],
+        post: Post,
         integrate: Callable[[Tree, str], Sequence[str]] = lambda tree, job_id: (),
     ) -> None:
         self._store = store
@@ -40,6 +42,7 @@ class Reporting:
         self._workspace = workspace
         #: What the reader of a tree's reports must know first; empty for nothing.
         self._notice = notice
+        self._post = post
         #: Makes one result of what workers changed, and tells what became of it.
         self._integrate = integrate
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
@@ -47,7 +50,6 @@ class Reporting:
         self._owed: dict[str, Render] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
-        self.on_rendered: Callable[[str], None] = lambda job_id: None
 
     def start(self) -> None:
         self._thread.start()
@@ -95,7 +97,7 @@ class Reporting:
                 continue
             self._try(render)
             failpoints.reached("reports: written")
-            self.on_rendered(render.job_id)
+            self._post(ReportsRendered(render.job_id))
 
     def _try(self, render: Render) -> None:
         """Reports only observe: the job ends without them, and they follow if they can."""

@@ -1,10 +1,15 @@
-"""How projects are checked: what there is to run, and how what it leaves is read."""
+"""How projects are checked: what there is to run, and how what it leaves is read.
+
+- ``detect``: Finding out which gates a project has
+- ``parsers``: Reading the reports of tools, by format
+- ``secrets``: The scan for secrets
+"""
 
 from pathlib import Path
 
-from orchestrator.gates.finding import Finder
-from orchestrator.gates.reading import Reports
-from orchestrator.gates.secret_scan import Secrets
+from orchestrator.gates.detect.resolve import Finder
+from orchestrator.gates.parsers.report_formats import Reports
+from orchestrator.gates.secrets.secret_scan import Secrets
 
 __all__ = ["PROBE", "Finder", "Reports", "Secrets"]
 

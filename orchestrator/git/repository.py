@@ -1,57 +1,173 @@
-"""The host project's repository as ``core.repository`` asks for it."""
+"""The host project's repository as ``core.repository.repository`` asks for it."""
 
+import json
 import logging
 import os
 import posixpath
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property, lru_cache
 from pathlib import Path
 
+from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.refs import aside_refs, hidden, nested_refs
-from orchestrator.core.repository import Base, Checkout, Folded, Signature, Tools
-from orchestrator.core.repository_changes import RefMove
-from orchestrator.git import (
-    carrying,
-    checkout,
-    checkpoints,
-    commits,
-    differences,
-    dirt,
-    excluded,
-    faults,
-    forgetting,
-    ignored,
-    leftovers,
-    nested,
-    never_commit,
-    pushing,
-    ref_logs,
-    relocating,
-    settings,
-    side_work,
-    starting,
-    submodules,
-    users_submodules,
-    vital,
-)
-from orchestrator.git.carrying import NO_RULES, Rules, carried
-from orchestrator.git.commit_files import CommitFiles
-from orchestrator.git.committed import Committed
-from orchestrator.git.forgetting import has_traces
-from orchestrator.git.place import (
-    Place,
+from orchestrator.core.model.repository_changes import RefMove
+from orchestrator.core.repository.git_refs import aside_refs, hidden, nested_refs
+from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
+from orchestrator.git.base import start_commit, uncommitted
+from orchestrator.git.cleanup import remove_job, unmerged_work
+from orchestrator.git.cleanup.remove_job import has_traces
+from orchestrator.git.command import frozen_config
+from orchestrator.git.command.frozen_config import GitSettings
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commit_reader import Committed
+from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import diff, ignore_rules, nested_repositories, never_commit
+from orchestrator.git.environments import copied_files
+from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
+from orchestrator.git.environments.toolchains import Toolchains
+from orchestrator.git.merge import side_work
+from orchestrator.git.repair import broken_worktrees, git_directory
+from orchestrator.git.repair.broken_files import write_whole
+from orchestrator.git.repair.git_directory import RepositoryBackup
+from orchestrator.git.repair.git_directory_files import Before, moved, read
+from orchestrator.git.submodules import user_submodules, worktree_submodules
+from orchestrator.git.user_repository import checkout, ref_logs
+from orchestrator.git.worktrees import ignored_files
+from orchestrator.git.worktrees import ignored_files as ignored
+from orchestrator.git.worktrees.location import (
+    GitLocation,
     check_has_files,
     check_version,
     has_repository,
     place_of,
 )
-from orchestrator.git.running import Git
-from orchestrator.git.settings import Settings
-from orchestrator.git.toolchains import Toolchains
-from orchestrator.git.vital import Vital
-from orchestrator.git.worktrees import Found, was_whole
+from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
+
+
+def roll_back(
+    worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
+) -> None:
+    """See ``core.repository.repository``. What is in the worktree is gone then: it was kept
+    before."""
+    broken_worktrees.mend(worktrees, directory, branch, commit)
+    found = worktrees.find(directory)
+    if found is None:
+        raise RepositoryError(f"the worktree {directory} is gone")
+    git = worktrees.git_of(found)
+    commits.make_readable(directory)
+    left = ignored_files.look(git, top).not_kept
+    git.run("symbolic-ref", "-m", "orchestrator: rolled back", "HEAD", branch)
+    git.run("update-ref", *ITSELF, "-m", "orchestrator: rolled back", branch, commit)
+    failpoints.reached("rollback: branch moved")
+    broken_worktrees.settle(found)
+    git.run("reset", "--hard", "--quiet")
+    ignored_files.clear(git, left)
+    failpoints.reached("rollback: files as they were")
+    if kept:
+        ignored_files.put_back(git, top, kept)
+
+
+#: A larger file configures nothing.
+MOST_BYTES = 1024 * 1024
+
+
+class CommitFiles:
+    """See ``core.model.gate.GateFiles``. Paths are relative to the host project."""
+
+    def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str] = ()) -> None:
+        """``ours`` are the product's own folders, relative to the top of the repository."""
+        self._git = git
+        self._commit = commit
+        self._prefix = prefix
+        self._ours = tuple(f"{each}/" for each in ours)
+        self._names = lru_cache(maxsize=64)(self._listed)
+
+    def read(self, path: str) -> str:
+        directory, _, name = path.rpartition("/")
+        if name not in self._names(directory):
+            return ""
+        place = f"{self._commit}:{self._prefix}{path}"
+        size = self._git.ask("cat-file", "-s", place)
+        if not size.isdigit() or int(size) > MOST_BYTES:
+            return ""
+        shown = self._git.run("cat-file", "blob", place, accept=(0, 128))
+        return shown.out.decode("utf-8", "replace") if shown.code == 0 else ""
+
+    def names(self, directory: str = "") -> Collection[str]:
+        return self._names(directory.strip("/"))
+
+    @cached_property
+    def _paths(self) -> Collection[str]:
+        place = f"{self._commit}:{self._prefix}".rstrip("/")
+        listed = self._git.run("ls-tree", "-r", "-z", "--name-only", place, accept=(0, 128))
+        found = listed.fields if listed.code == 0 else ()
+        return [each for each in found if not f"{self._prefix}{each}".startswith(self._ours)]
+
+    def paths(self) -> Collection[str]:
+        return self._paths
+
+    def _listed(self, directory: str) -> frozenset[str]:
+        place = f"{self._commit}:{self._prefix}{directory}".rstrip("/")
+        listed = self._git.run("ls-tree", "-z", "--name-only", place, accept=(0, 128))
+        return frozenset(listed.fields if listed.code == 0 else ())
+
+
+#: Takes the place of an address: git prints it as a repository that does not exist.
+REFUSED = "/dev/null/pushing is off for workers (git.push): "
+#: Whatever begins so leads to another machine. A remote of the repository may be any address.
+_NETWORK = ("https://", "http://", "ssh://", "git+ssh://", "git://", "git@")
+_REMOTES = r"^remote\..*\.(url|pushurl)$"
+
+
+def refusals(git: Git) -> Iterator[tuple[str, str]]:
+    """Settings of git by which it pushes nowhere, as names and values; fetching stays as it is.
+
+    Of the user's own rules for addresses the longest wins: each remote is named in full.
+    """
+    listed = git.run("config", "-z", "--get-regexp", _REMOTES, accept=(0, 1)).fields
+    found = [each.partition("\n") for each in listed]
+    for name, _, address in found:
+        # For a pushurl, rules for pushing do not count.
+        rule = "insteadOf" if name.endswith(".pushurl") else "pushInsteadOf"
+        if address:
+            yield f"url.{REFUSED}.{rule}", address
+    for prefix in _NETWORK:
+        yield f"url.{REFUSED}.pushInsteadOf", prefix
+
+
+_JOB = "/job_"
+
+
+def relocate(place: GitLocation, workspace: Path) -> None:
+    """Have git find the worktrees of all jobs, and jobs find their repository. Idempotent.
+
+    What is still at its old place stays as it is, as do jobs of another repository.
+    """
+    found = list(_moved_worktrees(place, workspace))
+    if found:
+        # Git goes on with the others where a worker has broken one of them.
+        place.git.run("worktree", "repair", *found, accept=range(256))
+    for job in workspace.glob("job_*"):
+        path = job / git_directory.NAME
+        before = read(path)
+        if before is not None and _is_moved(before, place, job.name.removeprefix("job_")):
+            new = moved(before, place.top, str(place.common))
+            write_whole(str(path), json.dumps(new).encode(), 0o600)
+
+
+def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
+    for found in list(place.worktrees.all()):
+        _, sign, inside = found.directory.rpartition(_JOB)
+        new = f"{os.path.realpath(workspace)}{_JOB}{inside}"
+        if sign and not os.path.lexists(found.directory) and os.path.lexists(f"{new}/.git"):
+            yield new
+
+
+def _is_moved(before: Before, place: GitLocation, root_id: str) -> bool:
+    return not os.path.lexists(before.common) and has_traces(place.common, root_id)
+
 
 logger = logging.getLogger(__name__)
 
@@ -59,13 +175,15 @@ logger = logging.getLogger(__name__)
 class GitRepository(Committed):
     """Paths are absolute. Found when it is first needed: a project may become a repository."""
 
-    def __init__(self, project: Path, workspace: Path, home: Path, rules: Rules = NO_RULES) -> None:
+    def __init__(
+        self, project: Path, workspace: Path, home: Path, rules: CopyRules = NO_RULES
+    ) -> None:
         """``home`` is the product's own folder; ``rules`` are for files that git ignores."""
         self._project = project
         self._workspace = workspace
         self._home = home
         self._finding = threading.Lock()
-        self._place: Place | None = None
+        self._place: GitLocation | None = None
         self._hidden = False
         self._rules = rules
 
@@ -74,12 +192,12 @@ class GitRepository(Committed):
         with suppress(RepositoryError, OSError):
             return self._base(revision, dirty=dirty)
         # A worker of another job may have broken what both need.
-        vital.put_back_at_work(self._workspace)
+        git_directory.put_back_at_work(self._workspace)
         try:
             return self._base(revision, dirty=dirty)
         except (RepositoryError, OSError) as error:
             if asked:
-                raise starting.refused(revision, error) from error
+                raise start_commit.refused(revision, error) from error
             why = str(error)
             return Base(note=f"workers have plain directories: {why}", hindrance=why)
 
@@ -93,21 +211,21 @@ class GitRepository(Committed):
         check_version(git)
         check_has_files(git)
         place = self.place()
-        commit = starting.commit_of(git, revision)
-        starting.check(place, commit, revision)
-        notes = starting.notes(place.git, commit)
+        commit = start_commit.commit_of(git, revision)
+        start_commit.check(place, commit, revision)
+        notes = start_commit.notes(place.git, commit)
         taken = commit
         if dirty:
-            taken, left = dirt.snapshot(place.git, self._ours(place), commit)
+            taken, left = uncommitted.snapshot(place.git, self._ours(place), commit)
             notes += left
-        branch = starting.branch_of(git, revision)
+        branch = start_commit.branch_of(git, revision)
         return Base(commit=taken, branch=branch, dirty=taken != commit, note="; ".join(notes))
 
-    def _ours(self, place: Place) -> list[str]:
+    def _ours(self, place: GitLocation) -> list[str]:
         """The product's own folders, relative to the top."""
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
 
-    def place(self) -> Place:
+    def place(self) -> GitLocation:
         """Raise RepositoryError when there is no repository."""
         with self._finding:
             if self._place is None:
@@ -118,10 +236,20 @@ class GitRepository(Committed):
         """The repository's common directory, once something has needed it. Runs no git."""
         return self._place.common if self._place else None
 
+    def directories(self) -> Sequence[str]:
+        """The repository's top and its common directory; empty without a repository."""
+        if not has_repository(self._project):
+            return ()
+        try:
+            place = self.place()
+        except RepositoryError:  # Jobs that need the repository are refused with the reason.
+            return ()
+        return place.top, str(place.common)
+
     def relocate(self) -> None:
         """Put right what names an old place of the project. Idempotent. Raise RepositoryError."""
         if has_repository(self._project):
-            relocating.relocate(self.place(), self._workspace)
+            relocate(self.place(), self._workspace)
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         place = self.place()
@@ -129,22 +257,22 @@ class GitRepository(Committed):
         self._patterns(directory).note(place.git)
         if was_whole(directory):
             # Never made anew over what an attempt has left.
-            faults.mend(place.worktrees, directory, branch, start)
+            broken_worktrees.mend(place.worktrees, directory, branch, start)
         settings_before = self._settings(directory)
         found = place.worktrees.open(directory, branch, start, settings_before.of)
         worktree = place.worktrees.git_of(found)
         settings_before.note(worktree)
-        submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
+        worktree_submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
         parent = place.worktrees.find(above) if above else None
         if parent is not None:
             theirs = place.worktrees.git_of(parent)
-            carrying.inherit(theirs, place.top, worktree, found.admin, self._rules)
+            copied_files.inherit(theirs, place.top, worktree, found.admin, self._rules)
         self._carry(found)
 
     def _carry(self, found: Found) -> None:
         place = self.place()
         to = place.worktrees.git_of(found)
-        carrying.carry(place.git, to, found.admin, self._rules, self._ours(place))
+        copied_files.carry(place.git, to, found.admin, self._rules, self._ours(place))
         self._toolchains(found).derive(found.admin)
 
     def _toolchains(self, found: Found) -> Toolchains:
@@ -157,7 +285,7 @@ class GitRepository(Committed):
         chains = self._toolchains(self.place().whole(directory))
         return chains.tools(programs, search, trusted=trusted)
 
-    def _hide(self, place: Place) -> None:
+    def _hide(self, place: GitLocation) -> None:
         with self._finding:
             if not self._hidden:
                 checkout.hide(place.git, place.top, place.common, str(self._workspace))
@@ -176,7 +304,7 @@ class GitRepository(Committed):
     def push_refusals(self) -> Sequence[tuple[str, str]]:
         if not has_repository(self._project):
             return ()
-        return tuple(pushing.refusals(self.place().git))
+        return tuple(refusals(self.place().git))
 
     def inside(self, directory: str) -> str:
         return os.path.join(directory, self.place().prefix).rstrip("/")
@@ -203,21 +331,23 @@ class GitRepository(Committed):
     ) -> str:
         """``promised`` are those of the commit before if they are not given."""
         git, top = self._git_of(found), self.place().top
-        submodules.commit_all(git, found.admin, top, branch, message, signature)
+        worktree_submodules.commit_all(git, found.admin, top, branch, message, signature)
         rules = self._rules_of(found, promised)
         tip, added = commits.commit_rest(git, branch, message, signature, rules)
         if added.nested:
-            nested.keep(git, added.nested, nested_refs(*self._worker_of(found.directory)))
+            nested_repositories.keep(
+                git, added.nested, nested_refs(*self._worker_of(found.directory))
+            )
         never_commit.note(found.admin, added.held, rules.promised)
         return tip
 
-    def _rules_of(self, found: Found, promised: Sequence[str] | None = None) -> commits.Rules:
+    def _rules_of(self, found: Found, promised: Sequence[str] | None = None) -> commits.CommitRules:
         if promised is None:
             paths = never_commit.noted(found.admin)[1]
         else:
             paths = tuple(posixpath.join(self.place().prefix, each) for each in promised)
         root_id, worker_id = self._worker_of(found.directory)
-        return commits.Rules(
+        return commits.CommitRules(
             patterns=self._patterns(found.directory),
             start=f"{hidden(root_id)}start/{worker_id}",
             without=carried(found.admin),
@@ -263,11 +393,11 @@ class GitRepository(Committed):
     def _worker_of(self, directory: str) -> tuple[str, str]:
         return self._root_of(directory), os.path.basename(os.path.dirname(directory))
 
-    def _patterns(self, directory: str) -> excluded.Patterns:
-        return excluded.Patterns(self.place().common, self._job(directory) / excluded.NAME)
+    def _patterns(self, directory: str) -> ignore_rules.Patterns:
+        return ignore_rules.Patterns(self.place().common, self._job(directory) / ignore_rules.NAME)
 
-    def _settings(self, directory: str) -> Settings:
-        return Settings(self._job(directory) / settings.NAME)
+    def _settings(self, directory: str) -> GitSettings:
+        return GitSettings(self._job(directory) / frozen_config.NAME)
 
     def _git_of(self, found: Found) -> Git:
         return self._settings(found.directory).of(self.place().worktrees.git_of(found))
@@ -279,7 +409,7 @@ class GitRepository(Committed):
         found = self.place().whole(directory)
         place = self.place()
         git, name = self._git_of(found), f"{hidden(self._root_of(directory))}snapshot"
-        inner = submodules.snapshot(git, found.admin, place.top, name, message, signature)
+        inner = worktree_submodules.snapshot(git, found.admin, place.top, name, message, signature)
         rules = self._rules_of(found)
         return commits.snapshot(git, found.admin, message, signature, inner, rules)[0]
 
@@ -289,11 +419,11 @@ class GitRepository(Committed):
 
     def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         place = self.place()
-        found = faults.mend(place.worktrees, directory, branch, start)
-        return found, faults.interrupted(self.place().whole(directory))
+        found = broken_worktrees.mend(place.worktrees, directory, branch, start)
+        return found, broken_worktrees.interrupted(self.place().whole(directory))
 
     def settle(self, directory: str) -> None:
-        faults.settle(self.place().whole(directory))
+        broken_worktrees.settle(self.place().whole(directory))
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         place = self.place()
@@ -311,7 +441,7 @@ class GitRepository(Committed):
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         place = self.place()
-        checkpoints.roll_back(place.worktrees, place.top, directory, branch, commit, kept)
+        roll_back(place.worktrees, place.top, directory, branch, commit, kept)
         found = place.whole(directory)
         self._refill(found, commit)
         # Of what the worker began with, no checkpoint says which files came from the checkout.
@@ -319,14 +449,14 @@ class GitRepository(Committed):
 
     def _refill(self, found: Found, commit: str) -> None:
         place = self.place()
-        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit)
+        worktree_submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit)
 
     def bring(self, directory: str, now: str, then: str) -> None:
         place, found = self.place(), self.place().whole(directory)
         git = place.worktrees.git_of(found)
-        submodules.check_clean(git, found.admin, place.top, now, then)
+        worktree_submodules.check_clean(git, found.admin, place.top, now, then)
         commits.bring(git, now, then)
-        submodules.move(git, found.admin, place.top, now, then)
+        worktree_submodules.move(git, found.admin, place.top, now, then)
 
     def files(self, commit: str) -> CommitFiles:
         place = self.place()
@@ -336,7 +466,9 @@ class GitRepository(Committed):
         place = self.place()
         self._hide(place)
         found = place.worktrees.open_at(directory, commit)
-        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit, anew=False)
+        worktree_submodules.fill(
+            place.worktrees.git_of(found), found.admin, place.top, commit, anew=False
+        )
         self._carry(found)
 
     def close_at(self, directory: str) -> None:
@@ -351,7 +483,7 @@ class GitRepository(Committed):
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         found = self.place().whole(directory)
-        return differences.rewritten(self.place().worktrees.git_of(found), commit)
+        return diff.rewritten(self.place().worktrees.git_of(found), commit)
 
     def restore(self, directory: str, commit: str) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
@@ -366,19 +498,19 @@ class GitRepository(Committed):
     def note(self, directory: str) -> None:
         place = self.place()
         try:
-            Vital(Path(directory)).note(place.git, place.common)
+            RepositoryBackup(Path(directory)).note(place.git, place.common)
         except RepositoryError:
-            vital.put_back_at_work(self._workspace)
-            Vital(Path(directory)).note(place.git, place.common)
+            git_directory.put_back_at_work(self._workspace)
+            RepositoryBackup(Path(directory)).note(place.git, place.common)
 
     def put_back(self, directory: str) -> Sequence[str]:
-        return Vital(Path(directory)).put_back()
+        return RepositoryBackup(Path(directory)).put_back()
 
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()
         self._hide(place)
         found = checkout.state(place.git, place.top, place.common, self._ours(place))
-        return {**found, **dict(users_submodules.state(place.top, place.git))}
+        return {**found, **dict(user_submodules.state(place.top, place.git))}
 
     def exists(self) -> bool:
         return has_repository(self._project)
@@ -399,7 +531,7 @@ class GitRepository(Committed):
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
             if has_repository(self._project) and has_traces(self.place().common, root_id):
-                return forgetting.forget(self.place(), root_id, directory, present)
+                return remove_job.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A repository that is broken, or gone, keeps no job from being removed.
             logger.warning("worktrees or branches are left", extra={"error": error.message})
@@ -411,15 +543,15 @@ class GitRepository(Committed):
             return
         real = os.path.realpath(directory)
         if any(each.directory.startswith(f"{real}/") for each in place.worktrees.all()):
-            leftovers.keep(place.git, place.worktrees, root_id, real, real)
+            unmerged_work.keep(place.git, place.worktrees, root_id, real, real)
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
-        return forgetting.discard(self.place(), root_id, directory)
+        return remove_job.discard(self.place(), root_id, directory)
 
     def unlanded(self, root_id: str) -> Mapping[str, str]:
         if not has_repository(self._project):
             return {}
         directory = os.path.realpath(self._workspace / f"job_{root_id}")
-        return forgetting.unlanded(self.place(), root_id, directory)
+        return remove_job.unlanded(self.place(), root_id, directory)

@@ -1,6 +1,10 @@
-"""Reports of finished jobs: Markdown for people, JSON for programs."""
+"""Reports of finished jobs: Markdown for people, JSON for programs.
 
+- ``figures``: Numbers of a job: usage, time, the critical path
+- ``text``: Escaping text for Markdown and for terminals
+"""
+
+from orchestrator.reports.atomic_write import ReportError, write_report
 from orchestrator.reports.rendering import Reports
-from orchestrator.reports.writing import ReportError, write_report
 
 __all__ = ["ReportError", "Reports", "write_report"]

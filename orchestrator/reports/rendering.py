@@ -1,18 +1,258 @@
-"""Renders the reports of a job whose workers have all ended."""
+"""The Markdown reports: which one shows what, and how much of it."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
-from orchestrator.core.model import Job
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Tree
-from orchestrator.core.shortage import is_shortage
-from orchestrator.reports.analytics import as_json
-from orchestrator.reports.family import Family
-from orchestrator.reports.pages import Pages
+from orchestrator.core.repository.git_refs import short, worker_branch
+from orchestrator.reports.atomic_write import ReportError, write_report
+from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
+from orchestrator.reports.figures.job_tree import Family
+from orchestrator.reports.figures.worker_figures import WorkerFigures
+from orchestrator.reports.template_values import (
+    JobView,
+    MadeFile,
+    ReportSpace,
+    WorkerView,
+    job_line,
+    job_view,
+    made_files,
+    worker_output,
+)
 from orchestrator.reports.templates import Templates
 from orchestrator.reports.text_tree import text_tree
-from orchestrator.reports.writing import ReportError, write_report
+from orchestrator.reports.timeline import timeline
+
+#: Characters of output per worker and in all, by report. GitHub shows no Markdown beyond 512 kB.
+FINAL_ROOM = 120_000
+#: Of one worker, whether it has one of many or all the room of FINAL_RESULT.md for itself.
+FINAL_SHARE = (8_000, 40_000)
+LEVEL_ROOM = (20_000, 300_000)
+FAILURE_ROOM = (2_000, 60_000)
+
+#: Entries of one kind that FINAL_RESULT.md lists; the rest is counted, and is in other reports.
+FINAL_ENTRIES = 40
+FINAL_FILES = 200
+FINAL_TREE_LINES = 60
+LEVEL_FILES = 1_000
+
+#: Characters of a reason that FINAL_RESULT.md shows of a worker that was not started.
+FINAL_REASON = 200
+
+_WENT_WRONG = {WorkerStatus.FAILED, WorkerStatus.TIMEOUT}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Final:
+    """The root job and its tree's workers, as FINAL_RESULT.md lists them."""
+
+    job: JobView
+    successes: Sequence[WorkerView]
+    failures: Sequence[WorkerView]
+    not_run: Sequence[WorkerView]
+    #: Another candidate succeeded at the same task.
+    replaced: Sequence[WorkerView]
+
+    def described(self) -> Mapping[str, int]:
+        """Workers that the report describes, with the characters of their output in it."""
+        found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
+        found += [
+            worker
+            for worker in self.not_run[:FINAL_ENTRIES]
+            if not worker.started and len(worker.reason) <= FINAL_REASON
+        ]
+        return {worker.id: len(worker.output) for worker in found}
+
+
+class Pages:
+    """The reports of one job and everything below it.
+
+    ``directory`` is the root job's own, absolute. ``notice`` is Markdown for the top of every
+    report of results; what workers say of it in the same words is left out.
+    """
+
+    def __init__(
+        self,
+        templates: Templates,
+        family: Family,
+        job: Job,
+        directory: Path,
+        notice: str = "",
+        changes: Sequence[str] = (),
+        project: Path | None = None,
+        processors: int = 1,
+    ) -> None:
+        self._templates = templates
+        self._family = family
+        self._job = job
+        self._directory = directory
+        self._notice = notice
+        self._changes = changes
+        self._project = os.path.relpath(project, directory) if project else ""
+        self._processors = processors
+        self.figures = self._figures(job)
+        self._of_worker = {each.worker_id: each for each in self.figures.workers}
+
+    def final_result(self) -> str:
+        final = self._final
+        tree = list(islice(text_tree(self._family, self._job), FINAL_TREE_LINES + 1))
+        return self._fill(
+            "FINAL_RESULT.md.j2",
+            up="",
+            job=final.job,
+            notice=self._notice,
+            changes=self._changes,
+            inside=self._family.whereabouts.in_result(self._job),
+            outside=self._family.whereabouts.made_not_in_result(self._job),
+            branch_of=lambda worker: short(worker_branch(worker)),
+            figures=self.figures,
+            failures=final.failures,
+            not_run=final.not_run,
+            replaced=final.replaced,
+            successes=final.successes,
+            files=self._all_files,
+            entry_limit=FINAL_ENTRIES,
+            level_share=LEVEL_ROOM[0],
+            file_limit=FINAL_FILES,
+            tree="\n".join(tree[:FINAL_TREE_LINES]),
+            tree_is_cut=len(tree) > FINAL_TREE_LINES,
+        )
+
+    def level(self, depth: int) -> str:
+        """The report of one level; level 0 is without what FINAL_RESULT.md has in full."""
+        room = ReportSpace(*LEVEL_ROOM)
+        below = self._family.descendants(self._family.tree.root)
+        jobs = [self._view(job, room) for job in below if job.depth == depth and not job.is_root]
+        files = self._files(each for each in self.figures.workers if each.depth == depth)
+        if depth == 0:
+            jobs = [self._beyond_final(room)]
+            files = files if len(self._all_files) > FINAL_FILES else ()
+        return self._fill(
+            "LEVEL_REPORT.md.j2",
+            up="../",
+            depth=depth,
+            deepest=self.figures.depths[-1].depth,
+            jobs=jobs,
+            notice=self._notice,
+            figures=next(each for each in self.figures.depths if each.depth == depth),
+            files=files,
+            file_limit=LEVEL_FILES,
+        )
+
+    def job(self, job: Job) -> str:
+        """The report of one child job."""
+        view = self._view(job, ReportSpace(*LEVEL_ROOM))
+        return self._fill(
+            "job.md.j2",
+            up="../",
+            job=view,
+            notice=self._notice,
+            changes=self._changes if job is self._job else (),
+            ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
+            figures=self.figures if job is self._job else self._figures(job),
+            files=self._files(self._of_worker[worker.id] for worker in view.workers),
+            file_limit=LEVEL_FILES,
+        )
+
+    def _figures(self, job: Job) -> Analytics:
+        return analytics_of(self._family, job, self._processors)
+
+    @cached_property
+    def _all_files(self) -> Sequence[MadeFile]:
+        return self._files(self.figures.workers)
+
+    @cached_property
+    def _final(self) -> _Final:
+        view = self._view(self._job, self._final_room())
+        unsuccessful = self._unsuccessful()
+        missed = [worker for worker in unsuccessful if not worker.replaced]
+        return _Final(
+            job=view,
+            successes=[each for each in view.workers if each.succeeded and each.counts],
+            failures=self._failures(missed),
+            not_run=[worker for worker in missed if worker.status not in _WENT_WRONG],
+            replaced=[worker for worker in unsuccessful if worker.replaced],
+        )
+
+    def _beyond_final(self, room: ReportSpace) -> JobView:
+        """The root job without what FINAL_RESULT.md tells of its workers."""
+        view, described = self._final.job, self._final.described()
+        return replace(
+            view,
+            request="",
+            workers=[self._rest_of(each, described.get(each.id), room) for each in view.workers],
+            comparisons=view.comparisons[FINAL_ENTRIES:],
+        )
+
+    def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
+        """A worker without what FINAL_RESULT.md has, and its output if there is more to show."""
+        rest = worker if described is None else worker.measured()
+        if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
+            return replace(rest, output="", output_length=0)
+        output = room.once(worker_output(self._family.worker(worker.id)))
+        longer = replace(rest, output=room.take(output), output_length=len(output))
+        return _without(self._notice, longer)
+
+    def _files(self, workers: Iterable[WorkerFigures]) -> Sequence[MadeFile]:
+        return made_files(workers, self._family.in_project, self._project)
+
+    def timeline(self) -> str:
+        return self._fill(
+            "timeline.md.j2",
+            job=job_line(self._family, self._job),
+            figures=self.figures,
+            timeline=timeline(self._family, self._job, self.figures),
+        )
+
+    def _fill(self, template: str, **context: object) -> str:
+        """With the paths of the report's directory: ``up`` leads from it to the root job's."""
+        return self._templates.fill(template, {"directory": str(self._directory), **context})
+
+    def _final_room(self) -> ReportSpace:
+        least, most = FINAL_SHARE
+        workers = len(self._family.workers(self._job.id))
+        return ReportSpace(min(most, max(least, FINAL_ROOM // max(1, workers))), FINAL_ROOM)
+
+    def _view(self, job: Job, room: ReportSpace) -> JobView:
+        view = job_view(self._family, job, self._of_worker, room)
+        workers = [_without(self._notice, worker) for worker in view.workers]
+        return replace(view, workers=workers) if self._notice else view
+
+    def _unsuccessful(self) -> Sequence[WorkerView]:
+        """Those of all levels, highest first, without their output."""
+        no_room = ReportSpace(0, 0)
+        return [
+            worker
+            for each in self.figures.jobs
+            if any(not w.status.succeeded for w in self._family.workers(each.job_id))
+            for worker in self._view(self._family.job(each.job_id), no_room).workers
+            if not worker.succeeded
+        ]
+
+    def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
+        """With the start of their output."""
+        room = ReportSpace(*FAILURE_ROOM)
+        return [
+            replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
+            for worker in missed
+            if worker.status in _WENT_WRONG
+        ]
+
+
+def _without(notice: str, worker: WorkerView) -> WorkerView:
+    """What stands on top of the report is not said again by each worker."""
+    said = f"**{notice}**\n\n"
+    if not notice or said not in worker.output:
+        return worker
+    output = worker.output.replace(said, "", 1)
+    return replace(worker, output=output, output_length=worker.output_length - len(said))
 
 
 class Reports:

@@ -9,8 +9,9 @@ from typing import Any
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from orchestrator.reports import markdown, wording
-from orchestrator.reports.document import document
+from orchestrator.reports import wording
+from orchestrator.reports.text import markdown
+from orchestrator.reports.text.markdown import document
 from orchestrator.reports.timeline import bar_name
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
@@ -55,18 +56,14 @@ class Templates:
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
         """The page; by the shipped template, with a note on top, when the user's has an error."""
-        own = self._own_path(name)
-        if self._own is None or own is None:
+        own = self._template_dir / name if self._template_dir else None
+        if self._own is None or own is None or not own.exists():
             return _filled(self._shipped, name, context)
         try:
             return _filled(self._own, name, context)
         # Whatever a user's template does wrong, a job's report must not depend on it.
         except Exception as error:
             return _note(own, error) + "\n\n" + _filled(self._shipped, name, context)
-
-    def _own_path(self, name: str) -> Path | None:
-        path = self._template_dir / name if self._template_dir else None
-        return path if path is not None and path.exists() else None
 
 
 def _filled(environment: Environment, name: str, context: Mapping[str, object]) -> str:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from orchestrator.core.model import Job, Worker
-from orchestrator.reports.family import Family
-from orchestrator.reports.plain import one_line
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.reports.figures.job_tree import Family
+from orchestrator.reports.text.plain_text import one_line
 from orchestrator.reports.wording import duration, plural
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestrator.core.model import Attempt, Job, Worker
-from orchestrator.reports.analytics import Analytics
-from orchestrator.reports.family import Family, attempt_ended
-from orchestrator.reports.plain import one_line
+from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.reports.figures.analytics import Analytics
+from orchestrator.reports.figures.job_tree import Family, attempt_ended
+from orchestrator.reports.text.plain_text import one_line
 
 #: GitHub draws no diagram with more than 50,000 characters; and nobody reads more bars than this.
 BAR_LIMIT = 120

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from orchestrator.core.states import JobStatus
-from orchestrator.reports.analytics import Total
+from orchestrator.core.model.states import JobStatus
+from orchestrator.reports.figures.analytics import Total
 
 UNKNOWN = "not known"
 

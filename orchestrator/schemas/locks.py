@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.core.lock_names import MOST_NAMES
-from orchestrator.core.lock_table import LockKind
-from orchestrator.schemas.answers import Answer
-from orchestrator.schemas.text import LockName
-from orchestrator.schemas.wire import Wire
+from orchestrator.core.locks.lock_names import MOST_NAMES
+from orchestrator.core.locks.lock_table import LockKind
+from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.fields.text import LockName
+from orchestrator.schemas.fields.wire import Wire
 
 #: A day.
 LONGEST_LOCK_WAIT = 86_400.0

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from orchestrator.core.gates import GateCause, GateOutcome, GateStatus
-from orchestrator.core.model import RESOLVE_OFF
-from orchestrator.core.repository import FileWay, Hindrance, MergeChoice
-from orchestrator.core.states import JobStatus
-from orchestrator.schemas.answers import Answer, MissingAnswer, OutsideAnswer
-from orchestrator.schemas.text import MOST_ITEMS, Text, Word
-from orchestrator.schemas.wire import Wire
+from orchestrator.core.model.gate import GateCause, GateOutcome, GateStatus
+from orchestrator.core.model.job import RESOLVE_OFF
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
+from orchestrator.schemas.answers.common import Answer, MissingAnswer, OutsideAnswer
+from orchestrator.schemas.fields.text import MOST_ITEMS, Text, Word
+from orchestrator.schemas.fields.wire import Wire
 
 WorkerNames = Annotated[
     tuple[Annotated[Text, Field(min_length=1, max_length=200)], ...],

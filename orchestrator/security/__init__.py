@@ -1,1 +1,1 @@
-"""Keys, redaction, the environment of workers, and paths that cannot be tricked."""
+"""Keys and the light client that sends one; redaction, workers' environment, safe paths."""

@@ -5,8 +5,8 @@ import hmac
 import secrets
 from dataclasses import dataclass, field
 
-from orchestrator.core.launching import Proof
-from orchestrator.core.submission import Scope
+from orchestrator.core.model.submission import Scope
+from orchestrator.core.ports.launcher import Proof
 
 
 def new_key() -> str:

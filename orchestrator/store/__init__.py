@@ -1,6 +1,10 @@
-"""Durable state in an SQL database: SQLite by default, PostgreSQL by its URL."""
+"""Durable state in an SQL database: SQLite by default, PostgreSQL by its URL.
 
-from orchestrator.store.connections import sqlite_url
-from orchestrator.store.sql import SqlStore
+- ``database``: The database: connections, migrations, locks, errors
+- ``schema``: Tables, columns, and JSON documents in them
+"""
+
+from orchestrator.store.database.connections import sqlite_url
+from orchestrator.store.store import SqlStore
 
 __all__ = ["SqlStore", "sqlite_url"]

@@ -17,12 +17,12 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event
-from orchestrator.core.evidence import ESTIMATED, INCOMPLETE, Usage
-from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.limits.quotas import DaySpent
+from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE, Usage
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
 from orchestrator.core.ports import Cost, Page, StoreStats
-from orchestrator.core.quotas import DaySpent
-from orchestrator.core.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
-from orchestrator.store import tables
+from orchestrator.store.schema import tables
 
 Value = TypeVar("Value")
 

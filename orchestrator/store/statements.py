@@ -13,9 +13,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Change
-from orchestrator.store import tables
+from orchestrator.store.schema import tables
 
 #: What a job was asked, and what a worker was made for, never changes.
 _FIXED: Mapping[str, frozenset[str]] = {

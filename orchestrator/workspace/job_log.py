@@ -12,9 +12,10 @@ from pathlib import Path
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.model import Job
+from orchestrator.core.model.job import Job
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change
-from orchestrator.core.shortage import is_shortage
+from orchestrator.core.text.formatting import cut
 from orchestrator.security.paths import open_log, open_plain, read_tail
 from orchestrator.workspace.clock import iso
 from orchestrator.workspace.layout import Workspace, write_all
@@ -193,6 +194,5 @@ def _quoted(value: object) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    if len(text) > _MAX_TEXT:
-        text = text[:_MAX_TEXT] + "..."
+    text = cut(text, _MAX_TEXT)
     return text if _PLAIN.match(text) or not isinstance(value, str) else json.dumps(text)

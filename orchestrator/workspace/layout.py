@@ -9,7 +9,7 @@ from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 
-from orchestrator.core.model import Job, Worker
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.security.paths import NotPlain, open_log, read_tail
 from orchestrator.workspace.lock import ATTACHED, is_attached
 

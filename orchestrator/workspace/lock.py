@@ -25,7 +25,9 @@ class WorkspaceLock:
     def acquire(self) -> None:
         """Raise WorkspaceBusy with its holder; Unavailable if it cannot be written."""
         try:
-            handle = self._open()
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            handle = os.open(self._path, flags, 0o600)
         except OSError as error:
             raise Unavailable(
                 f"cannot write to the workspace {self._path.parent}: {error.strerror}; make it "
@@ -41,10 +43,6 @@ class WorkspaceLock:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
-
-    def _open(self) -> int:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def release(self) -> None:
         if self._handle is not None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.command import COMMAND
+from orchestrator.core.command_name import COMMAND
 from orchestrator.security.paths import read_regular, write_private
 
 #: In the workspace: where it and its project were when a server started last.

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from orchestrator.core.job_reason import changed_nothing, not_judged
-from orchestrator.core.model import Job, Worker
-from orchestrator.core.outcome_of_job import wall_seconds
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.outcome.job.job_outcome import wall_seconds
+from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
+from orchestrator.core.outcome.job.whereabouts import Whereabouts
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change, Tree
-from orchestrator.core.repository import Workdir
-from orchestrator.core.shortage import is_shortage
-from orchestrator.core.whereabouts import Whereabouts
+from orchestrator.core.repository.repository import Workdir
 from orchestrator.security.paths import read_regular, write_private
 from orchestrator.workspace.clock import iso
 from orchestrator.workspace.layout import Workspace

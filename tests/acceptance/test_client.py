@@ -7,12 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.client import (
-    AuthError,
-    InvalidError,
-    NotFoundError,
-    OrchestratorClient,
-)
+from orchestrator.api.client import OrchestratorClient
+from orchestrator.api.client.client import AuthError, InvalidError, NotFoundError
 from tests.acceptance.conftest import Server, wait_until
 
 

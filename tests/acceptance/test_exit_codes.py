@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.exit_codes import MEANINGS
+from orchestrator.cli.output.exit_codes import MEANINGS
 from tests.acceptance.conftest import wait_until
 from tests.acceptance.embedding import PRODUCT, embedded, run
 from tests.project import Project

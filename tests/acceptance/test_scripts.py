@@ -147,7 +147,7 @@ def test_mcp_needs_no_package(installed: Path) -> None:
 
 def test_spawn_skips_everything_that_is_slow(installed: Path) -> None:
     call = last_call(run(installed / "bin/orchestrator", "spawn", NASTY, "--wait"))
-    spawn = str(installed / "orchestrator/cli/spawn.py")
+    spawn = str(installed / "orchestrator/cli/worker/spawn.py")
     assert call["argv"] == ["-S", "-E", spawn, NASTY, "--wait"]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.drive.signs import Outcome, Sign
-from orchestrator.agents.models import LOOPS, loop
+from orchestrator.agents.events.agent_events import Outcome, Sign
+from orchestrator.agents.loop import LOOPS, loop
 from tests.agents.model_api import ModelApi, Script
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evidence import ErrorClass
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
 

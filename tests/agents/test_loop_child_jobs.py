@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from orchestrator.agents.drive.signs import Did
+from orchestrator.agents.events.agent_events import Did
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, ModelApi, Script, Turn
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.drive.signs import Did, Finished, Said, Sign, Spent, Troubled
-from orchestrator.agents.models import LOOPS, loop
-from orchestrator.core.evidence import ErrorClass
+from orchestrator.agents.events.agent_events import Did, Finished, Said, Sign, Spent, Troubled
+from orchestrator.agents.loop import LOOPS, loop
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
 
@@ -163,7 +163,7 @@ def test_an_answer_gets_no_more_tokens_than_are_left(anthropic: Loop, api: Model
 
 
 def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.agents.models.ledger.cost_of", lambda *_: 0.25)
+    monkeypatch.setattr("orchestrator.agents.loop.usage_limits.cost_of", lambda *_: 0.25)
     outcome = each_loop.run(FOREVER, limits={"max_cost_usd": 0.7})
     assert outcome.error_class is ErrorClass.LIMIT and "max_cost_usd (0.7 USD)" in outcome.error
     assert outcome.usage.cost_usd == pytest.approx(0.75) and outcome.usage.cost_estimated

@@ -4,13 +4,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.core.delivery import Delivery
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
-from orchestrator.core.exit_cause import ExitCause
-from orchestrator.core.failure import Rollback
-from orchestrator.core.gates import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.job_facts import (
+from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.failure import Rollback
+from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, WaitingFor, Worker
+from orchestrator.core.model.job_facts import (
     CheckoutChange,
     JobFacts,
     LossCause,
@@ -21,9 +23,7 @@ from orchestrator.core.job_facts import (
     UnjudgedFile,
     UnjudgedWork,
 )
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, WaitingFor, Worker
-from orchestrator.core.standing import Criterion, Standing
-from orchestrator.core.states import (
+from orchestrator.core.model.states import (
     JobStatus,
     MergeState,
     StopCause,
@@ -31,7 +31,7 @@ from orchestrator.core.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.core.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import WorkerResult
 from tests.contract.store_values import HARD_TEXT
 
 texts = st.one_of(st.text(st.characters(exclude_categories=())), st.just(HARD_TEXT))
@@ -153,7 +153,7 @@ results = st.builds(
     ),
     standing=maybe(
         st.builds(
-            Standing,
+            CandidateRank,
             place=counts,
             by=st.sampled_from(Criterion),
             why=texts,

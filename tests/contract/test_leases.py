@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.lease import Lease
-from orchestrator.core.model import Attempt, Worker
+from orchestrator.core.locks.lease import Lease
+from orchestrator.core.model.job import Attempt, Worker
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change, Store
-from orchestrator.core.states import JobStatus
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_job, a_worker, an_attempt

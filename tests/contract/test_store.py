@@ -9,12 +9,12 @@ from threading import Thread
 import pytest
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.evidence import EndedBy, Exit, Usage
-from orchestrator.core.failure import Failure, FailureKind, RetryStrategy
-from orchestrator.core.model import PLANNER_INDEX, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Usage
+from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.model.job import PLANNER_INDEX, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change, Cost, Page, Store
-from orchestrator.core.states import JobStatus, WorkerKind, WorkerStatus
-from orchestrator.core.worker_result import WorkerResult
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_child, a_job, a_worker, an_attempt, an_event

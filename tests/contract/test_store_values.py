@@ -1,6 +1,5 @@
 """The contract of the store for values: what was saved comes back, equal in every field."""
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,18 +8,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.model import Job, TaskSpec
+from orchestrator.core.model.job import Job, TaskSpec
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change, Store
-from orchestrator.core.states import JobStatus
 from orchestrator.store import SqlStore
 from tests.contract import store_strategies as values
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import HARD_TEXT, a_job, a_worker, an_attempt, an_event
+from tests.examples import examples
 
 HUGE = HARD_TEXT * 1000 + "é" * 4_000_000
 
 quickly = settings(
-    max_examples=200 if os.environ.get("HYPOTHESIS_SEARCH") else 25,
+    max_examples=examples(15, 200),
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],

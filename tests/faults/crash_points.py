@@ -35,6 +35,7 @@ OF_WORKTREES = (
     "worktree: its start is known",
     "worktree: registered",
     "worktree: checked out",
+    "worktree: objects are written",
     "worktree: committed",
     "merge: done",
     "merge: stored",
@@ -101,10 +102,15 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "integration/engine/test_rich_crashes.py::"
         "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
     ): OF_A_RICH_JOB,
-    "unit/git/test_spares.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file": OF_SPARES,
-    "unit/test_placing.py::test_a_crash_before_the_rename_leaves_what_was_there": OF_APPLYING,
-    "unit/git/test_merging.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
     (
-        "unit/git/test_merging.py::test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted"
+        "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file"
+    ): OF_SPARES,
+    (
+        "unit/security/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
+    ): OF_APPLYING,
+    "unit/git/merge/test_merge_tree.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
+    (
+        "unit/git/merge/test_merge_tree.py::"
+        "test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted"
     ): OF_UNDOING,
 }

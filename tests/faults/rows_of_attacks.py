@@ -29,8 +29,8 @@ ROWS = (
         injection="foreign Host, foreign Origin, text as JSON",
         promise="refused before everything else",
         tests=(
-            "unit/api/test_guard.py::test_other_names_are_refused_everywhere",
-            "unit/api/test_guard.py::test_calls_from_other_sites_are_refused",
+            "unit/api/access/test_origin_guard.py::test_other_names_are_refused_everywhere",
+            "unit/api/access/test_origin_guard.py::test_calls_from_other_sites_are_refused",
             "integration/api/test_hostile_requests.py::test_only_json_in_utf_8_is_taken",
             "integration/api/test_hostile_requests.py::test_two_keys_or_two_hosts_are_none",
         ),
@@ -47,11 +47,11 @@ ROWS = (
                 "test_a_directory_of_a_job_that_became_a_link_gives_nothing_away"
             ),
             (
-                "unit/engine/test_safety.py::"
+                "unit/security/test_safety.py::"
                 "test_a_file_that_is_exchanged_all_the_time_is_never_read_through_a_link"
             ),
-            "unit/engine/test_safety.py::test_no_spelling_of_a_path_reads_outside",
-            "unit/git/test_pipes.py::test_nobody_waits_at_a_pipe_and_the_work_is_kept",
+            "unit/security/test_safety.py::test_no_spelling_of_a_path_reads_outside",
+            "unit/git/command/test_fifo_guard.py::test_nobody_waits_at_a_pipe_and_the_work_is_kept",
         ),
     ),
     Row(
@@ -75,7 +75,7 @@ ROWS = (
         injection="every cut; base64, URL and JSON",
         promise="never in logs, events, reports or streams",
         tests=(
-            "unit/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
+            "unit/security/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
             "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
             (
                 "integration/engine/test_security.py::"
@@ -124,9 +124,9 @@ ROWS = (
         injection="scripted repositories",
         promise="told or overcome; other worktrees and the user's checkout are not touched",
         tests=(
-            "unit/git/test_merging.py::test_merging",
-            "unit/git/test_merging.py::test_where_it_cannot_land_nothing_changes",
-            "unit/git/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
+            "unit/git/merge/test_merge_tree.py::test_merging",
+            "unit/git/merge/test_merge_tree.py::test_where_it_cannot_land_nothing_changes",
+            "unit/git/worktrees/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
             "integration/engine/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
             "integration/engine/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             (

@@ -202,7 +202,7 @@ ROWS = (
                 "integration/launchers/test_launcher_runs.py::"
                 "test_a_log_has_no_control_sequences_but_colors_and_a_raw_file_has_them"
             ),
-            "unit/test_control_sequences.py::test_no_chunks_let_a_sequence_through",
+            "unit/security/test_control_sequences.py::test_no_chunks_let_a_sequence_through",
         ),
     ),
     Row(

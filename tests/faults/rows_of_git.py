@@ -20,7 +20,7 @@ ROWS = (
                 "integration/engine/test_checkpoints.py::"
                 "test_a_crash_between_decision_and_rollback_changes_nothing"
             ),
-            "unit/git/test_spares.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file",
+            "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file",
         ),
     ),
     Row(

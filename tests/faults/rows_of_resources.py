@@ -38,7 +38,7 @@ ROWS = (
                 "integration/launchers/test_launcher_resources.py::"
                 "test_a_full_disk_loses_the_log_but_not_the_worker"
             ),
-            "unit/core/test_outcome.py::test_each_row_of_the_table_decides_its_example",
+            "unit/core/outcome/test_attempt_outcome.py::test_each_row_of_the_table_decides_its_example",
         ),
     ),
     Row(
@@ -218,10 +218,10 @@ ROWS = (
         tests=(
             "integration/engine/test_recursion.py::test_one_slot_is_enough_for_five_levels",
             (
-                "unit/core/test_scheduler_stories.py::"
+                "unit/core/scheduler/test_stories.py::"
                 "test_one_worker_at_a_time_is_enough_for_a_wide_and_deep_tree"
             ),
-            "unit/core/test_scheduler_properties.py::TestRandomStories",
+            "unit/core/scheduler/test_properties.py::TestRandomStories",
         ),
     ),
     Row(
@@ -258,10 +258,10 @@ ROWS = (
                 "test_cancelling_a_tree_stops_every_process_of_it"
             ),
             (
-                "unit/core/test_scheduler_stopping.py::"
+                "unit/core/scheduler/test_stopping.py::"
                 "test_a_child_job_that_slips_in_after_the_cancel_is_stopped_with_its_parent"
             ),
-            "unit/core/test_scheduler_properties.py::TestRandomStories",
+            "unit/core/scheduler/test_properties.py::TestRandomStories",
         ),
     ),
     Row(
@@ -275,7 +275,7 @@ ROWS = (
                 "test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled"
             ),
             (
-                "unit/core/test_scheduler_endings.py::"
+                "unit/core/scheduler/test_finish.py::"
                 "test_a_failed_parent_stops_its_child_jobs_and_ends_after_them"
             ),
         ),
@@ -287,7 +287,7 @@ ROWS = (
         promise="the small one starts within a few slots",
         tests=(
             "integration/engine/test_load.py::test_a_small_job_does_not_wait_for_a_big_one",
-            "unit/core/test_scheduler_stories.py::test_two_root_jobs_share_the_slots_fairly",
+            "unit/core/scheduler/test_stories.py::test_two_root_jobs_share_the_slots_fairly",
         ),
     ),
     Row(
@@ -322,7 +322,7 @@ ROWS = (
                 "integration/engine/test_full_disk.py::"
                 "test_a_git_that_finds_no_space_leaves_nothing_temporary"
             ),
-            "unit/git/test_temporary.py::test_only_what_is_new_and_open_nowhere_is_removed",
+            "unit/git/command/test_temporary_files.py::test_only_what_is_new_and_open_nowhere_is_removed",
         ),
     ),
     Row(
@@ -331,7 +331,8 @@ ROWS = (
         injection="24 MiB of new files on a disk with 16 MiB left; more space, or a cancel",
         promise=(
             "the commit waits and costs no attempt, its work is not judged or rolled back before, "
-            "a cancel ends the job, and `discard` and `clean` free the space"
+            "a cancel ends the job, no object of it stays in the user's repository, and `discard` "
+            "and `clean` free the space"
         ),
         tests=(
             (
@@ -341,6 +342,18 @@ ROWS = (
             (
                 "integration/engine/test_full_disk.py::"
                 "test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed"
+            ),
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated"
+            ),
+            (
+                "integration/engine/test_full_disk.py::"
+                "test_files_that_are_held_back_need_no_space_to_commit_the_others"
+            ),
+            (
+                "unit/git/commits/test_quarantine.py::"
+                "test_a_killed_commit_leaves_nothing_once_it_was_repeated"
             ),
         ),
     ),
@@ -358,7 +371,7 @@ ROWS = (
                 "integration/engine/test_moved.py::"
                 "test_a_project_that_is_moved_while_it_is_served_takes_nothing_in"
             ),
-            "unit/test_place.py::test_what_is_moved_or_replaced_is_noticed",
+            "unit/workspace/test_place.py::test_what_is_moved_or_replaced_is_noticed",
         ),
     ),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from orchestrator.launchers.crashing import LINE_BYTES, VARIABLE
+from orchestrator.launchers.process.crash_injection import LINE_BYTES, VARIABLE
 from tests.contract.store_adapters import database
 from tests.faults.zygote import Forked, Zygote
 from tests.integration.engine.site import KEY, Answer, ServerProcess, marked, shell

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers import processes
+from orchestrator.launchers.process import proc
 from tests.faults.zygote import REPOSITORY
 from tests.integration.engine.site import ServerProcess, shell, until
 
@@ -111,13 +111,13 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
 #: In a PID namespace of its own: the same number is given to two processes, one after the other.
 SAME_PID = """
 import os, signal, subprocess, sys
-from orchestrator.launchers import processes
+from orchestrator.launchers.process import proc
 def sleeper():
     return subprocess.Popen(["sleep", "60"])
 first = sleeper()
-found = processes.look_up(first.pid)
+found = proc.look_up(first.pid)
 first.kill(); first.wait()
-while processes.look_up(found.pid) is not None: pass
+while proc.look_up(found.pid) is not None: pass
 # Ticks are hundredths of a second: the second process must not start in the same one.
 def uptime(): return float(open("/proc/uptime").read().split()[0])
 began = uptime()
@@ -126,8 +126,8 @@ with open("/proc/sys/kernel/ns_last_pid", "w") as file:
     file.write(str(found.pid - 1))
 second = sleeper()
 assert second.pid == found.pid, (second.pid, found.pid)
-assert processes.start_ticks(second.pid) != found.ticks
-processes.send_signal(found, signal.SIGKILL)
+assert proc.start_ticks(second.pid) != found.ticks
+proc.send_signal(found, signal.SIGKILL)
 try:
     second.wait(0.5)
     print("killed")
@@ -155,9 +155,9 @@ def test_a_zombie_that_nobody_reaps_is_dead() -> None:
     try:
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        found = processes.look_up(pid)
+        found = proc.look_up(pid)
 
         assert found is not None and found.state == "Z"
-        assert not found.alive and processes.start_ticks(pid) is None
+        assert not found.alive and proc.start_ticks(pid) is None
     finally:
         os.waitpid(pid, 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.launchers import processes
+from orchestrator.launchers.process import proc
 from tests.faults.site import FaultSite
 from tests.faults.zygote import SECRET, Zygote
 from tests.integration.engine.site import Answer, shell, until
@@ -52,7 +52,7 @@ def lose(site: FaultSite, job: str) -> Path:
     record = site.directory(job) / "attempts" / "worker_1.1.exit.json"
     run = record.with_name("worker_1.1.exit.run")
     holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
-    assert processes.start_ticks(holder["shim"]) == holder["shim_start"]
+    assert proc.start_ticks(holder["shim"]) == holder["shim_start"]
     os.kill(holder["shim"], signal.SIGKILL)
     until(lambda: "retrying in" in worker(site, job)["reason"], "it is given up")
     return record

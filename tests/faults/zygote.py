@@ -19,8 +19,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).absolute().parents[2]
 IMPORTED = (
-    "orchestrator.cli.serve",
-    "orchestrator.cli.server",
+    "orchestrator.cli.server.serve",
+    "orchestrator.cli.server.server_process",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.dialects.postgresql",
     # A server imports it for a new workspace.
@@ -139,8 +139,8 @@ def _become(asked: dict[str, Any]) -> None:
 
 def _draw(secret: str) -> None:
     """Have every attempt's exit record proved by a secret that the test knows."""
-    from orchestrator.core.launching import Proof
-    from orchestrator.engine import supervisor
+    from orchestrator.core.ports.launcher import Proof
+    from orchestrator.engine.supervisor import supervisor
     from orchestrator.security.keys import hash_key
 
     supervisor.new_proof = lambda: Proof(hash_key(secret), secret)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
-from orchestrator.core.launching import Launch
 from orchestrator.core.ports import Assignment
-from orchestrator.engine.dispatch import Dispatch, InFlight
+from orchestrator.core.ports.launcher import Launch
+from orchestrator.engine.preparation.preparation import AttemptPreparation, RunningAttempt
 from tests.integration.engine.site import KEY, InProcess
 
 pytestmark = pytest.mark.slow
@@ -47,15 +47,17 @@ BOUNDED = settings(
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     """Workers print one line, whatever they are asked to run."""
-    prepare = Dispatch.prepare
+    prepare = AttemptPreparation.prepare
 
-    def harmless(self: Dispatch, assignment: Assignment, token: str) -> tuple[Launch, InFlight]:
+    def harmless(
+        self: AttemptPreparation, assignment: Assignment, token: str
+    ) -> tuple[Launch, RunningAttempt]:
         launch, flight = prepare(self, assignment, token)
         return replace(launch, argv=("/bin/echo", "done")), flight
 
     quick = {"agents": {"quick": {"command": ["/bin/echo", "done"]}}, "workers": {"agent": "quick"}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Dispatch, "prepare", harmless)
+        patch.setattr(AttemptPreparation, "prepare", harmless)
         site = InProcess(tmp_path_factory.mktemp("fuzz") / "site", quick)
         try:
             yield site

@@ -9,12 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.agents.documents import prompt_document, task_document
+from orchestrator.agents.prompts.documents import prompt_document, task_document
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Finding
-from orchestrator.schemas.plan import parse_plan
-from orchestrator.schemas.requests import OrchestrateRequest
+from orchestrator.schemas.requests.job import OrchestrateRequest
+from orchestrator.schemas.requests.plan_file import parse_plan
 from orchestrator.security.masking import Masker
 from tests.unit.core.factories import a_job, a_worker
 

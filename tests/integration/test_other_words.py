@@ -17,18 +17,18 @@ from tests.other_words import other_words, rewritten
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEDULER = [
-    "tests/unit/core/test_aside.py"
+    "tests/unit/core/scheduler/queue/test_start_holds.py"
     "::test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of",
-    "tests/unit/core/test_scheduler_planning.py",
-    "tests/unit/core/test_scheduler_stopping.py",
-    "tests/unit/core/test_scheduler_endings.py::test_a_parent_may_take_a_child_job_back",
-    "tests/unit/core/test_scheduler_endings.py"
+    "tests/unit/core/scheduler/test_plan_approval.py",
+    "tests/unit/core/scheduler/test_stopping.py",
+    "tests/unit/core/scheduler/test_finish.py::test_a_parent_may_take_a_child_job_back",
+    "tests/unit/core/scheduler/test_finish.py"
     "::test_a_child_job_cancelled_by_somebody_else_is_a_failed_one",
-    "tests/unit/core/test_scheduler_restore.py"
+    "tests/unit/core/scheduler/test_restore.py"
     "::test_an_attempt_that_never_began_is_followed_by_another_at_once",
-    "tests/unit/core/test_scheduler_restore.py::test_the_wall_time_goes_on",
-    "tests/unit/core/test_scheduler_restore.py::test_a_stop_is_said_again",
-    "tests/unit/cli/test_progress.py",
+    "tests/unit/core/scheduler/test_restore.py::test_the_wall_time_goes_on",
+    "tests/unit/core/scheduler/test_restore.py::test_a_stop_is_said_again",
+    "tests/unit/cli/follow/test_progress.py",
 ]
 JOBS = [
     "tests/integration/engine/test_merging.py::test_a_culprit_is_sent_back_and_mends_it",

@@ -17,9 +17,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from orchestrator.agents.survey import command
-from orchestrator.agents.survey.intent import NOTHING_BUILT
-
-from ..unit.survey.trees import commit, git, plant
+from orchestrator.agents.survey.request.intent import NOTHING_BUILT
+from tests.unit.agents.survey.trees import commit, git, plant
 
 REPOSITORY = Path(__file__).parents[2]
 PLAIN = {"id": "1", "title": "Survey", "prompt": "Survey it", "request": "Survey this project"}

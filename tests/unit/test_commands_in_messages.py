@@ -8,22 +8,21 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import COMMANDS
-from orchestrator.core.command import COMMAND
+from orchestrator.core.command_name import COMMAND
+from tests.sources import PACKAGE, source_trees
 
-PACKAGE = Path(__file__).parents[2] / "orchestrator"
 VERBS = "|".join(sorted(COMMANDS))
 #: With one of its commands after it, and without the directory that it is in.
 BARE = re.compile(rf"(?<![\w/.`-])`?orchestrator (?:{VERBS})\b")
 #: The name of a program in its own usage, and what git notes in its log.
 NAMES = re.compile(r"^`?orchestrator (lock|unlock|spawn|mcp|land|undo)(: |`.*)?[ ]*$")
 #: Print to workers, which have the command on their PATH.
-FOR_WORKERS = ("cli/spawn.py", "cli/lock.py")
+FOR_WORKERS = ("cli/worker/spawn.py", "cli/worker/lock.py")
 TEMPLATES = sorted(PACKAGE.glob("reports/templates/*.j2"))
 
 
-def texts(source: str) -> Iterator[tuple[int, str]]:
+def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """The string constants of a module, but for docstrings."""
-    tree = ast.parse(source)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
         id(node.body[0].value)
@@ -37,10 +36,10 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
 
 def test_no_message_names_the_command_without_its_directory() -> None:
     bare = [
-        f"{path.relative_to(PACKAGE)}:{line}: {text}"
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if "migrations" not in path.parts and not str(path).endswith(FOR_WORKERS)
-        for line, text in texts(path.read_text("utf-8"))
+        f"{path}:{line}: {text}"
+        for path, tree in source_trees().items()
+        if "migrations" not in path.parts and path.as_posix() not in FOR_WORKERS
+        for line, text in texts(tree)
         if BARE.search(text) and not NAMES.match(text)
     ]
 
@@ -56,7 +55,8 @@ def test_no_report_names_the_command_without_its_directory(path: Path) -> None:
 
 
 def test_a_bare_command_is_found() -> None:
-    [(_, text), *_] = texts("def a():\n    'orchestrator run'\n    b = 'try: orchestrator run x'")
+    tree = ast.parse("def a():\n    'orchestrator run'\n    b = 'try: orchestrator run x'")
+    [(_, text), *_] = texts(tree)
 
     assert BARE.search(text)
     assert not BARE.search(f"try: {COMMAND} run")

@@ -15,9 +15,9 @@ from orchestrator.api.mcp.protocol import HANDSHAKE, STATELESS
 from orchestrator.api.mcp.tools import BY_NAME
 from orchestrator.api.openapi.document import document
 from orchestrator.cli import COMMANDS, Commands
-from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.lock import parser as lock_parser
-from orchestrator.cli.spawn import parser
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.worker.lock import parser as lock_parser
+from orchestrator.cli.worker.spawn import parser
 
 FOLDER = Path(__file__).resolve().parents[2]
 SKILL = FOLDER / "skills" / "orchestrate" / "SKILL.md"

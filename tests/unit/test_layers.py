@@ -5,7 +5,9 @@ be wrong; a package that is not in ``LEVELS`` has no place in the design.
 """
 
 import ast
+import re
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import PACKAGE, source_trees
+
 TOP = "orchestrator"
-SOURCE = Path(__file__).parents[2] / TOP
 
 LEVELS: Mapping[str, int] = {
     "core": 0,
@@ -27,6 +30,9 @@ LEVELS: Mapping[str, int] = {
     "cli": 5,
     "__main__": 6,
 }
+
+#: Modules and packages of one folder, and parts of the product.
+MOST, MOST_PARTS = 14, 16
 
 #: What reads a clock, a disk, a network or another process. ``pathlib`` is there as a type only.
 INPUT_OUTPUT = frozenset(
@@ -58,18 +64,26 @@ LIGHT = frozenset(
         "core",
         "core.errors",
         "core.failpoints",
-        "core.shortage",
-        "core.evidence",
-        "core.exit_cause",
-        "core.failure",
-        "core.gates",
+        "core.limits",
+        "core.limits.budget",
         "core.model",
-        "core.session",
-        "core.spending",
-        "core.states",
+        "core.model.attempt",
+        "core.model.attempt.attempt_result",
+        "core.model.attempt.exit_cause",
+        "core.model.attempt.failure",
+        "core.model.attempt.session",
+        "core.model.gate",
+        "core.model.job",
+        "core.model.states",
+        "core.outcome",
+        "core.outcome.resource_exhaustion",
+        "core.text",
+        "core.text.formatting",
+        "core.text.json_values",
         "security",
         "security.control_sequences",
         "security.environment",
+        "security.light_client",
         "security.masking",
     )
 )
@@ -78,9 +92,9 @@ KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
 #: The driver stops the one program that it started itself, in that one's own process group: it
 #: alone knows that an agent went over a limit, hangs, or has said its last word. A loop's bash
 #: tool ends its commands in the same way. Whatever leaves the group is swept by the shim above.
-KILLING_MODULES = frozenset({f"{TOP}.agents.drive.child", f"{TOP}.agents.models.toolbox.command"})
+KILLING_MODULES = frozenset({f"{TOP}.agents.driver.child", f"{TOP}.agents.loop.tools.bash"})
 #: Of the agents only these may have to do with signals.
-SIGNALLED = (f"{TOP}.agents.drive.", f"{TOP}.agents.models.toolbox.command")
+SIGNALLED = (f"{TOP}.agents.driver.", f"{TOP}.agents.loop.tools.bash")
 
 
 @dataclass(frozen=True)
@@ -117,14 +131,15 @@ def package_of(name: str) -> str:
 
 @cache
 def modules() -> Mapping[str, Module]:
-    return {module.name: module for module in map(parse, sorted(SOURCE.rglob("*.py")))}
+    found = (module_of(path, tree) for path, tree in source_trees().items())
+    return {module.name: module for module in found}
 
 
-def parse(path: Path) -> Module:
-    parts = (TOP, *path.relative_to(SOURCE).with_suffix("").parts)
+def module_of(path: Path, tree: ast.Module) -> Module:
+    parts = (TOP, *path.with_suffix("").parts)
     is_package = parts[-1] == "__init__"
     name = ".".join(parts[:-1] if is_package else parts)
-    return Module(name, ast.parse(path.read_text("utf-8"), str(path)), is_package)
+    return Module(name, tree, is_package)
 
 
 def imports_of(module: Module, known: Iterable[str]) -> Iterator[Import]:
@@ -219,6 +234,77 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
 
 
+def test_rooms_of_a_folder_do_not_import_each_other_in_a_circle() -> None:
+    graphs: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for each in imports():
+        above, below = each.module.split("."), each.imported.split(".")
+        shared = 0
+        while above[shared : shared + 1] == below[shared : shared + 1] != []:
+            shared += 1
+        if not each.foreign and shared < min(len(above), len(below)):
+            graphs[".".join(above[:shared])][above[shared]].add(below[shared])
+    for folder, graph in graphs.items():
+        try:
+            TopologicalSorter(graph).prepare()
+        except CycleError as error:
+            pytest.fail(f"rooms of {folder} import each other: {' <- '.join(error.args[1])}")
+
+
+def test_a_folder_shows_few_entries() -> None:
+    entries = Counter(name.rpartition(".")[0] for name in modules())
+    full = {name: n for name, n in entries.items() if n > (MOST_PARTS if name == TOP else MOST)}
+    assert not full, f"make a room of what belongs together: {full}"
+
+
+# The rooms, as their packages and docs/architecture.md list them
+
+ROOM = re.compile(r"^- ``(\w+)``: (.+)$", re.MULTILINE)
+TABLE = re.compile(r"^\| room in `([\w/]+)/` \| subject \|\n\| --- \| --- \|\n", re.MULTILINE)
+ARCHITECTURE = (PACKAGE.parent / "docs" / "architecture.md").read_text("utf-8")
+
+
+def rooms_of(package: str) -> list[str]:
+    """The names of its sub-packages."""
+    return sorted(
+        name.rpartition(".")[2]
+        for name, module in modules().items()
+        if module.is_package and name.rpartition(".")[0] == package
+    )
+
+
+def listed_rooms(package: str) -> list[tuple[str, str]]:
+    """Name and subject of each sub-package, as the package's docstring lists them."""
+    return ROOM.findall(ast.get_docstring(modules()[package].tree) or "")
+
+
+def test_a_package_lists_its_rooms_in_one_line_each() -> None:
+    wrong_lists = [
+        f"{package} lists {listed}, and has {there}"
+        for package, module in modules().items()
+        if module.is_package
+        and (listed := [name for name, _ in listed_rooms(package)]) != (there := rooms_of(package))
+    ]
+    assert not wrong_lists, "one line each, '- ``name``: subject':\n" + "\n".join(wrong_lists)
+
+
+def test_the_architecture_lists_the_rooms_as_their_packages_do() -> None:
+    parts = [f"{TOP}.{name}" for name in rooms_of(TOP)]
+    with_rooms = [part for part in parts if len(rooms_of(part)) > 1]
+    shown = [f"{TOP}.{path.replace('/', '.')}" for path in TABLE.findall(ARCHITECTURE)]
+    assert not set(with_rooms) - set(shown), "each of them needs a table in docs/architecture.md"
+    for package in shown:
+        table = room_table(package)
+        assert f"{table}\n" in f"{ARCHITECTURE}\n", (
+            f"docs/architecture.md needs this table:\n{table}"
+        )
+
+
+def room_table(package: str) -> str:
+    rows = [f"| `{name}/` | {said.replace('``', '`')} |" for name, said in listed_rooms(package)]
+    path = package.removeprefix(f"{TOP}.").replace(".", "/")
+    return "\n".join([f"| room in `{path}/` | subject |", "| --- | --- |", *rows, ""])
+
+
 # What belongs in one place
 
 
@@ -252,12 +338,32 @@ def test_of_the_agents_only_the_driver_handles_signals() -> None:
     assert not found, f"signals are for the driver:\n{found}"
 
 
+def test_no_callback_is_assigned_from_outside_of_its_object() -> None:
+    found = [
+        f"{module.name}: {ast.unparse(node)}"
+        for module in modules().values()
+        if not module.name.startswith(f"{TOP}.agents.driver.")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if node.attr.startswith("on_") and ast.unparse(node.value) != "self"
+    ]
+    assert not found, f"give it to the constructor, or post a message: {found}"
+
+
 def called(node: ast.Call) -> str:
-    return ast.unparse(node.func)
+    """``open`` or ``os.kill``; empty for what is reached in a longer way."""
+    match node.func:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return f"{owner}.{name}"
+        case _:
+            return ""
 
 
 @pytest.mark.parametrize(
-    "start", ["launchers.shim", "launchers.spawner", "cli.spawn", "agents.drive.main"]
+    "start",
+    ["launchers.shim.shim", "launchers.spawner.spawner", "cli.worker.spawn", "agents.driver.main"],
 )
 def test_what_must_start_fast_imports_only_the_standard_library_and_its_siblings(
     start: str,
@@ -320,12 +426,12 @@ def test_imports_are_found_wherever_they_hide() -> None:
     ("above", "below", "allowed"),
     [
         ("engine.supervisor", "core.model", True),
-        ("cli.run", "api.client", True),
+        ("cli.jobs.run", "api.client", True),
         ("core.dag", "core.model", True),
         ("core.dag", "config.settings", False),
         ("engine.supervisor", "store.tables", False),
         ("config.settings", "schemas.text", False),
-        ("api.views", "cli.run", False),
+        ("api.views", "cli.jobs.run", False),
     ],
 )
 def test_an_import_goes_down_never_up_or_sideways(above: str, below: str, allowed: bool) -> None:

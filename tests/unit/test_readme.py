@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.api.openapi.document import document
 from orchestrator.cli import COMMANDS
-from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.output.exit_codes import ExitCode
 
 FOLDER = Path(__file__).resolve().parents[2]
 README = (FOLDER / "README.md").read_text("utf-8")

@@ -2,11 +2,11 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "orchestrator"
+from tests.sources import source_trees
+
 #: Texts for people; what they tell is in another field as well.
 MESSAGES = frozenset({"reason", "error", "detail", "message", "stopped_by", "cancelled_by"})
 #: Adapters parse what other programs print. The rest read what earlier versions wrote, or parse
@@ -16,13 +16,13 @@ EXEMPT = (
     "gates/",
     "git/",
     "store/migrations/",
-    "core/earlier_exits.py",
-    "schemas/faults.py",
+    "core/model/attempt/earlier_exits.py",
+    "schemas/fields/validation_errors.py",
 )
 #: What a worker's own tool said, masked, or searched for the words of a full disk.
 ALLOWED = {
-    "engine/dispatch.py": {"evidence.error in printed"},
-    "core/classification.py": {"_DISK_FULL.search(found.error)"},
+    "engine/preparation/preparation.py": {"evidence.error in printed"},
+    "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},
 }
 TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "count"})
 
@@ -66,13 +66,13 @@ def test_a_message_may_be_shown_and_may_be_absent(source: str) -> None:
 def test_nothing_decides_by_the_wording_of_a_message() -> None:
     found = [
         f"{name}:{node.lineno}: {ast.unparse(node)}"
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if not (name := str(path.relative_to(PACKAGE))).startswith(EXEMPT)
-        for node in decisions(ast.parse(path.read_text(encoding="utf-8")))
+        for path, tree in source_trees().items()
+        if not (name := path.as_posix()).startswith(EXEMPT)
+        for node in decisions(tree)
         if ast.unparse(node) not in ALLOWED.get(name, ())
     ]
 
-    assert not found, f"make it an enum or a field (core/states.py): {found}"
+    assert not found, f"make it an enum or a field (core/model/states.py): {found}"
 
 
 def decisions(tree: ast.AST) -> Iterator[ast.expr]:

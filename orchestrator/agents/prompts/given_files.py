@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from orchestrator.agents.prompts.fence import cut
+from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.security.paths import read_regular
 
 MOST_FILE_BYTES = 32 * 1024
@@ -41,4 +41,4 @@ def _shown(content: bytes, limit: int) -> str:
     text = content.decode("utf-8", "replace")
     if len(content) <= limit:
         return text
-    return cut(text, limit) + "\n(cut here; read the rest in the file)"
+    return cut_bytes(text, limit) + "\n(cut here; read the rest in the file)"

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.agents.survey.analysis.analyse import map_files
+from orchestrator.agents.survey.child_jobs import ChildJobs, run_child_jobs
+from orchestrator.agents.survey.files.listing import Listing, list_files, shown, within
+from orchestrator.agents.survey.partition import Division, divide
+from orchestrator.agents.survey.report.headline import summary
+from orchestrator.agents.survey.report.markdown import code, count
+from orchestrator.agents.survey.report.request_match import find_matches
+from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
+from orchestrator.agents.survey.request.intent import NOTHING_BUILT, asks_to_build
+from orchestrator.agents.survey.request.paths import named_places
+from orchestrator.agents.survey.result.result import PartRow, SurveyResult
+from orchestrator.agents.survey.result.result_file import RESULT_FILE, write_result
+
 from .assignment import Surroundings, Task
-from .children import ChildJobs, run_child_jobs
-from .headlines import summary
-from .intent import NOTHING_BUILT, asks_to_build
-from .mapping import map_files
-from .markdown import code, count
-from .matching import find_matches
-from .parts import Division, divide
-from .places import named_places
-from .report import OUTPUT_FILE, write_report
-from .result import PartRow, SurveyResult
-from .result_file import RESULT_FILE, write_result
-from .source_files import Listing, list_files, shown, within
 
 #: More paths than this are not named in a line of progress.
 _MOST_NAMED = 3
@@ -84,7 +85,8 @@ def _map(task: Task, around: Surroundings, listing: Listing) -> tuple[SurveyResu
     jobs = _child_jobs(divisions, around)
     for division, reason in jobs.refused:
         say(f"{_named(division.directory)} is surveyed here, without child job: {reason}")
-        result.absorb(_map_here(division, listing, around))
+        paths = _paths(division)
+        result.absorb(map_files(around.root, listing.select(within(paths)), paths, say))
     for child in jobs.results:
         result.absorb(child)
     result.parts = jobs.parts
@@ -114,11 +116,6 @@ def _without(listing: Listing, divisions: list[Division]) -> Listing:
     """Return ``listing`` without what the parts hold."""
     given = within([path for division in divisions for path in _paths(division)])
     return listing.select(lambda path: not given(path))
-
-
-def _map_here(division: Division, listing: Listing, around: Surroundings) -> SurveyResult:
-    paths = _paths(division)
-    return map_files(around.root, listing.select(within(paths)), paths, say)
 
 
 def _paths(division: Division) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import __version__
-from orchestrator.api.strict_json import strict_json
+from orchestrator.api.http.strict_json import strict_json
 
 Values = dict[str, Any]
 RequestId = str | int
@@ -180,20 +180,20 @@ def _lasting() -> Values:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class RpcCall:
     """A ``tools/call``; whether there is such a tool, and what it takes, is checked elsewhere."""
 
     tool: str
     arguments: Any
 
 
-def call_of(request: Request) -> Call:
+def call_of(request: Request) -> RpcCall:
     """Raise RpcError -32602 when no tool is named."""
     name = request.params.get("name")
     if not isinstance(name, str):
         raise request.error(INVALID_PARAMS, "tools/call needs params.name, the name of a tool")
     arguments = request.params.get("arguments")
-    return Call(tool=name, arguments={} if arguments is None else arguments)
+    return RpcCall(tool=name, arguments={} if arguments is None else arguments)
 
 
 def said(text: str, *, is_error: bool = False) -> Values:

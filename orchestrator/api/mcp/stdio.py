@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from orchestrator.api.mcp import protocol
-from orchestrator.api.mcp.definitions import definitions
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
+from orchestrator.api.mcp.tool_list import definitions
 
 #: The folder that this package lies in.
 OWN_FOLDER = Path(__file__).absolute().parents[3]
@@ -33,7 +33,7 @@ Model Context Protocol, over standard input and output. In a worker it uses the 
 elsewhere the server that runs for this folder (start one: bin/orchestrator serve)."""
 
 
-class Session:
+class StdioSession:
     """One client: reads messages from ``source``, writes answers to ``sink``."""
 
     def __init__(self, source: BinaryIO, sink: BinaryIO, folder: Path) -> None:
@@ -89,9 +89,9 @@ class Session:
             return
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()
 
-    def _call(self, request: Request, call: protocol.Call) -> None:
+    def _call(self, request: Request, call: protocol.RpcCall) -> None:
         # Takes as long to load as all the rest, and the client waits for the first answers.
-        from orchestrator.api.mcp.forwarding import Forwarding
+        from orchestrator.api.mcp.proxy import Forwarding
 
         try:
             result = Forwarding(self._folder, os.environ).call(call)
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None, folder: Path = OWN_FOLDER) -> NoRet
     parser = argparse.ArgumentParser(prog="orchestrator mcp", description=DESCRIPTION)
     parser.parse_args(arguments)
     with suppress(BrokenPipeError, KeyboardInterrupt):
-        Session(sys.stdin.buffer, sys.stdout.buffer, folder).run()
+        StdioSession(sys.stdin.buffer, sys.stdout.buffer, folder).run()
     # Threads of calls that nobody waits for any more must not hold the end up.
     os._exit(0)
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.schemas import mcp
-from orchestrator.schemas.wire import Wire
+from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.requests import mcp
 
 Schema = dict[str, Any]
 
@@ -24,7 +24,7 @@ FAR_AWAY = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tool:
+class McpTool:
     """One tool. ``example`` is what a caller with wrong arguments is shown."""
 
     name: str
@@ -52,7 +52,7 @@ class Tool:
 JOB = {"job_id": "abc123"}
 
 TOOLS = (
-    Tool(
+    McpTool(
         name="orchestrate",
         description=(
             "Start a job and answer at once with its job_id: the request is split into tasks, each "
@@ -68,7 +68,7 @@ TOOLS = (
         },
         reads_only=False,
     ),
-    Tool(
+    McpTool(
         name="status",
         description=(
             "How a job stands now: its state, its workers by state and by name, what is left. "
@@ -77,7 +77,7 @@ TOOLS = (
         arguments=mcp.StatusArguments,
         example=JOB,
     ),
-    Tool(
+    McpTool(
         name="wait",
         description=(
             'Wait for a job to end, at most 45 seconds. {"retry": true}: it still runs, call wait '
@@ -86,7 +86,7 @@ TOOLS = (
         arguments=mcp.WaitArguments,
         example={**JOB, "timeout_seconds": 40},
     ),
-    Tool(
+    McpTool(
         name="cancel",
         description="Stop a job and all its child jobs, processes included. What is done is kept.",
         arguments=mcp.JobArguments,
@@ -94,7 +94,7 @@ TOOLS = (
         reads_only=False,
         destructive=True,
     ),
-    Tool(
+    McpTool(
         name="result",
         description=(
             "What the workers of a job came back with so far: for each its state, its output (cut "
@@ -104,13 +104,13 @@ TOOLS = (
         arguments=mcp.JobArguments,
         example=JOB,
     ),
-    Tool(
+    McpTool(
         name="logs",
         description="The last lines of one worker's log, also while it runs.",
         arguments=mcp.LogsArguments,
         example={**JOB, "worker_id": "worker_1", "lines": 50},
     ),
-    Tool(
+    McpTool(
         name="report",
         description="A report of a job, in Markdown, cut short when long; written at its end.",
         arguments=mcp.ReportArguments,
@@ -118,7 +118,7 @@ TOOLS = (
     ),
 )
 
-BY_NAME: Mapping[str, Tool] = {tool.name: tool for tool in TOOLS}
+BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
 
 
 def input_schema(model: type[Wire]) -> Schema:

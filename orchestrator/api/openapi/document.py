@@ -7,11 +7,11 @@ from http import HTTPStatus
 from pydantic import BaseModel
 
 from orchestrator import __version__
+from orchestrator.api.http.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.openapi.problems import header, problem_name, problems, problems_of
-from orchestrator.api.openapi.shapes import Schema, reference, shapes, without_nulls
-from orchestrator.api.problems import MEDIA_TYPE
-from orchestrator.schemas.answers import AcceptedAnswer
+from orchestrator.api.openapi.schemas import Schema, reference, shapes, without_nulls
+from orchestrator.schemas.answers.common import AcceptedAnswer
 
 DESCRIPTION = """\
 Jobs, their workers, and what they came back with.

@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 
+from orchestrator.api.http.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
-from orchestrator.api.openapi.shapes import Schema, reference
-from orchestrator.api.problems import MEDIA_TYPE
+from orchestrator.api.openapi.schemas import Schema, reference
 
 #: Every call may be refused so; further ones are in the table.
 COMMON_ERRORS = (

@@ -1,6 +1,7 @@
 """What the engine needs from outside, as Protocols; adapters match them by shape.
 
-Where processes run is in ``core.launching``, the host project's repository in ``core.repository``.
+Where processes run is in ``core.ports.launcher``, the host project's repository in
+``core.repository.repository``.
 """
 
 from orchestrator.core.ports.agents import (

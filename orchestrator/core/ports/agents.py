@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.evidence import Evidence, Exit
-from orchestrator.core.gates import Gate
-from orchestrator.core.model import Job, TaskSpec, Worker
-from orchestrator.core.repository import BranchWork
-from orchestrator.core.session import Session
-from orchestrator.core.views import Availability
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.repository.repository import BranchWork
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,8 @@ class Previous:
     """The session that an attempt may resume, and what happened since."""
 
     session: Session
-    #: By which the attempt that had it ended: a key of ``core.session.RESUMED_AFTER``.
+    #: By which the attempt that had it ended: a key of
+    #: ``core.model.attempt.session.RESUMED_AFTER``.
     cause: str
     #: The worker's files are those of a checkpoint before the session's end.
     rolled_back: bool = False

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.model import Job, Worker
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.ports.store import Tree
 
 

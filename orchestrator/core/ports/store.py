@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from orchestrator.core.events import Event
-from orchestrator.core.evidence import Usage
-from orchestrator.core.lease import Grant, Lease
-from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.quotas import DaySpent
+from orchestrator.core.limits.quotas import DaySpent
+from orchestrator.core.locks.lease import Grant, Lease
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

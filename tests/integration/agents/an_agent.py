@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from orchestrator.core.evidence import Evidence, Exit
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.drive import journal, record, spec
-from orchestrator.agents.drive.signs import Outcome
-from orchestrator.agents.drive.spec import Spec
+from orchestrator.agents.driver import result_file, spec
+from orchestrator.agents.driver.spec import Spec
+from orchestrator.agents.events import transcript
+from orchestrator.agents.events.agent_events import Outcome
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -47,7 +48,7 @@ class Rig:
         }
         with (self.work / "prompt.md").open() as prompt:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "orchestrator.agents.drive"],
+                [sys.executable, "-P", "-m", "orchestrator.agents.driver"],
                 stdin=prompt,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -73,7 +74,7 @@ class Rig:
         return process.returncode, log, self.outcome()
 
     def outcome(self) -> Outcome:
-        return record.from_json((self.control / record.NAME).read_bytes())
+        return result_file.from_json((self.control / result_file.NAME).read_bytes())
 
     def given(self) -> dict[str, Any]:
         """What the stand-in says it was given; raise OSError or ValueError until it has."""
@@ -83,7 +84,7 @@ class Rig:
     def stream(self) -> str:
         """What the stand-in has written so far."""
         try:
-            return (self.control / journal.STREAM_NAME).read_text()
+            return (self.control / transcript.STREAM_NAME).read_text()
         except OSError:
             return ""
 

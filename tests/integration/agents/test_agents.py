@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import ContainmentUnavailable
-from tests.integration.agents.conftest import KEY
+from tests.integration.agents.conftest import KEY, STAND_IN
 from tests.integration.agents.rig import is_alive
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, marked, until
@@ -418,7 +418,8 @@ def test_an_agent_works_in_the_sandbox(
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     # The private /tmp of the sandbox would cover the stand-in.
-    held = {"containment": "sandbox", "sandbox": {"writable": [str(program.parent)]}}
+    seen = [str(program.parent), str(STAND_IN.parent)]
+    held = {"containment": "sandbox", "sandbox": {"writable": seen}}
     try:
         site = make_site(orchestrator={"claude_command": str(program)}, workers=held)
     except ContainmentUnavailable as error:

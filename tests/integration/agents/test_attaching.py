@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers import processes
+from orchestrator.launchers.process import proc
 from tests.integration.agents.conftest import KEY
 from tests.integration.agents.test_sessions import TOOL, runs_of, task
 from tests.integration.engine.conftest import MakeSite
@@ -20,8 +20,8 @@ from tests.project import Project
 
 _COMMAND = (
     "import os, sys; from pathlib import Path; from orchestrator.cli import execute; "
-    "from orchestrator.cli.surroundings import Surroundings; "
-    "sys.exit(execute(sys.argv[2:], Surroundings(folder=Path(sys.argv[1]), environ=os.environ)))"
+    "from orchestrator.cli.context import CliContext; "
+    "sys.exit(execute(sys.argv[2:], CliContext(folder=Path(sys.argv[1]), environ=os.environ)))"
 )
 _SECONDS = 30
 
@@ -145,7 +145,7 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     # A daemon of the tool ends with the session.
     again.type("(setsid sleep 4711 &)\necho more > third.txt\nbye\n")
     assert again.end() == 0
-    assert not any("4711" in processes.command_line(each.pid) for each in processes.everything())
+    assert not any("4711" in proc.command_line(each.pid) for each in proc.everything())
     # The result has the worker already, but not what its branch has now.
     merge(site, job_id, "worker_1")
     assert "third.txt" in project.files(f"orchestrator/{job_id}/result")
@@ -202,7 +202,7 @@ def test_while_it_is_attached_its_worktree_is_the_persons(
 
 def _is_held(site: InProcess, job_id: str) -> bool:
     [worker] = site.manager.store.workers(job_id)
-    return bool(site.manager.service._workspace.is_attached(worker))
+    return bool(site.manager.workspace.is_attached(worker))
 
 
 def test_what_cannot_be_attached_is_refused_with_what_to_type(

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from orchestrator.agents.drive import journal, record
-from orchestrator.agents.drive.spec import Spec
-from orchestrator.agents.tools.call import Limits
-from orchestrator.core.evidence import ErrorClass
+from orchestrator.agents.adapters.invocation.call import CallLimits
+from orchestrator.agents.driver import result_file
+from orchestrator.agents.driver.spec import Spec
+from orchestrator.agents.events import transcript
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.integration.agents.rig import Rig, stop
 from tests.integration.engine.site import until
 
@@ -43,7 +44,7 @@ def test_what_the_agent_says_is_in_the_log_and_its_answer_in_the_record(rig: Rig
 def test_the_raw_stream_is_kept(rig: Rig) -> None:
     rig.run()
 
-    lines = (rig.control / journal.STREAM_NAME).read_text().splitlines()
+    lines = (rig.control / transcript.STREAM_NAME).read_text().splitlines()
     assert [json.loads(line)["type"] for line in lines] == ["assistant", "assistant", "result"]
 
 
@@ -52,9 +53,9 @@ def test_keys_are_masked_in_the_files_of_an_attempt(rig: Rig) -> None:
 
     rig.end(rig.start("tells-key answers-key", {"ANTHROPIC_API_KEY": key}))
 
-    kept = (rig.control / journal.STREAM_NAME).read_text()
+    kept = (rig.control / transcript.STREAM_NAME).read_text()
     assert len(kept.splitlines()) == 2
-    for text in (kept, (rig.control / record.NAME).read_text()):
+    for text in (kept, (rig.control / result_file.NAME).read_text()):
         assert key not in text and "***" in text
 
 
@@ -108,10 +109,10 @@ def test_an_agent_that_is_heard_of_is_not_taken_for_hung(rig: Rig) -> None:
 
 @pytest.mark.parametrize(
     "limits",
-    [Limits(max_steps=3), Limits(max_tokens=200)],
+    [CallLimits(max_steps=3), CallLimits(max_tokens=200)],
     ids=["steps", "tokens"],
 )
-def test_an_agent_that_uses_more_than_it_may_is_stopped(rig: Rig, limits: Limits) -> None:
+def test_an_agent_that_uses_more_than_it_may_is_stopped(rig: Rig, limits: CallLimits) -> None:
     code, _, outcome = rig.run("steps", limits=limits)
 
     assert code == 1
@@ -122,7 +123,7 @@ def test_an_agent_that_uses_more_than_it_may_is_stopped(rig: Rig, limits: Limits
 
 
 def test_a_step_that_reaches_a_limit_may_be_the_last(rig: Rig) -> None:
-    code, _, outcome = rig.run("words result", limits=Limits(max_steps=1))
+    code, _, outcome = rig.run("words result", limits=CallLimits(max_steps=1))
 
     assert (code, outcome.text) == (0, "the answer")
 
@@ -269,7 +270,7 @@ def test_a_flood_of_output_is_read_to_its_end(rig: Rig) -> None:
     code, _, outcome = rig.run("floods answers", stream_bytes=1_000_000)
 
     assert (code, outcome.text) == (0, "the answer")
-    kept = (rig.control / journal.STREAM_NAME).stat().st_size
+    kept = (rig.control / transcript.STREAM_NAME).stat().st_size
     assert 1_000_000 <= kept < 1_001_000
 
 
@@ -367,7 +368,7 @@ def test_the_outcome_is_kept_before_the_server_is_told_the_total(rig: Rig) -> No
         told = handler.do_POST
 
         def note(self: Server) -> None:
-            kept.append((rig.control / record.NAME).exists())
+            kept.append((rig.control / result_file.NAME).exists())
             told(self)
 
         handler.do_POST = note  # type: ignore[method-assign]
@@ -387,7 +388,7 @@ def test_the_server_may_stop_an_agent(rig: Rig) -> None:
 
 
 def test_who_goes_beyond_its_limit_is_not_spared_by_the_servers_word(rig: Rig) -> None:
-    limits = Limits(max_steps=30)
+    limits = CallLimits(max_steps=30)
     with server(b'{"stop": "max_steps of its task"}') as (url, _):
         _, _, outcome = rig.run("steps", environ=with_server(url), limits=limits, **PATIENT)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.status import status_lines
+from orchestrator.cli.jobs.status import status_lines
 from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeServer, MakeSite, make_server
@@ -273,7 +273,8 @@ def test_sessions_lie_with_the_job_and_hold_no_key(site: InProcess) -> None:
 
 def test_a_sandbox_lets_a_tool_keep_its_session(make_host: MakeHost) -> None:
     try:
-        site = make_host(containment="sandbox")
+        # A repository below /tmp is not seen.
+        site = make_host(containment="sandbox", sandbox={"writable": [str(TOOL.parent)]})
     except ContainmentUnavailable as error:
         pytest.skip(f"no sandbox here: {error}")
     runs = "writes=first.txt:1 answers|writes=second.txt:2 answers"

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import strategies as st
 
-from orchestrator.agents.tools import windows
-from orchestrator.cli.doctor_mode import mode_checks
+from orchestrator.agents.adapters.invocation import windows
+from orchestrator.cli.doctor.worker_mode import mode_checks
 from orchestrator.config import Settings
 from tests.integration.agents import windows_side
 from tests.integration.agents.conftest import KEY

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 import pytest
 from flask import Flask
 
-from orchestrator.api import connections
-from orchestrator.api.server import Server, serve
-from orchestrator.core.submission import Caller, Submission
-from orchestrator.core.views import Detail
+from orchestrator.api.server import connections
+from orchestrator.api.server.waitress_server import Server, serve
+from orchestrator.core.model.submission import Caller, Submission
+from orchestrator.core.ports.read_models import Detail
 from tests.integration.api.conftest import DEADLINE_SECONDS, eventually
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY, FakeService

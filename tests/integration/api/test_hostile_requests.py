@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api import connections
-from orchestrator.api.server import Server
+from orchestrator.api.server import connections
+from orchestrator.api.server.waitress_server import Server
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY
 

@@ -13,13 +13,13 @@ import pytest
 import waitress.channel
 import waitress.task
 
-from orchestrator.api.connections import VITAL_THREADS
-from orchestrator.api.hub import Hub
-from orchestrator.api.server import Server
+from orchestrator.api.server.connections import VITAL_THREADS
+from orchestrator.api.server.waitress_server import Server
+from orchestrator.api.sockets.hub import Hub
 from orchestrator.core.events import EventKind
-from orchestrator.core.model import Job
-from orchestrator.core.states import WorkerStatus
-from orchestrator.core.submission import Submission
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.wire import Connection, Events
 from tests.unit.api.fake_service import KEY, FakeService

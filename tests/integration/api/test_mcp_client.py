@@ -10,10 +10,10 @@ import pytest
 import requests
 from flask import Flask
 
-from orchestrator.api.app import close_app
-from orchestrator.api.hub import Hub
-from orchestrator.api.server import Server
-from orchestrator.core.submission import Submission
+from orchestrator.api.server.app import close_app
+from orchestrator.api.server.waitress_server import Server
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, ping, text_of
 from tests.unit.api.fake_service import KEY, FakeService

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.api.server import Server
+from orchestrator.api.server.waitress_server import Server
 from tests.integration.api.conftest import eventually
 from tests.integration.api.mcp_stdio import (
     COMMAND,

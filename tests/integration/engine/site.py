@@ -14,10 +14,10 @@ from typing import Any
 import requests
 import yaml
 
-from orchestrator.api.app import close_app, create_app
-from orchestrator.api.server import serve
+from orchestrator.api.server.app import close_app, create_app
+from orchestrator.api.server.waitress_server import serve
 from orchestrator.app import build
-from orchestrator.cli.server import api_options
+from orchestrator.cli.server.server_process import api_options
 from orchestrator.config import load
 from tests.faults.zygote import Forked, Zygote
 
@@ -252,8 +252,9 @@ class ServerProcess(Site):
     def output(self) -> str:
         return (self.folder / "server.out").read_text()
 
-    def start(self) -> None:
-        self.process = process = self.popen("--port", "0")
+    def start(self, *arguments: str) -> None:
+        """On any free port, unless the arguments name another."""
+        self.process = process = self.popen(*(arguments or ("--port", "0")))
 
         def ready() -> bool:
             assert process.poll() is None, self.output()

@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import InProcess, Site, shell, until
 from tests.project import Project, agents, edit
 
 
 def command(site: Site, *arguments: str) -> int:
-    return execute(
-        arguments, Surroundings(folder=site.folder, environ={"PATH": os.environ["PATH"]})
-    )
+    return execute(arguments, CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"]}))
 
 
 def told(capfd: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
@@ -53,7 +51,7 @@ def test_files_of_workers_come_into_the_project(
     assert command(site, "apply", job, "--take", "worker_2") == 1
     said = capfd.readouterr().err
     assert "overwrite src/b.txt" in said
-    assert "say --yes" in said
+    assert f": bin/orchestrator apply {job} --take worker_2 --yes\n" in said
     assert (project / "src" / "b.txt").read_text() == "mine\n"
 
     assert command(site, "apply", job, "--take", "worker_2", "--dry-run") == 6

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeCrashing, MakeServer, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, marked, until, whole_lines
 from tests.project import Project, agents, edit
@@ -193,7 +193,7 @@ def typed(site: InProcess, *arguments: str) -> int:
         "ORCHESTRATOR_API_URL": site.url,
         "ORCHESTRATOR_API_KEY": KEY,
     }
-    return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+    return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
 def test_the_comparison_is_told_side_by_side(made: MakeProject) -> None:
@@ -371,7 +371,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     environ = {"PATH": os.environ["PATH"], **up}
 
     def command(*arguments: str) -> int:
-        return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+        return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
     def shown(*arguments: str) -> str:
         capfdbinary.readouterr()
@@ -413,7 +413,7 @@ def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakePr
     first = site.run("count", [tried(3)])["job_id"]
     second = site.run("count", [tried(2)])["job_id"]
     environ = {"PATH": os.environ["PATH"]}
-    surroundings = Surroundings(folder=site.folder, environ=environ)
+    surroundings = CliContext(folder=site.folder, environ=environ)
     site.stop()
     assert execute(["land", second, "--yes"], surroundings) == 0
     ended = time.time()

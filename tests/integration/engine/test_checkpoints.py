@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from orchestrator.core.events import EventKind
-from orchestrator.engine.checkpoints import pending
+from orchestrator.engine.worktrees.checkpoints import pending
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
@@ -214,7 +214,7 @@ def test_a_crash_between_decision_and_rollback_changes_nothing(
 def command(site: InProcess, *arguments: str, up: bool = True) -> int:
     server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY} if up else {}
     environ = {"PATH": os.environ["PATH"], **server}
-    return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+    return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
 def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
@@ -248,7 +248,8 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     assert listed["checkpoints"][1]["at"] < listed["checkpoints"][4]["at"]
 
     assert command(site, "rollback", job, "worker_1", "1-after") == 1
-    assert "say --yes" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert f": bin/orchestrator rollback {job} worker_1 1-after --yes\n" in said
     assert command(site, "rollback", job, "worker_1", "9-after", "--yes") == 3
     assert "it has: start, 1-before" in capfd.readouterr().err
     assert command(site, "rollback", job, "worker_1", "1-after", "--yes") == 0
@@ -317,7 +318,10 @@ def test_between_attempts_a_person_decides_instead(made: MakeProject, tmp_path: 
     assert (directory / "a.txt").exists()
     worker = site.manager.store.workers(job)[0]
     assert worker.result is not None and worker.result.failures[-1].checkpoint == "1-before"
-    assert pending(worker, site.manager.service._worktrees.checkpoints.refs_of(worker)) is None
+    assert (
+        pending(worker, site.manager.service._checkpoints._worktrees.checkpoints.refs_of(worker))
+        is None
+    )
     site.call("POST", f"/jobs/{job}/cancel", {})
     assert site.wait(job)["status"] == "cancelled"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from orchestrator.workspace import attach
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import HOLD, KEY, InProcess, until
@@ -30,7 +30,7 @@ def site(make_site: MakeSite, project: Project, tmp_path: Path) -> InProcess:
 def command(site: InProcess, *arguments: str, up: bool = True) -> int:
     server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY} if up else {}
     environ = {"PATH": os.environ["PATH"], **server}
-    return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+    return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
 def refs(project: Project, job: str) -> list[str]:
@@ -57,7 +57,8 @@ def test_what_has_not_landed_is_shown_and_discarded(
     assert command(site, "discard", job, up=up) == 1
     said = capfd.readouterr()
     names = [f"refs/heads/orchestrator/{job}/{each}" for each in ("result", "worker_2")]
-    assert all(each in said.err for each in names) and "say --yes" in said.err
+    assert all(each in said.err for each in names)
+    assert f": bin/orchestrator discard {job} --yes\n" in said.err
     # What worker_1 did is in the result.
     assert f"{job}/worker_1" not in said.err
     assert refs(project, job)

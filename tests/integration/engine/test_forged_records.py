@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.recovery import MOST_NEVER_BEGAN
+from orchestrator.engine.supervisor.recovery import MOST_NEVER_BEGAN
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Site, marked, shell, until
 from tests.integration.engine.test_gates import FILES, MakeProject, made, programs, results

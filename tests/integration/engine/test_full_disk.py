@@ -1,6 +1,8 @@
 """A full disk pauses, it never corrupts: a real one, small and in memory."""
 
+import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,17 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.doctor_machine import repository_space
-from orchestrator.core.shortage import is_shortage
-from orchestrator.git.running import Git
+from orchestrator.cli.doctor.machine import repository_space
+from orchestrator.core import failpoints
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.git import CopyRules, GitRepository, NeverCommit
+from orchestrator.git.command.runner import Git
+from orchestrator.git.environments.copied_files import NO_RULES
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import InProcess, shell, until
 from tests.project import Project, agents, edit
+from tests.unit.git.conftest import WHO
 
 pytestmark = pytest.mark.slow
 
 DISK_MIB = 40
 LEAST_FREE_MIB = 12
+BRANCH = "refs/heads/orchestrator/1/worker_1"
 BIG_FILES_ARE_PACKED = "'core.bigFileThreshold'='1m'"
 
 
@@ -268,6 +275,11 @@ LARGE = f"for n in 1 2 3 4 5 6; do head -c {2**22} /dev/urandom > large$n; done;
 LARGE += "until [ -e go ]; do sleep 0.02; done; rm begun go"
 
 
+def used_mib(path: Path) -> float:
+    found = subprocess.run(["du", "-sk", str(path)], capture_output=True, text=True, check=True)
+    return int(found.stdout.split()[0]) / 1024
+
+
 def left_too_much(site: InProcess, disk: Path) -> tuple[str, Path]:
     """A job whose worker has ended, and waits for the disk to take what it left; the worktree."""
     assert site.run("before", [edit("echo 1 > one.txt")])["status"] == "completed"
@@ -293,7 +305,9 @@ def small_site(disk: Path, make_site: MakeSite) -> InProcess:
 def test_a_commit_that_finds_no_space_is_taken_up_again(small_site: InProcess, disk: Path) -> None:
     job_id, _ = left_too_much(small_site, disk)
 
-    until(lambda: temporary_objects(disk) == [], "what git could not write is removed")
+    # Between two tries nothing of them is there, neither whole objects nor parts of one.
+    until(lambda: used_mib(disk / "project" / ".git") < 1, "what git could not write is removed")
+    assert temporary_objects(disk) == []
     larger = f"remount,size={DISK_MIB * 3}m"
     subprocess.run(["mount", "-o", larger, str(disk)], check=True)
 
@@ -314,10 +328,86 @@ def test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed(
     refused = small_site.call("POST", f"/jobs/{job_id}/remove", {})
     assert refused.status_code == 409 and f"discard {job_id}" in refused.json()["detail"]
     assert (worktree / "large1").exists(), "nothing was removed"
-    lost = small_site.manager.service._worktrees.checkpoints.repository.unlanded(job_id)
+    lost = small_site.manager.service._checkpoints._worktrees.checkpoints.repository.unlanded(
+        job_id
+    )
     assert lost[str(worktree)] == "uncommitted"
 
     assert small_site.call("POST", f"/jobs/{job_id}/discard", {}).status_code == 200
     assert not worktree.exists()
+    assert used_mib(disk / "project" / ".git") < 1, "objects stay in the user's repository"
     assert small_site.call("POST", f"/jobs/{job_id}/remove", {}).status_code == 200
     assert small_site.run("after", [edit("echo 2 > two.txt")])["status"] == "completed"
+
+
+def opened(project: Project, rules: CopyRules = NO_RULES) -> tuple[GitRepository, Path]:
+    """The product's view of it, and a worktree."""
+    product = project.path / "product"
+    directory = product / "workspace" / "job_1" / "depth_0" / "worker_1" / "worktree"
+    directory.parent.mkdir(parents=True)
+    repository = GitRepository(project.path, product / "workspace", product, rules)
+    repository.open_worktree(str(directory), BRANCH, repository.base().commit)
+    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    return repository, directory
+
+
+def test_files_that_are_held_back_need_no_space_to_commit_the_others(disk: Path) -> None:
+    project = Project(disk / "project").begin({"README.md": "hello\n"})
+    never = NeverCommit(patterns=("node_modules/",), over=2**20)
+    repository, directory = opened(project, CopyRules(never=never, derive=False))
+    (directory / "node_modules").mkdir()
+    for name in ("huge", "node_modules/other"):
+        (directory / name).write_bytes(os.urandom(11 * 2**20))
+    (directory / "[!new]*").write_text("new\n")
+
+    tip = repository.commit(str(directory), BRANCH, "work\n", WHO)
+    folded = repository.fold(str(directory), BRANCH, tip, "work\n", WHO)
+
+    assert project.files(tip) == ["README.md", "[!new]*"]
+    held = {each.path: each.size for each in folded.held_back}
+    assert held == {"huge": 11 * 2**20, "node_modules": 11 * 2**20}
+    assert used_mib(project.path / ".git") < 1
+
+
+def test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated(disk: Path) -> None:
+    """Git's index has files by then whose objects were not taken over."""
+    project = Project(disk / "project").begin({"README.md": "hello\n"})
+    repository, directory = opened(project)
+    (directory / "new").write_bytes(os.urandom(2**20))
+    cut_off: list[str] = []
+
+    def full(name: str) -> None:
+        if name == "worktree: objects are written" and not cut_off:
+            cut_off.append(name)
+            raise OSError(errno.ENOSPC, "no space")
+
+    failpoints.arm(full)
+    try:
+        with pytest.raises(OSError, match="no space"):
+            repository.commit(str(directory), BRANCH, "work\n", WHO)
+    finally:
+        failpoints.arm(None)
+    assert used_mib(project.path / ".git") < 1
+
+    kept = repository.snapshot(str(directory), "kept\n", WHO)
+    tip = repository.commit(str(directory), BRANCH, "work\n", WHO)
+
+    assert project.files(tip) == project.files(kept) == ["README.md", "new"]
+    assert "missing" not in project.git("fsck", "--connectivity-only", kept, tip)
+
+
+def test_a_repository_whose_objects_are_on_another_disk_gets_whole_commits(
+    disk: Path, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin({"README.md": "hello\n"})
+    objects = project.path / ".git" / "objects"
+    shutil.move(objects, disk / "objects")
+    objects.symlink_to(disk / "objects")
+    repository, directory = opened(project)
+    (directory / "new").write_text("new\n")
+
+    tip = repository.commit(str(directory), BRANCH, "work\n", WHO)
+
+    assert project.show(tip, "new") == "new"
+    assert "missing" not in project.git("fsck", "--connectivity-only", tip)
+    assert temporary_objects(tmp_path) == []

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.progress import Progress
-from orchestrator.cli.summary import summary_lines
+from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.output.summary import summary_lines
 from tests.integration.engine.site import Answer, InProcess
 from tests.integration.engine.test_gates import (
     FILES,

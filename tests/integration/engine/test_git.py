@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
@@ -500,9 +500,7 @@ def test_a_retried_job_goes_on_with_the_branches_that_it_has(made: MakeProject) 
 
 
 def command(site: Site, *arguments: str) -> int:
-    return execute(
-        arguments, Surroundings(folder=site.folder, environ={"PATH": os.environ["PATH"]})
-    )
+    return execute(arguments, CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"]}))
 
 
 def test_a_result_is_looked_at_landed_and_taken_back(
@@ -516,10 +514,13 @@ def test_a_result_is_looked_at_landed_and_taken_back(
     assert command(site, "diff", job) == 0
     assert "+++ b/new.txt" in capfd.readouterr().out
     assert command(site, "land", job) == 1
-    assert "say --yes" in capfd.readouterr().err
+    assert f": bin/orchestrator land {job} --yes\n" in capfd.readouterr().err
     assert not (project.path / "new.txt").exists()
     assert command(site, "land", job, "--yes") == 0
     assert (project.path / "new.txt").read_text() == "new\n"
+    capfd.readouterr()
+    assert command(site, "undo", "--", job) == 1
+    assert f": bin/orchestrator undo --yes -- {job}\n" in capfd.readouterr().err
     assert command(site, "undo", job, "--yes") == 0
     assert project.git("rev-parse", "main") == before
     assert command(site, "diff", "no-such-job") == 3
@@ -536,7 +537,7 @@ def test_land_onto_another_branch_than_the_base_names_both(
     assert command(site, "land", job, "--yes") == 1
     said = capfd.readouterr().err
     assert "started from branch main, and release is checked out; nothing was changed" in said
-    assert f"land {job} --onto release --yes" in said
+    assert f": bin/orchestrator land {job} --yes --onto release\n" in said
     assert command(site, "land", job, "--yes", "--onto", "main") == 1
     assert "git switch main" in capfd.readouterr().err
     assert not (project.path / "new.txt").exists()
@@ -583,6 +584,8 @@ def test_clean_removes_a_worktree_that_a_crash_left(
     until(lambda: time.time() > ended + 1, "it ended a second ago")
     capfd.readouterr()
 
+    assert command(site, "clean", "--older-than", "0s") == 1
+    assert ": bin/orchestrator clean --older-than 0s --yes\n" in capfd.readouterr().err
     assert command(site, "clean", "--older-than", "0s", "--yes") == 0
 
     assert project.worktrees() == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell
 from tests.integration.engine.test_planning import Planner, a_plan, a_task, planned
@@ -114,7 +114,7 @@ def test_the_command_line_ends_as_for_other_wrong_requests(
 
     for command in ("run", "submit"):
         code = execute(
-            [command, "--plan", str(plan)], Surroundings(folder=site.folder, environ=environ)
+            [command, "--plan", str(plan)], CliContext(folder=site.folder, environ=environ)
         )
         assert code == 2
         assert "git: on cannot be had" in capsys.readouterr().err

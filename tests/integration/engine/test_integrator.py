@@ -11,17 +11,16 @@ import pytest
 
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.core import failpoints
-from orchestrator.core.gates import Gate
-from orchestrator.core.model import Job, Worker
+from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports import Tree
-from orchestrator.core.refs import sent_ref, start_ref, worker_branch
-from orchestrator.core.sending_back import Refusal
-from orchestrator.core.states import WorkerStatus
-from orchestrator.engine.integrator import Integrator
-from orchestrator.engine.merge_record import Record, Records
-from orchestrator.engine.merged_gates import MergedGates
-from orchestrator.engine.taking_up import take_up
-from orchestrator.engine.worktrees import Worktrees
+from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_branch
+from orchestrator.core.scheduler.merged import MergeRejection
+from orchestrator.engine.merge.gate_check import MergedGates
+from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.merge.record import MergeRecord, MergeRecords
+from orchestrator.engine.worktrees.worktrees import Worktrees, take_up
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
 from orchestrator.workspace import Workspace
@@ -42,7 +41,7 @@ class Bench:
         self.workspace = Workspace(folder / "workspace")
         self.repository = GitRepository(self.project.path, folder / "workspace", folder)
         self.gates = RunningGates()
-        self.records = Records(self.workspace, write_report)
+        self.records = MergeRecords(self.workspace, write_report)
         config = a_config(base=self.project.git("rev-parse", "HEAD"), gates=(NO_BAD_FILES,))
         self.job: Job = a_job(config=config)
         self.tasks: list[Any] = []
@@ -77,16 +76,16 @@ class Bench:
     def tree(self) -> Tree:
         return Tree(jobs=[self.job], tasks={self.job.id: self.tasks}, workers=self.workers)
 
-    def integrate(self) -> Sequence[Refusal]:
+    def integrate(self) -> Sequence[MergeRejection]:
         worktrees = Worktrees(self.repository, AgentRegistry(()), self.workspace)
         gates = MergedGates(self.repository, self.gates, self.workspace)
-        integrator = Integrator(self.repository, worktrees, gates, self.records)
-        merged = integrator.integrate(self.tree, self.job.id)
+        job_merge = JobMerge(self.repository, worktrees, gates, self.records)
+        merged = job_merge.integrate(self.tree, self.job.id)
         assert not merged.error
         return merged.refusals
 
     @property
-    def record(self) -> Record:
+    def record(self) -> MergeRecord:
         found = self.records.read(self.job)
         assert found is not None
         return found

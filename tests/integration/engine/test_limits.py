@@ -233,6 +233,7 @@ def test_one_idempotency_key_makes_one_job(site: InProcess) -> None:
 
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert not any("limits_notice" in answer.json() for answer in answers), "none is set"
     assert sum(not answer.json().get("duplicate") for answer in answers) == 1
     assert site.get("/jobs")["total"] == 1
     site.wait(answers[0].json()["job_id"])
@@ -289,8 +290,8 @@ def test_a_key_that_dies_between_the_look_and_the_turn_starts_nothing(
     site.wait(job)
 
     from orchestrator.core.errors import Unauthorized
-    from orchestrator.core.model import TaskSpec
-    from orchestrator.core.submission import Submission
+    from orchestrator.core.model.job import TaskSpec
+    from orchestrator.core.model.submission import Submission
 
     late = Submission(request="late", tasks=(TaskSpec(id="a", command="true", agents=("shell",)),))
     with pytest.raises(Unauthorized):

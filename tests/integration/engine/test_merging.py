@@ -14,9 +14,9 @@ import pytest
 
 from orchestrator.app import assembly
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
-from orchestrator.core.gates import Gate
-from orchestrator.engine.merged_gates import MergedGates
+from orchestrator.cli.context import CliContext
+from orchestrator.core.model.gate import Gate
+from orchestrator.engine.merge.gate_check import MergedGates
 from tests.gates import RunningGates
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
@@ -613,7 +613,7 @@ def test_the_command_line_merges_again(
     }
 
     def command(*arguments: str) -> int:
-        return execute(arguments, Surroundings(folder=site.folder, environ=environ))
+        return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
     capfd.readouterr()
     assert command("merge", job) == 6

@@ -1,7 +1,10 @@
 """``--plan-only``, ``--edit-plan``, ``--approve``, ``approve``, ``reject`` with a real server."""
 
 import json
+import os
 import shlex
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.output.exit_codes import ExitCode
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import KEY, InProcess
+from tests.integration.engine.site import HANG_SECONDS, KEY, REPOSITORY, InProcess, until
 from tests.integration.engine.test_planning import GOOD, Planner
 
 Say = Callable[..., tuple[int, str]]
@@ -36,7 +40,7 @@ def say(site: InProcess, capsys: pytest.CaptureFixture[str]) -> Say:
 
     def run(*words: str) -> tuple[int, str]:
         environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
-        surroundings = Surroundings(folder=site.folder, environ=environ)
+        surroundings = CliContext(folder=site.folder, environ=environ)
         code = execute(list(words), surroundings)
         return code, capsys.readouterr().out
 
@@ -88,6 +92,36 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
     assert all(worker["attempts"] == [] for worker in workers)
 
 
+#: A command line as a shell starts it in the background, where Ctrl-C is ignored.
+IN_BACKGROUND = """
+import os, signal, sys
+from pathlib import Path
+from orchestrator.cli import execute
+from orchestrator.cli.context import CliContext
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.exit(execute(sys.argv[2:], Surroundings(folder=Path(sys.argv[1]), environ=os.environ)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_plan_only_that_is_interrupted_stops_its_planner(
+    site: InProcess, planner: Planner, number: signal.Signals
+) -> None:
+    planner.answers("hang")
+    words = ("run", "--plan-only", *BY_AGENT, REQUEST)
+    running = subprocess.Popen(
+        [sys.executable, "-c", IN_BACKGROUND, str(site.folder), *words],
+        env={**os.environ, "ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY},
+        cwd=REPOSITORY,
+    )
+    until(lambda: planner.asked, "the planner works")
+
+    running.send_signal(number)
+
+    assert running.wait(HANG_SECONDS) == ExitCode.INTERRUPTED
+    assert jobs(site) == [("cancelled", "thinker")]
+
+
 def test_plan_only_with_rules_asks_nobody(site: InProcess, say: Say, planner: Planner) -> None:
     code, out = say("run", "--json", "--plan-only", "--planner", "rules", REQUEST)
 
@@ -104,7 +138,7 @@ def auto_say(make_site: MakeSite, planner: Planner, capsys: pytest.CaptureFixtur
 
     def run(*words: str) -> tuple[int, str]:
         environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
-        code = execute(list(words), Surroundings(folder=site.folder, environ=environ))
+        code = execute(list(words), CliContext(folder=site.folder, environ=environ))
         return code, capsys.readouterr().out
 
     return run
@@ -140,7 +174,7 @@ def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
     planner.answers(*answers)
     environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
 
-    code = execute([*words, *BY_AGENT, REQUEST], Surroundings(folder=site.folder, environ=environ))
+    code = execute([*words, *BY_AGENT, REQUEST], CliContext(folder=site.folder, environ=environ))
 
     said = " ".join("".join(capsys.readouterr()).split())
     assert code == 1

@@ -49,8 +49,8 @@ def test_a_job_with_child_jobs_runs_on_postgresql(site: InProcess) -> None:
 def test_a_locked_or_read_only_database_is_named_by_health(
     url: str, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.store.server.LOCK_SECONDS", 0.2)
-    monkeypatch.setattr("orchestrator.engine.supervisor.CALL_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("orchestrator.store.database.postgresql.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("orchestrator.engine.supervisor.supervisor.CALL_TIMEOUT_SECONDS", 1.0)
     site = make_site(store={"url": url})
     plain = make_url(url).set(drivername="postgresql").render_as_string(False)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import REPOSITORY, Answer, InProcess, Site, shell, until
-from tests.unit.test_prompts import beginning_of
+from tests.unit.agents.prompts.test_prompts import beginning_of
 
 AGENT = """
 import json, os, pathlib, sys, time, urllib.request

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell
 from tests.project import Project, agents, edit
@@ -295,7 +295,7 @@ def test_without_a_retry_a_command_takes_it_up(
         "ORCHESTRATOR_API_KEY": KEY,
     }
     typed = ("merge", job, "--resolve", "worker")
-    assert execute(typed, Surroundings(folder=site.folder, environ=environ)) == 0
+    assert execute(typed, CliContext(folder=site.folder, environ=environ)) == 0
 
     again = site.status(job)
     assert (again["status"], again["reason"]) == ("completed", "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.ports import Change
-from orchestrator.engine.removal import Removal
+from orchestrator.engine.retention.job_removal import JobRemoval
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import JobFiles
 from tests.contract.store_values import a_job
@@ -122,7 +122,7 @@ def test_a_job_that_has_not_ended_is_never_removed(tmp_path: Path) -> None:
     store.save(Change(new_jobs=[a_job("busy")]))
     (tmp_path / "job_busy").mkdir()
     files = JobFiles(tmp_path)
-    removal = Removal(store, files)
+    removal = JobRemoval(store, files)
 
     removal.begin("busy")
     assert os.listdir(tmp_path / "job_busy") == [] and removal.begun() == ()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.engine.port_ranges import SIZE
-from orchestrator.security import scratch
+from orchestrator.engine.runtime.port_ranges import SIZE
+from orchestrator.security import scratch_directory
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import shell, until
 from tests.project import EDITOR, Project, agents, edit
@@ -60,7 +60,7 @@ def test_a_plain_command_has_ports_and_no_directory(make_site: MakeSite) -> None
 
     found = given(site.directory(ended["job_id"]), "worker_1")
     assert int(found["ORCHESTRATOR_PORT"]) > 1024
-    assert scratch.PREFIX not in found.get("TMPDIR", "")
+    assert scratch_directory.PREFIX not in found.get("TMPDIR", "")
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
@@ -68,7 +68,7 @@ def test_what_a_server_leaves_is_removed_by_the_next(
     how: str, make_server: MakeServer, tmp_path: Path
 ) -> None:
     server = make_server(agents=agents(tmp_path))
-    left = Path(scratch.directory_of(server.workspace, "a/b/1"))
+    left = Path(scratch_directory.directory_of(server.workspace, "a/b/1"))
     left.mkdir()
     (left / "file").touch()
     go = tmp_path / "go"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell
-from tests.unit.test_spreading import flags
+from tests.unit.workspace.test_ext4_spread import flags
 
 AGENT = """
 import os, pathlib, sys

@@ -6,10 +6,10 @@ import click
 import pytest
 
 from orchestrator.api.client import OrchestratorClient
-from orchestrator.cli.local_jobs import all_jobs, find_job, root_jobs, whole_job
-from orchestrator.cli.status import status_lines
-from orchestrator.cli.status_rows import status_with_all_workers
-from orchestrator.cli.summary import ending_lines, headline, seconds_taken
+from orchestrator.cli.jobs.status import status_lines
+from orchestrator.cli.local.jobs_on_disk import all_jobs, find_job, root_jobs, whole_job
+from orchestrator.cli.output.summary import ending_lines, headline, seconds_taken
+from orchestrator.cli.output.worker_rows import status_with_all_workers
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, REPOSITORY, Answer, shell, until
 

@@ -1,6 +1,7 @@
 """A launcher with real processes, and the means to wait for what it does."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.core.evidence import Exit
-from orchestrator.core.launching import Launch
-from orchestrator.launchers import processes
-from orchestrator.launchers.listener import Listener
-from orchestrator.launchers.local import LocalLauncher
-from orchestrator.launchers.plan import Mode, Plan
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.ports.launcher import Launch
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.listener import Listener
+from orchestrator.launchers.process import proc
 from tests import above
 
 #: No measure of anything, but the end of a hang: a loaded machine may take its time.
@@ -68,7 +69,7 @@ REPOSITORY = Path(__file__).parents[3]
 class Stage:
     """A launcher at work in a directory of its own."""
 
-    def __init__(self, directory: Path, plan: Plan | None = None) -> None:
+    def __init__(self, directory: Path, plan: ContainmentPlan | None = None) -> None:
         """Raise ContainmentUnavailable."""
         directory.mkdir(exist_ok=True)
         self.directory = directory
@@ -137,7 +138,7 @@ class Stage:
 
     def shim_of(self, name: str) -> int:
         """The pid of the shim above a running worker."""
-        worker = processes.look_up(self.reports.pid(name))
+        worker = proc.look_up(self.reports.pid(name))
         assert worker is not None
         return worker.parent
 
@@ -157,7 +158,7 @@ class Stage:
 
     def shim(self) -> int:
         """The pid of the only shim."""
-        [shim] = processes.children(self.spawner)
+        [shim] = proc.children(self.spawner)
         return shim
 
     def kill(self, *names: str) -> None:
@@ -199,7 +200,7 @@ class Doomed:
 
     def living(self) -> list[str]:
         """Those above the worker that are alive."""
-        return [name for name, pid in self.pids.items() if processes.start_ticks(pid) is not None]
+        return [name for name, pid in self.pids.items() if proc.start_ticks(pid) is not None]
 
 
 def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> None:
@@ -208,7 +209,9 @@ def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> N
 
 
 def escapees(directory: Path, *options: str) -> tuple[str, ...]:
-    return (sys.executable, "-S", "-E", str(ESCAPEES), str(directory), *options)
+    # A sandbox sees nothing else of a repository below /tmp.
+    script = shutil.copy(ESCAPEES, directory)
+    return (sys.executable, "-S", "-E", str(script), str(directory), *options)
 
 
 def all_escaped(directory: Path) -> bool:
@@ -249,7 +252,7 @@ EVERYWHERE = (Mode.SUBREAPER, Mode.PIDNS, Mode.BASIC)
 IN_NAMESPACE = (Mode.PIDNS, Mode.SANDBOX)
 
 
-def opened(directory: Path, plan: Plan) -> Stage:
+def opened(directory: Path, plan: ContainmentPlan) -> Stage:
     try:
         return Stage(directory, plan)
     except ContainmentUnavailable as error:
@@ -261,6 +264,6 @@ def opened(directory: Path, plan: Plan) -> Stage:
 @pytest.fixture(params=FULL)
 def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher in each mode that claims to let nothing escape."""
-    stage = opened(tmp_path, Plan(mode=request.param))
+    stage = opened(tmp_path, ContainmentPlan(mode=request.param))
     yield stage
     stage.close()

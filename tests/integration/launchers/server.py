@@ -6,11 +6,11 @@ import time
 
 sys.path.insert(0, os.getcwd())
 
-from orchestrator.core.evidence import Exit
-from orchestrator.core.launching import Launch
-from orchestrator.launchers.listener import Listener
-from orchestrator.launchers.local import LocalLauncher
-from orchestrator.launchers.plan import Mode, Plan
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.ports.launcher import Launch
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.listener import Listener
 
 
 class Ears:
@@ -25,7 +25,7 @@ class Ears:
 
 
 mode, attempt_id, directory, *argv = sys.argv[1:]
-launcher = LocalLauncher(Plan(mode=Mode(mode)))
+launcher = LocalLauncher(ContainmentPlan(mode=Mode(mode)))
 launcher.open(Ears(launcher))
 launcher.start(
     Launch(

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.core.evidence import EndedBy
-from orchestrator.launchers import cgroups, probing, processes
-from orchestrator.launchers.plan import Mode, Plan, Sandbox
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.launchers.containment import cgroup
+from orchestrator.launchers.local import containment_probe
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, Sandbox
+from orchestrator.launchers.process import proc
 
 from .conftest import IN_NAMESPACE, Stage, alive_escapees, opened, start_escapees
 
@@ -25,7 +27,7 @@ BEAT = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 @pytest.fixture
 def basic(tmp_path: Path) -> Iterator[Stage]:
-    stage = opened(tmp_path, Plan(mode=Mode.BASIC))
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.BASIC))
     yield stage
     stage.close()
 
@@ -88,9 +90,9 @@ def test_nothing_escapes_a_normal_end_and_all_are_named(
 
 def end_all(directory: Path) -> None:
     """End the escapees of a test that a mode does not hold, found by their own directory."""
-    for process in processes.everything():
-        if str(directory) in processes.command_line(process.pid):
-            processes.send_signal(process, 9)
+    for process in proc.everything():
+        if str(directory) in proc.command_line(process.pid):
+            proc.send_signal(process, 9)
 
 
 def test_processes_of_others_are_never_touched(held: Any) -> None:
@@ -120,7 +122,7 @@ def test_what_runs_is_adopted(held: Any, until: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize("mode", IN_NAMESPACE)
 def test_in_a_namespace_a_worker_sees_no_other_process(tmp_path: Path, mode: Mode) -> None:
-    stage = opened(tmp_path, Plan(mode=mode))
+    stage = opened(tmp_path, ContainmentPlan(mode=mode))
     stage.shell("a", "ls -d /proc/[0-9]* | wc -l; kill -9 -1; echo here")
     assert int(stage.log("a").split()[0]) <= 5
     assert b"here" not in stage.log("a") or stage.log("a").endswith(b"here\n")
@@ -130,7 +132,7 @@ def test_in_a_namespace_a_worker_sees_no_other_process(tmp_path: Path, mode: Mod
 def test_a_group_is_removed_when_its_attempt_is_over(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.CGROUP))
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.CGROUP))
     own = "sed -n s/^0:://p /proc/self/cgroup"
     stage.shell("a", f"{own}; sleep 32 & exit 0")
     stage.start("b", "sh", "-c", f"{own}; exec sleep 60")
@@ -149,13 +151,13 @@ def test_a_group_is_removed_when_its_attempt_is_over(
 
 def test_a_group_is_taken_only_from_an_attempt_s_own_record() -> None:
     own = b'{"worker": 5, "cgroup": "/sys/fs/cgroup/x/orchestrator-worker-r.w.1"}\n'
-    assert cgroups.find_traced(own, "r/w/1").endswith("orchestrator-worker-r.w.1")
+    assert cgroup.find_traced(own, "r/w/1").endswith("orchestrator-worker-r.w.1")
     for forged in (own.replace(b"r.w.1", b"r.w.2"), own.replace(b"/sys", b"/tmp"), b"{}", b""):
-        assert cgroups.find_traced(forged, "r/w/1") == ""
+        assert cgroup.find_traced(forged, "r/w/1") == ""
 
 
 def test_in_the_sandbox_the_host_is_read_only(tmp_path: Path) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.SANDBOX))
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
     # Not below /tmp, which a sandbox has for itself.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as host:
         ended = stage.shell("a", f"echo in > inside; echo out > {host}/outside")
@@ -171,7 +173,7 @@ def test_in_the_sandbox_tmp_is_private_and_paths_are_hidden_or_writable(tmp_path
         (place / "secret").write_text("secret")
     key.write_text("secret")
     sandbox = Sandbox(hide=(str(hidden), str(key)), writable=(str(writable),))
-    stage = opened(tmp_path / "worker", Plan(mode=Mode.SANDBOX, sandbox=sandbox))
+    stage = opened(tmp_path / "worker", ContainmentPlan(mode=Mode.SANDBOX, sandbox=sandbox))
     script = f"echo x > /tmp/orchestrator-x; cat {hidden}/secret {key}; echo new > {writable}/new"
     assert stage.shell("a", script).code == 0
     assert b"secret\n" not in stage.log("a")
@@ -186,7 +188,7 @@ def test_in_the_sandbox_the_network_is_there_unless_it_is_switched_off(tmp_path:
         call = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}))"
         codes = []
         for network in (True, False):
-            plan = Plan(mode=Mode.SANDBOX, sandbox=Sandbox(network=network))
+            plan = ContainmentPlan(mode=Mode.SANDBOX, sandbox=Sandbox(network=network))
             stage = opened(tmp_path / str(network), plan)
             codes.append(stage.run("a", sys.executable, "-S", "-E", "-c", call).code)
             stage.close()
@@ -205,7 +207,7 @@ def test_basic_holds_what_keeps_its_group_or_its_marker(
 
 
 def test_basic_says_what_it_does_not_hold() -> None:
-    [said] = Plan(mode=Mode.BASIC).soft_spots()
+    [said] = ContainmentPlan(mode=Mode.BASIC).soft_spots()
     assert "leaves its group and clears its environment" in said
 
 
@@ -228,7 +230,7 @@ def test_what_cannot_be_had_is_refused_with_advice(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ContainmentUnavailable, match="apt-get install bubblewrap"):
-        Stage(tmp_path, Plan(mode=Mode.SANDBOX))
+        Stage(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
 
 
 def test_a_trial_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +239,7 @@ def test_a_trial_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyP
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(ContainmentUnavailable, match="no permission to make a namespace"):
-        Stage(tmp_path, Plan(mode=Mode.SANDBOX))
+        Stage(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
 
 
 def test_auto_chooses_by_itself(tmp_path: Path) -> None:
@@ -251,10 +253,12 @@ def test_only_a_group_that_is_meant_for_this_server_is_taken_by_auto(
 ) -> None:
     group = tmp_path / "group"
     group.mkdir()
-    monkeypatch.setattr(probing, "_own_group", lambda: str(group))
+    monkeypatch.setattr(containment_probe, "_own_group", lambda: str(group))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert probing._strongest_first() == (Mode.SUBREAPER,), "root may write to every group"
+    assert containment_probe._strongest_first() == (Mode.SUBREAPER,), (
+        "root may write to every group"
+    )
     monkeypatch.setattr(os, "getxattr", lambda path, name: b"1", raising=False)
-    assert probing._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
-    monkeypatch.setattr(probing, "_mount_point", lambda: str(group))
-    assert probing._strongest_first() == (Mode.SUBREAPER,)
+    assert containment_probe._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
+    monkeypatch.setattr(containment_probe, "_mount_point", lambda: str(group))
+    assert containment_probe._strongest_first() == (Mode.SUBREAPER,)

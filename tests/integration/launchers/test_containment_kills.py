@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evidence import EndedBy
-from orchestrator.launchers.plan import Mode, Plan
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 
 from .conftest import (
     IN_NAMESPACE,
@@ -48,7 +48,7 @@ def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
 def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
     tmp_path: Path, until: Callable[..., None], other: str
 ) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
     start_escapees(stage, until, "stay")
     shim, keeper = stage.shim(), stage.launcher.keeper_pid
     stage.kill(other)
@@ -65,7 +65,7 @@ def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
 def test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_killed(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
     stage.start("a", "sh", "-c", "sleep 61 & echo ready; wait")
     until(lambda: stage.is_ready("a"))
     stage.kill("keeper", "spawner", "shim")
@@ -80,7 +80,7 @@ def test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_ki
 def test_nothing_escapes_a_shim_whose_server_was_killed(
     tmp_path: Path, until: Callable[..., None], first: list[str]
 ) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER))
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
     doomed = Doomed(stage, "a", Mode.SUBREAPER, *escapees(tmp_path, "stay"))
     until(lambda: all_escaped(tmp_path))
     for name in first:
@@ -96,7 +96,7 @@ def test_nothing_escapes_a_shim_whose_server_was_killed(
 def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
     tmp_path: Path, mode: Mode, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, Plan(mode=mode))
+    stage = opened(tmp_path, ContainmentPlan(mode=mode))
     start_escapees(stage, until, "stay")
     shim = stage.shim()
     stage.close(stop=False)

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evidence import EndedBy
-from orchestrator.core.exit_cause import ExitCause
-from orchestrator.launchers import processes, record
-from orchestrator.launchers.plan import Mode, Plan
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.process import proc
 from orchestrator.security.keys import new_proof
 from tests.integration.launchers.conftest import Stage, opened
 
@@ -67,7 +68,7 @@ def outside(stage: Stage, name: str, how: str) -> None:
 @pytest.fixture(params=(Mode.SUBREAPER, Mode.CGROUP, Mode.BASIC))
 def open_stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """In each mode in which a worker sees its shim."""
-    stage = opened(tmp_path, Plan(mode=request.param))
+    stage = opened(tmp_path, ContainmentPlan(mode=request.param))
     yield stage
     stage.close()
 
@@ -81,7 +82,7 @@ def test_a_worker_that_writes_a_record_and_kills_its_shim_is_not_believed(
 
     assert (ended.ended_by, ended.code) == (EndedBy.LOST, None)
     assert believed(stage, "a")["ended_by"] == "lost", "there is a tombstone"
-    assert ended == record.read_exit(str(stage.directory / "a.json"), proof.digest)
+    assert ended == exit_record.read_exit(str(stage.directory / "a.json"), proof.digest)
     if how != "in the claim":
         assert "was not written by it" in ended.error
         assert json.loads((stage.directory / "a.json.foreign").read_text())["code"] == 0
@@ -101,7 +102,7 @@ def test_a_forged_record_is_not_believed_in_any_mode(
 
     assert held.reports.exit("a").ended_by is EndedBy.LOST
     assert believed(held, "a")["ended_by"] == "lost"
-    until(lambda: not processes.marked(held.id("a")))
+    until(lambda: not proc.marked(held.id("a")))
 
 
 #: Claims that no end is known, for reasons that cost a worker none of its retries.
@@ -169,12 +170,14 @@ def test_an_adopted_attempt_has_begun_whatever_it_claims(stage: Stage, claim: st
 def test_a_tombstone_is_recognized_by_whoever_knows_the_attempt(tmp_path: Path) -> None:
     proof, other = new_proof(), new_proof()
     exit_path = str(tmp_path / "a.json")
-    ended = record.tombstone(exit_path, "it never began", (), ExitCause.NEVER_BEGAN, proof.digest)
+    ended = exit_record.tombstone(
+        exit_path, "it never began", (), ExitCause.NEVER_BEGAN, proof.digest
+    )
 
     assert ended is not None
-    assert record.read_exit(exit_path, proof.digest) == ended
-    assert record.read_exit(exit_path) == ended, "without a stored hash every record counts"
-    assert record.read_exit(exit_path, other.digest) is None
+    assert exit_record.read_exit(exit_path, proof.digest) == ended
+    assert exit_record.read_exit(exit_path) == ended, "without a stored hash every record counts"
+    assert exit_record.read_exit(exit_path, other.digest) is None
     assert proof.digest not in Path(exit_path).read_text()
 
 
@@ -187,8 +190,8 @@ def test_a_shim_proves_its_record_and_the_servers_memory_of_a_launch_has_no_secr
 
     said = believed(stage, "a")
     assert hashlib.sha256(said["secret"].encode()).hexdigest() == proof.digest
-    assert record.read_exit(path, proof.digest) == ended
-    assert record.read_exit(path, new_proof().digest) is None, "another attempt's record"
+    assert exit_record.read_exit(path, proof.digest) == ended
+    assert exit_record.read_exit(path, new_proof().digest) is None, "another attempt's record"
     assert proof.secret not in repr(proof) and proof.secret not in repr(stage.launch("b"))
 
 
@@ -248,19 +251,19 @@ def test_an_adopted_attempt_is_judged_by_its_proof(
 def test_a_publication_that_was_cut_off_is_completed_only_with_the_secret(tmp_path: Path) -> None:
     proof = new_proof()
     for name, secret, state in (
-        ("own", proof.secret, record.Finished),
-        ("forged", "1" * 64, record.Unfinished),
+        ("own", proof.secret, exit_record.FinishedRecord),
+        ("forged", "1" * 64, exit_record.Unfinished),
     ):
         exit_path = str(tmp_path / f"{name}.json")
         said = {"ended_by": "exit", "code": 0, "secret": secret}
         (tmp_path / f"{name}.run").write_text(json.dumps(said) + "\n")
 
-        assert isinstance(record.inspect(exit_path, proof.digest), state)
-        ended = record.tombstone(exit_path, "given up", digest=proof.digest)
+        assert isinstance(exit_record.inspect(exit_path, proof.digest), state)
+        ended = exit_record.tombstone(exit_path, "given up", digest=proof.digest)
         assert ended is not None
         assert (ended.ended_by is EndedBy.EXIT) == (name == "own")
         # What the first reader has written is read so by the next.
-        assert record.read_exit(exit_path, proof.digest) == ended
+        assert exit_record.read_exit(exit_path, proof.digest) == ended
 
 
 #: Tries what a process of the same user may do to another one's memory.

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evidence import EndedBy
-from orchestrator.launchers import processes, record, recovery
-from orchestrator.launchers.plan import Mode
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.local import recovery
+from orchestrator.launchers.local.containment_settings import Mode
+from orchestrator.launchers.process import proc
 
 from .conftest import Doomed
 
@@ -24,9 +26,11 @@ def test_a_killed_shim_is_a_lost_attempt_with_a_tombstone(stage: Any) -> None:
     os.kill(stage.shim_of("a"), 9)
     ended = stage.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST and ended.code is None
-    assert processes.start_ticks(worker) is None
+    assert proc.start_ticks(worker) is None
     assert [stray.command for stray in ended.strays] in (["sleep"], ["sleep 60"])
-    assert record.inspect(str(stage.directory / "a.json")) == record.Finished(exit=ended)
+    assert exit_record.inspect(str(stage.directory / "a.json")) == exit_record.FinishedRecord(
+        exit=ended
+    )
 
 
 def test_a_killed_idle_shim_is_replaced(stage: Any) -> None:
@@ -80,21 +84,21 @@ def test_a_shim_that_dies_after_its_spawner_leaves_nothing_marked(
 ) -> None:
     stage.start("a", "sh", "-c", "setsid sleep 60 & sleep 60")
     shim = stage.shim_of("a")
-    until(lambda: len(processes.marked(stage.id("a"))) == 3)
+    until(lambda: len(proc.marked(stage.id("a"))) == 3)
     old = stage.launcher.keeper_pid
     stage.kill("spawner")
     until(lambda: stage.launcher.keeper_pid != old)
     os.kill(shim, 9)
     ended = stage.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST and len(ended.strays) == 3
-    assert processes.marked(stage.id("a")) == []
+    assert proc.marked(stage.id("a")) == []
 
 
 def test_a_running_attempt_is_adopted_and_its_end_is_reported(stage: Any) -> None:
     launch = stage.start("a", "sh", "-c", GATE)
     stage.reports.pid("a")
     stage.reopen()
-    assert isinstance(record.inspect(launch.exit_path), record.Running)
+    assert isinstance(exit_record.inspect(launch.exit_path), exit_record.RunningRecord)
     assert stage.adopt("a")
     (stage.directory / "gate").touch()
     ended = stage.reports.exit("a")
@@ -135,7 +139,7 @@ def test_an_adopted_attempt_whose_shim_is_killed_is_lost(stage: Any) -> None:
     assert stage.adopt("a")
     os.kill(shim, 9)
     assert stage.reports.exit("a").ended_by is EndedBy.LOST
-    assert processes.marked(stage.id("a")) == []
+    assert proc.marked(stage.id("a")) == []
     assert not stage.adopt("a")
 
 
@@ -149,8 +153,8 @@ def test_work_survives_a_killed_server(stage: Any, until: Callable[..., None]) -
     doomed = Doomed(stage, "a", Mode.SUBREAPER, "sh", "-c", GATE)
     doomed.kill("server")
     exit_path = str(stage.directory / "a.json")
-    state = record.inspect(exit_path)
-    assert isinstance(state, record.Running)
+    state = exit_record.inspect(exit_path)
+    assert isinstance(state, exit_record.RunningRecord)
     assert stage.adopt("a")
     assert doomed.living() == ["keeper", "spawner", "shim"], "they have somebody to stand above"
     (stage.directory / "gate").touch()
@@ -163,7 +167,7 @@ def test_idle_shims_end_with_their_server(stage: Any, until: Callable[..., None]
     shim = stage.shim_of("a")
     stage.reports.exit("a")
     stage.close(stop=False)
-    until(lambda: processes.start_ticks(shim) is None)
+    until(lambda: proc.start_ticks(shim) is None)
 
 
 def test_an_end_that_cannot_be_settled_is_asked_for_again(
@@ -177,7 +181,7 @@ def test_an_end_that_cannot_be_settled_is_asked_for_again(
             raise refusals.pop()
         return recovery.settle(*given, **more)
 
-    monkeypatch.setattr("orchestrator.launchers.local.settle", settle)
+    monkeypatch.setattr("orchestrator.launchers.local.launcher.settle", settle)
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     os.kill(stage.shim_of("a"), 9)
@@ -194,7 +198,7 @@ def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
         assert go_on.wait(60)
         return recovery.settle(*given, **more)
 
-    monkeypatch.setattr("orchestrator.launchers.local.settle", settle)
+    monkeypatch.setattr("orchestrator.launchers.local.launcher.settle", settle)
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     os.kill(stage.shim_of("a"), 9)

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.evidence import EndedBy
-from orchestrator.launchers import processes, record
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.process import proc
 
 SHIM = Path(__file__).parents[2] / "fixtures" / "old_shim.py"
 ENDED = {"attempt": "a", "ended_by": "exit", "code": 7}
@@ -42,11 +43,13 @@ def test_one_that_runs_is_adopted_and_its_result_taken(stage: Any) -> None:
 def test_the_holder_of_a_lock_is_known_to_the_kernel(stage: Any) -> None:
     gate = stage.directory / "gate"
     path = str(stage.directory / "a.json")
-    assert processes.lock_holder(path) is None
+    assert proc.lock_holder(path) is None
     with subprocess.Popen(
         [sys.executable, SHIM, path, stage.id("a"), gate, "unknown"], stdout=subprocess.PIPE
     ) as shim:
         assert shim.stdout is not None and shim.stdout.readline() == b"ready\n"
-        ticks = processes.start_ticks(shim.pid)
-        assert record.inspect(path) == record.Running(shim_pid=shim.pid, start_ticks=ticks or 0)
+        ticks = proc.start_ticks(shim.pid)
+        assert exit_record.inspect(path) == exit_record.RunningRecord(
+            shim_pid=shim.pid, start_ticks=ticks or 0
+        )
         gate.touch()

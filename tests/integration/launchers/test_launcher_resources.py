@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evidence import EndedBy
-from orchestrator.core.exit_cause import ExitCause
-from orchestrator.launchers import processes, record
-from orchestrator.launchers.local import LocalLauncher
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.process import proc
 
 from .conftest import Reports
 
@@ -41,7 +42,7 @@ def test_a_full_disk_loses_the_log_but_not_the_worker(stage: Any, small_disk: Pa
     )
     assert (stage.directory / "finished").exists()
     assert (ended.ended_by, ended.code, ended.log_lost) == (EndedBy.EXIT, 0, True)
-    assert record.read_exit(str(small_disk / "a.json")) == ended, "it is recorded all the same"
+    assert exit_record.read_exit(str(small_disk / "a.json")) == ended, "it is recorded all the same"
 
 
 def test_on_a_full_disk_nothing_starts_and_it_says_so(stage: Any, small_disk: Path) -> None:
@@ -61,12 +62,12 @@ def _threads_and_descriptors() -> tuple[int, int]:
 
 def test_nothing_leaks_over_two_hundred_attempts(stage: Any) -> None:
     _run_many(stage, "warm", 8)
-    shims = len(processes.children(stage.spawner))
+    shims = len(proc.children(stage.spawner))
     before = _threads_and_descriptors()
     began = _shim_descriptors(stage)
     _run_many(stage, "many", 200)
     assert _threads_and_descriptors() == before
-    assert len(processes.children(stage.spawner)) <= max(shims, 4)
+    assert len(proc.children(stage.spawner)) <= max(shims, 4)
     assert max(_shim_descriptors(stage)) <= max(began)
 
 
@@ -82,7 +83,7 @@ def _run_many(stage: Any, prefix: str, count: int) -> None:
 def _shim_descriptors(stage: Any) -> list[int]:
     if os.getuid() != 0:
         return [0]  # Only root sees them: a shim hides its memory and its descriptors.
-    shims = processes.children(stage.spawner)
+    shims = proc.children(stage.spawner)
     return [len(os.listdir(f"/proc/{shim}/fd")) for shim in shims]
 
 
@@ -94,7 +95,7 @@ def test_closing_leaves_no_process_thread_or_descriptor(tmp_path: Path, stage: A
     other.close()
     other.close()
     assert _threads_and_descriptors() == before
-    assert [processes.start_ticks(pid) for pid in above] == [None, None]
+    assert [proc.start_ticks(pid) for pid in above] == [None, None]
 
 
 def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None]) -> None:
@@ -106,7 +107,7 @@ def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None
     (stage.directory / "gate").touch()
     for name in names:
         stage.reports.exit(name)
-    until(lambda: len(processes.children(stage.spawner)) == 4)
+    until(lambda: len(proc.children(stage.spawner)) == 4)
     assert stage.shell("after", "exit 2").code == 2
 
 
@@ -114,8 +115,8 @@ def test_idle_shims_use_no_processor(stage: Any, until: Callable[..., None]) -> 
     """What a worker says just before it ends is read after its end."""
 
     def all_asleep() -> bool:
-        shims = processes.children(stage.spawner)
-        looks = [processes.look_up(pid) for _ in range(50) for pid in shims]
+        shims = proc.children(stage.spawner)
+        looks = [proc.look_up(pid) for _ in range(50) for pid in shims]
         return all(look is not None and look.state == "S" for look in looks)
 
     for number in range(20):

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evidence import EndedBy
-from orchestrator.launchers import record
-from orchestrator.launchers.shim import completed
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.shim.shim import completed
 
 #: Prints its environment as numbers: a log has no zero bytes.
 ENVIRONMENT = ("od", "-An", "-v", "-tx1", "/proc/self/environ")
@@ -26,7 +26,9 @@ def environment(log: bytes) -> dict[str, str]:
 def test_an_exit_code_is_reported_and_recorded(stage: Any) -> None:
     ended = stage.shell("a", "exit 7")
     assert (ended.ended_by, ended.code, ended.signal) == (EndedBy.EXIT, 7, None)
-    assert record.inspect(str(stage.directory / "a.json")) == record.Finished(exit=ended)
+    assert exit_record.inspect(str(stage.directory / "a.json")) == exit_record.FinishedRecord(
+        exit=ended
+    )
     assert not (stage.directory / "a.run").exists()
 
 
@@ -155,7 +157,7 @@ def test_an_unknown_command_is_named(stage: Any) -> None:
     ended = stage.run("a", "no-such-program")
     assert ended.ended_by is EndedBy.SPAWN_FAILED
     assert "no-such-program" in ended.error and "not found" in ended.error
-    assert record.read_exit(str(stage.directory / "a.json")) == ended
+    assert exit_record.read_exit(str(stage.directory / "a.json")) == ended
 
 
 def test_a_missing_directory_is_named(stage: Any) -> None:

@@ -9,22 +9,25 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.evidence import EndedBy
-from orchestrator.launchers import cgroups, processes
-from orchestrator.launchers.plan import Limits, Mode, Plan
+from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.launchers.containment import cgroup
+from orchestrator.launchers.local.containment_probe import choose
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
+from orchestrator.launchers.process import proc
 
 from .conftest import Stage
 from .test_containment import opened
 
 MIB = 1024 * 1024
-LIMITS = Limits(memory=200 * MIB, processes=20, file_size=MIB, open_files=64)
+LIMITS = WorkerLimits(memory=200 * MIB, processes=20, file_size=MIB, open_files=64)
 PYTHON = (sys.executable, "-S", "-E", "-c")
 
 
 @pytest.fixture(params=list(Mode)[1:])
 def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher with limits, in every mode."""
-    stage = opened(tmp_path, Plan(mode=request.param, limits=LIMITS))
+    stage = opened(tmp_path, ContainmentPlan(mode=request.param, limits=LIMITS))
     yield stage
     stage.close()
 
@@ -41,7 +44,7 @@ def test_too_much_memory_ends_a_worker_with_all_it_started(limited: Any) -> None
     assert ended.ended_by is EndedBy.LIMIT
     assert ended.error == "killed: used more than 200 MiB of memory"
     assert time.monotonic() - started < 30
-    assert processes.marked(limited.id("a")) == []
+    assert proc.marked(limited.id("a")) == []
 
 
 def test_too_many_processes_end_a_worker(limited: Any) -> None:
@@ -49,7 +52,7 @@ def test_too_many_processes_end_a_worker(limited: Any) -> None:
     ended = limited.shell("a", script)
     assert ended.ended_by is EndedBy.LIMIT
     assert "more than 20 processes and threads" in ended.error
-    assert processes.marked(limited.id("a")) == []
+    assert proc.marked(limited.id("a")) == []
 
 
 def test_too_large_a_file_ends_its_writer(limited: Any) -> None:
@@ -85,27 +88,29 @@ def test_a_log_keeps_its_beginning_and_its_end(stage: Any) -> None:
 
 def test_limits_become_files_of_the_worker_s_group() -> None:
     wanted = {"cpu": 0.5, "memory": 1000, "processes": 20}
-    assert cgroups.settings(wanted, ("cpu", "memory", "pids")) == {
+    assert cgroup.settings(wanted, ("cpu", "memory", "pids")) == {
         "cpu.max": "50000 100000",
         "memory.max": "1000",
         "memory.oom.group": "1",
         "pids.max": "20",
     }
-    assert cgroups.settings(wanted, ()) == {}
+    assert cgroup.settings(wanted, ()) == {}
 
 
 def test_what_a_group_counted_says_which_limit_was_hit(tmp_path: Path) -> None:
     wanted = {"memory": 512 * MIB, "processes": 20}
-    assert cgroups.limit_hit(str(tmp_path), wanted) == ""
+    assert cgroup.limit_hit(str(tmp_path), wanted) == ""
     (tmp_path / "pids.events").write_text("max 3\n")
-    assert "20 processes" in cgroups.limit_hit(str(tmp_path), wanted)
+    assert "20 processes" in cgroup.limit_hit(str(tmp_path), wanted)
     (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
-    assert cgroups.limit_hit(str(tmp_path), wanted) == "killed: used more than 512 MiB of memory"
+    assert cgroup.limit_hit(str(tmp_path), wanted) == "killed: used more than 512 MiB of memory"
 
 
 @pytest.mark.parametrize("mode", list(Mode)[1:])
 def test_what_a_mode_does_not_hold_exactly_is_said(mode: Mode) -> None:
-    plan = Plan(mode=mode, limits=Limits(cpu=0.5, memory=MIB, processes=5, open_files=64))
+    plan = ContainmentPlan(
+        mode=mode, limits=WorkerLimits(cpu=0.5, memory=MIB, processes=5, open_files=64)
+    )
     said = "\n".join(plan.soft_spots())
     for name in ("cpu", "memory", "processes"):
         assert f"workers.limits.{name} " in said
@@ -114,16 +119,45 @@ def test_what_a_mode_does_not_hold_exactly_is_said(mode: Mode) -> None:
 
 
 def test_a_group_with_its_controllers_holds_all() -> None:
-    limits = Limits(cpu=0.5, memory=MIB, processes=5)
-    plan = Plan(mode=Mode.CGROUP, limits=limits, controllers=("cpu", "memory", "pids"))
+    limits = WorkerLimits(cpu=0.5, memory=MIB, processes=5)
+    plan = ContainmentPlan(mode=Mode.CGROUP, limits=limits, controllers=("cpu", "memory", "pids"))
     assert list(plan.soft_spots()) == []
     assert plan.exact_limits() == ["cpu", "memory", "processes"]
+
+
+def test_limits_that_are_not_held_exactly_are_named_in_one_line() -> None:
+    limits = WorkerLimits(cpu=0.5, memory=MIB, file_size=9)
+    assert ContainmentPlan(mode=Mode.SUBREAPER, limits=limits).notice() == (
+        "not held exactly on this machine: workers.limits.cpu (not at all), workers.limits.memory; "
+        "see: bin/orchestrator doctor"
+    )
+    assert ContainmentPlan(mode=Mode.SUBREAPER, limits=WorkerLimits(file_size=9)).notice() == ""
+
+
+def test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do() -> None:
+    asked = ContainmentPlan(
+        mode=Mode.SUBREAPER, strict=True, limits=WorkerLimits(cpu=0.5, memory=MIB, file_size=9)
+    )
+    with pytest.raises(ContainmentUnavailable) as refused:
+        choose(asked)
+    said = refused.value.message
+    assert said.startswith("workers.limits.strict: workers.limits.cpu is not held by subreaper")
+    assert "workers.limits.memory is looked at" in said and "file_size" not in said
+    assert "start the server in a delegated control group: systemd-run" in said
+    assert "set workers.containment: auto" in said
+    assert said.endswith("; or set workers.limits.strict: false")
+
+
+def test_strict_limits_that_the_kernel_holds_are_accepted() -> None:
+    limits = WorkerLimits(file_size=MIB, open_files=64)
+    assert choose(ContainmentPlan(strict=True, limits=limits)).limits == limits
+    assert choose(ContainmentPlan(strict=True)).strict
 
 
 def test_watching_many_idle_workers_costs_little(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, Plan(mode=Mode.SUBREAPER, limits=LIMITS))
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER, limits=LIMITS))
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     shim = stage.shim()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.launching import Launch
-from orchestrator.launchers import record
-from orchestrator.launchers.plan import Mode, Plan
-from orchestrator.launchers.shim_link import ShimLink
+from orchestrator.core.ports.launcher import Launch
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.local.shims import ShimLink
 
 from .conftest import REPOSITORY, wait_until
 
@@ -35,7 +35,7 @@ class Forking:
 
     def fork_shim(self) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair()
-        plan = Plan(mode=Mode.SUBREAPER).for_shims()
+        plan = ContainmentPlan(mode=Mode.SUBREAPER).for_shims()
         with theirs:
             self.shim = subprocess.Popen(
                 [sys.executable, "-c", SHIM, str(theirs.fileno()), plan],
@@ -82,7 +82,7 @@ def test_a_server_that_hears_of_the_end_stores_it(
     link.close()
 
     assert forking.said() == b""
-    assert isinstance(record.inspect(str(tmp_path / "a.json")), record.Finished)
+    assert isinstance(exit_record.inspect(str(tmp_path / "a.json")), exit_record.FinishedRecord)
 
 
 def test_without_one_the_record_is_on_the_disk_before_the_shim_ends(
@@ -94,4 +94,4 @@ def test_without_one_the_record_is_on_the_disk_before_the_shim_ends(
     (tmp_path / "gate").touch()
 
     assert forking.said() == b"synced\n"
-    assert isinstance(record.inspect(str(tmp_path / "a.json")), record.Finished)
+    assert isinstance(exit_record.inspect(str(tmp_path / "a.json")), exit_record.FinishedRecord)

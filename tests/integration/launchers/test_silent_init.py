@@ -2,7 +2,7 @@
 
 import socket
 
-from orchestrator.launchers.namespaces import Namespaces
+from orchestrator.launchers.containment.pid_namespace import Namespaces
 
 
 def test_an_init_that_is_killed_before_it_reads_its_answer_is_silent() -> None:

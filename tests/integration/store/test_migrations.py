@@ -14,11 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.job_facts import NO_FACTS, JobFacts, Missing
+from orchestrator.core.model.job_facts import NO_FACTS, JobFacts, Missing
+from orchestrator.core.model.states import JobStatus, MergeState, StopCause, WorkerKind
 from orchestrator.core.ports import Change, Cost
-from orchestrator.core.states import JobStatus, MergeState, StopCause, WorkerKind
-from orchestrator.store import SqlStore, migrate, sqlite_url
-from orchestrator.store.tables import metadata
+from orchestrator.store import SqlStore, sqlite_url
+from orchestrator.store.database import migrate
+from orchestrator.store.schema.tables import metadata
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_job, a_worker
 

@@ -160,7 +160,7 @@ def test_a_change_whose_commit_is_still_under_way_is_not_stored_twice(
 
 
 def test_one_server_at_a_time_has_the_database(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.store.server.PREDECESSOR_SECONDS", 0.2)
+    monkeypatch.setattr("orchestrator.store.database.postgresql.PREDECESSOR_SECONDS", 0.2)
     first, second = SqlStore(url, alone=True), SqlStore(url, alone=True)
     first.open()
 
@@ -180,7 +180,7 @@ def test_one_server_at_a_time_has_the_database(url: str, monkeypatch: pytest.Mon
 def test_a_table_that_is_locked_holds_up_nothing_for_long(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.store.server.LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("orchestrator.store.database.postgresql.LOCK_SECONDS", 0.2)
     store = SqlStore(url, alone=True)
     store.open()
     change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])

@@ -19,15 +19,16 @@ import pytest
 from sqlalchemy.dialects import sqlite
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change
-from orchestrator.core.states import JobStatus
-from orchestrator.store import SqlStore, connections, queries, sqlite_url
+from orchestrator.store import SqlStore, queries, sqlite_url
+from orchestrator.store.database import connections
 from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
 
 SAVES_FOR_EVER = """
 import sys
 from orchestrator.core.ports import Change
-from orchestrator.core.states import JobStatus
+from orchestrator.core.model.states import JobStatus
 from orchestrator.store import SqlStore
 from tests.contract.store_values import a_job, a_worker, an_event
 

@@ -10,48 +10,22 @@ from typing import Any
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound, Unauthorized
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.evidence import EndedBy, Exit
-from orchestrator.core.lease import Lease
-from orchestrator.core.lock_view import LockView
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.locks.lease import Lease
+from orchestrator.core.locks.lock_view import LockView
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.candidate_rank import CandidateRank
+from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Page, Tree
-from orchestrator.core.repository import MergeChoice
-from orchestrator.core.standing import Standing
-from orchestrator.core.states import JobStatus, WorkerStatus
-from orchestrator.core.submission import Accepted, Caller, ConfigRequest, Scope, Submission
-from orchestrator.core.views import Availability, Checkpoint, Detail, Health, RolledBack
-from orchestrator.core.worker_result import WorkerResult
+from orchestrator.core.ports.read_models import Availability, Checkpoint, Detail, Health, RolledBack
+from orchestrator.core.repository.repository import MergeChoice
+from orchestrator.engine.supervisor.lease_calls import LockCall
 
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"
 LEFT = {"depth": 3, "child_jobs": 20}
-
-
-class FakeLocks:
-    """Nobody holds anything."""
-
-    def leases(self) -> Sequence[Lease]:
-        return []
-
-    def leases_on(self, name: str) -> Sequence[Lease]:
-        return []
-
-    def locks(self, caller: Caller) -> Sequence[LockView]:
-        return []
-
-    def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> Any:
-        raise Forbidden("leases are for workers, with their own keys; tasks name locks:")
-
-    def lock_decided(self, call: Any) -> bool:
-        return True
-
-    def lock_answer(self, call: Any, *, final: bool) -> Sequence[Lease] | None:
-        return []
-
-    def lock_dropped(self, call: Any) -> None: ...
-
-    def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        raise NotFound(f"nobody holds a lease on {names[0]}")
 
 
 class FakeService:
@@ -59,7 +33,6 @@ class FakeService:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.locks = FakeLocks()
         self.ready = True
         self.left: dict[str, object] = {**LEFT}
         self.failure: Exception | None = None
@@ -288,6 +261,31 @@ class FakeService:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    # Locks: nobody holds anything.
+
+    def leases(self) -> Sequence[Lease]:
+        return []
+
+    def leases_on(self, name: str) -> Sequence[Lease]:
+        return []
+
+    def locks(self, caller: Caller) -> Sequence[LockView]:
+        return []
+
+    def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
+        raise Forbidden("leases are for workers, with their own keys; tasks name locks:")
+
+    def lock_decided(self, call: LockCall) -> bool:
+        return True
+
+    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[Lease] | None:
+        return []
+
+    def lock_dropped(self, call: LockCall) -> None: ...
+
+    def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
+        raise NotFound(f"nobody holds a lease on {names[0]}")
+
     # What tests call.
 
     @property
@@ -325,7 +323,7 @@ class FakeService:
         output: str = "done",
         status: WorkerStatus = WorkerStatus.SUCCESS,
         files: tuple[str, ...] = (),
-        standing: Standing | None = None,
+        standing: CandidateRank | None = None,
     ) -> None:
         now = time.time()
         result = WorkerResult(output=output, files_created=files, exit_code=0, standing=standing)

@@ -6,7 +6,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from orchestrator.core.model import Job
+from orchestrator.core.model.job import Job
 from tests.unit.api.fake_service import KEY, FakeService
 
 META = {

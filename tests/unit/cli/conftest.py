@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 #: Runs one command line in this process; gives the exit code.
@@ -39,7 +39,7 @@ def environ() -> dict[str, str]:
 @pytest.fixture
 def orchestrator(folder: Path, environ: dict[str, str]) -> Orchestrator:
     def run(*arguments: str, **variables: str) -> int:
-        where = Surroundings(folder=folder, environ={**environ, **variables})
+        where = CliContext(folder=folder, environ={**environ, **variables})
         return execute(arguments, where)
 
     return run

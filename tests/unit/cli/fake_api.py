@@ -107,6 +107,8 @@ class FakeApi(ThreadingHTTPServer):
         self.end_at_once = True
         self.outcome = "completed"
         self.output = "done what was asked"
+        #: Of the answer to a submission, besides the job.
+        self.accepted: dict[str, Any] = {}
         self.stream_breaks_after: int | None = None
         self.connections: list[socket.socket] = []
 
@@ -191,7 +193,9 @@ class Handler(BaseHTTPRequestHandler):
         if call.path == "/api/v1/orchestrate":
             key = self.headers["Idempotency-Key"]
             job = self.server.submit(call.body, key)
-            self._json(202, {"job_id": job.job_id, "status": "pending", "links": {}})
+            self._json(
+                202, {"job_id": job.job_id, "status": "pending", "links": {}} | self.server.accepted
+            )
             return
         if call.path == "/api/v1/jobs":
             wanted = call.query.get("status", [None])[0]

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator import __version__
-from orchestrator.cli import COMMANDS, exit_codes, serve
-from orchestrator.cli.errors import report_error
-from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.local_server import project_line
-from orchestrator.cli.surroundings import OWN_FOLDER, Surroundings
+from orchestrator.cli import COMMANDS
+from orchestrator.cli.context import OWN_FOLDER, CliContext
+from orchestrator.cli.output import exit_codes
+from orchestrator.cli.output.errors import report_error
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.server import serve
+from orchestrator.cli.server.background_server import project_line
 from orchestrator.core.errors import NotFound
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
@@ -29,19 +31,22 @@ Capture = pytest.CaptureFixture[str]
 def test_the_first_line_has_the_number_of_workers_that_auto_means(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("workers: {max_workers: auto}\n")
     environ = {"ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(tmp_path)}
-    line = project_line(Surroundings(folder=tmp_path, environ=environ))
+    line = project_line(CliContext(folder=tmp_path, environ=environ))
     number = re.fullmatch(r"project: \S+; (\d+) workers? at a time \(.*: auto\)", line)
     assert number and int(number[1]) == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[::1]:1", "http://0.0.0.0:1"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://[::1]:1", "http://0.0.0.0:1", "https://0.0.0.0:1"]
+)
 def test_the_start_line_says_when_other_machines_reach_the_server(
     url: str, capsys: Capture
 ) -> None:
     serve._tell(url, Path("/shop"))
     said = capsys.readouterr().err
     assert said.startswith(f"serving at {url} for the project /shop")
-    assert ("no TLS" in said) is ("0.0.0.0" in url)
+    assert ("other machines reach it" in said) is ("0.0.0.0" in url)
+    assert ("plain HTTP" in said) is (url == "http://0.0.0.0:1")
 
 
 def test_submit_prints_the_id_and_nothing_else(
@@ -55,6 +60,16 @@ def test_submit_prints_the_id_and_nothing_else(
     assert (out, err) == ("j1\n", "")
     body = served.jobs["j1"].body
     assert body == {"request": nasty, "config": {"max_workers": 2, "agent": "shell"}}
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_limits_that_are_not_held_exactly_are_named_once(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str
+) -> None:
+    served.accepted = {"limits_notice": "not held exactly on this machine: workers.limits.cpu"}
+    assert orchestrator(command, "Say this") == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert err.count("workers.limits.cpu\n") == 1 and "workers.limits" not in out
 
 
 def test_a_request_may_look_like_an_option_after_two_dashes(
@@ -79,6 +94,25 @@ def test_submit_takes_a_plan_file_and_flags_win_over_it(
     assert body["request"] == "Build"
     assert body["config"] == {"max_workers": 2, "max_retries": 1}
     assert body["tasks"] == [{"id": "a", "agent": ["shell"], "command": "true"}]
+
+
+@pytest.mark.parametrize(("tasks", "is_told"), [("tasks: []\n", True), ("", False)])
+def test_a_plan_whose_tasks_are_empty_is_split_and_says_so(
+    served: FakeApi,
+    orchestrator: Orchestrator,
+    tmp_path: Path,
+    capsys: Capture,
+    tasks: str,
+    is_told: bool,
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"request: Build\n{tasks}")
+
+    assert orchestrator("submit", "--plan", str(plan)) == ExitCode.OK
+
+    assert served.jobs["j1"].body["request"] == "Build"
+    told = "plan.yaml: tasks: is empty; the request is split into tasks\n"
+    assert capsys.readouterr().err == (told if is_told else "")
 
 
 def test_a_plan_comes_by_standard_input(
@@ -445,7 +479,7 @@ def test_the_version_is_the_packages(orchestrator: Orchestrator, capsys: Capture
 
 
 def test_the_help_of_spawn_loads_the_standard_library_alone() -> None:
-    program = OWN_FOLDER / "orchestrator" / "cli" / "spawn.py"
+    program = OWN_FOLDER / "orchestrator" / "cli" / "worker" / "spawn.py"
     code = (
         "import runpy, sys\n"
         f"sys.argv = ['spawn', '--help']\n"
@@ -462,7 +496,7 @@ def test_the_help_of_spawn_loads_the_standard_library_alone() -> None:
 
 
 def test_lock_loads_the_standard_library_alone() -> None:
-    program = OWN_FOLDER / "orchestrator" / "cli" / "lock.py"
+    program = OWN_FOLDER / "orchestrator" / "cli" / "worker" / "lock.py"
     command = [sys.executable, "-S", "-E", "-X", "importtime", str(program), "lock", "--help"]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -476,8 +510,8 @@ def test_lock_loads_the_standard_library_alone() -> None:
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom orchestrator.cli import execute\n"
-        "from orchestrator.cli.surroundings import Surroundings\n"
-        "execute(['--help'], Surroundings())\n"
+        "from orchestrator.cli.context import CliContext\n"
+        "execute(['--help'], CliContext())\n"
         "heavy = {'requests', 'yaml', 'pydantic', 'flask', 'sqlalchemy', 'jinja2'}\n"
         "heavy.add('importlib.metadata')\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.output.exit_codes import ExitCode
 
 COMMANDS = (
     ("land", "abc123", "--yes"),
@@ -18,7 +18,7 @@ COMMANDS = (
 
 def ran(folder: Path, worker_directory: Path, *arguments: str) -> int:
     environ = {"ORCHESTRATOR_WORKER_DIR": str(worker_directory)}
-    return execute(arguments, Surroundings(folder=folder, environ=environ))
+    return execute(arguments, CliContext(folder=folder, environ=environ))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

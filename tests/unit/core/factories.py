@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from orchestrator.core.allowance import Ancestry
-from orchestrator.core.evidence import EndedBy, Evidence, Exit
-from orchestrator.core.exit_cause import ExitCause
-from orchestrator.core.model import Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.limits.quotas import Ancestry
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.job import Job, JobConfig, TaskSpec, Worker, WorkerKey
 
 #: When stories begin; any time but zero.
 #: A commit that a job starts from: its changes are merged.

@@ -1,7 +1,7 @@
 """What a store would hold: built from nothing but the changes that turns hand over."""
 
 from orchestrator.core.events import Event
-from orchestrator.core.model import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
 
 

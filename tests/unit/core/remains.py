@@ -2,27 +2,31 @@
 
 from collections.abc import Mapping, Sized
 
-from orchestrator.core.forest import Node
-from orchestrator.core.model import WorkerKey
-from orchestrator.core.scheduler import Scheduler
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.state.job_trees import Node
 
 
 def state_of(scheduler: Scheduler) -> Mapping[str, object]:
     """Everything that decides what happens next, but for the turns that root jobs take."""
-    forest, ledger = scheduler.forest, scheduler.ledger
-    unfinished = {job.root_id for job in ledger.jobs.values() if job.is_root and not job.ended_at}
+    trees, unit_of_work = scheduler._trees, scheduler._unit_of_work
+    unfinished = {
+        job.root_id for job in unit_of_work.jobs.values() if job.is_root and not job.ended_at
+    }
     return {
-        "jobs": {each: job for each, job in ledger.jobs.items() if job.root_id in unfinished},
-        "workers": {key: each for key, each in ledger.workers.items() if key[0] in unfinished},
-        "attempts": dict(ledger.attempts),
-        "nodes": {key: _node(node) for key, node in forest.nodes.items()},
-        "slots": scheduler.slots.snapshot(),
-        "running": {each: scheduler.slots.running_in(each) for each in ledger.jobs},
-        "resuming": set(forest.ready._resuming),
+        "jobs": {each: job for each, job in unit_of_work.jobs.items() if job.root_id in unfinished},
+        "workers": {
+            key: each for key, each in unit_of_work.workers.items() if key[0] in unfinished
+        },
+        "attempts": dict(unit_of_work.attempts),
+        "nodes": {key: _node(node) for key, node in trees.nodes.items()},
+        "slots": scheduler.view.slots(),
+        "running": {each: scheduler._slots.running_in(each) for each in unit_of_work.jobs},
+        "resuming": set(trees.ready._resuming),
         "startable": startable(scheduler),
-        "rendering": set(scheduler._endings.rendering),
-        "planning": set(scheduler._endings.planning),
-        "seq": dict(ledger._last_seq),
+        "rendering": set(scheduler._completion.rendering),
+        "planning": set(scheduler._completion.planning),
+        "seq": dict(unit_of_work._last_seq),
     }
 
 
@@ -32,15 +36,15 @@ def _node(node: Node) -> tuple[object, ...]:
 
 
 def startable(scheduler: Scheduler) -> set[WorkerKey]:
-    """Queued, delayed or set aside, and not cancelled meanwhile."""
-    ready, nodes, aside = scheduler.forest.ready, scheduler.forest.nodes, scheduler.forest.aside
+    """Queued, delayed or set holds, and not cancelled meanwhile."""
+    ready, nodes, holds = scheduler._trees.ready, scheduler._trees.nodes, scheduler._trees.holds
     queued = {key for queue in ready._queues.values() for key in queue}
     delayed = {each[2] for each in ready._delayed}
-    waiting = [*aside._unprepared.values(), *(each.behind for each in aside._ahead.values())]
+    waiting = [*holds._unprepared.values(), *(each.behind for each in holds._ahead.values())]
     return {
         key
         for key in queued | delayed | {key for keys in waiting for key in keys}
-        if key in nodes and str(scheduler.ledger.workers[key].status) == "pending"
+        if key in nodes and str(scheduler.view.workers[key].status) == "pending"
     }
 
 
@@ -48,12 +52,12 @@ def memory_of(scheduler: Scheduler) -> Mapping[str, Sized]:
     """The collections that are not empty, by name."""
     parts = (
         scheduler,
-        scheduler.forest,
-        scheduler.ledger,
-        scheduler.slots,
-        scheduler.forest.ready,
-        scheduler.forest.aside,
-        scheduler._endings,
+        scheduler._trees,
+        scheduler._unit_of_work,
+        scheduler._slots,
+        scheduler._trees.ready,
+        scheduler._trees.holds,
+        scheduler._completion,
         scheduler._running,
     )
     held = {

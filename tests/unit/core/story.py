@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.commands import Command, MakeContext, Render, Start, Stop, TakePlan
 from orchestrator.core.events import EventKind
-from orchestrator.core.evidence import Evidence, Exit
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
-from orchestrator.core.planning import planner_of
-from orchestrator.core.rerun import check_rerun
-from orchestrator.core.room import Lack, Room
-from orchestrator.core.scheduler import Scheduler
-from orchestrator.core.sending_back import Refusal
-from orchestrator.core.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.scheduler.commands import Command, MakeContext, Render, Start, Stop, TakePlan
+from orchestrator.core.scheduler.merged import MergeRejection
+from orchestrator.core.scheduler.planned_job import planner_of
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.service.job_retry import check_rerun
 
 from .factories import (
     DONE,
@@ -103,17 +103,17 @@ class Story:
         self.turn()
 
     def _take_plan(self, job_id: str, tasks: Sequence[TaskSpec] = ()) -> None:
-        planning, ledger = self.scheduler.planning, self.scheduler.ledger
-        if not planning.awaited(job_id):
+        view = self.scheduler.view
+        if not view.awaits_plan(job_id):
             return
-        job, tasks = ledger.jobs[job_id], tasks or (a_task(),)
-        parent = ledger.workers[job.parent_key] if job.parent_key else None
+        job, tasks = view.jobs[job_id], tasks or (a_task(),)
+        parent = view.workers[job.parent_key] if job.parent_key else None
         named = (parent.id, parent.child_workers + 1) if parent else ("worker", 1)
         workers = workers_for(job, tasks, *named)
-        planning.taken(job_id, tasks, workers, "planning", "", self.now)
+        self.scheduler.plan_taken(job_id, tasks, workers, "planning", "", self.now)
 
     def approve(self, job: Job) -> None:
-        self.scheduler.planning.approve(job.id, "user", self.now)
+        self.scheduler.approve_plan(job.id, "user", self.now)
         self.turn()
 
     def child(
@@ -145,8 +145,8 @@ class Story:
         self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
     ) -> bool:
         """What these workers changed does not pass with the others' changes."""
-        refusals = [Refusal(worker_id=key.worker_id, reason=reason, **more) for key in keys]
-        goes_on = self.scheduler.sending_back.refused(job_id, refusals, self.now)
+        refusals = [MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys]
+        goes_on = self.scheduler.merge_refused(job_id, refusals, self.now)
         if goes_on:
             self.to_render.remove(job_id)
         self.turn()
@@ -163,9 +163,9 @@ class Story:
         self.turn()
 
     def retry(self, job: Job) -> int:
-        if job.root_id not in self.scheduler.forest:
+        if not self.scheduler.view.has_tree(job.root_id):
             self.scheduler.restore(self.kept.tree(job.root_id), self.now)
-        check_rerun(self.scheduler, self.scheduler.ledger.jobs[job.id])
+        check_rerun(self.scheduler, self.scheduler.view.jobs[job.id])
         count = self.scheduler.retry(job.id, "user", self.now)
         self.turn()
         return count
@@ -203,9 +203,9 @@ class Story:
         return True
 
     def _one_turn(self) -> None:
-        room = Room(self.paused, lambda agent: None if self.admit else NO_MEMORY)
+        room = Capacity(self.paused, lambda agent: None if self.admit else NO_MEMORY)
         commands = self.scheduler.turn(self.now, room=room)
-        change = self.scheduler.ledger.take()
+        change = self.scheduler.take_changes()
         recorded = {(attempt.key, attempt.number) for attempt in change.new_attempts}
         started = {(each.key, each.attempt) for each in commands if isinstance(each, Start)}
         assert started == recorded, "what starts is recorded in the same turn, and nothing else"
@@ -236,7 +236,7 @@ class Story:
         raise AssertionError(f"it never ends: {self.statuses()}")
 
     def _waits(self, key: WorkerKey) -> bool:
-        node = self.scheduler.forest.nodes[key]
+        node = self.scheduler._trees.nodes[key]
         return not node.has_slot and not node.stopping
 
     def _config(self, config: Mapping[str, Any]) -> JobConfig:

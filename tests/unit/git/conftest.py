@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.repository import Signature
+from orchestrator.core.repository.repository import Signature
 from orchestrator.git import GitRepository
 from tests.project import Project
 

@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.core.choice import Opinion, candidates_of, ranked
-from orchestrator.core.delivery import Delivery
-from orchestrator.core.evidence import ChangeSize, EndedBy, Exit, Stray, Usage
-from orchestrator.core.failure import Failure, Rollback
-from orchestrator.core.gates import GateResult
-from orchestrator.core.job_facts import NO_FACTS, JobFacts
-from orchestrator.core.model import Attempt, Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.candidates.selection import Opinion, candidates_of, ranked
+from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.failure import Failure, Rollback
+from orchestrator.core.model.gate import GateResult
+from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
+from orchestrator.core.model.states import JobStatus, MergeState, StopCause, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, MergeState, StopCause, WorkerStatus
-from orchestrator.core.worker_result import WorkerResult
 
 #: 2026-03-01T12:00:00Z
 START = 1_772_366_400.0

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted import ROOT, Planted
 
-from orchestrator.core.evidence import Usage
-from orchestrator.core.model import TaskSpec
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, WorkerKind, WorkerStatus
-from orchestrator.reports.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
-from orchestrator.reports.family import Family
+from orchestrator.reports.figures.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
+from orchestrator.reports.figures.job_tree import Family
 
 
 def analytics(tree: Tree, job_id: str, processors: int = 8) -> Analytics:

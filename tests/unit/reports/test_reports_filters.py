@@ -10,9 +10,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from trees import HOSTILE
 
-from orchestrator.reports.document import document, quoted
-from orchestrator.reports.markdown import cell, code, fence, inline
-from orchestrator.reports.plain import one_line, plain
+from orchestrator.reports.text.markdown import cell, code, document, fence, inline, quoted
+from orchestrator.reports.text.plain_text import one_line, plain
 
 # HTML allowed and bare addresses linked: the most that a renderer would do with our Markdown.
 RENDERER = MarkdownIt("gfm-like", {"html": True})

@@ -11,11 +11,11 @@ import trees
 from markdown_it import MarkdownIt
 from planted import ROOT, Planted
 
-from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.model import TaskSpec
-from orchestrator.core.states import JobStatus, StopCause, WorkerStatus
+from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.reports import Reports
-from orchestrator.reports.document import document
+from orchestrator.reports.text.markdown import document
 from orchestrator.reports.timeline import BAR_LIMIT
 
 

@@ -2,14 +2,14 @@
 
 from planted import START, Planted
 
-from orchestrator.core.delivery import Delivery
-from orchestrator.core.evidence import ChangeSize, Stray, Usage
-from orchestrator.core.failure import Failure, FailureKind, RetryStrategy, Rollback
-from orchestrator.core.gates import GateResult, GateStatus
-from orchestrator.core.job_facts import JobFacts, Missing
-from orchestrator.core.model import TaskSpec, Worker
+from orchestrator.core.model.attempt.attempt_result import ChangeSize, Stray, Usage
+from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
+from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.model.job_facts import JobFacts, Missing
+from orchestrator.core.model.states import JobStatus, MergeState, WorkerKind, WorkerStatus
 from orchestrator.core.ports import Tree
-from orchestrator.core.states import JobStatus, MergeState, WorkerKind, WorkerStatus
 
 
 def single_success() -> Tree:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from pydantic import BaseModel
 
-from orchestrator.schemas import queries
+from orchestrator.schemas.requests import queries
 
 JSON = "application/json"
 TEXT = "text/plain"

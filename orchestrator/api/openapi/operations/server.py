@@ -10,7 +10,8 @@ from orchestrator.api.openapi.operations.operation import (
     TEXT,
     Operation,
 )
-from orchestrator.schemas import answers, mcp
+from orchestrator.schemas.answers import common
+from orchestrator.schemas.requests import mcp
 
 SERVER = (
     Operation(
@@ -19,7 +20,7 @@ SERVER = (
         id="getStats",
         tag="server",
         summary="Counts, rates, cost",
-        answers={OK: answers.StatsAnswer},
+        answers={OK: common.StatsAnswer},
     ),
     Operation(
         method="get",
@@ -57,7 +58,7 @@ SERVER = (
         id="listAgents",
         tag="server",
         summary="Agents, and whether they can work here",
-        answers={OK: answers.AgentsAnswer},
+        answers={OK: common.AgentsAnswer},
     ),
     Operation(
         method="get",
@@ -65,7 +66,7 @@ SERVER = (
         id="getHealth",
         tag="server",
         summary="Whether the server is alive and ready",
-        answers={OK: answers.HealthAnswer, HTTPStatus.SERVICE_UNAVAILABLE: answers.HealthAnswer},
+        answers={OK: common.HealthAnswer, HTTPStatus.SERVICE_UNAVAILABLE: common.HealthAnswer},
         needs_key=False,
     ),
     Operation(

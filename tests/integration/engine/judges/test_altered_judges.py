@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, reasons
@@ -230,7 +230,7 @@ def test_a_setting_lets_any_work_change_tests_and_land_says_so(
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
     site.stop()
-    surroundings = Surroundings(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
+    surroundings = CliContext(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
     assert execute(["land", ended["job_id"], "--yes"], surroundings) == 0
     told = (
         b"Note: worker_1: changed the files it is judged by together with code: tests/test_app.py"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject
 from tests.integration.engine.site import Answer, InProcess
 from tests.project import edit
@@ -87,7 +87,7 @@ def test_fifty_trivial_tests_do_not_win(
     environ = {"PATH": "/usr/bin:/bin"}
     capfdbinary.readouterr()
     assert (
-        execute(["compare", job, "a"], Surroundings(folder=Path(site.folder), environ=environ)) == 0
+        execute(["compare", job, "a"], CliContext(folder=Path(site.folder), environ=environ)) == 0
     )
     shown = capfdbinary.readouterr().out.decode()
     assert "1 of the base, 50 new (0 count)" in shown

@@ -5,7 +5,7 @@ from shutil import which
 
 import pytest
 
-from orchestrator.core.readings import LOST
+from orchestrator.core.gates.findings import LOST
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.judges.test_altered_judges import BREAK, TEST
 from tests.project import edit

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.surroundings import Surroundings
+from orchestrator.cli.context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
 from tests.project import Project, agents
@@ -38,7 +38,7 @@ class Host:
 
     def command(self, *arguments: str) -> int:
         environ = {"PATH": os.environ["PATH"]}
-        return execute(arguments, Surroundings(folder=self.site.folder, environ=environ))
+        return execute(arguments, CliContext(folder=self.site.folder, environ=environ))
 
     def untouched(self) -> Callable[[], list[bytes]]:
         """From now on: what is not as it was."""

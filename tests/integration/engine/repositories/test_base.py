@@ -1,5 +1,6 @@
 """Jobs that start from another commit than HEAD, or with what is uncommitted."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,14 +130,15 @@ def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
     unchanged = host.untouched()
 
     assert host.command("land", job, "--yes") == 1
-    assert "uncommitted still" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "uncommitted still" in said and said.endswith(f"; then: bin/orchestrator land {job}\n")
+    commit = said.partition("; first: ")[2].partition("; then: ")[0]
     assert host.command("diff", job) == 0
     shown = capfd.readouterr().out
     assert "-mine\n+yours" in shown and "staged" not in shown
     assert unchanged() == []
 
-    host.project.git("add", "-A", "--", ".", ":!product")
-    host.project.git("commit", "-q", "-m", "what I had")
+    subprocess.run(["bash", "-c", f"{commit} -q -m mine"], check=True)
     before = host.project.git("rev-parse", "HEAD")
     assert host.command("land", job, "--yes") == 0
     assert host.project.show("HEAD", "src/app.py") == "one\nyours\nthree"

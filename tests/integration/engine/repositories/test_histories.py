@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.repository import FileWay
+from orchestrator.core.repository.repository import FileWay
 from orchestrator.git import GitRepository
 from tests.integration.engine.repositories import histories
 from tests.integration.engine.repositories.conftest import MakeHost

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.core.model import Worker
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
-from orchestrator.core.states import WorkerStatus
-from orchestrator.core.worker_result import WorkerResult
-from orchestrator.engine.retiring import Retiring, Turns
+from orchestrator.engine.worktrees.cleanup import Turns, WorktreeCleanup
 from tests.integration.engine.repositories.conftest import Host
 from tests.integration.engine.site import until
 from tests.project import edit
@@ -51,7 +51,7 @@ def test_what_has_begun_again_is_not_removed() -> None:
 
 def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
     host.run(edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=1))
-    assert not host.site.manager.flights._worktrees._turns._opened
+    assert not host.site.manager.attempts._worktrees._turns._opened
 
 
 class Seen:
@@ -70,7 +70,7 @@ class Seen:
 
 def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
     seen = Seen(tmp_path)
-    retiring = Retiring(seen)
+    worktree_cleanup = WorktreeCleanup(seen)
     ended = WorkerResult(exit_code=1)
     workers = [
         worker(1, status=WorkerStatus.RUNNING),
@@ -78,8 +78,8 @@ def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
         worker(3, status=WorkerStatus.FAILED, result=ended),
         worker(4, status=WorkerStatus.SUCCESS, result=ended),
     ]
-    retiring(Change(workers=workers))
+    worktree_cleanup(Change(workers=workers))
     until(lambda: len(seen.removed) == 2, "both are removed")
-    retiring.close()
+    worktree_cleanup.close()
     assert seen.removed == [3, 4]
-    retiring(Change(workers=workers))
+    worktree_cleanup(Change(workers=workers))

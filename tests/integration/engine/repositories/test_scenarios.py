@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core import failpoints
-from orchestrator.git import mending
-from orchestrator.git.running import Git
+from orchestrator.git.command.runner import Git
+from orchestrator.git.worktrees import worktrees
 from tests.integration.engine.repositories import scenarios
 from tests.integration.engine.repositories.conftest import FILES, Host, MakeHost
 from tests.integration.engine.site import Answer
@@ -281,18 +281,18 @@ def test_a_worktree_that_is_gone_in_mid_job_is_made_anew(host: Host, script: str
 def test_one_that_goes_while_its_attempt_is_closed_is_closed_again(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, gone = mending.mend, []
+    real, gone = worktrees.mend, []
 
     def mend(git: Git, admin: Path, branch: str) -> None:
         if not gone:
             gone.append(admin)
             shutil.rmtree(admin)
-            monkeypatch.setattr(mending, "_is_sound", lambda _git: False)
+            monkeypatch.setattr(worktrees, "_is_sound", lambda _git: False)
         else:
             monkeypatch.undo()
         real(git, admin, branch)
 
-    monkeypatch.setattr(mending, "mend", mend)
+    monkeypatch.setattr(worktrees, "mend", mend)
     ended = host.run(edit("echo after > after.txt"))
 
     assert ended["status"] == "completed", ended

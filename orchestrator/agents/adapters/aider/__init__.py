@@ -1,0 +1,1 @@
+"""Aider: its command line and its output."""

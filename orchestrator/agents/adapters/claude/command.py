@@ -1,0 +1,151 @@
+"""Claude Code."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.adapters.invocation.call import (
+    OWN_SERVER,
+    AgentCall,
+    Ask,
+    Login,
+    inherited_servers,
+    kept_in,
+    mcp_command,
+    mcp_environment,
+)
+from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
+from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
+from orchestrator.agents.events.tail import SessionFile
+
+#: What makes a login out of the user's own files, beside the credentials.
+_ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")
+_SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "model")
+#: Files and directories of the user's configuration.
+_INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
+_LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
+#: By a name of ours: the tools of our MCP server are allowed where they are offered.
+_OWN_TOOLS = "mcp__orchestrator"
+_STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def call(ask: Ask) -> AgentCall:
+    config = ask.control / "claude"
+    own = Path(ask.environ.get("CLAUDE_CONFIG_DIR") or ask.user_home / ".claude")
+    servers = _servers(ask, own)
+    argv = [*ask.command]
+    if ask.in_terminal:
+        argv += ["--permission-mode", "default"]
+    else:
+        argv += ["-p", "--output-format", "stream-json", "--verbose", *_policy(ask, servers)]
+    if ask.model:
+        argv += ["--model", ask.model]
+    if ask.limits.max_steps is not None:
+        argv += ["--max-turns", str(ask.limits.max_steps)]
+    # It counts the cost of a session from its beginning; the driver holds the limit anyway.
+    if ask.limits.max_cost_usd is not None and not ask.resume:
+        argv += ["--max-budget-usd", f"{ask.limits.max_cost_usd:g}"]
+    if ask.resume:
+        argv += ["--resume", ask.resume]
+    if ask.limits.max_cost_usd is not None or ask.limits.max_tokens is not None:
+        # Else what an answer wrote is known only when everything has ended.
+        argv += ["--include-partial-messages"]
+    if ask.schema:
+        argv += ["--json-schema", json.dumps(ask.schema)]
+    argv += ["--strict-mcp-config"]
+    if servers:
+        argv += ["--mcp-config", str(config / "mcp.json")]
+    return AgentCall(
+        argv=tuple(argv),
+        reader="claude",
+        env={"CLAUDE_CONFIG_DIR": str(config), **_storage(ask, own), **_root(ask), **_shell(ask)},
+        files={**_files(ask, config, own, servers), **shell_files(ask)},
+        logins=(Login(source=own / ".credentials.json", target=config / ".credentials.json"),),
+        links=kept_in(ask, config / "projects", "claude"),
+        inherited={
+            config / name: own / name
+            for kind, names in _INHERITED.items()
+            if kind in ask.inherit
+            for name in names
+        },
+        session=SessionFile(config / "projects", f"*/{ask.resume}.jsonl") if ask.resume else None,
+        resumes=bool(ask.resume),
+    )
+
+
+def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
+    if ask.policy == "full":
+        return ["--dangerously-skip-permissions"]
+    if ask.policy == "edit":
+        tools = [_OWN_TOOLS, *(f"mcp__{_NOT_IN_NAMES.sub('_', name)}" for name in servers)]
+        allowed = f"Bash,Edit,Write,MultiEdit,NotebookEdit,{_LOOKING}"
+        given = ",".join((allowed, *dict.fromkeys(tools)))
+        return ["--permission-mode", "acceptEdits", "--allowedTools", given]
+    denied = "Bash,Edit,Write,MultiEdit,NotebookEdit"
+    return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
+
+
+def _root(ask: Ask) -> dict[str, str]:
+    # It refuses to skip permissions as the superuser unless it is told that this is meant.
+    return {"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}
+
+
+def _storage(ask: Ask, own: Path) -> dict[str, str]:
+    """Have it find the user's login, and the lock under which all of the user's sessions renew it.
+
+    A sandbox may keep it from writing there: then it has the link to the login.
+    """
+    if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
+        return {}
+    # Empty is its default: on macOS another name of the same directory is another login.
+    return {_STORAGE: ask.environ.get("CLAUDE_CONFIG_DIR") or ""}
+
+
+def _shell(ask: Ask) -> dict[str, str]:
+    # Its shell takes PATH from what it kept of a login shell; this file comes after that.
+    environment = shell_environment(ask)
+    return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
+
+
+def _files(
+    ask: Ask, config: Path, own: Path, servers: Mapping[str, Mapping[str, Any]]
+) -> dict[Path, str]:
+    state = {"hasCompletedOnboarding": True, **kept(_account(ask, own), _ACCOUNT)}
+    files = {config / ".claude.json": json.dumps(state)}
+    names = (*_SETTINGS, "hooks", "disableAllHooks") if "hooks" in ask.inherit else _SETTINGS
+    settings = kept(json_object(own / "settings.json"), names)
+    if settings:
+        files[config / "settings.json"] = json.dumps(settings)
+    if servers:
+        files[config / "mcp.json"] = json.dumps({"mcpServers": servers})
+    return files
+
+
+def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
+    # Beside the configuration directory by default, and in it when one is given.
+    given = ask.environ.get("CLAUDE_CONFIG_DIR")
+    return json_object((own if given else ask.user_home) / ".claude.json")
+
+
+def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
+    """The user's for all projects and for this one, and the product's own."""
+    account = _account(ask, own) if "mcp" in ask.inherit else {}
+    project = table(table(account.get("projects")).get(ask.project))
+    servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}
+    found = inherited_servers(ask, servers)
+    return {**found, OWN_SERVER: _mcp(ask)} if ask.recursive else found
+
+
+def _mcp(ask: Ask) -> Mapping[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "command": program,
+        "args": arguments,
+        "env": mcp_environment(ask),
+        # Else a model has to search for a tool that it was told of before it can use it.
+        "alwaysLoad": True,
+    }

@@ -1,0 +1,1 @@
+"""Codex: its command line, its output, its sandbox and its session files."""

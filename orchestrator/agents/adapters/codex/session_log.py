@@ -1,0 +1,114 @@
+"""The file of a session of Codex: what its stream tells at its end, or does not tell.
+
+That is what it has used so far, how often it has called its model, and the commands that ended at
+once, of which the stream has no item.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from orchestrator.agents.adapters.codex.sandbox_denied import kept_from_writing
+from orchestrator.agents.adapters.parsing.failure_kinds import clipped
+from orchestrator.agents.adapters.parsing.usage import minus, plus
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.text import json_values
+from orchestrator.core.text.json_values import Object
+
+#: The model asks for a tool.
+_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
+_FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
+
+
+def refused(text: str) -> bool:
+    """Whether a line tells of a command that failed because it may not write."""
+    payload = json_values.dig(json_values.parsed(text), "payload")
+    match json_values.text(payload, "type"):
+        case "function_call_output":
+            said = clipped(json_values.text(payload, "output"))
+            return bool(_FAILED.search(said)) and kept_from_writing(said)
+        case "custom_tool_call_output":
+            return any(map(_refused_in_code_mode, json_values.objects(payload, "output")))
+        case _:
+            return False
+
+
+def _refused_in_code_mode(part: Object) -> bool:
+    """The model's script decides what of a command's answer it prints: the exit code may be
+    missing, and the output may be inside of JSON."""
+    said = clipped(json_values.text(part, "text")).strip()
+    if not _FAILED.search(said):
+        return "\n" not in said and kept_from_writing(said)
+    return kept_from_writing(said.replace("\\n", "\n"))
+
+
+class CodexSession:
+    """One session may have several files: those of its helpers are by themselves."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Usage] = {}
+        #: Of each answer of its model, as soon as it is there: the totals come when its tools have
+        #: ended. A helper's file may repeat the answers before it began.
+        self._answers: dict[tuple[str, str, int | None], Usage] = {}
+        #: Files whose model has asked for a tool in the answer that is under way.
+        self._asking: set[str] = set()
+        #: The latest answer that was taken in asks for a tool.
+        self.asks = False
+        #: As the session says, where nobody asked for one.
+        self.model = ""
+
+    def line(self, text: str, source: str) -> bool:
+        """Take in a line; whether there are new totals."""
+        event = json_values.parsed(text)
+        payload = json_values.dig(event, "payload")
+        if json_values.text(event, "type") == "token_usage_record":
+            self.asks = source in self._asking and _answer(payload) not in self._answers
+            self._asking.discard(source)
+            self._answers[_answer(payload)] = tokens(json_values.dig(payload, "usage"))
+            return True
+        self.asks = False
+        if json_values.text(payload, "type") in _CALLS:
+            self._asking.add(source)
+        self.model = self.model or json_values.text(payload, "thread_settings", "model")
+        if json_values.text(payload, "type") != "token_count":
+            return False
+        total = json_values.dig(payload, "info", "total_token_usage")
+        if isinstance(total, Mapping):
+            self._totals[source] = tokens(total)
+        return isinstance(total, Mapping)
+
+    @property
+    def steps(self) -> int:
+        """Calls of its model that were answered; 0 for a release that does not tell."""
+        return len(self._answers)
+
+    @property
+    def total(self) -> Usage:
+        """The larger of both sums: not every release tells of answers, or of all of them."""
+        answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
+        return plus(totals, minus(answers, totals))
+
+
+def _sum(each_used: Iterable[Usage]) -> Usage:
+    whole = Usage()
+    for each in each_used:
+        whole = plus(whole, each)
+    return whole
+
+
+def _answer(payload: object) -> tuple[str, str, int | None]:
+    total = json_values.dig(payload, "thread_token_usage", "total_tokens")
+    so_far = total if isinstance(total, int) else None
+    return json_values.text(payload, "thread_id"), json_values.text(payload, "response_id"), so_far
+
+
+def tokens(usage: Object | None) -> Usage:
+    """Its input counts include what was read from the cache or written to it."""
+    total = json_values.count(usage, "input_tokens")
+    cached = json_values.count(usage, "cached_input_tokens")
+    written = json_values.count(usage, "cache_write_input_tokens")
+    return Usage(
+        input_tokens=None if total is None else max(0, total - (cached or 0) - (written or 0)),
+        output_tokens=json_values.count(usage, "output_tokens"),
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
+    )

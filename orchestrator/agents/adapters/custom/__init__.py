@@ -1,0 +1,1 @@
+"""A program that the user configured: its command line and its output."""

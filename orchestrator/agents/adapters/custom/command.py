@@ -1,0 +1,21 @@
+"""An agent of the user that speaks one of the languages we can read."""
+
+from collections.abc import Mapping
+
+from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
+from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
+
+
+def call(ask: Ask) -> AgentCall:
+    """``more`` has ``reader``, ``policies`` (arguments by policy) and ``model_option``."""
+    policies: Mapping[str, list[str]] = ask.more.get("policies") or {}
+    argv = [*ask.command, *policies.get(ask.policy, ())]
+    option = str(ask.more.get("model_option") or "")
+    if ask.model and option:
+        argv += [option, ask.model]
+    return AgentCall(
+        argv=tuple(each.replace("{control}", str(ask.control)) for each in argv),
+        reader=str(ask.more.get("reader") or "plain"),
+        env=shell_environment(ask),
+        files=shell_files(ask),
+    )

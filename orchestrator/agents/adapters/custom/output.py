@@ -1,0 +1,42 @@
+"""Any program: what it prints is its answer, and its exit code its word on it."""
+
+import time
+from collections import deque
+
+from orchestrator.agents.adapters.parsing.outcome import Told, concluded
+from orchestrator.agents.adapters.parsing.usage import KnownUsage
+from orchestrator.agents.events.agent_events import Ending, Outcome, Said, Sign
+from orchestrator.core.text import json_values
+
+#: The end of what it printed is kept.
+ANSWER_LINES = 5000
+LINE_CHARS = 10_000
+TRACE_CHARS = 2000
+
+
+class PlainReader:
+    #: It has none that could be resumed.
+    session = ""
+
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
+        self._began = False
+
+    def line(self, text: str) -> list[Sign]:
+        words = json_values.text({"": text[:LINE_CHARS]}, "").rstrip()
+        self._lines.append(words)
+        self._began |= bool(words)
+        return [Said(words)] if words else []
+
+    def outcome(self, ending: Ending) -> Outcome:
+        text = "\n".join(self._lines).strip()
+        told = Told(
+            text=text,
+            began=self._began,
+            # It has no last event: that it printed something is all that it says.
+            finished=self._began,
+            only_its_code=True,
+            accounted=True,
+            trace=text[-TRACE_CHARS:],
+        )
+        return concluded(told, ending, time.time())

@@ -1,0 +1,306 @@
+"""Gemini CLI: ``gemini -o stream-json``, or ``json``: one object, that of an error on stderr."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from orchestrator.agents.adapters.parsing.edited_files import edited
+from orchestrator.agents.adapters.parsing.failure_kinds import classify
+from orchestrator.agents.adapters.parsing.log_lines import log_line, plain_error, summary
+from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
+from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, plus, priced
+from orchestrator.agents.catalog.prices import Prices
+from orchestrator.agents.events.agent_events import (
+    Did,
+    Ending,
+    Finished,
+    Outcome,
+    Said,
+    Sign,
+    Troubled,
+)
+from orchestrator.core.limits.budget import tokens
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.text import json_values
+from orchestrator.core.text.json_values import Object
+
+
+def used(stats: object, prices: Prices) -> Usage:
+    """Over all models, each at its own price; with one that has none the cost is not known."""
+    models = json_values.entries(stats, "models")
+    parts = [priced(_of_model(each), name, prices) for name, each in models]
+    if not parts:
+        return _streamed(stats)
+    total = Usage()
+    for part in parts:
+        total = plus(total, part)
+    if any(part.cost_usd is None for part in parts):
+        total = replace(total, cost_usd=None, cost_estimated=False)
+    return total
+
+
+def _of_model(model: object) -> Usage:
+    tokens = json_values.dig(model, "tokens")
+    return _streamed(model) if tokens is None else _of_document(model, tokens)
+
+
+def _streamed(stats: object) -> Usage:
+    """``input`` is what was read anew. What it thought is only in ``total_tokens``."""
+    read = json_values.count(stats, "input_tokens")
+    cached = json_values.count(stats, "cached")
+    fresh = json_values.count(stats, "input")
+    total = json_values.count(stats, "total_tokens") or 0
+    written = json_values.count(stats, "output_tokens")
+    return Usage(
+        input_tokens=_fresh(read, cached) if fresh is None else fresh,
+        output_tokens=None if written is None else max(written, total - (read or total)),
+        cache_read_tokens=cached,
+    )
+
+
+def _of_document(model: object, tokens: object) -> Usage:
+    cached = json_values.count(tokens, "cached")
+    written = json_values.count(tokens, "candidates")
+    thought = json_values.count(tokens, "thoughts") or 0
+    return Usage(
+        steps=json_values.count(model, "api", "totalRequests"),
+        input_tokens=_fresh(json_values.count(tokens, "prompt"), cached),
+        # Thinking is billed as output.
+        output_tokens=None if written is None else written + thought,
+        cache_read_tokens=cached,
+    )
+
+
+def of_answer(tokens: object) -> Usage:
+    """Of one answer of the model, as the session's file has it."""
+    cached = json_values.count(tokens, "cached")
+    written = json_values.count(tokens, "output")
+    thought = json_values.count(tokens, "thoughts") or 0
+    return Usage(
+        input_tokens=_fresh(json_values.count(tokens, "input"), cached),
+        output_tokens=None if written is None else written + thought,
+        cache_read_tokens=cached,
+    )
+
+
+def _fresh(read: int | None, cached: int | None) -> int | None:
+    return None if read is None else max(0, read - (cached or 0))
+
+
+_LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
+#: An object over many lines is kept up to here.
+DOCUMENT_CHARS = 4_000_000
+#: Its exit code is the HTTP status modulo 256: 145 is 401, and no signal.
+_STATUS_BY_CODE = {
+    status % 256: status
+    for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504)
+}
+#: Codes that it documents.
+_BY_CODE = {
+    41: ErrorClass.AUTH,
+    42: ErrorClass.CONFIG,
+    44: ErrorClass.CONFIG,
+    52: ErrorClass.CONFIG,
+    53: ErrorClass.LIMIT,
+    55: ErrorClass.CONFIG,
+    130: ErrorClass.KILLED,
+    # Of its inner process; no HTTP status gives them.
+    137: ErrorClass.KILLED,
+    143: ErrorClass.KILLED,
+}
+
+
+class GeminiReader:
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._known = known or KnownUsage()
+        self._meter = Meter()
+        self._steps = Steps()
+        self._tools: dict[str, Did] = {}
+        self._denied: dict[str, None] = {}
+        self._missing: dict[str, None] = {}
+        self.session = ""
+        self._words: list[str] = []
+        self._text = ""
+        self._limit = ""
+        #: The last error of its stream: some have no words in its last word.
+        self._trouble = ""
+        self._lines: list[str] = []
+        self._kept = 0
+        self._began = False
+        self._result: Object | None = None
+        self._answers: set[str] = set()
+
+    def line(self, text: str) -> list[Sign]:
+        event = json_values.parsed(text)
+        read = self._EVENTS.get(json_values.text(event, "type"))
+        if event is None or read is None:
+            self._kept += len(text)
+            if self._kept <= DOCUMENT_CHARS:
+                self._lines.append(text)
+            return []
+        self._began = True
+        self.session = json_values.text(event, "session_id") or self.session
+        before = [] if json_values.text(event, "type") == "message" else self._flush()
+        return [*before, *read(self, event)]
+
+    def outcome(self, ending: Ending) -> Outcome:
+        self._flush()
+        if self._result is None:
+            self._document(ending)
+        fault = self._fault(ending)
+        told = Told(
+            text=self._text,
+            fault=fault,
+            usage=plus(Usage(steps=self._steps_taken()), self._used()),
+            session=self.session,
+            denied=tuple(self._denied | self._not_offered()),
+            began=self._began,
+            finished=self._result is not None and not fault[0],
+            accounted=json_values.dig(self._result, "stats") is not None,
+            codes_of_its_own=True,
+        )
+        return concluded(told, ending, time.time())
+
+    def _flush(self) -> list[Sign]:
+        """Words come in pieces; people read them whole."""
+        words = "".join(self._words)
+        self._words.clear()
+        if not words.strip():
+            return []
+        self._text = words
+        return [Said(words)]
+
+    def _document(self, ending: Ending) -> None:
+        """The one object of ``-o json``; that of a failure comes at the end of stderr."""
+        errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
+        document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
+        if document is None:
+            return
+        self._began = True
+        self._result = document
+        self.session = json_values.text(document, "session_id") or self.session
+        self._text = json_values.text(document, "response") or self._text
+        warnings = (each for each in json_values.texts(document, "warnings") if _LIMIT.search(each))
+        self._limit = next(warnings, self._limit)
+        for name, each in json_values.entries(document, "stats", "tools", "byName"):
+            if json_values.count(each, "decisions", "reject"):
+                self._denied[name] = None
+
+    def _fault(self, ending: Ending) -> Fault:
+        code = ending.code or 0
+        error = json_values.dig(self._result, "error")
+        status = _STATUS_BY_CODE.get(code) if code >= 128 else None
+        words = (
+            plain_error(json_values.text(error, "message"))
+            or self._trouble
+            or ending.stderr.strip().rpartition("\n")[2]
+        )
+        words = words or f"exit code {code}"
+        if self._limit:
+            return ErrorClass.LIMIT, self._limit
+        if code in _BY_CODE:
+            return _BY_CODE[code], words
+        if status or error or json_values.text(self._result, "status") == "error":
+            told = json_values.text(error, "message") or words
+            return classify(told, status or _http(json_values.count(error, "code"))), words
+        return FINE
+
+    def _steps_taken(self) -> int | None:
+        """The one object of ``-o json`` counts them itself, and that of a failure does not.
+
+        Of calls that used tokens and came to nothing its stream does not say how many there were.
+        """
+        silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
+        return self._steps.count if self._steps.count or silent else None
+
+    def _used(self) -> Usage:
+        stats = json_values.dig(self._result, "stats")
+        # Without its last word there is what its session told so far.
+        if stats is None:
+            return replace(self._meter.total, steps=None)
+        return used(stats, self._known.prices)
+
+    def _message(self, event: Object) -> list[Sign]:
+        words = json_values.text(event, "content")
+        if json_values.text(event, "role") != "assistant" or not words:
+            return []
+        before = [] if json_values.flag(event, "delta") else self._flush()
+        self._words.append(words)
+        return [*before, *self._step()]
+
+    def _tool_use(self, event: Object) -> list[Sign]:
+        name = json_values.text(event, "tool_name")
+        given = json_values.dig(event, "parameters")
+        did = Did(name, summary(given), writes=edited(name, given))
+        self._tools[json_values.text(event, "tool_id")] = did
+        return [*self._step(), did]
+
+    def _tool_result(self, event: Object) -> list[Sign]:
+        """A tool that is not there was not offered, or made up by the model.
+
+        Made up it was if the model found another one that works: a success forgets it.
+        """
+        self._steps.answered()
+        did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))
+        kind = json_values.text(event, "error", "type")
+        if json_values.text(event, "status") == "success":
+            self._missing.clear()
+        if kind not in ("tool_not_registered", "policy_violation"):
+            return []
+        refused = self._denied if kind == "policy_violation" else self._missing
+        refused[did.tool] = None
+        return [Did(did.tool, did.summary, denied=True)]
+
+    def _not_offered(self) -> dict[str, None]:
+        """Who may do everything is offered everything: what is missing then was made up."""
+        return {} if self._known.policy == "full" else self._missing
+
+    def _error(self, event: Object) -> list[Sign]:
+        words = json_values.text(event, "message")
+        if _LIMIT.search(words[:1000]):
+            self._limit = words
+            return []
+        self._trouble = words
+        return [Troubled(log_line(words), classify(words))]
+
+    def _end(self, event: Object) -> list[Sign]:
+        self._result = event
+        steps = Usage(steps=self._meter.total.steps)
+        return [*self._meter.raise_to(plus(steps, self._used())), Finished()]
+
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """A line of a file of its session: each answer of the model, perhaps several times."""
+        event = json_values.parsed(text)
+        name, told = json_values.text(event, "id"), json_values.dig(event, "tokens")
+        if json_values.text(event, "type") != "gemini" or told is None or name in self._answers:
+            return []
+        self._answers.add(name)
+        usage = of_answer(told)
+        return [
+            *self._meter.add(priced(usage, json_values.text(event, "model"), self._known.prices))
+        ]
+
+    def resumed(self) -> None:
+        """Answers that it copies into a new file of its session stay known."""
+        self._meter = Meter()
+
+    def _step(self) -> list[Sign]:
+        return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]
+
+    def _init(self, _: Object) -> list[Sign]:
+        return []
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["GeminiReader", Object], list[Sign]]]] = {
+        "init": _init,
+        "message": _message,
+        "tool_use": _tool_use,
+        "tool_result": _tool_result,
+        "error": _error,
+        "result": _end,
+    }
+
+
+def _http(status: int | None) -> int | None:
+    return status if status and 400 <= status < 600 else None

@@ -1,0 +1,1 @@
+"""How an agent's program is started: arguments, environment, the user's own files."""

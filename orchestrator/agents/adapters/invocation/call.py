@@ -1,0 +1,166 @@
+"""From what an attempt asks for to how a program is called: the same shape for every tool."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.events.tail import SessionFile
+
+#: What an agent may do without asking: everything; write files and run what its own sandbox
+#: allows; only look.
+POLICIES = ("full", "edit", "read-only")
+
+#: Under which tools know the product's own MCP server.
+OWN_SERVER = "orchestrator"
+
+#: By which an agent's git commits are signed; git refuses to commit without a name.
+GIT_IDENTITY = {
+    "GIT_AUTHOR_NAME": "orchestrator",
+    "GIT_AUTHOR_EMAIL": "orchestrator@localhost",
+    "GIT_COMMITTER_NAME": "orchestrator",
+    "GIT_COMMITTER_EMAIL": "orchestrator@localhost",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallLimits:
+    """What one attempt may use; None: no limit."""
+
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One attempt, as a tool's ``call`` needs it. All paths are absolute."""
+
+    #: The program with its first arguments.
+    command: tuple[str, ...]
+    policy: str = "full"
+    model: str = ""
+    limits: CallLimits = field(default_factory=CallLimits)
+    #: For the tool's own configuration; outside of where it works.
+    control: Path
+    #: A directory that attempts of the same tool share.
+    shared: Path
+    #: The worker's directory, which has ``prompt.md``.
+    directory: Path
+    #: Holds the tool's sessions, for all attempts of the worker; None: they are not kept.
+    sessions: Path | None = None
+    #: The session to resume; empty: begin one.
+    resume: str = ""
+    #: A person resumes it in a terminal, and is asked before anything is done.
+    in_terminal: bool = False
+    #: The product's own folder.
+    home: Path
+    #: Whether child jobs can be started from here.
+    recursive: bool = False
+    #: Which of the user's own additions reach the tool: mcp, skills, hooks, memory.
+    inherit: tuple[str, ...] = ()
+    #: What the tool inherits.
+    environ: Mapping[str, str] = field(default_factory=dict)
+    #: Whether it runs as the superuser.
+    root: bool = False
+    #: It runs on the Windows side of WSL.
+    windows: bool = False
+    #: The JSON schema that its answer is to keep to; empty: its answer is words.
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def project(self) -> str:
+        """The host project, which is not always where it works; empty when it is not known."""
+        return self.environ.get("ORCHESTRATOR_PROJECT_ROOT", "")
+
+    @property
+    def user_home(self) -> Path:
+        return Path(self.environ.get("HOME") or "/nonexistent")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """A file of the user's that holds a login, and where the tool looks for it."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentHome:
+    """A directory that attempts share, and what sets it up."""
+
+    directory: Path
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentCall:
+    """How to run a program: what to write first, what to start, how to read it."""
+
+    argv: tuple[str, ...]
+    reader: str
+    #: Put over what it inherits; None removes a variable.
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    #: Written before the start; readable by the user only.
+    files: Mapping[Path, str] = field(default_factory=dict)
+    logins: tuple[Login, ...] = ()
+    #: Directories of the tool's configuration that lie elsewhere: a link is put in their place.
+    links: Mapping[Path, Path] = field(default_factory=dict)
+    #: Files and directories of the user's that it inherits: a link is put in place of each, if the
+    #: user has it.
+    inherited: Mapping[Path, Path] = field(default_factory=dict)
+    #: Set up once, before any attempt has begun in it.
+    home: AgentHome | None = None
+    #: Files in which it tells of its use while it runs, where its output does that at its end.
+    session: SessionFile | None = None
+    #: ``argv`` resumes a session; its files hold what it used before.
+    resumes: bool = False
+    #: The file that holds the prompt; None: it is standard input already.
+    prompt: Path | None = None
+    #: What it leaves in the directory where it works and nobody wants, as patterns of names.
+    litter: tuple[str, ...] = ()
+    #: The prompt is its standard input; else that is empty.
+    prompt_on_stdin: bool = True
+
+
+def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
+    """Have a directory of the tool's configuration, which holds its sessions, kept."""
+    return {directory: ask.sessions / name} if ask.sessions is not None else {}
+
+
+def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
+    """The user's MCP servers by name, if the tool inherits them.
+
+    None if it may only look, because a server may change files. Never one of this product: a
+    worker has a server with a key of its own, and the user's starts jobs without its limits.
+    """
+    if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
+        return {}
+    program = str(ask.home / "bin" / "orchestrator")
+    return {
+        str(name): server
+        for name, server in servers.items()
+        if isinstance(server, Mapping)
+        and name != OWN_SERVER
+        and program not in json.dumps(server, default=str)
+    }
+
+
+def mcp_environment(ask: Ask) -> dict[str, str]:
+    """What the product's own MCP server needs to speak for the worker."""
+    wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
+    given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
+    # It comes back to Linux by wsl.exe, which takes along what is named here.
+    return {**given, "WSLENV": ":".join(given)} if ask.windows else given
+
+
+def mcp_command(ask: Ask) -> tuple[str, list[str]]:
+    program = str(ask.home / "bin" / "orchestrator")
+    if ask.windows:
+        distribution = ask.environ.get("WSL_DISTRO_NAME", "")
+        chosen = ["-d", distribution] if distribution else []
+        return "wsl.exe", [*chosen, "--exec", program, "mcp"]
+    return program, ["mcp"]

@@ -1,0 +1,140 @@
+"""From WSL to a tool on the Windows side: the same call, put into PowerShell, paths translated.
+
+By PowerShell, because cmd.exe does not work in the directories of WSL, and what npm installs on
+Windows are scripts. The command goes in base64: between Linux, Windows and PowerShell there are
+three ways of quoting. The tool has the configuration and the login of its user on Windows.
+"""
+
+import base64
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
+from orchestrator.core.errors import OrchestratorError
+
+LAUNCHER, TRANSLATOR = "powershell.exe", "wslpath"
+#: What starts a Windows program from Linux at all.
+INTEROP = ("WSL_INTEROP", "WSL_DISTRO_NAME", "WSLENV")
+#: Of Linux, and not for a program of Windows.
+_LINUX = (
+    *("PATH", "HOME", "SHELL", "USER", "LOGNAME", "PWD", "OLDPWD", "SHLVL", "TERM", "HOSTNAME"),
+    *("LANG", "LANGUAGE", "LC_*", "TMPDIR", "XDG_*", "WSL*", "SSH_*", "BASH_ENV", "PYTHON*", "_"),
+    *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "SSL_CERT_*"),
+)
+_SECONDS = 10.0
+_HAS_MEANING = re.compile(r"""[\s"&|<>^()%!;,=`]""")
+#: Backslashes are themselves, but before a quotation mark, which ends the word.
+_BEFORE_MARK, _AT_END = re.compile(r'(\\*)"'), re.compile(r"(\\+)\Z")
+_OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
+
+
+def missing(path: str | None = None) -> list[str]:
+    """The programs of WSL that are needed and are not there."""
+    return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
+
+
+def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
+    """The call as it is made from WSL. Raise OrchestratorError where that is not possible."""
+    lacking = missing()
+    if lacking:
+        raise OrchestratorError(
+            f"execution_mode windows needs {' and '.join(lacking)}, which WSL has; "
+            "bin/orchestrator doctor says more"
+        )
+    prompt = ask.directory / "prompt.md" if call.prompt_on_stdin else None
+    argv = [translated(Path(each)) if each.startswith("/") else each for each in call.argv]
+    script = _script(argv, directory, prompt)
+    encoded = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
+    env = {name: value for name, value in call.env.items() if not _is_path(value)}
+    return replace(
+        call,
+        argv=(LAUNCHER, *_OPTIONS, "-OutputFormat", "Text", "-EncodedCommand", encoded),
+        env={**env, "WSLENV": wslenv({**ask.environ, **env})},
+        logins=(),
+        home=None,
+        session=None,
+        prompt_on_stdin=False,
+    )
+
+
+def _script(argv: Iterable[str], directory: Path, prompt: Path | None) -> str:
+    command = command_line(argv)
+    given = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(translated(prompt))}"
+    return "\n".join(
+        (
+            "$ProgressPreference = 'SilentlyContinue'",
+            "$OutputEncoding = [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false",
+            f"Set-Location -LiteralPath {quoted(translated(directory))}",
+            f"{given if prompt else '$null'} | {command}",
+            "exit $LASTEXITCODE",
+        )
+    )
+
+
+def command_line(argv: Iterable[str]) -> str:
+    program, *words = argv
+    return " ".join(("&", quoted(program), *(quoted(_native(each)) for each in words)))
+
+
+def quoted(text: str) -> str:
+    """As a string of PowerShell in which nothing has a meaning."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _native(word: str) -> str:
+    """As Windows PowerShell hands it to a program whole.
+
+    It puts quotation marks around what has blanks in it, and leaves what has marks already. Inside
+    of them nothing has a meaning for cmd.exe either, which runs batch files, but for ``%NAME%``.
+    """
+    if word and not _HAS_MEANING.search(word):
+        return word
+    escaped = _BEFORE_MARK.sub(r"\1\1\"", word)
+    return '"' + _AT_END.sub(r"\1\1", escaped) + '"'
+
+
+def translated(path: Path | None) -> str:
+    """As Windows names it, whether it is there yet or not. Raise OrchestratorError.
+
+    ``wslpath`` knows only what is there.
+    """
+    if path is None:
+        return ""
+    there = next(each for each in (path, *path.parents) if each.exists())
+    rest = path.relative_to(there).parts
+    return "\\".join([_translated(there).rstrip("\\") if rest else _translated(there), *rest])
+
+
+def _translated(path: Path) -> str:
+    try:
+        said = subprocess.run(
+            [TRANSLATOR, "-w", str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise OrchestratorError(f"{path} has no name on the Windows side: {error}") from error
+    return said.stdout.removesuffix("\n")
+
+
+def wslenv(environ: Mapping[str, str | None]) -> str:
+    """Which variables a program of Windows gets; ``/p`` has a path translated."""
+    own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
+    names = [name for name, value in environ.items() if value and not _is_of_linux(name)]
+    return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])
+
+
+def _is_of_linux(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _LINUX)
+
+
+def _is_path(value: str | None) -> bool:
+    return bool(value) and str(value).startswith("/")

@@ -1,0 +1,1 @@
+"""OpenCode: its command line and its output."""

@@ -1,0 +1,158 @@
+"""opencode.
+
+It installs packages into a fresh home, up to 99 MB: its attempts share one, and each is told its
+own settings by a variable. It makes a database there when it first starts.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.adapters.invocation.call import (
+    OWN_SERVER,
+    AgentCall,
+    AgentHome,
+    Ask,
+    Login,
+    inherited_servers,
+    mcp_command,
+    mcp_environment,
+)
+from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
+from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
+
+_ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
+#: What reaches an attempt only if it inherits it.
+_ADDITIONS = ("mcp", "skills", "instructions", "plugin")
+_HOMES = {
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+    "XDG_CACHE_HOME": "cache",
+}
+#: There is nobody to ask: what it would ask about is allowed, or refused.
+_PERMISSIONS: Mapping[str, Mapping[str, str]] = {
+    "full": {"*": "allow"},
+    "edit": {"*": "allow", "external_directory": "deny"},
+    "read-only": {"*": "allow", "edit": "deny", "bash": "deny", "external_directory": "deny"},
+}
+#: For a person who is there to answer.
+_ASKING: Mapping[str, str] = {"edit": "ask", "bash": "ask", "external_directory": "ask"}
+_SETTINGS = "OPENCODE_CONFIG_CONTENT"
+
+
+def call(ask: Ask) -> AgentCall:
+    data = Path(ask.environ.get("XDG_DATA_HOME") or ask.user_home / ".local" / "share")
+    # What it tries again by itself it tells in its log only.
+    how = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
+    argv = [*ask.command, *(() if ask.in_terminal else how)]
+    if ask.model:
+        argv += ["-m", ask.model]
+    if ask.resume:
+        argv += ["--session", ask.resume]
+    homes = {name: str(ask.shared / directory) for name, directory in _HOMES.items()}
+    names = ("auth.json", *(("mcp-auth.json",) if "mcp" in ask.inherit else ()))
+    target = ask.shared / "data" / "opencode"
+    return AgentCall(
+        argv=tuple(argv),
+        reader="opencode",
+        env={
+            **homes,
+            # Where it looks for more configuration, skills and memory than in the above.
+            "OPENCODE_TEST_HOME": str(ask.shared / "home"),
+            **_database(ask),
+            _SETTINGS: json.dumps(_settings(ask)),
+            **shell_environment(ask),
+        },
+        files=shell_files(ask),
+        logins=tuple(
+            Login(source=data / "opencode" / name, target=target / name) for name in names
+        ),
+        home=_home(ask),
+        resumes=bool(ask.resume),
+    )
+
+
+def _database(ask: Ask) -> dict[str, str]:
+    """Its sessions are in a database; by default in the home that attempts share."""
+    return {"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}
+
+
+def _home(ask: Ask) -> AgentHome | None:
+    """Any command makes the database; this one looks at nothing else."""
+    argv = (*ask.command, "session", "list")
+    return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
+
+
+def _settings(ask: Ask) -> dict[str, Any]:
+    own = Path(ask.environ.get("XDG_CONFIG_HOME") or ask.user_home / ".config") / "opencode"
+    given = _given(ask.environ)
+    theirs = {**json_object(own / "opencode.json"), **given}
+    settings = {
+        **kept(theirs, _ACCOUNT),
+        **{name: value for name, value in given.items() if name not in _ADDITIONS},
+        "permission": _permissions(ask),
+        "autoupdate": False,
+        "share": "disabled",
+    }
+    servers = inherited_servers(ask, theirs.get("mcp"))
+    if ask.recursive:
+        servers[OWN_SERVER] = _mcp(ask)
+    if servers:
+        settings["mcp"] = servers
+    if "memory" in ask.inherit:
+        settings["instructions"] = _memory(ask, own, theirs)
+    if "skills" in ask.inherit:
+        settings["skills"] = {"paths": _skills(ask, own, theirs)}
+    return settings
+
+
+def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+    """Its own file, in place of which it reads that of claude; and what its settings name."""
+    files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
+    first = next((str(path) for path in files if path.is_file()), None)
+    named = theirs.get("instructions")
+    return [*([first] if first else []), *_at_home(ask, named)]
+
+
+def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+    home = ask.user_home
+    places = (own / "skills", own / "skill", home / ".opencode" / "skills")
+    more = (home / ".claude" / "skills", home / ".agents" / "skills")
+    named = table(theirs.get("skills")).get("paths")
+    return [*(str(path) for path in (*places, *more) if path.is_dir()), *_at_home(ask, named)]
+
+
+def _at_home(ask: Ask, paths: object) -> list[str]:
+    """Paths of the user's settings; it takes ``~`` for the home that attempts share."""
+    named = paths if isinstance(paths, list) else []
+    return [
+        str(ask.user_home / path[2:]) if path.startswith("~/") else path for path in map(str, named)
+    ]
+
+
+def _permissions(ask: Ask) -> Mapping[str, str]:
+    if ask.in_terminal:
+        return _ASKING
+    # The project that a planner looks at is elsewhere than it works.
+    more = {"external_directory": "allow"} if ask.schema else {}
+    return {**_PERMISSIONS[ask.policy], **more}
+
+
+def _given(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    try:
+        found = json.loads(environ.get(_SETTINGS, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _mcp(ask: Ask) -> dict[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "type": "local",
+        "command": [program, *arguments],
+        "environment": mcp_environment(ask),
+        "enabled": True,
+    }

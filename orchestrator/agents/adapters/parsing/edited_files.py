@@ -1,0 +1,16 @@
+"""Which files the tools of an agent write, by the arguments that they were called with."""
+
+from orchestrator.core.text import json_values
+
+#: Tools of all agents that write the file they name.
+_TOOLS = frozenset(
+    ("write", "edit", "multiedit", "notebookedit", "write_file", "replace", "apply_patch", "patch")
+)
+_NAMES = ("file_path", "filePath", "notebook_path", "path")
+
+
+def edited(tool: str, arguments: object) -> tuple[str, ...]:
+    """The file as the agent names it; none for a tool that writes no file."""
+    if tool.lower() not in _TOOLS:
+        return ()
+    return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

@@ -1,0 +1,112 @@
+"""What kind of failure the words or the HTTP status of an error mean."""
+
+import re
+
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text.formatting import cut_middle
+
+#: Of a long text, the beginning and the end say what it is.
+CLIP = 4000
+
+#: No waiting mends an empty purse, so it is no rate limit, whatever its status is.
+_UNPAID = (
+    r"credit balance is too low|insufficient_quota|quota exceeded\. check your plan"
+    r"|payment required|billing hard limit"
+)
+_STATUS = r"\b(?:status(?: code)?|code|error|rejected|https?)[\"']?\W{0,3}(\d{3})\b"
+
+#: Tried from the top; compiled when first needed.
+_WORDS: tuple[tuple[ErrorClass, str], ...] = (
+    (
+        ErrorClass.LIMIT,
+        r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit"
+        r"|output token maximum|max_output_tokens|truncated because it exceeded the token limit"
+        # The same prompt is too long the next time, too.
+        r"|prompt is too long|maximum context|context[ _](?:length|window)"
+        r"|exceeds the maximum number of (?:input )?tokens",
+    ),
+    (ErrorClass.EMPTY, r"returned an empty response"),
+    (
+        ErrorClass.RATE_LIMIT,
+        r"rate.?limit|too many requests|resource.?exhausted|overloaded"
+        r"|(?:usage|session|weekly|hour|daily) limit|hit your .{0,20}limit"
+        r"|(?<!disk )quota exceeded|your (?:current )?quota|quota.?error",
+    ),
+    (
+        ErrorClass.AUTH,
+        r"unauthori[sz]ed|unauthenticated|authenticat|forbidden|permission_denied"
+        r"|not logged in|run /login|invalid (?:x-)?(?:api[ -])?key|incorrect api key"
+        r"|api key (?:not valid|is missing|not found|expired|is invalid)"
+        r"|missing environment variable|oauth token|token (?:has )?expired"
+        r"|(?:set|missing|no|without)\b.{0,40}\b(?:api[ _-]keys?|auth\b)",
+    ),
+    (
+        ErrorClass.CONFIG,
+        r"cannot be used with root|not running in a trusted|command not found"
+        r"|unknown (?:option|argument|command|flag)|unexpected argument"
+        r"|unrecognized (?:option|argument)|invalid (?:value|option|configuration)"
+        r"|session id .{0,80}already in use|required option"
+        r"|model\b.{0,60}\b(?:not found|does not exist|not supported)",
+    ),
+    (
+        ErrorClass.API,
+        r"econn|etimedout|enotfound|fetch failed|network|timed? ?out|connection"
+        r"|stream disconnected|high demand|server.?error|bad gateway|unavailable"
+        # The program's own database, while another one of the same user is at it.
+        r"|database is locked",
+    ),
+)
+
+
+#: What only a fault of a program itself prints. "TypeError: fetch failed" is node's network error.
+_INTERNAL = (
+    r"\bpanicked at\b|ReferenceError: |SyntaxError: |RangeError: |Cannot read propert"
+    r"|is not a function\b|is not iterable\b|heap out of memory|^FATAL ERROR: |\binternal error\b"
+    r"|unhandled (?:promise )?rejection|assertion (?:`.*` )?failed|AssertionError"
+    r"|segmentation fault|core dumped|ERR_(?:INTERNAL_ASSERTION|MODULE_NOT_FOUND)"
+    r"|^(?:Attribute|Type|Key|Index|Name|Import|ModuleNotFound)Error: (?!fetch failed|terminated)"
+)
+
+
+def is_internal(text: str) -> bool:
+    """Whether these words are of a fault of the program itself."""
+    return bool(re.search(_INTERNAL, clipped(text), re.I | re.M))
+
+
+def of_status(status: int | None) -> ErrorClass:
+    """The class of an HTTP status; NONE where the status alone does not tell.
+
+    400 and 422 do not: a key that is no key, or a conversation that went wrong by itself.
+    """
+    if status in (401, 402, 403):
+        return ErrorClass.AUTH
+    if status in (429, 529):
+        return ErrorClass.RATE_LIMIT
+    if status in (404, 405):
+        return ErrorClass.CONFIG
+    if status == 413:
+        return ErrorClass.LIMIT
+    return ErrorClass.API if status in (408, 409, 425) or (status or 0) >= 500 else ErrorClass.NONE
+
+
+def classify(
+    text: str, status: int | None = None, otherwise: ErrorClass = ErrorClass.API
+) -> ErrorClass:
+    """The class of an error that came with these words, and this HTTP status if any."""
+    words = clipped(text)
+    if status == 402 or re.search(_UNPAID, words, re.I):
+        return ErrorClass.AUTH
+    kind = of_status(status or status_in(words))
+    if kind is not ErrorClass.NONE:
+        return kind
+    return next((kind for kind, pattern in _WORDS if re.search(pattern, words, re.I)), otherwise)
+
+
+def status_in(text: str) -> int | None:
+    """The last HTTP status of an error that a text speaks of."""
+    found = [int(digits) for digits in re.findall(_STATUS, clipped(text), re.I)]
+    return next((each for each in reversed(found) if 400 <= each < 600), None)
+
+
+def clipped(text: str) -> str:
+    return cut_middle(text, CLIP, " ... ")

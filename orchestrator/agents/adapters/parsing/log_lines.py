@@ -1,0 +1,33 @@
+"""What an agent's program did and what failed, each as one line for a log."""
+
+from collections.abc import Mapping
+
+from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.core.text.json_values import parsed, text
+
+LINE_CHARS = 200
+
+
+def log_line(words: str, limit: int = LINE_CHARS) -> str:
+    """Fit for a log: no line ends, no control characters, at most ``limit`` characters."""
+    line = one_line(words[: 4 * limit])
+    return cut("".join(char if char.isprintable() else "?" for char in line), limit)
+
+
+def plain_error(words: str) -> str:
+    """The message inside of the JSON that an error of its API is."""
+    start, end = words.find("{"), words.rfind("}")
+    inner = parsed(words[start : end + 1]) if 0 <= start < end else None
+    return text(inner, "error", "message") or words
+
+
+#: What a tool was used with is best told by the first of these that it has.
+_TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url", "prompt", "task")
+
+
+def summary(arguments: object) -> str:
+    """What a tool is used with, in one line."""
+    if not isinstance(arguments, Mapping):
+        return log_line(text(arguments))
+    told = (text(arguments, key) for key in (*_TELLING, *map(str, arguments)))
+    return log_line(next(filter(None, told), ""))

@@ -1,0 +1,142 @@
+"""What became of a run: what the program said, and how it ended, together.
+
+The rows are tried from the top; the first that has something to say decides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from orchestrator.agents.adapters.parsing.failure_kinds import classify, is_internal
+from orchestrator.agents.adapters.parsing.log_lines import log_line
+from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at
+from orchestrator.agents.events.agent_events import Ending, Outcome
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+
+ERROR_CHARS = 500
+#: A program that writes more than this before it gives up did more than refuse its arguments.
+REFUSAL_CHARS = 2000
+
+Fault = tuple[ErrorClass, str]
+FINE: Fault = (ErrorClass.NONE, "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What the program itself made known."""
+
+    text: str = ""
+    fault: Fault = FINE
+    usage: Usage = field(default_factory=Usage)
+    session: str = ""
+    denied: tuple[str, ...] = ()
+    resets_at: float | None = None
+    #: It wrote something that was understood.
+    began: bool = False
+    #: It said that it came to its end, and well.
+    finished: bool = False
+    #: ``usage`` is all that it used.
+    accounted: bool = False
+    #: The end of its standard output, for programs that write their errors there.
+    trace: str = ""
+    #: Its exit codes from 128 on are not signals.
+    codes_of_its_own: bool = False
+    #: It has no last event: its exit code is all that tells of its end.
+    only_its_code: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """It has given its whole result, and said that it went well."""
+        return self.finished and not self.only_its_code and bool(self.text.strip())
+
+
+def concluded(told: Told, ending: Ending, now: float) -> Outcome:
+    """``now`` is in seconds since the epoch, for "try again in 20s"."""
+    kind, words = next(filter(None, (row(told, ending) for row in _ROWS)), FINE)
+    used = _as_told(told.usage)
+    accounted = told.accounted and used is told.usage
+    return Outcome(
+        text=told.text,
+        error_class=kind,
+        error=log_line(words, ERROR_CHARS),
+        # What refused to begin used nothing.
+        usage=replace(used, partial=not accounted and kind is not ErrorClass.CONFIG),
+        session=told.session,
+        denied=told.denied,
+        resets_at=_reset(told, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
+        note="" if kind or not ending.code else f"exit code {ending.code} after its result",
+    )
+
+
+def _as_told(usage: Usage) -> Usage:
+    """No call takes no tokens: where a program counts none, its provider told of none."""
+    if not usage.steps or usage.input_tokens is None or _is_any(usage):
+        return usage
+    return Usage(steps=usage.steps)
+
+
+def _is_any(usage: Usage) -> bool:
+    counts = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
+    return any(counts) or bool(usage.cache_write_tokens or usage.cost_usd)
+
+
+def _reset(told: Told, ending: Ending, now: float) -> float | None:
+    texts = (told.fault[1], ending.stopped_because, ending.stderr, told.trace)
+    found = (resets_at(text, now) for text in texts)
+    return told.resets_at or next((each for each in found if each is not None), None)
+
+
+def _stopped_by_us(_: Told, ending: Ending) -> Fault | None:
+    # After our own TERM some programs end with code 0, and with words of success.
+    because = ending.stopped_because or "it was stopped"
+    return (ending.stopped_for, because) if ending.stopped_for else None
+
+
+def _said_so(told: Told, _: Ending) -> Fault | None:
+    return told.fault if told.fault[0] else None
+
+
+def _signalled(told: Told, ending: Ending) -> Fault | None:
+    number = ending.signal
+    if number is None and not told.codes_of_its_own and 128 < (ending.code or 0) < 160:
+        number = (ending.code or 0) - 128
+    return (ErrorClass.KILLED, f"killed by signal {number}") if number else None
+
+
+def _bad_code(told: Told, ending: Ending) -> Fault | None:
+    if not ending.code or told.complete:
+        return None
+    traces = f"{ending.stderr.strip()}\n{told.trace.strip()}".strip()
+    last = traces.rpartition("\n")[2]
+    words = f"exit code {ending.code}" + (f": {last}" if last else "")
+    kind = classify(traces, otherwise=_unexplained(told, traces))
+    return (ErrorClass.INTERNAL if kind is ErrorClass.API and is_internal(traces) else kind), words
+
+
+def _unexplained(told: Told, traces: str) -> ErrorClass:
+    refused = not told.began and len(traces) <= REFUSAL_CHARS
+    return ErrorClass.CONFIG if refused and not is_internal(traces) else ErrorClass.INTERNAL
+
+
+def _refused_tools(told: Told, _: Ending) -> Fault | None:
+    names = ", ".join(told.denied)
+    return (ErrorClass.DENIED, f"it was refused: {names}") if told.denied else None
+
+
+def _cut_off(told: Told, _: Ending) -> Fault | None:
+    early = told.began and not told.finished
+    return (ErrorClass.KILLED, "it ended before its last word") if early else None
+
+
+def _empty(told: Told, _: Ending) -> Fault | None:
+    return None if told.text.strip() else (ErrorClass.EMPTY, "there is no text in its answer")
+
+
+_ROWS: tuple[Callable[[Told, Ending], Fault | None], ...] = (
+    _stopped_by_us,
+    _said_so,
+    _signalled,
+    _bad_code,
+    _refused_tools,
+    _cut_off,
+    _empty,
+)

@@ -1,0 +1,98 @@
+"""What was used, added up while a program runs, and taken apart for sessions that go on."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from orchestrator.agents.catalog.prices import Prices, cost
+from orchestrator.agents.events.agent_events import Spent
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_usd",
+)
+_ALL = ("steps", *_COUNTS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownUsage:
+    """What a reader is told of a run before it begins; all of it may be unknown."""
+
+    #: That was asked for; what the program says of it goes before.
+    model: str = ""
+    #: What it may do; a tool that says nothing of a refusal is known by it. Empty: not known.
+    policy: str = ""
+    #: Prices of the user, which go before those in ``prices.json``.
+    prices: Prices = field(default_factory=dict)
+
+
+def plus(one: Usage, other: Usage) -> Usage:
+    """The sum; not known plus a number is that number."""
+    sums: dict[str, Any] = {name: _added(getattr(one, name), getattr(other, name)) for name in _ALL}
+    return Usage(**sums, cost_estimated=one.cost_estimated or other.cost_estimated)
+
+
+def _added(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else one + other
+
+
+def minus(total: Usage, before: Usage) -> Usage:
+    """What is in ``total`` and not in ``before``; never less than zero."""
+    rest: dict[str, Any] = {
+        name: _without(getattr(total, name), getattr(before, name)) for name in _ALL
+    }
+    return replace(total, **rest)
+
+
+def _without(total: float | None, before: float | None) -> float | None:
+    return None if total is None else max(total - (before or 0), type(total)(0))
+
+
+def priced(usage: Usage, model: str, prices: Prices) -> Usage:
+    """With the cost from the price table, where the program told none and the model has one."""
+    if usage.cost_usd is not None:
+        return usage
+    estimate = cost(model, usage, prices)
+    return usage if estimate is None else replace(usage, cost_usd=estimate, cost_estimated=True)
+
+
+class Meter:
+    """Adds up what was told so far, so that every sign carries only what is new."""
+
+    def __init__(self) -> None:
+        self.total = Usage()
+
+    def add(self, usage: Usage) -> list[Spent]:
+        self.total = plus(self.total, usage)
+        return [Spent(usage)]
+
+    def raise_to(self, total: Usage) -> list[Spent]:
+        """Take in totals of the whole run; no sign when nothing is new."""
+        rest = minus(total, self.total)
+        return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
+
+
+class Steps:
+    """Counts calls of the model for programs that do not say when they call it.
+
+    What the model puts out (words, uses of tools) belongs to one call until a tool has answered.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._open = False
+
+    def put_out(self) -> list[Usage]:
+        """The model said or asked for something; one step more if that is the first of its call."""
+        if self._open:
+            return []
+        self._open = True
+        self.count += 1
+        return [Usage(steps=1)]
+
+    def answered(self) -> None:
+        """A tool came back: what the model says next, it says in a new call."""
+        self._open = False

@@ -1,0 +1,304 @@
+"""Agents that the driver runs: the server's side, from a task to a spec and back to evidence.
+
+A JSON schema is passed as every model's service takes it. OpenAI's strict mode wants all properties
+required and knows few words; Claude Code refuses a ``$schema``; others stumble over references. The
+reader of an answer checks it by the whole schema.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.agents.adapters.invocation.call import GIT_IDENTITY, CallLimits
+from orchestrator.agents.adapters.invocation.windows import INTEROP
+from orchestrator.agents.catalog import prices
+from orchestrator.agents.catalog.known_agents import RESUMING
+from orchestrator.agents.catalog.task_fit import check_fits
+from orchestrator.agents.driver import result_file, session_file, spec
+from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.agents.prompts.documents import (
+    last_line,
+    output_document,
+    prompt_document,
+    resume_document,
+    task_document,
+)
+from orchestrator.core.limits.budget import NOTHING, spent_by
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
+from orchestrator.core.model.attempt.session import Session, Start, start_of
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.ports import Assignment, Invocation
+from orchestrator.security.paths import read_regular
+
+_KEPT = ("type", "description", "enum", "const")
+
+
+def strict(text: str) -> dict[str, Any]:
+    """The schema in ``text``, spelt out; it says less, and what it accepts has every property."""
+    whole: Mapping[str, Any] = json.loads(text)
+    return _plain(whole, whole.get("$defs", {}))
+
+
+def _plain(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        return _plain(defs[schema["$ref"].rpartition("/")[2]], defs)
+    plain: dict[str, Any] = {name: schema[name] for name in _KEPT if name in schema}
+    if "anyOf" in schema:
+        plain["anyOf"] = [_plain(each, defs) for each in schema["anyOf"]]
+    if "items" in schema:
+        plain["items"] = _plain(schema["items"], defs)
+    if "properties" in schema:
+        properties = {name: _plain(each, defs) for name, each in schema["properties"].items()}
+        plain |= {"properties": properties, "required": [*properties]}
+        plain["additionalProperties"] = False
+    return plain
+
+
+N = TypeVar("N", int, float)
+
+#: -S and -E keep the start short, and what the tool inherits free of ours.
+_PROGRAM = (
+    "import sys; sys.path[0] = sys.argv[1]; from orchestrator.agents.driver.main import run; run()"
+)
+_ROOT = str(Path(__file__).resolve().parents[3])
+#: Programs that report what they cost.
+_TELL_COST = frozenset({"claude", "opencode", "aider"})
+#: Their models run on the user's own machine, whatever their names are.
+_LOCAL = frozenset({"ollama"})
+_LEAST_USD = 0.0001
+_RECORD_LIMIT_BYTES = 4 * 1024 * 1024
+#: Of the time between asking a worker to stop and killing it, what the agent's program gets.
+_STOP_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """What the settings say of all agents that are driven. Paths are absolute."""
+
+    #: The product's own folder.
+    home: str
+    #: Where tools keep what their attempts share.
+    shared: str = ""
+    policy: str = "full"
+    stall_seconds: float = 600.0
+    grace_seconds: float = 5.0
+    #: Size of a worker's log, and of what is kept of its tool's output as it came.
+    log_limit_bytes: int = 50 * 1024 * 1024
+    #: Whether further attempts resume the session of the one before.
+    resume_sessions: bool = True
+    #: The user's own, by model and kind of token.
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrivenAgent:
+    """Runs ``orchestrator.agents.driver`` with a spec; matches ``core.ports.Agent``."""
+
+    name: str
+    tool: str
+    terms: Terms
+    description: str = ""
+    #: The agent's program with its first arguments; empty for a loop over HTTP.
+    argv: tuple[str, ...] = ()
+    #: For tasks that name none; found out when a worker starts.
+    model: Callable[[], str] = lambda: ""
+    #: In place of that of all agents.
+    policy: str = ""
+    #: Which of the user's own additions reach its workers: mcp, skills, hooks, memory.
+    inherit: tuple[str, ...] = ()
+    pass_env: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int = 512 * 1024 * 1024
+    #: It is given a prompt, which begins with what all workers of its job are told.
+    reads_prompt: bool = True
+    #: Its provider charges less for a beginning that it has read before.
+    caches_prompts: bool = False
+    #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
+    plans: bool | None = None
+    #: It may change the project's files: its worker gets a worktree of its own.
+    changes_files: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)
+    #: How one logs in, in words; empty where no login is needed, or nothing is known of it.
+    login: str = ""
+    #: What can be seen of its credential without reading it.
+    credential: Callable[[], str] = lambda: ""
+    #: What stands in its way, and how to mend that; empty when nothing does.
+    hindrance: Callable[[], str] = lambda: ""
+
+    def check(self, task: TaskSpec) -> None:
+        check_fits(task, self.name, self.hindrance())
+
+    def is_priced(self, model: str | None) -> bool | None:
+        """Whether it is known what a model costs; None: only its usage can tell."""
+        reader = str(self.more.get("reader") or self.tool)
+        if reader in _TELL_COST:
+            return True
+        asked = model or self.model()
+        if not asked:
+            return None
+        one = Usage(input_tokens=1, output_tokens=1)
+        local = self.tool in _LOCAL
+        return prices.cost(asked, one, self.terms.prices, local=local) is not None
+
+    def command(self, assignment: Assignment) -> Invocation:
+        files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
+        told = self._spec(assignment)
+        control = {spec.NAME: spec.to_json(told)}
+        if told.resume:
+            control[spec.RESUME_PROMPT] = resume_document(assignment)
+        return Invocation(
+            argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, _ROOT),
+            files=files,
+            stdin="prompt.md",
+            pass_env=(*self.pass_env, *(INTEROP if self._on_windows(assignment) else ())),
+            env={**GIT_IDENTITY, **self.env},
+            control=control,
+        )
+
+    def _spec(self, assignment: Assignment) -> spec.Spec:
+        task, terms = assignment.task, self.terms
+        model = task.model or self.model()
+        return spec.Spec(
+            agent=self.name,
+            tool=self.tool,
+            command=self.argv,
+            policy=self._policy(assignment),
+            model=model,
+            limits=_limits(assignment),
+            # Whoever may only look could else have others change what they want.
+            recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
+            # Who plans or reviews needs none of it, and a hook could keep it from its answer.
+            inherit=() if assignment.worker.is_adviser else self.inherit,
+            home=terms.home,
+            shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
+            sessions=assignment.sessions if self._resumes(assignment) else "",
+            resume=self._resumed(assignment, model),
+            stall_seconds=terms.stall_seconds,
+            stop_seconds=terms.grace_seconds * _STOP_SHARE,
+            stream_bytes=terms.log_limit_bytes,
+            windows=self._on_windows(assignment),
+            schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
+            more=self._more(assignment),
+        )
+
+    def _more(self, assignment: Assignment) -> Mapping[str, Any]:
+        prices = {"prices": self.terms.prices} if self.terms.prices else {}
+        # Where its prompt begins to differ from those of others: a provider's cache ends there.
+        shared = {} if self.argv else {"shared_length": len(assignment.shared)}
+        return {**self.more, **prices, **shared}
+
+    def _resumes(self, assignment: Assignment) -> bool:
+        """Whether its sessions are kept for further attempts."""
+        able = self.tool in RESUMING and not self._on_windows(assignment)
+        return able and self.terms.resume_sessions and not assignment.worker.is_adviser
+
+    def _resumed(self, assignment: Assignment, model: str) -> str:
+        """The session that the attempt resumes; empty: it begins one."""
+        previous = assignment.previous
+        if previous is None:
+            return ""
+        start = start_of(
+            previous.session,
+            previous.cause,
+            rolled_back=previous.rolled_back,
+            agent=self.name,
+            model=model,
+            able=self._resumes(assignment),
+        )
+        return previous.session.id if start is Start.RESUME else ""
+
+    def _on_windows(self, assignment: Assignment) -> bool:
+        # A loop of our own calls the model from here.
+        return bool(self.argv) and assignment.job.config.execution_mode == "windows"
+
+    def _policy(self, assignment: Assignment) -> str:
+        # Who plans or reviews changes nothing, and a reviewer reads what others wrote, with the
+        # user's checkout at hand. What a user's own agent has to be told for that, it may not be.
+        if assignment.worker.is_adviser and self.tool != "custom":
+            return "read-only"
+        return self.policy or self.terms.policy
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        outcome = _outcome(control)
+        written = output_document(directory)
+        if outcome is None:  # the driver itself was killed
+            found = Evidence(output=written, output_required=True, error=last_line(log_tail))
+        else:
+            found = _evidence(_with_answer(outcome, written), written)
+        return replace(found, tool=self.name, session=_session(control))
+
+
+def _with_answer(outcome: Outcome, written: str) -> Outcome:
+    """What it wrote into ``output.md`` is an answer, when its last words were none."""
+    if written and outcome.error_class is ErrorClass.EMPTY:
+        return replace(outcome, error_class=ErrorClass.NONE, error="")
+    return outcome
+
+
+def _evidence(outcome: Outcome, written: str) -> Evidence:
+    said = written or outcome.text
+    # The next attempt reads the output of this one: it says what failed.
+    told = [said, outcome.error if outcome.error not in said else ""]
+    return Evidence(
+        output=said if outcome.succeeded else "\n\n".join(filter(None, told)),
+        output_required=True,
+        claimed_success=outcome.succeeded,
+        usage=outcome.usage,
+        error=outcome.error[:2000],
+        error_class=outcome.error_class,
+        resets_at=outcome.resets_at,
+        note=outcome.note[:500],
+        outside=outcome.outside,
+    )
+
+
+def _outcome(control: Path) -> Outcome | None:
+    # Below job_x/attempts/worker_1.1/, no step of which may be a link.
+    found = read_regular(control / result_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2])
+    try:
+        return result_file.from_json(found) if found else None
+    except ValueError:
+        return None
+
+
+def _session(control: Path) -> Session | None:
+    found = read_regular(
+        control / session_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2]
+    )
+    return session_file.from_json(found) if found else None
+
+
+def _recursive(assignment: Assignment) -> bool:
+    """True if the worker may start child jobs. Planners and reviewers may not."""
+    job = assignment.job
+    within = job.config.enable_recursion and job.depth < job.config.max_depth
+    return within and not assignment.worker.is_adviser
+
+
+def _limits(assignment: Assignment) -> CallLimits:
+    """What the task's own and the job's leave to this attempt, after those before it.
+
+    What is left to the whole job holds as well: that is the server's to see.
+    """
+    task, config, result = assignment.task, assignment.job.config, assignment.worker.result
+    used = spent_by(result.usage if result else NOTHING)
+    steps, tokens = (int(used[name]) for name in ("max_steps", "max_tokens"))
+    return CallLimits(
+        max_steps=_left(_lower(task.max_steps, config.max_steps), steps, 1),
+        max_tokens=_left(_lower(task.max_tokens, config.max_tokens), tokens, 1),
+        max_cost_usd=_left(
+            _lower(task.max_cost_usd, config.max_cost_usd), used["max_cost_usd"], _LEAST_USD
+        ),
+    )
+
+
+def _left(limit: N | None, used: N, least: N) -> N | None:
+    """At least so much: zero would be no limit that an agent can be told."""
+    return None if limit is None else max(limit - used, least)
+
+
+def _lower(one: N | None, other: N | None) -> N | None:
+    return min((each for each in (one, other) if each is not None), default=None)

@@ -1,0 +1,69 @@
+"""Agents that a user adds as data: a command that reads the task and does it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.agents.catalog.task_fit import check_fits
+from orchestrator.agents.prompts.documents import (
+    last_line,
+    output_document,
+    prompt_document,
+    task_document,
+)
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.ports import Assignment, Invocation
+
+#: What puts ``orchestrator`` on the PATH of its login shells, as BASH_ENV.
+LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramAgent:
+    """Gives the prompt on standard input and in ``prompt.md``, the task in ``task.json``.
+
+    As a planner it answers with a plan as JSON; its schema is in ``plan.schema.json``.
+    Exit code 0 alone is no success: it must leave an output or a file.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    description: str = ""
+    pass_env: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    #: What it prints is its output when it leaves no ``output.md``.
+    output_from_log: bool = True
+    #: It is given a prompt, which begins with what all workers of its job are told.
+    reads_prompt: bool = True
+    #: Its provider charges less for a beginning that it has read before.
+    caches_prompts: bool = False
+    #: What one worker is expected to need.
+    memory_bytes: int = 512 * 1024 * 1024
+    #: Whether it splits requests into tasks: also unasked, never, or (None) where it is named.
+    plans: bool | None = None
+    #: It may change the project's files: its worker gets a worktree of its own.
+    changes_files: bool = True
+    #: What stands in its way, and how to mend that; empty when nothing does.
+    hindrance: Callable[[], str] = lambda: ""
+
+    def check(self, task: TaskSpec) -> None:
+        check_fits(task, self.name, self.hindrance())
+
+    def command(self, assignment: Assignment) -> Invocation:
+        files = {"task.json": task_document(assignment)}
+        if self.reads_prompt:
+            files["prompt.md"] = prompt_document(assignment)
+        return Invocation(
+            argv=self.argv,
+            files=files,
+            stdin="prompt.md" if self.reads_prompt else None,
+            pass_env=self.pass_env,
+            env=self.env,
+        )
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        printed = log_tail.strip() if self.output_from_log else ""
+        output = output_document(directory) or printed
+        error = last_line(log_tail)
+        return Evidence(output=output, output_required=True, error=error, tool=self.name)

@@ -1,0 +1,63 @@
+"""The agent that runs commands."""
+
+import re
+from pathlib import Path
+
+from orchestrator.agents.prompts.documents import last_line, output_document
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.ports import Assignment, Invocation
+
+#: In bytes: Linux starts no program with a longer one (MAX_ARG_STRLEN, with a zero at its end).
+LONGEST_ARGUMENT = 32 * 4096 - 1
+#: Where a longer command is, in the attempt's control directory. ``eval`` starts no program.
+_FILE = "command.sh"
+_FROM_FILE = f'eval "$(<"$ORCHESTRATOR_CONTROL_DIR/{_FILE}")"'
+
+#: With which bash begins its own messages about a string that it runs.
+_SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
+
+
+class ShellAgent:
+    """Runs a task's ``command``: a string by ``bash -c``, a list as it is.
+
+    Exit code 0 with the log intact is evidence enough; an empty output is fine.
+    """
+
+    name = "shell"
+    description = "runs a command"
+    #: Nobody knows what a command needs; a shell itself needs little.
+    memory_bytes = 16 * 1024 * 1024
+    plans = False
+    #: Commands run in a plain directory; the project is where the environment says.
+    changes_files = False
+
+    def check(self, task: TaskSpec) -> None:
+        if not task.command:
+            raise InvalidRequest(
+                f"task {task.id!r} is for agent 'shell' and has no command; give it one, for "
+                'example "command": "make test"',
+                kind="no-command",
+            )
+        words = () if isinstance(task.command, str) else task.command
+        for number, word in enumerate(words, 1):
+            if (size := len(word.encode())) > LONGEST_ARGUMENT:
+                raise InvalidRequest(
+                    f"task {task.id!r}: argument {number} of its command has {size} bytes, and no "
+                    f"program starts with more than {LONGEST_ARGUMENT} in one; give the command as "
+                    "a text for bash -c, or have it read a file",
+                    kind="long-argument",
+                )
+
+    def command(self, assignment: Assignment) -> Invocation:
+        command = assignment.task.command
+        if not isinstance(command, str):
+            return Invocation(argv=tuple(command or ()))
+        if len(command.encode()) > LONGEST_ARGUMENT:
+            return Invocation(argv=("bash", "-c", _FROM_FILE), control={_FILE: command})
+        return Invocation(argv=("bash", "-c", command))
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        output = output_document(directory) or log_tail.strip()
+        return Evidence(output=output, error=_SHELL.sub("", last_line(log_tail)))

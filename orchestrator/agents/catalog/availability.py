@@ -1,0 +1,185 @@
+"""Which of the known agents can work here, and what would mend the others. Runs no program."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from orchestrator.agents.catalog.known_agents import KnownTool
+from orchestrator.core.ports.read_models import Availability, Login
+
+#: So long what was found is taken for true.
+FRESH_SECONDS = 60.0
+#: And so long what was missing for missing: whoever is told so mends it and tries again.
+MISSING_SECONDS = 2.0
+_ASK_SECONDS = 0.5
+#: Of programs, and of the scripts that npm makes.
+_WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
+WINDOWS_LOGIN = "its login on the Windows side"
+_DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
+
+
+def program_argv(command: str) -> tuple[str, ...]:
+    """A command as the settings give it: a program, or a program with arguments."""
+    if shutil.which(command) or not shlex.split(command):
+        return (command,)
+    return tuple(shlex.split(command))
+
+
+def look(
+    known: KnownTool,
+    command: str,
+    environ: Mapping[str, str],
+    *,
+    windows: bool = False,
+    inherit: tuple[str, ...] = (),
+) -> Availability:
+    """Whether an agent's program and a credential for it are there; or on the Windows side."""
+    path, away = "", windows and bool(known.program)
+    program = program_argv(command)[0] if known.program else ""
+    if program:
+        path = _program(program, environ, windows)
+    installed = bool(path) or not known.program
+    # Its login there is not looked for: only its own program knows where that is.
+    credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
+    own = f"correct orchestrator.{known.name}_command in config.yaml"
+    mend = [] if installed else [known.install if program == known.program else own]
+    mend += [] if credential else [known.login]
+    return Availability(
+        name=known.name,
+        description=known.description,
+        command=program,
+        path=path,
+        version=version_beside(path) if path else "",
+        installed=installed,
+        credential=credential,
+        authenticated=bool(credential),
+        login=_login(known, credential),
+        mend=tuple(filter(None, mend)),
+        inherit=inherit,
+    )
+
+
+def _login(known: KnownTool, credential: str) -> Login:
+    """What can be told without a call: a server of this machine that answers needs none."""
+    if not credential:
+        return "no"
+    return "unknown" if needs_login(known) else "yes"
+
+
+def needs_login(known: KnownTool) -> bool:
+    return bool(known.credentials or known.logins)
+
+
+def version_beside(path: str) -> str:
+    """What the program's own package says, for programs that npm installed; else empty."""
+    for folder in Path(os.path.realpath(path)).parents:
+        if folder.parent.name == "node_modules" or folder.parent.name.startswith("@"):
+            try:
+                document = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+                return str(document["version"])
+            except (OSError, ValueError, KeyError, TypeError):
+                return ""
+    return ""
+
+
+def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
+    """Where a program is; WSL has the directories of Windows at the end of its PATH."""
+    whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
+    names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
+    found = (shutil.which(each, path=environ.get("PATH")) for each in names)
+    return next(filter(None, found), "")
+
+
+def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
+    for name in known.credentials:
+        if environ.get(name):
+            return name
+    for pattern in known.logins:
+        path = login_path(pattern, environ)
+        if _has_content(path):
+            return str(path)
+    if known.local_url:
+        url = local_url(known, environ)
+        return url if local_models(url) else ""
+    return ""
+
+
+def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
+    """Of the files that hold its logins: another one after each change."""
+    return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
+
+
+def _stamp(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:
+        return "-"
+    return f"{status.st_ino}:{status.st_mtime_ns}:{status.st_size}"
+
+
+def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
+    """Where ``{VARIABLE:default}/file`` is for this user."""
+    home = environ.get("HOME") or "/nonexistent"
+
+    def directory(found: re.Match[str]) -> str:
+        return environ.get(found[1]) or found[2].replace("~", home, 1)
+
+    return Path(_DIRECTORY.sub(directory, pattern))
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 2 and os.access(path, os.R_OK)
+    except OSError:
+        return False
+
+
+def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
+    """Where a service of this machine listens: OLLAMA_HOST is ``host:port`` or a URL."""
+    given = environ.get(f"{known.name.upper()}_HOST", "")
+    if not given:
+        return known.local_url
+    url = given if "://" in given else f"http://{given}"
+    return url.replace("//0.0.0.0", "//127.0.0.1").rstrip("/")
+
+
+def local_models(url: str) -> Sequence[str]:
+    """The models that it has; none when it does not answer at once."""
+    try:
+        with urlopen(f"{url}/api/tags", timeout=_ASK_SECONDS) as answer:
+            document = json.loads(answer.read(1 << 20))
+        return [str(each["name"]) for each in document["models"]]
+    except (OSError, URLError, ValueError, KeyError, TypeError):
+        return []
+
+
+class Fresh:
+    """Looks at an agent that can work at most once a minute, from whatever thread asks."""
+
+    def __init__(
+        self, look: Callable[[], Availability], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._look = look
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._found: Availability | None = None
+        self._until = 0.0
+
+    def __call__(self) -> Availability:
+        with self._lock:
+            if self._found is None or self._clock() >= self._until:
+                self._found = self._look()
+                seconds = FRESH_SECONDS if self._found.usable else MISSING_SECONDS
+                self._until = self._clock() + seconds
+            return self._found
+
+    def hindrance(self) -> str:
+        return self().hindrance

@@ -1,0 +1,225 @@
+"""What the server knows of each AI agent before it starts one: data, best agent first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MIB = 1024 * 1024
+
+#: The tools that resume a session by its id.
+RESUMING = ("claude", "codex", "gemini", "opencode")
+
+#: What a command of a tool may take by itself: long enough to wait for a child job, and less than
+#: the silence after which the tool is taken for hung.
+COMMAND_SECONDS = 540
+
+#: Of every provider: keys and addresses that more than one tool understands.
+_ANTHROPIC = ("ANTHROPIC_*",)
+_OPENAI = ("OPENAI_*",)
+_GOOGLE = ("GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_*", "CLOUDSDK_*")
+_AWS = ("AWS_*",)
+_OTHERS = ("OPENROUTER_*", "DEEPSEEK_*", "GROQ_*", "MISTRAL_*", "XAI_*", "AZURE_*", "TOGETHER_*")
+
+#: Quiet everywhere: no telemetry, no self-update, no questions.
+_QUIET = {"CI": "1", "NO_COLOR": "1", "DO_NOT_TRACK": "1"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownTool:
+    """One agent that the product can drive."""
+
+    name: str
+    description: str
+    #: The program that is looked for on the PATH; empty for a loop over HTTP.
+    program: str = ""
+    #: Patterns of the names of variables that it gets from the server's environment.
+    pass_env: tuple[str, ...] = ()
+    #: One of these variables is a credential.
+    credentials: tuple[str, ...] = ()
+    #: Files of the user's that hold a login. ``{VARIABLE:default}`` is a directory.
+    logins: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    #: What one worker is expected to need.
+    memory_bytes: int = 512 * MIB
+    #: Its provider charges less for a beginning of a prompt that it has read before.
+    caches_prompts: bool = False
+    #: It splits requests also where nobody named it for that; None: only where it is named.
+    plans: bool | None = True
+    #: Commands that mend what is missing.
+    install: str = ""
+    login: str = ""
+    #: For tasks that name none, where the agent has none of its own; the variables that name
+    #: one go before it.
+    model: str = ""
+    model_variables: tuple[str, ...] = ()
+    #: Where its service listens when no variable says otherwise; empty: not on this machine.
+    local_url: str = ""
+
+
+CLAUDE = KnownTool(
+    name="claude",
+    caches_prompts=True,
+    description="Claude Code",
+    program="claude",
+    pass_env=(
+        *_ANTHROPIC,
+        *_AWS,
+        "GOOGLE_*",
+        "CLOUD_ML_REGION",
+        "VERTEX_REGION_*",
+        "CLAUDE_CONFIG_DIR",
+        "CLAUDE_SECURESTORAGE_CONFIG_DIR",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "CLAUDE_CODE_USE_*",
+        "CLAUDE_CODE_SKIP_*_AUTH",
+    ),
+    credentials=(
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "CLAUDE_CODE_USE_BEDROCK",
+        "CLAUDE_CODE_USE_VERTEX",
+        "CLAUDE_CODE_USE_FOUNDRY",
+    ),
+    logins=("{CLAUDE_CONFIG_DIR:~/.claude}/.credentials.json",),
+    env={
+        **_QUIET,
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+        # Its own default is 10, which is three minutes for a wrong key.
+        "CLAUDE_CODE_MAX_RETRIES": "2",
+        "API_TIMEOUT_MS": "600000",
+        # One moved to the background would come back after the last word.
+        "BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
+        "BASH_MAX_TIMEOUT_MS": "3600000",
+        "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+        "MCP_TOOL_TIMEOUT": "120000",
+        # Its first call of the model would not wait for the tools that start child jobs.
+        "MCP_CONNECTION_NONBLOCKING": "0",
+    },
+    install="npm install -g @anthropic-ai/claude-code",
+    login="claude /login, or set ANTHROPIC_API_KEY",
+)
+
+CODEX = KnownTool(
+    name="codex",
+    caches_prompts=True,
+    description="OpenAI Codex",
+    program="codex",
+    pass_env=(*_OPENAI, "CODEX_API_KEY", "CODEX_HOME", "AZURE_*"),
+    credentials=("OPENAI_API_KEY", "CODEX_API_KEY"),
+    logins=("{CODEX_HOME:~/.codex}/auth.json",),
+    env=_QUIET,
+    install="npm install -g @openai/codex",
+    login="codex login, or set OPENAI_API_KEY",
+)
+
+GEMINI = KnownTool(
+    name="gemini",
+    caches_prompts=True,
+    description="Gemini CLI",
+    program="gemini",
+    pass_env=(*_GOOGLE, "GEMINI_CLI_HOME"),
+    credentials=(
+        "GEMINI_API_KEY",
+        "GOOGLE_API_KEY",
+        "GOOGLE_GENAI_USE_VERTEXAI",
+        "GOOGLE_GENAI_USE_GCA",
+    ),
+    logins=("{GEMINI_CLI_HOME:~}/.gemini/oauth_creds.json", "{GEMINI_CLI_HOME:~}/.gemini/.env"),
+    env={
+        **_QUIET,
+        "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        # One process instead of two: 120 MB less.
+        "GEMINI_CLI_NO_RELAUNCH": "true",
+        "GEMINI_TELEMETRY_ENABLED": "false",
+    },
+    install="npm install -g @google/gemini-cli",
+    login="gemini (and log in), or set GEMINI_API_KEY",
+)
+
+OPENCODE = KnownTool(
+    name="opencode",
+    description="opencode",
+    program="opencode",
+    pass_env=(*_ANTHROPIC, *_OPENAI, *_GOOGLE, *_AWS, *_OTHERS, "OPENCODE_*"),
+    credentials=(
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "GEMINI_API_KEY",
+        "OPENROUTER_API_KEY",
+        "OPENCODE_API_KEY",
+        "OPENCODE_CONFIG_CONTENT",
+    ),
+    logins=("{XDG_DATA_HOME:~/.local/share}/opencode/auth.json",),
+    env={
+        **_QUIET,
+        "OPENCODE_DISABLE_AUTOUPDATE": "1",
+        "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        # Its own default is two minutes.
+        "OPENCODE_EXPERIMENTAL_BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
+    },
+    memory_bytes=1024 * MIB,
+    install="npm install -g opencode-ai",
+    login="opencode auth login, or set the key of a provider",
+)
+
+AIDER = KnownTool(
+    name="aider",
+    description="aider",
+    program="aider",
+    pass_env=(*_ANTHROPIC, *_OPENAI, *_GOOGLE, *_AWS, *_OTHERS, "OLLAMA_*", "AIDER_MODEL"),
+    credentials=(
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "GEMINI_API_KEY",
+        "DEEPSEEK_API_KEY",
+        "OPENROUTER_API_KEY",
+    ),
+    # It has an answer of words only, and is made to edit.
+    plans=None,
+    env={**_QUIET, "AIDER_CHECK_UPDATE": "false", "AIDER_ANALYTICS": "false"},
+    install="python3 -m pip install aider-chat",
+    login="set ANTHROPIC_API_KEY, OPENAI_API_KEY or the key of another provider",
+)
+
+ANTHROPIC = KnownTool(
+    name="anthropic",
+    caches_prompts=True,
+    description="Anthropic's Messages API, with tools of our own",
+    pass_env=_ANTHROPIC,
+    credentials=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    model="claude-sonnet-4-5",
+    model_variables=("ANTHROPIC_MODEL",),
+    memory_bytes=96 * MIB,
+    login="set ANTHROPIC_API_KEY",
+)
+
+OPENAI_COMPATIBLE = KnownTool(
+    name="openai-compatible",
+    description="any server that speaks chat completions, with tools of our own",
+    pass_env=_OPENAI,
+    credentials=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
+    model="gpt-5.1",
+    model_variables=("OPENAI_MODEL",),
+    memory_bytes=96 * MIB,
+    login="set OPENAI_BASE_URL (and OPENAI_API_KEY, where the server wants one)",
+)
+
+OLLAMA = KnownTool(
+    name="ollama",
+    description="a model of Ollama, with tools of our own",
+    pass_env=("OLLAMA_*",),
+    model_variables=("OLLAMA_MODEL",),
+    memory_bytes=96 * MIB,
+    login="ollama serve, and ollama pull MODEL",
+    local_url="http://127.0.0.1:11434",
+)
+
+#: In the order in which ``auto`` prefers them.
+KNOWN = (CLAUDE, CODEX, GEMINI, OPENCODE, ANTHROPIC, OPENAI_COMPATIBLE, OLLAMA, AIDER)
+
+
+def known(name: str) -> KnownTool | None:
+    return next((each for each in KNOWN if each.name == name), None)

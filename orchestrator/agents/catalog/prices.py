@@ -1,0 +1,68 @@
+"""What models cost: a dated table in ``prices.json``, and the user's own prices before it."""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+#: USD per million tokens by kind of token: input, output, cache_read, cache_write.
+Price = Mapping[str, float]
+Prices = Mapping[str, Price]
+
+TABLE = Path(__file__).with_name("prices.json")
+PER_MILLION = 1_000_000
+_KINDS = ("input", "output", "cache_read", "cache_write")
+#: Names of one model: a dated snapshot, the latest one, a larger window, an effort.
+_VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
+
+
+def cost(
+    model: str, usage: Usage, overrides: Prices | None = None, *, local: bool = False
+) -> float | None:
+    """USD for what was used; None when the model, or a price that is needed, is not known.
+
+    ``overrides`` replace the table's prices of a model kind by kind. Nothing used of a kind costs
+    nothing; when no token count is known at all, the cost is not known either. A ``local`` model
+    may bear the name of one that is listed, and has only the prices that the user gives it.
+    """
+    tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
+    price = _price(model, overrides or {}, {} if local else _listed())
+    if price is None or all(each is None for each in tokens.values()):
+        return None
+    needed = {kind: each for kind, each in tokens.items() if each}
+    if any(kind not in price for kind in needed):
+        return None
+    return float(sum(each * price[kind] for kind, each in needed.items())) / PER_MILLION
+
+
+def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
+    names = _names(model)
+    listed = next((table[name] for name in names if name in table), None)
+    own = next((overrides[name] for name in names if name in overrides), None)
+    return listed if own is None else {**(listed or {}), **own}
+
+
+def _names(model: str) -> list[str]:
+    """From the most exact one: with its provider, without, and without what marks a variant."""
+    bare = model.rpartition("/")[2]
+    return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
+
+
+@cache
+def _listed() -> Prices:
+    models: Mapping[str, Mapping[str, object]] = _table()["models"]
+    return {name: _numbers(entry) for name, entry in models.items()}
+
+
+def _numbers(entry: Mapping[str, object]) -> Price:
+    return {kind: float(str(entry[kind])) for kind in _KINDS if kind in entry}
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+    """Read when first needed: most agents tell their cost themselves."""
+    table: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(TABLE.read_text("utf-8"))
+    return table

@@ -1,0 +1,34 @@
+"""Whether an agent can take a task at all: asked when a job is submitted."""
+
+import os
+import shutil
+from collections.abc import Mapping
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.job import PLANNER, TaskSpec
+
+
+def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
+    """Raise InvalidRequest for a command, and where something stands in the agent's way."""
+    if task.command:
+        raise InvalidRequest(
+            f"task {task.id!r} has a command and is for agent {agent!r}; commands are "
+            "for agent 'shell'",
+            kind="command-without-shell",
+        )
+    if hindrance:
+        # Nobody named the planner's task.
+        which = "" if task.id == PLANNER else f"task {task.id!r}: "
+        raise InvalidRequest(
+            f"{which}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
+        )
+
+
+def lacking(program: str, bin: str, environ: Mapping[str, str]) -> str:
+    """What to do about a program that is not there; empty when it is, or nobody can tell."""
+    # A worker may have it in its own directory.
+    relative = "/" in program and not os.path.isabs(program)
+    path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))
+    if relative or shutil.which(program, path=path):
+        return ""
+    return f"{program} is not installed: install it, or set agents.<name>.command in config.yaml"

@@ -1,5 +1,0 @@
-"""``python -m orchestrator.agents.drive``."""
-
-from orchestrator.agents.drive.main import run
-
-run()

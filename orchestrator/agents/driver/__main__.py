@@ -1,0 +1,5 @@
+"""``python -m orchestrator.agents.driver``."""
+
+from orchestrator.agents.driver.main import run
+
+run()

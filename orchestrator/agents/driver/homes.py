@@ -1,0 +1,82 @@
+"""Homes that attempts share, set up by one of them while the others wait.
+
+Two programs that set up the same home at once ruin it for each other: of opencode one ends with
+"database is locked", or hangs.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from orchestrator.agents.adapters.invocation.call import AgentHome
+
+#: A program that takes longer is started for its task, come what may.
+LONGEST_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
+_DONE, _LOCK = "set-up", "set-up.lock"
+
+
+def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
+    """Run ``home.argv`` unless that was done before by the same program. Never raises OSError.
+
+    Comes back soon once ``stopped`` says so.
+    """
+    until = time.monotonic() + LONGEST_SECONDS
+
+    def over() -> bool:
+        return stopped() or time.monotonic() >= until
+
+    with contextlib.suppress(OSError):
+        stamp, done = _stamp(home.argv[0], environ), home.directory / _DONE
+        if _content(done) == stamp:
+            return
+        with _alone(home.directory / _LOCK, over) as locked:
+            if locked and _content(done) != stamp and _ran(home, environ, over):
+                done.write_text(stamp)
+
+
+def _stamp(program: str, environ: Mapping[str, str]) -> str:
+    """Another one for each version of the program."""
+    path = os.path.realpath(shutil.which(program, path=environ.get("PATH")) or program)
+    status = os.stat(path)
+    return f"{path} {status.st_mtime_ns} {status.st_size}"
+
+
+def _content(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+@contextlib.contextmanager
+def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
+    """Whether nobody else is at it now."""
+    with path.open("a") as file:
+        while not (locked := _lock(file.fileno())) and not over():
+            time.sleep(_LOOK_SECONDS)
+        yield locked
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
+    """Whether it came to its end, well or not: it would not fare better the next time."""
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(
+        home.argv, env=environ, stdin=nothing, stdout=nothing, stderr=nothing
+    ) as child:
+        while child.poll() is None and not over():
+            time.sleep(_LOOK_SECONDS)
+        ended = child.returncode is not None
+        if not ended:
+            child.kill()  # what it leaves is swept with all else of the attempt
+    return ended

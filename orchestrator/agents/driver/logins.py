@@ -1,0 +1,110 @@
+"""Logins of the user that work in spite of a tool's isolated configuration.
+
+The tool gets a link to the file, so that a token that it renews is renewed for the user, too. Some
+tools renew by putting a new file in place of the link: its content is brought back while the tool
+works, because other workers renew the same login, and by the next attempt after a crash.
+"""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agents.adapters.invocation.call import Login
+
+_LARGEST_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Linked:
+    login: Login
+    #: When the user's file was changed, as far as the tool can know.
+    source_ns: int
+    #: The latest file in the link's place that was looked at: when it was changed, and its inode.
+    seen: tuple[int, int] = (0, 0)
+
+
+def link(logins: Sequence[Login]) -> list[Linked]:
+    """Put links where the tool looks. What is not there is left out."""
+    made = []
+    for login in logins:
+        with contextlib.suppress(OSError):
+            # Of an earlier attempt in the same place, which was killed.
+            _recover(login.target, login.source)
+            status = login.source.stat()
+            login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _put_link(login)
+            made.append(Linked(login, status.st_mtime_ns))
+    return made
+
+
+def recover(logins: Iterable[Login], control: Path, earlier: Iterable[Path]) -> None:
+    """Bring back what killed attempts have renewed. ``earlier`` are control directories."""
+    found = [each for each in logins if each.target.is_relative_to(control)]
+    for directory in earlier:
+        for login in found:
+            with contextlib.suppress(OSError):
+                _recover(directory / login.target.relative_to(control), login.source)
+
+
+def bring_back(linked: Iterable[Linked]) -> None:
+    """Renewed logins replace the user's own, unless somebody else changed those meanwhile.
+
+    Never raises OSError. May be called as often as one likes.
+    """
+    for each in linked:
+        with contextlib.suppress(OSError):
+            _look(each)
+
+
+def _look(each: Linked) -> None:
+    login = each.login
+    status = login.target.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        # What it renews from now on it has from the user's file as it is now.
+        each.source_ns = login.source.stat().st_mtime_ns
+        return
+    if each.seen == (status.st_mtime_ns, status.st_ino):
+        return
+    content = _whole(login.target)
+    if content is None:
+        return
+    if login.source.stat().st_mtime_ns == each.source_ns:
+        _replace(login.source, content)
+        each.source_ns = login.source.stat().st_mtime_ns
+    each.seen = (status.st_mtime_ns, status.st_ino)
+
+
+def _recover(target: Path, source: Path) -> None:
+    status = target.lstat() if os.path.lexists(target) else None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return
+    if status.st_mtime_ns > source.stat().st_mtime_ns and (content := _whole(target)) is not None:
+        _replace(source, content)
+
+
+def _whole(path: Path) -> bytes | None:
+    """A login file's content; None while it is being written."""
+    content = path.read_bytes() if 0 < path.stat().st_size < _LARGEST_BYTES else b""
+    with contextlib.suppress(ValueError):
+        return content if json.loads(content) else None
+    return None
+
+
+def _put_link(login: Login) -> None:
+    """At once, also in a directory that attempts share: one may be reading it."""
+    temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
+    temporary.symlink_to(login.source)
+    temporary.replace(login.target)
+
+
+def _replace(source: Path, content: bytes) -> None:
+    source = source.resolve()
+    temporary = source.with_name(f".{source.name}.{os.getpid()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+        file.write(content)
+    temporary.replace(source)

@@ -1,0 +1,342 @@
+"""From ``spec.json`` to ``agent.json``: one attempt of an agent."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+
+from orchestrator.agents.adapters import call_for
+from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
+from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
+from orchestrator.agents.driver import logins, result_file, session_file, spec
+from orchestrator.agents.driver.program import Patience, Program
+from orchestrator.agents.driver.spec import Spec
+from orchestrator.agents.driver.usage_report import CALL_SECONDS, Telling
+from orchestrator.agents.driver.watchdog import EarlyStop, Price, Watchdog, in_words, priced
+from orchestrator.agents.events.agent_events import Outcome, Reader
+from orchestrator.agents.events.transcript import Journal, Stream
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.limits.budget import tokens
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.attempt.session import Session, is_session_id
+from orchestrator.security.environment import secrets_in
+from orchestrator.security.masking import Masker
+
+#: What a shell gives for a program that SIGTERM ended.
+_STOPPED_EXIT = 143
+#: Their models run on the user's own machine, whatever their names are.
+_LOCAL = ("ollama",)
+#: What a session that cannot be resumed ends with, before any answer of the model; so may a
+#: service that fails.
+_IN_DOUBT = frozenset(
+    {
+        ErrorClass.API,
+        ErrorClass.CONFIG,
+        ErrorClass.DENIED,
+        ErrorClass.EMPTY,
+        ErrorClass.INTERNAL,
+        ErrorClass.KILLED,
+        ErrorClass.LIMIT,
+    }
+)
+#: The next attempt does not try a session that ended so before any answer.
+_USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
+_STOPPED = "the orchestrator stopped it"
+#: For each of two calls to the server, where the driver itself may be killed soon.
+_TELL_SECONDS = 0.5
+
+
+def main() -> int:
+    """Carry out what the control directory says; exit code 0 when the agent succeeded."""
+    control = Path(os.environ.pop(spec.VARIABLE))
+    os.environ.pop(spec.SESSIONS_VARIABLE, None)
+    told, journal = spec.read(control), Journal()
+    driver = Driver(control, told, journal)
+    signal.signal(signal.SIGTERM, driver.on_term)
+    try:
+        outcome = driver.run()
+    except (OSError, ValueError, OrchestratorError) as error:
+        outcome = Outcome(error_class=ErrorClass.CONFIG, error=f"it cannot be started: {error}")
+    result_file.write(control, result_file.masked(outcome, Masker(secrets_in(os.environ))))
+    if outcome.error:
+        journal.say(f"! {outcome.error_class}: {outcome.error}")
+    journal.say(f"usage: {in_words(outcome.usage)}")
+    # Last: a server that does not answer must not cost the outcome.
+    driver.tell_total(outcome.usage)
+    if driver.termed and not outcome.succeeded:
+        return _STOPPED_EXIT
+    return 0 if outcome.succeeded else 1
+
+
+class Driver:
+    """One attempt. ``run`` is called once."""
+
+    def __init__(self, control: Path, told: Spec, journal: Journal) -> None:
+        self._control = control
+        self._spec = told
+        self._journal = journal
+        self._price = price_of(told)
+        self._telling = Telling(os.environ, self._limit)
+        self._watch = Watchdog(told.limits, journal, self._telling, self._price)
+        self._stop: Callable[[EarlyStop], None] = lambda why: None
+        self.termed = False
+
+    def on_term(self, _number: int, _frame: FrameType | None) -> None:
+        self.termed = True
+        patience = 0.0
+        if self._watch.may_be_done and not self._watch.finished:
+            # A limit of its job may be reached by the step that has its answer. What follows has
+            # to fit into the time before the driver itself is killed.
+            patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
+            self._watch.close(_STOPPED)
+        self._stop(EarlyStop(ErrorClass.KILLED, _STOPPED, patience=patience))
+
+    def _limit(self, why: str) -> None:
+        # Maybe by the step that has the agent's answer.
+        self._watch.close(why)
+        self._stop(EarlyStop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
+
+    def run(self) -> Outcome:
+        outcome = self._run_program() if self._spec.command else self._run_loop()
+        usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
+        outcome = replace(outcome, usage=priced(usage, self._price))
+        if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
+            # A plan is good or not whatever its maker was kept from; the server checks it.
+            outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
+        self._warn_of_price(outcome.usage)
+        return outcome
+
+    def tell_total(self, usage: Usage) -> None:
+        """Send the total usage to the server; after SIGTERM within a second, or not at all."""
+        self._telling.close(usage, _TELL_SECONDS if self.termed else CALL_SECONDS)
+
+    def _warn_of_price(self, usage: Usage) -> None:
+        """A loop says so before it goes on; what a program costs may come with its last word."""
+        limited = self._spec.command and self._spec.limits.max_cost_usd is not None
+        if limited and usage.cost_usd is None and tokens(usage):
+            model = self._spec.model or "its model"
+            self._journal.say(f"! no price of {model} is known: max_cost_usd was not held")
+
+    def _run_loop(self) -> Outcome:
+        from orchestrator.agents.driver import model_loop  # most agents are programs
+
+        ask = ask_for(self._spec, self._control)
+        written(shell_files(ask))
+        os.environ.update(shell_environment(ask))
+        running = model_loop.Loop(self._spec, self._watch)
+        self._stop = running.stop
+        return running.run(model_loop.load(self._spec), model_loop.prompt())
+
+    def _run_program(self) -> Outcome:
+        secrets = secrets_in(os.environ)
+        stream = Stream(self._control, self._spec.stream_bytes, Masker(secrets))
+        try:
+            if not self._spec.resume:
+                return self._run_call(self._spec, stream)
+            outcome = self._run_call(self._spec, stream)
+            if self.termed or self._watch.answered or outcome.error_class not in _IN_DOUBT:
+                return outcome
+            self._journal.say(f"! the session cannot be resumed: {outcome.error}")
+            self._journal.say("! a new session begins")
+            again = self._run_call(replace(self._spec, resume=""), stream)
+            if not self._watch.answered and again.error_class is outcome.error_class:
+                # A new session fails alike: the one before is not to blame.
+                self._note(self._spec.resume, resumed=True)
+            return again
+        finally:
+            stream.close()
+
+    def _note(self, session: str, *, resumed: bool, usable: bool = True) -> None:
+        """Have the server know the session, also if this process is killed."""
+        if not is_session_id(session):
+            return
+        named = Session(
+            id=session,
+            agent=self._spec.agent,
+            model=self._spec.model,
+            resumed=resumed,
+            usable=usable,
+        )
+        try:
+            session_file.write(self._control, named)
+        except OSError as error:
+            self._journal.say(f"! the session is not noted: {error}")
+
+    def _run_call(self, told: Spec, stream: Stream) -> Outcome:
+        call = call_of(told, self._control)
+        patience = Patience(
+            stall=self._spec.stall_seconds,
+            pause=self._spec.pause_seconds,
+            finish=self._spec.finish_seconds,
+            stop=self._spec.stop_seconds,
+        )
+        program = Program(
+            load_reader(call.reader, told), self._watch, patience, self._journal, stream
+        )
+        program.on_session = lambda session: self._named(session, resumed=call.resumes)
+        self._stop = program.stop
+        if self.termed:
+            program.stop(EarlyStop(ErrorClass.KILLED, _STOPPED))
+        self._watch.begin()
+        logins.recover(call.logins, self._control, earlier_attempts(self._control))
+        linked = prepared(call)
+        program.on_look = lambda: logins.bring_back(linked)
+        there = litter_of(call)
+        environ = environment(call)
+        try:
+            if call.home is not None:
+                from orchestrator.agents.driver import homes  # most have one of their own
+
+                homes.set_up(call.home, environ, lambda: self.termed)
+            outcome = program.run(call, environ)
+        finally:
+            for path in litter_of(call) - there:
+                shutil.rmtree(path, ignore_errors=True)
+            logins.bring_back(linked)
+        self._judge_session(program.session or told.resume, outcome, resumed=call.resumes)
+        return outcome
+
+    def _judge_session(self, session: str, outcome: Outcome, *, resumed: bool) -> None:
+        """A session without an answer holds nothing that was paid for, unless it held it before."""
+        useless = not resumed or outcome.error_class in _USELESS
+        if session and useless and not self._watch.answered:
+            self._note(session, resumed=resumed, usable=False)
+
+    def _named(self, session: str, *, resumed: bool) -> None:
+        if resumed:
+            self._journal.say(f"resumed session {session}")
+        self._note(session, resumed=resumed)
+
+
+def call_of(told: Spec, control: Path) -> AgentCall:
+    """Raise OrchestratorError where it cannot be made."""
+    ask = ask_for(told, control)
+    call = call_for(told.tool)(ask)
+    if not told.windows:
+        return replace(call, prompt=control / spec.RESUME_PROMPT) if call.resumes else call
+    from orchestrator.agents.adapters.invocation.windows import on_windows  # few need it
+
+    return on_windows(call, ask, Path.cwd())
+
+
+def ask_for(told: Spec, control: Path, environ: Mapping[str, str] = os.environ) -> Ask:
+    shared = Path(told.shared) if told.shared and _usable(Path(told.shared)) else control
+    return Ask(
+        command=told.command,
+        policy=told.policy,
+        model=told.model,
+        limits=told.limits,
+        control=control,
+        shared=shared,
+        directory=Path(environ.get("ORCHESTRATOR_WORKER_DIR") or os.getcwd()),
+        sessions=_sessions(told),
+        resume=told.resume,
+        home=Path(told.home),
+        recursive=told.recursive,
+        inherit=told.inherit,
+        environ=dict(environ),
+        root=os.geteuid() == 0,
+        windows=told.windows,
+        schema={} if told.windows else told.schema,  # its quotes get lost on the way
+        more=told.more,
+    )
+
+
+def _sessions(told: Spec) -> Path | None:
+    usable = told.sessions and not told.windows and _usable(Path(told.sessions))
+    return Path(told.sessions) if usable else None
+
+
+def _usable(directory: Path) -> bool:
+    """Whether it is there to be written to; a sandbox may keep it from us."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK)
+
+
+def prepared(call: AgentCall) -> list[logins.Linked]:
+    """Write what the tool reads. Raise OSError."""
+    for place, directory in call.links.items():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Two runs of one attempt have the same.
+        with contextlib.suppress(FileExistsError):
+            place.symlink_to(directory)
+    for place, source in call.inherited.items():
+        if source.exists():
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                place.symlink_to(source)
+    written(call.files)
+    return logins.link(call.logins)
+
+
+def earlier_attempts(control: Path) -> list[Path]:
+    """Control directories of the worker's attempts before this one."""
+    worker, _, number = control.name.rpartition(".")
+    if not worker or not number.isdecimal():
+        return []
+    return [control.with_name(f"{worker}.{each}") for each in range(1, int(number))]
+
+
+def written(files: Mapping[Path, str]) -> None:
+    for path, text in files.items():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def litter_of(call: AgentCall) -> set[Path]:
+    """What there is of it, in directories; a link is left."""
+    found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
+    return {path for path in found if path.is_dir() and not path.is_symlink()}
+
+
+def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    environ = {
+        **inherited,
+        **{name: value for name, value in call.env.items() if value is not None},
+    }
+    for name, value in call.env.items():
+        if value is None:
+            environ.pop(name, None)
+    return environ
+
+
+def load_reader(name: str, told: Spec) -> Reader:
+    """Raise InvalidRequest with the names that exist."""
+    readers = import_module("orchestrator.agents.adapters.output_readers")
+    prices = told.more.get("prices") or {}
+    # What a user's own program may do when it may do everything is not known.
+    policy = "" if (told.tool, told.policy) == ("custom", "full") else told.policy
+    known = readers.KnownUsage(model=told.model, policy=policy, prices=prices)
+    reader: Reader = readers.reader(name, known)
+    return reader
+
+
+def price_of(told: Spec) -> Price:
+    """Money for tokens, by the price table; it is loaded when it is first needed."""
+
+    def price(usage: Usage) -> float | None:
+        if not told.model or usage == Usage():
+            return None
+        module = import_module("orchestrator.agents.catalog.prices")
+        found: float | None = module.cost(
+            told.model, usage, told.more.get("prices"), local=told.tool in _LOCAL
+        )
+        return found
+
+    return price
+
+
+def run() -> None:
+    sys.exit(main())

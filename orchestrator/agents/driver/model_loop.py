@@ -1,0 +1,156 @@
+"""Runs a loop over HTTP in this process, and watches it as a program is watched."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from types import FrameType
+from typing import Any
+
+from orchestrator.agents.driver.spec import Spec
+from orchestrator.agents.driver.watchdog import EarlyStop, Watchdog
+from orchestrator.agents.events.agent_events import Finished, Outcome, Sign
+from orchestrator.agents.events.outside_edits import Edits
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+
+#: A loop: what it is told, the prompt, where its signs go.
+Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], Outcome]
+
+
+class Stopped(BaseException):
+    """The loop is to end now; not caught by what catches ordinary errors."""
+
+    def __init__(self, why: EarlyStop) -> None:
+        super().__init__(why.because)
+        self.why = why
+
+
+class Loop:
+    """Runs in the main thread; a stop reaches it as an exception, wherever it is."""
+
+    def __init__(self, spec: Spec, watch: Watchdog) -> None:
+        self._spec = spec
+        self._watch = watch
+        self._edits = Edits()
+        self._asked: EarlyStop | None = None
+        self._running = False
+        self._main = signal.pthread_kill, _main_thread()
+
+    def stop(self, why: EarlyStop) -> None:
+        """From a handler or another thread. The first reason counts, and the least patience."""
+        self._asked = self._asked or why
+        if why.patience and self._watch.may_be_done:
+            # A step that goes on is stopped as soon as it says so.
+            signal.setitimer(signal.ITIMER_REAL, why.patience)
+            return
+        kill, thread = self._main
+        kill(thread, signal.SIGALRM)
+
+    def run(self, run: Run, prompt: str) -> Outcome:
+        """Never raises on what the loop does."""
+        signal.signal(signal.SIGALRM, self._interrupt)
+        self._running = True
+        try:
+            self._wind()
+            outcome = run(settings(self._spec), prompt, self._emit)
+            return replace(outcome, outside=self._edits.outside())
+        except Stopped as stopped:
+            return self._stopped(stopped.why)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            return Outcome(error_class=ErrorClass.API, error=text, usage=self._watch.usage)
+        finally:
+            self._running = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _emit(self, sign: Sign) -> None:
+        self._edits.take(sign)
+        why = self._watch.take(sign)
+        if why is not None and not isinstance(sign, Finished):
+            raise Stopped(why)
+        if self._asked is None:
+            self._wind()
+
+    def _wind(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._spec.stall_seconds)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._running:
+            return
+        if self._asked is None and self._watch.waits():
+            self._wind()
+            return
+        self._running = False  # one exception is enough
+        silent = f"nothing was heard of it for {self._spec.stall_seconds:g} s"
+        raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
+
+    def _stopped(self, why: EarlyStop) -> Outcome:
+        usage: Usage = self._watch.usage
+        return Outcome(error_class=why.reason, error=why.because, usage=usage)
+
+
+def _main_thread() -> int:
+    import threading
+
+    return threading.main_thread().ident or 0
+
+
+def settings(spec: Spec) -> Mapping[str, Any]:
+    """What a loop is told."""
+    limits = {name: getattr(spec.limits, name) for name in type(spec.limits).__slots__}
+    return {
+        "model": spec.model,
+        "policy": spec.policy,
+        "limits": limits,
+        "cwd": os.getcwd(),
+        "child_jobs": child_jobs(spec),
+        **service(spec.tool, os.environ),
+        **spec.more,
+    }
+
+
+def child_jobs(spec: Spec) -> tuple[str, ...]:
+    return (f"{spec.home}/bin/orchestrator", "mcp") if spec.recursive else ()
+
+
+def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Where a loop calls, and by which key: what the user's variables say, if they say it."""
+    if tool == "anthropic":
+        token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
+        key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
+        return _given(environ.get("ANTHROPIC_BASE_URL"), key)
+    if tool == "openai-compatible":
+        key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else ""
+        return _given(environ.get("OPENAI_BASE_URL"), key)
+    return {}
+
+
+def _given(url: str | None, key: str) -> dict[str, str]:
+    return {**({"base_url": url} if url else {}), "api_key_env": key}
+
+
+def load(spec: Spec) -> Run:
+    """The loop, or one question where the answer is to be JSON."""
+    models = import_module("orchestrator.agents.loop")
+    found = models.loop(spec.tool.replace("-", "_"))
+    run: Run = partial(_ask, found.complete, spec.schema) if spec.schema else found.run
+    return run
+
+
+def _ask(
+    complete: Callable[..., tuple[object | None, Outcome]],
+    schema: Mapping[str, Any],
+    told: Mapping[str, Any],
+    prompt: str,
+    emit: Callable[[Sign], None],
+) -> Outcome:
+    value, outcome = complete(told, prompt, schema, emit)
+    return outcome if value is None else replace(outcome, text=json.dumps(value))
+
+
+def prompt() -> str:
+    return sys.stdin.buffer.read().decode("utf-8", "replace")

@@ -1,0 +1,271 @@
+"""Runs an agent's program to its end: reads it, times it, stops it when it must be stopped."""
+
+import contextlib
+import errno
+import math
+import os
+import selectors
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator.agents.adapters.invocation.call import AgentCall
+from orchestrator.agents.driver.child import Child, read
+from orchestrator.agents.driver.watchdog import EarlyStop, Watchdog
+from orchestrator.agents.events.agent_events import (
+    Ending,
+    LogReader,
+    Outcome,
+    Reader,
+    SessionReader,
+    Sign,
+)
+from orchestrator.agents.events.lines import Lines
+from orchestrator.agents.events.outside_edits import Edits
+from orchestrator.agents.events.tail import Follower
+from orchestrator.agents.events.transcript import Journal, Stream
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+
+#: How often the clocks are looked at; the program's end is noticed at once.
+_LOOK_SECONDS = 0.5
+#: What goes on beyond its limit costs money with each step, and opencode takes no notice of TERM.
+_OVER_SECONDS = 0.5
+_STDERR_BYTES = 8 * 1024
+#: Of a program that is being replaced, as by an update of itself.
+PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """Seconds; 0 is for ever."""
+
+    stall: float
+    #: Of silence after it was told to slow down.
+    pause: float
+    #: From its last word to its end.
+    finish: float
+    #: From asking it to stop to killing it.
+    stop: float
+
+
+class Program:
+    """One run. ``stop`` may be called from another thread or a signal's handler."""
+
+    def __init__(
+        self, reader: Reader, watch: Watchdog, patience: Patience, journal: Journal, stream: Stream
+    ) -> None:
+        self._reader = reader
+        self._edits = Edits()
+        self._watch = watch
+        self._patience = patience
+        self._journal = journal
+        self._stream = stream
+        self._follower: Follower | None = None
+        #: As the program names it.
+        self.session = ""
+        #: Called with the session's id as soon as the program names it.
+        self.on_session: Callable[[str], None] = lambda session: None
+        #: Called every now and then while it runs.
+        self.on_look: Callable[[], None] = lambda: None
+        self._look_at = 0.0
+        self._out, self._err = Lines(), Lines(_STDERR_BYTES)
+        self._stderr = ""
+        self._asked: EarlyStop | None = None
+        self._stop_at = 0.0
+        #: Whoever runs the driver wants it to end, whatever else asks for a stop.
+        self._killed = False
+        self._stopping: EarlyStop | None = None
+        self._kill_at = 0.0
+        self._heard = time.monotonic()
+        self._finished_at: float | None = None
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+
+    def stop(self, why: EarlyStop) -> None:
+        """Stop it soon. The first reason counts, and the least patience."""
+        stop_at = time.monotonic() + why.patience
+        self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
+        self._asked = self._asked or why
+        self._killed |= why.reason is ErrorClass.KILLED
+        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
+            os.write(self._wake_write, b"x")
+
+    def run(self, call: AgentCall, environ: Mapping[str, str]) -> Outcome:
+        """Start it, see it end, and say what became of it. Never raises OSError."""
+        if call.session is not None:
+            self._follower = Follower(call.session)
+            if call.resumes:
+                self._skip(self._follower)
+        try:
+            child = Child(
+                call.argv, environ, prompt_on_stdin=call.prompt_on_stdin, prompt=call.prompt
+            )
+        except OSError as error:
+            text = f"{call.argv[0]} cannot be started: {error.strerror or error}"
+            changing = error.errno in PASSING_ERRNOS
+            kind = ErrorClass.START if changing else ErrorClass.CONFIG
+            return Outcome(error_class=kind, error=text)
+        try:
+            self._see(child)
+            self._take_rest(child)
+        finally:
+            child.kill()
+            child.close()
+        return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
+
+    def _see(self, child: Child) -> None:
+        with selectors.DefaultSelector() as selector:
+            child.watch(selector)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            while child.returncode is None:
+                self._turn(child, selector)
+
+    def _turn(self, child: Child, selector: selectors.BaseSelector) -> None:
+        for key, _ in selector.select(_LOOK_SECONDS):
+            if key.fd != child.end:
+                self._take(child, key.fd, selector)
+        if self._follower is not None and self._follower.due(time.monotonic()):
+            self._follow(self._follower)
+        self._keep_time(child, time.monotonic())
+
+    def _take(self, child: Child, descriptor: int, selector: selectors.BaseSelector) -> None:
+        data = read(descriptor)
+        if data == b"":
+            selector.unregister(descriptor)
+        elif data and descriptor == child.stdout:
+            self._take_out(data)
+        elif data and descriptor == child.stderr:
+            self._take_err(data)
+
+    # -- what it writes -------------------------------------------------------------------------
+
+    def _take_out(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        try:
+            for line in self._out.add(data):
+                signs = list(self._reader.line(line))
+                # First: who is killed after an answer is seen has its session.
+                self._name_session()
+                self._take_signs(signs)
+        finally:
+            # What stands in the stream has been read: a stop that follows it finds the agent so.
+            self._stream.keep(data)
+
+    def _take_signs(self, signs: Iterable[Sign]) -> None:
+        for sign in signs:
+            self._edits.take(sign)
+            why = self._watch.take(sign)
+            if why is not None:
+                self.stop(why)
+        if not self._watch.finished:
+            self._finished_at = None
+        elif self._finished_at is None:
+            self._finished_at = time.monotonic()
+
+    def _name_session(self) -> None:
+        if self._reader.session != self.session:
+            self.session = self._reader.session
+            self.on_session(self.session)
+
+    def _skip(self, follower: Follower) -> None:
+        """What a resumed session has used before is not of this run."""
+        if isinstance(self._reader, SessionReader):
+            for source, line in follower.earlier():
+                self._reader.session_line(line, source)
+            self._reader.resumed()
+
+    def _follow(self, follower: Follower) -> None:
+        if isinstance(self._reader, SessionReader):
+            for source, line in follower.lines():
+                self._take_signs(self._reader.session_line(line, source))
+
+    def _take_err(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        self._stderr = (self._stderr + data.decode("utf-8", "replace"))[-_STDERR_BYTES:]
+        for line in self._err.add(data):
+            self._take_log(line)
+
+    def _take_log(self, line: str) -> None:
+        signs = list(self._reader.log_line(line)) if isinstance(self._reader, LogReader) else []
+        if signs:
+            self._take_signs(signs)
+        else:
+            self._journal.say(line)
+
+    def _take_rest(self, child: Child) -> None:
+        for data in child.rest(child.stdout):
+            self._take_out(data)
+        for data in child.rest(child.stderr):
+            self._take_err(data)
+        if self._follower is not None:
+            self._follow(self._follower)
+        last = self._out.rest()
+        if last:
+            self._take_signs(self._reader.line(last))
+            self._name_session()
+        if unended := self._err.rest():
+            self._journal.say(unended)
+
+    # -- how long it may take -------------------------------------------------------------------
+
+    def _keep_time(self, child: Child, now: float) -> None:
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self.on_look()
+        if self._stopping is not None:
+            if now >= self._kill_at:
+                child.kill()
+            return
+        asked = self._due(now)
+        why = asked or self._overdue(now)
+        if why is not None:
+            self._stopping = why
+            over = why.reason is ErrorClass.LIMIT
+            self._kill_at = now + min(self._patience.stop, _OVER_SECONDS if over else math.inf)
+            self._journal.say(f"! stopped: {why.because}")
+            child.ask_to_stop()
+
+    def _due(self, now: float) -> EarlyStop | None:
+        """The stop that was asked for, when its time has come."""
+        asked = self._asked
+        if asked is None or now < self._stop_at:
+            return None
+        if not self._watch.finished:
+            return asked
+        limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
+        if not limited and asked.reason is not ErrorClass.KILLED:
+            return asked
+        # Its result is complete: a limit lets it end, and a kill is no failure of its work. After
+        # a limit, too: the driver would be killed without a word about the result.
+        return replace(asked, reason=ErrorClass.NONE) if self._killed else None
+
+    def _overdue(self, now: float) -> EarlyStop | None:
+        patience = self._patience
+        if self._finished_at is not None:
+            late = now - self._finished_at > patience.finish > 0
+            # It has done its work: that it does not end is no failure of the work.
+            return (
+                EarlyStop(ErrorClass.NONE, "it did not end after its last word") if late else None
+            )
+        silent = now - self._heard
+        if self._watch.limited and silent > patience.pause > 0:
+            return EarlyStop(ErrorClass.RATE_LIMIT, self._watch.limited)
+        if silent <= patience.stall or not patience.stall:
+            return None
+        if self._watch.waits():
+            self._heard = now
+            return None
+        return EarlyStop(ErrorClass.TIMEOUT, f"nothing was heard of it for {patience.stall:g} s")
+
+    def _ending(self, child: Child) -> Ending:
+        why = self._stopping or EarlyStop(ErrorClass.NONE, "")
+        # Stopped after its last word: how it took that says nothing of its work.
+        late = self._stopping is not None and why.reason is ErrorClass.NONE
+        code = 0 if late else child.returncode
+        return Ending(
+            code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            stderr=self._stderr,
+            stopped_for=why.reason,
+            stopped_because=why.because,
+        )

@@ -1,0 +1,77 @@
+"""``agent.json``: what became of an agent's work, kept for the server."""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.security.masking import Masker
+
+NAME = "agent.json"
+VERSION = 1
+
+
+def to_json(outcome: Outcome) -> str:
+    document = {"version": VERSION, **asdict(outcome)}
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def from_json(text: bytes | str) -> Outcome:
+    """Raise ValueError when it is no outcome: a worker can write into its control directory."""
+    try:
+        return _outcome(json.loads(text))
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"not an outcome: {error}") from error
+
+
+def masked(outcome: Outcome, masker: Masker) -> Outcome:
+    """Return the outcome without secrets in what the tool said."""
+    return replace(
+        outcome,
+        text=masker.text(outcome.text),
+        error=masker.text(outcome.error),
+        note=masker.text(outcome.note),
+        denied=tuple(map(masker.text, outcome.denied)),
+        outside=tuple(map(masker.text, outcome.outside)),
+    )
+
+
+def _outcome(document: dict[str, Any]) -> Outcome:
+    if document.pop("version") != VERSION:
+        raise ValueError("of another version")
+    document["error_class"] = ErrorClass(document["error_class"])
+    document["usage"] = _usage(document["usage"])
+    for name in ("denied", "outside"):
+        document[name] = tuple(map(str, document.get(name, ())))
+    for name in ("text", "error", "session", "note"):
+        document[name] = str(document.get(name, ""))
+    if document["resets_at"] is not None:
+        document["resets_at"] = float(document["resets_at"])
+    return Outcome(**document)
+
+
+def _usage(document: dict[str, Any]) -> Usage:
+    for name in ("cost_estimated", "partial"):
+        document[name] = bool(document[name])
+    for name, kind in Usage.__annotations__.items():
+        value = document.get(name)
+        if kind is not bool and value is not None and not _is_amount(value):
+            raise ValueError(f"{name} is no amount")
+    return Usage(**document)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < 1e15
+
+
+def write(control: Path, outcome: Outcome) -> None:
+    """Put it there whole. Raise OSError."""
+    temporary = control / f".{NAME}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(temporary, flags, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+        file.write(to_json(outcome))
+    temporary.replace(control / NAME)

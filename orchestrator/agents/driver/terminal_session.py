@@ -1,0 +1,76 @@
+"""The session of an attempt, resumed by a person in a terminal instead of by the driver."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.agents.adapters import call_for
+from orchestrator.agents.adapters.invocation.call import CallLimits
+from orchestrator.agents.catalog.known_agents import RESUMING
+from orchestrator.agents.driver import logins, session_file, spec
+from orchestrator.agents.driver.main import ask_for, environment, prepared
+from orchestrator.agents.driver.spec import Spec
+from orchestrator.core.model.attempt.session import Session
+from orchestrator.security.paths import read_regular
+
+_LIMIT_BYTES = 1024 * 1024
+#: Variables for tools that nobody watches.
+_UNWATCHED = ("CI", "NO_COLOR")
+
+
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """A session, and the control directory of the attempt that had it last."""
+
+    session: Session
+    told: Spec
+    control: Path
+
+
+def resumable(attempts: Path, worker_id: str) -> Resumable | None:
+    """The worker's latest session that its tool can resume; None if there is none.
+
+    ``attempts`` holds the control directories of the job's attempts.
+    """
+    for control in _latest_first(attempts, worker_id):
+        found = read_regular(control / session_file.NAME, _LIMIT_BYTES, within=attempts.parent)
+        session = session_file.from_json(found) if found else None
+        if session is None or not session.usable:
+            continue
+        try:
+            told = spec.read(control)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if told.tool in RESUMING and not told.windows:
+            return Resumable(session, told, control)
+    return None
+
+
+def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
+    name = re.compile(rf"{re.escape(worker_id)}\.([0-9]+)")
+    found = [(name.fullmatch(each.name), each) for each in attempts.glob(f"{worker_id}.*")]
+    numbered = [(int(match[1]), path) for match, path in found if match]
+    yield from (path for _, path in sorted(numbered, reverse=True))
+
+
+@contextmanager
+def in_terminal(
+    found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
+) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
+    """The command line and the environment that open the session; a renewed login is kept.
+
+    ``given`` are the agent's variables. Raise OSError.
+    """
+    own = {name: value for name, value in given.items() if name not in _UNWATCHED}
+    told = replace(
+        found.told, resume=found.session.id, limits=CallLimits(), recursive=False, schema={}
+    )
+    ask = replace(ask_for(told, found.control, {**inherited, **own}), in_terminal=True)
+    call = call_for(told.tool)(ask)
+    linked = prepared(call)
+    try:
+        yield call.argv, environment(call, ask.environ)
+    finally:
+        logins.bring_back(linked)

@@ -1,0 +1,90 @@
+"""Tells the server what the attempt has used, while it runs; the server may say "stop".
+
+Best effort: a server that restarts, or knows no such call, costs the agent nothing.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+#: Between two calls, where no limit applies to what the worker uses.
+EVERY_SECONDS = 1.0
+CALL_SECONDS = 5.0
+LAST_CALL_SECONDS = 2.0
+PATH = "/api/v1/usage"
+
+
+class Telling:
+    """Calls from a thread of its own, which starts with the first usage there is."""
+
+    def __init__(self, environ: Mapping[str, str], stop: Callable[[str], None]) -> None:
+        self._url = environ.get("ORCHESTRATOR_API_URL", "")
+        self._key = environ.get("ORCHESTRATOR_API_KEY", "")
+        self._stop = stop
+        self._latest: Usage | None = None
+        self._changed = threading.Condition()
+        self._done = False
+        self._thread: threading.Thread | None = None
+
+    def tell(self, usage: Usage) -> None:
+        """Soon; the totals that were told last count."""
+        if not self._url or not self._key:
+            return
+        with self._changed:
+            self._latest = usage
+            self._changed.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
+        """Send the final totals, or give up: ``seconds`` for a call under way, and for the last."""
+        with self._changed:
+            self._done = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(seconds)
+        if self._url and self._key and usage != Usage():
+            self._call(usage, min(seconds, LAST_CALL_SECONDS))
+
+    def waits(self, usage: Usage) -> bool:
+        """Whether this worker waits for child jobs or a lock, as the server knows it."""
+        reachable = bool(self._url and self._key)
+        return reachable and self._call(usage, CALL_SECONDS).get("waiting") is True
+
+    def _run(self) -> None:
+        while (usage := self._next()) is not None:
+            answer = self._call(usage, CALL_SECONDS)
+            if not answer:
+                self._tell_again(usage)
+            why = str(answer.get("stop") or "")
+            if why:
+                self._stop(why)
+            if answer.get("capped") is not True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
+
+    def _tell_again(self, usage: Usage) -> None:
+        """A server that restarts has to know what was used meanwhile."""
+        with self._changed:
+            self._latest = self._latest or usage
+
+    def _next(self) -> Usage | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._done or self._latest is not None)
+            usage, self._latest = self._latest, None
+            return None if self._done else usage
+
+    def _call(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
+        """What the server says to it; nothing when it did not answer."""
+        from orchestrator.security.light_client import LightClient  # not always needed
+
+        try:
+            client = LightClient(self._url, self._key)
+            reply = client.request("POST", PATH, asdict(usage), timeout=seconds)
+        except Exception:  # whatever goes wrong here is no reason to stop an agent
+            return {}
+        return reply.document if reply.status == 200 else {}

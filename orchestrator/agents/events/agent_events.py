@@ -1,0 +1,141 @@
+"""What an agent gives away of its work while it runs, whatever program it is.
+
+A reader turns one program's lines into signs; whoever drives it acts on them: it writes the log
+that people follow, adds up what was used, and stops what goes over its limits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Words of the model."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Did:
+    """The model used a tool, or was refused it."""
+
+    tool: str
+    #: What with, in one line.
+    summary: str = ""
+    denied: bool = False
+    #: Files that it writes, as the program names them.
+    writes: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The model asked for a tool: another step follows. Another sign may name the tool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Used since the sign before this one; ``usage.steps`` counts calls of the model."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Something failed and is tried again by the program itself."""
+
+    text: str
+    error_class: ErrorClass = ErrorClass.API
+    #: Seconds until it tries again, as far as it says.
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """It calls a service that fails again and again, without an end of its own."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Its last word as far as can be told; another one may follow, or the program may hang."""
+
+
+Sign = Said | Did | Asked | Spent | Troubled | Stuck | Finished
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How the program ended, as its parent saw it."""
+
+    code: int | None = None
+    signal: int | None = None
+    #: The end of what it wrote to standard error.
+    stderr: str = ""
+    #: Why it was stopped, when it was: its own code and words mean nothing then.
+    stopped_for: ErrorClass = ErrorClass.NONE
+    stopped_because: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of the agent's work, from its own words and its end together.
+
+    Succeeded is what has no ``error_class``. ``usage`` is the whole of this run, which for a
+    session that was taken up again is less than what its program says.
+    """
+
+    text: str = ""
+    error_class: ErrorClass = ErrorClass.NONE
+    error: str = ""
+    usage: Usage = field(default_factory=Usage)
+    #: By which the same program can resume this conversation.
+    session: str = ""
+    #: Tools that it was refused, each once.
+    denied: tuple[str, ...] = ()
+    #: When the account may be used again: seconds since the epoch.
+    resets_at: float | None = None
+    #: Files that it wrote outside of where it works, by its own events: absolute paths.
+    outside: tuple[str, ...] = ()
+    #: What else to know of a success, as text.
+    note: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.error_class is ErrorClass.NONE
+
+
+@runtime_checkable
+class SessionReader(Protocol):
+    """A reader of a program that tells more in files of its session than in its output."""
+
+    def session_line(self, text: str, source: str) -> Iterable[Sign]:
+        """Take in one line of a file whose name is ``source``."""
+
+    def resumed(self) -> None:
+        """The lines so far tell of runs before this one. Called once, before the run."""
+
+
+@runtime_checkable
+class LogReader(Protocol):
+    """A reader of a program that tells more on its standard error than in its output."""
+
+    def log_line(self, text: str) -> Iterable[Sign]:
+        """Take in one line of standard error, without its end; no sign: it is for people."""
+
+
+class Reader(Protocol):
+    """Reads one run of one program. Never raises on what a program writes."""
+
+    @property
+    def session(self) -> str:
+        """By which the same program can resume this conversation; empty while it names none."""
+
+    def line(self, text: str) -> Iterable[Sign]:
+        """Take in one line of standard output, without its end."""
+
+    def outcome(self, ending: Ending) -> Outcome:
+        """The whole, after the last line. Called once."""

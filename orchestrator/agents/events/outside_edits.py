@@ -1,0 +1,34 @@
+"""Files that an agent wrote outside of where it works, as far as its own events name them."""
+
+import os
+
+from orchestrator.agents.events.agent_events import Did, Sign
+
+MOST = 50
+
+
+class Edits:
+    def __init__(self) -> None:
+        self._outside: dict[str, None] = {}
+
+    def take(self, sign: Sign) -> None:
+        """Note what a tool writes; a path in the directories of this attempt does not count."""
+        if not isinstance(sign, Did) or sign.denied:
+            return
+        for path in sign.writes:
+            place = os.path.realpath(path)
+            if len(self._outside) < MOST and not any(_is_below(place, own) for own in _own()):
+                self._outside[place] = None
+
+    def outside(self) -> tuple[str, ...]:
+        return tuple(self._outside)
+
+
+def _own() -> list[str]:
+    """Where it works, and what is its worker's."""
+    named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
+    return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}{os.sep}")

@@ -1,0 +1,76 @@
+"""Reading what a tool writes into files of its session while it runs."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agents.events.lines import Lines
+
+#: Seconds between two looks.
+LOOK_SECONDS = 0.25
+#: Of all files in one look: what there is more is read in the next one.
+_LOOK_BYTES = 4 * 1024 * 1024
+_MOST_FILES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    """Where the files are: a directory of this attempt, and what their paths in it look like."""
+
+    folder: Path
+    pattern: str
+
+
+class Follower:
+    """Losing what is there costs no work: what cannot be read is left."""
+
+    def __init__(self, session: SessionFile) -> None:
+        self._session = session
+        self._read: dict[Path, int] = {}
+        self._begun: dict[Path, Lines] = {}
+        self._next = 0.0
+
+    def due(self, now: float) -> bool:
+        if now < self._next:
+            return False
+        self._next = now + LOOK_SECONDS
+        return True
+
+    def earlier(self) -> Iterator[tuple[str, str]]:
+        """All that is there before the program starts."""
+        found = True
+        while found:
+            found = False
+            for each in self.lines():
+                found = True
+                yield each
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Those that have become whole since the last look, with their file's name."""
+        left = _LOOK_BYTES
+        for path in self._files():
+            data = _read(path, self._read.get(path, 0), left)
+            self._read[path] = self._read.get(path, 0) + len(data)
+            left -= len(data)
+            for line in self._begun.setdefault(path, Lines()).add(data):
+                yield path.name, line
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(self._session.folder.glob(self._session.pattern))[:_MOST_FILES]
+        except OSError:
+            return []
+
+
+def _read(path: Path, start: int, most: int) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.pread(handle, max(0, most), start)
+    except OSError:  # it is no file
+        return b""
+    finally:
+        os.close(handle)

@@ -1,0 +1,80 @@
+"""The log for people, and the raw stream for those who look closer."""
+
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.agents.events.agent_events import Did, Said, Sign, Troubled
+from orchestrator.security.masking import Masker
+
+STREAM_NAME = "stream.jsonl"
+_CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than may be kept"}\n'
+
+
+class Journal:
+    """What is said goes to standard output at once: people follow it."""
+
+    def say(self, text: str) -> None:
+        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stdout.flush()
+
+    def sign(self, sign: Sign) -> None:
+        text = _in_words(sign)
+        if text:
+            self.say(text)
+
+
+def _in_words(sign: Sign) -> str:
+    match sign:
+        case Said():
+            return sign.text.rstrip()
+        case Did():
+            refused = " (refused)" if sign.denied else ""
+            return f"> {sign.tool}{refused}: {sign.summary}".rstrip(": ")
+        case Troubled():
+            again = f"; again in {sign.seconds:.0f} s" if sign.seconds is not None else ""
+            return f"! {sign.text}{again}"
+        case _:
+            return ""
+
+
+class Stream:
+    """The lines of a program, without secrets, up to a size. Losing it costs no work."""
+
+    def __init__(self, control: Path, limit_bytes: int, masker: Masker) -> None:
+        self._left = limit_bytes
+        self._masker = masker
+        self._file: BinaryIO | None = None
+        try:
+            # It holds what the agent read: for the user only.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            handle = os.open(control / STREAM_NAME, flags, 0o600)
+            self._file = os.fdopen(handle, "wb", buffering=0)
+        except OSError as error:
+            sys.stderr.write(f"! the stream is not kept: {error}\n")
+
+    def keep(self, data: bytes) -> None:
+        if self._file is not None:
+            self._write(self._masker.feed(data))
+
+    def _write(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(data[: self._left])
+            self._left -= len(data)
+            if self._left <= 0:
+                self._file.write(b"\n" + _CUT)
+                self._end()
+        except OSError:
+            self._end()
+
+    def close(self) -> None:
+        self._write(self._masker.finish())
+        self._end()
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,53 @@
+"""Agents that are a loop of our own over a model's HTTP interface.
+
+Each name here is a module in ``providers`` with ``SERVICE``, where its API is and which variables
+speak of it, and
+``DIALECT``, a conversation in its shapes. What ``spec`` may hold is in ``settings``.
+
+- ``http``: One request to a model's server: transport, failures, rate limits
+- ``providers``: One module for each provider's dialect, and what they share
+- ``tools``: The tools that a model may call: files, search, commands, child jobs
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from orchestrator.agents.events.agent_events import Outcome
+from orchestrator.agents.loop.calls import Emit
+from orchestrator.agents.loop.completion import completed
+from orchestrator.agents.loop.conversation import converse
+from orchestrator.agents.loop.providers.turn import Dialect
+from orchestrator.agents.loop.settings import LoopSettings, read
+
+LOOPS = ("anthropic", "openai_compatible", "ollama")
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Never raises on what a server answers; only what ``emit`` raises."""
+
+    module: ModuleType
+
+    def run(self, spec: Mapping[str, Any], prompt: str, emit: Emit) -> Outcome:
+        """Work on a prompt with tools until the model has its last word."""
+        return converse(lambda: self._made(spec), prompt, emit)
+
+    def complete(
+        self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
+    ) -> tuple[object | None, Outcome]:
+        """Ask once for JSON of a schema; None with the reason when there is none."""
+        return completed(lambda: self._made(spec), prompt, schema, emit)
+
+    def _made(self, spec: Mapping[str, Any]) -> tuple[LoopSettings, Dialect]:
+        settings = read(spec, self.module.SERVICE)
+        return settings, self.module.DIALECT(settings)
+
+
+def loop(name: str) -> Loop:
+    """Raise KeyError for a name that is none."""
+    if name not in LOOPS:
+        raise KeyError(name)
+    return Loop(import_module(f"{__name__}.providers.{name}"))

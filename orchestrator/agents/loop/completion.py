@@ -1,0 +1,104 @@
+"""One question, one answer that is JSON: for planning."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.agents.events.agent_events import Finished, Outcome
+from orchestrator.agents.loop.calls import Emit, ModelCaller
+from orchestrator.agents.loop.conversation import ask, failed
+from orchestrator.agents.loop.http.failure import ModelFailure, overflow
+from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn
+from orchestrator.agents.loop.settings import LoopSettings
+from orchestrator.agents.loop.usage_limits import UsageLimits
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text import json_values
+
+#: Places in a text where JSON may begin that are tried.
+_MOST_STARTS = 200
+
+
+def completed(
+    make: Callable[[], tuple[LoopSettings, Dialect]],
+    prompt: str,
+    schema: Mapping[str, Any],
+    emit: Emit,
+) -> tuple[object | None, Outcome]:
+    """The JSON value, or None with why there is none. The value is not checked by the schema."""
+    try:
+        settings, dialect = make()
+    except ModelFailure as failure:
+        return None, failed(failure)
+    ledger = UsageLimits(settings)
+    inside, boxed = wrapped(schema)
+    try:
+        dialect.begin(settings.system, prompt, ())
+        dialect.demand(inside)
+        turn = ask(ModelCaller(settings, dialect.headers, emit), dialect, ledger, emit)
+        value = unwrapped(_value(turn)) if boxed else _value(turn)
+    except ModelFailure as failure:
+        return None, failed(failure, ledger)
+    emit(Finished())
+    return value, _outcome(turn, value, ledger)
+
+
+def _value(turn: Turn) -> object | None:
+    if turn.stop is StopReason.CUT:
+        raise ModelFailure(ErrorClass.LIMIT, "the answer is longer than max_tokens per call")
+    if turn.stop is StopReason.FULL:
+        raise overflow("the model stopped there")
+    if turn.uses:
+        return dict(turn.uses[0].arguments)
+    return json_in(turn.text)
+
+
+def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> Outcome:
+    text = turn.text or json.dumps(value)
+    outcome = Outcome(text=text if value is not None else turn.text, usage=ledger.usage)
+    if value is not None:
+        return outcome
+    if not turn.text.strip():
+        return replace(outcome, error_class=ErrorClass.EMPTY, error="the answer is empty")
+    return replace(outcome, error_class=ErrorClass.API, error="the answer holds no JSON")
+
+
+def json_in(text: str) -> object | None:
+    """The JSON value that a text is, or else the longest object or list in it."""
+    try:
+        whole: object = json.loads(text)
+        return whole
+    except (ValueError, RecursionError):
+        found = max(_values(text), key=lambda each: each[0], default=(0, None))
+        return found[1]
+
+
+def _values(text: str) -> Iterator[tuple[int, object]]:
+    """Length and value of what can be read from each place where an object or list may begin."""
+    decoder = json.JSONDecoder()
+    at = 0
+    for _ in range(_MOST_STARTS):
+        starts = [found for found in (text.find("{", at), text.find("[", at)) if found >= 0]
+        if not starts:
+            return
+        at = min(starts)
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+            continue
+        yield end - at, value
+        at = end
+
+
+def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """APIs take objects only: others are put into one, under ``answer``."""
+    if schema.get("type") == "object":
+        return dict(schema), False
+    inside = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}
+    return {**inside, "additionalProperties": False}, True
+
+
+def unwrapped(value: object) -> object:
+    found = json_values.mapping(value)
+    return found["answer"] if set(found) == {"answer"} else value

@@ -1,0 +1,181 @@
+"""The loop: ask the model, use the tools it asks for, until its last word or a limit."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator.agents.events.agent_events import Did, Finished, Outcome, Said, Spent, Troubled
+from orchestrator.agents.loop import instructions
+from orchestrator.agents.loop.calls import Emit, ModelCaller
+from orchestrator.agents.loop.http.failure import ModelFailure, overflow
+from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn, Use
+from orchestrator.agents.loop.settings import LoopSettings
+from orchestrator.agents.loop.tools.tool import Result
+from orchestrator.agents.loop.tools.toolbox import Toolbox
+from orchestrator.agents.loop.usage_limits import UsageLimits
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+
+#: Answers in a row that were cut off or empty, after which it is over.
+_MOST_VAIN = 2
+#: Tools that one answer may ask for.
+_MOST_USES = 64
+
+
+class Conversation:
+    """One run. ``run`` is called once."""
+
+    def __init__(self, settings: LoopSettings, dialect: Dialect, emit: Emit) -> None:
+        self._settings = settings
+        self._dialect = dialect
+        self._emit = emit
+        self._toolbox = Toolbox(settings)
+        self._ledger = UsageLimits(settings)
+        #: Tools that were refused and did not work afterwards.
+        self._denied: dict[str, None] = {}
+        self._vain = 0
+        self._text = ""
+
+    def run(self, prompt: str) -> Outcome:
+        """What became of it; raises only what ``emit`` raises."""
+        try:
+            self._begin(prompt)
+            caller = ModelCaller(self._settings, self._dialect.headers, self._emit)
+            while not self._step(caller):
+                pass
+        except ModelFailure as failure:
+            return self._ended(failure)
+        finally:
+            self._toolbox.close()
+        self._emit(Finished())
+        return self._done()
+
+    def _begin(self, prompt: str) -> None:
+        tools = tuple(self._toolbox.tools.values())
+        self._dialect.begin(instructions.system(self._settings), prompt, tools)
+
+    def _step(self, caller: ModelCaller) -> bool:
+        """One call of the model and the tools that it asks for; True when that was the last."""
+        if enough := self._ledger.enough:
+            raise ModelFailure(ErrorClass.LIMIT, enough)
+        turn = ask(caller, self._dialect, self._ledger, self._emit)
+        self._warn_of_price()
+        if turn.text:
+            self._text = turn.text
+            self._emit(Said(turn.text))
+        return self._go_on(turn)
+
+    def _go_on(self, turn: Turn) -> bool:
+        if turn.stop is StopReason.REFUSED:
+            words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
+            raise ModelFailure(ErrorClass.API, words)
+        if turn.stop is StopReason.FULL:
+            raise overflow("the model stopped there")
+        if turn.stop is StopReason.CUT:
+            self._cut(turn)
+        elif turn.uses:
+            self._vain = 0
+            self._use_all(turn.uses)
+        elif not turn.text.strip():
+            self._empty()
+        else:
+            return True
+        return False
+
+    def _use_all(self, uses: Sequence[Use]) -> None:
+        """Every one gets a result: an API refuses a conversation where one is missing."""
+        results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
+        too_many = Result(f"not run: more than {_MOST_USES} at once", failed=True)
+        self._dialect.give([*results, *((use, too_many) for use in uses[_MOST_USES:])])
+
+    def _cut(self, turn: Turn) -> None:
+        most = self._settings.max_tokens
+        self._in_vain(ErrorClass.LIMIT, f"its answers are longer than max_tokens={most} per call")
+        not_run = Result(instructions.NOT_RUN, failed=True)
+        words = instructions.CUT.format(most=most)
+        self._dialect.give([(use, not_run) for use in turn.uses], words)
+
+    def _empty(self) -> None:
+        self._in_vain(ErrorClass.EMPTY, "the model's last answer is empty")
+        self._dialect.give([], instructions.EMPTY)
+
+    def _in_vain(self, kind: ErrorClass, words: str) -> None:
+        self._vain += 1
+        if self._vain > _MOST_VAIN:
+            raise ModelFailure(kind, words)
+
+    def _use(self, use: Use) -> Result:
+        did = Did(
+            use.name[:100],
+            self._toolbox.summary(use.name, use.arguments),
+            writes=self._toolbox.writes(use.name, use.arguments),
+        )
+        # Who follows the log sees what it is at, not only what it was at.
+        ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
+        if ahead:
+            self._emit(did)
+        result = self._used(use)
+        if not ahead:
+            self._emit(replace(did, denied=result.denied))
+        return result
+
+    def _used(self, use: Use) -> Result:
+        if use.problem:
+            return Result(f"{use.name}: {use.problem}", failed=True)
+        result = self._toolbox.use(use.name, use.arguments)
+        self._remember(use.name, result)
+        return result
+
+    def _remember(self, name: str, result: Result) -> None:
+        """A tool that worked afterwards was not needed where it was refused."""
+        if result.denied:
+            self._denied[name] = None
+        elif not result.failed:
+            self._denied.pop(name, None)
+
+    def _warn_of_price(self) -> None:
+        if self._ledger.unpriced and self._ledger.usage.steps == 1:
+            words = f"no price of {self._settings.model} is known: max_cost_usd cannot be held"
+            self._emit(Troubled(words, ErrorClass.CONFIG))
+
+    def _done(self) -> Outcome:
+        outcome = Outcome(text=self._text, usage=self._ledger.usage, denied=tuple(self._denied))
+        if not self._denied:
+            return outcome
+        words = f"refused to it: {', '.join(self._denied)}"
+        return replace(outcome, error_class=ErrorClass.DENIED, error=words)
+
+    def _ended(self, failure: ModelFailure) -> Outcome:
+        return replace(failed(failure, self._ledger), text=self._text, denied=tuple(self._denied))
+
+
+def converse(make: Callable[[], tuple[LoopSettings, Dialect]], prompt: str, emit: Emit) -> Outcome:
+    """Run a loop; ``make`` may raise Failure."""
+    try:
+        settings, dialect = make()
+    except ModelFailure as failure:
+        return failed(failure)
+    return Conversation(settings, dialect, emit).run(prompt)
+
+
+def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) -> Turn:
+    """One call, booked; raise Failure."""
+    request = dialect.request(ledger.next_answer)
+    while True:
+        try:
+            answer = caller.call(dialect.path, request)
+            break
+        except ModelFailure as failure:
+            if not dialect.retreat(failure.status, failure.message):
+                raise
+        finally:
+            if caller.lost_answers:
+                ledger.lacks_some()
+        request = dialect.request(ledger.next_answer)
+    turn = dialect.answered(answer)
+    emit(Spent(ledger.book(turn.usage, len(json.dumps(request)))))
+    return turn
+
+
+def failed(failure: ModelFailure, ledger: UsageLimits | None = None) -> Outcome:
+    outcome = Outcome(error_class=failure.kind, error=failure.message, resets_at=failure.resets_at)
+    return outcome if ledger is None else replace(outcome, usage=ledger.usage)

@@ -1,0 +1,1 @@
+"""One request to a model's server: transport, failures, rate limits."""

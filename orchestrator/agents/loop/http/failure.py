@@ -1,0 +1,132 @@
+"""What goes wrong with a call of a model, and what kind of wrong it is."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+
+from orchestrator.agents.adapters.parsing.failure_kinds import classify
+from orchestrator.agents.loop.http import rate_limit_reset
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text import json_values
+from orchestrator.core.text.formatting import one_line
+
+_LONGEST = 600
+_AUTH = frozenset((401, 402, 403))
+_RATE = frozenset((429, 529))
+_OVERFLOW = re.compile(
+    r"prompt is too long|context[ _](length|window|size)|maximum context|context_length_exceeded"
+    r"|too many (input |total )?tokens|exceeds? the (available |model'?s )?context"
+    r"|input is too long",
+    re.IGNORECASE,
+)
+_UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
+#: With status 429; that speaks of billing also where waiting does help.
+_USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
+#: The model wrote a call of a tool that the server could not read; the next one may be better.
+_MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
+_OVERFLOWS = "the conversation no longer fits into the model's context window"
+
+
+class ModelFailure(Exception):
+    """A call of the model failed; the message is for the user."""
+
+    def __init__(
+        self,
+        kind: ErrorClass,
+        message: str,
+        *,
+        again: bool = False,
+        status: int | None = None,
+        pause: float | None = None,
+        resets_at: float | None = None,
+        answering: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        #: The same call may succeed when it is made again.
+        self.again = again
+        self.status = status
+        #: Seconds to wait before that, as the server says.
+        self.pause = pause
+        #: When the account may be used again: seconds since the epoch.
+        self.resets_at = resets_at
+        #: The model was at work, and nobody was told what that has used.
+        self.answering = answering
+
+
+def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> ModelFailure:
+    """What an answer with a status other than 2xx means. ``headers``: names in lower case."""
+    said = message(body)
+    words = f"{url} answered {status}: {said}" if said else f"{url} answered {status}"
+    if 300 <= status < 400:
+        where = headers.get("location", "elsewhere")[:200]
+        return ModelFailure(
+            ErrorClass.CONFIG, f"{words}, which points to {where}; set base_url to it"
+        )
+    if status in _RATE:
+        return _limited(words, status, headers, said)
+    if _UNPAID.search(said) or status in _AUTH:
+        return ModelFailure(ErrorClass.AUTH, words, status=status)
+    if status == 413 or (status < 500 and _OVERFLOW.search(said)):
+        return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
+    if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(said):
+        pause = rate_limit_reset.pause(headers, time.time())
+        return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
+    # The same request would be refused again, but another attempt makes others: as with the tools.
+    return ModelFailure(classify(said, status), words, status=status)
+
+
+def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> ModelFailure:
+    if _USED_UP.search(said):
+        # Waiting does not fill an account that is empty.
+        return ModelFailure(ErrorClass.AUTH, words, status=status)
+    now = time.time()
+    pause = rate_limit_reset.pause(headers, now)
+    until = rate_limit_reset.resets_at(headers, said, now)
+    return ModelFailure(
+        ErrorClass.RATE_LIMIT,
+        words,
+        again=True,
+        status=status,
+        pause=pause,
+        resets_at=until if until is not None else (now + pause if pause else None),
+    )
+
+
+def unlike(wanted: str, answer: object) -> ModelFailure:
+    """What an answer with status 200 means that is not what was ``wanted``.
+
+    Some gateways say in it what failed, with the status that it would have had.
+    """
+    status, said = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
+    if 400 <= status < 600:
+        return refused(status, {}, json.dumps(answer).encode(), "with status 200 the service")
+    return ModelFailure(ErrorClass.API, f"the answer is not {wanted}: {said}".rstrip(": "))
+
+
+def overflow(detail: str) -> ModelFailure:
+    return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({detail})")
+
+
+def message(body: bytes) -> str:
+    """The words of an error, whatever shape it has."""
+    try:
+        value = json_values.decoded(body)
+    except ValueError:
+        return one_line(body.decode("utf-8", "replace"))[:_LONGEST]
+    return one_line(_words(value))[:_LONGEST]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list) and value:
+        value = value[0]
+    found = json_values.mapping(value)
+    error = found.get("error", found.get("detail", found.get("message", "")))
+    inner = json_values.mapping(error)
+    if inner:
+        code = json_values.text(inner.get("code") or inner.get("type"))
+        said = json_values.text(inner, "message")
+        return f"{said} ({code})" if code and said else said or code
+    return json_values.text(error)

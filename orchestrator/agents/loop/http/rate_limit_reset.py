@@ -1,0 +1,77 @@
+"""When an account that is limited may be used again, as its provider says it."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at as in_words
+from orchestrator.core.text import json_values
+
+_EPOCH = ("anthropic-ratelimit-unified-reset",)
+_DATES = (
+    "anthropic-ratelimit-requests-reset",
+    "anthropic-ratelimit-tokens-reset",
+    "anthropic-ratelimit-input-tokens-reset",
+    "anthropic-ratelimit-output-tokens-reset",
+)
+_SPANS = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: A date further away than this is nonsense.
+_FARTHEST = 90 * 86400.0
+
+
+def pause(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait, of ``retry-after`` (seconds or a date) or ``retry-after-ms``."""
+    exact = json_values.number(headers.get("retry-after-ms"))
+    if exact is not None:
+        return exact / 1000
+    told = headers.get("retry-after", "")
+    seconds = json_values.number(told)
+    if seconds is not None:
+        return seconds
+    at = _http_date(told)
+    return None if at is None else max(0.0, at - now)
+
+
+def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None:
+    """Seconds since the epoch. What the error's own words say comes before the headers.
+
+    Of several windows the latest counts that is not over: nothing goes before all are open.
+    """
+    found = in_words(said, now)
+    if found is not None:
+        return found
+    windows = [*_each(headers, _EPOCH, json_values.number), *_each(headers, _DATES, _iso_date)]
+    windows += [now + span for span in _each(headers, _SPANS, _span)]
+    return max((at for at in windows if now < at < now + _FARTHEST), default=None)
+
+
+def _each(
+    headers: Mapping[str, str], names: tuple[str, ...], read: Callable[[str], float | None]
+) -> list[float]:
+    found = (read(headers[name]) for name in names if name in headers)
+    return [value for value in found if value is not None]
+
+
+def _span(text: str) -> float | None:
+    """Seconds of "6m0s", "20s", "250ms"."""
+    found = _SPAN.findall(text)
+    return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None
+
+
+def _iso_date(text: str) -> float | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        at = parsedate_to_datetime(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

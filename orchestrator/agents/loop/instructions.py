@@ -1,0 +1,43 @@
+"""What a loop tells the model of how it is to work."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.agents.loop.settings import LoopSettings
+
+#: The same for every worker of a policy, so that providers can cache it.
+_HOW = """\
+You are an agent that works through a task with tools, without a person to ask.
+All paths are relative to the working directory{confined}.
+Go on until the task is done: look before you change, check after it.
+Call several tools at once where they do not depend on each other.
+When you are done, answer without calling a tool: say in a few lines what you did, what you found \
+and what is left. That last answer is your result."""
+
+_POLICY = {
+    "full": "",
+    "edit": "; nothing outside of it can be read or written, and commands cannot be run",
+    "read-only": "; nothing outside of it can be read, and nothing can be written or run",
+}
+
+CUT = (
+    "Your answer was cut off: it had more than {most} tokens. What it asked for was not done."
+    " Go on in smaller steps."
+)
+EMPTY = "Your answer was empty. Go on with the task, or say in a few lines what came of it."
+NOT_RUN = "not run: the answer that asked for it was cut off"
+_ONLY_JSON = (
+    "Answer with one JSON value and nothing else: no words around it, no code fence."
+    " It must fit this JSON schema:\n{schema}"
+)
+
+
+def system(settings: LoopSettings) -> str:
+    how = _HOW.format(confined=_POLICY[settings.policy])
+    return f"{how}\n\n{settings.system}" if settings.system else how
+
+
+def only_json(schema: Mapping[str, Any]) -> str:
+    """Said also to servers that take a schema: not all that take one keep to it."""
+    return _ONLY_JSON.format(schema=json.dumps(dict(schema)))

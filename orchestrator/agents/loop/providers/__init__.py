@@ -1,0 +1,1 @@
+"""One module for each provider's dialect, and what they share."""

@@ -1,0 +1,163 @@
+"""The loop over Anthropic's Messages API: https://docs.anthropic.com/en/api/messages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.agents.loop.http.failure import unlike
+from orchestrator.agents.loop.providers.turn import StopReason, Turn, Use
+from orchestrator.agents.loop.settings import LoopSettings, ModelService
+from orchestrator.agents.loop.tools.tool import Result, Tool
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.text import json_values
+
+SERVICE = ModelService(
+    base_url="https://api.anthropic.com",
+    base_url_env="ANTHROPIC_BASE_URL",
+    model_env="ANTHROPIC_MODEL",
+    key_envs=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+)
+_VERSION = "2023-06-01"
+_STOPS = {
+    "max_tokens": StopReason.CUT,
+    "refusal": StopReason.REFUSED,
+    "model_context_window_exceeded": StopReason.FULL,
+}
+#: The tool by which the model hands over JSON.
+_ANSWER = "answer"
+_CACHED = {"cache_control": {"type": "ephemeral"}}
+#: Thinking goes back as it came, or the API refuses the conversation.
+_KEPT = ("thinking", "redacted_thinking")
+
+
+class Messages:
+    """A conversation. What stays the same is marked to be cached, and so is all but the last."""
+
+    def __init__(self, settings: LoopSettings) -> None:
+        self._settings = settings
+        self._system = ""
+        self._tools: list[dict[str, Any]] = []
+        self._messages: list[dict[str, Any]] = []
+        self._more: dict[str, Any] = {}
+
+    @property
+    def path(self) -> str:
+        versioned = self._settings.base_url.rstrip("/").endswith("/v1")
+        return "/messages" if versioned else "/v1/messages"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        key = self._settings.api_key
+        if self._settings.api_key_env.endswith("_AUTH_TOKEN"):
+            return {"anthropic-version": _VERSION, "authorization": f"Bearer {key}"}
+        return {"anthropic-version": _VERSION, "x-api-key": key}
+
+    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None:
+        self._system = system
+        self._tools = [
+            {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
+            for tool in tools
+        ]
+        self._messages = [{"role": "user", "content": list(self._prompt(prompt))}]
+
+    def _prompt(self, prompt: str) -> Iterator[dict[str, Any]]:
+        """Cut where the workers' prompts begin to differ."""
+        length = min(max(0, int(self._settings.shared_length)), len(prompt))
+        if prompt[:length].strip():
+            yield {"type": "text", "text": prompt[:length], **_CACHED}
+        if prompt[length:].strip():
+            yield {"type": "text", "text": prompt[length:]}
+
+    def request(self, max_tokens: int) -> Mapping[str, Any]:
+        """Three marks of the four that a request may have: system with tools, shared part, end."""
+        value: dict[str, Any] = {
+            "model": self._settings.model,
+            "max_tokens": max_tokens,
+            "messages": self._marked(),
+            **self._more,
+        }
+        if self._system:
+            value["system"] = [{"type": "text", "text": self._system, **_CACHED}]
+        if self._tools:
+            value["tools"] = self._tools
+        return value
+
+    def _marked(self) -> list[dict[str, Any]]:
+        """The next call reads from the cache what this one sent."""
+        *before, last = self._messages
+        *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
+        return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]
+
+    def answered(self, answer: object) -> Turn:
+        value = json_values.mapping(answer)
+        content = value.get("content")
+        if not isinstance(content, list):
+            raise unlike("a message of Anthropic's API", answer)
+        blocks = [json_values.mapping(block) for block in content]
+        kept = list(_blocks(blocks))
+        if kept:
+            self._messages.append({"role": "assistant", "content": kept})
+        return Turn(
+            text="\n".join(block["text"] for block in kept if block["type"] == "text"),
+            uses=tuple(_use(block) for block in kept if block["type"] == "tool_use"),
+            usage=_usage(json_values.mapping(value, "usage")),
+            stop=_STOPS.get(json_values.text(value, "stop_reason"), StopReason.DONE),
+        )
+
+    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+        blocks: list[dict[str, Any]] = [
+            {
+                "type": "tool_result",
+                "tool_use_id": use.id,
+                "content": result.text or "[nothing]",
+                "is_error": result.failed,
+            }
+            for use, result in results
+        ]
+        if words:
+            blocks.append({"type": "text", "text": words})
+        if self._messages[-1]["role"] == "user":
+            self._messages[-1]["content"].extend(blocks)
+        else:
+            self._messages.append({"role": "user", "content": blocks})
+
+    def demand(self, schema: Mapping[str, Any]) -> None:
+        """By a tool that must be called: every model that has tools can do that."""
+        words = "Hand over the answer."
+        self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
+        self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
+
+    def retreat(self, status: int | None, said: str) -> bool:
+        return False  # it has one way of putting things
+
+
+def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What of an answer is said again in the next request: only what the API takes."""
+    for block in blocks:
+        kind = block.get("type")
+        if kind == "text" and json_values.text(block, "text").strip():
+            yield {"type": "text", "text": json_values.text(block["text"])}
+        elif kind == "tool_use":
+            yield {
+                "type": "tool_use",
+                "id": json_values.text(block, "id"),
+                "name": json_values.text(block, "name"),
+                "input": dict(json_values.mapping(block, "input")),
+            }
+        elif kind in _KEPT:
+            yield dict(block)
+
+
+def _use(block: Mapping[str, Any]) -> Use:
+    return Use(id=block["id"], name=block["name"], arguments=block["input"])
+
+
+def _usage(told: Mapping[str, Any]) -> Usage:
+    return Usage(
+        input_tokens=json_values.count(told, "input_tokens"),
+        output_tokens=json_values.count(told, "output_tokens"),
+        cache_read_tokens=json_values.count(told, "cache_read_input_tokens"),
+        cache_write_tokens=json_values.count(told, "cache_creation_input_tokens"),
+    )
+
+
+DIALECT = Messages

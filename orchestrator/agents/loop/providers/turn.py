@@ -1,0 +1,69 @@
+"""One answer of a model, in the same shape for every API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from orchestrator.agents.loop.tools.tool import Result, Tool
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+
+class StopReason(StrEnum):
+    """Why an answer ended."""
+
+    #: It was all that it had to say; or it asks for tools.
+    DONE = "done"
+    #: It reached the number of tokens that an answer may have.
+    CUT = "cut"
+    #: The model does not want to answer.
+    REFUSED = "refused"
+    #: The conversation reached the end of the model's context window.
+    FULL = "full"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """The model asks for a tool."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: Why the arguments cannot be used; empty when they can.
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    text: str = ""
+    uses: tuple[Use, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    stop: StopReason = StopReason.DONE
+
+
+class Dialect(Protocol):
+    """One conversation in one API's shapes. Takes whatever a server answers."""
+
+    @property
+    def path(self) -> str:
+        """Added to the base URL."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None: ...
+
+    def request(self, max_tokens: int) -> Mapping[str, Any]:
+        """The next call: the conversation so far."""
+
+    def answered(self, answer: object) -> Turn:
+        """Take an answer into the conversation. Raise Failure when it is none."""
+
+    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+        """What the tools that the last turn asked for came back with, and what else to say."""
+
+    def demand(self, schema: Mapping[str, Any]) -> None:
+        """Ask for JSON of this schema instead of words."""
+
+    def retreat(self, status: int | None, said: str) -> bool:
+        """After a refused request: whether it is put differently now; says so a few times only."""

@@ -1,0 +1,140 @@
+"""What a loop is told: the spec as one value, with what is not in it filled in."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.loop.http.failure import ModelFailure
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text import json_values
+
+POLICIES = ("full", "edit", "read-only")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """Seconds. None is as long as the silence after which a driver takes a loop for hung."""
+
+    #: To reach the server.
+    connect: float = 10.0
+    #: From a request to the end of its answer.
+    call: float = 540.0
+    #: For a command that says nothing else.
+    command: float = 120.0
+    #: The most that a command may ask for.
+    longest_command: float = 540.0
+    #: Before the first retry, when the server says nothing; doubled with each.
+    pause: float = 1.0
+    #: A longer wait than this is not for a worker to sit out.
+    longest_pause: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopLimits:
+    """What the whole run may use; None: no limit."""
+
+    #: Calls of the model. A loop always has an end.
+    max_steps: int = 200
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopSettings:
+    model: str
+    base_url: str
+    #: The variable that holds the key; empty where none is needed.
+    api_key_env: str = ""
+    #: Tokens that one answer may have.
+    max_tokens: int = 8192
+    limits: LoopLimits = field(default_factory=LoopLimits)
+    policy: str = "full"
+    cwd: Path = field(default_factory=Path.cwd)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    #: How often a call is made again.
+    retries: int = 2
+    #: Overrides of the price table, in its own form.
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    #: Its models have no price but one that the user gives.
+    local: bool = False
+    #: Added to every request.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Said before the prompt, after what the loop says of itself.
+    system: str = ""
+    #: How many characters at the start of the prompt are the same for many workers.
+    shared_length: int = 0
+    #: The model's context window, for servers that must be told it.
+    context_tokens: int = 32768
+    #: A key may go over plain HTTP to another machine.
+    allow_plain_http: bool = False
+    #: Without a key the server need not be asked.
+    key_needed: bool = False
+    #: What serves the tools by which child jobs are started; empty where none can be.
+    child_jobs: tuple[str, ...] = ()
+    #: Variables that commands do not get to see.
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def api_key(self) -> str:
+        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelService:
+    """An API: where it is and which variables speak of it, where the spec says nothing."""
+
+    base_url: str
+    base_url_env: str = ""
+    model_env: str = ""
+    #: In the order in which they are tried.
+    key_envs: tuple[str, ...] = ()
+    #: It runs on the user's own machine.
+    local: bool = False
+
+
+def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
+    """Raise Failure (config) for a spec that no loop can work with."""
+    known = {
+        name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
+    }
+    try:
+        known.update(_of_environment(known, service))
+        known["limits"] = LoopLimits(**_given(spec.get("limits")))
+        known["timeouts"] = Timeouts(**_given(spec.get("timeouts")))
+        known["cwd"] = Path(known.get("cwd") or ".").resolve()
+        return _checked(LoopSettings(**known))
+    except (TypeError, ValueError, OSError) as error:
+        raise ModelFailure(
+            ErrorClass.CONFIG, f"the agent's settings are not usable: {error}"
+        ) from error
+
+
+def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str, Any]:
+    base_url = known.get("base_url") or os.environ.get(service.base_url_env) or service.base_url
+    given = known.get("api_key_env", "")
+    held = next((name for name in service.key_envs if os.environ.get(name)), "")
+    return {
+        "base_url": base_url,
+        "model": known.get("model") or os.environ.get(service.model_env, ""),
+        "api_key_env": given or held or next(iter(service.key_envs), ""),
+        # A server of one's own may want none.
+        "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
+        "local": service.local,
+        "hidden": frozenset((given, *service.key_envs)),
+    }
+
+
+def _given(values: object) -> dict[str, Any]:
+    return {name: value for name, value in json_values.mapping(values).items() if value is not None}
+
+
+def _checked(settings: LoopSettings) -> LoopSettings:
+    if not settings.model:
+        raise ValueError("no model is given; set one")
+    if settings.policy not in POLICIES:
+        raise ValueError(f"unknown policy {settings.policy!r}; known: {', '.join(POLICIES)}")
+    if not settings.cwd.is_dir():
+        raise ValueError(f"{settings.cwd} is not a directory")
+    return settings

@@ -1,0 +1,156 @@
+"""bash: a command in a process group of its own, with an end in time and in output."""
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.loop.settings import Timeouts
+from orchestrator.agents.loop.tools.tool import MAX_RESULT, Tool, Unusable, amount, words
+
+_CHUNK = 1 << 16
+#: How often it is looked whether the command has ended while something that it left behind holds
+#: its output open.
+_LOOK_SECONDS = 0.1
+#: Between asking a command to stop and killing it.
+_GRACE_SECONDS = 2.0
+
+
+def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
+    """``hidden``: variables that commands do not get to see, such as the key of the model."""
+
+    def use(arguments: Mapping[str, Any]) -> str:
+        wanted = amount(arguments, "timeout", times.command)
+        seconds = min(max(wanted, 1.0), times.longest_command)
+        environ = {name: value for name, value in os.environ.items() if name not in hidden}
+        return _run(words(arguments, "command"), cwd, environ, seconds)
+
+    return Tool(
+        name="bash",
+        description=(
+            "Run a command. It has no input, and is stopped after"
+            f" {times.command:g} s or what timeout says, at most {times.longest_command:g} s."
+        ),
+        properties={
+            "command": {"type": "string"},
+            "timeout": {"type": "number", "description": "seconds"},
+        },
+        required=("command",),
+        use=use,
+        main="command",
+        slow=True,
+    )
+
+
+@dataclass(slots=True)
+class _Output:
+    """The start and the end of what is written; what is between is dropped as it comes."""
+
+    start: bytearray = field(default_factory=bytearray)
+    end: bytearray = field(default_factory=bytearray)
+    dropped: int = 0
+    half: int = MAX_RESULT // 2
+
+    def add(self, data: bytes) -> None:
+        room = self.half - len(self.start)
+        self.start += data[:room]
+        self.end += data[room:]
+        over = len(self.end) - self.half
+        if over > 0:
+            del self.end[:over]
+            self.dropped += over
+
+    def text(self) -> str:
+        between = f"\n... {self.dropped} bytes left out ...\n".encode() if self.dropped else b""
+        return (bytes(self.start) + between + bytes(self.end)).decode("utf-8", "replace")
+
+
+def _run(command: str, cwd: Path, environ: Mapping[str, str], seconds: float) -> str:
+    process = subprocess.Popen(
+        (shutil.which("bash") or "sh", "-c", command),
+        cwd=cwd,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    output = _Output()
+    try:
+        ended = _follow(process, output, seconds)
+    finally:
+        _stop(process)
+        if process.stdout is not None:
+            process.stdout.close()
+    if not ended:
+        raise Unusable(f"{output.text()}\n[stopped: it ran for more than {seconds:g} s]".strip())
+    return _told(process.returncode, output.text())
+
+
+def _told(code: int, text: str) -> str:
+    if code == 0:
+        return text or "[no output]"
+    how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
+    raise Unusable(f"{text}\n[{how}]".strip())
+
+
+def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -> bool:
+    """Read until it ends; False when its time was over first."""
+    assert process.stdout is not None
+    descriptor = process.stdout.fileno()
+    os.set_blocking(descriptor, False)
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while process.poll() is None:
+            if time.monotonic() >= deadline:
+                return False
+            if selector.select(_LOOK_SECONDS) and not _take(descriptor, output):
+                # It closed its output and goes on.
+                selector.unregister(descriptor)
+    _take_rest(descriptor, output)
+    return True
+
+
+def _take(descriptor: int, output: _Output) -> int:
+    """Bytes that were read; 0 at the end, -1 when there is nothing now."""
+    try:
+        data = os.read(descriptor, _CHUNK)
+    except BlockingIOError:
+        return -1
+    output.add(data)
+    return len(data)
+
+
+def _take_rest(descriptor: int, output: _Output) -> None:
+    """What is in the pipe; something left behind could go on writing for ever."""
+    for _ in range(64):
+        if _take(descriptor, output) <= 0:
+            return
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the group of a command that still runs. What detached itself is the shim's to sweep."""
+    # Until it is waited for, its pid, which is its group's, is nobody else's.
+    if process.returncode is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while time.monotonic() < deadline and not _is_dead(process.pid):
+        time.sleep(0.02)
+    # Also when it has ended: its children may have ignored the first signal.
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _is_dead(pid: int) -> bool:
+    """Without waiting for it; macOS cannot tell."""
+    if not hasattr(os, "waitid"):
+        return False
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -1,0 +1,84 @@
+"""The tools of ``orchestrator mcp``: child jobs, in the words in which other agents start them.
+
+By the same program as theirs, which tries a call again while the server restarts, and keeps to
+the time in which it has to be answered.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from orchestrator.agents.loop.tools.tool import Tool, Unusable
+from orchestrator.core.text import json_values
+
+
+class JobServer:
+    """A server of the Model Context Protocol, over its standard input and output."""
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+        )
+        self._serial = 0
+
+    def tools(self) -> list[Tool]:
+        """Raise Unusable."""
+        told = json_values.sequence(self._ask("tools/list", {}).get("tools"))
+        return [self._tool(json_values.mapping(each)) for each in told]
+
+    def close(self) -> None:
+        """End it, also in the middle of an answer."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _tool(self, told: Mapping[str, Any]) -> Tool:
+        schema = json_values.mapping(told, "inputSchema")
+        properties = json_values.mapping(schema, "properties")
+        name = json_values.text(told, "name")
+        return Tool(
+            name=name,
+            description=json_values.text(told, "description"),
+            properties={each: json_values.mapping(value) for each, value in properties.items()},
+            required=tuple(map(str, json_values.sequence(schema, "required"))),
+            use=partial(self._use, name),
+            main="request" if "request" in properties else "job_id",
+            slow=True,
+        )
+
+    def _use(self, name: str, arguments: Mapping[str, Any]) -> str:
+        result = self._ask("tools/call", {"name": name, "arguments": dict(arguments)})
+        parts = map(json_values.mapping, json_values.sequence(result, "content"))
+        said = "\n".join(json_values.text(part, "text") for part in parts)
+        if result.get("isError"):
+            raise Unusable(said)
+        return said
+
+    def _ask(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._serial += 1
+        message = {"jsonrpc": "2.0", "id": self._serial, "method": method, "params": params}
+        try:
+            answer = self._answer(json.dumps(message))
+        except (OSError, ValueError) as error:
+            raise Unusable(f"child jobs cannot be started from here: {error}") from error
+        if "result" not in answer:
+            raise Unusable(json_values.text(answer, "error", "message"))
+        return json_values.mapping(answer["result"])
+
+    def _answer(self, message: str) -> Mapping[str, Any]:
+        """Raise OSError or ValueError; what it says unasked is passed over."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(f"{message}\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            answer = json_values.mapping(json.loads(line))
+            if answer.get("id") == self._serial:
+                return answer
+        raise ValueError("it has ended")

@@ -1,0 +1,99 @@
+"""read, write and edit."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.loop.tools import paths
+from orchestrator.agents.loop.tools.paths import Places
+from orchestrator.agents.loop.tools.tool import Tool, Unusable, amount, words
+
+#: A file that is larger is none of a program's source.
+_MAX_BYTES = 10 * 1024 * 1024
+_LINES = 2000
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 1}
+
+
+def reading(where: Places) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        text = _text(where.find(words(arguments, "path")))
+        first = max(1, int(amount(arguments, "first_line", 1)))
+        count = int(amount(arguments, "lines", _LINES))
+        return _part(text.splitlines(keepends=True), first, count)
+
+    return Tool(
+        name="read",
+        description=f"Read a text file, or a part of it; {_LINES} lines if nothing else is said.",
+        properties={"path": _TEXT, "first_line": _COUNT, "lines": _COUNT},
+        required=("path",),
+        use=use,
+    )
+
+
+def _part(lines: list[str], first: int, count: int) -> str:
+    part = "".join(lines[first - 1 : first - 1 + count])
+    left = len(lines) - (first - 1 + count)
+    more = f"\n[{left} more lines, from line {first + count}]" if left > 0 else ""
+    return part + more or "[nothing there]"
+
+
+def writing(where: Places) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        place = where.to_change(words(arguments, "path"))
+        content = words(arguments, "content").encode()
+        paths.replace_content(place, content)
+        return f"wrote {len(content)} bytes to {where.shown(place)}"
+
+    return Tool(
+        name="write",
+        description="Write a whole text file; its directories are made.",
+        properties={"path": _TEXT, "content": _TEXT},
+        required=("path", "content"),
+        use=use,
+    )
+
+
+def editing(where: Places) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        place = where.to_change(words(arguments, "path"))
+        old, new = words(arguments, "old_text"), words(arguments, "new_text")
+        text = _text(place)
+        found = _occurrences(text, old, every=arguments.get("replace_all") is True)
+        paths.replace_content(place, text.replace(old, new).encode())
+        return f"replaced {found} in {where.shown(place)}"
+
+    return Tool(
+        name="edit",
+        description="Replace a text in a file, which must be in there exactly once.",
+        properties={
+            "path": _TEXT,
+            "old_text": _TEXT,
+            "new_text": _TEXT,
+            "replace_all": {"type": "boolean", "description": "however often it is in there"},
+        },
+        required=("path", "old_text", "new_text"),
+        use=use,
+    )
+
+
+def _occurrences(text: str, old: str, *, every: bool) -> int:
+    found = text.count(old) if old else 0
+    if not found:
+        raise Unusable("old_text is not in the file; read it and give the exact text")
+    if found > 1 and not every:
+        raise Unusable(f"old_text is in there {found} times; give more of it, or replace_all")
+    return found
+
+
+def _text(place: Path) -> str:
+    """The whole file, its line ends as they are."""
+    with os.fdopen(paths.open_to_read(place), "rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise Unusable(f"{place.name} is larger than {_MAX_BYTES} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Unusable(f"{place.name} is no text in UTF-8 ({len(content)} bytes)") from None

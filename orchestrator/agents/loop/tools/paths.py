@@ -1,0 +1,56 @@
+"""Where tools may go: below the working directory only, unless the policy is ``full``."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agents.loop.tools.tool import ToolRefused, Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """``root`` is resolved: it has no links in it."""
+
+    root: Path
+    confined: bool
+
+    def find(self, given: str) -> Path:
+        """The place that a path names, links resolved; raise Refused when it is not allowed."""
+        place = Path(os.path.realpath(self.root / os.path.expanduser(given)))
+        if self.confined and not place.is_relative_to(self.root):
+            raise ToolRefused(f"{given} is outside of {self.root}, which this agent may not leave")
+        return place
+
+    def to_change(self, given: str) -> Path:
+        """As ``find``, for writing. Git's own files decide what others run: hooks, filters."""
+        place = self.find(given)
+        if self.confined and ".git" in place.relative_to(self.root).parts:
+            raise ToolRefused(f"{given} belongs to git, which this agent may not change")
+        return place
+
+    def shown(self, place: Path) -> str:
+        """Relative to where the agent works, if it is in there."""
+        inside = place.is_relative_to(self.root)
+        return str(place.relative_to(self.root)) if inside else str(place)
+
+
+def open_to_read(place: Path) -> int:
+    """A descriptor of a regular file: a pipe or a device would never come to an end."""
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unusable(f"{place.name} is not a file that can be read")
+    return descriptor
+
+
+def replace_content(place: Path, content: bytes) -> None:
+    """Write a whole file, its directories made; its mode stays. Raise OSError, Unusable."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    descriptor = os.open(place, flags, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unusable(f"{place.name} is not a file that can be written")
+        file.truncate(0)
+        file.write(content)

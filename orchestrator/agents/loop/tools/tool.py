@@ -1,0 +1,70 @@
+"""What a tool is, and what came of using one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.text import json_values
+from orchestrator.core.text.formatting import cut_middle
+
+#: Characters of a result that the model is given; every one of them is paid for again and again.
+MAX_RESULT = 30_000
+
+
+class ToolRefused(Exception):
+    """The policy does not allow it; the message is for the model."""
+
+
+class Unusable(Exception):
+    """The tool cannot do what it was asked; the message is for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    text: str
+    failed: bool = False
+    denied: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tool:
+    name: str
+    description: str
+    #: JSON schemas of the arguments, by name.
+    properties: Mapping[str, Mapping[str, Any]]
+    required: tuple[str, ...]
+    #: Raise Refused, Unusable, OSError or ValueError.
+    use: Callable[[Mapping[str, Any]], str]
+    #: The argument that says most in a log.
+    main: str = "path"
+    #: It may take minutes, and is never refused.
+    slow: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        properties = {name: dict(schema) for name, schema in self.properties.items()}
+        return {"type": "object", "properties": properties, "required": list(self.required)}
+
+
+def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    """A text argument; raise Unusable when it is missing or no text."""
+    value = arguments.get(name, default)
+    if not isinstance(value, str):
+        raise Unusable(f"{name} must be given, as text")
+    return json_values.text(value)
+
+
+def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
+    """A number argument; what is no number counts as not given."""
+    found = json_values.number(arguments.get(name))
+    return default if found is None else found
+
+
+def shortened(text: str, most: int = MAX_RESULT) -> str:
+    """Its start and its end, with the number of characters left out between them.
+
+    As text that can be sent: the name of a file may hold bytes that are none.
+    """
+    text = json_values.text(text)
+    half = most // 2
+    return cut_middle(text, half, f"\n... {len(text) - 2 * half} characters left out ...\n")

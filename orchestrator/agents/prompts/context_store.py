@@ -1,0 +1,55 @@
+"""The shared contexts of jobs, as the server has them made and reads them."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.agents.prompts.shared_context import Recipe, shared_text, write_once
+from orchestrator.core.model.job import Job
+from orchestrator.core.ports import Invocation
+from orchestrator.security.paths import read_regular
+
+DIRECTORY = "context"
+#: More than the requests, the context, the files and the digest can come to.
+_MOST_BYTES = 1024 * 1024
+#: Where this package is found, wherever the process works.
+_PACKAGES = str(Path(__file__).resolve().parents[3])
+
+
+class JobContexts:
+    """In ``context/`` of the root job's directory, a file for each job of the tree."""
+
+    def __init__(self, job_directory: Callable[[str], Path]) -> None:
+        self._job_directory = job_directory
+
+    def exists(self, job: Job) -> bool:
+        return os.path.lexists(self._path(job))
+
+    def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
+        """The process that makes it, and the directory that it works in. Raise OSError."""
+        directory = self._path(job).parent
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"job_{job.id}.json"
+        return directory, Invocation(
+            argv=(sys.executable, "-m", "orchestrator.agents.prompts", self._path(job).name),
+            files={name: Recipe.of(job, root).to_json()},
+            stdin=name,
+            env={"PYTHONPATH": _PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+
+    def make_plain(self, job: Job, root: Job) -> None:
+        """Make it without the digest and the files, unless it is there. Raise OSError."""
+        self._path(job).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_once(self._path(job), shared_text(Recipe.of(job, root)))
+
+    def read(self, job: Job) -> str:
+        """The same text each time. Raise OSError when it is gone, or no plain file."""
+        path = self._path(job)
+        found = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))
+        if found is None:
+            raise FileNotFoundError(f"{path}, what all workers are told, cannot be read")
+        return found.decode("utf-8", "replace")
+
+    def _path(self, job: Job) -> Path:
+        return self._job_directory(job.root_id) / DIRECTORY / f"job_{job.id}.md"

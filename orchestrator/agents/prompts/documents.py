@@ -1,0 +1,135 @@
+"""What an agent is given to read: task.json for programs, prompt.md for language models."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from orchestrator.agents.prompts.limits import limits
+from orchestrator.agents.prompts.shared_context import Recipe, shared_text
+from orchestrator.agents.prompts.template_loader import template
+from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
+from orchestrator.core.model.job import Worker
+from orchestrator.core.ports import Assignment
+from orchestrator.core.repository.repository import BranchWork
+from orchestrator.core.text.formatting import cut
+from orchestrator.security.paths import read_regular
+
+#: What interrupted a session, by the cause of the attempt's end. All other ends have findings.
+INTERRUPTIONS = {
+    "rate limit": "the rate limit of the account was reached",
+    "api": "the model's service failed",
+    "timeout": "the attempt timed out",
+    "lost": "the process was lost",
+    "killed": "the process was killed",
+    "internal": "the tool failed with an internal error",
+    "refused": "a key, a setting, or a limit stopped it, which has been changed since",
+}
+OUTPUT_NAME = "output.md"
+OUTPUT_LIMIT_BYTES = 32 * 1024
+#: Of a line that is part of a reason.
+LINE_CHARS = 300
+#: Control sequences of terminals.
+_COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+
+
+def task_document(assignment: Assignment) -> str:
+    """The task as JSON, for agents that are programs."""
+    task, job = assignment.task, assignment.job
+    document = {
+        "id": task.id,
+        "title": task.title,
+        "prompt": task.prompt,
+        "files": list(task.files),
+        "writes": list(task.writes),
+        "context": task.context,
+        "request": job.request,
+        "depth": job.config.claimed_depth + job.depth,
+        "max_depth": job.config.claimed_depth + job.config.max_depth,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1)
+
+
+def output_document(directory: Path) -> str:
+    """What a worker left in ``output.md`` to be reported, cut where it is too long."""
+    path = os.path.join(directory, OUTPUT_NAME)
+    if not os.path.lexists(path):  # one look instead of five openings: most leave none
+        return ""
+    # No step of job_x/depth_0/worker_1/output.md may be a link.
+    workspace = os.fspath(directory).rsplit("/", 3)[0]
+    content = read_regular(path, OUTPUT_LIMIT_BYTES + 1, within=workspace or None)
+    if not content:
+        return ""
+    text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
+    whole = len(content) <= OUTPUT_LIMIT_BYTES
+    return text if whole else f"{text}\n\n(cut here: the whole is in {OUTPUT_NAME})"
+
+
+def last_line(printed: str) -> str:
+    """The last line of an output that is not empty: for people, and on one line of a terminal."""
+    lines = (_for_people(line) for line in reversed(printed.splitlines()))
+    return next(filter(None, lines), "")
+
+
+def _for_people(line: str) -> str:
+    shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
+    return cut(shown, LINE_CHARS)
+
+
+def prompt_document(assignment: Assignment) -> str:
+    """The task in words, for agents that read a prompt: what all workers of the job are told, then
+    what is this one's own."""
+    job = assignment.job
+    shared = assignment.shared or shared_text(Recipe.of(job, job))
+    own = template(_template_of(assignment.worker)).render(
+        task=assignment.task,
+        job=job,
+        worker=assignment.worker,
+        findings=assignment.findings,
+        previous_failure=assignment.previous_failure,
+        advice=assignment.advice,
+        sent_back=assignment.sent_back,
+        role=assignment.role,
+        limits=limits(assignment),
+        schema=assignment.answer_schema,
+        entries=assignment.entries,
+        committed=committed(assignment.committed),
+        gates=[(gate.name, by_hand(gate.run)) for gate in assignment.gates],
+        builds=assignment.task.role in BUILDING_ROLES,
+    )
+    return shared + own
+
+
+def resume_document(assignment: Assignment) -> str:
+    """What an agent is told that resumes its session: it knows its task."""
+    previous = assignment.previous
+    return template("resume").render(
+        interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),
+        previous_failure=assignment.previous_failure,
+        advice=assignment.advice,
+        sent_back=assignment.sent_back,
+        committed=committed(assignment.committed),
+        limits=limits(assignment),
+    )
+
+
+def committed(work: BranchWork | None) -> str:
+    """The commits of the attempts before, and the files that they changed; empty for none."""
+    if work is None:
+        return ""
+    lines = [f"{commit} {subject}" for commit, subject in work.commits]
+    if work.more:
+        lines.append(f"... and {work.more} commit{'s' * (work.more != 1)} before these")
+    return "\n".join([*lines, "", work.stat])
+
+
+def by_hand(command: str) -> str:
+    """A gate's command without the options by which it writes a report for the orchestrator."""
+    plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
+    return plain if plain == command else plain.replace(" --output-format=json", "")
+
+
+def _template_of(worker: Worker) -> str:
+    if worker.is_reviewer:
+        return "reviewer"
+    return "planner" if worker.is_planner else "worker"

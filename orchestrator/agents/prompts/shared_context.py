@@ -1,0 +1,67 @@
+"""What all workers of a job are told: what it is made of, and how it becomes text."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestrator.agents.prompts.template_loader import template
+from orchestrator.core.model.job import Job
+from orchestrator.core.text.formatting import cut_bytes
+from orchestrator.security.paths import write_private
+
+#: Of a request and of the context that was given, each.
+MOST_TEXT_BYTES = 64 * 1024
+_CUT = "\n(cut here)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """All that the shared part of a prompt depends on, beside the project and the files."""
+
+    root_request: str
+    request: str
+    depth: int
+    max_depth: int
+    #: Whether the job's workers may start child jobs.
+    recursive: bool
+    context: str
+    context_files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, job: Job, root: Job) -> "Recipe":
+        config = job.config
+        return cls(
+            root_request=_bounded(root.request),
+            request=_bounded(job.request),
+            depth=config.claimed_depth + job.depth,
+            max_depth=config.claimed_depth + config.max_depth,
+            recursive=config.enable_recursion and job.depth < config.max_depth,
+            context=_bounded(config.context),
+            context_files=config.context_files,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        found = json.loads(text)
+        return cls(**{**found, "context_files": tuple(found["context_files"])})
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+
+def shared_text(recipe: Recipe, project: str = "", files: Sequence[tuple[str, str]] = ()) -> str:
+    """The first part of the prompts of all workers of a job."""
+    return template("shared").render(recipe=recipe, project=project, files=files)
+
+
+def write_once(path: Path, text: str) -> None:
+    """Keep a text under a name, whole or not at all, unless there is one. Raise OSError."""
+    if not os.path.lexists(path):
+        write_private(path, text.encode("utf-8", "backslashreplace"))
+
+
+def _bounded(text: str) -> str:
+    shown = cut_bytes(text, MOST_TEXT_BYTES)
+    return text if shown == text else shown + _CUT

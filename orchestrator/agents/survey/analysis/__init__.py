@@ -1,0 +1,1 @@
+"""What the survey works out: history, manifests, the whole analysis."""

@@ -1,0 +1,124 @@
+"""Child jobs: handing parts to other workers through the public protocol, and reading them back.
+
+Each divided directory becomes one ``orchestrator spawn ... --wait``, as any worker would do it.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.survey.errors import SurveyError
+from orchestrator.agents.survey.partition import Division, SurveyPart
+from orchestrator.agents.survey.result.result import PartRow, SurveyResult
+from orchestrator.agents.survey.result.result_file import read_result
+
+#: Exit codes of ``orchestrator spawn`` after which no child job exists: usage, key refused,
+#: server unreachable, refused by a limit.
+_NOT_STARTED = frozenset({2, 4, 5, 7})
+#: Exit codes with which the job's final status is printed: ok, failed, partial.
+_ENDED = frozenset({0, 1, 6})
+_SUCCESS = frozenset({"success", "recursive_success"})
+
+
+@dataclass
+class ChildJobs:
+    """What child jobs brought back: results, parts, and divisions that were refused."""
+
+    results: list[SurveyResult] = field(default_factory=list)
+    parts: list[PartRow] = field(default_factory=list)
+    refused: list[tuple[Division, str]] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[PartRow]:
+        """Parts whose worker did not succeed."""
+        return [part for part in self.parts if part.status not in _SUCCESS]
+
+
+def run_child_jobs(divisions: Sequence[Division], directory: Path) -> ChildJobs:
+    """Start a child job for each division, wait for all of them, and read their results."""
+    jobs = ChildJobs()
+    plans = [directory / f"survey-tasks-{number}.json" for number in range(len(divisions))]
+    processes = [_spawn(*pair) for pair in zip(divisions, plans, strict=True)]
+    for division, process, plan in zip(divisions, processes, plans, strict=True):
+        if process is None:
+            jobs.refused.append((division, "`orchestrator` is not on the PATH"))
+            continue
+        output, _ = process.communicate()
+        plan.unlink(missing_ok=True)
+        if process.returncode in _NOT_STARTED:
+            reason = f"`orchestrator spawn` ended with exit code {process.returncode}"
+            jobs.refused.append((division, reason))
+        else:
+            _collect(jobs, division, _workers(output, process.returncode))
+    return jobs
+
+
+def _spawn(division: Division, plan: Path) -> "subprocess.Popen[bytes] | None":
+    program = shutil.which("orchestrator")
+    if program is None:
+        return None
+    tasks = [_task(task_id, part) for task_id, part in _tasks(division)]
+    plan.write_text(json.dumps(tasks, indent=1), encoding="utf-8")
+    place = "the project" if division.directory == "." else division.directory
+    request = f"Survey the parts of {place}"
+    return subprocess.Popen(
+        [program, "spawn", request, "--tasks", str(plan), "--wait", "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+
+
+def _tasks(division: Division) -> list[tuple[str, SurveyPart]]:
+    return [(f"part-{number}", part) for number, part in enumerate(division.parts, 1)]
+
+
+def _task(task_id: str, part: SurveyPart) -> dict[str, Any]:
+    return {
+        "id": task_id,
+        "title": f"Survey {part.name}",
+        "prompt": f"Survey {part.name}: {part.file_count} files",
+        "agent": "survey",
+        "files": list(part.files),
+    }
+
+
+def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
+    """Return the workers of the job by their tasks; of candidates the one that succeeded."""
+    workers: dict[str, Mapping[str, Any]] = {}
+    for worker in _rows(output) if exit_code in _ENDED else ():
+        key = str(worker.get("task_id"))
+        if key not in workers or workers[key].get("status") not in _SUCCESS:
+            workers[key] = worker
+    return workers
+
+
+def _rows(output: bytes) -> Iterator[Mapping[str, Any]]:
+    try:
+        rows = json.loads(output)["results"]["tasks"]
+    except (ValueError, KeyError, TypeError):
+        return
+    yield from (row for row in rows if isinstance(row, dict))
+
+
+def _collect(jobs: ChildJobs, division: Division, workers: Mapping[str, Mapping[str, Any]]) -> None:
+    for task_id, part in _tasks(division):
+        worker = workers.get(task_id, {})
+        status, reason = str(worker.get("status", "unknown")), str(worker.get("reason") or "")
+        try:
+            jobs.results.append(read_result(_workspace(worker)))
+        except SurveyError as error:
+            status = "failed" if status in _SUCCESS else status
+            reason = reason or error.message
+        row = PartRow(part.name, list(part.files), str(worker.get("worker_id", "")), status, reason)
+        jobs.parts.append(row)
+
+
+def _workspace(worker: Mapping[str, Any]) -> Path:
+    workspace = worker.get("workspace")
+    if not isinstance(workspace, str) or not workspace.startswith("/"):
+        raise SurveyError("its worker left no result")
+    return Path(workspace)

@@ -1,0 +1,1 @@
+"""Which files there are, reading them, and what git knows of them."""

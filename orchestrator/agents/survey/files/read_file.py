@@ -1,0 +1,154 @@
+"""Reading one file: what kind it is, its lines, and what its source holds."""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agents.survey.files.listing import FoundFile
+from orchestrator.agents.survey.source.grammars import (
+    has_grammar,
+    is_machine_made,
+    read_with_grammar,
+)
+from orchestrator.agents.survey.source.languages import (
+    BINARY,
+    OTHER,
+    interpreter_language,
+    language_of,
+)
+from orchestrator.agents.survey.source.line_count import (
+    COMMENT_MARK,
+    NO_LINES,
+    LineCount,
+    count_lines,
+    mask_comments,
+    split_lines,
+)
+from orchestrator.agents.survey.source.module_names import python_module
+from orchestrator.agents.survey.source.python import read_python
+from orchestrator.agents.survey.source.symbols import SourceFile
+
+#: Larger files count by size only.
+LARGEST_READ_BYTES = 2 * 1024 * 1024
+#: A zero byte among the first bytes makes a file binary, unless a byte order mark comes first.
+_SNIFFED_BYTES = 8192
+_ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_TAG = re.compile(r"\b(TODO|FIXME)\b(?P<marked>(?:\([^()]*\))?\s*:)?[:\s]*(?P<text>.*)")
+_WORD = re.compile(r"\w")
+#: Longer texts of TODO notes are cut.
+LONGEST_NOTE = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """A TODO or FIXME in a comment."""
+
+    line: int
+    tag: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadFile:
+    """All that was found in one file; ``state`` is read, binary, too large or unreadable."""
+
+    path: str
+    size: int
+    language: str
+    state: str = "read"
+    lines: LineCount = NO_LINES
+    source: SourceFile | None = None
+    todos: tuple[Todo, ...] = ()
+    shebang: str = ""
+    executable: bool = False
+    #: The text, kept for manifests only.
+    text: str = ""
+
+
+def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
+    """Read and analyse ``file``; a file that cannot be read is reported as such, not raised."""
+    language = language_of(file.path)
+    if file.size > LARGEST_READ_BYTES:
+        return _unread(file, language or OTHER, "too large")
+    try:
+        content, mode = _content(root / file.path)
+    except OSError:
+        return _unread(file, language or OTHER, "unreadable")
+    text = _decoded(content)
+    if text is None:
+        return _unread(file, BINARY, "binary")
+    first_line = text[:200].partition("\n")[0]
+    language = language or interpreter_language(first_line) or OTHER
+    source = _source(root, file.path, text, language)
+    return ReadFile(
+        path=file.path,
+        size=file.size,
+        language=language,
+        lines=count_lines(source.masked, language),
+        source=source,
+        todos=_todos(text, source.masked),
+        shebang=first_line if first_line.startswith("#!") else "",
+        executable=bool(mode & stat.S_IXUSR),
+        text=text if keep_text else "",
+    )
+
+
+def _unread(file: FoundFile, language: str, state: str) -> ReadFile:
+    return ReadFile(path=file.path, size=file.size, language=language, state=state)
+
+
+def _content(path: Path) -> tuple[bytes, int]:
+    # The file may have become a link or a pipe since it was listed.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("not a regular file")
+        return stream.read(LARGEST_READ_BYTES + 1), status.st_mode
+
+
+def _decoded(content: bytes) -> str | None:
+    """Return the text with line feeds as line ends, or None for what is not text."""
+    encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
+    if encoding is None and b"\0" in content[:_SNIFFED_BYTES]:
+        return None
+    text = content.decode(encoding or "utf-8", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _source(root: Path, path: str, text: str, language: str) -> SourceFile:
+    if language == "Python":
+        name = os.path.basename(path)
+        return read_python(text, python_module(root, path), is_package=name == "__init__.py")
+    if has_grammar(language) and not is_machine_made(text):
+        return read_with_grammar(text, language)
+    return SourceFile(masked=mask_comments(text, language), parsed=False)
+
+
+def _todos(text: str, masked: str) -> tuple[Todo, ...]:
+    if "TODO" not in text and "FIXME" not in text:
+        return ()
+    lines = zip(split_lines(text), split_lines(masked), strict=False)
+    notes = (_todo(number, line, mask) for number, (line, mask) in enumerate(lines, 1))
+    return tuple(note for note in notes if note is not None)
+
+
+def _comment_start(mask: str, position: int) -> int:
+    """Where the comment begins that goes on, spaces included, to the position."""
+    while position and (mask[position - 1] == COMMENT_MARK or mask[position - 1].isspace()):
+        position -= 1
+    return position
+
+
+def _todo(number: int, line: str, mask: str) -> Todo | None:
+    found = _TAG.search(line)
+    if found is None or mask[found.start() : found.start() + 1] != COMMENT_MARK:
+        return None
+    # "See the TODO list" speaks of notes and is none.
+    before = line[_comment_start(mask, found.start()) : found.start()]
+    if not found["marked"] and _WORD.search(before):
+        return None
+    text = found["text"].strip().removesuffix("*/").removesuffix("-->").strip()
+    return Todo(line=number, tag=found[1], text=text[:LONGEST_NOTE])

@@ -1,0 +1,177 @@
+"""How a large project is divided: which directories become child jobs, and of which parts.
+
+A part is a direct subdirectory, the files directly in the directory, or a bundle of these that
+are too small to be a part of their own. The parts of a directory hold each of its files once.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from orchestrator.agents.survey.files.listing import DIRECT_FILES, FoundFile
+from orchestrator.agents.survey.files.read_file import LARGEST_READ_BYTES
+from orchestrator.agents.survey.source.languages import language_of
+
+#: A directory becomes a child job when it has at least this many sizeable parts ...
+PARTS_FOR_A_CHILD_JOB = 5
+#: ... and at least this much to read: less is one worker's work.
+SMALLEST_DIVIDED_BYTES = 640 * 1024
+#: A part is sizeable when it has at least this much to read ...
+SIZEABLE_PART_BYTES = 32 * 1024
+#: ... and at least this share (one in ...) of its directory.
+SIZEABLE_PART_SHARE = 50
+#: Files of these languages are quickly read; they do not make a part sizeable.
+_DATA = frozenset({"Gettext", "JSON", "XML", "CSV", "Lock file", "Patch"})
+#: Bundles of small subdirectories are closed when they reach this share of their directory.
+BUNDLE_SHARE = 5
+#: More child jobs than this are not started by one worker; it surveys the rest itself.
+MOST_CHILD_JOBS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurveyPart:
+    """What one child worker surveys: ``files`` as in a task, with their number and size."""
+
+    name: str
+    files: tuple[str, ...]
+    file_count: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Division:
+    """A directory that becomes a child job, with its parts."""
+
+    directory: str
+    parts: tuple[SurveyPart, ...]
+
+
+@dataclass
+class _Directory:
+    path: str
+    #: Bytes to read and number of files, everything below included.
+    size: int = 0
+    file_count: int = 0
+    own_size: int = 0
+    own_file_count: int = 0
+    children: dict[str, "_Directory"] = field(default_factory=dict)
+
+    def add(self, file: FoundFile, names: list[str]) -> None:
+        """Add a file that lies below, in the subdirectories ``names``."""
+        size = _reading_size(file)
+        directory = self
+        for name in [*names, ""]:
+            directory.size += size
+            directory.file_count += 1
+            if name:
+                path = f"{directory.path}/{name}" if directory.path != "." else name
+                directory = directory.children.setdefault(name, _Directory(path))
+        directory.own_size += size
+        directory.own_file_count += 1
+
+
+def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
+    """Return the directories below ``paths`` (none: the project) that become child jobs.
+
+    Outer directories win over inner ones; the largest come first, MOST_CHILD_JOBS at most.
+    """
+    top = _Directory(".")
+    for file in files:
+        top.add(file, os.path.dirname(file.path).split("/") if "/" in file.path else [])
+    starts = [_find(top, path) for path in (list(paths) or ["."]) if not _is_direct(path)]
+    divided = [found for start in starts if start is not None for found in _divided(start)]
+    divided.sort(key=lambda directory: -directory.size)
+    return [Division(d.path, tuple(_parts(d))) for d in divided[:MOST_CHILD_JOBS]]
+
+
+def _is_direct(path: str) -> bool:
+    return path == "*" or path.endswith(DIRECT_FILES)
+
+
+def _find(top: _Directory, path: str) -> _Directory | None:
+    directory: _Directory | None = top
+    for name in path.split("/") if path != "." else []:
+        directory = directory.children.get(name) if directory is not None else None
+    return directory
+
+
+def _reading_size(file: FoundFile) -> int:
+    language = language_of(file.path)
+    is_read = language is not None and file.size <= LARGEST_READ_BYTES
+    return file.size if is_read and language not in _DATA else 0
+
+
+def _divided(directory: _Directory) -> Iterator[_Directory]:
+    if directory.size < SMALLEST_DIVIDED_BYTES:
+        return
+    sizeable = sum(part.size >= _least_size(directory) for part in _parts(directory))
+    if sizeable >= PARTS_FOR_A_CHILD_JOB:
+        yield directory
+        return
+    for child in directory.children.values():
+        if _is_speakable(child.path):
+            yield from _divided(child)
+
+
+def _least_size(directory: _Directory) -> int:
+    return max(SIZEABLE_PART_BYTES, directory.size // SIZEABLE_PART_SHARE)
+
+
+def _parts(directory: _Directory) -> Iterator[SurveyPart]:
+    small: list[SurveyPart] = []
+    for name in sorted(directory.children):
+        child = directory.children[name]
+        if not _is_speakable(name):
+            continue  # It cannot be named in a task; the worker keeps it for itself.
+        part = SurveyPart(
+            name=child.path, files=(child.path,), file_count=child.file_count, size=child.size
+        )
+        if child.size >= _least_size(directory):
+            yield part
+        else:
+            small.append(part)
+    if directory.own_file_count:
+        small.append(_direct_part(directory))
+    yield from _bundles(small, directory)
+
+
+def _direct_part(directory: _Directory) -> SurveyPart:
+    is_top = directory.path == "."
+    return SurveyPart(
+        name="files directly in " + ("the project" if is_top else directory.path),
+        files=("*" if is_top else directory.path + DIRECT_FILES,),
+        file_count=directory.own_file_count,
+        size=directory.own_size,
+    )
+
+
+def _bundles(small: list[SurveyPart], directory: _Directory) -> Iterator[SurveyPart]:
+    """Join neighbours until each bundle is worth a worker; the last one may be smaller."""
+    enough = max(_least_size(directory), directory.size // BUNDLE_SHARE)
+    open_bundle: list[SurveyPart] = []
+    for part in small:
+        open_bundle.append(part)
+        if sum(each.size for each in open_bundle) >= enough:
+            yield _bundle(open_bundle)
+            open_bundle = []
+    if open_bundle:
+        yield _bundle(open_bundle)
+
+
+def _bundle(parts: list[SurveyPart]) -> SurveyPart:
+    first, last = parts[0].name, parts[-1].name
+    names = {1: first, 2: f"{first} and {last}"}
+    return SurveyPart(
+        name=names.get(len(parts), f"{first} to {last} ({len(parts)} small parts)"),
+        files=tuple(path for part in parts for path in part.files),
+        file_count=sum(part.file_count for part in parts),
+        size=sum(part.size for part in parts),
+    )
+
+
+def _is_speakable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return os.path.basename(name) != "*"

@@ -1,0 +1,1 @@
+"""What the survey writes: Markdown and headlines."""

@@ -1,0 +1,58 @@
+"""The result of a survey in one sentence."""
+
+from collections.abc import Mapping
+
+from orchestrator.agents.survey.report.markdown import count
+from orchestrator.agents.survey.result.result import Counts, SurveyResult
+from orchestrator.agents.survey.source.languages import BINARY
+
+_MOST_LANGUAGES = 3
+
+
+def top_languages(languages: Mapping[str, Counts]) -> list[tuple[str, Counts]]:
+    """Return the languages, those with the most code first."""
+    return sorted(languages.items(), key=lambda item: (-item[1].code, -item[1].comment, item[0]))
+
+
+def headline(result: SurveyResult) -> str:
+    """Return the totals and the main languages, as the first sentence of a report."""
+    totals = result.totals
+    text = f"**{_files_and_code(result)}**{_mostly(result)}"
+    text += f" Besides {count(totals.comment, 'line')} of comment and prose and"
+    text += f" {count(totals.blank, 'blank line')}."
+    return text + _unread(result)
+
+
+def summary(result: SurveyResult) -> str:
+    """Return the last line that a worker says."""
+    return f"surveyed {_files_and_code(result)}"
+
+
+def _files_and_code(result: SurveyResult) -> str:
+    languages = len(result.languages.keys() - {BINARY})
+    code = count(result.totals.code, "line") + " of code"
+    return f"{count(result.totals.files, 'file')}, {code} in {count(languages, 'language')}"
+
+
+def _mostly(result: SurveyResult) -> str:
+    best = top_languages(result.languages)[:_MOST_LANGUAGES]
+    percents = ((name, 100 * c.code // max(result.totals.code, 1)) for name, c in best)
+    shares = [f"{name} {percent} %" for name, percent in percents if percent]
+    return f": {', '.join(shares)}." if shares else "."
+
+
+def _unread(result: SurveyResult) -> str:
+    totals = result.totals
+    kinds = (
+        (totals.binary, "binary file", ""),
+        (totals.too_large, "file that is too large to read", "files that are too large to read"),
+        (totals.unreadable, "file that cannot be read", "files that cannot be read"),
+    )
+    parts = [count(number, noun, plural) for number, noun, plural in kinds if number]
+    skipped = [
+        count(number, noun)
+        for number, noun in ((totals.links, "symbolic link"), (totals.special, "special file"))
+        if number
+    ]
+    text = f" Not counted as lines: {', '.join(parts)}." if parts else ""
+    return text + (f" Left out: {', '.join(skipped)}." if skipped else "")

@@ -1,0 +1,48 @@
+"""Markdown in which whatever comes from the surveyed project is inert."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from orchestrator.core.text.formatting import cut, ticks
+
+#: Longer pieces of text are cut in the middle of reports.
+LONGEST_PIECE = 160
+
+
+def code(text: str) -> str:
+    """Return ``text`` as a code span: no markup, HTML or link in it comes to life.
+
+    Control characters, line breaks and invisible direction marks are shown as escapes.
+    """
+    visible = "".join(_visible(letter) for letter in cut(text, LONGEST_PIECE)) or " "
+    fence = ticks(visible)
+    pad = " " if visible.startswith("`") or visible.endswith("`") else ""
+    return f"{fence}{pad}{visible}{pad}{fence}"
+
+
+def _visible(letter: str) -> str:
+    # Other, separators of lines and paragraphs, and half of a surrogate pair.
+    if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
+        return " " if letter == "\t" else letter.encode("unicode_escape", "replace").decode()
+    return letter
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str | int]]) -> list[str]:
+    """Return the lines of a table; columns of numbers are aligned to the right."""
+    body = [[_cell(value) for value in row] for row in rows]
+    numeric = [isinstance(value, int) for value in rows[0]] if rows else [False] * len(heads)
+    rule = ["---:" if is_number else "---" for is_number in numeric]
+    return [_row(heads), _row(rule), *(_row(row) for row in body)]
+
+
+def _cell(value: str | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else value.replace("|", "\\|")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return ``1 file``, ``2 files``, ``1,234 files``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

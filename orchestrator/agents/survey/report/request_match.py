@@ -1,0 +1,69 @@
+"""Which parts of a project the words of a request concern, and why."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+
+from orchestrator.agents.survey.request.intent import keywords, related, stem
+from orchestrator.agents.survey.result.result import MatchRow, SurveyResult
+
+#: Places that can match, with what a match there is worth.
+_PATH, _SYMBOL, _IMPORT = 4, 2, 1
+#: A keyword of the request counts this many times a synonym.
+_OWN_WORD = 2
+#: More files than this are not named.
+MOST_MATCHES = 60
+#: More reasons than this per file are not named.
+_MOST_REASONS = 4
+_PARTS_OF_NAMES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+def find_matches(result: SurveyResult, words: str) -> list[MatchRow]:
+    """Return the source files that ``words`` concern, the best first."""
+    wanted = related(keywords(words))
+    code = {module.path: module.code for module in result.modules}
+    reasons: dict[str, dict[str, int]] = defaultdict(dict)
+    for path, reason, score in _hits(result, wanted):
+        reasons[path].setdefault(reason, score)
+    rows = [_row(path, code[path], found) for path, found in reasons.items() if path in code]
+    rows.sort(key=lambda row: (-row.score, row.path))
+    return rows[:MOST_MATCHES]
+
+
+def matching_dependencies(result: SurveyResult, words: str) -> list[str]:
+    """Return the names of dependencies that ``words`` concern."""
+    wanted = related(keywords(words))
+    names = {row.name for row in result.dependencies}
+    return sorted(name for name in names if any(_found(name, wanted)))
+
+
+def _row(path: str, code: int, reasons: Mapping[str, int]) -> MatchRow:
+    best = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
+    score = sum(sorted(reasons.values(), reverse=True)[: 2 * _MOST_REASONS])
+    return MatchRow(path, code, score, best[:_MOST_REASONS])
+
+
+def _hits(result: SurveyResult, wanted: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+    for module in result.modules:
+        for word in _found(module.path, wanted):
+            yield module.path, f"path has '{word}'", _worth(_PATH, word, wanted)
+    for symbol in result.symbols:
+        for word in _found(symbol.name, wanted):
+            yield symbol.path, f"defines {symbol.name}", _worth(_SYMBOL, word, wanted)
+    for row in result.imports:
+        for word in _found(row.module, wanted):
+            yield row.path, f"imports {row.module}", _worth(_IMPORT, word, wanted)
+
+
+def _worth(place: int, word: str, wanted: Mapping[str, str]) -> int:
+    return place * (_OWN_WORD if stem(wanted[stem(word)]) == stem(word) else 1)
+
+
+def _found(name: str, wanted: Mapping[str, str]) -> Iterable[str]:
+    return (word for word in _words(name) if stem(word) in wanted)
+
+
+@cache
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.lower() for word in _PARTS_OF_NAMES.findall(name)))

@@ -1,0 +1,271 @@
+"""``output.md``: the result of a survey as a person wants to read it."""
+
+import os
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from orchestrator.agents.survey.report.headline import headline, top_languages
+from orchestrator.agents.survey.report.markdown import code, count, table
+from orchestrator.agents.survey.report.request_match import matching_dependencies
+from orchestrator.agents.survey.request.intent import NOTHING_BUILT
+from orchestrator.agents.survey.result.result import Counts, ModuleRow, SurveyResult, SymbolRow
+from orchestrator.agents.survey.source.line_count import RULE
+from orchestrator.agents.survey.source.module_names import ModuleIndex
+
+OUTPUT_FILE = "output.md"
+#: How many rows the longest lists show; all of them are in result.json.
+MOST_ROWS = 20
+_MOST_DIRECTORIES = 40
+_MOST_NAMES = 12
+_STRUCTURE_LEVELS = 2
+NO_FILES = (
+    "**No files were found** in the host project. To survey another directory: `--project DIR`, or"
+    " `orchestrator.project_root` in config.yaml."
+)
+
+
+def write_report(result: SurveyResult, directory: Path, title: str, task: str = "") -> None:
+    """Write ``output.md``; ``task`` are the words of a request to build, else empty."""
+    text = "\n".join(render(result, title, task)) + "\n"
+    temporary = directory / f".{OUTPUT_FILE}.part"
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    os.replace(temporary, directory / OUTPUT_FILE)
+
+
+def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
+    """Return the lines of the report."""
+    if result.mode != "survey":
+        return _build_report(result, title, task)
+    if not result.totals.files and not result.parts:
+        return [f"# Nothing to survey in {title}", "", NO_FILES, *_notes(result)]
+    importers = _importers(result)
+    sections = (
+        ("Languages", _languages(result)),
+        ("Structure", _structure(result)),
+        ("Entry points", _entry_points(result)),
+        ("Most imported modules", _most_imported(importers)),
+        ("Public names", _public_names(result, importers)),
+        ("Tests", _tests(result)),
+        ("TODO and FIXME", _todos(result)),
+        ("Dependencies", _dependencies(result)),
+        ("Packages imported from elsewhere", _foreign_imports(result)),
+        ("Configuration", _configuration(result)),
+        ("Hot spots", _hot_spots(result)),
+        ("Owners", _owners(result)),
+        ("Parts surveyed by other workers", _parts(result)),
+        ("Not surveyed", _notes(result)[1:]),
+        ("How lines are counted", [RULE]),
+    )
+    lines = [f"# Survey of {title}", "", headline(result), *_missing(result)]
+    for head, body in sections:
+        lines += ["", f"## {head}", "", *body] if body else []
+    return lines
+
+
+def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
+    matched = sum(row.code for row in result.matches)
+    files = count(len(result.matches), "source file")
+    lines = [f"# What {title} has for this task", "", f"**{NOTHING_BUILT}**", ""]
+    lines += [f"Task: {code(task)}", ""]
+    if result.matches:
+        lines += [f"{files} with {count(matched, 'line')} of code concern it:", ""]
+        rows = [(code(m.path), m.code, ", ".join(map(code, m.reasons))) for m in result.matches]
+        lines += table(("File", "Code", "Why"), rows)
+    else:
+        lines.append("Nothing in the project matches the words of this task: it would be new.")
+    if dependencies := matching_dependencies(result, task):
+        lines += ["", "Dependencies that concern it: " + ", ".join(map(code, dependencies)) + "."]
+    return [*lines, "", "## The whole project", "", headline(result), "", *_languages(result)]
+
+
+def _missing(result: SurveyResult) -> list[str]:
+    missing = [part for part in result.parts if not part.status.endswith("success")]
+    if not missing:
+        return []
+    rows = [f"- {code(part.title)}: {part.status} {code(part.reason)}" for part in missing]
+    return ["", "**This survey is not complete. Missing or incomplete parts:**", "", *rows]
+
+
+def _languages(result: SurveyResult) -> list[str]:
+    heads = ("Language", "Files", "Code", "Comment", "Blank")
+    rows = [
+        (name, c.files, c.code, c.comment, c.blank) for name, c in top_languages(result.languages)
+    ]
+    totals = result.totals
+    total = ("**All**", totals.files, totals.code, totals.comment, totals.blank)
+    return table(heads, [*rows, total])
+
+
+def _structure(result: SurveyResult) -> list[str]:
+    trees = _trees(result)
+    outer_and_large_first = sorted(trees, key=lambda path: (path.count("/"), -trees[path].files))
+    shown = sorted(outer_and_large_first[:_MOST_DIRECTORIES])
+    rows = [_tree_row(path, trees[path]) for path in shown]
+    lines = table(("Directory, with everything below", "Files", "Code", "Comment"), rows)
+    return lines + _more(len(trees) - len(rows), "directory", "directories")
+
+
+def _tree_row(path: str, counts: Counts) -> tuple[str, int, int, int]:
+    name = path if path == "." else f"{path}/"
+    return code(name), counts.files, counts.code, counts.comment
+
+
+def _trees(result: SurveyResult) -> dict[str, Counts]:
+    """Add up directories, down to _STRUCTURE_LEVELS below what they have in common."""
+    base = os.path.commonpath(result.directories) if result.directories else ""
+    depth = len(base.split("/")) if base and base != "." else 0
+    trees: dict[str, Counts] = defaultdict(Counts)
+    for path, counts in result.directories.items():
+        names = path.split("/") if path != "." else []
+        for level in range(depth, min(len(names), depth + _STRUCTURE_LEVELS) + 1):
+            trees["/".join(names[:level]) or "."].add(counts, counts.files)
+    return trees
+
+
+def _entry_points(result: SurveyResult) -> list[str]:
+    rows = [
+        (e.kind, code(e.name), code(f"{e.path}:{e.line}" if e.line else e.path), _maybe(e.target))
+        for e in sorted(result.entry_points, key=lambda e: (e.kind, e.path, e.name))
+    ]
+    if not rows:
+        return []
+    lines = table(("Kind", "Name", "Where", "Runs"), rows[:MOST_ROWS])
+    return lines + _more(len(rows) - MOST_ROWS, "entry point")
+
+
+def _maybe(text: str) -> str:
+    return code(text) if text else ""
+
+
+def _importers(result: SurveyResult) -> Counter[str]:
+    """Count by how many other files each surveyed file (Go: directory) is imported."""
+    index = ModuleIndex(vars(module) for module in result.modules)
+    languages = {module.path: module.language for module in result.modules}
+    pairs = {
+        (row.path, target)
+        for row in result.imports
+        for target in index.targets(row.path, languages.get(row.path, ""), row.module, row.names)
+    }
+    return Counter(target for importer, target in pairs if importer != target)
+
+
+def _most_imported(importers: Counter[str]) -> list[str]:
+    best = sorted(importers.items(), key=lambda item: (-item[1], item[0]))[:MOST_ROWS]
+    return table(("Module", "Imported by files"), [(code(p), n) for p, n in best]) if best else []
+
+
+def _public_names(result: SurveyResult, importers: Counter[str]) -> list[str]:
+    by_path: dict[str, list[SymbolRow]] = defaultdict(list)
+    for symbol in result.symbols:
+        by_path[symbol.path].append(symbol)
+    modules = [m for m in result.modules if m.path in by_path]
+    modules.sort(key=lambda m: (-importers[m.path], -len(by_path[m.path]), m.path))
+    lines = [f"- {_module_names(m, by_path[m.path])}" for m in modules[:MOST_ROWS]]
+    return lines + _more(len(modules) - MOST_ROWS, "module")
+
+
+def _module_names(module: ModuleRow, symbols: list[SymbolRow]) -> str:
+    outer = [s for s in symbols if s.kind != "method"] or symbols
+    unique = list(dict.fromkeys(s.name for s in outer))
+    names = [code(name) for name in unique[:_MOST_NAMES]]
+    left = len(unique) - len(names)
+    tail = f" and {left} more" if left > 0 else ""
+    methods = sum(s.kind == "method" for s in symbols) if len(outer) != len(symbols) else 0
+    extra = f", with {count(methods, 'method')}" if methods else ""
+    return f"{code(module.path)}: {', '.join(names)}{tail}{extra}"
+
+
+def _tests(result: SurveyResult) -> list[str]:
+    if not result.tests:
+        return ["No tests were found."]
+    cases = sum(row.cases for row in result.tests)
+    files = sum(row.cases > 0 for row in result.tests)
+    by_directory: Counter[str] = Counter()
+    for row in result.tests:
+        by_directory[os.path.dirname(row.path) or "."] += row.cases
+    found = f"{count(cases, 'test case')} in {count(files, 'file')}"
+    lines = [f"{found}; {len(result.tests) - files:,} more files support them.", ""]
+    best = [(code(path), cases) for path, cases in by_directory.most_common(10) if cases]
+    return lines + (table(("Directory", "Test cases"), best) if best else [])
+
+
+def _todos(result: SurveyResult) -> list[str]:
+    lines = [
+        f"- {code(f'{row.path}:{row.line}')} {row.tag} {_maybe(row.text)}"
+        for row in result.todos[:MOST_ROWS]
+    ]
+    return lines + _more(len(result.todos) - MOST_ROWS, "note")
+
+
+def _dependencies(result: SurveyResult) -> list[str]:
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for row in result.dependencies:
+        name = f"{row.name} {row.version}".strip()
+        groups[row.ecosystem, row.path, row.group].append(name)
+    rows = [
+        (kind, code(path), _maybe(group), len(names), _some(names))
+        for (kind, path, group), names in sorted(groups.items())
+    ]
+    if not rows:
+        return []
+    lines = table(("Kind", "Named in", "Group", "Number", "Packages"), rows[:MOST_ROWS])
+    return lines + _more(len(rows) - MOST_ROWS, "group")
+
+
+def _some(names: list[str]) -> str:
+    left = len(names) - _MOST_NAMES
+    tail = f" and {left} more" if left > 0 else ""
+    return ", ".join(code(name) for name in names[:_MOST_NAMES]) + tail
+
+
+def _foreign_imports(result: SurveyResult) -> list[str]:
+    index = ModuleIndex(vars(module) for module in result.modules)
+    own = sys.stdlib_module_names | {m.name.split(".")[0] for m in result.modules if m.name}
+    packages: dict[str, set[str]] = defaultdict(set)
+    python = {m.path for m in result.modules if m.language == "Python"}
+    for row in result.imports:
+        top = row.module.split(".")[0]
+        if row.path in python and top and top not in own and not index.beside(row.path, top):
+            packages[top].add(row.path)
+    best = sorted(packages.items(), key=lambda item: (-len(item[1]), item[0]))[:_MOST_NAMES]
+    rows = [(code(name), len(paths)) for name, paths in best]
+    return table(("Python package", "Files that import it"), rows) if rows else []
+
+
+def _configuration(result: SurveyResult) -> list[str]:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for row in result.config_files:
+        kinds[row.kind].append(row.path)
+    return [f"- {kind}: {_some(paths)}" for kind, paths in sorted(kinds.items())]
+
+
+def _hot_spots(result: SurveyResult) -> list[str]:
+    if not result.churn:
+        return [f"Not known: {result.churn_note or 'no commits in the time looked at'}."]
+    best = sorted(result.churn, key=lambda row: (-row.changes, -row.added, row.path))[:MOST_ROWS]
+    rows = [(code(row.path), row.changes, row.added, row.deleted) for row in best]
+    lines = table(("File", "Commits", "Lines added", "Lines deleted"), rows)
+    return [f"Counted: {result.churn_note}.", "", *lines]
+
+
+def _owners(result: SurveyResult) -> list[str]:
+    best = sorted(result.owners.items(), key=lambda item: (-item[1].lines, item[0]))[:10]
+    rows = [(code(name), owner.changes, owner.lines) for name, owner in best]
+    return table(("Author", "Files changed (each time)", "Lines added"), rows) if rows else []
+
+
+def _parts(result: SurveyResult) -> list[str]:
+    rows = [(code(part.title), part.worker_id, part.status) for part in result.parts]
+    return table(("Part", "Worker", "Status"), rows) if rows else []
+
+
+def _notes(result: SurveyResult) -> list[str]:
+    return [line for note in result.notes for line in ("", note)]
+
+
+def _more(number: int, noun: str, plural: str = "") -> list[str]:
+    if number <= 0:
+        return []
+    rest = count(number, f"more {noun}", plural and f"more {plural}")
+    return ["", f"... and {rest}, in result.json."]

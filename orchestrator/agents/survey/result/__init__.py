@@ -1,0 +1,1 @@
+"""The survey's result, as values and as a file."""

@@ -1,0 +1,211 @@
+"""The result of a survey: rows that add up when the results of disjoint files are merged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
+
+from orchestrator.agents.survey.source.line_count import LineCount
+
+
+@dataclass
+class Counts:
+    """Numbers of files and lines that add up."""
+
+    files: int = 0
+    code: int = 0
+    comment: int = 0
+    blank: int = 0
+    bare: int = 0
+
+    def add(self, lines: "LineCount | Counts", files: int = 1) -> None:
+        """Add the lines of ``files`` more files."""
+        self.files += files
+        self.code += lines.code
+        self.comment += lines.comment
+        self.blank += lines.blank
+        self.bare += lines.bare
+
+
+@dataclass
+class SurveyTotals(Counts):
+    """Counts of a whole survey, with the files that count without lines."""
+
+    bytes: int = 0
+    binary: int = 0
+    too_large: int = 0
+    unreadable: int = 0
+    links: int = 0
+    special: int = 0
+
+
+@dataclass(frozen=True)
+class ModuleRow:
+    path: str
+    language: str
+    name: str
+    code: int
+    comment: int
+    blank: int
+    bare: int
+    is_test: bool
+
+
+@dataclass(frozen=True)
+class SymbolRow:
+    path: str
+    name: str
+    kind: str
+    line: int
+
+
+@dataclass(frozen=True)
+class ImportRow:
+    path: str
+    module: str
+    names: list[str]
+
+
+@dataclass(frozen=True)
+class EntryPointRow:
+    kind: str
+    name: str
+    path: str
+    line: int = 0
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class TestRow:
+    __test__: ClassVar[bool] = False  # Not a test case of pytest.
+
+    path: str
+    language: str
+    cases: int
+
+
+@dataclass(frozen=True)
+class TodoRow:
+    path: str
+    line: int
+    tag: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ConfigRow:
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class DependencyRow:
+    path: str
+    ecosystem: str
+    name: str
+    version: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class ChurnRow:
+    path: str
+    changes: int
+    added: int
+    deleted: int
+
+
+@dataclass(frozen=True)
+class PartRow:
+    title: str
+    files: list[str]
+    worker_id: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class MatchRow:
+    path: str
+    code: int
+    score: int
+    reasons: list[str]
+
+
+@dataclass
+class Owner:
+    """What one author changed: times a file was changed, and lines added."""
+
+    changes: int = 0
+    lines: int = 0
+
+
+@dataclass
+class SurveyResult:
+    """Everything found in a set of files; ``absorb`` adds the result of other, disjoint files."""
+
+    surveyed: list[str] = field(default_factory=list)
+    mode: str = "survey"
+    totals: SurveyTotals = field(default_factory=SurveyTotals)
+    languages: dict[str, Counts] = field(default_factory=dict)
+    directories: dict[str, Counts] = field(default_factory=dict)
+    modules: list[ModuleRow] = field(default_factory=list)
+    symbols: list[SymbolRow] = field(default_factory=list)
+    imports: list[ImportRow] = field(default_factory=list)
+    entry_points: list[EntryPointRow] = field(default_factory=list)
+    tests: list[TestRow] = field(default_factory=list)
+    todos: list[TodoRow] = field(default_factory=list)
+    config_files: list[ConfigRow] = field(default_factory=list)
+    dependencies: list[DependencyRow] = field(default_factory=list)
+    churn: list[ChurnRow] = field(default_factory=list)
+    owners: dict[str, Owner] = field(default_factory=dict)
+    churn_note: str = ""
+    parts: list[PartRow] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    matches: list[MatchRow] = field(default_factory=list)
+
+    def absorb(self, other: "SurveyResult") -> None:
+        """Add what ``other`` found; ``parts``, ``notes`` and ``matches`` stay its own."""
+        for name in _NUMBERS:
+            setattr(self.totals, name, getattr(self.totals, name) + getattr(other.totals, name))
+        _add_counts(self.languages, other.languages)
+        _add_counts(self.directories, other.directories)
+        for name, owner in other.owners.items():
+            known = self.owners.setdefault(name, Owner())
+            known.changes += owner.changes
+            known.lines += owner.lines
+        for name in _MERGED_ROWS:
+            getattr(self, name).extend(getattr(other, name))
+        self.churn_note = self.churn_note or other.churn_note
+
+    def sort(self) -> None:
+        """Put all rows into the order of their paths, whoever found them."""
+        for name in _MERGED_ROWS:
+            getattr(self, name).sort(key=_order)
+
+
+def _order(row: object) -> list[str]:
+    values = vars(row).values()
+    return [f"{value:09}" if isinstance(value, int) else str(value) for value in values]
+
+
+def _add_counts(mine: dict[str, Counts], theirs: Mapping[str, Counts]) -> None:
+    for key, counts in theirs.items():
+        mine.setdefault(key, Counts()).add(counts, counts.files)
+
+
+_NUMBERS = tuple(entry.name for entry in fields(SurveyTotals))
+#: Lists of rows of a result, with what their rows are.
+ROWS: dict[str, type] = {
+    "modules": ModuleRow,
+    "symbols": SymbolRow,
+    "imports": ImportRow,
+    "entry_points": EntryPointRow,
+    "tests": TestRow,
+    "todos": TodoRow,
+    "config_files": ConfigRow,
+    "dependencies": DependencyRow,
+    "churn": ChurnRow,
+    "parts": PartRow,
+    "matches": MatchRow,
+}
+_MERGED_ROWS = tuple(name for name in ROWS if name not in ("parts", "matches"))

@@ -1,0 +1,134 @@
+"""What sources other than Python hold, read with tree-sitter grammars that are loaded when met.
+
+Each grammar has a query in ``queries/``. Its captures are ``comment``, ``import``, ``main``,
+``test``, names that begin with ``_`` (only compared) and kinds of public symbols; ``top.<kind>``
+counts only in files that export nothing.
+"""
+
+import importlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tree_sitter import Language, Node, Parser, Query, QueryCursor
+
+from orchestrator.agents.survey.source.line_count import mask_ranges
+from orchestrator.agents.survey.source.symbols import Import, SourceFile, Symbol
+
+#: Language: (module of the grammar, its function, name of the query).
+_GRAMMARS = {
+    "JavaScript": ("tree_sitter_javascript", "language", "javascript"),
+    "TypeScript": ("tree_sitter_typescript", "language_typescript", "typescript"),
+    "TSX": ("tree_sitter_typescript", "language_tsx", "typescript"),
+    "Go": ("tree_sitter_go", "language", "go"),
+    "Rust": ("tree_sitter_rust", "language", "rust"),
+    "Java": ("tree_sitter_java", "language", "java"),
+    "C": ("tree_sitter_c", "language", "c"),
+    "C++": ("tree_sitter_cpp", "language", "cpp"),
+    "C/C++ header": ("tree_sitter_cpp", "language", "cpp"),
+    "C#": ("tree_sitter_c_sharp", "language", "c_sharp"),
+    "Ruby": ("tree_sitter_ruby", "language", "ruby"),
+    "PHP": ("tree_sitter_php", "language_php", "php"),
+    "Bash": ("tree_sitter_bash", "language", "bash"),
+}
+#: Longer lines on average than this are machine-made: counted, but not parsed for symbols.
+MACHINE_MADE_LINE_LENGTH = 400
+#: Longer names are not names a person reads.
+LONGEST_NAME = 120
+_NOT_SYMBOLS = frozenset({"comment", "import", "main", "test"})
+_STORAGE = "storage_class_specifier"
+_QUOTES = "\"'`<>"
+
+
+@dataclass(frozen=True)
+class _Grammar:
+    parser: Parser
+    query: Query
+
+
+@cache
+def _grammar(language: str) -> _Grammar:
+    module, function, query = _GRAMMARS[language]
+    grammar = Language(getattr(importlib.import_module(module), function)())
+    source = (Path(__file__).parent / "queries" / f"{query}.scm").read_text(encoding="utf-8")
+    return _Grammar(Parser(grammar), Query(grammar, source))
+
+
+def has_grammar(language: str) -> bool:
+    """Tell whether symbols and imports of ``language`` can be read here."""
+    return language in _GRAMMARS
+
+
+def is_machine_made(text: str) -> bool:
+    """Tell whether ``text`` looks minified or generated, by the mean length of its lines."""
+    return len(text) > MACHINE_MADE_LINE_LENGTH * (text.count("\n") + 1)
+
+
+def read_with_grammar(text: str, language: str) -> SourceFile:
+    """Analyse ``text``; never raises for what the text holds."""
+    grammar = _grammar(language)
+    tree = grammar.parser.parse(text.encode("utf-8", "replace"))
+    captures = QueryCursor(grammar.query).captures(tree.root_node)
+    comments = sorted(_comment_range(node) for node in captures.get("comment", []))
+    main = captures.get("main", [])
+    return SourceFile(
+        masked=mask_ranges(text, comments),
+        symbols=tuple(_symbols(captures, language)),
+        imports=tuple(_imports(captures, language)),
+        main_line=main[0].start_point.row + 1 if main else 0,
+        test_cases=len(captures.get("test", [])),
+    )
+
+
+def _comment_range(node: Node) -> tuple[int, int]:
+    # A line comment of Rust takes the line feed with it; the next line is not part of it.
+    text = node.text or b""
+    return node.start_byte, node.end_byte - (1 if text.endswith(b"\n") else 0)
+
+
+def _symbols(captures: dict[str, list[Node]], language: str) -> list[Symbol]:
+    kinds = [kind for kind in captures if kind not in _NOT_SYMBOLS and not kind.startswith("_")]
+    exported = [kind for kind in kinds if not kind.startswith("top.")]
+    found = {
+        Symbol(_text(node)[:LONGEST_NAME], kind.removeprefix("top."), node.start_point.row + 1)
+        for kind in exported or kinds
+        for node in captures[kind]
+        if _is_public(node, language)
+    }
+    return sorted(found, key=lambda symbol: (symbol.line, symbol.name))
+
+
+def _is_public(node: Node, language: str) -> bool:
+    name = _text(node)
+    if language == "Go":
+        return name[:1].isupper()
+    if language in ("C", "C++"):
+        return not _is_static(node)
+    return not name.startswith("_")
+
+
+def _is_static(node: Node) -> bool:
+    definition: Node | None = node
+    while definition is not None and definition.type != "function_definition":
+        definition = definition.parent
+    children = definition.children if definition is not None else []
+    return any(child.type == _STORAGE and child.text == b"static" for child in children)
+
+
+def _imports(captures: dict[str, list[Node]], language: str) -> list[Import]:
+    modules: set[str] = set()
+    for node in captures.get("import", []):
+        name = _text(node).strip().strip(_QUOTES)
+        modules.update(_rust_paths(name) if language == "Rust" else [name])
+    return [Import(name) for name in sorted(modules) if name and len(name) <= LONGEST_NAME]
+
+
+def _rust_paths(argument: str) -> list[str]:
+    """Reduce ``a::b::{c, d}`` to ``a::b``; an alias is dropped."""
+    path = re.split(r"::\{|\sas\s|::\*", argument)[0]
+    return [part.strip() for part in path.strip("{}").split(",")]
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode("utf-8", "replace")

@@ -1,0 +1,124 @@
+"""The counting rule: every line of a text is code, comment or blank.
+
+RULE below is the rule in words; it is printed in every report. It follows pygount (a test compares
+both on real trees; on Django's 2,818 files they differ in 6 of 488,009 lines). The differences:
+blank lines at the very start and end of a file count here and not there; a string that continues
+one with a lone colon between two placeholders (``"{a}:{b}" "rest"``) is a docstring there and code
+here; a file with nested quotes of the same kind in an f-string (Python 3.12) may differ by some
+lines; empty and generated files count here.
+"""
+
+import re
+from dataclasses import dataclass
+
+from orchestrator.agents.survey.source.languages import Syntax, syntax_of
+
+RULE = (
+    "Every line of a readable file counts once. Blank: nothing but white space, or nothing but"
+    " brackets and the punctuation `( ) , : ; [ ] { }` (in Python also a lone `pass`); those are"
+    " shown as `bare` too, because other counters call them code. Comment: only comments, or"
+    " inside a Python docstring (a string that starts a file or follows a colon), or any line of"
+    " prose (Markdown, reStructuredText, plain text). Code: the rest. Binary files, files over"
+    " 2 MB and files that cannot be read count as files, not as lines; links are not followed."
+)
+
+#: Stand-ins of one character for what a mask hides.
+COMMENT_MARK = "\x01"
+STRING_MARK = "\x02"
+
+_WHITE = " \t\f\v\r"
+_PUNCTUATION = "(),:;[]{}"
+_IGNORED = _WHITE + _PUNCTUATION + COMMENT_MARK
+
+
+@dataclass(frozen=True)
+class LineCount:
+    """Lines by kind; ``bare`` tells how many of ``blank`` hold brackets or ``pass``."""
+
+    code: int = 0
+    comment: int = 0
+    blank: int = 0
+    bare: int = 0
+
+
+#: Of a file that is not read.
+NO_LINES = LineCount()
+
+
+def mask_comments(text: str, language: str) -> str:
+    """Return ``text`` with each character of a comment replaced by COMMENT_MARK.
+
+    Line breaks stay. For languages without a grammar; markers inside strings that span lines are
+    taken for comments.
+    """
+    syntax = syntax_of(language)
+    if syntax.prose:
+        return re.sub(rf"[^\n{_WHITE}]", COMMENT_MARK, text)
+    pattern = _comment_pattern(syntax)
+    return pattern.sub(_comment_or_string, text) if pattern else text
+
+
+def _comment_or_string(match: re.Match[str]) -> str:
+    found = match[0]
+    return found if match["string"] else fill(found, COMMENT_MARK)
+
+
+def fill(text: str, mark: str) -> str:
+    """Replace each character but line breaks; blank lines get a mark, they belong to the rest."""
+    filled = "\n".join(mark * max(len(line), 1) for line in text.split("\n"))
+    return filled[:-1] if text.endswith("\n") else filled
+
+
+def mask_ranges(text: str, ranges: list[tuple[int, int]]) -> str:
+    """Return ``text`` with the comments at ``ranges`` (UTF-8 byte offsets, in order) masked."""
+    data = text.encode("utf-8", "replace")
+    pieces, end = [], 0
+    for start, stop in ranges:
+        pieces += [data[end:start].decode("utf-8", "replace")] if start >= end else []
+        pieces.append(fill(data[max(start, end) : stop].decode("utf-8", "replace"), COMMENT_MARK))
+        end = max(end, stop)
+    return "".join(pieces) + data[end:].decode("utf-8", "replace")
+
+
+_PATTERNS: dict[Syntax, re.Pattern[str] | None] = {}
+
+
+def _comment_pattern(syntax: Syntax) -> re.Pattern[str] | None:
+    if syntax not in _PATTERNS:
+        _PATTERNS[syntax] = _compile(syntax)
+    return _PATTERNS[syntax]
+
+
+def _compile(syntax: Syntax) -> re.Pattern[str] | None:
+    string = r'"(?:[^"\\\n]|\\.)*"' if syntax.quoted else r"(?!)"
+    blocks = [f"{re.escape(start)}.*?(?:{re.escape(end)}|\\Z)" for start, end in syntax.block]
+    lines = [rf"(?m:^)[ \t]*{re.escape(marker)}[^\n]*" for marker in syntax.line]
+    if syntax.line and syntax.quoted:
+        lines += [rf"{re.escape(marker)}[^\n]*" for marker in syntax.line if len(marker) > 1]
+    if not blocks and not lines:
+        return None
+    return re.compile(f"(?P<string>{string})|{'|'.join(blocks + lines)}", re.DOTALL)
+
+
+def count_lines(masked: str, language: str) -> LineCount:
+    """Classify each line of a masked text by RULE."""
+    code = comment = blank = bare = 0
+    lone = "pass" if language == "Python" else ""
+    for line in split_lines(masked):
+        rest = line.strip(_IGNORED)
+        if rest and rest != lone:
+            code += 1
+        elif COMMENT_MARK in line:
+            comment += 1
+        else:
+            blank += 1
+            bare += bool(line.strip(_WHITE))
+    return LineCount(code, comment, blank, bare)
+
+
+def split_lines(text: str) -> list[str]:
+    """Split at line feeds only; a last line without one counts, an empty rest does not."""
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines

@@ -1,0 +1,36 @@
+"""What is found in source text: symbols, imports and the like, as frozen values."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A public name and where it is defined; ``kind`` is function, class, method, type ..."""
+
+    name: str
+    kind: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module as the source names it (absolute for Python), with the names taken from it."""
+
+    module: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """What one text holds; ``masked`` is the text with its comments marked."""
+
+    masked: str
+    #: Dotted name of a Python module, empty otherwise.
+    name: str = ""
+    symbols: tuple[Symbol, ...] = ()
+    imports: tuple[Import, ...] = ()
+    #: Line of the main function or main guard, 0 when there is none.
+    main_line: int = 0
+    test_cases: int = 0
+    #: False when the text could not be parsed: its symbols and imports are unknown.
+    parsed: bool = True

@@ -1,0 +1,142 @@
+"""Who calls: the key in ``X-API-Key`` or as a bearer token."""
+
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from math import ceil
+
+from flask import Request, current_app, g, request
+
+from orchestrator.api.access.audit import CALLER, READING
+from orchestrator.api.access.rate_limit import RateLimit
+from orchestrator.api.http.problems import ProblemError, limit_fields
+from orchestrator.api.options import ApiOptions
+from orchestrator.core.errors import Unauthorized
+from orchestrator.core.model.submission import Caller
+from orchestrator.engine.service.service import Service
+
+KEY_HEADER = "X-API-Key"
+LONGEST_SHOWN_BODY = 1000
+#: The calls that make work.
+SUBMISSIONS = frozenset({"submissions.orchestrate", "submissions.retry_job"})
+CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What each key may do in a minute."""
+
+    submissions: RateLimit
+    reads: RateLimit
+    #: Of keys that have one of their own, by name.
+    submissions_of: Mapping[str, RateLimit]
+
+    @classmethod
+    def of(cls, options: ApiOptions) -> "RateLimits":
+        own = {name: RateLimit(most) for name, most in options.submissions_of_keys.items()}
+        return cls(
+            RateLimit(options.submissions_per_minute), RateLimit(options.reads_per_minute), own
+        )
+
+
+def service() -> Service:
+    """The service of the present application."""
+    found: Service = current_app.extensions["orchestrator.service"]
+    return found
+
+
+def caller() -> Caller:
+    """Who makes the present request; ``authenticate`` has run."""
+    known: Caller = g.caller
+    return known
+
+
+def authenticate() -> None:
+    """Find out who calls, before anything else of the request is looked at.
+
+    Raise a 401, a 403 for a key that may not change anything at all, or a 429.
+    """
+    if request.method == "OPTIONS":
+        return  # says which methods there are, no more
+    identify()
+    reads = request.method in READING
+    if not reads:
+        service().check_change(g.caller)
+    check_rate(reads=reads, submits=request.endpoint in SUBMISSIONS)
+
+
+def identify() -> None:
+    """Find out who calls, and no more. Raise a 401."""
+    if request.method == "OPTIONS":
+        return
+    key = given_key(request)
+    try:
+        g.caller = service().authenticate(key)
+    except Unauthorized as error:
+        raise _unauthorized(error, key) from None
+    request.environ[CALLER] = g.caller.full_name
+
+
+def check_rate(*, reads: bool, submits: bool) -> None:
+    """Raise a 429 for a key that makes more calls than it may. Cancelling is never limited."""
+    name = caller().full_name
+    limits: RateLimits = current_app.extensions["orchestrator.limits"]
+    if submits:
+        own, setting = limits.submissions_of.get(name), "limits.submissions_per_minute"
+        if own is not None:
+            setting = f"api.keys[{name}].{setting}"
+        _take(own or limits.submissions, name, "submits more jobs", setting)
+    elif reads:
+        _take(limits.reads, name, "reads more often", "limits.reads_per_minute")
+
+
+def _take(limit: RateLimit, name: str, what: str, setting: str) -> None:
+    if seconds := ceil(limit.take(name)):
+        raise ProblemError(
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+            type="rate-limit",
+            detail=f"the key {name!r} {what} than {setting} allows; go on in {seconds} s",
+            headers={"Retry-After": str(seconds)},
+            more=limit_fields(setting, limit.per_minute, limit.per_minute, time.time() + seconds),
+        )
+
+
+def given_key(given: Request) -> str | None:
+    key = given.headers.get(KEY_HEADER)
+    if key is not None:
+        return key.strip() or None
+    scheme, _, token = given.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
+    said = "invalid API key" if key else f"the header {KEY_HEADER} is missing"
+    example = same_call_with_key(request)
+    return ProblemError(
+        status=HTTPStatus.UNAUTHORIZED,
+        type=error.kind,
+        detail=(f"{said}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker"),
+        headers={"WWW-Authenticate": CHALLENGE},
+        more={"example": example},
+    )
+
+
+def same_call_with_key(given: Request) -> str:
+    """The present request as a curl line with the header it lacks."""
+    words = ["curl"]
+    if given.method not in ("GET", "HEAD"):
+        words += ["-X", given.method]
+    words += ["-H", f"{KEY_HEADER}: YOUR_KEY"]
+    if body := _shown_body(given):
+        words += ["-H", "Content-Type: application/json", "--data", body]
+    return shlex.join([*words, given.url])
+
+
+def _shown_body(given: Request) -> str:
+    if given.method not in ("POST", "PUT", "PATCH") or not given.content_length:
+        return ""
+    if given.content_length > LONGEST_SHOWN_BODY:
+        return "@request.json"
+    return given.get_data(as_text=True)

@@ -1,0 +1,184 @@
+"""Host and Origin checks before everything else, and security headers on every answer.
+
+A page on the internet can make a browser call a server on localhost (cross-site posts), also
+under a name that it makes resolve to 127.0.0.1 (DNS rebinding). Both show in these headers.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from http import HTTPStatus
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from orchestrator.api.http.problems import ProblemError, refuse
+from orchestrator.api.options import ApiOptions
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
+
+#: Pages and their files: harmless to open from elsewhere by a link.
+OPEN_PAGES = frozenset({"/", "/docs"})
+OPEN_FOLDER = "/static/"
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+#: What browsers say of a request that this server's own page, or the address bar, has made.
+OWN_SITES = frozenset({"same-origin", "none"})
+
+#: A container platform asks these itself, past the proxy; there is no key and no secret in them.
+PROBES = frozenset({"/healthz", "/readyz"})
+
+MOST_HEADERS = 100
+_HOST = re.compile(r"(?P<name>\[[^\[\]]*\]|[^\[\]:]*)(:[0-9]*)?")
+
+SECURITY_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
+)
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Headers with the security headers, unless they say something of their own."""
+    given = list(headers)
+    names = {name.lower() for name, _ in given}
+    added = (*SECURITY_HEADERS, ("Content-Security-Policy", API_POLICY))
+    return given + [(name, value) for name, value in added if name.lower() not in names]
+
+
+class Guard:
+    """WSGI middleware; refuses with 403 or 431 before the application sees anything."""
+
+    def __init__(self, application: WSGIApplication, options: ApiOptions) -> None:
+        self._application = application
+        self._any_address = options.host in WILDCARDS
+        self._names = allowed_names(options)
+        self._proxies = options.trusted_proxies
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
+            # What it answers is waitress' own method: the hub finds the connection through it.
+            return start_response(status, secured(headers), exc_info)
+
+        problem = self._problem(environ)
+        if problem is not None:
+            return refuse(problem, environ, start)
+        return self._application(environ, start)
+
+    def _problem(self, environ: WSGIEnvironment) -> ProblemError | None:
+        if sum(name.startswith("HTTP_") for name in environ) > MOST_HEADERS:
+            return ProblemError(
+                status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                type="headers-too-large",
+                detail=f"at most {MOST_HEADERS} headers are taken",
+            )
+        host = environ.get("HTTP_HOST")
+        if host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+            return None
+        # With TLS, the certificate is proof enough: a page whose name was rebound has none for it.
+        if environ["wsgi.url_scheme"] != "https" and not self.knows(host or ""):
+            return _forbidden(
+                "forbidden-host",
+                f"this server does not answer for the host {(host or '')[:100]!r}; call it as "
+                f"{', '.join(sorted(self._names))}, or add it to api.allowed_hosts",
+            )
+        if self._proxies and (reason := self._not_by_proxy(environ)):
+            return _forbidden("forbidden-proxy", reason)
+        if _is_foreign(environ, host or "") and not _is_open(environ):
+            return _forbidden(
+                "forbidden-origin",
+                "calls from pages of other sites are refused; call the API from a program, "
+                "or from this server's own pages",
+            )
+        return None
+
+    def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
+        """Why this request is refused. One that a trusted proxy made gets its caller's address."""
+        remote = environ.get("REMOTE_ADDR", "")
+        is_trusted = self._is_trusted(remote)
+        if is_trusted and environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https":
+            environ["wsgi.url_scheme"] = "https"
+            environ["REMOTE_ADDR"] = self._forwarded_for(environ) or remote
+            return None
+        if _is_loopback(remote) or environ.get("PATH_INFO") in PROBES:
+            return None
+        if is_trusted:
+            return (
+                "the header X-Forwarded-Proto: https is missing; call the proxy by https, and have "
+                "it set the header"
+            )
+        return (
+            f"{remote} is not in api.trusted_proxies; call the server through its proxy, or add "
+            "the address of the proxy"
+        )
+
+    def _forwarded_for(self, environ: WSGIEnvironment) -> str:
+        """The last address that no trusted proxy has: callers can put any before it."""
+        given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        names = (each.strip() for each in reversed(given))
+        found = next((each for each in names if not self._is_trusted(each)), "")
+        return found if _is_address(found) else ""
+
+    def _is_trusted(self, address: str) -> bool:
+        if not _is_address(address):
+            return False
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in network for network in self._proxies)
+
+    def knows(self, host: str) -> bool:
+        """Whether a Host header names this server; its port may be that of a tunnel."""
+        name = host_name(host)
+        return name in self._names or (self._any_address and _is_address(name))
+
+
+def allowed_names(options: ApiOptions) -> frozenset[str]:
+    names = {host_name(_bracketed(name)) for name in (options.host, *options.allowed_hosts)}
+    if options.host in WILDCARDS:
+        names.add(socket.gethostname().lower())
+    return frozenset(names - WILDCARDS) | LOOPBACK_NAMES
+
+
+def host_name(host: str) -> str:
+    """``Host`` without its port, in lower case; an IPv6 address keeps its brackets.
+
+    Empty when it is something else: two of them, say.
+    """
+    found = _HOST.fullmatch(host.strip().lower())
+    return found["name"].rstrip(".") if found else ""
+
+
+def _bracketed(name: str) -> str:
+    return f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
+
+
+def _is_address(name: str) -> bool:
+    """An address cannot be rebound: only names resolve to something else."""
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return _is_address(address) and ipaddress.ip_address(address).is_loopback
+
+
+def _is_foreign(environ: WSGIEnvironment, host: str) -> bool:
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and origin.lower().partition("://")[2] != host.lower():
+        return True
+    return environ.get("HTTP_SEC_FETCH_SITE", "none").lower() not in OWN_SITES
+
+
+def _is_open(environ: WSGIEnvironment) -> bool:
+    path = environ.get("PATH_INFO", "")
+    page = path in OPEN_PAGES or path.startswith(OPEN_FOLDER)
+    return page and environ.get("REQUEST_METHOD") in SAFE_METHODS
+
+
+def _forbidden(slug: str, detail: str) -> ProblemError:
+    return ProblemError(status=HTTPStatus.FORBIDDEN, type=slug, detail=detail)

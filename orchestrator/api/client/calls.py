@@ -1,0 +1,81 @@
+"""A call of the REST API and its answer, which is a JSON object."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+import requests
+
+from orchestrator.api.client.errors import ClientError, ServerUnreachable
+from orchestrator.api.client.retry import Waiting
+from orchestrator.api.client.transport import Transport
+
+#: A JSON object of the API, as CONTRACT and ``/openapi.json`` describe it.
+Answer = dict[str, Any]
+#: How long a wait or an event stream outlives a server that is gone.
+PATIENCE_SECONDS = 300.0
+
+
+class ClientCalls:
+    """Calls of one server with one key. Can be used as a context manager."""
+
+    def __init__(
+        self,
+        api_url: str = "http://localhost:8000",
+        api_key: str | None = None,
+        *,
+        retry_seconds: float = 5.0,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._transport = Transport(api_url, api_key, retry_seconds)
+        self._patience = patience_seconds
+
+    @property
+    def api_url(self) -> str:
+        return self._transport.url
+
+    def when_waiting(self, tell: Waiting) -> None:
+        """Have ``tell`` called with the seconds for which a call will be tried again, once each
+        time that the server does not answer for longer than a restart takes."""
+        self._transport.waiting = tell
+
+    def close(self) -> None:
+        """Close the connections. Idempotent."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _lost(self) -> ServerUnreachable:
+        return ServerUnreachable(f"lost the server at {self.api_url}")
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None, **options: float) -> Answer:
+        return object_of(self._transport.get(path, query, **options))
+
+    def _post(self, path: str, body: Answer, idempotency_key: str | None = None) -> Answer:
+        response = self._transport.post(path, body, idempotency_key=idempotency_key)
+        return object_of(response)
+
+
+def object_of(response: requests.Response) -> Answer:
+    """What was answered. Raise ClientError when it is no JSON object: no server of ours."""
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise ClientError(f"{response.url} answers, but not as this API does; check the address")
+    return answer
+
+
+def bare_id(job_id: str) -> str:
+    """The id itself; the name of its directory is accepted too."""
+    return job_id.removeprefix("job_")
+
+
+def path_of(job_id: str, *parts: str) -> str:
+    """Of a job, or of what is below it."""
+    return "/".join(["/api/v1/jobs", *(quote(part, safe="") for part in (bare_id(job_id), *parts))])

@@ -1,0 +1,223 @@
+"""The Python client of the REST API; it needs ``requests`` alone.
+
+    client = OrchestratorClient(api_url="http://localhost:8000", api_key="...")
+    job = client.orchestrate(request="Survey this repository", max_workers=4)
+    done = client.wait(job["job_id"])
+
+Every method raises ApiError (see ``client_errors``) when the server refuses, and ServerUnreachable
+when it gives no answer. All times and durations are in seconds.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from orchestrator.api.client.calls import Answer, object_of, path_of
+from orchestrator.api.client.discovery import OWN_FOLDER, find_address
+from orchestrator.api.client.errors import (
+    ApiError,
+    AuthError,
+    ClientError,
+    ConflictError,
+    InvalidError,
+    NoServer,
+    NotFoundError,
+    RefusedError,
+    ServerUnreachable,
+)
+from orchestrator.api.client.follow import Following
+from orchestrator.api.client.transport import present
+
+__all__ = [
+    "ApiError",
+    "AuthError",
+    "ClientError",
+    "ConflictError",
+    "InvalidError",
+    "NoServer",
+    "NotFoundError",
+    "OrchestratorClient",
+    "RefusedError",
+    "ServerUnreachable",
+]
+
+#: A call for locks is answered after 110 seconds at the latest.
+LOCK_TIMEOUT = 150.0
+
+
+class OrchestratorClient(Following):
+    """One server, one key. Can be used as a context manager; give each thread its own.
+
+    A call is tried again for ``retry_seconds`` when the server cannot be reached or is busy;
+    ``wait`` and ``events`` go on trying for ``patience_seconds`` after they last heard from it.
+    """
+
+    @classmethod
+    def from_env(
+        cls, folder: Path | None = None, *, environ: Mapping[str, str] | None = None
+    ) -> Self:
+        """The client for where this program runs.
+
+        In a worker: its server, with its own key. Elsewhere: the server that runs for ``folder``
+        (default: the one that this package lies in). Raises NoServer when none does.
+        """
+        address = find_address(folder or OWN_FOLDER, os.environ if environ is None else environ)
+        return cls(address.url, address.key)
+
+    def orchestrate(
+        self,
+        request: str,
+        tasks: Sequence[Mapping[str, Any]] | None = None,
+        idempotency_key: str | None = None,
+        workdir: str | None = None,
+        **config: Any,
+    ) -> Answer:
+        """Submit a job; answers at once with its ``job_id``.
+
+        ``workdir`` is where workers start whose tasks do not say. ``config`` are the keys of a
+        request's ``config``, such as ``max_workers=4``; None means "not given". The same
+        ``idempotency_key`` never makes a second job.
+        """
+        body: Answer = {"request": request, "config": present(config)}
+        if tasks is not None:
+            body["tasks"] = [dict(task) for task in tasks]
+        if workdir is not None:
+            body["workdir"] = workdir
+        key = idempotency_key or secrets.token_hex(16)
+        return self._post("/api/v1/orchestrate", body, idempotency_key=key)
+
+    def candidates(self, job_id: str, task_id: str) -> Answer:
+        """Who tried a task, side by side: who is taken, and why."""
+        return self._get(path_of(job_id, "tasks", task_id, "candidates"))
+
+    def results(self, job_id: str) -> Answer:
+        """The ``results`` object. Raises ConflictError while nothing has finished."""
+        return self._get(path_of(job_id, "results"))
+
+    def job(self, job_id: str) -> Answer:
+        """Everything about one job."""
+        return self._get(path_of(job_id))
+
+    def jobs(
+        self,
+        status: str | None = None,
+        parent: str | None = None,
+        page: int | None = None,
+        page_size: int | None = None,
+        depth: int | None = None,
+    ) -> Answer:
+        """One page of jobs, newest first: ``jobs``, ``total``, ``page``, ``page_size``.
+
+        ``depth`` 0 leaves child jobs out.
+        """
+        query = {"status": status, "parent": parent, "depth": depth}
+        return self._get("/api/v1/jobs", {**query, "page": page, "page_size": page_size})
+
+    def tree(self, job_id: str) -> Answer:
+        """The job with all its workers and child jobs."""
+        return self._get(path_of(job_id, "tree"))
+
+    def report(self, job_id: str, name: str = "FINAL_RESULT.md") -> str:
+        """A rendered report as text."""
+        response = self._transport.get(path_of(job_id, "reports", name))
+        return response.content.decode("utf-8", errors="replace")
+
+    def approve(self, job_id: str) -> Answer:
+        """Let the tasks of a job start that waits for approval."""
+        return self._post(path_of(job_id, "approve"), {})
+
+    def reject(self, job_id: str) -> Answer:
+        """End a job that waits for approval."""
+        return self._post(path_of(job_id, "reject"), {})
+
+    def cancel(self, job_id: str) -> Answer:
+        """Stop the job and all its descendants. Idempotent."""
+        return self._post(path_of(job_id, "cancel"), {})
+
+    def retry(self, job_id: str, **config: Any) -> Answer:
+        """Run again what did not succeed, with overrides such as ``default_timeout=600``."""
+        return self._post(path_of(job_id, "retry"), {"config": config} if config else {})
+
+    def remove(self, job_id: str) -> Answer:
+        """Remove a root job that has ended; ``kept`` are refs in git with its work."""
+        return self._post(path_of(job_id, "remove"), {})
+
+    def discard(self, job_id: str) -> Answer:
+        """Remove the branches of a root job that have not landed. Idempotent."""
+        return self._post(path_of(job_id, "discard"), {})
+
+    def checkpoints(self, job_id: str) -> Answer:
+        """The checkpoints of the job's workers: ``checkpoints``, as they were made."""
+        return self._get(path_of(job_id, "checkpoints"))
+
+    def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
+        """Have what a worker did as it was in a checkpoint; the worker must not run."""
+        body = {"checkpoint": checkpoint} if checkpoint else {}
+        return self._post(path_of(job_id, "workers", worker_id, "rollback"), body)
+
+    def recount(self, job_id: str, worker_id: str) -> Answer:
+        """Count what was committed on a worker's branch since its end: ``files_created``."""
+        return self._post(path_of(job_id, "workers", worker_id, "recount"), {})
+
+    def lock(self, *names: str, wait: float = 0.0) -> Answer:
+        """Take leases for this worker, all or none, within ``wait`` seconds.
+
+        ``leases`` have their fencing numbers. Raises ConflictError while somebody else holds one.
+        """
+        deadline = time.monotonic() + wait
+        while True:
+            asked = {"names": list(names), "wait": max(0.0, deadline - time.monotonic())}
+            response = self._transport.post("/api/v1/locks", asked, read_timeout=LOCK_TIMEOUT)
+            answer = object_of(response)
+            if "leases" in answer:
+                return answer
+
+    def unlock(self, names: Sequence[str]) -> Answer:
+        """Give back leases of this worker; with an API key, break those of others."""
+        return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
+
+    def locks(self) -> Answer:
+        """Who holds and who waits for which locks."""
+        return self._get("/api/v1/locks")
+
+    def conflicts(self, job_id: str) -> Answer:
+        """What became of the changes of an ended job, file by file."""
+        return self._get(path_of(job_id, "conflicts"))
+
+    def merge(self, job_id: str, **choice: Any) -> Answer:
+        """Merge an ended job again: ``strategy``, ``take`` and ``leave`` (workers), ``resolve``.
+
+        Waits; with ``resolve`` until the job has ended again.
+        """
+        answer = self._post(path_of(job_id, "merge"), choice)
+        if choice.get("resolve"):
+            self.wait(job_id)
+            answer = self.conflicts(job_id)
+        while answer["merging"]:
+            time.sleep(1)
+            answer = self.conflicts(job_id)
+        return answer
+
+    def choose(self, job_id: str, task_id: str, worker_id: str) -> Answer:
+        """Overrule the choice among a task's candidates; waits until the job is merged again."""
+        path = path_of(job_id, "tasks", task_id, "choice")
+        answer = self._post(path, {"worker_id": worker_id})
+        while answer["merging"]:
+            time.sleep(1)
+            answer = self.conflicts(job_id)
+        return answer
+
+    def stats(self) -> Answer:
+        """Counts and rates over all jobs."""
+        return self._get("/api/v1/stats")
+
+    def agents(self) -> Answer:
+        """The agents that a task can name, and whether they can work: ``agents``."""
+        return self._get("/api/v1/agents")
+
+    def health(self) -> Answer:
+        """Whether the server is alive and ready; needs no key."""
+        return self._get("/health")

@@ -1,0 +1,134 @@
+"""Finding the server of a folder: its ``server.json``, and its key in ``config.yaml``."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.api.client.errors import NoServer
+from orchestrator.security.paths import read_regular
+
+CONFIG_NAME = "config.yaml"
+RECORD_NAME = "server.json"
+RECORD_BYTES = 64 * 1024
+API_URL = "ORCHESTRATOR_API_URL"
+API_KEY = "ORCHESTRATOR_API_KEY"
+#: Names a file that has the key; the server reads it, too.
+KEY_FILE = "ORCHESTRATOR_API__API_KEY_FILE"
+#: The folder that this package lies in.
+OWN_FOLDER = Path(__file__).absolute().parents[3]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a server is, and the key that opens it."""
+
+    url: str
+    key: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerRecord:
+    """What a running server wrote down about itself."""
+
+    url: str
+    pid: int
+    #: Seconds since the epoch; None when it is not said.
+    started_at: float | None = None
+    #: The directory that it works on; empty when it is not said.
+    project: str = ""
+    #: On which it listens as well, for workers that earlier servers started.
+    former_ports: tuple[int, ...] = ()
+
+    @property
+    def port(self) -> int | None:
+        """None when its URL says none."""
+        try:
+            return urlsplit(self.url).port
+        except ValueError:
+            return None
+
+
+def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
+    """The server that the environment names, else the one that runs for ``folder``.
+
+    Raises NoServer when there is neither. Does not ask the server whether it is alive.
+    """
+    key = environ.get(API_KEY) or configured_key(folder, environ)
+    url = environ.get(API_URL)
+    if url:
+        return Address(url=url, key=key)
+    record = read_record(workspace_of(folder, environ))
+    if record is None:
+        raise NoServer(f"no server is running for {folder}; start it: python api_server.py")
+    return Address(url=record.url, key=key)
+
+
+def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
+    """The directory that holds all jobs of ``folder``."""
+    configured = setting(folder, environ, "orchestrator", "workspace_root") or "workspace"
+    return Path(os.path.abspath(folder / os.path.expanduser(configured)))
+
+
+def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
+    """The API key of ``folder``; None when none is set, or its file cannot be read."""
+    path = environ.get(KEY_FILE)
+    if not path:
+        return setting(folder, environ, "api", "api_key") or None
+    try:
+        return Path(path).read_text("utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def read_record(workspace: Path) -> ServerRecord | None:
+    """What ``server.json`` says; None when there is none, or none that can be understood."""
+    try:
+        record = json.loads(read_regular(workspace / RECORD_NAME, RECORD_BYTES) or b"")
+        started_at = record.get("started_at")
+        return ServerRecord(
+            url=str(record["url"]),
+            pid=int(record["pid"]),
+            started_at=started_at if isinstance(started_at, int | float) else None,
+            project=str(record.get("project") or ""),
+            former_ports=tuple(int(port) for port in record.get("former_ports", ())),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
+    """One plain setting from the environment or ``config.yaml``; None when it is not there.
+
+    Reads without a YAML parser or the configuration's own rules, which a program that only wants
+    to talk to the server need not have installed.
+    """
+    given = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
+    if given is not None:
+        return given
+    try:
+        text = (folder / CONFIG_NAME).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return _setting_in(text, section, key)
+
+
+_DOUBLE_QUOTED = r'"(?P<double>(?:[^"\\]|\\.)*)"'
+_SINGLE_QUOTED = r"'(?P<single>[^']*)'"
+_PLAIN = r"(?P<plain>[^\s,}#][^,}#\n]*)"
+_VALUE = rf"\s*:[ \t]*(?:{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}|{_PLAIN})"
+
+
+def _setting_in(text: str, section: str, key: str) -> str | None:
+    """The value of ``key`` in a block section or a one-line ``section: {key: value}``."""
+    lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    body = re.search(rf"^{section}\s*:(.*(?:\n[ \t]+.*|\n[ \t]*$)*)", lines, re.MULTILINE)
+    found = re.search(rf"(?:^|[\s{{,]){key}{_VALUE}", body[1]) if body else None
+    if found is None:
+        return None
+    if found["double"] is not None:
+        return str(json.loads(f'"{found["double"]}"'))
+    return found["single"] if found["single"] is not None else found["plain"].strip()

@@ -1,0 +1,110 @@
+"""Following a job: until it has ended, event by event, and by what its workers print."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Literal, overload
+
+from orchestrator.api.client.calls import Answer, ClientCalls, bare_id, path_of
+from orchestrator.api.client.errors import ServerUnreachable
+from orchestrator.api.client.retry import Retry
+from orchestrator.api.client.sse import events_of, text_lines
+from orchestrator.api.client.transport import LOST
+from orchestrator.core.model.states import ENDED_JOB
+
+#: One call of the server's bounded wait.
+WAIT_SECONDS = 100.0
+
+
+class Following(ClientCalls):
+    """Calls that last as long as a job does."""
+
+    def status(self, job_id: str) -> Answer:
+        """The short form: ``status`` and, once a worker has finished, ``results``."""
+        return self._get(path_of(job_id, "status"))
+
+    def wait(self, job_id: str, timeout: float | None = None) -> Answer:
+        """The status once the job has ended, or after ``timeout`` seconds, with ``timed_out`` true.
+
+        Sits out a restart of the server that is shorter than that.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            answer = self._wait_once(job_id, max(0.0, deadline - time.monotonic()))
+            ended = answer["status"] in ENDED_JOB
+            if ended or time.monotonic() >= deadline:
+                return {**answer, "timed_out": not ended}
+
+    def _wait_once(self, job_id: str, left: float) -> Answer:
+        seconds = min(left, WAIT_SECONDS)
+        return self._get(
+            path_of(job_id, "wait"),
+            {"timeout": f"{seconds:.3f}"},
+            retry_seconds=min(left, self._patience),
+            read_timeout=seconds + 30,
+        )
+
+    def events(self, job_id: str, last_event_id: int = 0) -> Iterator[Answer]:
+        """Events in order, from the first after ``last_event_id`` on, until the job has ended.
+
+        Goes on where it was after a lost connection or a restart of the server.
+        """
+        retry = self._transport.retry(self._patience)
+        seen, ended = last_event_id, False
+        while not ended:
+            last: Answer | None = None
+            try:
+                for event in self._events_once(job_id, seen, retry):
+                    retry.succeeded()
+                    last, seen = event, int(event["seq"])
+                    yield event
+                # It ends by itself after the job's last event, but also when the server stops.
+                complete = last is None or _ends(last, job_id)
+                ended = complete and self.status(job_id)["status"] in ENDED_JOB
+            except (*LOST, ServerUnreachable) as error:
+                if not retry.pause():
+                    raise self._lost() from error
+                continue
+            if not (ended or last or retry.pause()):
+                raise self._lost()
+
+    def _events_once(self, job_id: str, seen: int, retry: Retry) -> Iterator[Answer]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
+        with self._transport.stream(path_of(job_id, "events"), {}, headers, retry) as pieces:
+            yield from events_of(pieces)
+
+    @overload
+    def logs(
+        self, job_id: str, worker_id: str, *, follow: Literal[False] = False, tail: int | None = ...
+    ) -> str: ...
+
+    @overload
+    def logs(
+        self, job_id: str, worker_id: str, *, follow: Literal[True], tail: int | None = ...
+    ) -> Iterator[str]: ...
+
+    def logs(
+        self, job_id: str, worker_id: str, *, follow: bool = False, tail: int | None = None
+    ) -> str | Iterator[str]:
+        """A worker's log as text, or its lines as they come until the worker has ended.
+
+        ``tail`` is the number of last lines to begin with; all by default.
+        """
+        path = path_of(job_id, "logs", worker_id)
+        if follow:
+            return self._followed(path, tail)
+        response = self._transport.get(path, {"tail": tail})
+        return response.content.decode("utf-8", errors="replace")
+
+    def _followed(self, path: str, tail: int | None) -> Iterator[str]:
+        query = {"follow": "true", "tail": tail}
+        retry = self._transport.retry(self._transport.retry_seconds)
+        try:
+            with self._transport.stream(path, query, {}, retry) as pieces:
+                yield from text_lines(pieces)
+        except LOST as error:
+            raise self._lost() from error
+
+
+def _ends(event: Answer, job_id: str) -> bool:
+    return event.get("kind") == "job_ended" and event.get("job_id") == bare_id(job_id)

@@ -1,0 +1,43 @@
+"""Files as answers, from the beginning or from where a tail begins."""
+
+import os
+from pathlib import Path
+
+from flask import Response, request
+from werkzeug.wsgi import wrap_file
+
+from orchestrator.api.http.log_response import open_regular, tail_offset
+
+
+def text_file(
+    path: Path,
+    content_type: str,
+    *,
+    within: Path,
+    tail: int | None = None,
+    missing_is_empty: bool = False,
+) -> Response:
+    """A file's content; no link is followed below ``within``.
+
+    Raise FileNotFoundError, or NotFound when it is no regular file. On waitress it is sent
+    without holding a thread.
+    """
+    headers = {"Cache-Control": "no-store"}
+    try:
+        opened = open_regular(path, within)
+    except FileNotFoundError:
+        if missing_is_empty:
+            return Response(b"", content_type=content_type, headers=headers)
+        raise
+    start = 0 if tail is None else tail_offset(opened, tail)
+    # A log that grows meanwhile: only what there is now, as the length promises.
+    length = os.fstat(opened.fileno()).st_size - start
+    opened.seek(start)
+    response = Response(
+        wrap_file(request.environ, opened),
+        content_type=content_type,
+        headers=headers,
+        direct_passthrough=True,
+    )
+    response.content_length = length
+    return response

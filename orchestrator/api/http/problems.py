@@ -1,0 +1,235 @@
+"""Every error as ``application/problem+json`` (RFC 9457): the one table of classes and statuses.
+
+A problem's ``type`` is the error's slug (``not-found``, ``cycle``, ``limit-depth``, ...), a
+relative URI reference that stays as it is.
+"""
+
+import errno
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.core.errors import (
+    ConfigError,
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    LaunchError,
+    LimitReached,
+    NoSuchJob,
+    NotFound,
+    OrchestratorError,
+    Refused,
+    RepositoryError,
+    StoreError,
+    Unauthorized,
+    Unavailable,
+    WorkspaceBusy,
+)
+from orchestrator.schemas.fields.validation_errors import Fault, summary
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+#: After which a job of a key with as many as it may have can have ended.
+RUNNING_SECONDS = 30
+
+#: The first class that fits decides.
+STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
+    (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (LimitReached, HTTPStatus.TOO_MANY_REQUESTS),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (Forbidden, HTTPStatus.FORBIDDEN),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (WorkspaceBusy, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (LaunchError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RepositoryError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ConfigError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+#: Descriptors, of this process or of the machine; threads and processes; memory; disk space.
+_EXHAUSTED = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.ENOSPC,
+)
+
+#: Their messages may name files or statements of the inside: callers get these words instead.
+_GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
+
+
+@dataclass(kw_only=True)
+class ProblemError(Exception):
+    """A problem that is found in the HTTP side itself."""
+
+    status: HTTPStatus
+    type: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def reply(self, instance: str | None = None) -> Reply:
+        values = {
+            "type": self.type,
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+            **({"instance": instance} if instance else {}),
+            **self.more,
+        }
+        body = json.dumps(values, default=str).encode()
+        headers = (("Content-Type", MEDIA_TYPE), *self.headers.items())
+        return Reply(status=int(self.status), headers=headers, body=body + b"\n")
+
+
+def limit_fields(
+    limit: str, most: float | None, used: float | None, free_at: float | None
+) -> Mapping[str, Any]:
+    """The limit as ``config.yaml`` names it, and when it is free again, if that is known."""
+    when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
+    return {
+        "limit": limit,
+        "most": most,
+        "used": used,
+        "free_at": None if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def unavailable(detail: str) -> ProblemError:
+    return ProblemError(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        type="unavailable",
+        detail=detail,
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+def invalid(found: list[Fault]) -> ProblemError:
+    """A request whose values do not fit."""
+    errors = [
+        {"pointer": fault.pointer, "detail": fault.detail, "type": fault.type} for fault in found
+    ]
+    return ProblemError(
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        type=InvalidRequest.kind,
+        detail=summary(found),
+        more={"errors": errors},
+    )
+
+
+def problem_of(error: BaseException) -> ProblemError:
+    """Any exception as a problem; what nobody foresaw is logged and told without its inside."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, OrchestratorError):
+        return _of_ours(error)
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    if is_exhausted(error):
+        logger.warning("a request was refused: %s", error)
+        return unavailable("the server has no descriptors, threads or memory left; try again later")
+    logger.error("a request failed", exc_info=error)
+    return ProblemError(
+        status=HTTPStatus.INTERNAL_SERVER_ERROR,
+        type="internal",
+        detail="the server failed on this request; its log says why",
+    )
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether the machine had nothing left of something that comes back."""
+    if isinstance(error, OSError):
+        return error.errno in _EXHAUSTED
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
+
+
+def _of_ours(error: OrchestratorError) -> ProblemError:
+    status = next(
+        (status for kind, status in STATUS_OF if isinstance(error, kind)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    detail = error.message
+    if isinstance(error, _GUARDED) or status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("a request failed", exc_info=error)
+        detail = f"{(type(error).__doc__ or '').strip()} The server's log says why."
+    problem = ProblemError(status=status, type=error.kind, detail=detail)
+    if isinstance(error, NoSuchJob):
+        return replace(problem, more={"subject": "job"})
+    if isinstance(error, Refused):
+        return replace(problem, more={"left": dict(error.left)})
+    if isinstance(error, LimitReached):
+        after = RUNNING_SECONDS
+        if error.free_at is not None:
+            after = max(1, ceil(error.free_at - time.time()))
+        more = limit_fields(error.limit, error.most, error.used, error.free_at)
+        return replace(problem, headers={"Retry-After": str(after)}, more=more)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        return replace(problem, headers={"Retry-After": str(RETRY_SECONDS)})
+    return problem
+
+
+def _of_http(error: HTTPException) -> ProblemError:
+    status = HTTPStatus(error.code or 500)
+    slug = status.phrase.lower().replace(" ", "-")
+    problem = ProblemError(status=status, type=slug, detail=error.description or status.phrase)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return replace(
+            problem,
+            detail=f"{request.method} is not possible here; possible: {allowed}",
+            headers={"Allow": allowed},
+        )
+    if isinstance(error, RequestEntityTooLarge):
+        return too_large(request.max_content_length)
+    if status is HTTPStatus.NOT_FOUND:
+        return replace(problem, detail="there is nothing at this path; see /docs for the calls")
+    return problem
+
+
+def too_large(limit: int | None = None) -> ProblemError:
+    size = f"; at most {limit} bytes are taken" if limit else ""
+    return ProblemError(
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        type="too-large",
+        detail=f"the request's body is too large{size} (setting limits.max_request_bytes)",
+    )
+
+
+def response_of(error: BaseException) -> Response:
+    """The answer to the present request."""
+    return plain(problem_of(error).reply(request.path))
+
+
+def plain(reply: Reply) -> Response:
+    return Response(reply.body, status=reply.status, headers=list(reply.headers))
+
+
+def refuse(
+    problem: ProblemError, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """A problem as the answer of a WSGI application."""
+    return plain(problem.reply(environ.get("PATH_INFO")))(environ, start_response)
+
+
+def register(app: Flask) -> None:
+    """Have every error of the application answered as a problem."""
+    for kind in (HTTPException, OrchestratorError, ProblemError, Exception):
+        app.register_error_handler(kind, response_of)

@@ -1,0 +1,125 @@
+"""What a request says: its JSON body, its query and its Idempotency-Key, checked."""
+
+import json
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import ValidationError
+
+from orchestrator.api.http.problems import ProblemError, invalid
+from orchestrator.api.http.strict_json import strict_json
+from orchestrator.schemas.fields.validation_errors import Fault, faults, unknown_name
+from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.requests.queries import Query
+
+BodyModel = TypeVar("BodyModel", bound=Wire)
+QueryModel = TypeVar("QueryModel", bound=Query)
+
+LONGEST_IDEMPOTENCY_KEY = 200
+DEEPEST_JSON = 32
+
+
+def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
+    """The request's body. Raise 400, 413, 415 or 422; ``optional``: none at all will do."""
+    raw = request.get_data()
+    if not raw and optional:
+        return model.model_validate({})
+    check_json()
+    value = parse_json(raw)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(faults(error, model)) from None
+
+
+def check_json() -> None:
+    """Raise a 415 for a body that does not call itself JSON."""
+    if request.mimetype != "application/json":
+        raise ProblemError(
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            type="unsupported-media-type",
+            detail="the body must be JSON, sent with the header Content-Type: application/json",
+        )
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ProblemError(
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            type="unsupported-media-type",
+            detail=f"JSON is UTF-8; the charset {charset[:40]!r} is not taken",
+        )
+
+
+def parse_json(raw: bytes) -> Any:
+    """Strict JSON in UTF-8. Raise a 400 that says where it breaks off."""
+    try:
+        return strict_json(raw, DEEPEST_JSON, _unique)
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at line {error.lineno} column {error.colno}") from None
+    except UnicodeDecodeError as error:
+        raise _malformed(f"it is not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise _malformed("it is nested too deeply") from None
+    except ValueError as error:
+        raise _malformed(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:100]!r} is there twice in one object")
+    return value
+
+
+def _malformed(what: str) -> ProblemError:
+    return ProblemError(
+        status=HTTPStatus.BAD_REQUEST,
+        type="malformed-json",
+        detail=f"the body is not valid JSON: {what}",
+    )
+
+
+def query(model: type[QueryModel]) -> QueryModel:
+    """The request's query; a name without a value counts as absent. Raise a 422."""
+    known = list(model.model_fields)
+    found = [_query_fault(name, values, known) for name, values in request.args.lists()]
+    if wrong := [fault for fault in found if fault]:
+        raise invalid(wrong)
+    given = {name: value for name, value in request.args.items() if value}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise invalid(faults(error, model)) from None
+
+
+def _query_fault(name: str, values: list[str], known: list[str]) -> Fault | None:
+    if name not in known:
+        detail = unknown_name("query parameter", name, known)
+        return Fault(place=(name,), detail=detail, type="extra_forbidden")
+    if len(values) > 1:
+        return Fault(place=(name,), detail="is given more than once", type="repeated")
+    return None
+
+
+def idempotency_key() -> str | None:
+    """Raise a 422 for a key that nobody could tell apart from others."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+        detail = f"must be 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters"
+        raise invalid([Fault(place=("Idempotency-Key",), detail=detail, type="header")])
+    return key
+
+
+def last_event_id(from_query: int) -> int:
+    """Header ``Last-Event-ID``, else the query's. Raise a 422."""
+    given = request.headers.get("Last-Event-ID", "").strip()
+    if not given:
+        return from_query
+    if not (given.isascii() and given.isdigit() and len(given) <= 15):
+        detail = "must be the id of an event, a whole number"
+        raise invalid([Fault(place=("Last-Event-ID",), detail=detail, type="header")])
+    return int(given)

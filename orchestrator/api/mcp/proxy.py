@@ -1,0 +1,102 @@
+"""A tool's call from ``orchestrator mcp`` to the server, tried again while the server restarts.
+
+Standard library only.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.api.client.discovery import API_URL, find_address
+from orchestrator.api.client.errors import NoServer
+from orchestrator.api.mcp.protocol import RpcCall, Values, said
+from orchestrator.security.light_client import LightClient, ServerReply, retried
+
+#: Clients give up on a call after 60 s.
+PATIENCE_SECONDS = 44.0
+#: Of a server that nobody promised to be there.
+SHORT_PATIENCE_SECONDS = 2.0
+
+
+class Forwarding:
+    """Calls the server of the environment (in a worker), else the one that runs for ``folder``."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._folder, self._environ = folder, environ
+
+    def call(self, call: RpcCall) -> Values:
+        """The result of a tool; what is wrong is said in it. Answers within about 45 s."""
+        if self._environ.get("ORCHESTRATOR_OFFLINE"):
+            return _wrong("this worker has no network, so it cannot start child jobs")
+        key, ends_at = os.urandom(16).hex(), time.monotonic() + PATIENCE_SECONDS
+
+        def once() -> ServerReply:
+            left = max(0.0, ends_at - time.monotonic())
+            return self._once(_shortened(call, left), key, left)
+
+        try:
+            return _understood(retried(once, self._patience, ends_at=ends_at))
+        except OSError as error:
+            return _wrong(f"{error}; {self._advice}")
+
+    @property
+    def _in_worker(self) -> bool:
+        return bool(self._environ.get(API_URL))
+
+    @property
+    def _patience(self) -> float:
+        return PATIENCE_SECONDS if self._in_worker else SHORT_PATIENCE_SECONDS
+
+    @property
+    def _advice(self) -> str:
+        if self._in_worker:
+            return "it may be restarting: call this again in a minute"
+        return f"start the server with: {self._folder / 'bin' / 'orchestrator'} serve"
+
+    def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:
+        """Raise OSError: a server that restarts may have another address."""
+        try:
+            address = find_address(self._folder, self._environ)
+            client = LightClient(address.url, address.key)
+            # Somewhat longer than the server takes for the longest wait.
+            return client.request(
+                "POST", "/mcp", _message(call), timeout=left + 10, idempotency_key=key
+            )
+        except NoServer as error:
+            raise OSError(error.message.partition(";")[0]) from error
+        except (OSError, ValueError) as error:
+            raise OSError(f"the server does not answer ({error})") from error
+
+
+def _shortened(call: RpcCall, left: float) -> RpcCall:
+    """A wait that is asked for again must not last longer in all."""
+    if call.tool != "wait" or not isinstance(call.arguments, dict):
+        return call
+    asked = call.arguments.get("timeout_seconds", PATIENCE_SECONDS)
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or asked <= left:
+        return call
+    return RpcCall(tool=call.tool, arguments={**call.arguments, "timeout_seconds": left})
+
+
+def _message(call: RpcCall) -> Values:
+    params = {"name": call.tool, "arguments": call.arguments}
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
+def _understood(reply: ServerReply) -> Values:
+    if reply.status == 401:
+        return _wrong(
+            "the server refused the key; it is ORCHESTRATOR_API_KEY in the environment, "
+            "else api.api_key in config.yaml"
+        )
+    found = reply.document
+    result = found.get("result")
+    if isinstance(result, dict):
+        return result
+    error = found.get("error")
+    return _wrong(str(error.get("message")) if isinstance(error, dict) else reply.detail)
+
+
+def _wrong(text: str) -> Values:
+    return said(text, is_error=True)

@@ -1,0 +1,152 @@
+"""Jobs as short answers: a caller pays for every word."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.api.serializers.common import counts, result_of, usage_answer
+from orchestrator.api.serializers.results import results
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.submission import Accepted, Caller
+from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.text.formatting import cut
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.common import TaskResult
+
+Values = dict[str, Any]
+
+REQUEST_CHARACTERS = 120
+REASON_CHARACTERS = 300
+#: Of a job: its end says what to type.
+JOB_REASON_CHARACTERS = 1500
+#: Outputs of all workers of one answer together.
+OUTPUT_CHARACTERS = 12_000
+SHORTEST_OUTPUT = 200
+MOST_WORKERS = 50
+MOST_FILES = 20
+
+
+def accepted(answer: Accepted) -> Values:
+    job = answer.job
+    return {
+        "job_id": job.id,
+        "status": job.status,
+        **({"duplicate": True} if answer.duplicate else {}),
+        **({"you_have_left": dict(answer.caller_left)} if answer.caller_left else {}),
+        "its_workers_have_left": dict(answer.left),
+        "next": f'wait {{"job_id": "{job.id}"}}',
+    }
+
+
+def listed(jobs: Sequence[Job], total: int) -> Values:
+    return {"jobs": [_line(job) for job in jobs], "total": total}
+
+
+def _line(job: Job) -> Values:
+    return {
+        "job_id": job.id,
+        "status": job.status,
+        "depth": job.depth,
+        "request": cut(job.request, REQUEST_CHARACTERS, " ..."),
+    }
+
+
+def standing(detail: Detail) -> Values:
+    """How a job stands."""
+    job = detail.job
+    return {
+        **_line(job),
+        **_reason(job.reason, JOB_REASON_CHARACTERS),
+        "workers": counts(detail.workers),
+        **_named(detail.workers),
+        **_used(detail.workers),
+        "left": dict(detail.left),
+        **({} if job.status.ended else {"retry": True, "next": "call wait again"}),
+    }
+
+
+def _named(workers: Sequence[Worker]) -> Values:
+    """Each worker by name, and how many are not shown."""
+    shown = [_worker(one) for one in workers[:MOST_WORKERS]]
+    return {"by_name": shown, **_more(len(workers) - len(shown))}
+
+
+def _worker(worker: Worker) -> Values:
+    children = list(worker.child_job_ids)
+    return {
+        "worker_id": worker.id,
+        "task_id": worker.task_id,
+        "agent": worker.agent,
+        "status": worker.status,
+        **_reason(worker.reason),
+        **({"child_job_ids": children} if children else {}),
+    }
+
+
+def result(service: Service, caller: Caller, detail: Detail) -> Values:
+    """What the workers came back with, of a bounded size."""
+    job = detail.job
+    found = results(service, caller, detail)
+    tasks = found.tasks[:MOST_WORKERS] if found else []
+    longest = _share([len(result_of(worker).output) for worker in detail.workers])
+    return {
+        "job_id": job.id,
+        "status": job.status,
+        **_reason(job.reason, JOB_REASON_CHARACTERS),
+        "retry": not job.status.ended,
+        "results": [_task(task, longest) for task in tasks],
+        **_more(len(detail.workers) - len(tasks)),
+        **({"changes": found.changes} if found and found.changes else {}),
+        "final_report": str(service.final_report(job)),
+        "workspace": str(service.workspace(job)),
+        **_used(detail.workers),
+        "left": dict(detail.left),
+    }
+
+
+def _share(lengths: Sequence[int]) -> int:
+    """How long each output may be, so that short ones leave their room to long ones."""
+    room, shown = OUTPUT_CHARACTERS, sorted(lengths[:MOST_WORKERS])
+    for position, length in enumerate(shown):
+        share = room // (len(shown) - position)
+        if length > share:
+            return max(share, SHORTEST_OUTPUT)
+        room -= length
+    return OUTPUT_CHARACTERS
+
+
+def _task(task: TaskResult, longest: int) -> Values:
+    files = task.files_created
+    return {
+        "worker_id": task.worker_id,
+        "task_id": task.task_id,
+        "status": task.status,
+        **({} if task.chosen is None else {"chosen": task.chosen}),
+        **_reason(task.reason),
+        "output": cut(task.output, longest, " ..."),
+        **({"output_cut": True} if len(task.output) > longest else {}),
+        **({"files_created": files[:MOST_FILES]} if files else {}),
+        **({"more_files": len(files) - MOST_FILES} if len(files) > MOST_FILES else {}),
+        "directory": task.workspace,
+        **({"log": task.log} if task.log else {}),
+        **({"child_job_ids": task.child_job_ids} if task.child_job_ids else {}),
+    }
+
+
+def _used(workers: Sequence[Worker]) -> Values:
+    """What the agents of a job's own workers say they used, if anything is known."""
+    known = usage_answer([result_of(worker).usage for worker in workers])
+    used = known.model_dump(exclude_none=True)
+    return {"used": used} if used else {}
+
+
+def _reason(reason: str, longest: int = REASON_CHARACTERS) -> Values:
+    return {"reason": cut(reason, longest, " ...")} if reason else {}
+
+
+def _more(count: int) -> Values:
+    return {"more_workers": count} if count > 0 else {}
+
+
+def as_text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -1,0 +1,170 @@
+"""What each tool does, over the same service as the REST API: a worker's key opens its subtree."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.api.http.log_response import open_regular, tail_offset
+from orchestrator.api.http.path_ids import checked_job_id, checked_report_name, checked_worker_id
+from orchestrator.api.http.problems import problem_of
+from orchestrator.api.mcp import summaries
+from orchestrator.api.mcp.protocol import RpcCall, Values, said
+from orchestrator.api.mcp.tools import BY_NAME, McpTool
+from orchestrator.core.errors import NotFound
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.text.formatting import cut
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.fields.validation_errors import faults, unknown_name
+from orchestrator.schemas.requests import mcp
+
+LISTED_JOBS = 10
+SHOWN_FAULTS = 5
+LOG_CHARACTERS = 16_000
+REPORT_CHARACTERS = 24_000
+
+
+class WrongCall(Exception):
+    """Says what to type instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """A call whose arguments fit."""
+
+    tool: McpTool
+    arguments: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """Who calls what of which service."""
+
+    service: Service
+    caller: Caller
+    idempotency_key: str | None = None
+
+
+def asked(call: RpcCall) -> ToolCall:
+    """Raise WrongCall for an unknown tool or wrong arguments."""
+    tool = BY_NAME.get(call.tool)
+    if tool is None:
+        raise WrongCall(f"{call.tool[:100]!r}: {unknown_name('tool', call.tool, list(BY_NAME))}")
+    try:
+        return ToolCall(tool=tool, arguments=tool.arguments.model_validate(call.arguments))
+    except ValidationError as error:
+        wrong = "; ".join(str(one) for one in faults(error, tool.arguments)[:SHOWN_FAULTS])
+        example = summaries.as_text(tool.example)
+        raise WrongCall(f"{tool.name}: {wrong}. Call it like {example}") from None
+
+
+def carried_out(desk: Desk, one: ToolCall) -> Values:
+    """The result of a tool. Raise what the service raises; see ``refused``."""
+    return said(ANSWERS[one.tool.name](desk, one.arguments))
+
+
+def refused(error: BaseException) -> Values:
+    """An error as a result that a model can read and act upon."""
+    if isinstance(error, WrongCall):
+        return said(str(error), is_error=True)
+    problem = problem_of(error)
+    left = problem.more.get("left")
+    more = f"; left: {summaries.as_text(left)}" if left else ""
+    return said(f"{problem.type}: {problem.detail}{more}", is_error=True)
+
+
+def _orchestrate(desk: Desk, arguments: mcp.OrchestrateArguments) -> str:
+    submission = arguments.to_submission(desk.idempotency_key)
+    return summaries.as_text(summaries.accepted(desk.service.submit(desk.caller, submission)))
+
+
+def _status(desk: Desk, arguments: mcp.StatusArguments) -> str:
+    if arguments.job_id is None:
+        return _newest(desk)
+    job_id = checked_job_id(arguments.job_id)
+    detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
+    return summaries.as_text(summaries.standing(detail))
+
+
+def _newest(desk: Desk) -> str:
+    page = desk.service.jobs(
+        desk.caller, status=None, parent=None, depth=None, page=1, page_size=LISTED_JOBS
+    )
+    return summaries.as_text(summaries.listed(page.jobs, page.total))
+
+
+def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
+    """What is answered once the waiting is over."""
+    job_id = checked_job_id(arguments.job_id)
+    detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
+    if not detail.job.status.ended:
+        return summaries.as_text(summaries.standing(detail))
+    return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
+
+
+def _cancel(desk: Desk, arguments: mcp.JobArguments) -> str:
+    job = desk.service.cancel(desk.caller, checked_job_id(arguments.job_id))
+    more = {} if job.status.ended else {"next": "wait for it to be stopped"}
+    return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
+
+
+def _result(desk: Desk, arguments: mcp.JobArguments) -> str:
+    job_id = checked_job_id(arguments.job_id)
+    detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
+    return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
+
+
+def _logs(desk: Desk, arguments: mcp.LogsArguments) -> str:
+    job = desk.service.job(desk.caller, checked_job_id(arguments.job_id))
+    worker_id = checked_worker_id(arguments.worker_id)
+    path = desk.service.log_path(desk.caller, job.id, worker_id)
+    try:
+        text = _tail(path, desk.service.workspace(job).parent, arguments.lines)
+    except FileNotFoundError:
+        text = ""
+    shown = text if len(text) <= LOG_CHARACTERS else f"... {text[-LOG_CHARACTERS:]}"
+    return shown or f"(nothing yet in {path})"
+
+
+def _tail(path: Path, within: Path, lines: int) -> str:
+    """The last lines, of which no more is read than is shown. Raise FileNotFoundError, NotFound."""
+    with open_regular(path, within) as opened:
+        end = os.fstat(opened.fileno()).st_size
+        start = max(tail_offset(opened, lines), end - LOG_CHARACTERS * 4)
+        return printable(os.pread(opened.fileno(), end - start, start).decode("utf-8", "replace"))
+
+
+def _report(desk: Desk, arguments: mcp.ReportArguments) -> str:
+    job = desk.service.job(desk.caller, checked_job_id(arguments.job_id))
+    name = checked_report_name(arguments.name or desk.service.final_report(job).name)
+    path = desk.service.report_path(desk.caller, job.id, name)
+    try:
+        opened = open_regular(path, desk.service.workspace(job).parent)
+    except FileNotFoundError:
+        raise NotFound(
+            f"{path.name} is not written yet; reports come when a job has ended"
+        ) from None
+    with opened:
+        raw = os.pread(opened.fileno(), REPORT_CHARACTERS * 4, 0)
+    text = printable(raw.decode("utf-8", "replace"))
+    return cut(text, REPORT_CHARACTERS, f"\n... (cut; all of it is in {path})")
+
+
+def printable(text: str) -> str:
+    """Without control characters, which say nothing to a model."""
+    return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
+
+
+Answering = Callable[[Desk, Any], str]
+ANSWERS: Mapping[str, Answering] = {
+    "orchestrate": _orchestrate,
+    "status": _status,
+    "wait": _wait,
+    "cancel": _cancel,
+    "result": _result,
+    "logs": _logs,
+    "report": _report,
+}

@@ -1,0 +1,126 @@
+"""Calls that read a job or watch it."""
+
+from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
+from orchestrator.schemas import merging
+from orchestrator.schemas.answers import candidates, common, job
+from orchestrator.schemas.requests import queries
+
+READING = (
+    Operation(
+        method="get",
+        path="/api/v1/jobs",
+        id="listJobs",
+        tag="jobs",
+        summary="List jobs, newest first",
+        query=queries.JobsQuery,
+        answers={OK: common.JobsAnswer},
+    ),
+    Operation(
+        method="get",
+        path=JOB,
+        id="getJob",
+        tag="jobs",
+        summary="Everything about one job",
+        answers={OK: job.JobAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/status",
+        id="getStatus",
+        tag="jobs",
+        summary="The short form of a job",
+        answers={OK: common.StatusAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/results",
+        id="getResults",
+        tag="jobs",
+        summary="What the workers came back with",
+        description="409 while no worker has finished.",
+        answers={OK: common.Results},
+        errors=(CONFLICT,),
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/conflicts",
+        id="getConflicts",
+        tag="jobs",
+        summary="What of the workers' changes could not be merged, file by file",
+        description="409 while the job has not ended.",
+        answers={OK: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/checkpoints",
+        id="getCheckpoints",
+        tag="jobs",
+        summary="The checkpoints of the job's workers, around each of their attempts",
+        answers={OK: job.CheckpointsAnswer},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/tasks/{{task_id}}/candidates",
+        id="getCandidates",
+        tag="jobs",
+        summary="Who tried a task, side by side: who is taken, and why",
+        description="409 while the job is being planned.",
+        answers={OK: candidates.CandidatesAnswer},
+        errors=(CONFLICT,),
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/tree",
+        id="getTree",
+        tag="jobs",
+        summary="The whole tree of child jobs and workers",
+        answers={OK: job.TreeAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/events",
+        id="streamEvents",
+        tag="watching",
+        summary="Server-Sent Events from the first event on, then live",
+        description=(
+            "The id of each is its seq, the event its kind, the data an EventAnswer. Ends after "
+            "the job's last event. A reader that is too slow is dropped and can resume."
+        ),
+        query=queries.EventsQuery,
+        answers={OK: ("text/event-stream",)},
+        headers={"Last-Event-ID": "Only events after this one."},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/logs/{{worker_id}}",
+        id="getLog",
+        tag="watching",
+        summary="A worker's log, as text or streamed",
+        query=queries.LogQuery,
+        answers={OK: (TEXT,)},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/reports/{{name}}",
+        id="getReport",
+        tag="reports",
+        summary="A rendered report",
+        description="FINAL_RESULT.md, LEVEL_<n>_REPORT.md, or the name of a file under reports/.",
+        answers={OK: ("text/markdown", JSON, TEXT)},
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/wait",
+        id="waitForJob",
+        tag="watching",
+        summary="Answer when the job has ended or the timeout is over",
+        query=queries.WaitQuery,
+        answers={OK: common.WaitAnswer},
+    ),
+)

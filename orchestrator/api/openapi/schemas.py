@@ -1,0 +1,87 @@
+"""The shapes of requests and answers, as the document has them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from orchestrator.api.openapi.operations import OPERATIONS
+from orchestrator.schemas.agent_output.plan import Plan
+from orchestrator.schemas.answers.common import EventAnswer
+from orchestrator.schemas.answers.problem import Problem
+from orchestrator.schemas.fields.wire import Wire
+
+Schema = dict[str, Any]
+
+REF = "#/components/schemas/{model}"
+
+
+def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
+    """All shapes by name, and the name of each."""
+    inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (operation.body, "validation") for operation in OPERATIONS if operation.body
+    ]
+    outputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (model, "serialization")
+        for operation in OPERATIONS
+        for model in operation.answers.values()
+        if isinstance(model, type)
+    ]
+    extra: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+        (Problem, "serialization"),
+        (EventAnswer, "serialization"),
+        # What an agent that plans answers with; no call takes it.
+        (Plan, "validation"),
+    ]
+    references, definitions = models_json_schema(
+        list(dict.fromkeys([*inputs, *outputs, *extra])), ref_template=REF
+    )
+    names: dict[Any, str] = {
+        model: ref["$ref"].rsplit("/", 1)[1] for (model, _), ref in references.items()
+    }
+    received = {kind.__name__ for kind in _kinds_of(Wire)}
+    schemas = {
+        name: one if name in received else without_nulls(one)
+        for name, one in definitions["$defs"].items()
+    }
+    return _answers_as_sent(schemas), names
+
+
+def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds_of(each)
+
+
+def _answers_as_sent(schemas: Schema) -> Schema:
+    """In serialization mode every field with a default is "required"; ours may be left out."""
+    for schema in schemas.values():
+        fields = schema.get("properties", {})
+        required = [name for name in schema.get("required", ()) if not fields[name].get("optional")]
+        for field in fields.values():
+            field.pop("optional", None)
+        if required:
+            schema["required"] = required
+        else:
+            schema.pop("required", None)
+    return schemas
+
+
+def without_nulls(schema: Any) -> Any:
+    """What has no value is left out of answers, never null; in requests null is allowed."""
+    if isinstance(schema, list):
+        return [without_nulls(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: without_nulls(value) for key, value in schema.items()}
+    if plain.get("default", ...) is None:
+        del plain["default"]
+        if plain.get("anyOf", [])[-1:] == [{"type": "null"}] and len(plain["anyOf"]) == 2:
+            first = plain.pop("anyOf")[0]
+            plain = {**first, **plain, "optional": True}
+    return plain
+
+
+def reference(name: str) -> Schema:
+    return {"$ref": REF.format(model=name)}

@@ -1,0 +1,80 @@
+"""Calls that read a job."""
+
+from flask import Blueprint, Response
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request
+from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.routes.response import json_answer, tagged_answer
+from orchestrator.api.serializers.candidates import candidates_answer
+from orchestrator.api.serializers.common import job_summary
+from orchestrator.api.serializers.job import job_answer, tree_answer
+from orchestrator.api.serializers.results import results, status_answer
+from orchestrator.core.errors import Conflict
+from orchestrator.schemas.answers.common import JobsAnswer, Results
+from orchestrator.schemas.requests.queries import JobsQuery, NoQuery
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("")
+def list_jobs() -> Response:
+    query = request.query(JobsQuery)
+    page = service().jobs(
+        caller(),
+        status=query.status,
+        parent=query.parent and checked_job_id(query.parent),
+        depth=query.depth,
+        page=query.page,
+        page_size=query.page_size,
+    )
+    jobs = [job_summary(job) for job in page.jobs]
+    return json_answer(
+        JobsAnswer(jobs=jobs, total=page.total, page=query.page, page_size=query.page_size)
+    )
+
+
+@blueprint.get("/<job_id>")
+def get_job(job_id: str) -> Response:
+    request.query(NoQuery)
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: job_answer(service(), who, asked))
+
+
+@blueprint.get("/<job_id>/status")
+def get_status(job_id: str) -> Response:
+    request.query(NoQuery)
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: status_answer(service(), who, asked))
+
+
+@blueprint.get("/<job_id>/results")
+def get_results(job_id: str) -> Response:
+    request.query(NoQuery)
+    asked, who = checked_job_id(job_id), caller()
+
+    def answer() -> Results:
+        found = results(service(), who, service().detail(who, asked, with_tasks=False))
+        if found is None:
+            raise Conflict(
+                f"no worker of job {asked} has finished yet; "
+                f"GET /api/v1/jobs/{asked}/wait answers when the job has ended"
+            )
+        return found
+
+    return tagged_answer(answer)
+
+
+@blueprint.get("/<job_id>/tasks/<task_id>/candidates")
+def get_candidates(job_id: str, task_id: str) -> Response:
+    request.query(NoQuery)
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: candidates_answer(service(), who, asked, task_id))
+
+
+@blueprint.get("/<job_id>/tree")
+def get_tree(job_id: str) -> Response:
+    request.query(NoQuery)
+    asked, who = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: tree_answer(service().tree(who, asked)))

@@ -1,0 +1,133 @@
+"""Locks: leases of workers, and who holds what."""
+
+from functools import partial
+from http import HTTPStatus
+
+from flask import Blueprint, Response, request
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import problems
+from orchestrator.api.http import request as reading
+from orchestrator.api.routes.response import JSON, encoded, json_answer
+from orchestrator.api.routes.streams import STOPPING, TOO_MANY, parking, secured_reply
+from orchestrator.api.serializers.common import moment
+from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.api.streaming.lock_wait import PendingLock
+from orchestrator.api.streaming.socket_handoff import ParkedReply
+from orchestrator.core.errors import NotFound
+from orchestrator.core.locks.lease import Lease
+from orchestrator.core.locks.lock_names import lock_name
+from orchestrator.core.locks.lock_view import LockView
+from orchestrator.engine.service.service import Service
+from orchestrator.engine.supervisor.lease_calls import LockCall
+from orchestrator.schemas.locks import (
+    LeaseAnswer,
+    LockAnswer,
+    LockedAnswer,
+    LockNameAnswer,
+    LockRequest,
+    LocksAnswer,
+    LockWaitAnswer,
+    UnlockedAnswer,
+    UnlockRequest,
+)
+from orchestrator.schemas.requests.queries import LONGEST_WAIT_SECONDS, NoQuery
+
+blueprint = Blueprint("locks", __name__, url_prefix="/api/v1/locks")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("")
+def list_locks() -> Response:
+    reading.query(NoQuery)
+    found = service().locks(caller())
+    return json_answer(LocksAnswer(locks=[_lock(view) for view in found]))
+
+
+@blueprint.get("/<path:lock>")
+def get_lock(lock: str) -> Response:
+    reading.query(NoQuery)
+    try:
+        name = lock_name(lock)
+    except ValueError as error:
+        raise NotFound(str(error)) from None
+    leases = [_lease(lease) for lease in service().leases_on(name)]
+    number = max((lease.number for lease in leases), default=None)
+    return json_answer(LockNameAnswer(name=name, held=bool(leases), number=number, leases=leases))
+
+
+@blueprint.post("")
+def take_locks() -> Response:
+    reading.query(NoQuery)
+    asked = reading.body(LockRequest)
+    names = tuple(dict.fromkeys(asked.names))
+    engine = service()
+    call = engine.lock(caller(), names, wait=asked.wait > 0)
+    final = asked.wait <= LONGEST_WAIT_SECONDS
+    if engine.lock_decided(call):
+        return problems.plain(_lock_reply(engine, call, final, request.path))
+    return _parked(engine, call, min(asked.wait, LONGEST_WAIT_SECONDS), final)
+
+
+def _parked(engine: Service, call: LockCall, seconds: float, final: bool) -> Response:
+    parked = parking()
+    try:
+        parked.hub.check_room()
+    except Exception:
+        engine.lock_dropped(call)
+        raise
+    wait = PendingLock(
+        parked.hub,
+        engine,
+        call,
+        seconds=seconds,
+        answer=partial(_lock_reply, engine, call, final, request.path),
+        stopping=secured_reply(STOPPING.reply(request.path)),
+    )
+    return ParkedReply(parked.hub, parked.threads, wait, TOO_MANY)
+
+
+@blueprint.delete("")
+def end_locks() -> Response:
+    reading.query(NoQuery)
+    asked = reading.body(UnlockRequest)
+    names = service().unlock(caller(), tuple(dict.fromkeys(asked.names)))
+    return json_answer(UnlockedAnswer(names=list(names)))
+
+
+def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
+    """What a call came to. Never raises; may run outside of any request."""
+    try:
+        leases = engine.lock_answer(call, final=final)
+        if leases is None:
+            status, body = HTTPStatus.ACCEPTED, encoded(LockWaitAnswer(reason=call.why))
+        else:
+            found = LockedAnswer(leases=[_lease(lease) for lease in leases])
+            status, body = HTTPStatus.OK, encoded(found)
+    except Exception as error:
+        return secured_reply(problems.problem_of(error).reply(path))
+    headers = (("Content-Type", JSON), ("Cache-Control", "no-store"))
+    return secured_reply(Reply(status=int(status), headers=headers, body=body))
+
+
+def _lease(lease: Lease) -> LeaseAnswer:
+    return LeaseAnswer(
+        name=lease.name,
+        number=lease.number,
+        job_id=lease.job_id,
+        worker_id=lease.worker_id,
+        attempt=lease.attempt,
+        taken_at=moment(lease.taken_at),
+    )
+
+
+def _lock(view: LockView) -> LockAnswer:
+    return LockAnswer(
+        names=list(view.names),
+        kind=view.kind,
+        waits=view.waits,
+        job_id=view.job_id,
+        worker_id=view.worker_id,
+        number=view.number,
+        since=moment(view.since),
+    )

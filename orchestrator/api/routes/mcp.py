@@ -1,0 +1,136 @@
+"""The Model Context Protocol over HTTP: one message in, one JSON answer out."""
+
+import base64
+import binascii
+import json
+from functools import partial
+from http import HTTPStatus
+
+from flask import Blueprint, Response, request
+
+from orchestrator.api.access.audit import READS, TOOL
+from orchestrator.api.access.auth import caller, check_rate, identify, service
+from orchestrator.api.http import problems
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.mcp import protocol
+from orchestrator.api.mcp.protocol import Request, RpcError, Values, said
+from orchestrator.api.mcp.tool_calls import Desk, ToolCall, asked, carried_out, refused
+from orchestrator.api.mcp.tool_list import definitions
+from orchestrator.api.routes.response import JSON
+from orchestrator.api.routes.streams import parked_wait, secured_reply
+from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.schemas.requests.queries import NoQuery
+
+blueprint = Blueprint("mcp", __name__)
+blueprint.before_request(identify)
+
+VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
+NO_STORE = ("Cache-Control", "no-store")
+#: Instead of the job's state, which a server that stops may not be able to read any more.
+STOPPING = '{"retry":true,"next":"the server is restarting; call wait again"}'
+#: How the stateless revision has errors answered; the handshake's clients take a 404 for the end
+#: of their session.
+STATUS_OF = {protocol.METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND}
+
+
+@blueprint.post("/mcp")
+def mcp_message() -> Response:
+    reading.query(NoQuery)
+    reading.check_json()
+    try:
+        message = protocol.parsed(request.get_data())
+        one = protocol.request_of(message)
+        _check_version(one)
+    except RpcError as error:
+        return _failed(error, HTTPStatus.BAD_REQUEST)
+    if one is None:
+        return Response(status=HTTPStatus.ACCEPTED)
+    try:
+        return _answered(one)
+    except RpcError as error:
+        status = STATUS_OF.get(error.code, HTTPStatus.BAD_REQUEST)
+        return _failed(error, status if one.stateless else HTTPStatus.OK)
+
+
+def _check_version(one: Request | None) -> None:
+    """Raise RpcError when the headers and the body disagree, or speak of an unknown revision."""
+    version = request.headers.get(VERSION_HEADER)
+    if version is not None and version not in protocol.VERSIONS:
+        raise protocol.unsupported(version, one.id if one else None)
+    if one is None or not one.stateless:
+        return
+    expected = {VERSION_HEADER: protocol.version_of(one), METHOD_HEADER: one.method}
+    if one.method == "tools/call" and isinstance(one.params.get("name"), str):
+        expected[NAME_HEADER] = one.params["name"]
+    for header, value in expected.items():
+        if _header(header) != value:
+            raise one.error(
+                protocol.HEADER_MISMATCH, f"the header {header} must say what the body says"
+            )
+
+
+def _header(name: str) -> str | None:
+    """Clients wrap what no header can hold: ``=?base64?...?=``."""
+    value = request.headers.get(name)
+    if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
+        return value
+    try:
+        return base64.b64decode(value[9:-2], validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _answered(one: Request) -> Response:
+    if one.method != "tools/call":
+        request.environ[READS] = True
+        return _json(one.reply(protocol.answer(one, definitions())))
+    call = protocol.call_of(one)
+    try:
+        return _called(one, asked(call))
+    except Exception as error:
+        request.environ.pop(READS, None)  # what is refused is noted, reads too
+        return _json(one.reply(refused(error)))
+
+
+def _called(one: Request, call: ToolCall) -> Response:
+    request.environ[TOOL] = call.tool.name
+    if call.tool.reads_only:
+        request.environ[READS] = True
+    else:
+        service().check_change(caller())
+    check_rate(reads=call.tool.reads_only, submits=call.tool.name == "orchestrate")
+    key = reading.idempotency_key()
+    desk = Desk(service=service(), caller=caller(), idempotency_key=key)
+    answer = partial(_reply, one, desk, call)
+    if call.tool.name != "wait":
+        return _json(one.reply(carried_out(desk, call)))
+    job = desk.service.job(desk.caller, checked_job_id(call.arguments.job_id))
+    check = partial(desk.service.answer_wait, desk.caller, job.id)
+    seconds = call.arguments.seconds
+    if seconds == 0 or check() is not None:
+        return problems.plain(answer())
+    return parked_wait(job, seconds, check, answer, _told(one, said(STOPPING)))
+
+
+def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
+    """The whole answer. Never raises; runs outside of any request when somebody has waited."""
+    try:
+        result = carried_out(desk, call)
+    except Exception as error:
+        result = refused(error)
+    return _told(one, result)
+
+
+def _told(one: Request, result: Values) -> Reply:
+    body = json.dumps(one.reply(result)).encode()
+    return secured_reply(Reply(status=200, headers=(("Content-Type", JSON), NO_STORE), body=body))
+
+
+def _json(values: Values, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    body = json.dumps(values, default=str).encode()
+    return Response(body, status=status, mimetype=JSON, headers=[NO_STORE])
+
+
+def _failed(error: RpcError, status: HTTPStatus) -> Response:
+    return _json(error.reply(), status)

@@ -1,0 +1,66 @@
+"""What became of a job's changes to the project, and merging them once more."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.routes.response import json_answer
+from orchestrator.api.serializers.common import job_path
+from orchestrator.api.serializers.results import missing_changes, outside_work, workers_by_job
+from orchestrator.schemas.merging import ChoiceRequest, ConflictsAnswer, MergeRequest
+from orchestrator.schemas.requests.queries import NoQuery
+
+blueprint = Blueprint("merging", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/conflicts")
+def get_conflicts(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return json_answer(_answer(checked_job_id(job_id)))
+
+
+@blueprint.post("/merge")
+def merge_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    request = reading.body(MergeRequest, optional=True)
+    choice = request.to_choice()
+    if service().merge(caller(), checked_job_id(job_id), choice):
+        return json_answer(_answer(job_id))
+    if choice.resolve:
+        # It runs again: there is no record before it has ended.
+        strategy = service().job(caller(), job_id).config.merge_strategy
+        begun = ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
+        return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
+    return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
+
+
+@blueprint.post("/tasks/<task_id>/choice")
+def choose_candidate(job_id: str, task_id: str) -> Response:
+    reading.query(NoQuery)
+    # Who may not see the job learns nothing of its calls either.
+    service().job(caller(), checked_job_id(job_id))
+    request = reading.body(ChoiceRequest)
+    if service().choose(caller(), job_id, task_id, request.worker_id):
+        return json_answer(_answer(job_id))
+    return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
+
+
+def _answer(job_id: str) -> ConflictsAnswer:
+    detail = service().detail(caller(), job_id, with_tasks=False)
+    job = detail.job
+    workers = workers_by_job(service(), caller(), detail)
+    record = service().merge_record(caller(), job_id)
+    told = {
+        "job_id": job_id,
+        "status": job.status,
+        "strategy": job.config.merge_strategy,
+        **record,
+        "missing": missing_changes(service(), caller(), job),
+        "made_not_in_result": outside_work(service(), caller(), job, workers),
+        "merging": service().is_merging(job_id),
+    }
+    return ConflictsAnswer(**told)

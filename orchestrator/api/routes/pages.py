@@ -1,0 +1,91 @@
+"""What needs no key: health, the page, the docs and the OpenAPI document."""
+
+from http import HTTPStatus
+from pathlib import Path
+
+from flask import Blueprint, Response, current_app, send_from_directory
+
+from orchestrator.api.access.auth import service
+from orchestrator.api.http import request
+from orchestrator.api.routes.response import JSON, json_answer
+from orchestrator.schemas.answers.common import HealthAnswer
+from orchestrator.schemas.requests.queries import NoQuery
+
+blueprint = Blueprint("pages", __name__)
+
+STATIC = Path(__file__).parent.parent / "static"
+
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+#: Swagger UI sets styles from its script and draws its icons from data.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@blueprint.get("/health")
+def get_health() -> Response:
+    request.query(NoQuery)
+    health = service().health()
+    answer = HealthAnswer(
+        status="ok" if health.ready else "unavailable",
+        ready=health.ready,
+        checks=dict(health.checks),
+        paused=health.paused,
+        usable_agents=health.usable_agents,
+        known_agents=health.known_agents,
+        containment=health.containment,
+        version=health.version,
+    )
+    status = HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE
+    response = json_answer(answer, status)
+    if not health.ready:
+        response.headers["Retry-After"] = "2"
+    return response
+
+
+@blueprint.get("/healthz")
+def get_liveness() -> Response:
+    """Asks nothing of store and supervisor: whoever restarts a server by it restarts a dead one."""
+    return _word("ok", HTTPStatus.OK)
+
+
+@blueprint.get("/readyz")
+def get_readiness() -> Response:
+    health = service().health()
+    if health.ready:
+        return _word("ok", HTTPStatus.OK)
+    wrong = (f"{part}: {word}" for part, word in health.checks.items() if word != "ok")
+    return _word("\n".join(wrong), HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _word(text: str, status: HTTPStatus) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(f"{text}\n", status=int(status), mimetype="text/plain", headers=headers)
+
+
+@blueprint.get("/")
+def get_page() -> Response:
+    return _page("index.html", PAGE_POLICY)
+
+
+@blueprint.get("/docs")
+def get_docs() -> Response:
+    return _page("docs.html", DOCS_POLICY)
+
+
+@blueprint.get("/openapi.json")
+def get_openapi() -> Response:
+    document: bytes = current_app.extensions["orchestrator.openapi"]()
+    return Response(document, mimetype=JSON, headers={"Cache-Control": "no-cache"})
+
+
+def _page(name: str, policy: str) -> Response:
+    response = send_from_directory(STATIC, name)
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["Cache-Control"] = "no-cache"
+    return response

@@ -1,0 +1,79 @@
+"""Answers as HTTP responses."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, current_app, request
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from orchestrator.api.access.auth import caller
+from orchestrator.api.http.shared_reads import SharedReads
+
+JSON = "application/json"
+REVALIDATE = "private, no-cache"
+RUNNING_DOWN = frozenset({"left"})
+
+
+def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
+    """As JSON; fields without a value are left out."""
+    try:
+        return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
+    except (PydanticSerializationError, UnicodeEncodeError):
+        # The name of a worker's file may be no valid text at all.
+        values = answer.model_dump(exclude_none=True, exclude=set(without))
+        text = json.dumps(values, ensure_ascii=False, default=_plain)
+        return text.encode("utf-8", "replace")
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def json_answer(
+    answer: BaseModel, status: HTTPStatus = HTTPStatus.OK, location: str | None = None
+) -> Response:
+    response = Response(encoded(answer), status=int(status), mimetype=JSON)
+    response.headers["Cache-Control"] = "no-store"
+    if location is not None:
+        response.headers["Location"] = location
+    return response
+
+
+def tagged_answer(make: Callable[[], BaseModel]) -> Response:
+    """A read with an ETag; 304 when the caller has it already.
+
+    The same read of the same caller at the same time is made once.
+    """
+    reads: SharedReads[_Tagged] = current_app.extensions["orchestrator.reads"]
+    key = (request.endpoint, *sorted((request.view_args or {}).items()), caller().full_name)
+    found = reads.get(key, lambda: _tagged(make()))
+    headers = {"ETag": f'W/"{found.tag}"', "Cache-Control": REVALIDATE}
+    if request.if_none_match.contains_weak(found.tag):
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(found.body, mimetype=JSON, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    tag: str
+    body: bytes
+
+
+def _tagged(answer: BaseModel) -> _Tagged:
+    """A weak tag: what is left (of time) goes down by itself and is no reason to send all again."""
+    lasting = encoded(answer, without=RUNNING_DOWN)
+    tag = blake2b(lasting, digest_size=16).hexdigest()
+    return _Tagged(tag, _with_left(lasting, answer))
+
+
+def _with_left(lasting: bytes, answer: BaseModel) -> bytes:
+    left = getattr(answer, "left", None)
+    if left is None:
+        return lasting
+    return b'%b,"left":%b}' % (lasting[:-1], json.dumps(left, default=str).encode())

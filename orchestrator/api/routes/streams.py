@@ -1,0 +1,136 @@
+"""Calls that are answered over time: events, followed logs, wait."""
+
+from functools import partial
+
+from flask import Blueprint, Response, current_app, request
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.access.origin_guard import secured
+from orchestrator.api.http import problems
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.file_response import text_file
+from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.routes.response import JSON, encoded
+from orchestrator.api.serializers.results import wait_answer
+from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.api.streaming.context import Parking
+from orchestrator.api.streaming.event_stream import EventStream
+from orchestrator.api.streaming.log_stream import FollowedLog
+from orchestrator.api.streaming.socket_handoff import ParkedReply, ParkedStream, Refusal
+from orchestrator.api.streaming.wait import Answering, Checking, PendingWait
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.submission import Caller
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.requests.queries import EventsQuery, LogQuery, WaitQuery
+
+blueprint = Blueprint("watching", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint.before_request(authenticate)
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
+NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+TOO_MANY: Refusal = partial(
+    problems.refuse,
+    problems.unavailable("too many streams and waits are open; close some, or try again later"),
+)
+STOPPING = problems.unavailable("the server is stopping; ask again in a moment")
+
+
+def parking() -> Parking:
+    found: Parking = current_app.extensions["orchestrator.parking"]
+    return found
+
+
+@blueprint.get("/events")
+def stream_events(job_id: str) -> Response:
+    after = reading.last_event_id(reading.query(EventsQuery).last_event_id)
+    job = service().job(caller(), checked_job_id(job_id))
+    if request.method == "HEAD":
+        return Response(content_type="text/event-stream", headers=NO_STORE)
+    parked = parking()
+    parked.hub.check_room()
+    stream = EventStream(parked.hub, service(), caller(), job, after=after, frames=parked.frames)
+    return ParkedStream(
+        parked.hub,
+        parked.threads,
+        stream,
+        TOO_MANY,
+        content_type="text/event-stream; charset=utf-8",
+        headers=NO_STORE,
+    )
+
+
+@blueprint.get("/logs/<worker_id>")
+def get_log(job_id: str, worker_id: str) -> Response:
+    query = reading.query(LogQuery)
+    job = service().job(caller(), checked_job_id(job_id))
+    path = service().log_path(caller(), job_id, checked_worker_id(worker_id))
+    within = service().workspace(job).parent
+    if not query.follow:
+        return text_file(path, PLAIN_TEXT, within=within, tail=query.tail, missing_is_empty=True)
+    if request.method == "HEAD":
+        return Response(content_type=PLAIN_TEXT, headers=NO_STORE)
+    parked = parking()
+    parked.hub.check_room()
+    log = FollowedLog(
+        parked.hub,
+        job,
+        worker_id,
+        path=path,
+        within=within,
+        tail=query.tail,
+        has_ended=partial(_worker_has_ended, service(), caller(), job_id, worker_id),
+    )
+    return ParkedStream(
+        parked.hub, parked.threads, log, TOO_MANY, content_type=PLAIN_TEXT, headers=NO_STORE
+    )
+
+
+@blueprint.get("/wait")
+def wait_for_job(job_id: str) -> Response:
+    seconds = reading.query(WaitQuery).seconds
+    job = service().job(caller(), checked_job_id(job_id))
+    answer = partial(_wait_reply, service(), caller(), job_id, request.path)
+    check = partial(service().answer_wait, caller(), job_id)
+    if seconds == 0 or check() is not None or request.method == "HEAD":
+        return problems.plain(answer())
+    stopping = secured_reply(STOPPING.reply(request.path))
+    return parked_wait(job, seconds, check, answer, stopping)
+
+
+def parked_wait(
+    job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
+) -> Response:
+    """Answer when ``check`` finds the job or the time is over. Raise Unavailable without room."""
+    parked = parking()
+    parked.hub.check_room()
+    wait = PendingWait(
+        parked.hub,
+        job,
+        waiter=caller().worker_key,
+        seconds=seconds,
+        check=check,
+        answer=answer,
+        stopping=stopping,
+    )
+    return ParkedReply(parked.hub, parked.threads, wait, TOO_MANY)
+
+
+def _wait_reply(service: Service, caller: Caller, job_id: str, path: str) -> Reply:
+    """The job's state as a whole answer. Never raises; runs outside of any request."""
+    try:
+        body = encoded(wait_answer(service, caller, job_id))
+    except Exception as error:
+        return secured_reply(problems.problem_of(error).reply(path))
+    headers = (("Content-Type", JSON), ("Cache-Control", "no-store"))
+    return secured_reply(Reply(status=200, headers=headers, body=body))
+
+
+def secured_reply(reply: Reply) -> Reply:
+    """The hub writes it past the middleware that adds these headers elsewhere."""
+    return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
+
+
+def _worker_has_ended(service: Service, caller: Caller, job_id: str, worker_id: str) -> bool:
+    workers = service.detail(caller, job_id).workers
+    return any(worker.id == worker_id and worker.status.ended for worker in workers)

@@ -1,0 +1,68 @@
+"""Checkpoints as wire shapes."""
+
+from orchestrator.api.serializers.common import links, moment_or_none
+from orchestrator.core.model.attempt.failure import START
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports.read_models import Checkpoint
+from orchestrator.core.repository.git_refs import checkpoint_refs, hidden
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.job import (
+    CheckpointAnswer,
+    CheckpointsAnswer,
+    RecountedAnswer,
+    RolledBackAnswer,
+)
+
+
+def checkpoints_answer(service: Service, caller: Caller, job_id: str) -> CheckpointsAnswer:
+    job = service.job(caller, job_id)
+    found = service.checkpoints(caller, job_id)
+    return CheckpointsAnswer(job_id=job_id, checkpoints=[_checkpoint(job, one) for one in found])
+
+
+def _checkpoint(job: Job, found: Checkpoint) -> CheckpointAnswer:
+    return CheckpointAnswer(
+        worker_id=found.worker_id,
+        name=found.name,
+        attempt=found.attempt,
+        at=moment_or_none(found.at),
+        commit=found.commit,
+        ref=_ref(job, found),
+        files_changed=found.files_changed,
+        ignored=found.has_ignored,
+        not_kept=dict(found.not_kept),
+        gates=found.gates,
+        current=found.is_current,
+    )
+
+
+def _ref(job: Job, found: Checkpoint) -> str:
+    if found.name == START:
+        return f"{hidden(job.root_id)}start/{found.worker_id}"
+    return f"{checkpoint_refs(job.root_id, found.worker_id)}{found.name}"
+
+
+def rolled_back_answer(
+    service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
+) -> RolledBackAnswer:
+    """Does it, and says what was done."""
+    done = service.roll_back(caller, job_id, worker_id, checkpoint)
+    return RolledBackAnswer(
+        job_id=job_id,
+        worker_id=worker_id,
+        checkpoint=done.checkpoint,
+        commit=done.commit,
+        kept=done.kept,
+        links=links(job_id),
+    )
+
+
+def recounted_answer(
+    service: Service, caller: Caller, job_id: str, worker_id: str
+) -> RecountedAnswer:
+    """Does it, and says what was found."""
+    files = service.recount(caller, job_id, worker_id)
+    return RecountedAnswer(
+        job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)
+    )

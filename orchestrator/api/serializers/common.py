@@ -1,0 +1,247 @@
+"""Values of the domain as wire shapes."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from orchestrator.core.events import Event
+from orchestrator.core.limits.budget import is_known, total
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import Job, JobConfig, TaskSpec, Worker
+from orchestrator.core.model.submission import Accepted
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.schemas.answers.common import (
+    AcceptedAnswer,
+    AgentAnswer,
+    AgentsAnswer,
+    CancelAnswer,
+    DecidedAnswer,
+    JobSummary,
+    Links,
+    PlanFallbackAnswer,
+    UnjudgedFileAnswer,
+    UnjudgedGateAnswer,
+)
+from orchestrator.schemas.answers.gates import gate_answer, job_gate_answer
+from orchestrator.schemas.answers.job import ConfigAnswer, TaskAnswer, UsageAnswer
+
+if TYPE_CHECKING:  # commands without a server use this module, and are to start fast
+    from orchestrator.engine.service.service import Service
+
+SUMMARY_CHARACTERS = 300
+
+#: Deeper than this, child_results and child_jobs are left empty: readers have limits of their own.
+DEEPEST_NESTING = 50
+
+_NOTHING = WorkerResult()
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def plan_fallback_answer(job: Job) -> PlanFallbackAnswer | None:
+    found = job.facts.plan_fallback
+    return PlanFallbackAnswer(agent=found.agent, reason=found.reason) if found else None
+
+
+def unjudged_gates(job: Job) -> list[UnjudgedGateAnswer]:
+    return [
+        UnjudgedGateAnswer(name=each.name, cause=each.cause, why=each.why)
+        for each in job.facts.unjudged_gates
+        if each.cause
+    ]
+
+
+def unjudged_files(job: Job) -> list[UnjudgedFileAnswer]:
+    return [UnjudgedFileAnswer(**asdict(each)) for each in job.facts.unjudged_files]
+
+
+def moment_or_none(seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)
+
+
+def duration(started_at: float | None, ended_at: float | None) -> float | None:
+    """Seconds between two times; None while one is missing."""
+    if started_at is None or ended_at is None:
+        return None
+    return round(max(0.0, ended_at - started_at), 6)
+
+
+def result_of(worker: Worker) -> WorkerResult:
+    return worker.result or _NOTHING
+
+
+def job_path(job_id: str) -> str:
+    return f"/api/v1/jobs/{job_id}"
+
+
+def links(job_id: str) -> Links:
+    """Where to go from a job."""
+    path = job_path(job_id)
+    names = ("status", "results", "tree", "events", "wait", "cancel", "retry")
+    return {"self": path, **{name: f"{path}/{name}" for name in names}}
+
+
+def log_file(service: "Service", job: Job, worker: Worker) -> str | None:
+    """The log's place in the workspace (CONTRACT section 2), without asking for each worker.
+
+    None for a worker that never ran and never will.
+    """
+    if worker.status.ended and not worker.attempt:
+        return None
+    return f"{service.workspace(job)}/logs/depth_{worker.depth}_{worker.id}.log"
+
+
+def counts(workers: Iterable[Worker]) -> dict[str, int]:
+    return dict(Counter(str(worker.status) for worker in workers))
+
+
+def accepted_answer(accepted: Accepted) -> AcceptedAnswer:
+    return AcceptedAnswer(
+        job_id=accepted.job.id,
+        status=accepted.job.status,
+        links=links(accepted.job.id),
+        duplicate=accepted.duplicate,
+        left=dict(accepted.left),
+        caller_left=dict(accepted.caller_left),
+        limits_notice=accepted.limits_notice or None,
+    )
+
+
+def cancel_answer(job: Job) -> CancelAnswer:
+    return CancelAnswer(job_id=job.id, status=job.status, reason=job.reason, links=links(job.id))
+
+
+def decided_answer(job: Job) -> DecidedAnswer:
+    return DecidedAnswer(job_id=job.id, status=job.status, reason=job.reason, links=links(job.id))
+
+
+def job_summary(job: Job) -> JobSummary:
+    return JobSummary(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        request=job.request[:SUMMARY_CHARACTERS],
+        depth=job.depth,
+        root_job_id=job.root_id,
+        parent_job_id=job.parent_job_id,
+        parent_worker_id=job.parent_worker_id,
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=duration(job.started_at, job.ended_at),
+        labels=dict(job.config.labels),
+        links=links(job.id),
+    )
+
+
+def task_answer(
+    task: TaskSpec, candidates: Sequence[str] = (), chosen: str | None = None
+) -> TaskAnswer:
+    return TaskAnswer(
+        id=task.id,
+        title=task.title,
+        prompt=task.prompt,
+        command=list(task.command) if isinstance(task.command, tuple) else task.command,
+        agents=list(task.agents),
+        depends_on=list(task.depends_on),
+        timeout=task.timeout,
+        retries=task.retries,
+        role=task.role,
+        model=task.model,
+        files=list(task.files),
+        writes=list(task.writes),
+        locks=list(task.locks),
+        context=task.context,
+        # A value may be a secret.
+        env=sorted(task.env),
+        max_steps=task.max_steps,
+        max_tokens=task.max_tokens,
+        max_cost_usd=task.max_cost_usd,
+        git=task.git,
+        workdir=task.workdir,
+        gates=[gate_answer(gate) for gate in task.gates],
+        review=task.review,
+        candidates=list(candidates),
+        chosen=chosen,
+    )
+
+
+def config_answer(config: JobConfig) -> ConfigAnswer:
+    return ConfigAnswer(
+        max_workers=config.max_workers,
+        default_timeout=config.default_timeout,
+        max_retries=config.max_retries,
+        execution_mode=config.execution_mode,
+        enable_recursion=config.enable_recursion,
+        max_recursion_depth=config.max_depth,
+        agent=config.agent,
+        max_wall_seconds=config.max_wall_seconds,
+        max_total_workers=config.max_total_workers,
+        max_steps=config.max_steps,
+        max_tokens=config.max_tokens,
+        max_cost_usd=config.max_cost_usd,
+        merge_strategy=config.merge_strategy,
+        history=config.history,
+        resolve=config.resolve,
+        git=config.git,
+        base=config.base,
+        base_branch=config.base_branch,
+        project=config.project,
+        include_dirty=config.include_dirty,
+        git_note=config.git_note,
+        gates=[job_gate_answer(gate) for gate in config.gates],
+        unjudged="fail" if config.unjudged == "fail" else "tell",
+        planner=config.planner,
+        context=config.context,
+        context_files=list(config.context_files),
+        approve=config.approve,
+        labels=dict(config.labels),
+    )
+
+
+def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
+    return AgentsAnswer(
+        agents=[
+            AgentAnswer(
+                name=each.name,
+                description=each.description,
+                usable=each.usable,
+                installed=each.installed,
+                path=each.path or None,
+                version=each.version or None,
+                authenticated=each.authenticated,
+                login=each.login,
+                login_refused=each.login_refused or None,
+                credential=each.credential or None,
+                mend=list(each.mend),
+                inherit=list(each.inherit),
+            )
+            for each in found
+        ]
+    )
+
+
+def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
+    """The sum of what is known; what no worker knows is left out."""
+    known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
+    without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
+    lacking = True if without and known["cost_usd"] is not None else None
+    return UsageAnswer(**known, cost_partial=lacking)
+
+
+def event_values(event: Event) -> Mapping[str, object]:
+    """The JSON object of an event, in the shape of EventAnswer."""
+    values: dict[str, object] = {
+        "seq": event.seq,
+        "kind": event.kind,
+        "at": moment(event.at).isoformat().replace("+00:00", "Z"),
+        "job_id": event.job_id,
+    }
+    if event.worker_id is not None:
+        values["worker_id"] = event.worker_id
+    return {**values, "data": dict(event.data)}

@@ -1,0 +1,276 @@
+"""Everything about a job as one answer, with the leases of its workers, and the tree below it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from orchestrator.api.serializers.common import (
+    DEEPEST_NESTING,
+    SUMMARY_CHARACTERS,
+    config_answer,
+    duration,
+    links,
+    log_file,
+    moment,
+    moment_or_none,
+    plan_fallback_answer,
+    result_of,
+    task_answer,
+    unjudged_files,
+    unjudged_gates,
+    usage_answer,
+)
+from orchestrator.api.serializers.results import by_job, session_answer
+from orchestrator.core.candidates.comparison import comparisons
+from orchestrator.core.limits.budget import caps_of, is_known
+from orchestrator.core.locks.lock_table import LockKind
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.failure import Failure
+from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.failure_classifier import failure_of
+from orchestrator.core.outcome.job.job_outcome import wall_seconds
+from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
+from orchestrator.core.ports import Tree
+from orchestrator.core.ports.read_models import Detail
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.gates import gate_result_answer
+from orchestrator.schemas.answers.job import (
+    AttemptAnswer,
+    EstimateAnswer,
+    FailureAnswer,
+    HeldLock,
+    JobAnswer,
+    StrayAnswer,
+    TaskAnswer,
+    TreeAnswer,
+    TreeWorker,
+    WaitingAnswer,
+    WorkerAnswer,
+)
+
+_AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
+
+
+def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[HeldLock]]:
+    """By worker id; only those that hold something."""
+    claimed = {task.id: task.locks for task in detail.tasks if task.locks}
+    held: dict[str, list[HeldLock]] = {}
+    for worker in detail.workers:
+        if claimed and worker.status in _AT_WORK:
+            names = claimed.get(worker.task_id, ())
+            claims = [HeldLock(name=name, kind=LockKind.CLAIM) for name in names]
+            held.setdefault(worker.id, []).extend(claims)
+    if any(worker.status in _AT_WORK for worker in detail.workers):
+        _add_leases(service, detail.workers, held)
+    return held
+
+
+def _add_leases(
+    service: Service, workers: Sequence[Worker], held: dict[str, list[HeldLock]]
+) -> None:
+    keys = {worker.key for worker in workers}
+    for lease in service.leases():
+        if lease.key in keys:
+            told = HeldLock(name=lease.name, kind=LockKind.LEASE, number=lease.number)
+            held.setdefault(lease.worker_id, []).append(told)
+
+
+def job_answer(service: Service, caller: Caller, job_id: str) -> JobAnswer:
+    detail = service.detail(caller, job_id)
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in service.attempts(caller, job_id):
+        attempts[attempt.worker_id].append(attempt)
+    job, planner = detail.job, detail.planner
+    held = held_locks(service, detail)
+    everybody = [*detail.workers, *([planner] if planner else []), *detail.reviewers]
+    return JobAnswer(
+        job_id=job.id,
+        root_job_id=job.root_id,
+        depth=job.depth,
+        parent_job_id=job.parent_job_id,
+        parent_worker_id=job.parent_worker_id,
+        request=job.request,
+        status=job.status,
+        reason=job.reason,
+        submitted_by=job.submitted_by,
+        cancelled_by=job.cancelled_by,
+        stop_cause=job.stop_cause,
+        merge_state=job.merge_state,
+        not_judged=not_judged(job) or None,
+        changed_nothing=changed_nothing(job),
+        nothing_built=job.facts.nothing_built,
+        unjudged_gates=unjudged_gates(job),
+        unjudged_files=unjudged_files(job),
+        awaits_approval=job.awaits_approval,
+        plan_source=job.plan_source,
+        plan_fallback=plan_fallback_answer(job),
+        config=config_answer(job.config),
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=wall_seconds(job, detail.workers),
+        tasks=list(_tasks(detail)),
+        workers=[
+            _worker(service, job, one, attempts[one.id], held.get(one.id, ()))
+            for one in detail.workers
+        ],
+        planner=_worker(service, job, planner, attempts[planner.id]) if planner else None,
+        reviewers=[_worker(service, job, one, attempts[one.id]) for one in detail.reviewers],
+        estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
+        child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
+        usage=usage_answer([result_of(worker).usage for worker in everybody]),
+        left=dict(detail.left),
+        workspace=str(service.workspace(job)),
+        final_report=str(service.final_report(job)),
+        links=links(job.id),
+    )
+
+
+def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
+    """With who tries them, where that is known."""
+    for task, comparison in zip(
+        detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
+    ):
+        names = [row.worker_id for row in comparison.candidates]
+        yield task_answer(task, names, comparison.chosen)
+
+
+def _worker(
+    service: Service,
+    job: Job,
+    worker: Worker,
+    attempts: Sequence[Attempt],
+    locks: Sequence[HeldLock] = (),
+) -> WorkerAnswer:
+    result = result_of(worker)
+    ran = worker.result is not None
+    # They were read after the worker, which may have begun another one since.
+    begun = [one for one in attempts if one.number <= worker.attempt]
+    return WorkerAnswer(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        index=worker.index,
+        kind=worker.kind,
+        depth=worker.depth,
+        agent=worker.agent,
+        status=worker.status,
+        reason=worker.reason,
+        waiting_for=_waiting(worker),
+        started_at=moment_or_none(worker.started_at),
+        ended_at=moment_or_none(worker.ended_at),
+        seconds=duration(worker.started_at, worker.ended_at),
+        work_seconds=result.work_seconds if ran else None,
+        cpu_seconds=result.cpu_seconds if ran else None,
+        peak_memory_bytes=result.peak_memory_bytes if ran else None,
+        exit_code=result.exit_code,
+        signal=result.signal,
+        output=result.output,
+        files_created=list(result.files_created),
+        usage=usage_answer([result.usage]),
+        log_truncated=result.log_truncated,
+        locks=list(locks),
+        refused_child_jobs=result.refused_child_jobs,
+        gates=[gate_result_answer(each) for each in result.gates],
+        strays=[StrayAnswer(pid=one.pid, command=one.command) for one in result.strays],
+        attempts=[_attempt(one, failure_of(worker, one.number)) for one in begun],
+        child_job_ids=list(worker.child_job_ids),
+        workspace=str(service.worker_directory(worker)),
+        log=log_file(service, job, worker),
+    )
+
+
+def _waiting(worker: Worker) -> WaitingAnswer | None:
+    waiting = worker.waiting_for
+    return WaitingAnswer(kind=waiting.kind, name=waiting.name) if waiting else None
+
+
+def _attempt(attempt: Attempt, failure: Failure | None) -> AttemptAnswer:
+    exit = attempt.exit
+    return AttemptAnswer(
+        number=attempt.number,
+        started_at=moment(attempt.started_at),
+        ended_at=moment_or_none(attempt.ended_at),
+        seconds=duration(attempt.started_at, attempt.ended_at),
+        reason=attempt.reason,
+        ended_by=exit.ended_by if exit else None,
+        exit_code=exit.code if exit else None,
+        signal=exit.signal if exit else None,
+        stopped_by=exit.stopped_by or None if exit else None,
+        cpu_seconds=exit.cpu_seconds if exit else None,
+        peak_memory_bytes=exit.peak_memory_bytes if exit else None,
+        failure=_failure(failure) if failure else None,
+        session=session_answer(attempt.session),
+    )
+
+
+def _failure(failure: Failure) -> FailureAnswer:
+    return FailureAnswer(
+        kind=failure.kind,
+        cause=failure.cause,
+        strategy=failure.strategy,
+        reason=failure.reason,
+        confidence=failure.confidence,
+        checkpoint=failure.checkpoint,
+        kept=failure.kept,
+    )
+
+
+def tree_answer(tree: Tree) -> TreeAnswer:
+    jobs = {job.id: job for job in tree.jobs}
+    workers, used = by_job(tree.workers), _used_with_all_below(tree)
+
+    def of_job(job: Job, depth: int) -> TreeAnswer:
+        own = workers.get(job.id, ()) if depth <= DEEPEST_NESTING else ()
+        return _tree_job(job, [of_worker(worker, depth) for worker in own], used.get(job.id))
+
+    def of_worker(worker: Worker, depth: int) -> TreeWorker:
+        children = [jobs[child] for child in worker.child_job_ids if child in jobs]
+        return _tree_worker(worker, [of_job(child, depth + 1) for child in children])
+
+    return of_job(tree.jobs[0], 0)
+
+
+def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
+    """What is known, by job; whoever plans or compares has used it, too."""
+    jobs = {job.id: job for job in tree.jobs}
+    used: dict[str, list[Usage]] = defaultdict(list)
+    for worker in (*tree.workers, *tree.advisers):
+        usage = result_of(worker).usage
+        job = jobs.get(worker.job_id) if is_known(usage) else None
+        while job is not None:
+            used[job.id].append(usage)
+            job = jobs.get(job.parent_job_id or "")
+    return used
+
+
+def _tree_job(job: Job, workers: list[TreeWorker], used: Sequence[Usage] | None) -> TreeAnswer:
+    return TreeAnswer.model_construct(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        depth=job.depth,
+        request=job.request[:SUMMARY_CHARACTERS],
+        created_at=moment(job.created_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=duration(job.started_at, job.ended_at),
+        usage=usage_answer(used) if used else None,
+        caps=caps_of(job.config) or None,
+        workers=workers,
+    )
+
+
+def _tree_worker(worker: Worker, child_jobs: list[TreeAnswer]) -> TreeWorker:
+    used = result_of(worker).usage
+    return TreeWorker.model_construct(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        agent=worker.agent,
+        status=worker.status,
+        reason=worker.reason,
+        waiting_for=_waiting(worker),
+        seconds=duration(worker.started_at, worker.ended_at),
+        usage=usage_answer([used]) if is_known(used) else None,
+        child_jobs=child_jobs,
+    )

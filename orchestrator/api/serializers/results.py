@@ -1,0 +1,204 @@
+"""What a job has come to so far, as answers: its status, and the results of its workers."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from orchestrator.api.serializers.common import (
+    DEEPEST_NESTING,
+    SUMMARY_CHARACTERS,
+    counts,
+    duration,
+    links,
+    log_file,
+    moment,
+    moment_or_none,
+    plan_fallback_answer,
+    result_of,
+    unjudged_files,
+    unjudged_gates,
+)
+from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.job.job_outcome import wall_seconds
+from orchestrator.core.outcome.job.losses import way_in
+from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
+from orchestrator.core.outcome.job.whereabouts import Whereabouts, has_worktree
+from orchestrator.core.ports.read_models import Detail
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.common import (
+    MissingAnswer,
+    OutsideAnswer,
+    RepositoryChangeAnswer,
+    Results,
+    SessionAnswer,
+    StatusAnswer,
+    TaskResult,
+    WaitAnswer,
+)
+
+WorkersByJob = Mapping[str, Sequence[Worker]]
+
+
+def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer:
+    detail = service.detail(caller, job_id, with_tasks=False)
+    job = detail.job
+    by_job = workers_by_job(service, caller, detail)
+    return StatusAnswer(
+        job_id=job.id,
+        status=job.status,
+        reason=job.reason,
+        not_judged=not_judged(job) or None,
+        changed_nothing=changed_nothing(job),
+        nothing_built=job.facts.nothing_built,
+        unjudged_gates=unjudged_gates(job),
+        unjudged_files=unjudged_files(job),
+        plan_fallback=plan_fallback_answer(job),
+        request=job.request[:SUMMARY_CHARACTERS],
+        results=_results(service, caller, detail, by_job),
+        workers=counts(detail.workers),
+        merge_state=job.merge_state,
+        missing=missing_changes(service, caller, job),
+        not_in_parent=list(job.facts.not_in_parent),
+        made_not_in_result=outside_work(service, caller, job, by_job),
+        repository_changes=[
+            RepositoryChangeAnswer(**asdict(each)) for each in job.facts.repository_changes
+        ],
+        counts=counts(_with_all_below(job.id, by_job)),
+        left=dict(detail.left),
+        created_at=moment(job.created_at),
+        started_at=moment_or_none(job.started_at),
+        ended_at=moment_or_none(job.ended_at),
+        seconds=wall_seconds(job, detail.workers),
+        links=links(job.id),
+    )
+
+
+def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingAnswer]:
+    """What the job's result lacks, with the commands that bring it in."""
+
+    def above(job_id: str) -> Iterator[str]:
+        while job_id != job.id:
+            job_id = service.job(caller, job_id).parent_job_id or job.id
+            yield job_id
+
+    return [
+        MissingAnswer(**asdict(each), **asdict(way_in(each, list(above(each.job_id)))))
+        for each in job.facts.lacking
+    ]
+
+
+def outside_work(
+    service: Service, caller: Caller, job: Job, workers: WorkersByJob
+) -> list[OutsideAnswer]:
+    """What was made and is not in the result of an ended job; ``workers`` with those below it."""
+    everyone = [worker for own in workers.values() for worker in own]
+    if not job.status.ended or not (job.facts.lacking or any(map(has_worktree, everyone))):
+        return []
+    below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
+    jobs = {job.id: job, **{each: service.job(caller, each) for each in below}}
+    found = Whereabouts(jobs, workers).made_not_in_result(job)
+    return [OutsideAnswer(**asdict(each)) for each in found]
+
+
+def wait_answer(service: Service, caller: Caller, job_id: str) -> WaitAnswer:
+    status = status_answer(service, caller, job_id)
+    return WaitAnswer.model_construct(**dict(status), timed_out=not status.status.ended)
+
+
+def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
+    """None until a worker has finished."""
+    return _results(service, caller, detail, workers_by_job(service, caller, detail))
+
+
+def _results(
+    service: Service, caller: Caller, detail: Detail, by_job: WorkersByJob
+) -> Results | None:
+    if not any(worker.status.ended for worker in detail.workers):
+        return None
+    job = detail.job
+    return Results(
+        tasks=_task_results(service, job, by_job),
+        workspace=str(service.workspace(job)),
+        final_report=str(service.final_report(job)),
+        changes=list(service.changes(caller, job)),
+    )
+
+
+def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
+    """Also those of child jobs, which are read only if there are any."""
+    if not any(worker.child_job_ids for worker in detail.workers):
+        return {detail.job.id: detail.workers}
+    tree = by_job(service.workers_in_tree(caller, detail.job.id))
+    # The job's own as they were when its status was read.
+    return {**tree, detail.job.id: detail.workers}
+
+
+def by_job(workers: Sequence[Worker]) -> WorkersByJob:
+    grouped: dict[str, list[Worker]] = defaultdict(list)
+    for worker in workers:
+        grouped[worker.job_id].append(worker)
+    return {job_id: sorted(own, key=lambda one: one.index) for job_id, own in grouped.items()}
+
+
+def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
+    jobs = [job_id]
+    for each in jobs:
+        for worker in workers.get(each, ()):
+            yield worker
+            jobs += worker.child_job_ids
+
+
+def _task_results(service: Service, job: Job, workers: WorkersByJob) -> list[TaskResult]:
+    def of_job(job_id: str, depth: int) -> list[TaskResult]:
+        if depth > DEEPEST_NESTING:
+            return []
+        own = workers.get(job_id, ())
+        if not any(worker.status.ended for worker in own):
+            return []
+        return [one(worker, depth) for worker in own]
+
+    def one(worker: Worker, depth: int) -> TaskResult:
+        children = worker.child_job_ids
+        below = of_job(children[-1], depth + 1) if children else []
+        return _task_result(service, job, worker, below)
+
+    return of_job(job.id, 0)
+
+
+def _task_result(
+    service: Service, job: Job, worker: Worker, child_results: list[TaskResult]
+) -> TaskResult:
+    result = result_of(worker)
+    children = worker.child_job_ids
+    delivery = result.delivery
+    return TaskResult.model_construct(
+        worker_id=worker.id,
+        task_id=worker.task_id,
+        status=worker.status,
+        output=result.output,
+        files_created=list(result.files_created),
+        agent=worker.agent,
+        reason=worker.reason,
+        unchanged=not delivery.changed if delivery else None,
+        missing=list(delivery.missing) if delivery else [],
+        saved=list(delivery.saved) if delivery else [],
+        outside=list(delivery.outside) if delivery else [],
+        chosen=worker.chosen,
+        attempts=worker.attempt,
+        session=session_answer(result.session),
+        seconds=duration(worker.started_at, worker.ended_at),
+        exit_code=result.exit_code,
+        workspace=str(service.worker_directory(worker)),
+        log=log_file(service, job, worker),
+        child_job_id=children[-1] if children else None,
+        child_job_ids=list(children),
+        child_results=child_results,
+    )
+
+
+def session_answer(session: Session | None) -> SessionAnswer | None:
+    if session is None:
+        return None
+    return SessionAnswer(id=session.id, attempt=session.attempt, resumed=session.resumed)

@@ -1,0 +1,1 @@
+"""The HTTP server: the Flask app on waitress, and its limits on connections."""

@@ -1,0 +1,95 @@
+"""The Flask application: calls, error handlers, guard and hub put together."""
+
+from functools import cache
+from pathlib import Path
+
+from flask import Flask
+
+from orchestrator.api.access.audit import Audit, AuditLog
+from orchestrator.api.access.auth import RateLimits
+from orchestrator.api.access.origin_guard import Guard
+from orchestrator.api.http import problems
+from orchestrator.api.http.metrics import Metrics
+from orchestrator.api.http.shared_reads import SharedReads
+from orchestrator.api.openapi.document import document
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.routes import (
+    agents,
+    checkpoints,
+    job_actions,
+    jobs,
+    locks,
+    mcp,
+    merge,
+    pages,
+    reports,
+    stats,
+    streams,
+)
+from orchestrator.api.serializers.common import job_path
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.streaming.context import Parking
+from orchestrator.api.streaming.socket_handoff import Threads
+from orchestrator.core.model.job import Job
+from orchestrator.engine.service.service import Service
+from orchestrator.security.masking import Masker
+
+BLUEPRINTS = (
+    job_actions.blueprint,
+    jobs.blueprint,
+    checkpoints.blueprint,
+    merge.blueprint,
+    streams.blueprint,
+    reports.blueprint,
+    stats.blueprint,
+    mcp.blueprint,
+    locks.blueprint,
+    agents.blueprint,
+    pages.blueprint,
+)
+
+
+def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
+    """The API of one service. Nothing runs before the first request; see ``close_app``."""
+    options = options or ApiOptions()
+    app = Flask("orchestrator.api", static_folder=Path(__file__).parents[1] / "static")
+    app.config["MAX_CONTENT_LENGTH"] = options.max_request_bytes
+    app.url_map.strict_slashes = False
+    # A redirect would repeat the caller's Host and lose the body of a POST.
+    app.url_map.merge_slashes = False
+    hub = Hub(service.subscribe, options)
+    metrics = Metrics(lambda: hub.parked)
+    app.extensions["orchestrator.service"] = service
+    app.extensions["orchestrator.parking"] = Parking(
+        hub=hub, threads=Threads(options.threaded_limit)
+    )
+    app.extensions["orchestrator.metrics"] = metrics
+    app.extensions["orchestrator.limits"] = RateLimits.of(options)
+    app.extensions["orchestrator.reads"] = SharedReads()
+    app.extensions["orchestrator.openapi"] = cache(document)
+    metrics.observe(app)
+    problems.register(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]
+    if options.audit_directory is not None:
+        log = AuditLog(options.audit_directory, Masker(options.secrets).text)
+        app.extensions["orchestrator.audit"] = log
+        app.wsgi_app = Audit(app.wsgi_app, log)  # type: ignore[method-assign]
+    return app
+
+
+def note_removal(app: Flask, job: Job) -> None:
+    """Put into the audit log that the server has removed a job by itself."""
+    log: AuditLog | None = app.extensions.get("orchestrator.audit")
+    if log is not None:
+        log.note("(retention)", "DELETE", job_path(job.id))
+
+
+def close_app(app: Flask) -> None:
+    """End all streams and waits of an application. Idempotent."""
+    parking: Parking = app.extensions["orchestrator.parking"]
+    parking.hub.close()
+    log: AuditLog | None = app.extensions.get("orchestrator.audit")
+    if log is not None:
+        log.close()

@@ -1,0 +1,365 @@
+"""Connections of waitress: how long one may take to ask, and who gives way when there are many.
+
+Leans on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
+"""
+
+import errno
+import os
+import re
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+
+from orchestrator.api.access.origin_guard import secured
+from orchestrator.api.http.problems import ProblemError, too_large, unavailable
+from orchestrator.api.server.tls import Relay
+
+#: In so many seconds a connection sends the whole head of its request.
+HEAD_SECONDS = 5.0
+#: So long what a refused caller still sends is read and dropped: a connection that is closed over
+#: unread bytes is reset, and the caller never sees the answer.
+REST_SECONDS = 30.0
+#: Beside the threads for everything: a cancel that takes its time does not hold up /health.
+VITAL_THREADS = 2
+LARGEST_HEADER_BYTES = 64 * 1024
+#: What waitress itself answers, as problems.
+_SLUGS = {400: "bad-request", 431: "headers-too-large", 501: "not-implemented"}
+_HEALTH = frozenset({"/health", "/healthz", "/readyz"})
+_JOB = re.compile(r"/api/v1/jobs/[^/]+")
+CROWDED = unavailable(
+    "the server has as many connections as it takes (api.connection_limit); try again later"
+)
+_TOO_LATE = ProblemError(
+    status=HTTPStatus.REQUEST_TIMEOUT,
+    type="request-timeout",
+    detail=f"the head of the request did not arrive within {HEAD_SECONDS:g} s",
+)
+
+
+class _ProblemTask(ErrorTask):  # type: ignore[misc]
+    """Waitress' own refusals (malformed, too large) in the form of all other errors."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        # One less: see ``serve``.
+        reply = _refusal(error, self.channel.server.adj.max_request_body_size - 1).reply()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.extend(secured(reply.headers))
+        self.set_close_on_finish()
+        self.content_length = len(reply.body)
+        # Who is refused for lack of room holds none of it.
+        self.channel.drops_rest = error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        self.write(reply.body)
+
+
+class _Crowded:
+    """In the place of an error of waitress."""
+
+    code, reason, body = 503, "Service Unavailable", ""
+
+
+def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
+    if isinstance(error, _Crowded):
+        return CROWDED
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return too_large(max_request_bytes)
+    detail = f"the request is not valid HTTP: {error.body}"
+    if error.code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        detail = f"the headers are too large; at most {LARGEST_HEADER_BYTES} bytes are taken"
+    return ProblemError(
+        status=HTTPStatus(error.code), type=_SLUGS.get(error.code, "internal"), detail=detail
+    )
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if self.error:
+            # Otherwise waitress asks for the body of a request that it refuses.
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Refuse a body with two ends: a proxy in front may go by the other one."""
+        super().parse_header(header_plus)
+        if "CONTENT_LENGTH" in self.headers and (
+            self.chunked or "TRANSFER_ENCODING" in self.headers
+        ):
+            raise ParsingError("Content-Length and Transfer-Encoding")
+
+
+class HttpChannel(HTTPChannel):  # type: ignore[misc]
+    """One connection."""
+
+    error_task_class = _ProblemTask
+    parser_class = _Parser
+    #: Of which not everything has come yet.
+    request: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        #: When it began to wait for a request, or for the rest of one.
+        self.waits_since = time.monotonic()
+        self._has_asked = False
+        #: It is refused: what follows on the connection is no request.
+        self.drops_rest = False
+        self._dropped_until: float | None = None
+        super().__init__(*arguments, **options)
+
+    def handle_write(self) -> None:
+        if not self.drops_rest or self.will_close:
+            super().handle_write()
+            return
+        if not self.requests:
+            self._flush_exception(self._flush_some)
+        if self.close_when_flushed and not (self.will_close or self.total_outbufs_len):
+            self._drop_rest()
+
+    def _drop_rest(self) -> None:
+        """End the answer, and read until the caller has closed the connection."""
+        with self.requests_lock:
+            self._dropped_until = time.monotonic() + REST_SECONDS
+            self.close_when_flushed = False
+            if self.request is not None:
+                self.request.close()
+                self.request = None
+        if self.socket.family == socket.AF_UNIX:
+            return  # the relay of TLS would close the connection
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.will_close = True
+
+    def received(self, data: bytes) -> bool:
+        if self._dropped_until is not None:
+            return False
+        before = self.request
+        taken: bool = super().received(data)
+        if self.request is not None and self.request is not before:
+            self.waits_since = time.monotonic()
+        return taken
+
+    def service(self) -> None:
+        self._has_asked = True
+        super().service()
+        self.waits_since = time.monotonic()
+
+    @property
+    def may_give_way(self) -> bool:
+        """Nothing that it asked is being answered or sent."""
+        return not (self.requests or self.total_outbufs_len or self.will_close)
+
+    def is_late(self, now: float) -> bool:
+        """It took too long to send the head of a request, or the rest of a refused one."""
+        if self._dropped_until is not None:
+            return now >= self._dropped_until
+        if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
+            return False
+        begun = self.request
+        return not (self._has_asked if begun is None else begun.headers_finished)
+
+    def end(self, problem: ProblemError, *, if_silent: bool) -> None:
+        """Close it soon and say why, to a caller who has sent nothing only ``if_silent``.
+
+        For the server's loop.
+        """
+        # Between two requests an answer could be taken for that to the next one.
+        if self.request is not None or (if_silent and not self._has_asked):
+            say(self.socket, problem)
+        self.will_close = True
+
+
+def say(connection: Any, problem: ProblemError) -> None:
+    """Answer on a connection that is closed next, as far as that is possible without waiting."""
+    try:
+        connection.setblocking(False)
+        connection.send(problem.reply().encoded())
+        # Else what the caller has sent already would have the answer thrown away.
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    except OSError:
+        pass
+
+
+def end_late(channels: Iterable[HttpChannel]) -> None:
+    now = time.monotonic()
+    for channel in channels:
+        if channel.is_late(now):
+            channel.end(_TOO_LATE, if_silent=False)
+
+
+def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
+    """End the connection that has waited longest without asking; False if all have asked."""
+    waiting = [each for each in channels if each.may_give_way]
+    if not waiting:
+        return False
+    min(waiting, key=lambda each: each.waits_since).end(problem, if_silent=True)
+    return True
+
+
+def is_vital(request: Any) -> bool:
+    """What is answered however busy the server is: whether it is well, and cancelling."""
+    path, method = request.path.rstrip("/"), request.command
+    if method in ("GET", "HEAD"):
+        return path in _HEALTH
+    if method == "POST":
+        path, _, action = path.rpartition("/")
+        return action == "cancel" and bool(_JOB.fullmatch(path))
+    return method == "DELETE" and bool(_JOB.fullmatch(path))
+
+
+class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Gives requests to threads. A few are for vital ones, while all others are busy."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._vital = ThreadedTaskDispatcher()
+        self.set_thread_count(threads)
+        self._vital.set_thread_count(VITAL_THREADS)
+
+    def add_task(self, task: HttpChannel) -> None:
+        if self._passes_others(task) and (self.queue or self.active_count >= len(self.threads)):
+            self._vital.add_task(task)
+        else:
+            super().add_task(task)
+
+    def _passes_others(self, task: HttpChannel) -> bool:
+        request = task.requests[0]
+        if request.error or is_vital(request):
+            return not request.error
+        if not task.server.is_crowded(task):
+            return False
+        request.error = _Crowded()
+        return True
+
+    def finish(self) -> None:
+        """Have every thread end after what it is answering."""
+        self.set_thread_count(0)
+        self._vital.set_thread_count(0)
+
+    @property
+    def is_finished(self) -> bool:
+        return not (self.threads or self._vital.threads)
+
+    def drop(self) -> None:
+        """Answer nothing more."""
+        self.shutdown(timeout=0)
+        self._vital.shutdown(timeout=0)
+
+
+def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
+    return [each for each in list(server_map.values()) if isinstance(each, HttpChannel)]
+
+
+#: At most so many are kept, and never more than this share of all.
+MOST_KEPT, KEPT_SHARE = 128, 4
+#: Beyond the limit of connections, and at most so many of the descriptors that are kept.
+KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
+#: While not even one can be refused, the server's loop must not spin.
+PAUSE_SECONDS = 0.05
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_REFUSAL = unavailable("no file descriptors are left for more connections; try again later")
+
+
+class Door:
+    """Takes connections in for a listener of waitress; those beyond what there is get a 503."""
+
+    def __init__(
+        self,
+        listener: Any,
+        channels: Callable[[], Sequence[HttpChannel]],
+        limit: int,
+        relay: Relay | None = None,
+    ) -> None:
+        """``relay``: of a listener whose callers speak TLS."""
+        self._listener = listener
+        self._channels = channels
+        self._limit = limit
+        self._relay = relay
+        self._spare: int | None = _open_spare()
+
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        """In the place of the listener's own; None when there is nobody to let in.
+
+        Raise OSError if the connection fails.
+        """
+        found = self._accept()
+        if found is None or self._relay is None:
+            return found
+        connection, address = found
+        return self._relay.take(connection), address
+
+    def _accept(self) -> tuple[socket.socket, Any] | None:
+        try:
+            found: tuple[socket.socket, Any] | None = wasyncore.dispatcher.accept(self._listener)
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            self._refuse_next()
+            return None
+        if found is None:
+            return None
+        beyond = found[0].fileno() - _first_kept()
+        if beyond < 0 and not self._is_full():
+            return found
+        problem = _REFUSAL if beyond >= 0 else CROWDED
+        if end_oldest(self._channels(), problem) or (
+            beyond < KEPT_FOR_VITAL and len(self._channels()) < self._limit + KEPT_CONNECTIONS
+        ):
+            return found
+        self._refuse(found[0], problem)
+        return None
+
+    def is_crowded(self, channel: HttpChannel) -> bool:
+        """Whether only vital requests of this connection are answered now."""
+        return channel.socket.fileno() >= _first_kept() or self._is_full(1)
+
+    def _is_full(self, more: int = 0) -> bool:
+        limit = self._limit + more
+        # The map has the listeners as well: most of the time its size is answer enough.
+        if len(self._listener._map) < limit:
+            return False
+        return sum(not each.will_close for each in self._channels()) >= limit
+
+    def close(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _refuse_next(self) -> None:
+        """With the descriptor that was set aside for this."""
+        self.close()
+        try:
+            found = wasyncore.dispatcher.accept(self._listener)
+            if found is not None:
+                self._refuse(found[0], _REFUSAL)
+        except OSError:
+            time.sleep(PAUSE_SECONDS)
+        self._spare = _open_spare()
+
+    def _refuse(self, connection: socket.socket, problem: ProblemError) -> None:
+        """Answer without having read anything; where TLS is spoken, close without an answer."""
+        with connection:
+            if self._relay is None:
+                say(connection, problem)
+
+
+def _first_kept() -> int:
+    """The kernel gives the lowest that is free: from this one on they are getting scarce."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft - min(MOST_KEPT, soft // KEPT_SHARE)
+
+
+def _open_spare() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None

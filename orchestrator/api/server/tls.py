@@ -1,0 +1,224 @@
+"""TLS in front of waitress, which has none: a thread relays between callers and socket pairs.
+
+Waitress gets one end of a socket pair in place of a caller's connection, with the caller's address.
+It counts, times, hands over and ends that like any other connection. A TLS handshake that never
+ends is to it a head of a request that never comes.
+"""
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.core.errors import OrchestratorError
+
+logger = logging.getLogger(__name__)
+
+#: How long a caller may take to read the rest of an ended connection.
+LINGER_SECONDS = 30.0
+#: Of all descriptors a relayed connection takes three; so many connections leave enough to others.
+SHARE_OF_DESCRIPTORS = 4
+#: The same when the server stops.
+FLUSH_SECONDS = 1.0
+WRITE_BUFFER_BYTES = 64 * 1024
+
+
+class BadCertificate(OrchestratorError):
+    """The certificate and key of the server cannot be used."""
+
+    kind = "bad-certificate"
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or newer with this certificate. Raise BadCertificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    for name, path in (("certificate", certificate), ("key", key)):
+        if reason := _unreadable(path):
+            raise BadCertificate(f"api.tls.{name}: {path} cannot be read: {reason}")
+    try:
+        # Without a password OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        raise BadCertificate(
+            f"api.tls: {key} is not the key of {certificate}, has a password, or one of the two is "
+            "not in PEM form; give a certificate and its key in PEM form, without a password"
+        ) from error
+    return context
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+class Relay:
+    """Decrypts for waitress. Nothing runs before ``start``."""
+
+    def __init__(self, context: ssl.SSLContext, limit: int) -> None:
+        """``limit``: beyond so many connections, those whose callers do not read are cut off."""
+        self._context = context
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._limit = min(limit, soft // SHARE_OF_DESCRIPTORS)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="tls", daemon=True)
+        self._stop = asyncio.Event()
+        self._relayed: dict[asyncio.Task[None], _Caller] = {}
+        #: Callers that have yet to read, the oldest first. Waitress may have ended their connection
+        #: and no longer count it.
+        self._behind: dict[_Caller, None] = {}
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def take(self, connection: socket.socket) -> socket.socket:
+        """The plain end of a caller's connection, which the relay owns from then on.
+
+        Raise OSError if no descriptor is left.
+        """
+        try:
+            ours, plain = socket.socketpair()
+        except OSError:
+            connection.close()
+            raise
+        self._loop.call_soon_threadsafe(self._begin, connection, ours)
+        return plain
+
+    def close(self) -> None:
+        """Send what waitress has written, and end. Idempotent."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        await self._stop.wait()
+        if self._relayed:
+            await asyncio.wait(self._relayed, timeout=FLUSH_SECONDS)
+        for caller in self._relayed.values():
+            caller.abort()
+        if self._relayed:
+            await asyncio.wait(self._relayed, timeout=FLUSH_SECONDS)
+
+    def _begin(self, connection: socket.socket, ours: socket.socket) -> None:
+        caller = _Caller(connection, self._behind)
+        task = self._loop.create_task(self._relay(caller, ours))
+        self._relayed[task] = caller
+        task.add_done_callback(self._relayed.pop)
+        if len(self._relayed) > self._limit and self._behind:
+            next(iter(self._behind)).abort()
+
+    async def _relay(self, caller: "_Caller", ours: socket.socket) -> None:
+        loop, connection = self._loop, caller.connection
+        # Waitress may end the connection before the handshake is done.
+        await loop.connect_accepted_socket(lambda: caller.server, ours)
+        try:
+            await loop.connect_accepted_socket(
+                lambda: caller, connection, ssl=self._context, ssl_shutdown_timeout=LINGER_SECONDS
+            )
+        except OSError as error:
+            logger.debug("no TLS handshake: %r", error)
+            caller.server.end()
+        else:
+            await caller.lost.wait()
+        await caller.server.lost.wait()
+
+
+class _Side(asyncio.Protocol):
+    """One side of a relayed connection: what it receives goes to the other side."""
+
+    other: "_Side"
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.lost = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        to = self.other.transport
+        if to is not None and not to.is_closing():
+            to.write(data)
+
+    def pause_writing(self) -> None:
+        if self.other.transport is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other.transport is not None:
+            self.other.transport.resume_reading()
+
+    def eof_received(self) -> None:
+        # Waitress, too, ends a connection of which the caller has closed one half.
+        self.other.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+        self.other.end()
+
+    def end(self) -> None:
+        """Close it once everything is sent. Idempotent."""
+        if self.transport is not None:
+            self.transport.close()
+
+
+class _Caller(_Side):
+    """The side that speaks TLS."""
+
+    def __init__(self, connection: socket.socket, behind: dict["_Caller", None]) -> None:
+        super().__init__()
+        self.connection = connection
+        self.server = self.other = _Side()
+        self.server.other = self
+        self._behind = behind
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(transport)
+        # By default half a megabyte for each caller that does not read.
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    def pause_writing(self) -> None:
+        self._behind[self] = None
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self._behind.pop(self, None)
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._behind.pop(self, None)
+        super().connection_lost(exc)
+
+    def end(self) -> None:
+        if self.transport is None:
+            self.abort()
+            return
+        if self.transport.is_closing():
+            return  # a second close() would have abort() do nothing
+        self.transport.close()
+        self._behind[self] = None
+
+    def abort(self) -> None:
+        """Close it at once. Idempotent."""
+        self._behind.pop(self, None)
+        if self.transport is not None:
+            self.transport.abort()
+            return
+        with suppress(OSError):
+            # The handshake fails.
+            self.connection.shutdown(socket.SHUT_RDWR)

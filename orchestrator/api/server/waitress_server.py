@@ -1,0 +1,355 @@
+"""Serving an application with waitress."""
+
+import errno
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import Any
+from wsgiref.types import WSGIApplication
+
+from waitress import create_server, wasyncore
+from waitress.server import BaseWSGIServer
+
+from orchestrator.api.options import MIB
+from orchestrator.api.server.connections import (
+    KEPT_CONNECTIONS,
+    LARGEST_HEADER_BYTES,
+    Dispatcher,
+    Door,
+    HttpChannel,
+    channels_of,
+    end_late,
+)
+from orchestrator.api.server.tls import Relay
+from orchestrator.core.errors import OrchestratorError
+
+#: Waitress looks at its connections at least so often.
+LOOP_SECONDS = 1.0
+#: What a stopping server gives the requests that are being answered.
+FINISH_SECONDS = 5
+FLUSH_SECONDS = 1.0
+BACKLOG = 1024
+IDLE_SECONDS = 120
+PORT_ZERO_TRIES = 20
+
+#: Where one reaches what listens on every address.
+REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class CannotListen(OrchestratorError):
+    """The server cannot listen on its address."""
+
+    kind = "cannot-listen"
+
+
+class PortTaken(CannotListen):
+    """The port is taken by another program."""
+
+    kind = "port-taken"
+
+
+class Server:
+    """A bound server. ``run`` serves in the calling thread until ``close`` is called."""
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        public: list[socket.socket],
+        local: Sequence[socket.socket] = (),
+        tls: ssl.SSLContext | None = None,
+        **how: Any,
+    ):
+        self.host, self.port = public[0].getsockname()[:2]
+        self._local = local[0].getsockname()[:2] if local else None
+        self._map: dict[int, Any] = {}
+        self._running = False
+        self._closing = threading.Event()
+        #: Held while the loop is woken: its trigger is a descriptor, which must not be closed and
+        #: be another's by then. Reentrant, for a signal handler.
+        self._waking = threading.RLock()
+        self._stopped = threading.Event()
+        self._dispatcher = Dispatcher(how["threads"])
+        self._limit = how.pop("connection_limit")
+        # Waitress' own limit, which also counts listeners and triggers, keeps everybody out: the
+        # doors see to it that it is not reached.
+        how["connection_limit"] = self._limit + 2 * KEPT_CONNECTIONS
+        self._application, self._how = application, how
+        self._listeners: list[Any] = []
+        self._doors: list[Door] = []
+        #: Of earlier servers, which their workers still call.
+        self.former_ports: list[int] = []
+        self._former: list[Any] = []
+        self._checks_at = 0.0
+        self._relay = Relay(tls, self._limit) if tls else None
+        self._listen(public, self._relay)
+        if local:
+            self._listen(local)
+
+    def _listen(
+        self, sockets: Sequence[socket.socket], relay: Relay | None = None
+    ) -> Sequence[Any]:
+        create_server(
+            self._application,
+            map=self._map,
+            sockets=list(sockets),
+            _dispatcher=self._dispatcher,
+            **self._how,
+        )
+        found = [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
+        new = [one for one in found if one not in self._listeners]
+        for listener in new:
+            door = Door(listener, self.channels, self._limit, relay)
+            listener.channel_class = HttpChannel
+            listener.accept, listener.is_crowded = door.accept, door.is_crowded
+            if relay is not None:
+                _say_https(listener)
+            self._doors.append(door)
+        self._listeners += new
+        return new
+
+    def serve_former(self, sockets: list[socket.socket]) -> None:
+        """Answer also on a port that an earlier server had. To be called before ``run``."""
+        self._former += self._listen(sockets)
+        self.former_ports.append(sockets[0].getsockname()[1])
+
+    def leave_former(self) -> None:
+        """Listen no longer on the ports of earlier servers; open connections stay. Idempotent."""
+        self.former_ports = []  # the loop closes their listeners
+
+    @property
+    def url(self) -> str:
+        """How programs on this machine reach it."""
+        host = self._local[0] if self._local else REACHED_AT.get(self.host, self.host)
+        return _url("http", host, self.local_port)
+
+    @property
+    def local_port(self) -> int:
+        """The port for programs on this machine."""
+        return int(self._local[1] if self._local else self.port)
+
+    @property
+    def listens_at(self) -> str:
+        """The address that it listens on, which may be every one of this machine's."""
+        return _url("https" if self._relay else "http", self.host, self.port)
+
+    def channels(self) -> Sequence[HttpChannel]:
+        """Its open connections."""
+        return channels_of(self._map)
+
+    def run(self) -> None:
+        """Serve until ``close``; requests that are being answered are finished."""
+        self._running = True
+        if self._relay:
+            self._relay.start()
+        try:
+            while not self._closing.is_set():
+                self._turn(LOOP_SECONDS)
+        finally:
+            self._shut_down()
+
+    def start(self) -> threading.Thread:
+        """Serve in a thread of its own."""
+        self._running = True
+        thread = threading.Thread(target=self.run, name="http", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Stop serving. Idempotent; may be called by a signal handler and from any thread."""
+        if self._closing.is_set():
+            return
+        with self._waking:
+            # The loop may see it by itself, and be done before it is woken.
+            self._closing.set()
+            if self._running and not self._stopped.is_set():
+                self._listeners[0].pull_trigger()
+        if not self._running:
+            self._shut_down()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until ``run`` has ended; False when the time is over."""
+        return self._stopped.wait(seconds)
+
+    def _turn(self, seconds: float) -> None:
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        while self._former and not self.former_ports:
+            wasyncore.dispatcher.close(self._former.pop())
+        if (now := time.monotonic()) >= self._checks_at:
+            self._checks_at = now + LOOP_SECONDS
+            end_late(self.channels())
+
+    def _shut_down(self) -> None:
+        if self._stopped.is_set():
+            return
+        self._closing.set()
+        for listener in self._listeners:
+            # Not close(): its trigger still has to wake the loop for what is being answered.
+            wasyncore.dispatcher.close(listener)
+        for door in self._doors:
+            door.close()
+        self._finish()
+        self._flush()
+        with self._waking:
+            wasyncore.close_all(self._map)
+            for listener in self._listeners:
+                listener.trigger.close()
+            if self._relay:
+                self._relay.close()
+            self._stopped.set()
+
+    def _finish(self) -> None:
+        """Answer what is being answered; what has not been begun is not any more."""
+        until = time.monotonic() + FINISH_SECONDS
+        self._dispatcher.finish()
+        while time.monotonic() < until and not self._dispatcher.is_finished:
+            self._turn(0.05)
+        self._dispatcher.drop()
+
+    def _flush(self) -> None:
+        """Send what is answered already."""
+        until = time.monotonic() + FLUSH_SECONDS
+        while time.monotonic() < until and any(self._unsent()):
+            self._turn(0.05)
+
+    def _unsent(self) -> Iterable[int]:
+        return (getattr(one, "total_outbufs_len", 0) for one in self._map.values())
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _say_https(listener: Any) -> None:
+    """Have the application know that callers speak TLS. Their connections are socket pairs."""
+    listener.adj = copy(listener.adj)
+    listener.adj.url_scheme = "https"
+    listener.adj.socket_options = []
+
+
+def serve(
+    app: WSGIApplication,
+    *,
+    host: str = "localhost",
+    port: int = 8000,
+    threads: int = 16,
+    connection_limit: int = 2000,
+    max_request_bytes: int = 8 * MIB,
+    tls: ssl.SSLContext | None = None,
+    local_port: int | None = None,
+    keeps_forwarded: bool = False,
+) -> Server:
+    """Bind a server; port 0 takes a free one. Raise PortTaken or CannotListen. Prints nothing.
+
+    With ``tls``, ``host`` and ``port`` speak TLS. ``local_port``: of a further address in plain
+    HTTP, for programs on this machine; None: there is none. ``keeps_forwarded``: ``app`` checks
+    who sends ``X-Forwarded-*``; else they are removed.
+    """
+    public = bind(host, port)
+    try:
+        local = [] if local_port is None else bind("localhost", local_port)
+    except CannotListen:
+        _close(public)
+        raise
+    # Queued requests are no news, and readers may leave whenever they like.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    return Server(
+        app,
+        public,
+        local,
+        tls,
+        threads=threads,
+        connection_limit=connection_limit,
+        # One more: exactly the limit is allowed, and Flask says so for one byte more.
+        max_request_body_size=max_request_bytes + 1,
+        max_request_header_size=LARGEST_HEADER_BYTES,
+        # select() ends the whole process at the 1,024th descriptor.
+        asyncore_use_poll=True,
+        channel_timeout=IDLE_SECONDS,
+        backlog=BACKLOG,
+        ident=None,
+        log_socket_errors=False,
+        clear_untrusted_proxy_headers=not keeps_forwarded,
+    )
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets, one for each address of ``host``, all on the same port."""
+    addresses = _addresses(host, port)
+    tries = PORT_ZERO_TRIES if port == 0 else 1
+    for left in reversed(range(tries)):
+        try:
+            return _bind_all(addresses, host, port)
+        except PortTaken:
+            # The free port of the first address was taken on the second.
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    name = None if host in ("", "*") else host.strip("[]")
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(
+            f"cannot listen on {host!r}: {error}; set api.host to localhost or to an "
+            "address of this machine"
+        ) from error
+    unique = dict.fromkeys((family, address) for family, _, _, _, address in found)
+    # IPv4 first: it is the address that everything can reach.
+    return sorted(unique, key=lambda one: one[0] != socket.AF_INET)
+
+
+def _bind_all(
+    addresses: list[tuple[socket.AddressFamily, Any]], host: str, port: int
+) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, address in addresses:
+        wanted = bound[0].getsockname()[1] if bound else port
+        try:
+            bound.append(_listen(family, (address[0], wanted, *address[2:])))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                _close(bound)
+                raise _refused(error, host, wanted) from error
+            failure = error  # a family that this machine does not have
+    if not bound:
+        raise CannotListen(f"cannot listen on {host!r}: {failure}") from failure
+    return bound
+
+
+def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A restarted server takes its port although old connections linger.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _refused(error: OSError, host: str, port: int) -> CannotListen:
+    if error.errno == errno.EACCES:
+        return CannotListen(
+            f"may not listen on port {port}; ports below 1024 need privileges: set api.port "
+            "to a higher one"
+        )
+    return PortTaken(
+        f"port {port} on {host} is taken by another program; stop it, or set another port: "
+        "api.port in config.yaml, or ORCHESTRATOR_API__PORT=8123"
+    )
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        one.close()

@@ -1,0 +1,317 @@
+"""The hub: one thread that serves every parked connection (event streams, logs, waits)."""
+
+import contextlib
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from orchestrator.api.options import ApiOptions
+from orchestrator.core.errors import Unavailable
+from orchestrator.core.events import Event
+from orchestrator.engine.runtime.background import PrestartedThreadPool
+from orchestrator.engine.service.service import Listener
+
+T = TypeVar("T")
+
+#: So many of those that are gone are kept in any case: cleaning up costs as much as all of them.
+_FEW = 64
+
+
+class Timers(Generic[T]):
+    """Calls with their times (monotonic seconds) and owners, the soonest first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[], None], T]] = []
+        self._order = itertools.count()
+        #: How many calls each owner waits for, and all together.
+        self._of: Counter[T] = Counter()
+        self._wanted = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def next_at(self) -> float | None:
+        return self._heap[0][0] if self._heap else None
+
+    def add(self, at: float, call: Callable[[], None], owner: T) -> None:
+        heapq.heappush(self._heap, (at, next(self._order), call, owner))
+        self._of[owner] += 1
+        self._wanted += 1
+
+    def forget(self, owner: T) -> None:
+        """It is gone. A long wait that ended early would be held until its time. Idempotent."""
+        self._wanted -= self._of.pop(owner, 0)
+        if len(self._heap) > 2 * self._wanted + _FEW:
+            self._heap = [each for each in self._heap if each[-1] in self._of]
+            heapq.heapify(self._heap)
+
+    def take_due(self, now: float) -> Iterator[tuple[Callable[[], None], T]]:
+        while self._heap and self._heap[0][0] <= now:
+            _, _, call, owner = heapq.heappop(self._heap)
+            if owner in self._of:
+                self._took(owner)
+                yield call, owner
+
+    def _took(self, owner: T) -> None:
+        self._wanted -= 1
+        self._of[owner] -= 1
+        if not self._of[owner]:
+            del self._of[owner]
+
+
+logger = logging.getLogger(__name__)
+
+
+#: Threads that read the store for the hub, so that a slow read delays no other stream.
+READER_THREADS = 2
+CLOSE_SECONDS = 5.0
+
+
+class Parked(Protocol):
+    """Something that waits for events on behalf of a connection; called in the hub's thread."""
+
+    @property
+    def root_id(self) -> str:
+        """Its events are those of this root job."""
+
+    def opened(self) -> None:
+        """It is registered now: no event published from here on is missed."""
+
+    def published(self, events: Sequence[Event]) -> None: ...
+
+    def closed(self) -> None:
+        """Its connection is gone: release everything. Idempotent."""
+
+    def stopped(self) -> None:
+        """The server stops: say so if need be and end."""
+
+
+class Watched(Protocol):
+    """A socket that the hub watches."""
+
+    @property
+    def socket(self) -> socket.socket: ...
+
+    def ready(self, mask: int) -> None: ...
+
+
+class Hub:
+    """Starts with the first thing that is parked. All callbacks run in its one thread."""
+
+    def __init__(
+        self, subscribe: Callable[[Listener], Callable[[], None]], options: ApiOptions
+    ) -> None:
+        self.options = options
+        self._subscribe = subscribe
+        self._parked: set[Parked] = set()
+        self._by_root: dict[str, set[Parked]] = {}
+        self._calls: deque[tuple[Callable[[], None], Parked | None]] = deque()
+        self._published: deque[Sequence[Event]] = deque()
+        self._timers: Timers[Parked] = Timers()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @property
+    def parked(self) -> int:
+        return len(self._parked)
+
+    def check_room(self) -> None:
+        """Raise Unavailable when nothing more can be parked, OSError without descriptors."""
+        self._start()
+        if len(self._parked) >= self.options.parked_limit:
+            raise Unavailable(
+                f"{self.options.parked_limit} streams and waits are open, which is the limit; "
+                "close some, or try again later"
+            )
+
+    def park(self, parked: Parked) -> None:
+        """Take over something. Called from any thread."""
+        self._start()
+        self.call_soon(partial(self._open, parked))
+
+    def leave(self, parked: Parked) -> None:
+        """Forget something; it is told that it is closed. Idempotent."""
+        if parked not in self._parked:
+            return
+        self._parked.discard(parked)
+        siblings = self._by_root.get(parked.root_id, set())
+        siblings.discard(parked)
+        if not siblings:
+            self._by_root.pop(parked.root_id, None)
+        self._timers.forget(parked)
+        parked.closed()
+
+    def call_soon(self, call: Callable[[], None], owner: Parked | None = None) -> None:
+        """Run ``call`` in the hub's thread, for ``owner``. Called from any thread."""
+        self._calls.append((call, owner))
+        # The hub looks by itself before it sleeps: with hundreds of streams each event would cost
+        # as many wake-ups as pieces.
+        if threading.current_thread() is not self._thread:
+            self._wake()
+
+    def call_after(
+        self, seconds: float, call: Callable[[], None], owner: Parked, align: float = 0.0
+    ) -> None:
+        """Run ``call`` later; with ``align``, together with others on the next such tick."""
+        when = time.monotonic() + seconds
+        if align:
+            when += -when % align
+        self._timers.add(when, call, owner)
+
+    def read(
+        self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: Parked
+    ) -> None:
+        """Run ``read`` in a reader thread, then ``arrived`` in the hub's."""
+        future = self._readers.submit(read)
+        future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
+
+    def watch(self, watched: Watched, *, writing: bool = False) -> None:
+        """Tell ``watched`` when its socket can be read (or, with ``writing``, written)."""
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        if watched.socket in self._selector.get_map():
+            self._selector.modify(watched.socket, mask, watched)
+        else:
+            self._selector.register(watched.socket, mask, watched)
+
+    def forget(self, watched: Watched) -> None:
+        if watched.socket.fileno() >= 0 and watched.socket in self._selector.get_map():
+            self._selector.unregister(watched.socket)
+
+    def close(self) -> None:
+        """End everything that is parked. Idempotent; called from any other thread."""
+        with self._lock:
+            self._closing = True
+            thread = self._thread
+        if thread is not None and thread.is_alive():
+            self._wake()
+            thread.join(CLOSE_SECONDS)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._closing:
+                raise Unavailable("the server is stopping; ask again in a moment")
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="hub", daemon=True)
+            try:
+                self._open_up()
+            except RuntimeError as error:
+                raise _no_thread(error) from error
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._close_down()
+                raise _no_thread(error) from error
+            self._thread = thread
+
+    def _open_up(self) -> None:
+        """Everything the thread works with. Raise OSError or RuntimeError, with nothing opened."""
+        with contextlib.ExitStack() as undone:
+            self._selector = undone.enter_context(selectors.DefaultSelector())
+            self._woken, self._waker = map(undone.enter_context, socket.socketpair())
+            self._woken.setblocking(False)
+            self._waker.setblocking(False)
+            self._selector.register(self._woken, selectors.EVENT_READ)
+            self._readers = PrestartedThreadPool(READER_THREADS, "hub-reader")
+            undone.pop_all()
+        self._unsubscribe = self._subscribe(self._publish)
+
+    def _close_down(self) -> None:
+        self._unsubscribe()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        if self._by_root:
+            self._published.append(events)
+            self._wake()
+
+    def _wake(self) -> None:
+        # Its buffer is full: the hub wakes anyway; or it is closed.
+        with contextlib.suppress(OSError):
+            self._waker.send(b"\0")
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._turn()
+        finally:
+            self._release()
+
+    def _turn(self) -> None:
+        for key, mask in self._selector.select(self._idle_seconds()):
+            if key.data is None:
+                self._drain_waker()
+            else:
+                self._guarded(partial(key.data.ready, mask))
+        self._run_calls()
+        self._spread()
+        self._run_timers()
+
+    def _idle_seconds(self) -> float | None:
+        if self._calls:
+            return 0.0
+        due = self._timers.next_at
+        return None if due is None else max(0.0, due - time.monotonic())
+
+    def _drain_waker(self) -> None:
+        try:
+            while len(self._woken.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def _run_calls(self) -> None:
+        for _ in range(len(self._calls)):
+            self._guarded(*self._calls.popleft())
+
+    def _run_timers(self) -> None:
+        for call, owner in self._timers.take_due(time.monotonic()):
+            self._guarded(call, owner)
+
+    def _spread(self) -> None:
+        """Hand everything published since the last turn to those who wait for it, at once."""
+        by_root: dict[str, list[Event]] = defaultdict(list)
+        for _ in range(len(self._published)):
+            for event in self._published.popleft():
+                by_root[event.root_id].append(event)
+        for root_id, events in by_root.items():
+            for parked in tuple(self._by_root.get(root_id, ())):
+                self._guarded(partial(parked.published, events), parked)
+
+    def _open(self, parked: Parked) -> None:
+        self._parked.add(parked)
+        self._by_root.setdefault(parked.root_id, set()).add(parked)
+        self._guarded(parked.opened, parked)
+
+    def _guarded(self, call: Callable[[], None], parked: Parked | None = None) -> None:
+        """One connection's failure must not end the others'."""
+        try:
+            call()
+        except Exception:
+            logger.exception("a parked connection failed")
+            if parked is not None:
+                self.leave(parked)
+
+    def _release(self) -> None:
+        for parked in tuple(self._parked):
+            self._guarded(parked.stopped)
+            self._guarded(partial(self.leave, parked))
+        self._close_down()
+
+
+def _no_thread(error: RuntimeError) -> Unavailable:
+    return Unavailable(f"no thread is left for streams: {error}")

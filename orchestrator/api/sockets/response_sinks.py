@@ -1,0 +1,230 @@
+"""Where parked things write to: a socket of their own, or a thread that waits for them."""
+
+import queue
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from orchestrator.api.sockets.hub import Hub
+
+#: The kernel's own buffer would hide megabytes of lag otherwise.
+SEND_BUFFER_BYTES = 128 * 1024
+SEND_PIECE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """A whole answer to one request."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def encoded(self) -> bytes:
+        """As it goes over the wire; the connection is closed after it."""
+        fixed = (("Content-Length", str(len(self.body))), ("Connection", "close"))
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in (*self.headers, *fixed)]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
+
+class SinkOwner(Protocol):
+    """What a sink reports to; called in the hub's thread."""
+
+    def drained(self) -> None:
+        """All that was written has been taken."""
+
+    def gone(self) -> None:
+        """The reader is gone."""
+
+
+class Sink(Protocol):
+    """Takes bytes without blocking. Used in the hub's thread only."""
+
+    #: Bytes that were written and not taken yet.
+    pending: int
+    #: When bytes were last taken (monotonic).
+    progress_at: float
+
+    def attach(self, owner: SinkOwner) -> None: ...
+
+    def write(self, piece: bytes) -> None: ...
+
+    def respond(self, reply: Reply) -> None:
+        """Send a whole answer and end."""
+
+    def finish(self) -> None:
+        """End properly, once everything has been taken."""
+
+    def abort(self) -> None:
+        """End at once. Idempotent."""
+
+
+class SocketSink:
+    """A connection that was taken over from the HTTP server."""
+
+    def __init__(self, hub: Hub, taken: socket.socket, *, chunked: bool) -> None:
+        self.socket = taken
+        self.pending = 0
+        self.progress_at = time.monotonic()
+        self._hub = hub
+        self._chunked = chunked
+        self._pieces: deque[memoryview] = deque()
+        self._finishing = False
+        self._writing = False
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def attach(self, owner: SinkOwner) -> None:
+        self._owner = owner
+        self._hub.watch(self)
+
+    def write(self, piece: bytes) -> None:
+        if piece:
+            self._put(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
+
+    def respond(self, reply: Reply) -> None:
+        self._chunked = False
+        self._finishing = True
+        self._put(reply.encoded())
+
+    def finish(self) -> None:
+        self._finishing = True
+        if self._chunked:
+            self._put(b"0\r\n\r\n")
+        elif not self.pending:
+            self._owner.gone()
+
+    def abort(self) -> None:
+        self._hub.forget(self)
+        self.socket.close()
+        self._pieces.clear()
+        self.pending = 0
+
+    def ready(self, mask: int) -> None:
+        if mask & selectors.EVENT_READ and self._reader_is_gone():
+            self._owner.gone()
+        elif mask & selectors.EVENT_WRITE:
+            self._flush()
+            self._after_flush()
+
+    def _put(self, wire: bytes) -> None:
+        waiting = bool(self._pieces)
+        self._pieces.append(memoryview(wire))
+        self.pending += len(wire)
+        if not waiting:
+            self._flush()
+            # Not at once: the owner is in the middle of writing.
+            self._hub.call_soon(self._after_flush)
+
+    def _flush(self) -> None:
+        try:
+            while self._pieces:
+                sent = self.socket.send(self._pieces[0][:SEND_PIECE_BYTES])
+                self._took(sent)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self._pieces.clear()
+            self._finishing, self.pending = True, 0
+
+    def _took(self, sent: int) -> None:
+        self.pending -= sent
+        self.progress_at = time.monotonic()
+        if sent == len(self._pieces[0]):
+            self._pieces.popleft()
+        else:
+            self._pieces[0] = self._pieces[0][sent:]
+
+    def _after_flush(self) -> None:
+        if self.socket.fileno() < 0:
+            return
+        if self._writing != bool(self._pieces):
+            self._writing = bool(self._pieces)
+            self._hub.watch(self, writing=self._writing)
+        if self._pieces:
+            return
+        if self._finishing:
+            self._owner.gone()
+        else:
+            self._owner.drained()
+
+    def _reader_is_gone(self) -> bool:
+        """Whether it closed its side; what else it sends is dropped."""
+        try:
+            return not self.socket.recv(4096)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+
+
+class ThreadSink:
+    """A thread of the HTTP server that waits for the pieces, where sockets cannot be taken."""
+
+    def __init__(self, hub: Hub, release: Callable[[], None]) -> None:
+        self.pending = 0
+        self.progress_at = time.monotonic()
+        self._hub = hub
+        self._release = release
+        self._closed = False
+        self._lock = threading.Lock()
+        self._pieces: queue.SimpleQueue[bytes | Reply | None] = queue.SimpleQueue()
+
+    def attach(self, owner: SinkOwner) -> None:
+        self._owner = owner
+
+    def write(self, piece: bytes) -> None:
+        with self._lock:
+            self.pending += len(piece)
+        self._pieces.put(piece)
+
+    def respond(self, reply: Reply) -> None:
+        self._pieces.put(reply)
+
+    def finish(self) -> None:
+        self._pieces.put(None)
+
+    def abort(self) -> None:
+        self._pieces.put(None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next piece; blocks. Called in the server's thread."""
+        piece = self._pieces.get()
+        if not isinstance(piece, bytes):
+            self.close()
+            raise StopIteration
+        self._took(piece)
+        return piece
+
+    def close(self) -> None:
+        """Nobody takes any more. Idempotent; a WSGI server calls it at the end."""
+        if not self._closed:
+            self._closed = True
+            self._release()
+            self._hub.call_soon(lambda: self._owner.gone())
+
+    def reply(self) -> Reply | None:
+        """The whole answer, or None; blocks. Called in the server's thread."""
+        try:
+            answer = self._pieces.get()
+            return answer if isinstance(answer, Reply) else None
+        finally:
+            self.close()
+
+    def _took(self, piece: bytes) -> None:
+        with self._lock:
+            self.pending -= len(piece)
+            empty = not self.pending
+        self.progress_at = time.monotonic()
+        if empty:
+            self._hub.call_soon(lambda: self._owner.drained())

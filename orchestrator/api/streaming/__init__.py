@@ -1,0 +1,1 @@
+"""Long answers: event streams, followed logs, bounded waits."""

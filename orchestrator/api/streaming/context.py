@@ -1,0 +1,16 @@
+"""What the calls that are answered over time share."""
+
+from dataclasses import dataclass, field
+
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.streaming.event_stream import Frames
+from orchestrator.api.streaming.socket_handoff import Threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parking:
+    """One per application."""
+
+    hub: Hub
+    threads: Threads
+    frames: Frames = field(default_factory=Frames)

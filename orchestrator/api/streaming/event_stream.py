@@ -1,0 +1,184 @@
+"""A job's events as Server-Sent Events: the stored ones, then live, without gap or repeat."""
+
+import json
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from orchestrator.api.serializers.common import event_values
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.streaming.parked import ParkedConnection
+from orchestrator.core.errors import NotFound
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.submission import Caller
+from orchestrator.engine.service.service import Service
+
+logger = logging.getLogger(__name__)
+
+PAGE_EVENTS = 500
+GREETING = b"retry: 1000\n\n"
+HEARTBEAT = b": heartbeat\n\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Page:
+    """A read of the store: the job as it was just before, then the next events."""
+
+    ended: bool
+    events: Sequence[Event]
+    #: Jobs whose events belong to the stream; None: all of the root job's.
+    members: frozenset[str] | None
+
+    @property
+    def may_have_more_after(self) -> bool:
+        """A page of a child job is what was left of a full one: only an empty one is the last."""
+        return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
+
+
+def frame(event: Event) -> bytes:
+    """An event as it goes over the wire."""
+    data = json.dumps(event_values(event), separators=(",", ":"), ensure_ascii=False)
+    text = f"id: {event.seq}\nevent: {event.kind}\ndata: {data}\n\n"
+    return text.encode("utf-8", "replace")
+
+
+class Frames:
+    """Frames of recent events, so that an event with many watchers is encoded once."""
+
+    SIZE = 4096
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], bytes] = {}
+
+    def of(self, events: Sequence[Event]) -> bytes:
+        if len(self._known) > self.SIZE:
+            self._known.clear()
+        return b"".join(self._one(event) for event in events)
+
+    def _one(self, event: Event) -> bytes:
+        key = (event.root_id, event.seq)
+        if key not in self._known:
+            self._known[key] = frame(event)
+        return self._known[key]
+
+
+class EventStream(ParkedConnection):
+    """Catches up page by page from the store, then sends what is published.
+
+    What is published while it catches up makes it read once more: the store has it by then.
+    """
+
+    def __init__(
+        self, hub: Hub, service: Service, caller: Caller, job: Job, *, after: int, frames: Frames
+    ) -> None:
+        super().__init__(hub, job.root_id)
+        self._service = service
+        self._caller = caller
+        self._job_id = job.id
+        self._is_root = job.is_root
+        self._sent = after
+        self._frames = frames
+        self._members: frozenset[str] | None = None
+        self._live = False
+        self._done = False
+        self._reading = False
+        self._read_again = False
+
+    def begin(self) -> None:
+        self._sink.write(GREETING)
+        self._catch_up()
+
+    def published(self, events: Sequence[Event]) -> None:
+        if self._done:
+            return
+        if not self._live:
+            self._read_again = True
+        elif any(self._changes_members(event) for event in events):
+            self._catch_up()
+        else:
+            self._send([event for event in events if self._is_mine(event)])
+            self._check_after(events)
+
+    def drained(self) -> None:
+        if not (self._live or self._reading or self._done):
+            self._read()
+
+    def beat(self) -> None:
+        if not self._sink.pending:
+            self._sink.write(HEARTBEAT)
+
+    def _is_mine(self, event: Event) -> bool:
+        return self._members is None or event.job_id in self._members
+
+    def _changes_members(self, event: Event) -> bool:
+        return event.kind is EventKind.JOB_SUBMITTED and not self._is_mine(event)
+
+    def _catch_up(self) -> None:
+        self._live = False
+        if not self._reading:
+            self._read()
+
+    def _read(self) -> None:
+        self._reading, self._read_again = True, False
+        self._hub.read(self._page, self._arrived, self)
+
+    def _page(self) -> _Page:
+        """Read the store; runs in a reader thread."""
+        service, caller, job_id = self._service, self._caller, self._job_id
+        ended = service.job(caller, job_id).status.ended
+        members = None if self._is_root else service.subtree(caller, job_id)
+        events = service.events(caller, job_id, self._sent, PAGE_EVENTS)
+        return _Page(ended=ended, events=events, members=members)
+
+    def _arrived(self, read: Future[_Page]) -> None:
+        self._reading = False
+        if not self._open or read.cancelled():
+            return
+        if (error := read.exception()) is not None:
+            self._failed(error)
+            return
+        page = read.result()
+        self._members = page.members
+        self._send(page.events)
+        self._go_on_after(page)
+
+    def _failed(self, error: BaseException) -> None:
+        if not isinstance(error, NotFound):
+            logger.warning("an event stream could not be read", exc_info=error)
+        self.drop()
+
+    def _go_on_after(self, page: _Page) -> None:
+        if not self._open:
+            return
+        if page.may_have_more_after or self._read_again:
+            if not self._sink.pending:
+                self._read()  # else when the reader has taken what there is
+        elif page.ended and not self._runs_again(page.events):
+            self._done = True
+            self._sink.finish()
+        else:
+            self._live = True
+
+    def _runs_again(self, events: Sequence[Event]) -> bool:
+        """Whether the job was retried after it was seen ended."""
+        mine = [event.kind for event in events if event.job_id == self._job_id]
+        turns = [kind for kind in mine if kind in (EventKind.JOB_ENDED, EventKind.JOB_RETRIED)]
+        return bool(turns) and turns[-1] is EventKind.JOB_RETRIED
+
+    def _send(self, events: Sequence[Event]) -> None:
+        new = [event for event in events if event.seq > self._sent]
+        if not new:
+            return
+        self._sent = new[-1].seq
+        self._sink.write(self._frames.of(new))
+        if self._live and self._sink.pending > self._hub.options.lag_limit_bytes:
+            logger.info("dropped a reader that lags", extra={"job_id": self._job_id})
+            self.drop()
+
+    def _check_after(self, events: Sequence[Event]) -> None:
+        """The end is believed only when the store says so: the job may have been retried."""
+        for event in events:
+            if event.kind is EventKind.JOB_ENDED and event.job_id == self._job_id and self._open:
+                self._catch_up()

@@ -1,0 +1,55 @@
+"""A call for leases that is answered when they are given, or when its time is over."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.api.streaming.wait import Answering, PendingWait
+from orchestrator.core.model.job import Job
+from orchestrator.engine.service.service import Service
+from orchestrator.engine.supervisor.lease_calls import LockCall
+
+
+class PendingLock(PendingWait):
+    """Woken by what becomes of the call, and by the worker's getting its slot back."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        service: Service,
+        call: LockCall,
+        *,
+        seconds: float,
+        answer: Answering,
+        stopping: Reply,
+    ) -> None:
+        super().__init__(
+            hub,
+            call.job,
+            waiter=call.key,
+            seconds=seconds,
+            check=partial(_decided, service, call),
+            answer=answer,
+            stopping=stopping,
+        )
+        self._call = call
+        self._drop: Callable[[], None] = partial(service.lock_dropped, call)
+
+    def begin(self) -> None:
+        self._call.tell = lambda: self._hub.call_soon(self._look, self)
+        super().begin()
+
+    def gone(self) -> None:
+        # Nobody hears of it any more: others must not wait for what it would be given.
+        self._hub.read(self._drop, _dropped, self)
+        super().gone()
+
+
+def _decided(service: Service, call: LockCall) -> Job | None:
+    return call.job if service.lock_decided(call) else None
+
+
+def _dropped(done: Future[None]) -> None:
+    """Its failure leaves a request that ends with its attempt."""

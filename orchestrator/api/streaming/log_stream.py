@@ -1,0 +1,109 @@
+"""A worker's log, sent as it grows until the worker has ended."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.api.http.log_response import open_regular, tail_offset
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.streaming.parked import ParkedConnection
+from orchestrator.core.errors import NotFound
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.job import Job
+
+#: Read at one time; also as much as is held for a reader that is slow: the file holds the rest.
+PIECE_BYTES = 256 * 1024
+
+
+class FollowedLog(ParkedConnection):
+    """Looks at the file's size while somebody follows it: cheaper than a watch per write."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        job: Job,
+        worker_id: str,
+        *,
+        path: Path,
+        within: Path,
+        tail: int | None,
+        has_ended: Callable[[], bool],
+    ) -> None:
+        super().__init__(hub, job.root_id)
+        self._worker_id = worker_id
+        self._path = path
+        #: No link is followed below it.
+        self._within = within
+        self._tail = tail
+        self._has_ended = has_ended
+        self._ended = False
+        self._done = False
+        self._file: BinaryIO | None = None
+        self._offset = 0
+
+    def begin(self) -> None:
+        self._hub.read(self._has_ended, self._looked, self)
+
+    def published(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.kind is EventKind.WORKER_ENDED and event.worker_id == self._worker_id:
+                self._ended = True
+
+    def drained(self) -> None:
+        if self._file is not None and self._open:
+            self._send_more()
+
+    def closed(self) -> None:
+        super().closed()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _looked(self, look: Future[bool]) -> None:
+        if not self._open or look.cancelled():
+            return
+        if look.exception() is not None:
+            self.drop()
+            return
+        self._ended = self._ended or look.result()
+        self._poll()
+
+    def _poll(self) -> None:
+        if not self._open or self._done:
+            return
+        try:
+            self._send_more()
+        except NotFound:
+            self.drop()
+            return
+        period = self._hub.options.log_poll_seconds
+        self._hub.call_after(period, self._poll, self, align=period)
+
+    def _send_more(self) -> None:
+        # Before the read: what was written before the end is read after it.
+        ended = self._ended
+        if self._sink.pending >= PIECE_BYTES or self._done:
+            return
+        piece = self._next_piece()
+        self._sink.write(piece)
+        if ended and not piece and not self._sink.pending:
+            self._done = True
+            self._sink.finish()
+
+    def _next_piece(self) -> bytes:
+        if self._file is None and not self._open_file():
+            return b""
+        assert self._file is not None
+        piece = os.pread(self._file.fileno(), PIECE_BYTES, self._offset)
+        self._offset += len(piece)
+        return piece
+
+    def _open_file(self) -> bool:
+        try:
+            self._file = open_regular(self._path, self._within)
+        except FileNotFoundError:
+            return False  # it has not started yet
+        self._offset = 0 if self._tail is None else tail_offset(self._file, self._tail)
+        return True

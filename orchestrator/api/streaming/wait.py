@@ -1,0 +1,95 @@
+"""A ``wait`` that is answered when its job has ended, or when its time is over."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.api.streaming.parked import ParkedConnection
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.job import Job, WorkerKey
+
+logger = logging.getLogger(__name__)
+
+#: The present state of the job as a whole answer; never raises. Runs in a reader thread.
+Answering = Callable[[], Reply]
+#: The job when the wait may be answered now. Runs in a reader thread.
+Checking = Callable[[], Job | None]
+
+
+class PendingWait(ParkedConnection):
+    """Ended by an event or by the hub's clock."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        job: Job,
+        *,
+        waiter: WorkerKey | None,
+        seconds: float,
+        check: Checking,
+        answer: Answering,
+        stopping: Reply,
+    ) -> None:
+        super().__init__(hub, job.root_id)
+        self._job_id = job.id
+        self._waiter = waiter
+        self._seconds = seconds
+        self._check = check
+        self._answer = answer
+        self._stopping = stopping
+        self._checking = False
+        self._check_again = False
+        self._answering = False
+
+    def begin(self) -> None:
+        self._hub.call_after(self._seconds, self._reply, self)
+        self._look()
+
+    def published(self, events: Sequence[Event]) -> None:
+        if any(self._matters(event) for event in events):
+            self._look()
+
+    def beat(self) -> None:
+        # Should an event have been lost, the answer is late but comes.
+        self._look()
+
+    def stopped(self) -> None:
+        self._sink.respond(self._stopping)
+
+    def _matters(self, event: Event) -> bool:
+        if event.kind is EventKind.JOB_ENDED:
+            return event.job_id == self._job_id
+        # A worker that waits is answered when it has its slot again.
+        return self._waiter is not None and event.worker_id == self._waiter.worker_id
+
+    def _look(self) -> None:
+        if self._checking:
+            self._check_again = True
+            return
+        self._checking, self._check_again = True, False
+        self._hub.read(self._check, self._looked, self)
+
+    def _looked(self, check: Future[Job | None]) -> None:
+        self._checking = False
+        if not self._open or check.cancelled():
+            return
+        if check.exception() is not None or check.result() is not None:
+            self._reply()  # the answer says what is wrong, if something is
+        elif self._check_again:
+            self._look()
+
+    def _reply(self) -> None:
+        if self._open and not self._answering:
+            self._answering = True
+            self._hub.read(self._answer, self._send, self)
+
+    def _send(self, answer: Future[Reply]) -> None:
+        if not self._open or answer.cancelled():
+            return
+        if answer.exception() is not None:
+            logger.error("a wait could not be answered", exc_info=answer.exception())
+            self.drop()
+            return
+        self._sink.respond(answer.result())

@@ -1,0 +1,177 @@
+"""What the parts of the product are told of the settings."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from orchestrator.agents.registry import AgentRegistry
+from orchestrator.config import Settings, project_root
+from orchestrator.config.fields.choices import Containment, UnknownPrice
+from orchestrator.core.limits import job_config
+from orchestrator.core.limits import quotas as tree_quota
+from orchestrator.core.limits.quotas import KeyLimits, Quotas
+from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING
+from orchestrator.engine.preparation.preparation import WorkerEnvironment
+from orchestrator.engine.runtime.headroom import Bounds, Headroom
+from orchestrator.launchers.local.containment_probe import choose
+from orchestrator.launchers.local.containment_settings import (
+    ContainmentPlan,
+    Mode,
+    Sandbox,
+    WorkerLimits,
+)
+from orchestrator.security.keys import ApiKeys, Holder, hash_key
+from orchestrator.security.masking import Masker
+from orchestrator.workspace import (
+    LOCK_NAME,
+    DiskReserve,
+    Workspace,
+)
+
+
+def limits(settings: Settings) -> tuple[job_config.Defaults, tree_quota.Ceilings]:
+    workers, recursion, ceilings = settings.workers, settings.recursion, settings.limits
+    defaults = job_config.Defaults(
+        max_workers=int(workers.max_workers),
+        default_timeout=workers.default_timeout,
+        max_retries=workers.max_retries,
+        execution_mode=settings.orchestrator.execution_mode,
+        enable_recursion=recursion.enable and not _offline(settings),
+        max_depth=min(recursion.max_depth, ceilings.max_depth),
+        agent=workers.agent,
+        planner=workers.planner,
+        unjudged=settings.gates.unjudged,
+        resolve=workers.resolve,
+        project=str(settings.orchestrator.project_root or ""),
+        refuses_unpriced=workers.unknown_price is UnknownPrice.REFUSE,
+        max_steps=workers.max_steps,
+        max_tokens=workers.max_tokens,
+        max_cost_usd=workers.max_cost_usd,
+    )
+    return defaults, tree_quota.Ceilings(
+        max_depth=ceilings.max_depth,
+        max_workers=ceilings.max_workers,
+        max_child_jobs_per_worker=ceilings.max_child_jobs_per_worker,
+        max_child_jobs_per_root=ceilings.max_child_jobs_per_root,
+        max_tasks_per_job=ceilings.max_tasks_per_job,
+        max_wall_seconds=ceilings.max_wall_seconds,
+        max_steps=ceilings.max_steps,
+        max_tokens=ceilings.max_tokens,
+        max_cost_usd=ceilings.max_cost_usd,
+    )
+
+
+def quotas(settings: Settings) -> Quotas:
+    """What keys, and the whole server, may use."""
+    return Quotas(
+        max_cost_usd_per_day=settings.limits.max_cost_usd_per_day,
+        keys={
+            each.name: KeyLimits(
+                max_cost_usd_per_day=each.limits.max_cost_usd_per_day,
+                max_running_jobs=each.limits.max_running_jobs,
+                max_workers=each.limits.max_workers,
+            )
+            for each in settings.api.keys
+        },
+    )
+
+
+def live_workers(settings: Settings) -> int | None:
+    """A bound that nobody chose grows with what jobs are allowed."""
+    live, workers = settings.workers.max_live_workers, settings.workers.max_workers
+    return None if live == LIVE_PER_RUNNING * workers else live
+
+
+def headroom(
+    settings: Settings,
+    agents: AgentRegistry,
+    workspace: Workspace,
+    repository: Callable[[], Path | None],
+    moved: Callable[[], str],
+) -> Headroom:
+    workers = settings.workers
+    bounds = Bounds(
+        least_memory_bytes=workers.min_available_memory_bytes,
+        least_disk_bytes=workers.min_free_disk_bytes,
+        most_pressure=workers.max_memory_pressure,
+    )
+    return Headroom(
+        workspace.root,
+        bounds,
+        agents.memory_bytes,
+        reserve=DiskReserve(workspace.root),
+        repository=repository,
+        moved=moved,
+    )
+
+
+def api_keys(settings: Settings) -> ApiKeys:
+    """Everybody who may call, by the hash of their keys."""
+    holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
+    for each in settings.api.keys:
+        found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")
+        holders.setdefault(found, Holder(each.name, frozenset(each.scopes)))
+    return ApiKeys(holders)
+
+
+def own_secrets(settings: Settings) -> tuple[str, ...]:
+    """What the server knows and nobody else may read in a log or a report."""
+    keys = [settings.api.api_key, *(each.key for each in settings.api.keys)]
+    found = [key.get_secret_value() for key in keys if key is not None]
+    if settings.store.url is not None:
+        found.append(unquote(urlsplit(settings.store.url.get_secret_value()).password or ""))
+    return tuple(filter(None, found))
+
+
+def masked(secrets: Sequence[str], text: str) -> str:
+    return Masker(secrets).text(text)
+
+
+def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
+    return WorkerEnvironment(
+        home=folder,
+        project_root=project_root(settings, folder),
+        bin=folder / "bin",
+        environment=dict(os.environ),
+        workspace=settings.orchestrator.workspace_root,
+        grace_seconds=settings.workers.grace_seconds,
+        log_limit_bytes=settings.workers.log_limit_bytes,
+        lease_lock=settings.orchestrator.workspace_root / LOCK_NAME,
+        lease_seconds=settings.workers.orphan_lease,
+        offline=_offline(settings),
+        secrets=own_secrets(settings),
+    )
+
+
+def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
+    """What workers are to be held by, as the settings ask for it.
+
+    A sandbox shows ``visible`` also where it lies below the host's /tmp.
+    """
+    workers = settings.workers
+    return ContainmentPlan(
+        mode=Mode(workers.containment),
+        limits=WorkerLimits(**workers.limits.model_dump(exclude={"strict"})),
+        strict=workers.limits.strict,
+        sandbox=Sandbox(
+            network=workers.sandbox.network,
+            hide=_absolute(folder, workers.sandbox.hide),
+            writable=_absolute(folder, workers.sandbox.writable),
+            visible=tuple(visible),
+        ),
+    )
+
+
+def _offline(settings: Settings) -> bool:
+    workers = settings.workers
+    return workers.containment is Containment.SANDBOX and not workers.sandbox.network
+
+
+def _absolute(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(os.path.abspath(folder / path) for path in paths)
+
+
+def containment_in_force(folder: Path, settings: Settings) -> ContainmentPlan:
+    """Try what the settings ask for. Raise ContainmentUnavailable."""
+    return choose(containment(folder, settings))

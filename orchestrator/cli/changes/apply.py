@@ -1,0 +1,272 @@
+"""``orchestrator apply``: what a job's workers made, copied into a directory."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.changes.land import landing_of
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
+from orchestrator.cli.local.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.summary import already, is_in_project, made_in_project, tasks_of
+from orchestrator.cli.output.terminal import command_with, confirmed, printable
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
+from orchestrator.security.paths import open_plain
+from orchestrator.security.safe_write import Placing
+
+#: What a worker leaves for the orchestrator where it has a plain directory.
+REPORTS = {"output.md", "result.json"}
+#: Of one file.
+MOST_BYTES = 256 * 1024 * 1024
+NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSource:
+    """A file that may be copied."""
+
+    path: str
+    worker_id: str
+    executable: bool
+    #: Raises OSError.
+    content: Callable[[], bytes]
+    #: Why it cannot be; empty when it can.
+    refused: str = ""
+    #: The job removed it.
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStep:
+    """What is done about one file, and why not."""
+
+    path: str
+    action: str
+    worker_id: str = ""
+    reason: str = ""
+
+
+@click.command("apply")
+@job_argument
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path), help="Where to; the project if left out."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--take", multiple=True, metavar="WORKER", help="Its version of files that several made."
+)
+@click.option("--yes", is_flag=True, help="Overwrite without asking.")
+@json_option
+@project_option
+@pass_surroundings
+def apply_command(
+    surroundings: CliContext,
+    job_id: str,
+    target: Path | None,
+    dry_run: bool,
+    take: tuple[str, ...],
+    yes: bool,
+) -> int:
+    """Copy what JOB's workers made into a project without git.
+
+    From the merged result where there is one, else from the workers' directories. Asks before it
+    overwrites; removes nothing. A file that several workers made with different content is refused
+    until --take names one of them. Files of `workdir: project` tasks are not copied again. Exit
+    code 6 when something was refused.
+    """
+    if target is None and not dry_run:
+        surroundings.check_user("apply without --to")
+    place = _checked(target or _project(surroundings, job_id))
+    sources = _by_path(_sources(surroundings, job_id), job_id, take)
+    placing = Placing(place)
+    plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
+    if not dry_run:
+        _ask(surroundings, place, [step for _, step in plan], yes)
+        plan = [(each, _done(placing, each, step)) for each, step in plan]
+    _print(surroundings, job_id, place, [step for _, step in plan], dry_run)
+    if there := made_in_project(whole_job(surroundings.workspace, job_id)):
+        click.echo(printable(already(there)), err=True)
+    refused = any(step.action == REFUSED for _, step in plan)
+    return ExitCode.PARTIAL if refused else ExitCode.OK
+
+
+def _project(surroundings: CliContext, job_id: str) -> Path:
+    from orchestrator.config import load, project_root
+
+    if any(_sources_of_result(surroundings, job_id)):
+        raise InvalidRequest(
+            f"the project is a git repository; land the result: {COMMAND} land {job_id}; to copy "
+            "its files elsewhere, pass --to DIR"
+        )
+    environ = surroundings.environ
+    settings = load(surroundings.folder, environ=environ, require_key=False).settings
+    return project_root(settings, surroundings.folder)
+
+
+def _checked(target: Path) -> Path:
+    if not target.is_dir():
+        raise InvalidRequest(f"{target} is no directory; say where to with --to DIR")
+    return target.resolve()
+
+
+def _by_path(
+    found: Iterator[PlanSource], job_id: str, take: Sequence[str]
+) -> Mapping[str, PlanSource]:
+    """One for each path; refused where several workers made it in different ways."""
+    by_path: dict[str, list[PlanSource]] = {}
+    for each in found:
+        by_path.setdefault(each.path, []).append(each)
+    made_by = {each.worker_id for sources in by_path.values() for each in sources}
+    if unknown := sorted({*take} - made_by):
+        known = ", ".join(sorted(made_by)[:20]) or "none"
+        raise InvalidRequest(f"{unknown[0]} has no files to copy; workers with files: {known}")
+    return {path: _one_of(sources, job_id, take) for path, sources in by_path.items()}
+
+
+def _one_of(sources: Sequence[PlanSource], job_id: str, take: Sequence[str]) -> PlanSource:
+    last = sources[-1]
+    wanted = [each for each in sources if each.worker_id in take]
+    if wanted or not _differ(sources):
+        return wanted[-1] if wanted else last
+    names = list(dict.fromkeys(each.worker_id for each in sources))
+    why = (
+        f"{', '.join(names)} made it with different content; to take the version of {names[-1]}: "
+        f"{COMMAND} apply {job_id} --take {names[-1]}"
+    )
+    return replace(last, worker_id="", refused=why)
+
+
+def _differ(sources: Sequence[PlanSource]) -> bool:
+    """Also where one cannot be read."""
+    if len(sources) < 2:
+        return False
+    try:
+        return len({(each.executable, each.content()) for each in sources}) > 1
+    except OSError:
+        return True
+
+
+def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
+    """Several of the same path where several workers made it."""
+    merged = list(_sources_of_result(surroundings, job_id))
+    yield from merged
+    if not merged:
+        home = directory_of(surroundings.workspace, job_id)
+        yield from _of_workers(home, tasks_of(whole_job(surroundings.workspace, job_id)))
+
+
+def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
+    """Nothing where nothing was merged, or there is no repository."""
+    landing = landing_of(surroundings, job_id)
+    with suppress(RepositoryError, NotFound):
+        for each, content in landing.changed():
+            yield PlanSource(each.path, "", each.executable, content, each.kind, not each.blob)
+
+
+def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
+    """Of those that succeeded elsewhere than in the project; of child jobs before the worker that
+    asked for them.
+
+    Where several tried a task, of the one whose work counts.
+    """
+    for task in (each for each in tasks if each.get("chosen") is not False):
+        children = task.get("child_results")
+        yield from _of_workers(home, children if isinstance(children, list) else [])
+        if task.get("status") not in ("success", "recursive_success") or is_in_project(task):
+            continue
+        files, worker_id = task.get("files_created"), str(task.get("worker_id"))
+        directory = next(home.glob(f"depth_*/{worker_id}"), home)
+        for path in files if isinstance(files, list) else []:
+            if path not in REPORTS:
+                yield _of_worker(str(directory), str(path), worker_id)
+
+
+def _of_worker(directory: str, path: str, worker_id: str) -> PlanSource:
+    whole = f"{directory}/{path}"
+    executable = os.path.isfile(whole) and os.access(whole, os.X_OK)
+    return PlanSource(path, worker_id, executable, partial(_read, whole, directory))
+
+
+def _read(path: str, directory: str) -> bytes:
+    with open_plain(path, directory) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(f"it is larger than {MOST_BYTES} bytes")
+    return content
+
+
+def _step(placing: Placing, source: PlanSource) -> ApplyStep:
+    told = partial(ApplyStep, source.path, worker_id=source.worker_id)
+    if source.refused:
+        return told(REFUSED, reason=source.refused)
+    try:
+        present = placing.present(source.path)
+        if source.gone:
+            removed = "the job removed it; remove it yourself"
+            return told(KEPT, reason=removed) if present is not None else told(SAME)
+        if present is None:
+            source.content()
+            return told(NEW)
+        return told(SAME if present == source.content() else OVERWRITE)
+    except OSError as error:
+        return told(REFUSED, reason=_words(error))
+
+
+def _done(placing: Placing, source: PlanSource, step: ApplyStep) -> ApplyStep:
+    if step.action not in (NEW, OVERWRITE):
+        return step
+    try:
+        placing.put(source.path, source.content(), executable=source.executable)
+    except OSError as error:
+        return ApplyStep(step.path, REFUSED, step.worker_id, _words(error))
+    return step
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _ask(surroundings: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
+    """Raise Conflict when files would be overwritten and nobody has said that they may."""
+    over = [step.path for step in steps if step.action == OVERWRITE]
+    if not over or yes:
+        return
+    click.echo(printable("\n".join(f"overwrite {path}" for path in over)), err=True)
+    files = "this file" if len(over) == 1 else f"these {len(over)} files"
+    if surroundings.as_json or not confirmed(f"Overwrite {files} in {place}?"):
+        raise Conflict(
+            f"nothing was copied; to overwrite without being asked: {command_with('--yes')}"
+        )
+
+
+def _print(
+    surroundings: CliContext, job_id: str, place: Path, steps: Sequence[ApplyStep], dry_run: bool
+) -> None:
+    if surroundings.as_json:
+        files = [asdict(step) for step in steps]
+        told = {"job_id": job_id, "target": str(place), "dry_run": dry_run, "files": files}
+        click.echo(json.dumps(told))
+        return
+    for step in steps:
+        who = f" ({step.worker_id})" if step.worker_id else ""
+        why = f": {step.reason}" if step.reason else ""
+        click.echo(printable(f"{step.action} {step.path}{who}{why}".replace("\n", "?")))
+    copied = sum(step.action in (NEW, OVERWRITE) for step in steps)
+    if not steps:
+        click.echo(f"job {job_id} made no files to copy", err=True)
+    else:
+        number = f"{copied} file{'s' * (copied != 1)}"
+        click.echo(f"{number} {'would be copied' if dry_run else 'copied'} to {place}", err=True)

@@ -1,0 +1,145 @@
+"""``orchestrator checkpoints`` and ``rollback``: what workers' worktrees were, and back to it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
+from orchestrator.cli.output.terminal import command_with, confirmed, local_time, table
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from orchestrator.core.model.submission import Caller
+    from orchestrator.engine.service.service import Service
+
+Answer = dict[str, Any]
+_HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMIT", "")
+
+
+@click.command("checkpoints")
+@job_argument
+@click.argument("worker_id", metavar="[WORKER]", required=False)
+@json_option
+@project_option
+@pass_surroundings
+def checkpoints_command(surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
+    """List the checkpoints of JOB's workers, or of one WORKER.
+
+    In the order they were made. FILES is how many differ from the checkpoint before; the one a
+    worker is at is marked.
+    """
+    surroundings.work_on_project_of(job_id)
+    answer = _checkpoints(surroundings, job_id)
+    found = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
+    if surroundings.as_json:
+        click.echo(json.dumps({**answer, "checkpoints": found}, indent=2))
+    elif found:
+        click.echo(table([_HEADINGS, *map(_row, found)]))
+    else:
+        if worker_id is not None and answer["checkpoints"]:
+            raise NotFound(f"job {job_id} has no checkpoints of {worker_id}; {_whose(answer)}")
+        click.echo("no checkpoints: they are made of workers that have a worktree", err=True)
+
+
+@click.command("rollback")
+@job_argument
+@click.argument("worker_id", metavar="WORKER")
+@click.argument("checkpoint", metavar="[CHECKPOINT]", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@project_option
+@pass_surroundings
+def rollback_command(
+    surroundings: CliContext, job_id: str, worker_id: str, checkpoint: str | None, yes: bool
+) -> None:
+    """Have what WORKER of JOB did as it was in CHECKPOINT.
+
+    Without CHECKPOINT: as it was before its latest attempt. The worker must not be running. What is
+    there now is kept as another checkpoint.
+    """
+    to = checkpoint or "the checkpoint before its latest attempt"
+    if not yes and not confirmed(f"Have {worker_id} of job {job_id} back at {to}?"):
+        raise Conflict(
+            f"nothing was changed; to roll back without being asked: {command_with('--yes')}"
+        )
+    surroundings.work_on_project_of(job_id)
+    answer = _rolled_back(surroundings, job_id, worker_id, checkpoint)
+    if surroundings.as_json:
+        click.echo(json.dumps(answer))
+        return
+    commit = answer["commit"][:12]
+    click.echo(f"{worker_id} is at {answer['checkpoint']} (commit {commit}) again")
+    click.echo(f"what was there is kept as checkpoint {answer['kept']}", err=True)
+    click.echo(
+        f"the merged result is unchanged; merge the branches again: {COMMAND} merge {job_id}; "
+        f"run again what did not succeed, from here: {COMMAND} retry {job_id}",
+        err=True,
+    )
+
+
+def _whose(answer: Answer) -> str:
+    workers = dict.fromkeys(each["worker_id"] for each in answer["checkpoints"])
+    return f"there are some of {', '.join(workers)}"
+
+
+def _row(found: Answer) -> tuple[object, ...]:
+    ignored = "yes" if found["ignored"] else "-"
+    if found["not_kept"]:
+        ignored += f" but {', '.join(found['not_kept'])}"
+    return (
+        found["worker_id"],
+        found["name"],
+        local_time(found.get("at")),
+        found["files_changed"],
+        ignored,
+        found["gates"] or "-",
+        found["commit"][:12],
+        "<- here" if found["current"] else "",
+    )
+
+
+def _checkpoints(surroundings: CliContext, job_id: str) -> Answer:
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.checkpoints(job_id)
+    from orchestrator.api.serializers.checkpoints import checkpoints_answer
+
+    with _locally(surroundings) as (service, caller):
+        return checkpoints_answer(service, caller, job_id).as_json()
+
+
+def _rolled_back(
+    surroundings: CliContext, job_id: str, worker_id: str, checkpoint: str | None
+) -> Answer:
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.rollback(job_id, worker_id, checkpoint)
+    from orchestrator.api.serializers.checkpoints import rolled_back_answer
+    from orchestrator.api.serializers.common import job_path
+
+    with _locally(surroundings) as (service, caller):
+        answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)
+    audit = surroundings.audit_log()
+    audit.note("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
+    audit.close()
+    return answer.as_json()
+
+
+@contextmanager
+def _locally(surroundings: CliContext) -> "Iterator[tuple[Service, Caller]]":
+    from orchestrator.app import local_service
+
+    with local_service(surroundings.folder, surroundings.environ) as found:
+        yield found

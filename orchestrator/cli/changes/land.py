@@ -1,0 +1,331 @@
+"""``orchestrator diff``, ``land`` and ``undo``: what a job changed in the project's repository."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
+from orchestrator.cli.local.jobs_on_disk import whole_job
+from orchestrator.cli.output.exit_codes import ExitCode, of_job
+from orchestrator.cli.output.summary import (
+    all_tasks,
+    already,
+    ending_lines,
+    is_in_project,
+    made_in_project,
+    place_of,
+    purpose,
+    tasks_of,
+)
+from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
+from orchestrator.core.text.formatting import fence
+from orchestrator.security.paths import read_regular
+
+if TYPE_CHECKING:
+    from orchestrator.git import Landing, LandOptions
+
+_MOST_REPORT = 16 << 20
+#: Label of a follow-up job: the job that it continues.
+CONTINUES = "continues"
+
+
+@click.command("diff")
+@job_argument
+@click.argument("worker_id", metavar="[WORKER]", required=False)
+@click.option("--stat", is_flag=True, help="Only which files, and how much.")
+@click.option(
+    "--attempt",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="What WORKER had changed when its attempt N ended, also if that was rolled back.",
+)
+@project_option
+@pass_surroundings
+def diff_command(
+    surroundings: CliContext,
+    job_id: str,
+    worker_id: str | None,
+    stat: bool,
+    attempt: int | None,
+) -> None:
+    """Show what JOB changed, merged, as a patch.
+
+    With WORKER, show the commits of one worker of JOB against what the worker began with, also of
+    a worker that failed, timed out, is not in the result, or lost against another candidate.
+    """
+    surroundings.work_on_project_of(job_id)
+    if worker_id:
+        shown = _diff_of_worker(surroundings, job_id, worker_id, attempt, stat)
+    elif attempt is not None:
+        raise click.UsageError(f"--attempt needs a worker: {COMMAND} diff {job_id} WORKER")
+    else:
+        shown = landing_of(surroundings, job_id).diff(stat=stat)
+    if sys.stdout.isatty():
+        click.echo(printable(shown.decode("utf-8", "replace")), nl=False)
+    else:
+        click.echo(shown, nl=False)
+
+
+def _diff_of_worker(
+    surroundings: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
+) -> bytes:
+    from orchestrator.app import worker_difference
+    from orchestrator.cli.local.jobs_on_disk import directory_of
+
+    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    folder, environ = surroundings.folder, surroundings.environ
+    return worker_difference(folder, environ, root_id, worker_id, attempt=attempt, stat=stat)
+
+
+@click.command("land")
+@job_argument
+@click.option("--ff-only", is_flag=True, help="Only if it takes no merge commit.")
+@click.option("--no-ff", is_flag=True, help="Always with a merge commit.")
+@click.option("--squash", is_flag=True, help="As one commit, with the trailers of all commits.")
+@click.option("--pr", is_flag=True, help="Push the result and open a pull request (gh or glab).")
+@click.option("--partial", is_flag=True, help="Also of a job that is not completed.")
+@click.option(
+    "--onto",
+    metavar="BRANCH",
+    help="Branch that is checked out, if JOB started from another one; with --pr: any branch.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+@pass_surroundings
+def land_command(
+    surroundings: CliContext,
+    job_id: str,
+    ff_only: bool,
+    no_ff: bool,
+    squash: bool,
+    pr: bool,
+    partial: bool,
+    onto: str | None,
+    yes: bool,
+) -> int:
+    """Take the result of JOB onto the branch that is checked out.
+
+    A fast-forward, or a merge commit; never over uncommitted changes, nor over files that git
+    does not track. The result of a partial job is landed with --partial only. If JOB started from
+    another branch, land asks, also with --yes, unless --onto names the branch that is checked out.
+
+    With --pr, your branch stays: the result branch is pushed to the remote of the branch that JOB
+    started from, and gh or glab opens a pull request onto that branch, or onto --onto.
+    """
+    surroundings.check_user("land")
+    how = _how(ff_only=ff_only, no_ff=no_ff, squash=squash)
+    if pr and (ff_only or no_ff or squash):
+        raise click.UsageError(f"--pr and {how.value} exclude each other: the service merges")
+    landing = landing_of(surroundings, job_id)
+    job = whole_job(surroundings.workspace, job_id)
+    if job.get("status") != JobStatus.COMPLETED and not partial:
+        return _refuse(landing, job)
+    if _changed_nothing(job):
+        there = made_in_project(job)
+        why = already(there) if there else f"job {job['job_id']} changed nothing"
+        told = [f"{why}; there is nothing to land", *ending_lines(job, terminal_width())]
+        click.echo(printable("\n".join(told)), err=True)
+        return ExitCode.OK
+    try:
+        shown = landing.diff(stat=True)
+    except NotFound as error:
+        return _without_result(job, error)
+    click.echo(printable(shown.decode("utf-8", "replace")), err=True, nl=False)
+    for line in ending_lines(job, terminal_width()):
+        click.echo(line, err=True)
+    base = base_branch(surroundings.workspace, landing.root_id)
+    if pr:
+        return _open_pull_request(surroundings, landing, job, onto or base, yes=yes)
+    _ask(job["job_id"], landing.branch(), base, onto=onto, yes=yes)
+    click.echo(landing.land(how, str(job.get("request") or "")))
+    return ExitCode.OK
+
+
+def _refuse(landing: "Landing", job: Mapping[str, Any]) -> int:
+    """Name what the result of a job lacks; the job's exit code, FAILED if it has not ended."""
+    status = JobStatus(job["status"])
+    if status != JobStatus.PARTIAL:
+        try:
+            landing.result()
+        except NotFound as error:
+            return _without_result(job, error)
+    also = f"to land what there is: {COMMAND} land {job['job_id']} --partial"
+    click.echo(printable("\n".join([*_lacks(job), also])), err=True)
+    return of_job(status) if status.ended else ExitCode.FAILED
+
+
+def _open_pull_request(
+    surroundings: CliContext,
+    landing: "Landing",
+    job: Mapping[str, Any],
+    base: str,
+    *,
+    yes: bool,
+) -> int:
+    from orchestrator.git import PullRequest
+
+    job_id, request = job["job_id"], str(job.get("request") or "")
+    if not base:
+        raise Conflict(
+            f"job {job_id} started from no branch; nothing was changed; say onto which one: "
+            f"{COMMAND} land {job_id} --pr --onto BRANCH"
+        )
+    asked = PullRequest(
+        project=landing.project,
+        environ=surroundings.environ,
+        commit=landing.to_push(),
+        head=landing.head,
+        base=base,
+        title=landing.title(request),
+        body=_body(job, request, landing.diff(stat=True).decode("utf-8", "replace")),
+    )
+    remote, tool = asked.check()
+    question = f"Push {landing.head} to {remote} and open a pull request onto {base}?"
+    if not yes and not confirmed(question):
+        raise Conflict(f"nothing was changed; to push without being asked: {command_with('--yes')}")
+    click.echo(printable(asked.open(remote, tool)))
+    return ExitCode.OK
+
+
+def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
+    """The request, the beginning of the job's report, and which files were changed."""
+    report = (job.get("results") or {}).get("final_report")
+    text = (read_regular(report, _MOST_REPORT) if report else None) or b""
+    summary = text.decode("utf-8", "replace").partition("\n## ")[0].lstrip("# ").strip()
+    parts = (request.strip(), f"## Result\n\n{summary}", fence(stat.rstrip(), "text"))
+    return "\n\n".join((*parts, f"Orchestrator-Job: {job['job_id']}")) + "\n"
+
+
+def _ask(job_id: str, branch: str, base: str, *, onto: str | None, yes: bool) -> None:
+    """Raise Conflict if the user does not agree that ``branch`` is changed."""
+    name = branch.split(" ")[0]
+    if onto not in (None, name):
+        raise Conflict(
+            f"{branch} is checked out, not {onto}; nothing was changed; first: git switch {onto}"
+        )
+    if base and base != name and not onto:
+        given = command_with("--onto", name, *(() if yes else ("--yes",)))
+        if not confirmed(f"Job {job_id} started from {base}. Take this onto {branch} instead?"):
+            raise Conflict(
+                f"job {job_id} started from branch {base}, and {branch} is checked out; nothing "
+                f"was changed; to land it there: {given}"
+            )
+    elif not yes and not confirmed(f"Take this onto {branch}?"):
+        raise Conflict(f"nothing was changed; to land without being asked: {command_with('--yes')}")
+
+
+def base_branch(workspace: Path, root_id: str) -> str:
+    """The branch that a root job, or the job that it continues, started from; empty: none."""
+    seen: set[str] = set()
+    while root_id and root_id not in seen:
+        seen.add(root_id)
+        try:
+            job = whole_job(workspace, root_id)
+        except NotFound:
+            return ""
+        if found := str(job.get("base_branch") or ""):
+            return found
+        root_id = str((job.get("labels") or {}).get(CONTINUES) or "")
+    return ""
+
+
+def _how(*, ff_only: bool, no_ff: bool, squash: bool) -> "LandOptions":
+    """Raise UsageError for options that exclude each other."""
+    from orchestrator.git import LandOptions
+
+    given = {
+        LandOptions.FAST_FORWARD: ff_only,
+        LandOptions.MERGE: no_ff,
+        LandOptions.SQUASH: squash,
+    }
+    chosen = [how for how, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise click.UsageError(
+            f"{' and '.join(each.value for each in chosen)} exclude each other: say one of them"
+        )
+    return chosen[0] if chosen else LandOptions.ANY
+
+
+def _without_result(job: Mapping[str, Any], error: NotFound) -> ExitCode:
+    """Of a job that has nothing to land: the code of the job. Raise Conflict, or the error if its
+    files are in directories without a worktree."""
+    status = job.get("status")
+    if status in (JobStatus.FAILED, JobStatus.CANCELLED):
+        raise Conflict(f"job {job['job_id']} is {status}; {error.message}") from None
+    missing = job.get("missing") or ()
+    if not missing:
+        raise error
+    if status == JobStatus.PARTIAL:
+        click.echo(printable("\n".join(_lacks(job))), err=True)
+        return ExitCode.PARTIAL
+    told = f"nothing to land: all changes of job {job['job_id']} are left out by choice:"
+    click.echo(printable("\n".join([told, *_losses(missing)])), err=True)
+    return ExitCode.OK
+
+
+def _changed_nothing(job: Mapping[str, Any]) -> bool:
+    """A completed job whose workers made no files, in the result or elsewhere, but in the
+    project."""
+    made = job.get("made_not_in_result") or any(
+        task.get("files_created") and not is_in_project(task) for task in all_tasks(tasks_of(job))
+    )
+    return job.get("status") == JobStatus.COMPLETED and not made
+
+
+def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
+    """What the result of a job that is not completed does not have, and what to type."""
+    missing = [each for each in job.get("missing") or () if not each["chosen"]]
+    found = list(_losses(missing))
+    named = {each["worker_id"] for each in missing}
+    for task in tasks_of(job):
+        if task["status"] not in SUCCEEDED_WORKER and task["worker_id"] not in named:
+            found.append(f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}")
+    told = f"Error: job {job['job_id']} is {job['status']}; nothing was changed"
+    if not found:
+        yield f"{told}: {job['reason']}" if job.get("reason") else told
+        return
+    yield f"{told}. Its result lacks:"
+    yield from found
+    if not named and job.get("reason"):
+        yield f"  {job['reason']}"
+
+
+def _losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for each in missing:
+        yield f"  {each['worker_id']}{place_of(each)}: {each['why']}"
+        if each["command"]:
+            yield f"    to {purpose(each)}: {each['command']}"
+
+
+@click.command("undo")
+@job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+@pass_surroundings
+def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
+    """Take back what `land JOB` did.
+
+    Only as long as nothing was committed since; changes that are not committed stop it, too.
+    """
+    surroundings.check_user("undo")
+    landing = landing_of(surroundings, job_id)
+    if not yes and not confirmed(f"Have {landing.branch()} where it was before job {job_id}?"):
+        raise Conflict(f"nothing was changed; to undo without being asked: {command_with('--yes')}")
+    click.echo(landing.undo())
+
+
+def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
+    """Of the project of the job, with the server up or down. Raises NotFound."""
+    from orchestrator.app import landing
+
+    surroundings.work_on_project_of(job_id)
+    from orchestrator.cli.local.jobs_on_disk import directory_of
+
+    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    return landing(surroundings.folder, surroundings.environ, root_id, job_id)

@@ -1,0 +1,100 @@
+"""``orchestrator restore``: what a job changed in the user's repository, and back."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
+from orchestrator.cli.local.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.terminal import command_with, confirmed, printable
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.model.repository_changes import (
+    ChangedKind,
+    RepositoryAlteration,
+    RepositoryChange,
+)
+from orchestrator.core.model.states import ENDED_JOB
+
+if TYPE_CHECKING:
+    from orchestrator.git import BranchRestore, Restorable
+
+
+@click.command("restore")
+@job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+@pass_surroundings
+def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
+    """Restore what JOB changed in your git beside its branches.
+
+    Settings, hooks, branches and tags that nobody changed since are restored as they were before
+    JOB. What was changed since stays and is named. A push is never reverted: the command for it is
+    shown.
+    """
+    from orchestrator.app import restoring
+    from orchestrator.git import RestoreState
+
+    surroundings.check_user("restore")
+    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    job = whole_job(surroundings.workspace, root_id)
+    if job.get("status") not in ENDED_JOB:
+        raise Conflict(f"job {root_id} is {job.get('status')}; wait for its end: {COMMAND} wait")
+    changes = [_change(each) for each in job.get("repository_changes") or ()]
+    if not changes:
+        click.echo(f"job {root_id} changed nothing in the repository outside of its branches")
+        return ExitCode.OK
+    work = restoring(surroundings.folder, surroundings.environ, root_id)
+    found = work.look(changes)
+    _show(work, found)
+    can = [each for each in found if each.standing is RestoreState.CAN_BE_RESTORED]
+    if can and not yes and not confirmed(f"Restore {len(can)} of these?"):
+        raise Conflict(
+            f"nothing was changed; to restore without being asked: {command_with('--yes')}"
+        )
+    return _restored(work, found, can)
+
+
+def _change(found: dict[str, Any]) -> RepositoryChange:
+    kind, how = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
+    return RepositoryChange(**{**found, "kind": kind, "alteration": how})
+
+
+def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
+    from orchestrator.git import RestoreState
+
+    for each in found:
+        hint = f": {each.hint}" if each.hint else ""
+        click.echo(printable(f"{each.change} ({each.standing}{hint})"), err=True)
+        is_as_before = each.standing is RestoreState.AS_BEFORE
+        for line in () if is_as_before else work.difference(each):
+            click.echo(printable(f"    {line}"), err=True)
+
+
+def _restored(
+    work: "BranchRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
+) -> ExitCode:
+    """Fails if something other than a push is not as before."""
+    from orchestrator.git import RestoreState
+
+    left = [
+        each.change
+        for each in found
+        if each.change.kind is not ChangedKind.PUSH
+        and each.standing in (RestoreState.CHANGED_SINCE, RestoreState.BY_HAND)
+    ]
+    for each in can:
+        try:
+            work.restore(each)
+            was = f" (it was at {each.change.after[:12]})" if each.change.after else ""
+            click.echo(printable(f"restored: {each.change.kind} {each.change.name}{was}"))
+        except Conflict as error:
+            click.echo(printable(error.message), err=True)
+            left.append(each.change)
+    for change in left:
+        click.echo(printable(f"not restored: {change}"), err=True)
+    if not can and not left:
+        click.echo("nothing to restore")
+    return ExitCode.FAILED if left else ExitCode.OK

@@ -1,0 +1,163 @@
+"""What every command works with: the folder, the environment, and how to print an error."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from orchestrator.core.errors import Conflict
+
+if TYPE_CHECKING:
+    from orchestrator.api.access.audit import AuditLog
+    from orchestrator.api.client import OrchestratorClient
+
+#: The folder that this package lies in.
+OWN_FOLDER = Path(__file__).absolute().parents[2]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(kw_only=True)
+class CliContext:
+    """One call of the command line."""
+
+    folder: Path = OWN_FOLDER
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    #: ``--json`` was given: results and errors are JSON objects.
+    as_json: bool = False
+    #: ``--project`` was given.
+    project: Path | None = None
+
+    @property
+    def workspace(self) -> Path:
+        from orchestrator.api.client.discovery import workspace_of
+
+        return workspace_of(self.folder, self.environ)
+
+    def client(self) -> "OrchestratorClient":
+        """The client of the server that the environment names or that runs for the folder.
+
+        Raises NoServer when there is none.
+        """
+        client = self.client_if_running()
+        if client is None:
+            from orchestrator.api.client.errors import NoServer
+
+            raise NoServer(f"no server is running for {self.folder}, and this command needs one")
+        return client
+
+    def client_if_running(self) -> "OrchestratorClient | None":
+        """Like ``client``; None when no server runs for the folder."""
+        from orchestrator.cli.server_record import running_server
+
+        if url := self.environ.get("ORCHESTRATOR_API_URL"):
+            return self.client_at(url)
+        record = running_server(self.workspace)
+        return self.client_at(record.url) if record else None
+
+    def client_at(self, url: str) -> "OrchestratorClient":
+        """The client of the server at ``url``, with the key of this folder or worker."""
+        from orchestrator.api.client import OrchestratorClient
+
+        environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
+        return OrchestratorClient.from_env(self.folder, environ=environ)
+
+    def work_on_project_of(self, job_id: str) -> None:
+        """Have the project of a job for the rest of the command, unless ``--project`` names one."""
+        from orchestrator.cli.local.jobs_on_disk import project_of_job
+
+        named = project_of_job(self.workspace, job_id) if self.project is None else None
+        if named:
+            self.project = Path(named)
+            self.environ = {**self.environ, PROJECT_VARIABLE: named}
+
+    def check_user(self, command: str) -> None:
+        """Raise Conflict in a worker of this folder, whatever its agent makes of what it reads."""
+        directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
+        if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
+            raise Conflict(
+                f"{command} changes the user's checkout, which is for the user to say: a worker "
+                "leaves what it did in its own directory, and child jobs' changes come there, too"
+            )
+
+    def audit_log(self) -> "AuditLog":
+        """The server's, while that does not run: what is done now stands where all else does."""
+        from orchestrator.api.access.audit import AuditLog
+        from orchestrator.config import load
+
+        found = load(self.folder, environ=self.environ, require_key=False)
+        return AuditLog(found.settings.logging.log_dir, lambda text: text)
+
+
+class Seconds(click.FloatRange):
+    """A length of time; "nan" and "inf" are numbers for Python, and none to wait for."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return seconds
+
+
+pass_surroundings = click.make_pass_decorator(CliContext, ensure=True)
+
+
+#: What ``--project`` sets, for this command and for a server that it starts.
+PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
+
+
+def project_option(command: Command) -> Command:
+    """``--project``: the directory to work on, in place of the rules of ``config.project``."""
+
+    def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None:
+            surroundings = context.ensure_object(CliContext)
+            surroundings.project = Path(os.path.abspath(value))
+            named = {PROJECT_VARIABLE: str(surroundings.project)}
+            surroundings.environ = {**surroundings.environ, **named}
+        return value
+
+    option = click.option(
+        "--project",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        callback=remember,
+        expose_value=False,
+        metavar="DIR",
+        help="Project to work on (default: see README, Which project).",
+    )
+    return option(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``: results on standard output, errors on standard error, both as JSON objects."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
+        context.ensure_object(CliContext).as_json = value
+        return value
+
+    option = click.option(
+        "--json", is_flag=True, callback=remember, expose_value=False, help="Print JSON."
+    )
+    return option(command)
+
+
+def job_argument(command: Command) -> Command:
+    """``JOB``: an id, or the name or path of a job's directory."""
+
+    def bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
+        if not name or name in (".", ".."):
+            raise click.BadParameter("should be a job's id, such as abc123")
+        return name
+
+    return click.argument("job_id", metavar="JOB", callback=bare)(command)

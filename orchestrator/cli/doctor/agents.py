@@ -1,0 +1,77 @@
+"""Doctor's look at the agents: which ones can work here."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.doctor.check import HealthCheck
+from orchestrator.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings, UserAgent
+    from orchestrator.core.ports.read_models import Availability
+
+NONE_USABLE = (
+    "none can work here: requests are surveyed, nothing is built; see: bin/orchestrator agents"
+)
+
+
+def agent_checks(
+    folder: Path, settings: "Settings | None", environ: Mapping[str, str]
+) -> Iterator[HealthCheck]:
+    yield _shell()
+    yield HealthCheck(name="agent survey", ok=True, message="built in")
+    if settings is None:
+        return
+    for name, agent in settings.agents.items():
+        if agent.command:
+            yield _user_agent(name, agent)
+    yield from _known(folder, settings, environ)
+
+
+def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
+    """Of the agents that the product knows, those of which something is here."""
+    from orchestrator.agents.catalog.known_agents import KNOWN
+    from orchestrator.app import availability
+
+    try:
+        agents = availability(folder, settings, environ)
+    except ConfigError as error:
+        yield HealthCheck(
+            name="agents", ok=False, message=error.message, fix="mend it in config.yaml"
+        )
+        return
+    names = {each.name for each in KNOWN} - {
+        name for name, agent in settings.agents.items() if agent.command
+    }
+    found = [each for each in agents if each.name in names]
+    yield from (_as_check(each) for each in found if each.usable or each.path)
+    if not any(each.usable for each in found) and not settings.agents:
+        yield HealthCheck(name="AI agents", ok=None, message=NONE_USABLE)
+
+
+def _as_check(agent: "Availability") -> HealthCheck:
+    name = f"agent {agent.name}"
+    if agent.usable:
+        where = agent.path or agent.description
+        return HealthCheck(name=name, ok=True, message=f"{where}, by {agent.credential}")
+    return HealthCheck(name=name, ok=None, message=agent.hindrance)
+
+
+def _shell() -> HealthCheck:
+    found = shutil.which("bash")
+    if found is None:
+        fix = "install bash; commands of workers run in it"
+        return HealthCheck(name="agent shell", ok=False, message="bash is not on the PATH", fix=fix)
+    return HealthCheck(name="agent shell", ok=True, message=found)
+
+
+def _user_agent(name: str, agent: "UserAgent") -> HealthCheck:
+    program = agent.command[0]
+    found = shutil.which(program)
+    if found is None:
+        fix = f"install it, or write its full path in config.yaml: agents.{name}.command"
+        message = f"{program} is not on the PATH"
+        return HealthCheck(name=f"agent {name}", ok=False, message=message, fix=fix)
+    return HealthCheck(name=f"agent {name}", ok=True, message=found)

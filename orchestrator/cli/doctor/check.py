@@ -1,0 +1,20 @@
+"""One thing that ``doctor`` looks at."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthCheck:
+    name: str
+    #: None: nothing is wrong, but it is worth knowing.
+    ok: bool | None
+    message: str
+    #: How to mend it; never empty when ``ok`` is False.
+    fix: str = ""
+
+
+def quoted(path: Path) -> str:
+    """As a shell takes it, so that the line of a fix can be pasted."""
+    return shlex.quote(str(path))

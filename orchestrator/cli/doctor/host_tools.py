@@ -1,0 +1,267 @@
+"""Doctor's check of the host project's own tools: those that would read the folder, too.
+
+Files of the folder keep out pytest and pyright (``pyvenv.cfg``, ``bin/activate``), ruff
+(``[tool.ruff]``) and go (``workspace/go.mod``). The tools here need one line in the project's own
+settings.
+"""
+
+import configparser
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from orchestrator.cli.doctor.check import HealthCheck
+
+_READ_BYTES = 1 << 20
+_JSON_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+_TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What to add to which file, with the place in it."""
+
+    file: Path
+    place: str
+    text: str
+
+
+#: Directories that hold no modules of the project.
+_SKIPPED = frozenset({"node_modules", "site-packages", "venv"})
+
+
+#: A directory in which a tool is called, and the folder's path from there; None: nothing to add.
+Finder = Callable[[Path, str], Line | None]
+
+
+def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
+    """A note for each tool that reads the folder; nothing where the folder is the project."""
+    folder = folder.resolve()
+    for place in _places(folder, project.resolve()):
+        name = folder.relative_to(place).as_posix()
+        for tool, find in _TOOLS.items():
+            if line := find(place, name):
+                yield HealthCheck(
+                    name=f"host {tool}",
+                    ok=None,
+                    message=f"{tool} reads this folder; add one line to {line.file.name}",
+                    fix=f"in {line.file}{line.place}: {line.text}",
+                )
+
+
+def _places(folder: Path, project: Path) -> Sequence[Path]:
+    """Where the host's tools are called: the project, up to the top of its repository."""
+    if project == folder or project not in folder.parents:
+        return ()
+    above = (project, *project.parents)
+    top = next((each for each in above if (each / ".git").exists()), project)
+    return above[: above.index(top) + 1]
+
+
+def _mypy(place: Path, name: str) -> Line | None:
+    if any(part.startswith(".") for part in name.split("/")):
+        # mypy passes over hidden directories.
+        return None
+    pattern = f"^{re.escape(name)}/"
+    for file in ("mypy.ini", ".mypy.ini", "pyproject.toml", "setup.cfg"):
+        section = _mypy_section(place / file)
+        if section is None:
+            continue
+        given = section.get("exclude")
+        patterns = (given,) if isinstance(given, str) else _words(given)
+        if any(_matches(each, f"{name}/orchestrator/app/") for each in patterns):
+            return None
+        if file == "pyproject.toml":
+            shown = ", ".join(f"'{each}'" for each in (*patterns, pattern))
+            return Line(place / file, ", under [tool.mypy]", f"exclude = [{shown}]")
+        shown = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
+        return Line(place / file, ", under [mypy]", f"exclude = {shown}")
+    if _names_dependency(place, "mypy") or _has_python(place, name):
+        if (place / "pyproject.toml").is_file():
+            at = ", as its first line"
+            return Line(place / "pyproject.toml", at, f"tool.mypy.exclude = ['{pattern}']")
+        return Line(
+            place / "mypy.ini", ", a new file, after the line [mypy]", f"exclude = {pattern}"
+        )
+    return None
+
+
+def _has_python(place: Path, name: str) -> bool:
+    """Whether a directory has modules of its own: mypy needs no settings to read all below it."""
+    # A project whose modules are all deeper has settings or tests nearer to its top.
+    found = (
+        file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
+    )
+    return any(
+        not file.is_relative_to(name)
+        and not any(each.startswith(".") or each in _SKIPPED for each in file.parts)
+        for file in found
+    )
+
+
+def _mypy_section(file: Path) -> Mapping[str, object] | None:
+    """mypy's settings in a file; None where it has none."""
+    text = _text(file)
+    try:
+        if file.name == "pyproject.toml":
+            found = tomllib.loads(text).get("tool", {}).get("mypy")
+            return found if isinstance(found, dict) else None
+        parser = configparser.RawConfigParser()
+        parser.read_string(text)
+        return dict(parser["mypy"]) if "mypy" in parser else None
+    except (tomllib.TOMLDecodeError, configparser.Error, AttributeError):
+        return None
+
+
+def _matches(pattern: str, path: str) -> bool:
+    # mypy searches in each path on its way down.
+    parts = path.split("/")
+    ways = ("/".join(parts[:count]) + "/" for count in range(1, len(parts)))
+    try:
+        return any(re.search(pattern, way) for way in ways)
+    except re.error:
+        return False
+
+
+def _eslint(place: Path, name: str) -> Line | None:
+    if file := _first(place, "eslint.config.*"):
+        if _names_in(_text(file), "ignores", name) or _names_in(_text(file), "globalIgnores", name):
+            return None
+        return Line(file, ", in the exported array", f'{{ ignores: ["{name}/"] }},')
+    if _first(place, ".eslintrc*"):
+        return _ignored_in(place, name, ".eslintignore")
+    return None
+
+
+def _prettier(place: Path, name: str) -> Line | None:
+    settings = _first(place, ".prettierrc*") or _first(place, "prettier.config.*")
+    if settings or (place / ".prettierignore").exists() or _names_dependency(place, "prettier"):
+        return _ignored_in(place, name, ".prettierignore", ".gitignore")
+    return None
+
+
+def _ignored_in(place: Path, name: str, *files: str) -> Line | None:
+    """A line in a file like .gitignore, unless one of the files has it."""
+    for file in files:
+        for line in _text(place / file).splitlines():
+            if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:
+                return None
+    return Line(place / files[0], "", f"/{name}/")
+
+
+def _tsc(place: Path, name: str) -> Line | None:
+    file = place / "tsconfig.json"
+    if not file.is_file():
+        return None
+    found = _json(_text(file))
+    includes, excludes = _words(found.get("include")), _words(found.get("exclude"))
+    if "include" not in found:
+        includes = () if "files" in found else ("**/*",)
+    if not any(_reaches(each, name) for each in includes):
+        return None
+    if any(each.removeprefix("./").rstrip("*/") in (name, f"**/{name}") for each in excludes):
+        return None
+    # What is excluded by itself is not, once there is a list.
+    kept = excludes or ("node_modules",)
+    shown = ", ".join(f'"{each}"' for each in (*kept, name))
+    return Line(file, "", f'"exclude": [{shown}],')
+
+
+def _reaches(include: str, name: str) -> bool:
+    first = include.removeprefix("./").split("/")[0]
+    return not first or first == "." or "*" in first or first == name.split("/")[0]
+
+
+def _cargo(place: Path, name: str) -> Line | None:
+    file = place / "Cargo.toml"
+    try:
+        workspace = tomllib.loads(_text(file)).get("workspace")
+    except tomllib.TOMLDecodeError:
+        return None
+    workspace = workspace if isinstance(workspace, dict) else {}
+    members, excludes = _words(workspace.get("members")), _words(workspace.get("exclude"))
+    if name in excludes or not any(fnmatch(name, each) for each in members):
+        return None
+    shown = ", ".join(f'"{each}"' for each in (*excludes, name))
+    return Line(file, ", under [workspace]", f"exclude = [{shown}]")
+
+
+def _jest(place: Path, name: str) -> Line | None:
+    text = f'modulePathIgnorePatterns: ["<rootDir>/{name}/"],'
+    if file := _first(place, "jest.config.*"):
+        if _names_in(_text(file), "modulePathIgnorePatterns", name):
+            return None
+        return Line(file, ", in the exported object", text)
+    file = place / "package.json"
+    package = _json(_text(file))
+    settings = package.get("jest")
+    if isinstance(settings, dict):
+        ignored = _words(settings.get("modulePathIgnorePatterns"))
+        if any(name in each for each in ignored):
+            return None
+        quoted = text.replace("modulePathIgnorePatterns", '"modulePathIgnorePatterns"')
+        return Line(file, ', under "jest"', quoted)
+    if _names_dependency(place, "jest"):
+        value = json.dumps({"modulePathIgnorePatterns": [f"<rootDir>/{name}/"]})
+        return Line(file, "", f'"jest": {value},')
+    return None
+
+
+_TOOLS: Mapping[str, Finder] = {
+    "mypy": _mypy,
+    "eslint": _eslint,
+    "prettier": _prettier,
+    "tsc": _tsc,
+    "cargo": _cargo,
+    "jest": _jest,
+}
+
+
+def _names_dependency(place: Path, tool: str) -> bool:
+    """Whether a list of what the project needs names a tool."""
+    package = _json(_text(place / "package.json"))
+    for kind in ("dependencies", "devDependencies"):
+        listed = package.get(kind)
+        if isinstance(listed, dict) and tool in listed:
+            return True
+    files = ["pyproject.toml", "setup.cfg", "tox.ini", ".pre-commit-config.yaml"]
+    files += [each.name for each in sorted(place.glob("*requirements*.txt"))]
+    word = re.compile(rf"(?<![\w.-]){tool}(?![\w.])")
+    return tool == "mypy" and any(word.search(_text(place / each)) for each in files)
+
+
+def _names_in(text: str, setting: str, name: str) -> bool:
+    """Whether a list of a JavaScript file names the folder."""
+    listed = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
+    return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
+
+
+def _first(place: Path, pattern: str) -> Path | None:
+    return next(iter(sorted(place.glob(pattern))), None)
+
+
+def _text(file: Path) -> str:
+    """Its beginning; empty where it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_READ_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _json(text: str) -> Mapping[str, object]:
+    """An object, with comments and commas as tsconfig.json has them; empty where it is none."""
+    text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
+    try:
+        found = json.loads(_TRAILING_COMMA.sub("", text) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()

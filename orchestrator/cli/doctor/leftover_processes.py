@@ -1,0 +1,36 @@
+"""How processes that outlive their attempt are shown: which they are, and what ends them."""
+
+from pathlib import Path
+
+from orchestrator.cli.doctor.check import HealthCheck
+
+#: So many are named; the command ends all of them.
+_MOST_NAMED = 5
+
+
+def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, str] | None:
+    """A message and the command that ends the processes; None without any.
+
+    ``root_id``: only those of this root job.
+    """
+    from orchestrator.launchers.local.leftover_processes import leftovers  # no help text needs it
+
+    found = [each for each in leftovers(workspace) if root_id in (None, each.root_id)]
+    if not found:
+        return None
+    named = [
+        f"process {each.pid} ({each.command}) of {each.worker_id} of job {each.root_id}"
+        for each in found[:_MOST_NAMED]
+    ]
+    if len(found) > _MOST_NAMED:
+        named.append(f"{len(found) - _MOST_NAMED} more")
+    message = f"still running after the end of its attempt: {', '.join(named)}"
+    return message, " ".join(["kill -9", *(str(each.pid) for each in found)])
+
+
+def leftover_check(workspace: Path) -> HealthCheck:
+    found = leftover_message(workspace)
+    if found is None:
+        return HealthCheck(name="leftover processes", ok=True, message="none")
+    message, command = found
+    return HealthCheck(name="leftover processes", ok=False, message=message, fix=command)

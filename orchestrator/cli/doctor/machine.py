@@ -1,0 +1,140 @@
+"""Doctor's look at the machine: workspace, disk, git, processes, limits, clock."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.cli.output.terminal import size
+
+MIN_FREE_BYTES = 1 << 30
+MIN_OPEN_FILES = 1024
+OLDEST_GIT = (2, 38)
+#: A clock before this was never set; certificates and times in reports would be wrong.
+EARLIEST_CLOCK = 1_735_689_600.0  # 2025-01-01
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs", "gpfs"}
+)
+
+
+def machine_checks(workspace: Path) -> Iterator[HealthCheck]:
+    yield _writable(workspace)
+    yield _free_space(workspace)
+    yield _file_system(workspace)
+    yield _git()
+    yield _open_files()
+    yield _clock()
+
+
+def _existing(path: Path) -> Path:
+    """The path itself or the nearest directory above it that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _writable(workspace: Path) -> HealthCheck:
+    try:
+        with tempfile.TemporaryFile(dir=_existing(workspace)):
+            pass
+    except OSError as error:
+        message = f"{workspace} cannot be written: {error.strerror}"
+        mine = f"chown -R $(id -un) {quoted(workspace)}"
+        fix = f"make it yours: {mine}, or set orchestrator.workspace_root"
+        return HealthCheck(name="workspace", ok=False, message=message, fix=fix)
+    return HealthCheck(name="workspace", ok=True, message=f"{workspace} is writable")
+
+
+def _free_space(workspace: Path) -> HealthCheck:
+    free = shutil.disk_usage(_existing(workspace)).free
+    if free < MIN_FREE_BYTES:
+        fix = "free some space (bin/orchestrator clean --older-than 7d), or set workspace_root"
+        return HealthCheck(name="disk", ok=False, message=f"only {size(free)} are free", fix=fix)
+    return HealthCheck(name="disk", ok=True, message=f"{size(free)} free")
+
+
+def repository_space(project: Path, workspace: Path, least_bytes: int) -> HealthCheck | None:
+    """None where there is no repository, or it is on the workspace's disk."""
+    common = _common_directory(project)
+    if common is None or os.stat(common).st_dev == os.stat(_existing(workspace)).st_dev:
+        return None
+    free = shutil.disk_usage(common).free
+    if free < least_bytes:
+        message = f"only {size(free)} are free under {common}: no worker starts"
+        needed = f"workers.min_free_disk_bytes ({size(least_bytes)})"
+        fix = f"free some space there, or lower {needed}"
+        return HealthCheck(name="repository disk", ok=False, message=message, fix=fix)
+    return HealthCheck(name="repository disk", ok=True, message=f"{size(free)} free under {common}")
+
+
+def _common_directory(project: Path) -> Path | None:
+    asked = ["git", "rev-parse", "--path-format=absolute", "--git-common-dir"]
+    try:
+        answer = subprocess.run(asked, cwd=project, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return Path(answer.stdout.removesuffix("\n")) if answer.returncode == 0 else None
+
+
+def _file_system(workspace: Path) -> HealthCheck:
+    kind = file_system_of(_existing(workspace))
+    if kind in NETWORK_FILE_SYSTEMS:
+        message = f"{workspace} is on {kind}, where SQLite's locks cannot be trusted"
+        fix = "set orchestrator.workspace_root to a directory on a local disk"
+        return HealthCheck(name="file system", ok=False, message=message, fix=fix)
+    return HealthCheck(name="file system", ok=True, message=kind or "local")
+
+
+def file_system_of(path: Path) -> str | None:
+    """The type of the file system that ``path`` is on; None where that cannot be told."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return None
+    best = ("", "")
+    for line in mounts:
+        left, _, right = line.partition(" - ")
+        place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
+        # Of two mounts on one place the later one is seen.
+        if path.resolve().is_relative_to(place) and len(place) >= len(best[0]):
+            best = (place, right.split()[0])
+    return best[1] or None
+
+
+def _git() -> HealthCheck:
+    program = shutil.which("git")
+    if program is None:
+        message = "not found; surveys come without history, and nothing is merged"
+        return HealthCheck(name="git", ok=None, message=message)
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"(\d+)\.(\d+)", answer.stdout)
+    if found is None:
+        message, fix = f"{program} does not work: {answer.stderr.strip()}", "install git again"
+        return HealthCheck(name="git", ok=False, message=message, fix=fix)
+    if (int(found[1]), int(found[2])) < OLDEST_GIT:
+        message = f"{found[0]} is older than 2.38; merging will not work"
+        return HealthCheck(name="git", ok=None, message=message)
+    return HealthCheck(name="git", ok=True, message=answer.stdout.strip())
+
+
+def _open_files() -> HealthCheck:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    shown = "unlimited" if soft == unlimited else str(soft)
+    if soft != unlimited and soft < MIN_OPEN_FILES:
+        fix = f"ulimit -n {4096 if hard == unlimited else min(4096, hard)}"
+        return HealthCheck(name="open files", ok=False, message=f"ulimit -n is {shown}", fix=fix)
+    return HealthCheck(name="open files", ok=True, message=shown)
+
+
+def _clock() -> HealthCheck:
+    now = time.time()
+    shown = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
+    if now < EARLIEST_CLOCK:
+        fix = "set the clock: timedatectl set-ntp true"
+        return HealthCheck(name="clock", ok=False, message=f"{shown} is long past", fix=fix)
+    return HealthCheck(name="clock", ok=True, message=f"{shown}, {os.cpu_count()} processors")

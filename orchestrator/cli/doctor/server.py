@@ -1,0 +1,69 @@
+"""Doctor's look at the server: its record, and its port."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
+from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.cli.server.background_server import is_free
+from orchestrator.cli.server_record import running_server
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+
+def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
+    record = running_server(workspace)
+    if record is not None:
+        yield HealthCheck(name="server", ok=True, message=f"{record.url} (process {record.pid})")
+        yield from _key(record, settings)
+        return
+    yield _record(workspace)
+    if settings is not None:
+        yield _port(settings)
+
+
+def _record(workspace: Path) -> HealthCheck:
+    path = workspace / RECORD_NAME
+    if not path.exists():
+        return HealthCheck(name="server", ok=None, message="not running")
+    record = read_record(workspace)
+    if record is None:
+        fix = f"rm {quoted(path)}"
+        return HealthCheck(name="server", ok=False, message=f"{path} cannot be read", fix=fix)
+    message = f"{path} is stale: process {record.pid} does not answer at {record.url}"
+    return HealthCheck(name="server", ok=None, message=f"{message}; the next start replaces it")
+
+
+def _port(settings: "Settings") -> HealthCheck:
+    host, port = settings.api.host, settings.api.port
+    if is_free(host, port):
+        return HealthCheck(name="port", ok=True, message=f"{host}:{port} is free")
+    message = f"{host}:{port} is taken by another program"
+    fix = (
+        "set api.port in config.yaml to a free one, or 0 for any (bin/orchestrator run uses a free "
+        "one by itself)"
+    )
+    return HealthCheck(name="port", ok=False, message=message, fix=fix)
+
+
+def _key(record: ServerRecord, settings: "Settings | None") -> Iterator[HealthCheck]:
+    from orchestrator.api.client import OrchestratorClient
+    from orchestrator.api.client.client import AuthError, ClientError
+
+    key = settings.api.api_key.get_secret_value() if settings else ""
+    if not key:
+        return
+    try:
+        with OrchestratorClient(record.url, key) as client:
+            client.jobs(page_size=1)
+    except AuthError:
+        message = "the running server refuses the key in config.yaml"
+        fix = f"restart the server, so that it reads config.yaml again: kill {record.pid}"
+        yield HealthCheck(name="server key", ok=False, message=message, fix=fix)
+    except ClientError as error:
+        fix = "see logs/server.log"
+        yield HealthCheck(name="server key", ok=False, message=error.message, fix=fix)
+    else:
+        yield HealthCheck(name="server key", ok=True, message="the server accepts it")

@@ -1,0 +1,162 @@
+"""Following a job to its end: a thread listens, the main thread shows and takes Ctrl-C."""
+
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from orchestrator.api.client import OrchestratorClient
+from orchestrator.api.client.client import ClientError
+from orchestrator.api.client.discovery import read_record
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.follow.blocked_reason import BlockedWorkers, server_awaited
+from orchestrator.cli.follow.display import Display
+from orchestrator.cli.local.jobs_on_disk import find_job
+from orchestrator.cli.output.streams import discard_terminals, hang_up, is_hung_up
+from orchestrator.cli.process_check import is_same_process
+from orchestrator.core.errors import NotFound
+from orchestrator.core.model.states import ENDED_JOB
+
+TICK_SECONDS = 0.25
+#: The descriptor that progress goes to.
+STANDARD_ERROR = 2
+
+
+class Left(KeyboardInterrupt):
+    """The user left before the job had ended."""
+
+
+class FollowEnd:
+    """The last thing a listener says."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.answer = answer
+
+
+#: An event, a line to be said, or how it ended.
+News = dict[str, Any] | str | FollowEnd | Exception
+
+
+def follow(
+    surroundings: CliContext, client: OrchestratorClient, job_id: str, display: Display
+) -> tuple[dict[str, Any], bool]:
+    """Show a job until it has ended; its last status, and whether it was interrupted.
+
+    The first Ctrl-C asks the job to stop, the second raises Left.
+    """
+    news = FollowListener(surroundings.client_at(client.api_url), job_id)
+    held = BlockedWorkers(client, job_id)
+    interrupted = False
+    while True:
+        try:
+            for item in news:
+                if isinstance(item, FollowEnd):
+                    return item.answer, interrupted
+                _show(item, display, held)
+                if item is None and (answer := _ended_without_server(surroundings, job_id)):
+                    return answer, interrupted
+        except KeyboardInterrupt:
+            if interrupted:
+                raise Left from None
+            interrupted = True
+            _ask_to_stop(client, job_id, display)
+
+
+def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
+    """What the workspace tells of an ended job, when nobody serves it any more.
+
+    Whoever started the server may stop it as soon as the last job has ended.
+    """
+    if surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        return None
+    record = read_record(surroundings.workspace)
+    if record and is_same_process(record.pid, record.started_at):
+        return None
+    try:
+        answer = find_job(surroundings.workspace, job_id)
+    except NotFound:
+        return None
+    return answer if answer["status"] in ENDED_JOB else None
+
+
+def _show(item: dict[str, Any] | str | None, display: Display, held: BlockedWorkers) -> None:
+    if isinstance(item, str):
+        display.say(item)
+        return
+    if item is not None:
+        held.news()
+        display.event(item)
+        return
+    display.tick()
+    if is_hung_up(STANDARD_ERROR):
+        hang_up()
+    if display.idle() and (line := held.ask()):
+        display.say(line)
+
+
+def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
+    display.say(f"asking job {job_id} to stop; press Ctrl-C again to leave without waiting")
+    try:
+        client.cancel(job_id)
+    except KeyboardInterrupt:
+        raise Left from None
+    except ClientError as error:
+        display.say(f"the job could not be asked to stop: {error.message}")
+
+
+class FollowListener:
+    """Iterates over a job's events, and lines to be said beside them; None when there is none for a
+    moment; at last Ended."""
+
+    def __init__(self, client: OrchestratorClient, job_id: str) -> None:
+        self._news: queue.Queue[News] = queue.Queue()
+        # A daemon: whoever leaves early does not wait for the server.
+        threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
+
+    def _listen(self, client: OrchestratorClient, job_id: str) -> None:
+        client.when_waiting(lambda seconds: self._news.put(server_awaited(client, seconds)))
+        try:
+            for event in client.events(job_id):
+                self._news.put(event)
+            self._news.put(FollowEnd(client.wait(job_id)))
+        except Exception as error:
+            self._news.put(error)
+
+    def __iter__(self) -> "FollowListener":
+        return self
+
+    def __next__(self) -> dict[str, Any] | str | FollowEnd | None:
+        try:
+            item = self._news.get(timeout=TICK_SECONDS)
+        except queue.Empty:
+            return None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+@contextmanager
+def stop_signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM, and a terminal that is closed, do what Ctrl-C does, which it does in background
+    jobs of a shell, too."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            # The kernel, the shell and a failed write may all report the same hangup; a second
+            # interrupt would leave the job without stopping it.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            discard_terminals()
+        raise KeyboardInterrupt
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,166 @@
+"""``orchestrator attach``: the tool's own session of a worker, in the user's terminal."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
+from orchestrator.cli.local.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.summary import all_tasks, tasks_of
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
+from orchestrator.core.outcome.job.losses import merge_chain, take_chain
+
+if TYPE_CHECKING:
+    from orchestrator.app.attachment import Taken, Terminal
+
+Answer = Mapping[str, Any]
+
+#: They reach the tool as well, which decides what comes of them.
+_TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+
+
+@click.command("attach")
+@job_argument
+@click.argument("worker_id", metavar="WORKER")
+@project_option
+@pass_surroundings
+def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int:
+    """Open the session of WORKER's own tool in this terminal.
+
+    The tool is claude, codex, gemini, or opencode. WORKER must have ended. The session runs in
+    WORKER's worktree, which is created again from its branch. When the session ends, what you and
+    the tool changed is committed on that branch, with you as author; the last lines say how to
+    merge it. Works with the server up or down.
+    """
+    from orchestrator.app import Attachment
+
+    surroundings.check_user("attach")
+    surroundings.work_on_project_of(job_id)
+    job = whole_job(surroundings.workspace, job_id)
+    row = _row(job, worker_id)
+    if row["status"] not in ENDED_WORKER:
+        raise Conflict(
+            f"{worker_id} is {row['status']}; only a worker that has ended can be attached; follow "
+            f"it: {COMMAND} logs {row['job_id']} {worker_id} -f; or stop its job: {COMMAND} "
+            f"cancel {job_id}"
+        )
+    if not sys.stdin.isatty():
+        raise Conflict("attach needs a terminal; nothing was opened")
+    attachment = Attachment(
+        surroundings.folder, surroundings.environ, _worker(surroundings, job_id, row)
+    )
+    taken = attachment.run(_in_this_terminal)
+    _tell(surroundings, job, row, taken)
+    return ExitCode.OK if taken.exit_code == 0 else ExitCode.FAILED
+
+
+def _row(job: Answer, worker_id: str) -> Answer:
+    rows = {row["worker_id"]: row for row in all_tasks(tasks_of(job))}
+    if worker_id not in rows:
+        names = ", ".join(list(rows)[:20])
+        raise NotFound(f"job {job['job_id']} has no worker {worker_id}; it has: {names}")
+    return rows[worker_id]
+
+
+def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
+    """As far as its files tell."""
+    root = directory_of(surroundings.workspace, job_id)
+    name = row["worker_id"]
+    found = next(root.glob(f"depth_*/{name}"), None)
+    if found is None:
+        raise Conflict(f"{name} never began: it has no directory")
+    return Worker(
+        id=name,
+        job_id=row["job_id"],
+        root_id=root.name.removeprefix("job_"),
+        task_id=row["task_id"],
+        index=0,
+        depth=int(found.parent.name.removeprefix("depth_")),
+        agent=row["agent"],
+    )
+
+
+def _in_this_terminal(terminal: "Terminal") -> int:
+    click.echo(f"session {terminal.session} in {terminal.cwd}", err=True)
+    click.echo("what is changed there is committed when the session ends", err=True)
+    try:
+        child = subprocess.Popen(
+            terminal.argv, cwd=terminal.cwd, env=terminal.environ, pass_fds=(terminal.lock,)
+        )
+    except OSError as error:
+        raise Conflict(f"{terminal.argv[0]} cannot be started: {error.strerror}") from error
+    with child, _passed_on(child):
+        return child.wait()
+
+
+@contextmanager
+def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Wait for the tool's own end, whatever key was pressed."""
+    before = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
+    before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") -> None:
+    name, job_id = row["worker_id"], row["job_id"]
+    if taken.exit_code:
+        click.echo(f"the tool ended with exit code {taken.exit_code}", err=True)
+    for path in taken.held_back:
+        click.echo(f"not committed (git.never_commit): {path}", err=True)
+    if not taken.files:
+        click.echo(f"{name}: nothing was changed")
+        return
+    _recount(surroundings, job_id, name)
+    files = f"{len(taken.files)} file{'' if len(taken.files) == 1 else 's'}"
+    click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
+    click.echo(f"to see its changes: {COMMAND} diff {job_id} {name}", err=True)
+    root = whole_job(surroundings.workspace, _root_of(surroundings, job_id))
+    above = list(_above(root, job_id))
+    counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
+    command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
+    when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"
+    click.echo(f"to merge them{when}: {command}", err=True)
+
+
+def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
+    """Have the lists of the job name what was changed: the worker may have changed nothing before.
+
+    The changes are committed: what fails here is said, and nothing more.
+    """
+    try:
+        client = surroundings.client_if_running()
+        if client is not None:
+            with client:
+                client.recount(job_id, worker_id)
+            return
+        from orchestrator.app import local_service
+
+        with local_service(surroundings.folder, surroundings.environ) as (service, caller):
+            service.recount(caller, job_id, worker_id)
+    except OrchestratorError as error:
+        click.echo(f"the lists of the job lack these changes: {error}", err=True)
+
+
+def _root_of(surroundings: CliContext, job_id: str) -> str:
+    return directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+
+
+def _above(root: Answer, job_id: str) -> Iterator[str]:
+    """From the job's parent job to the root."""
+    parents = {each["job_id"]: each.get("parent_job_id") for each in root.get("child_jobs") or ()}
+    while parent := parents.get(job_id):
+        yield parent
+        job_id = parent

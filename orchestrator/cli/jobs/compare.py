@@ -1,0 +1,183 @@
+"""``orchestrator compare``: the candidates of a task side by side; with the server up or down."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
+from orchestrator.cli.output.terminal import duration, first_line, printable, table
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.model.states import ENDED_JOB
+
+Answer = dict[str, Any]
+
+WHY_WIDTH = 100
+#: Of a task that was given to one agent.
+ONLY_ONE = "nobody else was to try it"
+
+
+@click.command("compare")
+@job_argument
+@click.argument("task_id", metavar="TASK")
+@click.option("--diff", is_flag=True, help="How the others differ from the chosen one.")
+@json_option
+@project_option
+@pass_surroundings
+def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: bool) -> None:
+    """Show who tried TASK of JOB, who is taken, and why."""
+    surroundings.work_on_project_of(job_id)
+    found = find_comparison(surroundings, job_id, task_id)
+    if diff:
+        _show_differences(surroundings, found)
+    elif surroundings.as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo("\n".join(comparison_lines(found)))
+
+
+def find_comparison(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
+    """From the server; from the job's reports when none runs. Raises NotFound."""
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.candidates(job_id, task_id)
+    return _from_reports(surroundings, job_id, task_id)
+
+
+def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
+    from orchestrator.cli.jobs.report import find_report
+    from orchestrator.cli.local.jobs_on_disk import directory_of, find_job
+
+    root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
+    root = find_job(surroundings.workspace, root_id)
+    if root.get("status") not in ENDED_JOB:
+        raise Conflict(
+            f"job {root_id} has not ended and no server is running, so its candidates are not "
+            f"known; start the server: {COMMAND} serve"
+        )
+    # Of the root job: it tells of all levels.
+    figures = json.loads(find_report(surroundings, root_id, "analytics.json"))
+    for found in figures.get("comparisons", ()):
+        if (found["job_id"], found["task_id"]) == (job_id, task_id):
+            return {name: _told(value) for name, value in found.items() if value is not None}
+    raise NotFound(
+        f"the reports of job {job_id} tell of no candidates of a task {task_id!r}; "
+        "a task that one agent tried has none"
+    )
+
+
+def _told(value: Any) -> Any:
+    """As the server tells it: what is not known is left out."""
+    if isinstance(value, list):
+        return [_told(each) for each in value]
+    if isinstance(value, dict):
+        return {name: each for name, each in value.items() if each is not None}
+    return value
+
+
+def comparison_lines(found: Answer) -> Iterator[str]:
+    chosen = found.get("chosen")
+    why = found["why"] or ONLY_ONE
+    yield f"{chosen} is taken: {why}" if chosen else "none is taken (yet)"
+    rows = [_row(each) for each in found["candidates"]]
+    yield printable(table([("CANDIDATE", "AGENT", "ENDED", "GATES", "TESTS", "REVIEW"), *rows]))
+    yield ""
+    sizes = [_measures(each) for each in found["candidates"]]
+    yield printable(table([("CANDIDATE", "CHANGE", "COST", "TIME", "BY", "WHY"), *sizes]))
+    reviewer = found.get("reviewer")
+    if reviewer:
+        yield ""
+        yield first_line(_reviewer(reviewer), WHY_WIDTH * 3)
+
+
+def _row(each: Answer) -> tuple[str, ...]:
+    failed, passed = each["gates_failed"], each["gates_passed"]
+    gates = f"{', '.join(failed)} failed" if failed else f"{passed} passed" if passed else "-"
+    return (
+        each["worker_id"],
+        first_line(each["agent"], 30),
+        each["status"],
+        first_line(gates, 40),
+        _tests(each),
+        _known(each.get("review")),
+    )
+
+
+def _measures(each: Answer) -> tuple[str, ...]:
+    cost, seconds = each.get("cost_usd"), each.get("seconds")
+    why = "chosen" if each["chosen"] else each["why"] or each["reason"]
+    by = "-" if each["chosen"] else each["by"] or "-"
+    return (
+        each["worker_id"],
+        _change(each),
+        f"${cost:.4f}" if cost is not None else "-",
+        duration(seconds) if seconds is not None else "-",
+        by,
+        first_line(why, WHY_WIDTH),
+    )
+
+
+def _change(each: Answer) -> str:
+    files = f"{each.get('files')} file{'' if each.get('files') == 1 else 's'}"
+    if each.get("lines_added") is None:
+        return files if each.get("files") else "-"
+    return f"{files}, +{each['lines_added']} -{each['lines_removed']}"
+
+
+def _tests(each: Answer) -> str:
+    """Such as ``12 of the base, 3 new (1 counts)``."""
+    base, new = each.get("base_tests"), each.get("new_tests", 0)
+    if base is None:
+        return _known(each.get("tests"))
+    return f"{base} of the base" + (
+        f", {new} new ({each['new_tests_counted']} count)" if new else ""
+    )
+
+
+def _known(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _reviewer(reviewer: Answer) -> str:
+    who = f"{reviewer['worker_id']} ({reviewer['agent']})"
+    if reviewer["status"] == "success":
+        return f"{who} compared them"
+    return f"the review of {who} does not count: {reviewer['status']} {reviewer['reason']}".rstrip()
+
+
+def _show_differences(surroundings: CliContext, found: Answer) -> None:
+    patches = dict(_differences(surroundings, found))
+    if surroundings.as_json:
+        texts = {name: patch.decode("utf-8", "replace") for name, patch in patches.items()}
+        click.echo(json.dumps({**found, "diffs": texts}, indent=2))
+        return
+    for name, patch in patches.items():
+        click.echo(f"from {found['chosen']}, which is taken, to {name}:", err=True)
+        if sys.stdout.isatty():
+            click.echo(printable(patch.decode("utf-8", "replace")), nl=False)
+        else:
+            click.echo(patch, nl=False)
+
+
+def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
+    """Raises Conflict where there is nothing to compare with."""
+    from orchestrator.app import difference_between
+
+    folder, environ = surroundings.folder, surroundings.environ
+    best = next((each for each in found["candidates"] if each["chosen"]), None)
+    if best is None or not best["branch"]:
+        raise Conflict("no candidate is taken that has a branch: there is nothing to compare with")
+    for each in found["candidates"]:
+        if each["branch"] and not each["chosen"]:
+            patch = difference_between(folder, environ, best["branch"], each["branch"])
+            yield each["worker_id"], patch

@@ -1,0 +1,96 @@
+"""``orchestrator continue``: a follow-up job on the result of a job that has ended."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from orchestrator.cli.changes.land import CONTINUES, landing_of
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.plan.job_options import (
+    JobOptions,
+    RequestCommand,
+    cap_options,
+    request_argument,
+)
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.model.states import ENDED_JOB
+
+#: Characters of the earlier request and reason that workers are given.
+MOST_CHARACTERS = 4000
+
+
+@click.command("continue", cls=RequestCommand)
+@job_argument
+@request_argument
+@click.option("--agent", metavar="NAME", help="Agent for the tasks.")
+@cap_options
+@click.option("--keep-server", is_flag=True, help="Leave a server that was started running.")
+@json_option
+@project_option
+@pass_surroundings
+def continue_command(
+    surroundings: CliContext,
+    /,
+    job_id: str,
+    request: str | None,
+    keep_server: bool,
+    **options: Any,
+) -> int:
+    """Run REQUEST as a new job that starts from the result of JOB.
+
+    JOB must have ended, with a merged result. The new job has the label continues=JOB, and its
+    workers are given the request of JOB and how JOB ended. `land` of the new job lands both
+    results; `diff` shows the changes of the new job alone.
+    """
+    from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
+    from orchestrator.cli.jobs.run import run_to_its_end
+
+    if not (request or "").strip():
+        raise click.UsageError(f'say what to do: {COMMAND} continue {job_id} "..."')
+    config = {name: value for name, value in options.items() if value is not None}
+    config |= _base(surroundings, job_id)
+    with stop_signals_interrupt():
+        try:
+            asked = JobOptions(request=str(request), config=config)
+            return run_to_its_end(surroundings, asked, keep_server)
+        except Left:
+            click.echo(f"left before the job had ended; see: {COMMAND} status", err=True)
+            return ExitCode.INTERRUPTED
+
+
+def _base(surroundings: CliContext, job_id: str) -> dict[str, Any]:
+    """Settings of a job that starts from another one's result. Raise Conflict or NotFound."""
+    from orchestrator.cli.local.jobs_on_disk import whole_job
+
+    job = whole_job(surroundings.workspace, job_id)
+    if job.get("status") not in ENDED_JOB:
+        raise Conflict(
+            f"job {job_id} is {job.get('status')}; nothing was started; wait for its end: "
+            f"{COMMAND} wait {job_id}"
+        )
+    try:
+        commit = landing_of(surroundings, job_id).result()
+    except NotFound as error:
+        raise Conflict(f"{error.message}; nothing was started") from None
+    return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}
+
+
+def _context(job: Mapping[str, Any]) -> str:
+    request = str(job.get("request") or "")[:MOST_CHARACTERS]
+    reason = str(job.get("reason") or "")[:MOST_CHARACTERS]
+    return "\n".join(
+        [
+            f"This job continues job {job['job_id']}, whose result is already in your worktree.",
+            f"Request of that job: {request}",
+            f"How it ended: {job.get('status')}{f' ({reason})' if reason else ''}",
+        ]
+    )

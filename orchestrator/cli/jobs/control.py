@@ -1,0 +1,109 @@
+"""``orchestrator wait``, ``approve``, ``reject``, ``cancel`` and ``retry``."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import (
+    CliContext,
+    Seconds,
+    job_argument,
+    json_option,
+    pass_surroundings,
+)
+from orchestrator.cli.output.exit_codes import ExitCode, of_job
+from orchestrator.cli.plan.job_options import cap_options
+
+SECONDS = Seconds(min=0)
+
+
+@click.command("wait")
+@job_argument
+@click.option("--timeout", type=SECONDS, metavar="S", help="Give up after so many seconds (124).")
+@json_option
+@pass_surroundings
+def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -> int:
+    """Wait until JOB has ended; exit like the job.
+
+    Prints its status; on standard error, why it is not plainly completed.
+    """
+    from orchestrator.cli.output.summary import ending_lines
+    from orchestrator.cli.output.terminal import terminal_width
+
+    answer = _ended_on_disk(surroundings, job_id)
+    if answer is None:
+        from orchestrator.cli.follow.blocked_reason import server_awaited
+
+        with surroundings.client() as client:
+            client.when_waiting(lambda s: click.echo(server_awaited(client, s), err=True))
+            answer = client.wait(job_id, timeout)
+    if answer.pop("timed_out", False):
+        click.echo(f"job {job_id} is still {answer['status']}", err=True)
+    _print(surroundings, answer)
+    for line in ending_lines(answer, terminal_width()):
+        click.echo(line, err=True)
+    return of_job(str(answer["status"]))
+
+
+def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
+    """The status of an ended job when no server runs; there is nothing to wait for then."""
+    from orchestrator.cli.local.jobs_on_disk import find_job
+    from orchestrator.core.errors import NotFound
+
+    if surroundings.client_if_running() is not None:
+        return None
+    try:
+        answer = find_job(surroundings.workspace, job_id)
+    except NotFound:
+        return None
+    return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
+
+
+@click.command("approve")
+@job_argument
+@json_option
+@pass_surroundings
+def approve_command(surroundings: CliContext, job_id: str) -> None:
+    """Let the tasks of JOB start, which waits for approval."""
+    with surroundings.client() as client:
+        _print(surroundings, client.approve(job_id))
+
+
+@click.command("reject")
+@job_argument
+@json_option
+@pass_surroundings
+def reject_command(surroundings: CliContext, job_id: str) -> None:
+    """End JOB, which waits for approval; none of its tasks has run."""
+    with surroundings.client() as client:
+        _print(surroundings, client.reject(job_id))
+
+
+@click.command("cancel")
+@job_argument
+@json_option
+@pass_surroundings
+def cancel_command(surroundings: CliContext, job_id: str) -> None:
+    """Stop JOB and all its child jobs, processes included."""
+    with surroundings.client() as client:
+        _print(surroundings, client.cancel(job_id))
+
+
+@click.command("retry")
+@job_argument
+@click.option("--timeout", "default_timeout", type=SECONDS, metavar="S", help="Seconds a worker.")
+@click.option("--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once.")
+@click.option("--max-retries", type=click.IntRange(min=0), metavar="N", help="Tries after a fail.")
+@cap_options
+@json_option
+@pass_surroundings
+def retry_command(surroundings: CliContext, /, job_id: str, **options: Any) -> None:
+    """Run again what did not succeed in JOB."""
+    config = {name: value for name, value in options.items() if value is not None}
+    with surroundings.client() as client:
+        _print(surroundings, client.retry(job_id, **config))
+
+
+def _print(surroundings: CliContext, answer: dict[str, Any]) -> None:
+    click.echo(json.dumps(answer) if surroundings.as_json else answer["status"])

@@ -1,0 +1,67 @@
+"""``orchestrator jobs``: the list of jobs, newest first."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import first_line, local_time, table, terminal_width
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.model.states import JobStatus
+
+REQUEST_COLUMN = 46
+
+
+@click.command("jobs")
+@click.option("--status", type=click.Choice([str(s) for s in JobStatus]), help="Only these.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, metavar="N")
+@click.option("--all", "children", is_flag=True, help="Child jobs too.")
+@json_option
+@pass_surroundings
+def jobs_command(surroundings: CliContext, status: str | None, limit: int, children: bool) -> None:
+    """List jobs, with the server up or down."""
+    show_jobs(surroundings, status, limit, children)
+
+
+def show_jobs(
+    surroundings: CliContext, status: str | None, limit: int, children: bool = False
+) -> None:
+    answer = find_jobs(surroundings, status, limit, children)
+    if surroundings.as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    if not answer["jobs"]:
+        none = f"no job is {status}" if status else f'no jobs yet; start one: {COMMAND} run "..."'
+        click.echo(none, err=True)
+        return
+    rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]
+    click.echo(table(rows))
+    if answer["total"] > len(answer["jobs"]):
+        click.echo(f"{answer['total'] - len(answer['jobs'])} more: --limit", err=True)
+
+
+def find_jobs(
+    surroundings: CliContext, status: str | None, limit: int, children: bool
+) -> dict[str, Any]:
+    """A page of root jobs, or of all jobs: from the server, or from files when none runs.
+
+    All that a worker may see are child jobs.
+    """
+    client = surroundings.client_if_running()
+    if client is not None:
+        depth = None if children or "ORCHESTRATOR_WORKER_ID" in surroundings.environ else 0
+        with client:
+            return client.jobs(status=status, page_size=limit, depth=depth)
+    from orchestrator.cli.local.jobs_on_disk import all_jobs, root_jobs, summary
+
+    found = (all_jobs if children else root_jobs)(surroundings.workspace)
+    jobs = [job for job in found if status in (None, job.get("status"))]
+    page = [summary(job) if surroundings.as_json else job for job in jobs[:limit]]
+    return {"jobs": page, "total": len(jobs), "page": 1, "page_size": limit}
+
+
+def _row(job: dict[str, Any]) -> tuple[str, str, str, str]:
+    width = max(20, terminal_width() - REQUEST_COLUMN)
+    started = local_time(job.get("created_at"))
+    return (str(job["job_id"]), str(job["status"]), started, first_line(job.get("request"), width))

@@ -1,0 +1,116 @@
+"""``orchestrator logs``: what workers print, of one or of all, live or as it is."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
+from orchestrator.cli.local.log_files import LogFile, follow_files, tail_lines
+from orchestrator.cli.output.terminal import printable
+from orchestrator.core.errors import NotFound
+from orchestrator.core.model.states import ENDED_JOB
+
+FOLLOWED_LINES = 10
+
+
+@click.command("logs")
+@job_argument
+@click.argument("worker_id", metavar="[WORKER]", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Only the last lines.")
+@json_option
+@pass_surroundings
+def logs_command(
+    surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
+) -> None:
+    """Print the log of WORKER, or of all workers of JOB.
+
+    Of all workers, each line has its worker's name.
+    """
+    if worker_id is None and follow and tail is None:
+        tail = FOLLOWED_LINES
+    for worker, line in _lines(surroundings, job_id, worker_id, follow, tail):
+        if surroundings.as_json:
+            click.echo(json.dumps({"worker_id": worker, "line": line}))
+        else:
+            click.echo(printable(line) if worker_id else f"{worker:<12} | {printable(line)}")
+
+
+def _lines(
+    surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
+) -> Iterator[tuple[str, str]]:
+    """(worker, line) from the files when they are on this machine, else from the server."""
+    files = _Files(surroundings, job_id, worker_id)
+    if not files.here():
+        yield from _from_server(surroundings, job_id, worker_id, follow, tail)
+    elif follow:
+        yield from follow_files(files.find, files.ended, tail)
+    else:
+        for file in files.find():
+            yield from ((file.worker_id, line) for line in tail_lines(file.path, tail))
+
+
+class _Files:
+    """The log files of a job, which grow in number while it runs."""
+
+    def __init__(self, surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
+        self._surroundings = surroundings
+        self._job_id = job_id
+        self._worker_id = worker_id
+        self._directory: Path | None = None
+
+    def here(self) -> bool:
+        """Whether the job's files are on this machine. Raises NotFound for an unknown worker."""
+        from orchestrator.cli.local.jobs_on_disk import directory_of
+
+        if self._surroundings.environ.get("ORCHESTRATOR_API_URL"):
+            return False
+        try:
+            self._directory = directory_of(self._surroundings.workspace, self._job_id)
+        except NotFound:
+            if self._surroundings.client_if_running() is None:
+                raise
+            return False
+        if self._worker_id and not self.find():
+            raise NotFound(f"job {self._job_id} has no log of a worker {self._worker_id} (yet)")
+        return True
+
+    def find(self) -> list[LogFile]:
+        from orchestrator.cli.local.jobs_on_disk import workers_of
+
+        assert self._directory is not None
+        found = [
+            LogFile.of(path) for path in sorted((self._directory / "logs").glob("depth_*.log"))
+        ]
+        if self._worker_id:
+            return [file for file in found if file.worker_id == self._worker_id]
+        wanted = workers_of(self._surroundings.workspace, self._job_id)
+        return [file for file in found if wanted is None or file.worker_id in wanted]
+
+    def ended(self) -> bool:
+        from orchestrator.cli.local.jobs_on_disk import find_job
+
+        return find_job(self._surroundings.workspace, self._job_id)["status"] in ENDED_JOB
+
+
+def _from_server(
+    surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
+) -> Iterator[tuple[str, str]]:
+    with surroundings.client() as client:
+        if follow and worker_id is None:
+            raise click.UsageError("name the WORKER to follow; all at once is for local jobs")
+        if follow and worker_id:
+            lines = client.logs(job_id, worker_id, follow=True, tail=tail)
+            yield from ((worker_id, line) for line in lines)
+            return
+        for worker in [worker_id] if worker_id else _started(client.job(job_id)):
+            for line in client.logs(job_id, worker, tail=tail).splitlines():
+                yield worker, line
+
+
+def _started(job: Mapping[str, Any]) -> list[str]:
+    """The workers that have a log."""
+    return [str(worker["worker_id"]) for worker in job["workers"] if worker["attempts"]]

@@ -1,0 +1,61 @@
+"""``orchestrator report``: a rendered report on standard output."""
+
+import json
+import re
+
+import click
+
+from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import printable
+from orchestrator.core.errors import NotFound
+from orchestrator.security.paths import read_regular
+
+FINAL = "FINAL_RESULT.md"
+#: More than any report has.
+LARGEST_REPORT_BYTES = 1024**3
+_LEVEL = re.compile(r"LEVEL_(\d+)_REPORT\.md")
+
+
+@click.command("report")
+@job_argument
+@click.argument("name", default=FINAL)
+@json_option
+@pass_surroundings
+def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
+    """Print a report of JOB, such as FINAL_RESULT.md.
+
+    Others are LEVEL_<n>_REPORT.md, and what is in reports/.
+    """
+    text = find_report(surroundings, job_id, name)
+    if surroundings.as_json:
+        click.echo(json.dumps({"job_id": job_id, "name": name, "text": text}))
+    else:
+        click.echo(printable(text), nl=not text.endswith("\n"))
+
+
+def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
+    """From the server; from the job's files when none runs. Raises NotFound."""
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return client.report(job_id, name)
+    from orchestrator.cli.local.jobs_on_disk import directory_of
+
+    directory = directory_of(surroundings.workspace, job_id)
+    is_child = directory.name != f"job_{job_id}"
+    path = directory / _place(f"job_{job_id}.md" if is_child and name == FINAL else name)
+    content = read_regular(path, LARGEST_REPORT_BYTES, within=surroundings.workspace)
+    if content is None:
+        raise NotFound(f"job {job_id} has no report {name}; look in {directory}")
+    return content.decode("utf-8", errors="replace")
+
+
+def _place(name: str) -> str:
+    """Where in a job's directory the report of that name is. Raises NotFound."""
+    if name == FINAL:
+        return name
+    if level := _LEVEL.fullmatch(name):
+        return f"depth_{level[1]}/{name}"
+    if "/" in name or name.startswith("."):
+        raise NotFound(f"no report is called {name!r}; a name is like tree.txt")
+    return f"reports/{name}"

@@ -1,0 +1,108 @@
+"""``orchestrator run``: one request from start to end."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings, project_option
+from orchestrator.cli.output.exit_codes import ExitCode, of_job
+from orchestrator.cli.output.terminal import terminal_width
+from orchestrator.cli.plan.job_options import JobOptions, RequestCommand, asked, request_options
+
+
+@click.command("run", cls=RequestCommand)
+@request_options
+@click.option("--plan-only", is_flag=True, help="Show the tasks and run nothing.")
+@click.option("--keep-server", is_flag=True, help="Leave a server that was started running.")
+@json_option
+@project_option
+@pass_surroundings
+def run_command(
+    surroundings: CliContext, /, plan_only: bool, keep_server: bool, **options: Any
+) -> int:
+    """Run REQUEST to its end, with live progress.
+
+    Uses the server that runs for this folder, else starts one and stops it afterwards. The first
+    Ctrl-C asks the job to stop, the second leaves at once. A closed terminal stops the job, too; a
+    closed pipe, as of "head", does not. REQUEST is read from standard input where it is "-".
+    """
+    from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
+
+    job = asked(**options)
+    with stop_signals_interrupt():
+        if plan_only:
+            return _plan_only(surroundings, job, keep_server)
+        try:
+            return run_to_its_end(surroundings, job, keep_server)
+        except Left:
+            click.echo("left before the job had ended; see: bin/orchestrator status", err=True)
+            return ExitCode.INTERRUPTED
+
+
+def _plan_only(surroundings: CliContext, job: JobOptions, keep_server: bool) -> int:
+    from orchestrator.cli.plan.plan_command import show_plan
+    from orchestrator.cli.plan.plan_review import draft, planning_agent, reject
+    from orchestrator.cli.server.background_server import project_line
+
+    if planning_agent(surroundings, job) is None:
+        click.echo(project_line(surroundings), err=True)
+        return show_plan(surroundings, job, as_yaml=False)
+    from orchestrator.cli.follow.display import display_for
+    from orchestrator.cli.server.background_server import server_at
+
+    say = display_for(surroundings).say
+    with (
+        server_at(surroundings, say, keep_server) as url,
+        surroundings.client_at(url) as client,
+    ):
+        plan = draft(surroundings, client, job)
+        if plan.job_id is not None:
+            reject(client, plan.job_id)
+    return show_plan(surroundings, job, as_yaml=False, made=plan)
+
+
+def run_to_its_end(surroundings: CliContext, job: JobOptions, keep_server: bool) -> int:
+    """Run a job with live progress; return the exit code. Raise Left if the user leaves."""
+    from orchestrator.cli.follow.display import display_for
+    from orchestrator.cli.server.background_server import server_at
+
+    display = display_for(surroundings)
+    with server_at(surroundings, display.say, keep_server) as url:
+        return _run_at(url, surroundings, job, display)
+
+
+def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -> int:
+    from orchestrator.cli.follow.follow import follow
+    from orchestrator.cli.output.streams import reader_may_leave
+    from orchestrator.cli.plan.plan_review import start
+
+    with surroundings.client_at(url) as client:
+        accepted = start(surroundings, client, job)
+        job_id = str(accepted["job_id"])
+        display.say(f"job {job_id} accepted")
+        if notice := accepted.get("limits_notice"):
+            display.say(notice)
+        if job.config.get("approve") and accepted["status"] == "planning":
+            display.say(f"its tasks start after: bin/orchestrator approve {job_id}")
+        try:
+            answer, interrupted = follow(surroundings, client, job_id, display)
+        finally:
+            display.close()
+    with reader_may_leave(sys.stdout):
+        _show(answer, surroundings)
+    if interrupted and answer["status"] == "cancelled":
+        return ExitCode.INTERRUPTED
+    return of_job(str(answer["status"]))
+
+
+def _show(answer: dict[str, Any], surroundings: CliContext) -> None:
+    from orchestrator.cli.output.summary import summary_lines
+
+    answer.pop("timed_out", None)
+    if not surroundings.as_json:
+        click.echo("\n".join(summary_lines(answer, terminal_width())))
+        return
+    json.dump(answer, sys.stdout, indent=2)
+    click.echo()

@@ -1,0 +1,156 @@
+"""``orchestrator status``: one job as a tree, or all jobs; with the server up or down."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.doctor.leftover_processes import leftover_message
+from orchestrator.cli.jobs.list_jobs import show_jobs
+from orchestrator.cli.output.exit_codes import ExitCode, of_job
+from orchestrator.cli.output.summary import (
+    cap_line,
+    ending_lines,
+    headline,
+    purpose,
+    says,
+    tasks_of,
+    used_line,
+)
+from orchestrator.cli.output.terminal import first_line, paint, printable, terminal_width
+from orchestrator.core.model.states import ENDED_JOB
+
+WATCH_SECONDS = 1.0
+LISTED_JOBS = 20
+MAX_LINES = 200
+#: So many workers whose changes are not in the result are named.
+MOST_OUTSIDE = 5
+STATUS_WIDTH = len("recursive_success")
+
+
+def _bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return value.rstrip("/").rpartition("/")[2].removeprefix("job_") if value else None
+
+
+@click.command("status")
+@click.argument("job_id", metavar="[JOB]", required=False, callback=_bare)
+@click.option("--watch", is_flag=True, help="Show it again every second until it has ended.")
+@json_option
+@pass_surroundings
+def status_command(surroundings: CliContext, job_id: str | None, watch: bool) -> int:
+    """Show JOB, or all jobs.
+
+    The exit code of an ended JOB is the job's, as that of `run` and `wait`.
+    """
+    if job_id is None:
+        if watch:
+            raise click.UsageError("--watch needs a JOB; list them: bin/orchestrator jobs")
+        show_jobs(surroundings, None, LISTED_JOBS)
+        _show_leftovers(surroundings)
+        return ExitCode.OK
+    while True:
+        answer = find_status(surroundings, job_id)
+        _show(surroundings, answer, clear=watch)
+        if answer["status"] in ENDED_JOB:
+            return of_job(str(answer["status"]))
+        if not watch:
+            return ExitCode.OK
+        time.sleep(WATCH_SECONDS)
+
+
+def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
+    """From the server; from the job's files when none runs. Raises NotFound.
+
+    Programs get what the API answers, people the workers of every child job.
+    """
+    as_api = surroundings.as_json
+    client = surroundings.client_if_running()
+    if client is not None:
+        from orchestrator.cli.output.worker_rows import status_with_all_workers
+
+        with client:
+            return status_with_all_workers(client, job_id, of_last_child_jobs=as_api)
+    from orchestrator.cli.local.jobs_on_disk import find_job, whole_job
+
+    answer = (find_job if as_api else whole_job)(surroundings.workspace, job_id)
+    if answer["status"] not in ENDED_JOB:
+        click.echo("no server is running; this is how things stood when it stopped", err=True)
+    return answer
+
+
+def _show(surroundings: CliContext, answer: dict[str, Any], clear: bool) -> None:
+    if surroundings.as_json:
+        click.echo(json.dumps(answer, indent=None if clear else 2))
+        return
+    if clear:
+        click.clear()
+    click.echo("\n".join(status_lines(answer, terminal_width())))
+    _show_leftovers(surroundings, str(answer["job_id"]))
+
+
+def _show_leftovers(surroundings: CliContext, root_id: str | None = None) -> None:
+    found = None if surroundings.as_json else leftover_message(surroundings.workspace, root_id)
+    if found is not None:
+        message, command = found
+        click.echo(f"{printable(message)}\n  to end them: {command}")
+
+
+def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
+    """What was made, and is not in the result: where it is, and what brings it in."""
+    lines = []
+    found = answer.get("made_not_in_result") or ()
+    for each in found[:MOST_OUTSIDE]:
+        where, why = each["branch"] or "no branch", first_line(each["why"], width)
+        of = f" of job {each['job_id']}" if each["job_id"] != answer.get("job_id") else ""
+        lines.append(f"  made, but not in the result: {each['worker_id']}{of} ({where}): {why}")
+        if each["command"]:
+            lines.append(f"    to {purpose(each)}: {each['command']}")
+        # Files of earlier versions have no such command.
+        if each.get("show") not in (None, "", each["command"]):
+            lines.append(f"    to see it: {each['show']}")
+        if each["otherwise"]:
+            lines.append(f"    or, the other side giving way: {each['otherwise']}")
+    if len(found) > MOST_OUTSIDE:
+        lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; all of them: --json")
+    return lines
+
+
+def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
+    lines = [headline(answer)]
+    if answer.get("request"):
+        lines.append(f"  {first_line(answer['request'], width - 2)}")
+    lines += _outside_lines(answer, width)
+    tree = list(_tree(tasks_of(answer), 1, width))
+    lines += tree[:MAX_LINES]
+    if len(tree) > MAX_LINES:
+        lines.append(f"  ... and {len(tree) - MAX_LINES} more; all of them: --json")
+    if used := used_line(answer.get("usage") or {}):
+        lines.append(used)
+    if caps := cap_line(answer.get("caps") or {}):
+        lines.append(caps)
+    results = answer.get("results") or {}
+    if answer["status"] in ENDED_JOB and results.get("final_report"):
+        lines.append(f"Result: {results['final_report']}")
+    elif results.get("workspace"):
+        lines.append(f"Logs:   {results['workspace']}/logs")
+    return [*lines, *ending_lines(answer, width)]
+
+
+def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Of a worker with several attempts: whether the latest session is a new one."""
+    session = task.get("session")
+    if session and session["attempt"] > 1:
+        how = "resumed session" if session["resumed"] else "new session"
+        yield f"{indent}attempt {session['attempt']}: {how} {session['id']}"
+
+
+def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
+    for task in tasks:
+        name = "  " * depth + str(task.get("worker_id") or "")
+        said = says(task, max(20, width - 25 - STATUS_WIDTH))
+        yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+        yield from _session_line(task, "  " * (depth + 1))
+        yield from _tree(task.get("child_results") or [], depth + 1, width)

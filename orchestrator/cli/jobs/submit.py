@@ -1,0 +1,31 @@
+"""``orchestrator submit``: start a job and return at once."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.plan.job_options import RequestCommand, asked, request_options
+
+
+@click.command("submit", cls=RequestCommand)
+@request_options
+@click.option("--idempotency-key", metavar="KEY", help="The same key never makes a second job.")
+@json_option
+@pass_surroundings
+def submit_command(
+    surroundings: CliContext, /, idempotency_key: str | None, **options: Any
+) -> None:
+    """Submit REQUEST and print the job's id.
+
+    Needs a running server. REQUEST is read from standard input where it is "-".
+    """
+    from orchestrator.cli.plan.plan_review import start
+
+    job = asked(**options)
+    with surroundings.client() as client:
+        answer = start(surroundings, client, job, idempotency_key)
+    if notice := answer.get("limits_notice"):
+        click.echo(notice, err=True)
+    click.echo(json.dumps(answer) if surroundings.as_json else answer["job_id"])

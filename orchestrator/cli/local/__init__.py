@@ -1,0 +1,1 @@
+"""Jobs read from their files, without a server."""

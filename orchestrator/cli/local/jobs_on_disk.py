@@ -1,0 +1,203 @@
+"""Jobs as their files tell them, for when no server runs."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.output.summary import all_tasks, tasks_of
+from orchestrator.cli.output.terminal import moment
+from orchestrator.core.errors import NoSuchJob, OrchestratorError
+from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
+from orchestrator.security.paths import read_regular
+
+Answer = dict[str, Any]
+
+#: More than any status file has.
+STATUS_BYTES = 1024**3
+
+
+class Unreadable(OrchestratorError):
+    """The jobs are those of another user."""
+
+    kind = "unreadable"
+
+    def __init__(self, path: Path) -> None:
+        user = f"this user (uid {os.geteuid()})"
+        super().__init__(f"{user} cannot read {path}; ask its owner, or look as that user")
+
+
+def root_jobs(workspace: Path) -> list[Answer]:
+    """The status of every root job, newest first.
+
+    Those that this user cannot read are named; raises Unreadable when there are no others.
+    """
+    jobs: list[Answer] = []
+    refused: list[Unreadable] = []
+    for path in _directories(workspace):
+        try:
+            jobs += filter(None, [_status(path)])
+        except Unreadable as error:
+            refused.append(error)
+    if refused and not jobs:
+        raise Unreadable(workspace)
+    for each in refused:
+        click.echo(each.message, err=True)
+    return _newest_first(jobs)
+
+
+def _directories(workspace: Path) -> list[Path]:
+    try:
+        return [workspace / name for name in os.listdir(workspace) if name.startswith("job_")]
+    except FileNotFoundError:
+        return []
+    except PermissionError:
+        raise Unreadable(workspace) from None
+
+
+def _newest_first(jobs: list[Answer]) -> list[Answer]:
+    return sorted(jobs, key=lambda job: moment(job.get("created_at")) or 0, reverse=True)
+
+
+def all_jobs(workspace: Path) -> list[Answer]:
+    """Root jobs and their child jobs, newest first."""
+    roots = root_jobs(workspace)
+    jobs = [job for root in roots for job in (root, *_child_jobs(root))]
+    return _newest_first(jobs)
+
+
+def _child_jobs(root: Answer) -> Iterator[Answer]:
+    for job in root.get("child_jobs", ()):
+        yield {**job, "root_job_id": root["job_id"]}
+
+
+def summary(job: Answer) -> Answer:
+    """What the API's list of jobs says of one; what is not known is left out."""
+    from orchestrator.api.serializers.common import SUMMARY_CHARACTERS, duration, links
+    from orchestrator.schemas.answers.common import JobSummary
+
+    job_id, began, ended = job["job_id"], moment(job.get("started_at")), moment(job.get("ended_at"))
+    values = {
+        **{"reason": "", "request": "", "depth": 0, "root_job_id": job_id, "labels": {}},
+        **job,
+        "request": str(job.get("request") or "")[:SUMMARY_CHARACTERS],
+        "seconds": duration(began, ended),
+        "links": links(job_id),
+    }
+    return {name: values[name] for name in JobSummary.model_fields if values.get(name) is not None}
+
+
+def find_job(workspace: Path, job_id: str) -> Answer:
+    """The status of a root job or of a child job, as the server tells it. Raises NotFound."""
+    job = whole_job(workspace, job_id)
+    results = dict(job.get("results") or {})
+    results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
+    return {**job, "results": results}
+
+
+def whole_job(workspace: Path, job_id: str) -> Answer:
+    """As the file has it: ``child_results`` holds the workers of all child jobs of a worker.
+
+    Raises NotFound.
+    """
+    root = _status(workspace / f"job_{job_id}")
+    if root is not None:
+        return root
+    directory = directory_of(workspace, job_id)
+    root = _status(directory) or {}
+    parent = next(_parents(root, job_id), Answer())
+    tasks = [task for task in parent.get("child_results") or [] if task.get("job_id") == job_id]
+    record: Answer = next(
+        (job for job in root.get("child_jobs", ()) if job["job_id"] == job_id), {}
+    )
+    return _child(directory, job_id, tasks, record)
+
+
+def _of_last_child_jobs(task: Answer) -> Answer:
+    below = task.get("child_results") or []
+    last = [each for each in below if each.get("job_id") == task.get("child_job_id")]
+    return {**task, "child_results": [_of_last_child_jobs(each) for each in last]} if last else task
+
+
+def directory_of(workspace: Path, job_id: str) -> Path:
+    """The directory of the job, or of the root job that a child job belongs to.
+
+    Raises NotFound.
+    """
+    own = workspace / f"job_{job_id}"
+    if _status(own) is not None:
+        return own
+    for job in root_jobs(workspace):
+        if any(_parents(job, job_id)):
+            return workspace / f"job_{job['job_id']}"
+    raise NoSuchJob(job_id, f" in {workspace}")
+
+
+def project_of_job(workspace: Path, job_id: str) -> str:
+    """The project that a job was submitted for; empty if none was named, or the job is unknown."""
+    try:
+        root = _status(directory_of(workspace, job_id))
+    except OrchestratorError:
+        return ""
+    return str((root or {}).get("project") or "")
+
+
+def workers_of(workspace: Path, job_id: str) -> set[str] | None:
+    """The workers of a child job and all below; None for a root job: all in its directory."""
+    job = whole_job(workspace, job_id)
+    if "root_job_id" not in job:
+        return None
+    return {str(task.get("worker_id")) for task in all_tasks(tasks_of(job))}
+
+
+def _status(directory: Path) -> Answer | None:
+    """Raises Unreadable."""
+    if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
+        raise Unreadable(directory)
+    path = directory / "status.json"
+    content = read_regular(path, STATUS_BYTES)
+    if content is None:
+        return None
+    try:
+        status = json.loads(content)
+    except ValueError as error:
+        click.echo(f"{path} is damaged, its job is left out: {error}", err=True)
+        return None
+    return status if isinstance(status, dict) and "job_id" in status else None
+
+
+def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
+    """The workers of ``job`` that started the child job."""
+    for task in all_tasks(tasks_of(job)):
+        if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
+            yield dict(task)
+
+
+def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
+    """A child job, put together from what its parent worker's entry says of it."""
+    report = str(_report(directory, job_id))
+    return {
+        "job_id": job_id,
+        "root_job_id": directory.name.removeprefix("job_"),
+        "status": _outcome(tasks),
+        **record,
+        "results": {"tasks": tasks, "workspace": str(directory), "final_report": report},
+    }
+
+
+def _report(directory: Path, job_id: str) -> Path:
+    return directory / "reports" / f"job_{job_id}.md"
+
+
+def _outcome(tasks: list[Answer]) -> str:
+    """How a child job went, or how far it is, from its workers."""
+    statuses = [task.get("status") for task in tasks]
+    if not all(status in ENDED_WORKER for status in statuses):
+        return "running"
+    good = sum(status in SUCCEEDED_WORKER for status in statuses)
+    if good == len(statuses):
+        return "completed"
+    return "partial" if good else "failed"

@@ -1,0 +1,1 @@
+"""What commands print: errors, exit codes, tables, terminals."""

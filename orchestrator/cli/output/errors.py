@@ -1,0 +1,56 @@
+"""Errors on the terminal: what is wrong, what to type next, and the exit code."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.output.exit_codes import ExitCode, of_error
+from orchestrator.cli.output.terminal import printable
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
+
+_NEXT_STEP = {
+    "no-server": f"start it: {COMMAND} serve (or run one request: {COMMAND} run '...')",
+    "server-unreachable": f"is it running? {COMMAND} doctor tells",
+    "unauthorized": f"to see where the key comes from: {COMMAND} config show --origin",
+    "not-found": f"list the jobs: {COMMAND} jobs",
+    "workspace-busy": f"use the server that is running: {COMMAND} submit '...'",
+    "config": f"all settings are in config.template.yaml; check again: {COMMAND} config check",
+    "limit": "ask for less, or raise the limit in config.yaml (limits, recursion)",
+}
+
+
+def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
+    """Say it on standard error; return the code to exit with."""
+    code = of_error(error)
+    if as_json:
+        click.echo(json.dumps(problem_of(error)), err=True)
+        return code
+    click.echo(f"Error: {printable(error.message)}", err=True)
+    for name, value in (getattr(error, "left", None) or {}).items():
+        click.echo(f"  left: {name} {value}", err=True)
+    if step := _next_step(error):
+        click.echo(step, err=True)
+    return code
+
+
+def _next_step(error: OrchestratorError) -> str | None:
+    # Of a worker or a report that is missing, the message says what there is.
+    if error.kind == NotFound.kind and not _lacks_job(error):
+        return None
+    return _NEXT_STEP.get(error.kind)
+
+
+def _lacks_job(error: OrchestratorError) -> bool:
+    problem = getattr(error, "problem", None) or {}
+    return isinstance(error, NoSuchJob) or problem.get("subject") == "job"
+
+
+def problem_of(error: OrchestratorError) -> dict[str, Any]:
+    """The server's problem object, or one of the same shape for an error of our own."""
+    given = getattr(error, "problem", None)
+    if given is not None:
+        return dict(given)
+    title = (type(error).__doc__ or "").strip().splitlines()[0]
+    return {"type": error.kind, "title": title, "detail": error.message}

@@ -1,0 +1,241 @@
+"""The end of a job in a few lines: how it went, what each worker says, where the report is."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.cli.output.terminal import (
+    duration,
+    first_line,
+    lines_of,
+    moment,
+    paint,
+    printable,
+    wrapped,
+)
+from orchestrator.core.model.attempt.delivery import listed
+from orchestrator.core.model.job_facts import LossCause
+from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.whereabouts import OutsideCause
+from orchestrator.core.repository.repository import Workdir
+from orchestrator.core.text.formatting import cut
+
+#: Between the first and the last line of an answer.
+BETWEEN = " ... "
+SHOWN_TASKS = 30
+#: So many workers that failed are told with their whole reason, each of at most that length.
+SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
+SHOWN_COMMANDS = 3
+UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
+STATUS_WIDTH = len("recursive_success")
+_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+
+Answer = Mapping[str, Any]
+
+
+def summary_lines(answer: Answer, width: int) -> list[str]:
+    """For an ended or running job; ``answer`` is the status form."""
+    tasks = tasks_of(answer)
+    lines = [headline(answer)]
+    lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
+    if len(tasks) > SHOWN_TASKS:
+        lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
+    return [*lines, *_places(answer), *ending_lines(answer, width)]
+
+
+def ending_lines(answer: Answer, width: int) -> list[str]:
+    """The last lines on a job: all that keeps it from being plainly completed, nothing cut.
+
+    Empty for a job that is plainly completed.
+    """
+    lines = []
+    if answer["status"] in UNSUCCESSFUL:
+        failed = [each for each in all_tasks(tasks_of(answer)) if _has_failed(each)]
+        for task in failed[:SHOWN_FAILURES]:
+            told = f"{task['worker_id']} {task['status']}: {task['reason']}"
+            lines += wrapped(cut(told, FAILURE_CHARACTERS), width)
+        if len(failed) > SHOWN_FAILURES:
+            lines.append(f"... and {len(failed) - SHOWN_FAILURES} more; see: status, report")
+    if answer.get("reason"):
+        word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
+        lines += wrapped(f"{word}: {answer['reason']}", width)
+    return [*lines, *_ways_in(answer)]
+
+
+def _ways_in(answer: Answer) -> Iterator[str]:
+    """What to type for changes that the result lacks; the reason has the command for files that
+    were promised and not created."""
+    lost = (each for each in answer.get("missing") or () if each.get("command"))
+    made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
+    commands = {str(each["command"]): f"to {purpose(each)}" for each in made}
+    for command, why in list(commands.items())[:SHOWN_COMMANDS]:
+        yield printable(f"{why}: {command}")
+
+
+def _has_failed(task: Answer) -> bool:
+    """Also not of a task that was skipped: the failure of another one tells why."""
+    is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
+    return is_cause and bool(task.get("reason"))
+
+
+def headline(answer: Answer) -> str:
+    counts = counts_of(answer)
+    good = sum(counts[status] for status in _SUCCEEDED)
+    total = sum(counts.values())
+    parts = [f"{total} worker{'s' * (total != 1)}", f"{good} succeeded"]
+    parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in _SUCCEEDED]
+    took = seconds_taken(answer)
+    after = f" after {duration(took)}" if took is not None else ""
+    # "completed" alone would be read as "built".
+    built = ", but nothing was changed" if changed_no_file(answer) else ""
+    built = ", but nothing was built" if answer.get("nothing_built") else built
+    status = paint(str(answer["status"]))
+    return f"job {answer['job_id']}: {status}{after}{built}; {', '.join(parts)}"
+
+
+_USED = {
+    "steps": "steps",
+    "input_tokens": "tokens read",
+    "output_tokens": "written",
+    "cache_read_tokens": "from a cache",
+    "cache_write_tokens": "into a cache",
+}
+
+
+def cap_line(caps: Answer) -> str:
+    """Such as ``Caps:   10 steps, $2.00``; empty for none."""
+    from orchestrator.core.limits.budget import caps_in_words
+
+    return f"Caps:   {caps_in_words(caps)}" if caps else ""
+
+
+def used_line(usage: Answer) -> str:
+    """Such as ``Used:   14 steps, 1,300 tokens read, 0.04 USD (estimated)``; empty for nothing."""
+    parts = [f"{usage[name]:,} {words}" for name, words in _USED.items() if usage.get(name)]
+    if not parts:
+        return ""
+    return f"Used:   {', '.join([*parts, _cost(usage)])}"
+
+
+def _cost(usage: Answer) -> str:
+    if usage.get("cost_usd") is None:
+        return "cost not known"
+    lacking = usage.get("partial") or usage.get("cost_partial")
+    estimated = " (estimated)" if usage.get("cost_estimated") else ""
+    return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
+
+
+def says(task: Answer, width: int) -> str:
+    """What is shown of a worker beside its status, in one line: its reason, or else the first and
+    the last line of its answer."""
+    marks = "(not taken: another candidate is) " if task.get("chosen") is False else ""
+    reason = task.get("reason")
+    # A failure's reason says so itself.
+    is_failure = bool(reason) and task.get("status") not in _SUCCEEDED
+    marks += "changed nothing: " if task.get("unchanged") and not is_failure else ""
+    room = max(20, width - len(marks))
+    return marks + (first_line(reason, room) if reason else _answer(task, room))
+
+
+def _answer(task: Answer, width: int) -> str:
+    lines = lines_of(task.get("output")) or lines_of(task.get("title"))
+    if len(lines) < 2:
+        return cut("".join(lines), width)
+    # A short first line leaves its room to the last one, where agents say how it ended.
+    half = (width - len(BETWEEN)) // 2
+    first = cut(lines[0], max(half, width - len(BETWEEN) - len(lines[-1])))
+    return f"{first}{BETWEEN}{cut(lines[-1], width - len(BETWEEN) - len(first))}"
+
+
+def _task_line(task: Answer, width: int) -> str:
+    used = 2 + 12 + 1 + STATUS_WIDTH + 1
+    said = says(task, max(20, width - used))
+    worker = str(task.get("worker_id") or "")
+    return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+
+
+def _places(answer: Answer) -> list[str]:
+    results = answer.get("results") or {}
+    lines = []
+    if results.get("workspace"):
+        lines.append(f"Workspace: {results['workspace']}")
+    if results.get("final_report"):
+        lines.append(f"Result:    {results['final_report']}")
+    return lines
+
+
+def brings_in(loss: Answer) -> bool:
+    """True if the command of a loss brings its changes in; files of earlier versions do not say."""
+    return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
+
+
+def purpose(loss: Answer) -> str:
+    """What the command of a loss does."""
+    if loss.get("cause") == LossCause.NOT_MADE:
+        return "have it created"
+    return "bring it in" if brings_in(loss) else "see it"
+
+
+def place_of(loss: Answer) -> str:
+    """Where the changes of a loss are, in parentheses; empty if they do not exist."""
+    if loss.get("cause") == LossCause.NOT_MADE:
+        return ""
+    return f" ({loss['branch'] or 'no branch'})"
+
+
+def made_in_project(answer: Answer) -> list[str]:
+    """Workers that changed files of the project itself; of the form that the files have."""
+    found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
+    return [str(each["worker_id"]) for each in found if each.get("files_created")]
+
+
+def is_in_project(task: Answer) -> bool:
+    return task.get("workdir") == Workdir.PROJECT
+
+
+def already(workers: Sequence[str]) -> str:
+    return f"in the project already: the files of {listed(workers)}"
+
+
+def tasks_of(answer: Answer) -> list[Answer]:
+    return list((answer.get("results") or {}).get("tasks") or [])
+
+
+def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
+    """The tasks and all below them, whatever the depth."""
+    rest = list(reversed(tasks))
+    while rest:
+        task = rest.pop()
+        yield task
+        rest.extend(reversed(task.get("child_results") or []))
+
+
+def counts_of(answer: Answer) -> Counter[str]:
+    """How many workers are in which state, child jobs included."""
+    seen = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
+    given = answer.get("counts") or (None if seen else answer.get("workers"))
+    if isinstance(given, dict):
+        return Counter({str(status): int(n) for status, n in given.items() if n})
+    return seen
+
+
+def seconds_taken(answer: Answer) -> float | None:
+    """Seconds that a job took, as its reports state them. Before its end: seconds since its start.
+
+    None if the answer has no start.
+    """
+    if isinstance(said := answer.get("seconds"), int | float):
+        return said
+    began = moment(answer.get("started_at") or answer.get("created_at"))
+    if began is None:
+        return None
+    ended = moment(answer.get("ended_at"))
+    return max(0.0, (time.time() if ended is None else ended) - began)
+
+
+def changed_no_file(answer: Answer) -> bool:
+    """True if that is so of every worker that succeeded."""
+    found = answer.get("changed_nothing") or []
+    good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in _SUCCEEDED}
+    return bool(good) and good <= set(found)

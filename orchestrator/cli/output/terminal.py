@@ -1,0 +1,142 @@
+"""Text for terminals: free of control sequences, in columns, with times a person can read."""
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from textwrap import wrap
+
+import click
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.formatting import cut, one_line
+
+#: In click's context: the words after the program's name.
+ARGUMENTS = f"{__name__}.arguments"
+_NO_BREAK = "\0"
+_COMMANDS = re.compile(rf"{re.escape(COMMAND)} [^;)]*")
+_COLORS = {
+    "completed": "green",
+    "success": "green",
+    "recursive_success": "green",
+    "partial": "yellow",
+    "waiting": "yellow",
+    "skipped": "yellow",
+    "failed": "red",
+    "timeout": "red",
+    "cancelled": "red",
+}
+
+
+def printable(text: str) -> str:
+    """Text from workers without what would steer the terminal; tabs and line ends stay."""
+    return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
+
+
+def _is_harmless(character: str) -> bool:
+    control = character < " " or "\x7f" <= character <= "\x9f"
+    # Half a character pair cannot be written; overrides of the direction mislead the reader.
+    odd = "\ud800" <= character <= "\udfff" or "\u202a" <= character <= "\u202e"
+    return not control and not odd
+
+
+def confirmed(question: str) -> bool:
+    """Whether somebody at the terminal says yes; nobody is there to say so where there is none."""
+    return sys.stdin.isatty() and click.confirm(question, err=True)
+
+
+def command_with(*options: str) -> str:
+    """The command line that was given, with more options, for pasting."""
+    given = list(click.get_current_context().meta[ARGUMENTS])
+    at = given.index("--") if "--" in given else len(given)
+    return shlex.join([COMMAND, *given[:at], *options, *given[at:]])
+
+
+def first_line(text: object, width: int) -> str:
+    """The first line that says something, cut to ``width`` characters."""
+    return cut(next(iter(lines_of(text)), ""), width)
+
+
+def lines_of(text: object) -> list[str]:
+    """The lines that say something, without marks of Markdown."""
+    lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
+    return [line for line in lines if line.strip("`~-=_|")]
+
+
+def wrapped(text: object, width: int) -> list[str]:
+    """The whole text in lines of at most ``width`` characters; longer words stay whole, and so do
+    commands, which are for pasting."""
+    words = one_line(printable(str(text)))
+    kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
+    lines = wrap(kept, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_NO_BREAK, " ") for line in lines]
+
+
+def paint(status: str, width: int = 0) -> str:
+    """A status in its colour, padded; click strips the colour where it does not belong."""
+    color = _COLORS.get(status)
+    padded = status.ljust(width)
+    return click.style(padded, fg=color) if color else padded
+
+
+def terminal_width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
+    """Whether output should be plain lines: no terminal, or one that wants no control codes."""
+    return not tty or bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") == "dumb"
+
+
+def table(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as aligned columns, the last one as it is; tabs and line ends become blanks."""
+    cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+
+
+def duration(seconds: float) -> str:
+    """Such as ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def moment(at: object) -> float | None:
+    """A time as the API writes it (ISO 8601), or in seconds, as seconds since the epoch."""
+    if isinstance(at, int | float):
+        return float(at)
+    try:
+        return datetime.fromisoformat(str(at)).timestamp()
+    except ValueError:
+        return None
+
+
+def local_time(at: object) -> str:
+    """The time of day where the reader is; ``-`` when it is not known."""
+    seconds = moment(at)
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(byte_count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if byte_count < 1024:
+            return f"{byte_count:.0f} {unit}" if unit == "B" else f"{byte_count:.1f} {unit}"
+        byte_count /= 1024
+    return f"{byte_count:.1f} GiB"
+
+
+def no_color(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("NO_COLOR")) or environ.get("TERM") == "dumb"

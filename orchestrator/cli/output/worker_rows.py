@@ -1,0 +1,64 @@
+"""All workers of a job, also those of which the status form says nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from orchestrator.api.client import OrchestratorClient
+from orchestrator.cli.output.summary import all_tasks, tasks_of
+from orchestrator.core.model.states import ENDED_JOB
+
+Answer = dict[str, Any]
+
+
+def status_with_all_workers(
+    client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool = True
+) -> Answer:
+    """The status form; its ``results.tasks`` are there before the first worker has ended.
+
+    As in that form, ``child_results`` are of a worker's last child job, or of all of them.
+    """
+    # Read first: whatever has ended since is in the status.
+    tree = client.tree(job_id)
+    answer = client.status(job_id)
+    if answer["status"] in ENDED_JOB and of_last_child_jobs:
+        return answer
+    known = _by_worker(answer)
+    if not of_last_child_jobs:
+        for earlier in _earlier_child_jobs(tree):
+            known |= _by_worker(client.status(earlier))
+    results = answer.get("results") or _places(client.job(job_id))
+    first = -1 if of_last_child_jobs else 0
+    tasks = [_row(worker, known, first) for worker in tree["workers"]]
+    used = {} if of_last_child_jobs else {"usage": tree.get("usage"), "caps": tree.get("caps")}
+    return {**answer, **used, "results": {**results, "tasks": tasks}}
+
+
+def _by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:
+    return {str(row["worker_id"]): row for row in all_tasks(tasks_of(answer))}
+
+
+def _earlier_child_jobs(job: Answer) -> Iterator[str]:
+    """Those that the status of the job does not tell of, but for what is below them."""
+    for worker in job["workers"]:
+        jobs = worker.get("child_jobs") or ()
+        yield from (each["job_id"] for each in jobs[:-1])
+        for each in jobs:
+            yield from _earlier_child_jobs(each)
+
+
+def _places(job: Answer) -> Answer:
+    return {name: job[name] for name in ("workspace", "final_report")}
+
+
+def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
+    """With the workers of the child jobs from the ``first`` on below it."""
+    told = known.get(worker["worker_id"], {})
+    jobs = worker.get("child_jobs") or ()
+    row = {**worker, **told}
+    del row["child_jobs"]
+    if jobs:
+        below = [_row(each, known, first) for job in jobs[first:] for each in job["workers"]]
+        row["child_job_id"] = jobs[-1]["job_id"]
+        row["child_job_ids"] = [job["job_id"] for job in jobs]
+        row["child_results"] = below
+    return row

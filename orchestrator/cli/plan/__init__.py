@@ -1,0 +1,1 @@
+"""Commands and options around plans: options of jobs, plan files, review, gates."""

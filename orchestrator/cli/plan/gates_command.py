@@ -1,0 +1,52 @@
+"""``orchestrator gates``: what results are checked with, and why."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings, project_option
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.terminal import first_line, table
+
+
+@click.command("gates")
+@json_option
+@project_option
+@pass_surroundings
+def gates_command(surroundings: CliContext) -> int:
+    """List the gates that would be run here, and why.
+
+    Runs nothing. They are defined by the commit that is checked out: by .orchestrator/gates.yaml in
+    it, or else by what its files speak for (see docs/gates.md).
+    """
+    found = found_gates(surroundings)
+    if surroundings.as_json:
+        click.echo(json.dumps({"gates": found}, indent=2))
+    elif found:
+        click.echo("\n".join(gate_lines(found)))
+    else:
+        click.echo("no gates: the project has no commit to find them in, or gates.run is off")
+    return ExitCode.OK
+
+
+def found_gates(surroundings: CliContext) -> Sequence[Mapping[str, object]]:
+    from orchestrator.app import gates_here
+
+    return gates_here(surroundings.folder, surroundings.environ)
+
+
+def gate_lines(gates: Sequence[Mapping[str, object]]) -> Sequence[str]:
+    return table([("GATE", "RUNS", "WHEN", "WHY", "COMMAND"), *map(_row, gates)]).splitlines()
+
+
+def _row(gate: Mapping[str, object]) -> tuple[str, str, str, str, str]:
+    when = gate["when"]
+    runs = "yes" if gate["available"] else f"no: {gate['program']} is not installed"
+    return (
+        str(gate["name"]),
+        runs,
+        ", ".join(map(str, when))[:30] if isinstance(when, list) and when else "always",
+        first_line(gate["why"], 40),
+        first_line(gate["run"] or "(built in)", 100),
+    )

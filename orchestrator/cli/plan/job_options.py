@@ -1,0 +1,228 @@
+"""What a user asks for on the command line: the options shared by ``run`` and ``submit``."""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.cli.context import Seconds
+from orchestrator.cli.plan.plan_file import read_plan
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.model.job import AUTO
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PLAN_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+class RequestCommand(click.Command):
+    """Takes a bulleted list for the text it is, though it begins with a dash."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        texts = [] if "--" in args else [arg for arg in args if re.match(r"-+\s", arg)]
+        if texts:
+            args = [*(arg for arg in args if arg not in texts), "--", *texts]
+        return super().parse_args(ctx, args)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """A job as asked for: flags win over the plan file."""
+
+    request: str
+    tasks: tuple[Mapping[str, Any], ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    #: Its plan is to be changed in an editor before it starts.
+    edit_plan: bool = False
+
+    @property
+    def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
+        """None to have the request split."""
+        return self.tasks or None
+
+
+def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
+    if len(given) > 1:
+        raise click.UsageError(
+            f"REQUEST is one text; put it in quotes: {shlex.quote(' '.join(given))}"
+        )
+    return given[0] if given else None
+
+
+#: Takes several only to say what to do about them.
+request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
+
+
+#: What agents may use, for a job with its child jobs.
+CAPS = (
+    click.option(
+        "--max-cost",
+        "max_cost_usd",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="USD",
+        help="Stop the job when its agents have cost so much.",
+    ),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop the job when its agents have used N tokens.",
+    ),
+    click.option(
+        "--max-steps",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop the job when its agents have called a model N times.",
+    ),
+)
+
+
+def cap_options(command: Command) -> Command:
+    """``--max-cost``, ``--max-tokens``, ``--max-steps``."""
+    for decorator in reversed(CAPS):
+        command = decorator(command)
+    return command
+
+
+#: The review of candidates; its value may be absent.
+review_option = click.option(
+    "--review",
+    is_flag=False,
+    flag_value=AUTO,
+    metavar="[AGENT]",
+    help="Have AGENT (default: auto) compare the candidates of a task. Put it after REQUEST.",
+)
+
+
+def request_options(command: Command) -> Command:
+    """``[REQUEST] --plan FILE`` and the settings of a job."""
+    decorators = [
+        request_argument,
+        click.option(
+            "--plan", "plan_path", type=PLAN_FILE, help="Tasks from a YAML file; - for stdin."
+        ),
+        click.option("--agent", metavar="NAME", help="Agent for tasks that name none."),
+        click.option("--planner", metavar="NAME", help="Who splits it: rules, auto or an agent."),
+        click.option(
+            "--approve", is_flag=True, default=None, help="Wait until a person approves the plan."
+        ),
+        click.option("--base", metavar="REV", help="Branch, tag or commit to start from."),
+        click.option(
+            "--include-dirty",
+            is_flag=True,
+            default=None,
+            help="Start with what is uncommitted, too.",
+        ),
+        click.option(
+            "--resolve",
+            metavar="worker|AGENT|off",
+            help="Who resolves merge conflicts; default: the worker that has them.",
+        ),
+        click.option("--edit-plan", is_flag=True, help="Change the plan in $EDITOR first."),
+        click.option(
+            "--max-workers", type=click.IntRange(min=1), metavar="N", help="Workers at once."
+        ),
+        click.option(
+            "--timeout",
+            "default_timeout",
+            type=Seconds(min=0, min_open=True),
+            metavar="S",
+            help="Seconds that one worker may take.",
+        ),
+        click.option(
+            "--max-depth",
+            "max_recursion_depth",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Depth of the deepest child job.",
+        ),
+        *CAPS,
+        review_option,
+        click.option(
+            "--gate",
+            "gates",
+            multiple=True,
+            callback=_gates,
+            metavar="GATE",
+            help="Check of results: a command or name; auto or off. May be given again.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def _gates(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> str | list[str] | None:
+    """None where nothing is said: the plan file, or the server, decides then."""
+    if len(given) == 1 and given[0] in ("auto", "off"):
+        return given[0]
+    return list(given) or None
+
+
+def asked(
+    request: str | None,
+    plan_path: Path | None,
+    *,
+    edit_plan: bool = False,
+    review: str | None = None,
+    **flags: Any,
+) -> JobOptions:
+    """Raises click.UsageError when nothing is asked for, InvalidRequest for a wrong plan."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if request == "-":
+        request = _from_stdin()
+    if request is not None and not request.strip():
+        raise click.UsageError("the request is empty; say what to do")
+    if plan_path:
+        plan = read_plan(plan_path, request)
+        if plan.lists_none:
+            name = plan_path.name
+            click.echo(f"{name}: tasks: is empty; the request is split into tasks", err=True)
+        words = request or plan.request
+        config = {**plan.config, **given}
+        tasks = with_review(plan.tasks, review) if review else plan.tasks
+        return JobOptions(request=words, tasks=tasks, config=config, edit_plan=edit_plan)
+    if review:
+        raise click.UsageError(NO_CANDIDATES)
+    if request is None:
+        raise click.UsageError('say what to do: "...", - for standard input, or --plan FILE')
+    return JobOptions(request=request, config=given, edit_plan=edit_plan)
+
+
+NO_CANDIDATES = (
+    "--review compares the candidates of a task, and no task has any; save the request as a plan: "
+    f"{COMMAND} plan REQUEST --yaml > plan.yaml; name several agents there "
+    f"(agent: [claude, codex]); {COMMAND} run --plan plan.yaml --review"
+)
+
+
+def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
+    """The tasks, those with candidates reviewed by an agent; ``auto`` replaces no named one.
+
+    Raise click.UsageError if no task has candidates.
+    """
+    agents = [task.get("agent") for task in tasks]
+    several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]
+    if not any(several):
+        raise click.UsageError(NO_CANDIDATES)
+
+    def reviewed(task: Mapping[str, Any]) -> Mapping[str, Any]:
+        named = task.get("review") if review == AUTO else ""
+        return {**task, "review": named or review}
+
+    return tuple(reviewed(task) if has else task for has, task in zip(several, tasks, strict=True))
+
+
+def _from_stdin() -> str:
+    """What is too long for an argument (128 KiB on Linux), or comes from another program."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise click.UsageError("the request on standard input is not UTF-8") from None

@@ -1,0 +1,174 @@
+"""``orchestrator plan``: the tasks that a request would be split into."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.summary import cap_line
+from orchestrator.cli.output.terminal import first_line, table
+from orchestrator.cli.plan.job_options import (
+    PLAN_FILE,
+    JobOptions,
+    RequestCommand,
+    asked,
+    cap_options,
+    request_argument,
+    review_option,
+)
+from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, planned
+from orchestrator.core.model.job import BUDGET_LIMITS
+
+
+@click.command("plan", cls=RequestCommand)
+@request_argument
+@click.option(
+    "--plan", "plan_path", type=PLAN_FILE, help="Show the tasks of this YAML file; - for stdin."
+)
+@click.option("--agent", metavar="NAME", help="Agent for tasks that name none.")
+@review_option
+@cap_options
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print a plan file, for --plan.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of what a planner answers.")
+@click.option("--kinds", is_flag=True, help="Print the kinds of work that the rules know.")
+@json_option
+@pass_surroundings
+def plan_command(
+    surroundings: CliContext,
+    /,
+    request: str | None,
+    plan_path: Path | None,
+    agent: str | None,
+    review: str | None,
+    as_yaml: bool,
+    schema: bool,
+    kinds: bool,
+    **caps: Any,
+) -> int:
+    """Show the tasks of REQUEST as the rules split it.
+
+    Runs nothing and needs no server. REQUEST is read from standard input where it is "-".
+
+    An agent's plan is shown by: bin/orchestrator run --plan-only.
+    """
+    if schema:
+        from orchestrator.schemas.agent_output.plan import plan_schema
+
+        click.echo(plan_schema(), nl=False)
+        return ExitCode.OK
+    if kinds:
+        return _show_kinds(surroundings)
+    return show_plan(
+        surroundings, asked(request, plan_path, agent=agent, review=review, **caps), as_yaml
+    )
+
+
+#: Have no worktree, and so only the gates that they are given.
+UNCHECKED = frozenset({"shell", "survey"})
+
+
+def show_plan(
+    surroundings: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
+) -> int:
+    """Print the tasks, as given, as an agent made them, or as the rules would."""
+    made = made or planned(surroundings, job)
+    tasks, guess = made.tasks, made.estimate
+    plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
+    shown = {name: value for name, value in plan.items() if value}
+    if surroundings.as_json:
+        click.echo(json.dumps({**shown, "planner": made.made_by, "estimate": guess}, indent=2))
+    elif as_yaml:
+        import yaml
+
+        click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        default = job.config.get("agent") or "auto"
+        rows = [_row(task, default) for task in tasks]
+        if fallback := made.made_by.get("fallback"):
+            click.echo(f"planned by rules, not by {fallback['agent']}: {fallback['reason']}")
+        click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *rows]))
+        if line := _planner_line(made.made_by):
+            click.echo(line)
+        if guess:
+            click.echo(estimate_line(guess))
+        if line := cap_line(_caps(job.config)):
+            click.echo(line)
+        for line in _gate_lines(surroundings, job, tasks):
+            click.echo(line, err=True)
+    return ExitCode.OK
+
+
+def _caps(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: config[name] for name in BUDGET_LIMITS if config.get(name) is not None}
+
+
+def _planner_line(made_by: Mapping[str, Any]) -> str:
+    """Such as ``planned by rules: sentences``; empty where the tasks were given."""
+    if made_by.get("rule") is None:
+        return ""
+    kind = made_by.get("kind")
+    which = f' "{kind}" (all kinds: bin/orchestrator plan --kinds)' if kind else ""
+    return f"planned by rules: {made_by['rule']}{which}"
+
+
+def _show_kinds(surroundings: CliContext) -> int:
+    """Print the table of kinds of work, with a request of each."""
+    from orchestrator.app import kinds_of_work
+
+    found = kinds_of_work()
+    if surroundings.as_json:
+        told = [
+            {
+                "name": kind.name,
+                "example": kind.example,
+                "tasks": [
+                    {"id": each.id, "title": each.title, "role": each.role, "needs": each.needs}
+                    for each in kind.tasks
+                ],
+            }
+            for kind in found
+        ]
+        click.echo(json.dumps(told, indent=2))
+        return ExitCode.OK
+    for kind in found:
+        click.echo(f"{kind.name}\n  request: {kind.example}")
+        click.echo(f"  tasks:   {', '.join(each.title for each in kind.tasks)}")
+    return ExitCode.OK
+
+
+def _gate_lines(
+    surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
+) -> Sequence[str]:
+    """What results would be checked with."""
+    from orchestrator.cli.plan.gates_command import found_gates, gate_lines
+
+    asked = job.config.get("gates", "auto")
+    default = job.config.get("agent") or "auto"
+    if asked == "auto" and all(UNCHECKED.issuperset(agents_of(task, default)) for task in tasks):
+        return []
+    if asked == "auto":
+        found = found_gates(surroundings)
+        return ["results are checked with:", *gate_lines(found)] if found else []
+    if asked == "off":
+        return ["results are not checked (gates: off)"]
+    names = [each if isinstance(each, str) else str(each.get("name")) for each in asked]
+    return [f"results are checked with: {', '.join(names)}"]
+
+
+def _row(task: Mapping[str, Any], default: str) -> tuple[str, str, str, str]:
+    command = task.get("command")
+    if isinstance(command, list):
+        command = " ".join(map(str, command))
+    what = task.get("title") or task.get("prompt") or task.get("description") or command
+    needs = task.get("depends_on") or []
+    review = task.get("review")
+    return (
+        str(task.get("id") or "-"),
+        ", ".join(agents_of(task, default)) + (f"; review: {review}" if review else ""),
+        ", ".join(map(str, needs if isinstance(needs, list) else [needs])) or "-",
+        first_line(what, 100),
+    )

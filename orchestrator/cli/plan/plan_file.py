@@ -1,0 +1,96 @@
+"""Plans that people write: a YAML or JSON file with ``request``, ``config`` and ``tasks``.
+
+Run as a program it reads one from standard input, under the name that it is given, with the request
+that it is given for one that lacks it, and prints it as JSON: ``orchestrator spawn`` cannot import
+what that takes.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core.errors import InvalidRequest
+
+STANDARD_INPUT = Path("-")
+_HAS_REQUEST = re.compile(r"""^["']?request["']?\s*:""", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFile:
+    """What a plan file says, in the fields of the API."""
+
+    request: str
+    config: Mapping[str, Any]
+    tasks: tuple[Mapping[str, Any], ...]
+    #: It says that there are no tasks, instead of nothing about them.
+    lists_none: bool = False
+
+
+def read_plan(path: Path, request: str | None) -> PlanFile:
+    """Raises InvalidRequest with file, line and column for what is no plan.
+
+    ``-`` is standard input; ``request`` stands in for one that the file lacks.
+    """
+    name = "standard input" if path == STANDARD_INPUT else path.name
+    return _plan_in(_text(path), name, request)
+
+
+def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
+    from orchestrator.schemas.requests.plan_file import parse_plan
+
+    stand_in = f"The tasks of {name}"
+    parsed = parse_plan(_with_request(text, request or stand_in), name)
+    if parsed.request == stand_in and not parsed.tasks:
+        raise InvalidRequest(f"{name}: there is nothing to do: it has neither request: nor tasks:")
+    plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
+    above = {"workdir": plan["workdir"]} if plan.get("workdir") else {}
+    return PlanFile(
+        request=plan["request"],
+        config=plan.get("config") or {},
+        tasks=tuple({**above, **task} for task in plan.get("tasks") or ()),
+        lists_none=plan.get("tasks") == [],
+    )
+
+
+def _with_request(text: str, request: str) -> str:
+    """A plan that lacks its request with one, where the lines of the file keep their numbers."""
+    said = f'"request": {json.dumps(request)}'
+    if not text.lstrip().startswith("{"):
+        return text if _HAS_REQUEST.search(text) else f"{text}\n{said}\n"
+    with suppress(ValueError):
+        plan = json.loads(text)
+        if plan and "request" not in plan:
+            return text.replace("{", f"{{{said}, ", 1)
+    return text
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
+        return raw.decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{path} is not UTF-8 text; save the file as UTF-8") from error
+
+
+def main() -> int:
+    name, *request = sys.argv[1:]
+    try:
+        plan = _plan_in(sys.stdin.read(), name, request[0] if request else None)
+    except InvalidRequest as error:
+        print(error.message, file=sys.stderr)
+        return ExitCode.USAGE
+    told = {"request": plan.request, "config": plan.config, "tasks": plan.tasks}
+    json.dump({key: value for key, value in told.items() if value}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

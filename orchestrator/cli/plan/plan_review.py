@@ -1,0 +1,198 @@
+"""Plans before they run: asking an agent for one, showing it, changing it in an editor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.plan.job_options import JobOptions
+from orchestrator.core.errors import InvalidRequest, OrchestratorError
+from orchestrator.core.repository.repository import Workdir
+
+if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
+
+#: Nothing of it runs: it ends at once.
+REJECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A plan that nothing of has run."""
+
+    tasks: Sequence[Mapping[str, Any]]
+    #: Who made the tasks: ``source`` (given, rules, or an agent), and what else is known of it.
+    made_by: Mapping[str, Any]
+    #: The job that waits for approval, when an agent made the plan.
+    job_id: str | None = None
+    estimate: Mapping[str, Any] | None = None
+
+
+def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
+    """The agent that would make the plan; None when it is given, or made by rules."""
+    from orchestrator.app import planner_of
+
+    if job.tasks:
+        return None
+    config = job.config
+    wanted, agent = config.get("planner"), config.get("agent")
+    name = planner_of(surroundings.folder, wanted, agent, job.request)
+    return None if name == "rules" else name
+
+
+def planned(surroundings: CliContext, job: JobOptions) -> Draft:
+    """The tasks as written, or as the rules split the request. Raise InvalidRequest for none."""
+    if job.tasks:
+        return Draft(
+            tasks=job.tasks,
+            made_by={"source": "given"},
+            estimate=rough_estimate(surroundings, job, job.tasks),
+        )
+    from orchestrator.app import plan
+
+    split = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
+    tasks = [as_written(asdict(spec)) for spec in split.tasks]
+    made_by = {"source": "rules", "rule": str(split.rule), "kind": split.kind or None}
+    made_by["fallback"] = None
+    return Draft(tasks=tasks, made_by=made_by, estimate=rough_estimate(surroundings, job, tasks))
+
+
+def rough_estimate(
+    surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """What the tasks may come to use, without a look at earlier workers."""
+    from orchestrator.app import estimate_of
+
+    default = job.config.get("agent") or "auto"
+    agents = [agents_of(task, default) for task in tasks]
+    compared = [task for task, names in zip(tasks, agents, strict=True) if len(names) > 1]
+    reviewers = [str(task["review"]) for task in compared if task.get("review")]
+    names = [name for each in agents for name in each]
+    return asdict(estimate_of(surroundings.folder, names, reviewers))
+
+
+def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
+    """Names of those that a task is for."""
+    named = task.get("agent") or default
+    if named == "auto" and task.get("command"):
+        named = "shell"
+    return [named] if isinstance(named, str) else named
+
+
+def draft(surroundings: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
+    """The plan of a job. A job that an agent has planned is left waiting for approval."""
+    if planning_agent(surroundings, job) is None:
+        return planned(surroundings, job)
+    job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
+    try:
+        return _wait_for_plan(client, job_id)
+    except BaseException:
+        client.cancel(job_id)
+        raise
+
+
+def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
+    for event in client.events(job_id):
+        if event["kind"] == "job_planned" and event["job_id"] == job_id:
+            break
+    answer = client.job(job_id)
+    if not answer["awaits_approval"]:
+        raise OrchestratorError(f"job {job_id} was not planned: {answer['reason']}")
+    tasks = [as_written(task) for task in answer["tasks"]]
+    made_by = {"source": answer["plan_source"], "fallback": answer.get("plan_fallback")}
+    return Draft(tasks=tasks, made_by=made_by, job_id=job_id, estimate=answer.get("estimate"))
+
+
+def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task in the fields of a plan file, without those that say nothing.
+
+    Who tries it, and whose work counts, is told by the server and no part of a plan.
+    """
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
+    agents = plain.pop("agents")
+    plain["agent"] = agents[0] if len(agents) == 1 else agents
+    told = ("candidates", "chosen", "review_by_any")
+    if plain.get("workdir") == Workdir.OWN:
+        del plain["workdir"]
+    return {k: v for k, v in plain.items() if k not in told and v not in (None, "", [], {})}
+
+
+def start(
+    surroundings: CliContext, client: "OrchestratorClient", job: JobOptions, key: str | None = None
+) -> dict[str, Any]:
+    """Submit a job, after its plan was changed in the editor when that is asked for."""
+    if not job.edit_plan:
+        return client.orchestrate(job.request, job.given_tasks, key, **job.config)
+    plan = draft(surroundings, client, job)
+    try:
+        edited = _edited(job, plan)
+    except BaseException:
+        if plan.job_id is not None:
+            reject(client, plan.job_id)
+        raise
+    if plan.job_id is None:
+        return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
+    if edited.tasks == tuple(plan.tasks):
+        return client.approve(plan.job_id)
+    reject(client, plan.job_id)
+    return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
+
+
+def reject(client: "OrchestratorClient", job_id: str) -> None:
+    """End a job whose plan is not wanted: a server that was started for it stops after that."""
+    client.reject(job_id)
+    client.wait(job_id, REJECT_SECONDS)
+
+
+def _edited(job: JobOptions, plan: Draft) -> JobOptions:
+    """What the editor was left with. Raise InvalidRequest for what is no plan any more."""
+    import yaml
+
+    from orchestrator.schemas.requests.plan_file import parse_plan
+
+    whole = {"request": job.request, "config": dict(job.config), "tasks": list(plan.tasks)}
+    shown = {name: value for name, value in whole.items() if value}
+    text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+    changed = click.edit(text, extension=".yaml")
+    if changed is None or changed == text:
+        return replace(job, tasks=tuple(plan.tasks))
+    if not changed.strip():
+        raise InvalidRequest("the plan is empty; nothing was started")
+    parsed = parse_plan(changed, "the edited plan.yaml")
+    fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
+    if not fields.get("tasks"):  # without tasks, it would be split by a planner again
+        raise InvalidRequest("the plan has no tasks; nothing was started")
+    return replace(
+        job,
+        request=fields["request"],
+        config=fields.get("config") or {},
+        tasks=tuple(fields.get("tasks") or ()),
+    )
+
+
+def estimate_line(found: Mapping[str, Any]) -> str:
+    """Such as ``estimate: about 300,000 tokens, cost not known (...)``."""
+    if not found["tokens"]:
+        return "estimate: no tokens, no cost (no task is for a model)"
+    money = _money(found.get("cost_usd"))
+    earlier = found["from_workers"]
+    basis = f"from {_many(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
+    about = f"estimate: about {found['tokens']:,} tokens, {money}"
+    who = _many(found["workers"], "worker")
+    if found.get("reviewers"):
+        reviewing = f"{found['review_tokens']:,} tokens, {_money(found.get('review_cost_usd'))}"
+        who += f" and {_many(found['reviewers'], 'reviewer')}: {reviewing}"
+    left_out = "not in it: child jobs, retries, and what checks or merging send back"
+    return f"{about} ({who}, {basis}; {left_out})"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _money(cost: float | None) -> str:
+    if cost is None:
+        return "cost not known"
+    return "less than 0.01 USD" if 0 < cost < 0.01 else f"about {cost:.2f} USD"

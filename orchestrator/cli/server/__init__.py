@@ -1,0 +1,1 @@
+"""Commands and parts around the server's process."""

@@ -1,0 +1,319 @@
+"""The server of this folder: whether it runs, starting it in the background, stopping it."""
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.api.client.discovery import ServerRecord, read_record
+from orchestrator.cli.context import OWN_FOLDER, CliContext
+from orchestrator.cli.local.jobs_on_disk import root_jobs
+from orchestrator.cli.process_check import is_same_process
+from orchestrator.cli.server_record import running_server
+from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
+from orchestrator.core.model.states import ENDED_JOB, JobStatus
+from orchestrator.security.paths import read_regular, write_private
+
+if TYPE_CHECKING:
+    from orchestrator.config import Settings
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 30.0
+POLL_SECONDS = 0.05
+SHOWN_LOG_LINES = 15
+
+#: Says which server was left by its starter for the jobs of others.
+LEFT_NAME = "server.left"
+LEFT_BYTES = 100
+UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
+
+#: In a worker: the project, or the worker's worktree.
+PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
+    """The URL of the server that the environment names, else as ``server_for``.
+
+    What is said first names the project.
+    """
+    if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        say(project_line(surroundings))
+        yield url
+    else:
+        with server_for(surroundings, say, keep) as url:
+            yield url
+
+
+@contextmanager
+def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
+    """The URL of the server that runs for the folder; starts one when there is none.
+
+    One that was started here is stopped at the end, unless ``keep``, or other jobs need it: then
+    whoever uses it last does that.
+    """
+    if record := running_server(surroundings.workspace):
+        say(project_line(surroundings))
+        _check_config(surroundings, record, say)
+        yield record.url
+        _stop_if_left(surroundings, record, keep)
+        return
+    say(project_line(surroundings))
+    process, log = _start(surroundings, say)
+    try:
+        started = _ready(process, surroundings.workspace, log)
+        # Of two that start one at the same time, one serves.
+        is_own = started.pid == process.pid
+        if is_own:
+            say(f"started the server at {started.url}")
+        yield started.url
+    except KeyboardInterrupt:
+        _leave(process, surroundings.workspace)
+        raise
+    except BaseException:
+        _stop(process, say, surroundings)
+        raise
+    if not is_own:
+        _stop_if_left(surroundings, started, keep)
+    elif keep:
+        say(f"the server goes on at {started.url} (process {process.pid})")
+    else:
+        _stop(process, say, surroundings)
+
+
+def project_line(surroundings: CliContext) -> str:
+    """Such as ``project: /home/me/shop``, with the number of workers if that is ``auto``.
+
+    Raise ConfigError if nothing tells which it is, and InvalidRequest if the running server has
+    another one than ``--project``.
+    """
+    if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        own = surroundings.environ.get(PROJECT_ROOT)
+        return f"project: {own or f'the one of the server at {url}'}"
+    workers = _workers(surroundings)
+    if record := running_server(surroundings.workspace):
+        return f"project: {_project_of(surroundings, record)}{workers}"
+    return f"project: {_project(surroundings)}{workers}"
+
+
+def _workers(surroundings: CliContext) -> str:
+    from orchestrator.config import Processors, load
+
+    try:
+        loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    except ConfigError:
+        return ""  # a server that runs goes by what it read
+    found = loaded.settings.workers.max_workers
+    if not isinstance(found, Processors):
+        return ""
+    return f"; {found} worker{'s' * (found != 1)} at a time (workers.max_workers: auto)"
+
+
+def _project(surroundings: CliContext) -> Path:
+    from orchestrator.config import load, project_root
+
+    settings = load(surroundings.folder, environ=surroundings.environ, require_key=False).settings
+    return project_root(settings, surroundings.folder)
+
+
+def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
+    """The project of the server that runs. Raise InvalidRequest where ``--project`` differs."""
+    if not record.project:
+        return str(_project(surroundings))
+    asked = surroundings.project
+    if asked is not None and asked.resolve() != Path(record.project).resolve():
+        raise InvalidRequest(
+            f"the running server (process {record.pid}) works on {record.project}, not {asked}; "
+            f"stop it: kill {record.pid}"
+        )
+    return record.project
+
+
+def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
+    """What is wrong with the settings is told as without a server: they are meant to hold.
+
+    Raise ConfigError. A change that the server that runs has not read is told.
+    """
+    from orchestrator.config import load
+
+    load(surroundings.folder, environ=surroundings.environ)
+    changed_at = _changed_at(surroundings.folder / "config.yaml")
+    if record.started_at is not None and changed_at > record.started_at:
+        say(
+            "config.yaml was changed after the server started, which goes by what it read then; "
+            f"to have it start anew: kill {record.pid}"
+        )
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+#: Nobody but the owner reads what a server says.
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class ServerLog:
+    """Where a server writes; servers before it wrote to the same file."""
+
+    path: Path
+    #: How long the file was when the server was started.
+    begins_at: int
+
+    def end(self) -> str:
+        """The last lines of this server."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.begins_at)
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return "\n".join(f"  {line}" for line in lines[-SHOWN_LOG_LINES:])
+
+
+def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes], ServerLog]:
+    from orchestrator.config.api_key import load_with_key
+
+    found = load_with_key(surroundings.folder, environ=surroundings.environ, say=say)
+    settings = found.settings
+    port = _port(settings, read_record(surroundings.workspace), say)
+    path = settings.logging.log_dir / "server.log"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = os.fdopen(os.open(path, _APPENDING, 0o600), "ab")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    with output:
+        log = ServerLog(path, os.fstat(output.fileno()).st_size)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", str(port)],
+            cwd=OWN_FOLDER,
+            env={**surroundings.environ, "PYTHONPATH": str(OWN_FOLDER)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for this program; it asks the server itself.
+            start_new_session=True,
+        )
+    return process, log
+
+
+def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
+    """The configured port, else the one a server that crashed here had, else any free one."""
+    configured = settings.api.port
+    if is_free(settings.api.host, configured):
+        return configured
+    had = None if settings.api.has_local_address else previous and previous.port
+    if had and is_free(settings.api.host, had):
+        return had
+    say(f"port {configured} is taken by something else; using a free one")
+    return 0
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens there; what else may be wrong with it is for the server to say."""
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return True
+    return not any(_is_taken(family, place) for family, *_, place in places)
+
+
+def _is_taken(family: int, place: tuple[object, ...]) -> bool:
+    try:
+        socket.create_server(place, family=family).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) -> ServerRecord:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None
+        # Asked after the poll: when another start was faster, its server is as good.
+        if record := running_server(workspace):
+            return record
+        if ended:
+            told = f"its log, {log.path}, ends with:\n{log.end()}"
+            raise Unavailable(f"the server did not start; {told}")
+        time.sleep(POLL_SECONDS)
+    raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
+
+
+def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
+    """Let the server stop, without a word with it: it may hang, and somebody is in a hurry.
+
+    One unfinished job is the one that is being left.
+    """
+    unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
+    if len(unfinished) <= 1:
+        process.terminate()
+
+
+def _unfinished(surroundings: CliContext) -> int:
+    """How many root jobs the server still works on."""
+    from orchestrator.api.client.client import ClientError
+
+    try:
+        with surroundings.client() as client:
+            pages = [client.jobs(status=s, page_size=100) for s in UNFINISHED]
+    except ClientError:
+        return 0
+    return sum(not job.get("depth") for page in pages for job in page["jobs"])
+
+
+def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) -> None:
+    if process.poll() is not None:
+        return
+    if unfinished := _unfinished(surroundings):
+        others = "1 other job runs" if unfinished == 1 else f"{unfinished} other jobs run"
+        record = read_record(surroundings.workspace)
+        with suppress(OSError):
+            write_private(_left(surroundings), _identity(record).encode())
+        say(f"{others}, so the server goes on; to stop it: kill {process.pid}")
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        say(f"the server (process {process.pid}) is still stopping")
+
+
+def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
+    """Stop a server that its starter has left for the jobs of others, when there are no more."""
+    left = _left(surroundings)
+    if read_regular(left, LEFT_BYTES) != _identity(record).encode():
+        return
+    if not keep and _unfinished(surroundings):
+        return
+    left.unlink(missing_ok=True)
+    if keep or not is_same_process(record.pid, record.started_at):
+        return
+    with suppress(OSError):
+        os.kill(record.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while is_same_process(record.pid, record.started_at) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def _left(surroundings: CliContext) -> Path:
+    return surroundings.workspace / LEFT_NAME
+
+
+def _identity(record: ServerRecord | None) -> str:
+    return f"{record.pid} {record.started_at}" if record else ""

@@ -1,0 +1,36 @@
+"""``orchestrator serve``: the server of this folder, until it is stopped."""
+
+import gc
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from orchestrator.cli.context import CliContext, pass_surroundings, project_option
+
+
+@click.command("serve")
+@click.option("--host", metavar="NAME", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="0: any free port.")
+@project_option
+@pass_surroundings
+def serve_command(surroundings: CliContext, host: str | None, port: int | None) -> int:
+    """Serve the REST API until SIGTERM or Ctrl-C."""
+    # Nothing that is loaded from here on is garbage: to look for it is a tenth of the start.
+    gc.disable()
+    from orchestrator.cli.server.server_process import serve
+
+    given = {"api.host": host, "api.port": None if port is None else str(port)}
+    flags = {name: value for name, value in given.items() if value is not None}
+    return serve(surroundings.folder, environ=surroundings.environ, flags=flags, on_ready=_tell)
+
+
+def _tell(url: str, project: Path) -> None:
+    from orchestrator.config import is_loopback
+
+    place = urlsplit(url)
+    reach = ""
+    if not is_loopback(place.hostname or ""):
+        safety = "" if place.scheme == "https" else ", and it speaks plain HTTP"
+        reach = f"; other machines reach it{safety}"
+    click.echo(f"serving at {url} for the project {project} (Ctrl-C stops it){reach}", err=True)

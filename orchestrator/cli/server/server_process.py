@@ -1,0 +1,271 @@
+"""The server's process: job manager and API together, from start to signal."""
+
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from ipaddress import ip_network
+from pathlib import Path
+from shlex import quote
+from wsgiref.types import WSGIApplication
+
+from orchestrator import __version__
+from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.server.app import close_app, create_app, note_removal
+from orchestrator.api.server.tls import tls_context
+from orchestrator.api.server.waitress_server import CannotListen, PortTaken, Server, bind
+from orchestrator.api.server.waitress_server import serve as serve_app
+from orchestrator.app import JobManager, build, own_secrets
+from orchestrator.cli.server.logging_setup import set_up_logging
+from orchestrator.config import Settings, project_root
+from orchestrator.config.api_key import is_example, load_with_key
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.launchers.process import crash_injection
+from orchestrator.security.paths import write_private
+from orchestrator.workspace import DiskReserve
+
+logger = logging.getLogger(__name__)
+
+#: What requests that are being answered get when the server stops.
+SHUTDOWN_SECONDS = 10.0
+SWITCH_SECONDS = 0.0003
+SIGNAL_SECONDS = 0.5
+
+
+def serve(
+    folder: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str] | None = None,
+    on_ready: Callable[[str, Path], None] = lambda url, project: None,
+) -> int:
+    """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
+
+    ``on_ready`` is called with the URL of the address that it listens on, and with the project.
+    """
+    crash_injection.arm_from(os.environ)
+    gc.disable()  # until it is ready
+    notes: list[str] = []
+    settings = load_with_key(folder, environ=environ, flags=flags, say=notes.append).settings
+    # Nothing that it writes, nor any worker, is for other users of this machine.
+    os.umask(0o077)
+    set_up_logging(settings, own_secrets(settings))
+    if is_example(settings.api.api_key.get_secret_value()):
+        notes.append(f"api.api_key looks like an example that others know; see: {COMMAND} doctor")
+    for note in notes:
+        logger.warning(note)
+    # Short turns at the interpreter: a call must not wait while a large report is written.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    stop = _on_signals()
+    manager = build(folder, settings)
+    project = project_root(settings, folder)
+    manager.open()
+    try:
+        _check_unfinished(manager, project)
+        _serve(manager, settings, project, "api.port" in (flags or {}), stop, on_ready)
+    finally:
+        manager.close()
+        gc.enable()
+    return 0
+
+
+def _check_unfinished(manager: JobManager, project: Path) -> None:
+    """Raise Conflict if a job is not finished that works on another project, which exists."""
+    for root_id in manager.store.unfinished():
+        job = manager.store.job(root_id)
+        named = job.config.project if job else ""
+        if named and os.path.isdir(named) and os.path.realpath(named) != os.path.realpath(project):
+            raise Conflict(
+                f"job {root_id} is not finished, and works on {named}, not on {project}; nothing "
+                f"was started; to finish or cancel it: {COMMAND} serve --project {quote(named)}"
+            )
+
+
+def _serve(
+    manager: JobManager,
+    settings: Settings,
+    project: Path,
+    port_given: bool,
+    stop: threading.Event,
+    on_ready: Callable[[str, Path], None],
+) -> None:
+    api = settings.api
+    options = api_options(settings)
+    app = create_app(manager.service, options)
+    previous = _previous(manager.workspace.root)
+    if api.has_local_address:
+        ports = _ports(previous, 0, is_flag=False)
+    else:
+        ports = _ports(previous, api.port, port_given)
+    server = _bind(app, settings, ports)
+    record = manager.workspace.root / RECORD_NAME
+    try:
+        manager.start(server.url, partial(note_removal, app))
+        if previous and manager.launcher.adopted:
+            host = "localhost" if api.has_local_address else api.host
+            _serve_former(server, host, previous, manager.launcher.adopted)
+        server.start()
+        note = partial(_has_recorded, record, server, project, time.time())
+        recorded = note()
+        if not recorded:
+            logger.warning("%s follows later: the disk is full", record)
+        on_ready(server.listens_at, project)
+        # What is loaded by now stays: looking it over again and again is a third of the time that
+        # reports take.
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        # A signal may reach any thread (one that comes while the process is stopped does); its
+        # handler runs in this one, which therefore has to wake up by itself.
+        while not stop.wait(SIGNAL_SECONDS):
+            if server.former_ports and not manager.launcher.adopted:
+                server.leave_former()
+                recorded = False
+            recorded = recorded or note()
+    finally:
+        manager.stop_workers()
+        close_app(app)
+        server.close()
+        server.wait(SHUTDOWN_SECONDS)
+        manager.stop()
+        # Workers that go on call this address: the next server takes it again.
+        if not manager.leaves_workers:
+            record.unlink(missing_ok=True)
+
+
+def api_options(settings: Settings) -> ApiOptions:
+    limits = settings.limits
+    return ApiOptions(
+        host=settings.api.host,
+        allowed_hosts=settings.api.allowed_hosts,
+        trusted_proxies=tuple(
+            ip_network(each, strict=False) for each in settings.api.trusted_proxies
+        ),
+        max_request_bytes=limits.max_request_bytes,
+        submissions_per_minute=limits.submissions_per_minute,
+        submissions_of_keys={
+            each.name: each.limits.submissions_per_minute
+            for each in settings.api.keys
+            if each.limits.submissions_per_minute is not None
+        },
+        reads_per_minute=limits.reads_per_minute,
+        audit_directory=settings.logging.log_dir,
+        secrets=own_secrets(settings),
+    )
+
+
+def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Server:
+    """Listen on the first port that is free. Raise PortTaken for the first one, BadCertificate.
+
+    ``ports`` are for the address that workers use.
+    """
+    api = settings.api
+    tls = tls_context(api.tls.certificate, api.tls.key) if api.tls else None
+    refused: PortTaken | None = None
+    for port in ports:
+        try:
+            server = serve_app(
+                app,
+                host=api.host,
+                port=api.port if api.has_local_address else port,
+                local_port=port if api.has_local_address else None,
+                tls=tls,
+                keeps_forwarded=bool(api.trusted_proxies),
+                threads=api.threads,
+                connection_limit=api.connection_limit,
+                max_request_bytes=settings.limits.max_request_bytes,
+            )
+        except PortTaken as error:
+            refused = refused or error
+        else:
+            if refused:
+                logger.warning(
+                    "%s; listening on port %d instead", refused.message, server.local_port
+                )
+            return server
+    assert refused
+    raise refused
+
+
+def _previous(workspace: Path) -> ServerRecord | None:
+    """What the server before this one wrote down, if it was killed or has left its workers."""
+    previous = read_record(workspace)
+    path = workspace / RECORD_NAME
+    if previous is None and path.exists():
+        logger.warning("%s cannot be read: the port of the server before this one is lost", path)
+    return previous
+
+
+def _ports(previous: ServerRecord | None, configured: int, is_flag: bool) -> Sequence[int]:
+    """In order of preference. Without a port of its own a server takes the one before's."""
+    had = previous.port if previous else None
+    if not had or (is_flag and configured):
+        return [configured]
+    return list(dict.fromkeys([configured, had] if configured else [had, configured]))
+
+
+def _serve_former(server: Server, host: str, previous: ServerRecord, workers: int) -> None:
+    """Listen also on the ports that workers of earlier servers call."""
+    for port in {previous.port or server.local_port, *previous.former_ports} - {server.local_port}:
+        try:
+            server.serve_former(bind(host, port))
+        except CannotListen as error:
+            taken = isinstance(error, PortTaken)
+            logger.warning(
+                "port %d on %s %s; workers of an earlier server that call it cannot reach this "
+                "server: %d still run",
+                port,
+                host,
+                "is taken by another program" if taken else "cannot be listened on",
+                workers,
+            )
+
+
+def _has_recorded(path: Path, server: Server, project: Path, started_at: float) -> bool:
+    """Whether there was room for it, or is with the reserve, which is taken again by itself as
+    soon as anything is free: also by what was given up for this."""
+    reserve = DiskReserve(path.parent)
+    write = partial(_write_record, path, server, project, started_at)
+    return write() or (reserve.release() and write())
+
+
+def _write_record(path: Path, server: Server, project: Path, started_at: float) -> bool:
+    """Whether there was room for it."""
+    record = {
+        "url": server.url,
+        "pid": os.getpid(),
+        "started_at": started_at,
+        "version": __version__,
+        "project": str(project),
+        **({"former_ports": server.former_ports} if server.former_ports else {}),
+    }
+    try:
+        write_private(path, json.dumps(record).encode())
+    except OSError as error:
+        if not is_shortage(error):
+            raise
+        return False
+    return True
+
+
+def _on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _stop_or_leave(stop))
+    return stop
+
+
+def _stop_or_leave(stop: threading.Event) -> None:
+    """The first signal ends in good order, the second one at once."""
+    if stop.is_set():
+        os._exit(130)
+    stop.set()

@@ -1,0 +1,80 @@
+"""``orchestrator agents``: which agents can work here, and what mends the others."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import first_line, printable, table
+
+_VERSION_SECONDS = 15.0
+HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS", "WHAT IT IS")
+
+
+@click.command("agents")
+@json_option
+@pass_surroundings
+def agents_command(surroundings: CliContext) -> None:
+    """List the agents: which can work here, what mends the others."""
+    agents = _with_versions(found(surroundings))
+    if surroundings.as_json:
+        click.echo(json.dumps({"agents": agents}, indent=2))
+        return
+    click.echo(table([HEADS, *map(_row, agents)]))
+    for agent in agents:
+        for words in filter(None, (agent.get("login_refused"), *agent["mend"])):
+            click.echo(f"{agent['name']}: {printable(words)}", err=True)
+
+
+def found(surroundings: CliContext) -> list[dict[str, Any]]:
+    """As the running server sees them, whose environment counts; else as seen from here."""
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return list(client.agents()["agents"])
+    from orchestrator.api.serializers.common import agents_answer
+    from orchestrator.app import availability
+    from orchestrator.config import load
+
+    folder, environ = surroundings.folder, surroundings.environ
+    settings = load(folder, environ=environ, require_key=False).settings
+    return list(agents_answer(availability(folder, settings, environ)).as_json()["agents"])
+
+
+def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        versions = pool.map(_version, agents)
+        pairs = zip(agents, versions, strict=True)
+        return [{**agent, "version": one} if one else agent for agent, one in pairs]
+
+
+def _version(agent: Mapping[str, Any]) -> str | None:
+    """What its package says, else what the program says itself."""
+    if "version" in agent or "path" not in agent:
+        return None
+    try:
+        said = subprocess.run(
+            [str(agent["path"]), "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_VERSION_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return first_line(said.stdout.decode("utf-8", "replace"), 40) or None
+
+
+def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        str(agent["name"]),
+        "yes" if agent["usable"] else "no",
+        str(agent.get("version") or ("-" if agent["installed"] else "not installed")),
+        str(agent["login"]),
+        str(agent.get("credential") or ("-" if agent["authenticated"] else "none found")),
+        ", ".join(agent.get("inherit") or ()) or "-",
+        first_line(agent["description"], 60),
+    )

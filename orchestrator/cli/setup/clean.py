@@ -1,0 +1,245 @@
+"""``orchestrator clean`` and ``discard``: remove old jobs; remove what one job left in git."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestrator.api.client.errors import ConflictError, NotFoundError
+from orchestrator.cli.context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
+from orchestrator.cli.local.jobs_on_disk import root_jobs, whole_job
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.terminal import (
+    command_with,
+    confirmed,
+    first_line,
+    local_time,
+    moment,
+    size,
+    table,
+)
+from orchestrator.cli.server_record import running_server
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.workspace import JobFiles
+
+_AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def _age(_: click.Context, __: click.Parameter, value: str) -> int:
+    found = _AGE.fullmatch(value.strip())
+    if found is None:
+        raise click.BadParameter("should be like 7d (s, m, h, d, w)")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+@click.command("clean")
+@click.option(
+    "--older-than", callback=_age, required=True, metavar="AGE", help="Like 7d: ended before that."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@project_option
+@pass_surroundings
+def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
+    """Remove ended jobs, from disk and database.
+
+    Results of gates on base commits that are as old are removed with them. Unfinished jobs are
+    never touched. Work that has not landed is kept on refs, which are named; `discard` removes
+    those. Works with the server up or down.
+    """
+    workspace = surroundings.workspace
+    before = time.time() - older_than
+    old = ended_before(workspace, before)
+    sizes = {str(job["job_id"]): _size(workspace / f"job_{job['job_id']}") for job in old}
+    if old:
+        click.echo(table(_row(job, sizes[str(job["job_id"])]) for job in old), err=True)
+        these = "this job" if len(old) == 1 else f"these {len(old)} jobs"
+        if not yes and not confirmed(f"Remove {these}?"):
+            raise Conflict(
+                f"nothing was removed; to remove without being asked: {command_with('--yes')}"
+            )
+    else:
+        click.echo("nothing to remove", err=True)
+    removed = list(_removed(surroundings, list(sizes)))
+    _remove_base_results(workspace, before)
+    freed = sum(sizes.get(job_id, 0) for job_id in removed)
+    if removed:
+        many = f"{len(removed)} job{'' if len(removed) == 1 else 's'}"
+        click.echo(f"removed {many}, {size(freed)} on disk", err=True)
+    return ExitCode.OK if {*sizes} <= {*removed} else ExitCode.FAILED
+
+
+def _removed(surroundings: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
+    record = running_server(surroundings.workspace)
+    found = _by_server(surroundings, record.url, job_ids) if record else None
+    for job_id, kept in found or _locally(surroundings, job_ids):
+        click.echo(job_id)
+        _tell_kept(job_id, kept)
+        yield job_id
+
+
+def _by_server(
+    surroundings: CliContext, url: str, job_ids: Sequence[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """The server removes what its jobs do not use; a job that runs again is named, and stays."""
+    with surroundings.client_at(url) as client:
+        for job_id in job_ids:
+            try:
+                yield job_id, client.remove(job_id)["kept"]
+            except NotFoundError:
+                yield job_id, ()  # by another clean, or by the server itself
+            except ConflictError as error:
+                click.echo(f"{job_id} stays: {error.message}", err=True)
+
+
+def _remove_base_results(workspace: Path, before: float) -> None:
+    from orchestrator.engine.gates.base_results import FOLDER, remove_results
+
+    remove_results(workspace / FOLDER, before)
+
+
+def _locally(
+    surroundings: CliContext, job_ids: Sequence[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Also what an earlier removal began and did not finish."""
+    from orchestrator.api.serializers.common import job_path
+    from orchestrator.app import remove
+
+    if not job_ids and not JobFiles(surroundings.workspace).aside():
+        return  # without a look at the database, which may not be there
+    audit = surroundings.audit_log()
+    try:
+        for job_id, kept in remove(surroundings.folder, surroundings.environ, job_ids):
+            audit.note("(clean)", "DELETE", job_path(job_id))
+            yield job_id, kept
+    finally:
+        audit.close()
+
+
+def _tell_kept(job_id: str, kept: Sequence[str]) -> None:
+    if kept:
+        said = f"kept of job {job_id}, as it is in no result and on no branch of yours:"
+        click.echo(said, err=True)
+    for name in kept:
+        click.echo(f"  {name}", err=True)
+    if kept:
+        click.echo(f"  to remove them: {COMMAND} discard {job_id}", err=True)
+
+
+def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
+    """Root jobs that had ended by then; a job that does not say when stays."""
+    return [
+        job
+        for job in root_jobs(workspace)
+        if job["status"] in ENDED_JOB and (moment(job.get("ended_at")) or at) < at
+    ]
+
+
+def _row(job: dict[str, Any], used: int) -> tuple[str, str, str, str, str]:
+    request = first_line(job.get("request"), 50)
+    ended = local_time(job.get("ended_at"))
+    return str(job["job_id"]), str(job["status"]), ended, size(used), request
+
+
+def _size(directory: Path) -> int:
+    return sum(
+        os.lstat(os.path.join(parent, name)).st_size
+        for parent, _, names in os.walk(directory)
+        for name in names
+    )
+
+
+@click.command("discard")
+@job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@project_option
+@pass_surroundings
+def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
+    """Remove what JOB left in git and has not landed.
+
+    Discards branches, worktrees, checkpoints, and kept refs. JOB must have ended, or have been
+    removed by `clean`. What has landed stays, and so do the job and its reports. The command shows
+    what is on no branch of yours, and asks. Works with the server up or down.
+    """
+    from orchestrator.app import unlanded
+
+    surroundings.check_user("discard")
+    surroundings.work_on_project_of(job_id)
+    lost = unlanded(surroundings.folder, surroundings.environ, job_id)
+    job = _job_of(surroundings, job_id, lost)
+    if job:
+        _check_discardable(job)
+    if lost:
+        click.echo("on no branch of yours, and lost when it is discarded:", err=True)
+        click.echo(table((f"  {name}", commit[:12]) for name, commit in lost.items()), err=True)
+        if not yes and not confirmed(f"Discard what job {job_id} left in git?"):
+            raise Conflict(
+                f"nothing was removed; to discard without being asked: {command_with('--yes')}"
+            )
+    removed = _discarded(surroundings, job_id, is_known=bool(job))
+    if surroundings.as_json:
+        click.echo(json.dumps({"job_id": job_id, "removed": list(removed)}, indent=2))
+        return
+    for name in removed:
+        click.echo(name)
+    told = f"discarded job {job_id}" if removed else f"nothing is left of job {job_id} to discard"
+    click.echo(told, err=True)
+
+
+def _job_of(
+    surroundings: CliContext, job_id: str, lost: Mapping[str, str]
+) -> Mapping[str, Any] | None:
+    """None for a job that was removed and whose work is kept. Raise NotFound for any other."""
+    try:
+        return whole_job(surroundings.workspace, job_id)
+    except NotFound:
+        if lost:
+            return None
+        raise
+
+
+def _check_discardable(job: Mapping[str, Any]) -> None:
+    """Raise Conflict. The server checks it as well; nobody is asked in vain."""
+    root_id = job.get("root_job_id") or job["job_id"]
+    if root_id != job["job_id"]:
+        raise Conflict(
+            f"job {job['job_id']} is a child job; discard its root job: {COMMAND} discard {root_id}"
+        )
+    if job["status"] not in ENDED_JOB:
+        raise Conflict(
+            f"job {root_id} is {job['status']}; nothing was removed; wait for its end, or stop it: "
+            f"{COMMAND} cancel {root_id}"
+        )
+
+
+def _discarded(surroundings: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
+    from orchestrator.api.serializers.common import job_path
+    from orchestrator.app import discard_kept, local_service
+
+    folder, environ = surroundings.folder, surroundings.environ
+    if not is_known:
+        return discard_kept(folder, environ, job_id)
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            return list(client.discard(job_id)["removed"])
+    with local_service(folder, environ) as (service, caller):
+        removed = service.discard(caller, job_id)
+    audit = surroundings.audit_log()
+    audit.note("(discard)", "POST", f"{job_path(job_id)}/discard")
+    audit.close()
+    return removed

@@ -1,0 +1,30 @@
+"""``orchestrator completion``: what a shell needs to complete command lines."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core.errors import InvalidRequest
+
+SHELLS = ("bash", "zsh", "fish")
+_PROGRAM, _VARIABLE = "orchestrator", "_ORCHESTRATOR_COMPLETE"
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion_command(ctx: click.Context, shell: str) -> int:
+    """Print the completion of commands and options for SHELL.
+
+    \b
+    bash, in ~/.bashrc:  eval "$(orchestrator completion bash)"
+    zsh, in ~/.zshrc:    eval "$(orchestrator completion zsh)"
+    fish:                orchestrator completion fish > ~/.config/fish/completions/orchestrator.fish
+    """
+    found = get_completion_class(shell)
+    if found is None:
+        raise InvalidRequest(f"no completion for {shell}; use one of {', '.join(SHELLS)}")
+    complete = found(ctx.find_root().command, {}, _PROGRAM, _VARIABLE)
+    # Not source(): that runs bash to ask for its version.
+    click.echo(complete.source_template % complete.source_vars())
+    return ExitCode.OK

@@ -1,0 +1,71 @@
+"""``orchestrator config``: show, check, and the schema for editors."""
+
+import json
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import table
+
+
+@click.group("config")
+def config_command() -> None:
+    """Show or check the settings."""
+
+
+@config_command.command("show")
+@click.option("--origin", is_flag=True, help="Say where each value comes from.")
+@json_option
+@pass_surroundings
+def show_command(surroundings: CliContext, origin: bool) -> None:
+    """Print every setting in force; secrets are hidden."""
+    from orchestrator.config import load, visible
+
+    loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    values = visible(loaded.settings)
+    origins = loaded.origins
+    if surroundings.as_json:
+        shown = {
+            k: {"value": v, "origin": origins.get(k)} if origin else v for k, v in values.items()
+        }
+        click.echo(json.dumps(shown, indent=2))
+        return
+    rows = [(name, _text(value), origins.get(name, "default")) for name, value in values.items()]
+    click.echo(table(row if origin else row[:2] for row in rows))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+@config_command.command("check")
+@json_option
+@pass_surroundings
+def check_command(surroundings: CliContext) -> None:
+    """Check config.yaml and the environment.
+
+    Every problem is told with its place (exit 2).
+    """
+    from orchestrator.config import FILE_NAME, load
+
+    load(surroundings.folder, environ=surroundings.environ)
+    if surroundings.as_json:
+        click.echo(json.dumps({"ok": True}))
+    else:
+        click.echo(f"{surroundings.folder / FILE_NAME}: ok")
+
+
+@config_command.command("schema")
+def schema_command() -> None:
+    """Print the JSON schema of config.yaml, for editors."""
+    from orchestrator.config import render_schema
+
+    click.echo(render_schema(), nl=False)
+
+
+@config_command.command("template")
+def template_command() -> None:
+    """Print config.template.yaml: every setting with its default."""
+    from orchestrator.config import render_template
+
+    click.echo(render_template(), nl=False)

@@ -1,0 +1,117 @@
+"""``orchestrator init``: tell the AI tools of the host project that this folder is there."""
+
+import json
+import os
+import shlex
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.context import (
+    OWN_FOLDER,
+    CliContext,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core.command_name import COMMAND
+
+SKILL = Path("skills") / "orchestrate" / "SKILL.md"
+#: The first is read by most tools, the second by Claude Code.
+HOMES = (Path(".agents"), Path(".claude"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """What became of one file: created, replaced, unchanged, kept (it differs) or failed."""
+
+    path: str
+    state: str
+    reason: str = ""
+
+
+@click.command("init")
+@project_option
+@click.option("--force", is_flag=True, help="Replace files that differ.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
+@json_option
+@pass_surroundings
+def init_command(surroundings: CliContext, force: bool, dry_run: bool) -> int:
+    """Install the skill for AI tools into the host project.
+
+    Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. One that is
+    there and differs is left as it is, unless --force is given; no other file is touched.
+    """
+    root = _host_project(surroundings).absolute()
+    text = skill_for(root, surroundings.folder)
+    done = [_install(root / home / SKILL, text, force, dry_run) for home in HOMES]
+    if surroundings.as_json:
+        files = [asdict(one) for one in done]
+        click.echo(json.dumps({"project": str(root), "dry_run": dry_run, "files": files}))
+    else:
+        _show(done, dry_run)
+    good = all(one.state not in ("kept", "failed") for one in done)
+    return ExitCode.OK if good else ExitCode.FAILED
+
+
+def _host_project(surroundings: CliContext) -> Path:
+    from orchestrator.config import load
+    from orchestrator.config.project import project_root
+
+    loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    return project_root(loaded.settings, surroundings.folder)
+
+
+def skill_for(project: Path, folder: Path) -> str:
+    """The skill, naming the command as it is called from the project's root."""
+    text = (OWN_FOLDER / SKILL).read_text("utf-8")
+    own, root = folder.resolve(), project.resolve()
+    command = own / COMMAND
+    if own.is_relative_to(root):
+        command = own.relative_to(root) / COMMAND
+    return text.replace(COMMAND, shlex.quote(str(command)))
+
+
+def _install(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
+    try:
+        return _placed(path, text, force, dry_run)
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror or error}"
+        return Installed(path=str(path), state="failed", reason=reason)
+
+
+def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
+    """Raise OSError. Idempotent."""
+    there = os.path.lexists(path)
+    if there and path.is_file() and path.read_bytes() == text.encode():
+        return Installed(path=str(path), state="unchanged")
+    if there and not force:
+        reason = "is there and differs; --force replaces it"
+        return Installed(path=str(path), state="kept", reason=reason)
+    if not dry_run:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, text)
+    return Installed(path=str(path), state="replaced" if there else "created")
+
+
+def _write(path: Path, text: str) -> None:
+    """At once and whole; a link is replaced, what it leads to stays as it is."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".SKILL.md.")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _show(done: list[Installed], dry_run: bool) -> None:
+    for one in done:
+        reason = f" ({one.reason})" if one.reason else ""
+        would = "would be " if dry_run and one.state in ("created", "replaced") else ""
+        click.echo(f"{would}{one.state} {one.path}{reason}")

@@ -1,0 +1,62 @@
+"""``orchestrator keys``: keys for further people and programs."""
+
+import json
+import re
+from collections.abc import Mapping
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+
+SCOPES = ("read", "submit", "admin")
+
+
+def _named(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
+    from orchestrator.config.fields.kinds import KEY_NAME_PATTERN
+
+    if not re.match(KEY_NAME_PATTERN, name):
+        raise click.BadParameter("letters, digits, '.', '@', '-' and '_', a letter first")
+    return name
+
+
+@click.group("keys")
+def keys_command() -> None:
+    """Make API keys with a name and scopes."""
+
+
+@keys_command.command("new")
+@click.argument("name", callback=_named)
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    default=("read",),
+    show_default=True,
+    help="What it is for: see everything; submit jobs and steer those; all. May be repeated.",
+)
+@json_option
+@pass_surroundings
+def new_command(surroundings: CliContext, name: str, scopes: tuple[str, ...]) -> None:
+    """Print a new key for NAME, and what config.yaml needs of it.
+
+    Nothing is stored: the key is shown this once, and config.yaml needs its hash only.
+    """
+    from orchestrator.security.keys import hash_key, new_key
+
+    key = new_key()
+    entry = {"name": name, "key_hash": hash_key(key), "scopes": list(dict.fromkeys(scopes))}
+    if surroundings.as_json:
+        click.echo(json.dumps({"key": key, **entry}))
+        return
+    click.echo(f"The key of {name}, shown this once; callers send it as X-API-Key:", err=True)
+    click.echo(key)
+    click.echo("Add this to config.yaml (below the keys there are) and restart:", err=True)
+    click.echo(_lines(entry), nl=False)
+
+
+def _lines(entry: Mapping[str, object]) -> str:
+    document = {"api": {"keys": [dict(entry)]}}
+    import yaml
+
+    return str(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=200))

@@ -1,0 +1,165 @@
+"""``orchestrator lock`` and ``unlock``: leases for a worker written in any language.
+
+Standard library only, as ``spawn``, whose way to the server it shares: it runs as
+``python -S -E lock.py lock NAME``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+
+# http.client, urllib and typing would double the time that a start takes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+if TYPE_CHECKING or __package__:
+    from orchestrator.cli.worker import spawn
+else:
+    import spawn  # it lies beside this file
+
+LOCKS = "/api/v1/locks"
+TIMED_OUT = 124
+#: The server answers a call that waits after 110 s at the latest.
+CALL_SECONDS = 150
+EPILOG = (
+    "Exit codes: 0 ok, 1 held by somebody else, a deadlock, or (--check) not held, 2 usage, "
+    "3 not held by this worker, 4 key refused, 5 server unreachable, 124 the time to wait is over, "
+    "130 interrupted."
+)
+
+
+class Server(spawn.Server):
+    answer_seconds = CALL_SECONDS
+
+    def __init__(self, command: str) -> None:
+        super().__init__(*spawn.address())
+        self.command = command
+
+    def lock(self, names: list[str], seconds: float) -> spawn.Answer:
+        """The leases, waited for as long as that; raises Stop."""
+        end = time.monotonic() + seconds
+        while True:
+            left = max(0.0, end - time.monotonic())
+            answer = self.call("POST", LOCKS, {"names": names, "wait": left})
+            if "leases" in answer:
+                return answer
+
+    def unlock(self, names: list[str]) -> spawn.Answer:
+        try:
+            return self.call("DELETE", LOCKS, {"names": names})
+        except spawn.Stop as stop:
+            if stop.code != spawn.NOT_FOUND or not self.lost:
+                raise
+            # All or none are given back: they were, when the server ended.
+            return {"names": names}
+
+    def look(self, name: str) -> spawn.Answer:
+        return self.call("GET", f"{LOCKS}/{quoted(name)}")
+
+
+def quoted(name: str) -> str:
+    """As a URL has it; urllib would double the time that a start takes."""
+    plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
+    return "".join(
+        chr(byte) if byte in plain else f"%{byte:02X}" for byte in name.encode("utf-8", "replace")
+    )
+
+
+def parser(command: str) -> argparse.ArgumentParser:
+    locking = command == "lock"
+    made = argparse.ArgumentParser(
+        prog=f"orchestrator {command}",
+        description="Keep other workers off paths of the project, or off anything else that has a "
+        "name, until this worker gives it back or ends. Prints the fencing number of each name: "
+        "give it to what you protect, which refuses a smaller one than it has seen."
+        if locking
+        else "Give back what this worker has locked. Outside of workers: break a lease.",
+        epilog=EPILOG,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
+    )
+    add = made.add_argument
+    add("names", nargs="+", metavar="NAME", help="such as src/api/ or port:8080")
+    if locking:
+        made.add_argument(
+            "--wait",
+            type=float,
+            default=0.0,
+            metavar="SECONDS",
+            help="wait for it, at most so long",
+        )
+        made.add_argument(
+            "--check", type=int, metavar="NUMBER", help="only say whether this lease still stands"
+        )
+    made.add_argument("--json", action="store_true", help="print the server's answer as JSON")
+    return made
+
+
+def lock(options: argparse.Namespace) -> int:
+    if options.check is not None:
+        return check(options)
+    if not 0 <= options.wait <= 86_400:
+        raise spawn.Stop(spawn.USAGE, "--wait takes 0 to 86400 seconds")
+    answer = Server("lock").lock(options.names, options.wait)
+    numbers = [str(lease["number"]) for lease in answer["leases"]]
+    print(json.dumps(answer) if options.json else "\n".join(numbers))
+    return spawn.OK
+
+
+def check(options: argparse.Namespace) -> int:
+    server = Server("lock")
+    answers = [server.look(name) for name in options.names]
+    stands = all(
+        any(lease["number"] == options.check for lease in answer["leases"]) for answer in answers
+    )
+    if options.json:
+        print(json.dumps({"stands": stands, "locks": answers}))
+    elif not stands:
+        tell("lock", f"lease {options.check} does not stand any more")
+    return spawn.OK if stands else spawn.FAILED
+
+
+def unlock(options: argparse.Namespace) -> int:
+    answer = Server("unlock").unlock(options.names)
+    if options.json:
+        print(json.dumps(answer))
+    return spawn.OK
+
+
+def tell(command: str, message: str) -> None:
+    print(f"orchestrator {command}: {spawn.printable(message)}", file=sys.stderr, flush=True)
+
+
+def exit_code(stop: spawn.Stop, options: argparse.Namespace) -> int:
+    if stop.problem.get("type") == "locked" and options.wait:
+        return TIMED_OUT
+    return stop.code
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    given = sys.argv[1:] if arguments is None else arguments
+    command = given[0] if given and given[0] == "unlock" else "lock"
+    options = parser(command).parse_args(given[1:])
+    try:
+        code = lock(options) if command == "lock" else unlock(options)
+        sys.stdout.flush()
+    except spawn.Stop as stop:
+        if options.json:
+            print(json.dumps(stop.problem), file=sys.stderr)
+        else:
+            tell(command, str(stop))
+        code = exit_code(stop, options)
+    except KeyboardInterrupt:
+        code = spawn.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = spawn.FAILED
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""``orchestrator locks``; ``lock`` and ``unlock`` for those who did not come by ``bin``."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import first_line, local_time, table
+
+
+@click.command("locks")
+@json_option
+@pass_surroundings
+def locks_command(surroundings: CliContext) -> None:
+    """List who holds and who waits for which locks.
+
+    Needs a running server.
+    """
+    with surroundings.client() as client:
+        answer = client.locks()
+    if surroundings.as_json:
+        click.echo(json.dumps(answer, indent=2))
+    elif answer["locks"]:
+        heads = ("NAME", "WHO", "JOB", "HOW", "NUMBER", "SINCE")
+        click.echo(table([heads, *map(_row, answer["locks"])]))
+    else:
+        click.echo("nothing is locked", err=True)
+
+
+def _row(lock: dict[str, Any]) -> tuple[str, ...]:
+    how = f"waits ({lock['kind']})" if lock["waits"] else str(lock["kind"])
+    return (
+        first_line(", ".join(lock["names"]), 60),
+        str(lock["worker_id"]),
+        str(lock["job_id"]),
+        how,
+        str(lock.get("number") or "-"),
+        local_time(lock["since"]),
+    )
+
+
+@click.command("unlock")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+@pass_surroundings
+def unlock_command(surroundings: CliContext, names: tuple[str, ...]) -> None:
+    """Give back leases; outside of workers: break those of others. Needs a running server."""
+    with surroundings.client() as client:
+        answer = client.unlock(names)
+    if surroundings.as_json:
+        click.echo(json.dumps(answer))
+
+
+@click.command(
+    "lock",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lock_command(arguments: tuple[str, ...]) -> None:
+    """Take a lease from inside a worker (lock -h tells how)."""
+    from orchestrator.cli.worker.lock import main
+
+    main(["lock", *arguments])

@@ -1,0 +1,358 @@
+"""``orchestrator spawn``: start a child job from a worker written in any language.
+
+Standard library only, and of this product only the light client: it runs as
+``python -S -E spawn.py`` and has to start in a fraction of the time that the other commands take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+#: The folder that the product lies in.
+PRODUCT = os.path.realpath(f"{__file__}/../../../..")
+if not __package__:  # it runs by its path
+    sys.path.append(PRODUCT)
+
+from orchestrator.security.light_client import LightClient, ServerReply, retried  # noqa: E402
+
+# typing would cost a third of the time that a start takes.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Answer = dict[str, Any]
+
+# The table in cli/output/exit_codes.py; a test compares the two.
+OK, FAILED, USAGE, NOT_FOUND, KEY_REFUSED, UNREACHABLE, PARTIAL, LIMIT = range(8)
+INTERRUPTED = 130
+EXIT_BY_JOB_STATUS = {"completed": OK, "partial": PARTIAL, "failed": FAILED, "cancelled": FAILED}
+EXIT_BY_HTTP_STATUS = {401: KEY_REFUSED, 403: KEY_REFUSED, 404: NOT_FOUND}
+EXIT_BY_HTTP_STATUS |= {400: USAGE, 413: USAGE, 422: USAGE}
+SUCCEEDED = ("success", "recursive_success")
+TAKEN = {True: " (taken)", False: " (not taken: another candidate is)"}
+LIMIT_TYPES = ("cycle", "recursion-disabled")
+
+ANSWER_TIMEOUT_SECONDS = 30
+#: One call of the server's bounded wait.
+WAIT_SECONDS = 100
+#: A server that restarts is back well within this.
+PATIENCE_SECONDS = 300
+#: Of one task's output, and of all outputs together: what is printed is a digest.
+SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
+
+
+class Stop(Exception):
+    """Ends the program with a code, after a message on standard error."""
+
+    def __init__(self, code: int, message: str, problem: Answer | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.problem = problem or {"type": "about:blank", "title": message, "detail": message}
+
+
+class Server:
+    """The server of this worker; every call is tried again while the server restarts."""
+
+    answer_seconds = ANSWER_TIMEOUT_SECONDS
+    #: In whose name it speaks.
+    command = "spawn"
+    #: An answer was lost: what it was about may have been done.
+    lost = False
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url
+        try:
+            self._client = LightClient(url, key)
+        except ValueError as error:
+            raise Stop(USAGE, f"ORCHESTRATOR_API_URL is no address: {url!r}") from error
+
+    def submit(self, body: Answer, idempotency_key: str) -> Answer:
+        return self.call("POST", "/api/v1/orchestrate", body, idempotency_key)
+
+    def wait(self, job_id: str) -> Answer:
+        """The status of the job once it has ended."""
+        while True:
+            answer = self.call("GET", f"/api/v1/jobs/{job_id}/wait?timeout={WAIT_SECONDS}")
+            if answer.get("status") in EXIT_BY_JOB_STATUS:
+                return answer
+
+    def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
+        """The server's answer; raises Stop. Locks are idempotent; a submission has its ``key``."""
+
+        def once() -> ServerReply:
+            try:
+                return self._client.request(
+                    method, path, body, timeout=timeout, idempotency_key=key
+                )
+            except OSError:
+                self.lost = True
+                raise
+
+        timeout = self.answer_seconds + (WAIT_SECONDS if method == "GET" else 0)
+        try:
+            reply = retried(once, PATIENCE_SECONDS, waiting=self._tell_of_silence)
+        except OSError as error:
+            why = f"no answer from the server at {self._url}: {error}"
+            raise Stop(UNREACHABLE, why) from error
+        if 200 <= reply.status < 300:
+            return reply.document
+        shown = {"detail": reply.body[:200].decode("utf-8", "replace")}
+        raise refusal(reply.status, reply.document or shown)
+
+    def _tell_of_silence(self) -> None:
+        tell(f"the server does not answer; trying for {PATIENCE_SECONDS} s", self.command)
+
+
+def refusal(status: int, problem: Answer) -> Stop:
+    """The end for an error answer: its detail, and what the caller may still do."""
+    slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
+    limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
+    detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+    left = problem.get("left")
+    if isinstance(left, dict) and left:
+        detail += "\nleft: " + ", ".join(f"{name} {value}" for name, value in left.items())
+    code = LIMIT if limit else EXIT_BY_HTTP_STATUS.get(status, FAILED)
+    return Stop(code, detail, {**problem, "status": status})
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="orchestrator spawn",
+        description="Start a child job from inside a worker. Prints its id, or, with --wait, "
+        "its results.",
+        epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 usage, 3 not found, 4 key refused, "
+        "5 server unreachable, 6 partial (or completed, but in conflict with this worker's files), "
+        "7 refused by a limit, 130 interrupted.",
+        # Asking for the terminal's width at each start would load another module.
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
+    )
+    add = made.add_argument
+    add("request", nargs="?", help="what to do, in words")
+    add("--tasks", metavar="FILE", help="explicit tasks as JSON: a file, or - for standard input")
+    add(
+        "--plan",
+        metavar="FILE",
+        help="request, config and tasks, as JSON or (slower) YAML: a file, or - for standard "
+        "input; options go before what it says",
+    )
+    add("--command", metavar="CMD", help="run this one shell command instead of splitting the text")
+    add("--max-workers", type=int, metavar="N", help="workers that run at the same time")
+    add("--timeout", type=float, metavar="S", help="seconds each task may take")
+    add("--agent", metavar="NAME", help="the agent for tasks that name none")
+    add("--context", metavar="TEXT", help="what all its workers must know, beside the request")
+    add(
+        "--context-file",
+        action="append",
+        metavar="PATH",
+        help="a file that all its workers are given to read; may be repeated",
+    )
+    add("--wait", action="store_true", help="wait until the job has ended")
+    add("--json", action="store_true", help="print the server's answer as JSON")
+    add("--idempotency-key", metavar="K", help="the same key never starts a second job")
+    return made
+
+
+def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
+    """The request to post; raises Stop for what cannot be one."""
+    plan = read_plan(options.plan, options.request) if options.plan else {}
+    tasks = tasks_of(options)
+    request = options.request or options.command or plan.get("request")
+    if not request and plan.get("tasks"):
+        request = f"The tasks of {options.plan}"
+    if not request:
+        raise Stop(USAGE, 'say what to do: orchestrator spawn "..."; all options: -h')
+    config = {
+        "max_workers": options.max_workers,
+        "default_timeout": options.timeout,
+        "agent": options.agent,
+        "context": options.context,
+        "context_files": paths_of(options.context_file),
+        "current_depth": int(depth) + 1 if depth and depth.isdigit() else None,
+    }
+    given = {name: value for name, value in config.items() if value is not None}
+    planned = plan.get("config")
+    if isinstance(planned, dict):
+        given = {**planned, **given}
+    return {**plan, "request": request, "config": given, **({"tasks": tasks} if tasks else {})}
+
+
+def paths_of(names: list[str] | None) -> list[str] | None:
+    """As absolute paths: the server works in another directory."""
+    for name in names or ():
+        if not os.path.isfile(name):
+            raise Stop(USAGE, f"--context-file {name} is no file")
+    return [os.path.realpath(name) for name in names] if names else None
+
+
+def tasks_of(options: argparse.Namespace) -> list[Any]:
+    both = [f"--{name}" for name in ("command", "tasks", "plan") if getattr(options, name)]
+    if len(both) > 1:
+        raise Stop(USAGE, f"give either {' or '.join(both)}, not both")
+    if options.command is not None:
+        return [{"agent": "shell", "command": options.command}]
+    return read_tasks(options.tasks) if options.tasks else []
+
+
+def read_plan(name: str, request: str | None) -> Answer:
+    """JSON is read here; YAML by another process, which has what that takes."""
+    try:
+        text = text_of(name)
+    except (OSError, ValueError) as error:
+        raise Stop(USAGE, f"--plan {name} cannot be read: {error}") from error
+    try:
+        plan = json.loads(text)
+    except ValueError as error:
+        plan = read_yaml(name, text, request, str(error))
+    if not isinstance(plan, dict):
+        raise Stop(USAGE, f"--plan {name} should hold an object with request, config and tasks")
+    return plan
+
+
+def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> object:
+    """By the whole product, whose packages the Python that runs this may lack."""
+    from subprocess import run
+
+    command = [sys.executable, "-P", "-m", "orchestrator.cli.plan.plan_file", name]
+    command += [request] if request else []
+    environ = {**os.environ, "PYTHONPATH": PRODUCT}
+    environ.pop("PYTHONHOME", None)
+    done = run(command, input=text.encode(), env=environ, capture_output=True)
+    said = done.stderr.decode("utf-8", "replace").strip()
+    if done.returncode == USAGE:
+        raise Stop(USAGE, said)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        raise Stop(
+            USAGE,
+            f"--plan {name} is no JSON ({why_not_json}), and YAML can only be read where the "
+            "packages of the product are installed: write the plan as JSON",
+        ) from None
+
+
+def text_of(name: str) -> str:
+    with open(0 if name == "-" else name, encoding="utf-8-sig") as file:
+        return file.read()
+
+
+def read_tasks(name: str) -> list[Any]:
+    try:
+        tasks = json.loads(text_of(name))
+    except (OSError, ValueError) as error:
+        raise Stop(USAGE, f"--tasks {name} cannot be read as JSON: {error}") from error
+    tasks = tasks.get("tasks") if isinstance(tasks, dict) else tasks
+    if not isinstance(tasks, list) or not tasks:
+        raise Stop(USAGE, f"--tasks {name} should hold a list of tasks, like [{{...}}, {{...}}]")
+    return tasks
+
+
+def connect() -> Server:
+    return Server(*address())
+
+
+def address() -> tuple[str, str]:
+    """The server's URL and this worker's key."""
+    if os.environ.get("ORCHESTRATOR_OFFLINE"):
+        raise Stop(
+            UNREACHABLE,
+            "this worker has no network (workers.sandbox.network is false), "
+            "so it cannot start child jobs or lock anything",
+        )
+    url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
+    if not url or not key:
+        raise Stop(
+            USAGE,
+            "this is no worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
+            'outside of workers, use: bin/orchestrator submit "..."',
+        )
+    return url, key
+
+
+def summary(answer: Answer) -> str:
+    """The results of an ended job for a reader: a line on each task, then its output, cut."""
+    results = answer.get("results") or {}
+    tasks = results.get("tasks") or []
+    names = {name_of(task) for task in tasks}
+    good = len({name_of(task) for task in tasks if task.get("status") in SUCCEEDED})
+    lines = [f"job {answer['job_id']}: {answer['status']}, {good} of {len(names)} tasks succeeded"]
+    if answer.get("reason"):
+        lines.append(str(answer["reason"]))
+    room = min(SHOWN_CHARACTERS, SHOWN_IN_ALL // max(len(tasks), 1))
+    for task in tasks:
+        lines += task_lines(task, room)
+    lines += map(str, results.get("changes") or ())
+    if results.get("final_report"):
+        lines.append(f"report: {results['final_report']}")
+    return "\n".join(lines)
+
+
+def name_of(task: Answer) -> Any:
+    """The same for all candidates of a task."""
+    return task.get("task_id") or task.get("worker_id")
+
+
+def task_lines(task: Answer, room: int) -> list[str]:
+    """At most ``room`` characters of its output, and where its files and the whole are."""
+    reason = f": {task['reason']}" if task.get("reason") else ""
+    output = printable(str(task.get("output") or "")).strip()
+    lines = output[:room].splitlines()[:SHOWN_LINES]
+    if len("\n".join(lines)) < len(output):
+        lines.append(f"... (cut; its log: {task.get('log')}; all of it with --json)")
+    if task.get("workspace"):
+        lines.append(f"directory: {task['workspace']}")
+    taken = TAKEN.get(task.get("chosen", ""), "")
+    head = f"[{task.get('worker_id')}] {task.get('status')}{taken}{reason}"
+    return [head, *("  " + t for t in lines)]
+
+
+def printable(text: str) -> str:
+    """Without the control characters that would steer a terminal."""
+    return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
+
+
+def tell(message: str, command: str = "spawn") -> None:
+    print(f"orchestrator {command}: {message}", file=sys.stderr, flush=True)
+
+
+def spawn(options: argparse.Namespace) -> int:
+    server = connect()
+    body = body_of(options, os.environ.get("ORCHESTRATOR_DEPTH"))
+    key = options.idempotency_key or os.urandom(16).hex()
+    if not (key.isascii() and key.isprintable()):
+        raise Stop(USAGE, "--idempotency-key should be plain ASCII characters")
+    accepted = server.submit(body, key)
+    if accepted.get("duplicate"):
+        tell(f"job {accepted['job_id']} was started before for the same request")
+    if not options.wait:
+        print(json.dumps(accepted) if options.json else accepted["job_id"])
+        return OK
+    ended = server.wait(str(accepted["job_id"]))
+    print(json.dumps(ended) if options.json else printable(summary(ended)))
+    if ended["status"] == "completed" and ended.get("not_in_parent"):
+        return PARTIAL
+    return EXIT_BY_JOB_STATUS[ended["status"]]
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    options = parser().parse_args(arguments)
+    try:
+        code = spawn(options)
+        sys.stdout.flush()
+    except Stop as stop:
+        said = f"orchestrator spawn: {printable(str(stop))}"
+        print(json.dumps(stop.problem) if options.json else said, file=sys.stderr)
+        code = stop.code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; a second complaint at exit helps nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = FAILED
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

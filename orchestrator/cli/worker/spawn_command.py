@@ -1,0 +1,16 @@
+"""``orchestrator spawn`` for those who did not come by ``bin/orchestrator``, which is faster."""
+
+import click
+
+
+@click.command(
+    "spawn",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def spawn_command(arguments: tuple[str, ...]) -> None:
+    """Start a child job from inside a worker (spawn -h tells how)."""
+    from orchestrator.cli.worker.spawn import main
+
+    main(list(arguments))

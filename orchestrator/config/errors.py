@@ -1,0 +1,126 @@
+"""What would be right at a place of the settings, in words, from the settings' own schema."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from orchestrator.config.fields.kinds import AGENT_NAME_PATTERN, AGENT_NAME_RULE
+from orchestrator.config.layer import KeyPath, dotted
+from orchestrator.config.settings import Settings
+
+Schema = Mapping[str, Any]
+
+#: Agents are the only mapping with names of the user's choice; JSON schema has no title for them.
+AGENT_NAME = {"pattern": AGENT_NAME_PATTERN, "title": AGENT_NAME_RULE}
+
+
+@cache
+def settings_schema() -> Schema:
+    """The JSON schema of the settings."""
+    return Settings.model_json_schema()
+
+
+def schema_at(path: KeyPath) -> Schema:
+    """The schema of the value at ``path``; empty when there is no such place."""
+    schema = settings_schema()
+    for part in path:
+        schema = _child(schema, part)
+    return _resolved(schema)
+
+
+def is_text(path: KeyPath) -> bool:
+    """Whether the value at ``path`` is text, so that it needs no YAML around it."""
+    return schema_at(path).get("type") == "string"
+
+
+def is_optional(path: KeyPath) -> bool:
+    """Whether the value at ``path`` may be null."""
+    return bool(schema_at(path).get("optional"))
+
+
+def expected_at(path: KeyPath) -> str:
+    """For example ``a whole number from 0 to 65535``."""
+    schema = schema_at(path)
+    return _in_words(schema) + (" or null" if schema.get("optional") else "")
+
+
+def unknown_key(path: KeyPath) -> str:
+    """Why the last name of ``path`` is wrong, with the most likely right one."""
+    *holder, name = path
+    known = list(schema_at(tuple(holder)).get("properties", ()))
+    kind = "key" if holder else "section"
+    likely = _likely(str(name), known)
+    if likely:
+        return f"unknown {kind} (did you mean '{likely}'?)"
+    return f"unknown {kind}; known here: {', '.join(known)}"
+
+
+def _likely(name: str, known: Iterable[str]) -> str | None:
+    elsewhere = [dotted(path) for path in setting_paths() if path[1] == name]
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.6)
+    return next(iter([*elsewhere, *close]), None)
+
+
+def setting_paths() -> list[tuple[str, str]]:
+    """Section and key of every setting that has a fixed name."""
+    return [
+        (section, key)
+        for section in settings_schema()["properties"]
+        for key in schema_at((section,)).get("properties", ())
+    ]
+
+
+def _child(schema: Schema, part: str | int) -> Schema:
+    schema = _resolved(schema)
+    if isinstance(part, int):
+        return _subschema(schema.get("items"))
+    if part == "[key]":
+        return AGENT_NAME
+    by_pattern = next(iter(schema.get("patternProperties", {}).values()), None)
+    return _subschema(schema.get("properties", {}).get(part, by_pattern))
+
+
+def _subschema(found: object) -> Schema:
+    return found if isinstance(found, Mapping) else {}
+
+
+def _resolved(schema: Schema) -> Schema:
+    """Without references; ``optional`` is set where null is one of the choices."""
+    if "$ref" in schema:
+        return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
+    choices = schema.get("anyOf")
+    if not choices:
+        return schema
+    return {**_resolved(choices[0]), "optional": True}
+
+
+def _in_words(schema: Schema) -> str:
+    if "enum" in schema:
+        *others, last = schema["enum"]
+        return f"{', '.join(others)} or {last}"
+    if "pattern" in schema:
+        return str(schema["title"])
+    return _kind_in_words(schema) + _bounds_in_words(schema)
+
+
+def _kind_in_words(schema: Schema) -> str:
+    if schema.get("format") == "path":
+        return "a path"
+    if schema.get("type") == "array":
+        return f"a list like [first, second], each {_in_words(_subschema(schema.get('items')))}"
+    return {
+        "integer": "a whole number",
+        "number": "a number",
+        "boolean": "true or false",
+        "string": "text" if not schema.get("minLength") else "text that is not empty",
+    }.get(schema.get("type", ""), "a mapping, 'key: value' on lines of their own")
+
+
+def _bounds_in_words(schema: Schema) -> str:
+    low, above, high = map(schema.get, ("minimum", "exclusiveMinimum", "maximum"))
+    if high is None:
+        return ""
+    if low is None:
+        return f" above {above:g} and at most {high:.15g}"
+    return f" from {low:g} to {high if isinstance(high, int) else format(high, '.15g')}"

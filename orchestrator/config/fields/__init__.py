@@ -1,0 +1,1 @@
+"""Types of settings, and the checks of their texts."""

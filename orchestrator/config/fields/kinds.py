@@ -1,0 +1,113 @@
+"""The kinds of value that settings have. Every number has bounds."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
+
+from orchestrator.config.fields.text_checks import SIZE_PATTERN, bytes_of, without_nul
+from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
+from orchestrator.core.model.submission import Scope
+
+Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+#: The word for as many as there are processors.
+AUTO = "auto"
+
+
+class Processors(int):
+    """As many as this process may use of the machine's processors, where a setting says auto."""
+
+    @classmethod
+    def found(cls) -> "Processors":
+        return cls(len(os.sched_getaffinity(0)))
+
+
+def _count_or_auto(value: object, checked: ValidatorFunctionWrapHandler) -> int:
+    found: int = Processors.found() if value == AUTO else checked(value)
+    return found
+
+
+CountOrAuto = Annotated[
+    int,
+    Field(ge=1, le=LARGEST_COUNT),
+    WrapValidator(_count_or_auto),
+    WithJsonSchema(
+        {
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "maximum": LARGEST_COUNT,
+            "pattern": f"^{AUTO}$",
+            "title": f"a whole number from 1 to {LARGEST_COUNT}, or {AUTO}",
+        }
+    ),
+]
+Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
+SecondsOrZero = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
+#: What a file's size can be.
+MOST_BYTES = 2**63 - 1
+Bytes = Annotated[int, Field(le=MOST_BYTES)]
+Text = Annotated[str, AfterValidator(without_nul)]
+Word = Annotated[str, StringConstraints(min_length=1), AfterValidator(without_nul)]
+# Strict mode wants a Path or a tuple as such; YAML has only text and lists.
+PathText = Annotated[
+    Path, Field(strict=False), BeforeValidator(lambda value: Path(checked_path(value)))
+]
+Words = Annotated[tuple[Word, ...], Field(strict=False)]
+Paths = Annotated[
+    tuple[Annotated[str, BeforeValidator(lambda value: checked_path(value))], ...],
+    Field(strict=False),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(bytes_of),
+    Field(ge=1, le=MOST_BYTES),
+    WithJsonSchema({"pattern": SIZE_PATTERN, "title": "a number of bytes, or one like 512M or 2G"}),
+]
+#: An amount that is spent or may be.
+Dollars = Annotated[float, Field(gt=0, le=1e9)]
+#: USD per million tokens.
+Price = Annotated[float, Field(ge=0, le=1e12)]
+AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
+AGENT_NAME_RULE = "a name of lower-case letters, digits, - and _ that starts with a letter"
+AgentName = Annotated[str, StringConstraints(pattern=AGENT_NAME_PATTERN)]
+KEY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.@-]{0,63}$"
+KeyName = Annotated[
+    str,
+    StringConstraints(pattern=KEY_NAME_PATTERN),
+    Field(title="a name of letters, digits, '.', '@', '-' and '_' that starts with a letter"),
+]
+KeyHash = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    Field(title="a SHA-256 hash, 64 hexadecimal digits, as bin/orchestrator keys new prints it"),
+]
+KeyScope = Annotated[Scope, Field(strict=False)]
+Variable = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(=[^\x00]*|[A-Za-z0-9_*]*)$"),
+    Field(title="the name of an environment variable, a pattern like MY_*, or NAME=value"),
+]
+ClassPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"),
+    Field(title="package.module:Class"),
+]
+
+
+def checked_path(value: object) -> str:
+    """The text of a path with ``~`` expanded."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("should be a path")
+    text = without_nul(str(value))
+    text.encode()  # a lone surrogate cannot name a file; UnicodeError is a ValueError
+    return os.path.expanduser(text)

@@ -1,0 +1,1 @@
+"""Several candidates for one task: selection, comparison, review."""

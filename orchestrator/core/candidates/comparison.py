@@ -1,0 +1,173 @@
+"""The candidates of a task side by side, for whoever asks which was taken, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.candidates.selection import chosen, counted_new_tests
+from orchestrator.core.model.gate import GateOutcome
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.repository.git_refs import short, worker_branch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CandidateRow:
+    """One candidate; None is "not known", or "not yet"."""
+
+    worker_id: str
+    agent: str
+    status: WorkerStatus
+    reason: str
+    chosen: bool
+    place: int | None
+    #: The criterion that decided, and the same in words.
+    by: str
+    why: str
+    #: How many gates have passed, and which refuse it.
+    gates_passed: int
+    gates_failed: tuple[str, ...]
+    failures: int
+    #: All tests that passed; of them, those of the base, with the base's tests and configuration.
+    tests: int | None
+    base_tests: int | None
+    #: New tests, and how many of them count.
+    new_tests: int
+    new_tests_counted: int
+    #: The place that the reviewer gave it, and why.
+    review: int | None
+    remark: str
+    files: int | None
+    lines_added: int | None
+    lines_removed: int | None
+    cost_usd: float | None
+    seconds: float | None
+    #: What it did is on this branch; empty for one that had no worktree.
+    branch: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReviewerRow:
+    worker_id: str
+    agent: str
+    status: WorkerStatus
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Of one task. The best comes first once the choice is made, else the order of the list."""
+
+    job_id: str
+    task_id: str
+    title: str
+    #: None: not all have ended, or none succeeded.
+    chosen: str | None
+    by: str
+    why: str
+    candidates: tuple[CandidateRow, ...]
+    #: Who was asked to compare them; None: nobody.
+    reviewer: ReviewerRow | None = None
+
+    @property
+    def review_ignored(self) -> bool:
+        """It was asked for, and came to nothing."""
+        return self.reviewer is not None and (
+            self.reviewer.status.ended and not self.reviewer.status.succeeded
+        )
+
+
+def comparisons(
+    tasks: Sequence[TaskSpec], workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
+) -> list[Comparison]:
+    """Of every task of a job, in their order."""
+    by_task: dict[str, list[Worker]] = {task.id: [] for task in tasks}
+    for worker in workers:
+        by_task.setdefault(worker.task_id, []).append(worker)
+    asked = {reviewer.task_id: reviewer for reviewer in reviewers}
+    return [_comparison(task, by_task[task.id], asked.get(task.id)) for task in tasks]
+
+
+def compared(
+    task: TaskSpec, workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
+) -> Comparison:
+    """``workers`` and ``reviewers`` are those of the task's job."""
+    return comparisons([task], workers, reviewers)[0]
+
+
+def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) -> Comparison:
+    best = _best(own)
+    counting = counted_new_tests(own, task.words)
+    rows = sorted((_row(each, best, len(counting[each.id])) for each in own), key=_place)
+    return Comparison(
+        job_id=own[0].job_id if own else "",
+        task_id=task.id,
+        title=task.title,
+        chosen=best.id if best else None,
+        by=rows[0].by if best else "",
+        why=rows[0].why if best else "",
+        candidates=tuple(rows),
+        reviewer=_reviewer_row(reviewer) if reviewer else None,
+    )
+
+
+def _best(own: Sequence[Worker]) -> Worker | None:
+    """None while there is a choice to make that is not made yet.
+
+    Jobs from before there was a choice have none: then nobody is called the chosen one.
+    """
+    made = any(each.result and each.result.standing for each in own)
+    ended = all(each.status.ended for each in own)
+    return chosen(own) if made or (ended and len(own) == 1) else None
+
+
+def _place(row: CandidateRow) -> float:
+    return float("inf") if row.place is None else row.place
+
+
+def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> CandidateRow:
+    result = worker.result or WorkerResult()
+    standing, change = result.standing, result.change
+    counted = [gate.tests for gate in result.gates if gate.tests is not None]
+    of_base = [gate.base_tests for gate in result.gates if gate.base_tests is not None]
+    return CandidateRow(
+        worker_id=worker.id,
+        agent=worker.agent,
+        status=worker.status,
+        reason=worker.reason,
+        chosen=best is worker,
+        place=standing.place if standing else None,
+        by=str(standing.by) if standing else "",
+        why=standing.why if standing else "",
+        gates_passed=sum(gate.outcome is GateOutcome.PASSED for gate in result.gates),
+        gates_failed=tuple(gate.name for gate in result.gates if gate.blocks),
+        failures=sum(len(gate.failures) for gate in result.gates),
+        tests=sum(counted) if counted else None,
+        base_tests=sum(of_base) if of_base else None,
+        new_tests=len({test for gate in result.gates for test in gate.new_tests}),
+        new_tests_counted=new_tests_counted,
+        review=standing.review if standing else None,
+        remark=standing.remark if standing else "",
+        files=change.files if change else len(result.files_created) if worker.result else None,
+        lines_added=change.added if change else None,
+        lines_removed=change.removed if change else None,
+        cost_usd=_cost(worker),
+        seconds=result.work_seconds if worker.result else None,
+        branch=short(worker_branch(worker)) if change else "",
+    )
+
+
+def _cost(worker: Worker) -> float | None:
+    """With all below it, once the choice is made."""
+    standing = worker.result.standing if worker.result else None
+    known = standing.cost_usd if standing else None
+    return worker.cost_usd if known is None else known
+
+
+def _reviewer_row(reviewer: Worker) -> ReviewerRow:
+    return ReviewerRow(
+        worker_id=reviewer.id,
+        agent=reviewer.agent,
+        status=reviewer.status,
+        reason=reviewer.reason,
+    )

@@ -1,0 +1,72 @@
+"""Workers that compare the candidates of a task: what they are, and what they said.
+
+A reviewer is one worker that is not among its job's workers, as a planner is: so everything that
+holds for workers holds for it, and what depends on the task waits for it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from orchestrator.core.candidates.selection import Opinion
+from orchestrator.core.model.job import PLANNER_INDEX, REVIEWER, TaskSpec, Worker
+from orchestrator.core.model.states import WorkerKind
+
+#: A review that is refused is asked for once more, with the reason.
+TRIES_TO_REVIEW = 2
+#: A review of fewer says nothing.
+FEWEST_REVIEWED = 2
+
+
+def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
+    """Of a task whose candidates have all ended; named after the first of them."""
+    first = candidates[0]
+    line, _, number = first.id.rpartition("_")
+    name = REVIEWER if line == "worker" else f"{line}_{REVIEWER}"
+    return Worker(
+        id=f"{name}_{number}",
+        job_id=first.job_id,
+        root_id=first.root_id,
+        task_id=task.id,
+        index=PLANNER_INDEX - 1 - first.index,
+        kind=WorkerKind.REVIEWER,
+        depth=first.depth,
+        agent=task.review,
+    )
+
+
+def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
+    """What a reviewer has to do: say how well the task was done."""
+    return TaskSpec(
+        id=task.id,
+        title=f"Review: {task.title or task.id}",
+        prompt=task.prompt,
+        context=task.context,
+        role=REVIEWER,
+        agents=(reviewer.agent,),
+        review_by_any=task.review_by_any,
+        retries=TRIES_TO_REVIEW - 1,
+        git="off",
+    )
+
+
+def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
+    """What a reviewer that has ended said, by worker; empty when nothing that counts."""
+    if reviewer is None or not reviewer.status.succeeded or reviewer.result is None:
+        return {}
+    try:
+        ranking = json.loads(reviewer.result.output)["ranking"]
+        said = [(each["worker_id"], each["reason"]) for each in ranking]
+    except (ValueError, TypeError, LookupError):
+        # It was checked when the reviewer ended; without it the choice is made all the same.
+        return {}
+    return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(said, 1)}
+
+
+def reviewed(candidates: Sequence[Worker]) -> list[Worker]:
+    """Those that a reviewer is shown."""
+    return [each for each in candidates if each.status.succeeded]
+
+
+def worth_reviewing(candidates: Sequence[Worker]) -> bool:
+    return len(list(islice(reviewed(candidates), FEWEST_REVIEWED))) == FEWEST_REVIEWED

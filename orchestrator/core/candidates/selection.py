@@ -1,0 +1,388 @@
+"""Which of a task's candidates is taken: compared by evidence, in the order of ``Criterion``. Pure.
+
+The order is total and depends on nothing but what is known of the candidates themselves: not on
+who ended first.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from math import inf
+
+from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, GateStatus
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.worker_result import WorkerResult
+
+#: None: in rows of earlier versions.
+_UNCHANGED = (GateCause.NOTHING_CHANGED, None)
+#: Gates that are named in a sentence.
+MOST_NAMED = 3
+#: Candidates on which a new test passes that counts.
+FEWEST_AGREEING = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opinion:
+    """What a reviewer says of a candidate."""
+
+    place: int
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What counts of one candidate; None is "not known"."""
+
+    worker_id: str
+    index: int
+    succeeded: bool = True
+    #: How it ended, in a word.
+    status: str = "success"
+    #: Whether its result was checked where another candidate's was.
+    unchecked: bool = False
+    #: Names of gates that judged another candidate's result and did not run on this one.
+    unrun: tuple[str, ...] = ()
+    #: Names of the gates that refuse it.
+    blocking: tuple[str, ...] = ()
+    failures: int = 0
+    #: Tests of the base that pass.
+    base_tests: int = 0
+    #: New tests that pass and count.
+    new_tests: tuple[str, ...] = ()
+    #: Findings in files.
+    lint: int = 0
+    #: Files by which it is judged that it has altered, as its task may.
+    judges: tuple[str, ...] = ()
+    review: int | None = None
+    remark: str = ""
+    #: It left nothing where another candidate left something.
+    nothing: bool = False
+    lines: int | None = None
+    files: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """One criterion: the smaller key is better; in words, what the second lacks."""
+
+    by: Criterion
+    key: Callable[[Candidate], tuple[float, ...]]
+    words: Callable[[Candidate, Candidate], str]
+
+
+def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRank]]:
+    """The best first; at least one."""
+    ordered = sorted(candidates, key=_keys)
+    best, rest = ordered[0], ordered[1:]
+    behind = [(each, *_difference(best, each)) for each in rest]
+    return [
+        (best, _standing(best, 1, *_of_best(behind))),
+        *((each, _standing(each, at, by, why)) for at, (each, by, why) in enumerate(behind, 2)),
+    ]
+
+
+def candidates_of(
+    workers: Sequence[Worker],
+    opinions: Mapping[str, Opinion] | None = None,
+    below: Mapping[str, float] | None = None,
+    words: str = "",
+) -> list[Candidate]:
+    """What counts of the workers of one task.
+
+    ``below`` is what their child jobs cost, in USD; ``words`` are those of the task.
+    """
+    results = [worker.result or WorkerResult() for worker in workers]
+    checked = any(result.gates for result in results)
+    result_gates = {gate.name for result in results for gate in result.gates if _judged(gate)}
+    changed = any(map(_changed, results))
+    said = any(map(_said, results))
+    fewest = _fewest_tests(workers)
+    new_tests = counted_new_tests(workers, words)
+    return [
+        _candidate(
+            worker,
+            result,
+            (opinions or {}).get(worker.id),
+            base_tests=sum(_tests(gate, fewest) for gate in result.gates),
+            new_tests=new_tests[worker.id],
+            cost_usd=_cost(worker, (below or {}).get(worker.id, 0.0)),
+            unchecked=checked and not result.gates,
+            unrun=tuple(gate.name for gate in result.gates if _lacks(gate, result_gates)),
+            nothing=not _changed(result) and (changed or (said and not _said(result))),
+        )
+        for worker, result in zip(workers, results, strict=True)
+    ]
+
+
+def chosen(workers: Iterable[Worker]) -> Worker | None:
+    """The one of a task's workers whose work counts; None: none succeeded.
+
+    Before all have ended, and in jobs from before there was a choice, the first that succeeded.
+    """
+    succeeded = (worker for worker in workers if worker.status.succeeded)
+    return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
+
+
+def _place(worker: Worker) -> float:
+    standing = worker.result.standing if worker.result else None
+    return standing.place if standing else inf
+
+
+def _candidate(
+    worker: Worker,
+    result: WorkerResult,
+    opinion: Opinion | None,
+    *,
+    base_tests: int,
+    new_tests: tuple[str, ...],
+    cost_usd: float | None,
+    unchecked: bool,
+    unrun: tuple[str, ...],
+    nothing: bool,
+) -> Candidate:
+    change = result.change
+    return Candidate(
+        worker_id=worker.id,
+        index=worker.index,
+        succeeded=worker.status.succeeded,
+        status=str(worker.status),
+        unchecked=unchecked,
+        unrun=unrun,
+        blocking=tuple(gate.name for gate in result.gates if gate.blocks),
+        failures=sum(len(gate.failures) for gate in result.gates if not gate.is_of_files),
+        base_tests=base_tests,
+        new_tests=new_tests,
+        lint=sum(_findings(gate) for gate in result.gates if gate.is_of_files),
+        judges=tuple(dict.fromkeys(path for gate in result.gates for path in gate.judges)),
+        review=opinion.place if opinion else None,
+        remark=opinion.remark if opinion else "",
+        nothing=nothing,
+        lines=change.lines if change else None,
+        files=change.files if change else len(result.files_created),
+        cost_usd=cost_usd,
+        seconds=result.work_seconds,
+    )
+
+
+def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
+    """By worker, its new tests that count: on two candidates they pass, or the task names them.
+
+    Whatever else a candidate adds says only that it agrees with itself.
+    """
+    own = {each.id: _new_tests(each) for each in workers}
+    passing = Counter(chain.from_iterable(own[each.id] for each in workers if _succeeded(each)))
+    named = {test for tests in own.values() for test in tests if _is_named(test, words)}
+    counting = named | {test for test, count in passing.items() if count >= FEWEST_AGREEING}
+    return {name: tuple(sorted(tests & counting)) for name, tests in own.items()}
+
+
+def _new_tests(worker: Worker) -> set[str]:
+    gates = worker.result.gates if worker.result else ()
+    return {test for gate in gates for test in gate.new_tests}
+
+
+def _succeeded(worker: Worker) -> bool:
+    return worker.status.succeeded
+
+
+def _is_named(test: str, words: str) -> bool:
+    own_name = re.escape(test.rpartition("::")[2])
+    return re.search(rf"(?<!\w){own_name}(?!\w)", words) is not None
+
+
+def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
+    """By gate, how many tests passed at least where it ran for one that succeeded."""
+    fewest: dict[str, int] = {}
+    results = (each.result for each in workers if each.status.succeeded and each.result)
+    for gate in chain.from_iterable(each.gates for each in results):
+        count = _counted(gate)
+        if count is not None:
+            fewest[gate.name] = min(count, fewest.get(gate.name, count))
+    return fewest
+
+
+def _judged(gate: GateResult) -> bool:
+    return gate.outcome is not GateOutcome.DID_NOT_RUN
+
+
+def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
+    """What changes nothing that a gate looks at needs no gate."""
+    needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
+    return needs_it and gate.name in result_gates
+
+
+def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
+    """One that changed nothing a gate looks at has broken no test, and added none."""
+    unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
+    return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
+
+
+def _counted(gate: GateResult) -> int | None:
+    """Rows of earlier versions have all tests only."""
+    return gate.tests if gate.base_tests is None else gate.base_tests
+
+
+def _findings(gate: GateResult) -> int:
+    return len(gate.failures) if gate.base_findings is None else gate.base_findings
+
+
+def _cost(worker: Worker, below: float) -> float | None:
+    """What it gave to child jobs counts as its own."""
+    return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
+
+
+def _changed(result: WorkerResult) -> bool:
+    return bool(result.change.files if result.change else result.files_created)
+
+
+def _said(result: WorkerResult) -> bool:
+    return bool(result.output.strip())
+
+
+def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
+    return [each.key(candidate) for each in _CRITERIA]
+
+
+def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
+    """The first criterion by which the other is not as good."""
+    found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
+    return found.by, found.words(best, other)
+
+
+def _of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criterion, str]:
+    if not behind:
+        return Criterion.ORDER, "the only one"
+    second, by, why = behind[0]
+    if by is Criterion.SUCCESS:
+        return by, "the only one that succeeded"
+    return by, f"{second.worker_id} comes next: {why}"
+
+
+def _standing(candidate: Candidate, place: int, by: Criterion, why: str) -> CandidateRank:
+    return CandidateRank(
+        place=place,
+        by=by,
+        why=why,
+        review=candidate.review,
+        remark=candidate.remark,
+        cost_usd=candidate.cost_usd,
+    )
+
+
+# -- the criteria -------------------------------------------------------------------------------
+
+
+def _success_words(best: Candidate, other: Candidate) -> str:
+    why = f": {_failing(other.blocking)}" if other.blocking else ""
+    return f"it ended {other.status}{why}"
+
+
+def _gates_key(each: Candidate) -> tuple[float, ...]:
+    """One that nobody has checked stands between those that pass and those that do not."""
+    unchecked = float(each.unchecked or bool(each.unrun))
+    checked = 2.0 if each.blocking else unchecked
+    return (checked, len(each.blocking), bool(each.judges), each.failures)
+
+
+def _gates_words(best: Candidate, other: Candidate) -> str:
+    if len(other.blocking) > len(best.blocking):
+        return _failing(other.blocking)
+    if other.unchecked and not best.unchecked:
+        return "its gates did not run"
+    if other.unrun and not best.unrun:
+        return f"{_count(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
+    if other.judges and not best.judges:
+        return f"it changed what it is judged by ({other.judges[0]})"
+    return f"{_count(other.failures - best.failures, 'failure')} more in gates"
+
+
+def _failing(names: Sequence[str]) -> str:
+    verb = "fails" if len(names) == 1 else "fail"
+    return f"{_count(len(names), 'gate')} {verb} ({_named(names)})"
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+
+
+def _base_tests_words(best: Candidate, other: Candidate) -> str:
+    return f"it passes {best.base_tests - other.base_tests:,} fewer of the base's tests"
+
+
+def _new_tests_words(best: Candidate, other: Candidate) -> str:
+    fewer = len(best.new_tests) - len(other.new_tests)
+    lacking = [each for each in best.new_tests if each not in other.new_tests]
+    return f"{_count(fewer, 'new test')} fewer that counts ({_named(lacking)})"
+
+
+def _lint_words(best: Candidate, other: Candidate) -> str:
+    return f"{_count(other.lint - best.lint, 'finding')} more in files"
+
+
+def _review_words(best: Candidate, other: Candidate) -> str:
+    if other.review is None:
+        return "it was not reviewed"
+    return f"place {other.review} in the review" + (f": {other.remark}" if other.remark else "")
+
+
+def _size_key(each: Candidate) -> tuple[float, ...]:
+    return (each.nothing, inf if each.lines is None else each.lines, each.files)
+
+
+def _size_words(best: Candidate, other: Candidate) -> str:
+    if other.nothing and not best.nothing:
+        return "it changed nothing"
+    if other.lines == best.lines:
+        return f"{_count(other.files - best.files, 'file')} more"
+    if other.lines is None or best.lines is None:
+        return "it is not known how much it changed"
+    return f"{_count(other.lines - best.lines, 'line')} more"
+
+
+def _cost_words(best: Candidate, other: Candidate) -> str:
+    if other.cost_usd is None or best.cost_usd is None:
+        return "its cost is not known"
+    return f"${other.cost_usd - best.cost_usd:.4f} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+_CRITERIA = (
+    Comparing(
+        Criterion.SUCCESS,
+        lambda each: (not each.succeeded,),
+        _success_words,
+    ),
+    Comparing(Criterion.GATES, _gates_key, _gates_words),
+    Comparing(Criterion.BASE_TESTS, lambda each: (-each.base_tests,), _base_tests_words),
+    Comparing(Criterion.NEW_TESTS, lambda each: (-len(each.new_tests),), _new_tests_words),
+    Comparing(Criterion.LINT, lambda each: (each.lint,), _lint_words),
+    Comparing(
+        Criterion.REVIEW,
+        lambda each: (inf if each.review is None else each.review,),
+        _review_words,
+    ),
+    Comparing(Criterion.SIZE, _size_key, _size_words),
+    Comparing(
+        Criterion.COST,
+        lambda each: (inf if each.cost_usd is None else each.cost_usd,),
+        _cost_words,
+    ),
+    Comparing(
+        Criterion.TIME,
+        lambda each: (each.seconds,),
+        lambda best, it: f"{it.seconds - best.seconds:.3g} s longer",
+    ),
+    Comparing(
+        Criterion.ORDER,
+        lambda each: (each.index,),
+        lambda best, it: "it stands later in the list, and nothing else tells them apart",
+    ),
+)

@@ -1,0 +1,1 @@
+"""What two failures of tests have in common."""

@@ -1,0 +1,52 @@
+"""Whether a test fails in two runs for the same reason: type and message of the exception. Pure.
+
+What differs from run to run does not count: numbers, durations, addresses, paths, drawn names, and
+the order of words, as that of a set. Of a failed assertion, quoted values do not count either.
+"""
+
+import re
+from collections.abc import Sequence
+
+from orchestrator.core.text.formatting import one_line
+
+#: Characters of a message that are compared.
+HEAD = 300
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_ASSERTION = re.compile(r"(?:[\w.$]*(?:AssertionError|AssertionFailedError)\b|assert\b)")
+_TYPE = re.compile(r"((?:[\w$]+\.)*[\w$]*(?:Error|Exception|Warning|Failed|Exit|Interrupt))(?::|$)")
+_QUOTED = re.compile(r"[bfru]{0,2}('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`)")
+_VARYING: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
+    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b"), "ID"),
+    (re.compile(r"(?:file://)?(?:[A-Za-z]:)?(?<![\w.])(?:[\\/][\w.@%+~=-]+){2,}[\\/]?"), "PATH"),
+    (re.compile(r"\btmp\w{6,}\b"), "NAME"),
+    (re.compile(r"\d+(?:[.,:T-]\d+)*(?:e[+-]?\d+)?", re.IGNORECASE), "0"),
+    (re.compile(r"\b0 ?(?:[nmuµ]?s|sec(?:ond)?s?|min(?:ute)?s?|h(?:our)?s?)\b"), "TIME"),
+)
+_WORDS = re.compile(r"[\w$]+|[^\w\s]+")
+
+
+def are_alike(one: str, other: str) -> bool:
+    """``one`` and ``other`` begin with the exception's type; an empty one is like any other."""
+    if not one or not other:
+        return True
+    one, other = (_COLOURS.sub("", each) for each in (one, other))
+    return _type(one) == _type(other) and _head(one) == _head(other)
+
+
+def _type(failure: str) -> str:
+    if _ASSERTION.match(failure):
+        return "assertion"
+    found = _TYPE.match(failure)
+    return found[1].rpartition(".")[2] if found else ""
+
+
+def _head(failure: str) -> Sequence[str]:
+    """Its words in an order of their own."""
+    text = one_line(failure[: 4 * HEAD])
+    if _ASSERTION.match(text):
+        text = _QUOTED.sub("TEXT", text)
+    for pattern, word in _VARYING:
+        text = pattern.sub(word, text)
+    return sorted(set(_WORDS.findall(text[:HEAD])))

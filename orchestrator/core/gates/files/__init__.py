@@ -1,0 +1,1 @@
+"""Which files are code, sources, or parts of a test suite."""

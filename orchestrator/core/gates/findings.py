@@ -1,0 +1,546 @@
+"""What runs of a gate found, and what that means for a change. Pure.
+
+Names of failing tests, as test runners print them, are for readers: they decide nothing.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.core.gates.failures.fingerprint import digest_of, without_times
+from orchestrator.core.gates.failures.same_failure import are_alike
+from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
+from orchestrator.core.model.gate import Gate, GateCause, GateReport, GateResult, GateStatus
+from orchestrator.core.model.path_patterns import matching
+
+#: Names in a sentence.
+MOST_NAMED = 3
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+#: What follows the name is a time, or a comment.
+_REST = re.compile(r" \(\d[\d.]*m?s\)$| # .*$")
+_FAILED = re.compile(
+    "|".join(
+        (
+            # pytest, with what failed
+            r"^FAILED (\S+::.+)$",
+            # unittest; a module that cannot be imported is no test
+            r"^(?:FAIL|ERROR): (\w+ \((?!unittest\.loader).+\))$",
+            # go, cargo
+            r"^ *--- FAIL: (\S+)",
+            r"^test (\S.*) \.\.\. FAILED$",
+            # jest, vitest, node --test, TAP
+            r"^ *● (?!Console$|Test suite failed)(\S.*)$",
+            r"^ *FAIL +(\S+ > \S.*)$",
+            r"^ *✖ (?!failing tests)(\S.*)$",
+            r"^ *not ok \d+ (?:- )?(\S.*)$",
+        )
+    ),
+    re.MULTILINE,
+)
+
+
+def failing_tests(printed: str) -> str:
+    """The first ones and how many more; empty if no known runner names one."""
+    found = _FAILED.finditer(_COLORS.sub("", printed))
+    names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+#: So much is told of what one gate found.
+MOST_TOLD = 50
+#: Characters of a single one.
+LONGEST_TOLD = 300
+#: Of what a gate printed.
+MOST_OUTPUT = 8000
+
+
+class UnreadableReport(Exception):
+    """What a gate left is not what its ``report`` says, or is larger than is read."""
+
+    cause = GateCause.REPORT_UNREADABLE
+
+
+class NoAdvisories(UnreadableReport):
+    """A tool got no answer from where it asks for known vulnerabilities: it has not looked."""
+
+    cause = GateCause.NO_NETWORK
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that a gate found."""
+
+    #: The same for the same flaw in another state of the project: no line numbers.
+    key: str
+    #: For people.
+    text: str
+    #: No test that failed: something that kept tests, or the whole gate, from being run.
+    is_error: bool = False
+    #: Of a test: the exception's type and message, where the report has them.
+    failure: str = ""
+
+    @property
+    def message(self) -> str:
+        """Its text without its key."""
+        return self.text.removeprefix(f"{self.key}: ")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What the report of a run says."""
+
+    flaws: tuple[Flaw, ...] = ()
+    #: Names of tests; None for what does not count them.
+    passed: tuple[str, ...] | None = None
+    #: Names of tests that were there and not run; of a whole module that was skipped, the module's.
+    skipped: tuple[str, ...] = ()
+    #: What else there is to know, in words.
+    note: str = ""
+
+    @property
+    def has_no_tests(self) -> bool:
+        """A run of tests in which none ran."""
+        return self.passed == () and not self.flaws
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ran:
+    """One run of a gate that came to its end."""
+
+    reading: Reading = Reading()
+    #: Why it says nothing about the project, in words; empty when it does.
+    broken: str = ""
+    #: The same as a fact; only of one that is ``broken``.
+    cause: GateCause | None = None
+    seconds: float = 0.0
+    output: str = ""
+    log: str = ""
+    #: Tracked files that it changed: a flaw for each place, whose text is the path.
+    rewritten: tuple[Flaw, ...] = ()
+    #: Python files of the worktree that it executed, from the host project; None: unknown.
+    executed: frozenset[str] | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Its program is not there."""
+        return self.cause is GateCause.PROGRAM_MISSING
+
+    @property
+    def passed(self) -> bool:
+        return not self.broken and not self.reading.flaws
+
+
+class ReportReader(Protocol):
+    """Reads what a run of a gate has left."""
+
+    def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
+        """``file`` is where it was told to write, ``log`` what it printed, ``cwd`` where it ran.
+
+        Raise UnreadableReport.
+        """
+
+
+#: Of some texts without line ends: those that the base has.
+KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
+
+
+class SecretScan(Protocol):
+    def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
+        """Secrets in what commits add, as ``Repository.added`` tells it, that are not known.
+
+        Their values are not in what is told.
+        """
+
+
+#: With which pytest ends when it has run no test.
+_NO_TESTS = 5
+#: Of a run that failed and does not say why.
+EXIT_KEY = "exit"
+
+
+def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
+    """A run that failed and does not say why has one flaw: that it failed.
+
+    ``is_error``: it should have written a report, and broke down before it did.
+    """
+    is_of_pytest = code == _NO_TESTS and reading.has_no_tests
+    if code == 0 or reading.flaws or is_of_pytest:
+        return reading
+    # A report that lists no test is as good as none.
+    flaw = Flaw(EXIT_KEY, f"exit code {code}", is_error or reading.has_no_tests)
+    return replace(reading, flaws=(flaw,))
+
+
+def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
+    """Whether it has to be known what the gate finds at the base.
+
+    ``touched``: the paths that the change touches, and whether they were there before.
+    """
+    if ran.missing:
+        return False
+    if ran.rewritten and not ran.broken:
+        return True
+    if not ran.passed and gate.new_only:
+        return True
+    if ran.reading.has_no_tests and not ran.broken:
+        return not gate.tests_may_vanish
+    return may_have_lost_tests(gate, ran, touched)
+
+
+def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
+    """Any change can make tests skip; only one of tests, or of their configuration, removes some.
+
+    A line that is added can take a whole file out.
+    """
+    if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
+        return False
+    can_be_gone = any(can_remove(gate, path, there) for path, there in touched.items())
+    return can_be_gone or bool(ran.reading.skipped)
+
+
+#: No test of the base may be gone.
+NONE_MAY_GO = RemovedTest()
+
+
+def result_of(
+    gate: Gate,
+    ran: Ran,
+    base: Ran | None,
+    touched: Collection[str],
+    removal: RemovedTest = NONE_MAY_GO,
+) -> GateResult:
+    """What a run comes to, beside a run at the base where there was one.
+
+    ``touched`` are the paths that the change touches.
+    """
+    result = GateResult(
+        name=gate.name,
+        status=GateStatus.PASSED,
+        required=gate.required,
+        seconds=round(ran.seconds, 3),
+        tests=None if ran.reading.passed is None else len(ran.reading.passed),
+        note="; ".join(filter(None, [ran.reading.note, _configuration_note(gate, touched)])),
+        log=ran.log,
+    )
+    result = _decide(ran)(gate, ran, base, result, removal)
+    if base is not None and base.reading.note and result.status is not GateStatus.PASSED:
+        result = replace(result, note="; ".join(filter(None, [result.note, base.reading.note])))
+    is_quiet = result.status is GateStatus.PASSED
+    return result if is_quiet else replace(result, output=ran.output[-MOST_OUTPUT:])
+
+
+_Decide = Callable[[Gate, Ran, Ran | None, GateResult, RemovedTest], GateResult]
+
+
+def _decide(ran: Ran) -> _Decide:
+    if ran.broken:
+        return _broken
+    return _without_tests if ran.reading.has_no_tests else _judged
+
+
+def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
+    """A gate that says nothing of the change: it blocks where it was to judge it in any case.
+
+    That is one that a person asked for, and the scan for secrets, which needs nothing to run.
+    """
+    matters = gate.is_asked_for or gate.is_secret_scan
+    is_broken = matters and cause is not GateCause.NOTHING_CHANGED
+    return GateResult(
+        name=gate.name,
+        status=GateStatus.BROKEN if is_broken else GateStatus.SKIPPED,
+        required=gate.required,
+        note=note,
+        cause=cause,
+    )
+
+
+def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
+    """The same of one that was started: with its time, its log, and what else is told."""
+    unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
+    return replace(result, status=unrun.status, note=unrun.note, cause=cause)
+
+
+#: A change may bring these about: what ran at the base, and does not now, is no fault of the gate.
+_MAY_BE_CAUSED = frozenset({GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE})
+
+
+def _broken(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, _: RemovedTest
+) -> GateResult:
+    cause = ran.cause or GateCause.ERROR
+    if base is None or not base.broken:
+        found = _unrun(gate, cause, ran.broken, result)
+        blocks = cause in _MAY_BE_CAUSED
+        return replace(found, status=GateStatus.BROKEN) if blocks else found
+    found = _unrun(gate, cause, f"{ran.broken}; at the base, too", result)
+    is_asked_for = found.status is GateStatus.BROKEN
+    return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
+
+
+def _without_tests(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
+) -> GateResult:
+    """Where tests ran at the base, they are lost."""
+    now, before = ran.reading, _usable(base)
+    may_all_go = gate.tests_may_vanish or removal.allows_all
+    lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
+    told = [f"{name}: {LOST}" for name in lost]
+    if base is not None and base.passed and before.passed is None and not may_all_go:
+        told = [NONE_LEFT]
+    if told:
+        return replace(
+            result,
+            status=GateStatus.FAILED,
+            failures=_shortened(told),
+            advice=removal.advice(lost),
+            digest=digest_of(lost or told),
+        )
+    skipped = f"no test ran: all {len(now.skipped)} are skipped"
+    note = skipped if now.skipped else "no tests found"
+    found = _unrun(gate, GateCause.NO_TESTS, note, result)
+    # Whose task is to remove them may do so.
+    return replace(found, status=GateStatus.SKIPPED) if may_all_go else found
+
+
+def _judged(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
+) -> GateResult:
+    before, flaws = _usable(base), ran.reading.flaws
+    none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
+    if none_passes and flaws and not gate.is_asked_for:
+        # Its packages are not installed here, say: what is new cannot be told from what is not.
+        return _as_at_base(gate, ran, replace(result, known=len(flaws)))
+    new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
+    known = len(flaws) - len(new)
+    lost = _forbidden(gate, ran.reading, before, removal)
+    told = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
+    if told:
+        return replace(
+            result,
+            status=GateStatus.FAILED,
+            failures=_shortened(told),
+            known=known,
+            advice=removal.advice(lost) if lost else "",
+            digest=_digest(ran.reading, new, lost),
+        )
+    result = replace(result, status=GateStatus.KNOWN if known else GateStatus.PASSED, known=known)
+    return _as_at_base(gate, ran, result) if known and tells_nothing(ran.reading) else result
+
+
+def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
+    """Of places by their keys; of tests also by what they report, which is how work proceeds."""
+    if all(each.key == EXIT_KEY for each in new) and not lost:
+        return ""
+    reports = reading.passed is not None
+    said = [f"{each.key}|{without_times(each.message)}" if reports else each.key for each in new]
+    return digest_of([*said, *(f"{name}|lost" for name in lost)])
+
+
+def _usable(base: Ran | None) -> Reading:
+    """A run that was killed or out of time excuses nothing."""
+    return base.reading if base is not None and not base.broken else Reading()
+
+
+def tells_nothing(reading: Reading) -> bool:
+    """Whether it failed, and one failure of the gate looks like any other."""
+    is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
+    return bool(reading.flaws) and (reading.passed == () or is_alike)
+
+
+def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
+    """It fails as it does at the base, and nothing of it passes."""
+    what = "it already fails" if ran.reading.passed is None else "tests already fail"
+    words = f"{what} on the base commit: {_first_error(ran)}"
+    found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
+    # A test that ran, and an exit code, are excused by the base; what could not run is not.
+    is_excused = not all(each.is_error for each in ran.reading.flaws)
+    is_known = is_excused or found.status is not GateStatus.BROKEN
+    return replace(found, status=GateStatus.KNOWN) if is_known else found
+
+
+#: The line of an output that says what went wrong, as Python, Node, Go, Rust and make write it.
+_ERROR = re.compile(
+    r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
+    re.MULTILINE,
+)
+
+
+def _first_error(ran: Ran) -> str:
+    flaw = ran.reading.flaws[0]
+    return _flaw_in_words(flaw, ran) if flaw.key == EXIT_KEY else flaw.message[:LONGEST_TOLD]
+
+
+def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
+    """An exit code alone says nothing to a reader: with tests, or the error, that it printed."""
+    if flaw.key != EXIT_KEY:
+        return flaw.text
+    found = _ERROR.search(ran.output)
+    printed = failing_tests(ran.output) or (found[1] if found else "")
+    return f"{flaw.text}: {printed}"[:LONGEST_TOLD] if printed else flaw.text
+
+
+#: Of a test that fails on the base commit, too, and for another reason there.
+DIFFERS = "fails differently from the base"
+#: Characters of each of the two.
+LONGEST_REASON = 100
+LOST = "it passed on the base commit, and does not run now"
+NONE_LEFT = "tests ran on the base commit, and none runs now"
+
+
+def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
+    """Those that are not in ``before``; the second of two that are the same is new.
+
+    A test that was moved, and what is found in a file that was, are the same as before. A test that
+    fails for another reason than before is new.
+    """
+    known: dict[str, list[Flaw]] = {}
+    for flaw in before.flaws:
+        known.setdefault(flaw.key, []).append(flaw)
+    new, different = [], []
+    for flaw in now.flaws:
+        others = known.get(flaw.key, [])
+        same = next((each for each in others if are_alike(each.failure, flaw.failure)), None)
+        if same is None and others:
+            same = others[0]
+            different.append(replace(flaw, text=_differently(flaw, same)))
+        elif same is None:
+            new.append(flaw)
+        if same is not None:
+            others.remove(same)
+    left = {key: len(flaws) for key, flaws in known.items()}
+    return [*_without_moved(new, left, now, before), *different]
+
+
+def _differently(now: Flaw, before: Flaw) -> str:
+    was = before.message[:LONGEST_REASON]
+    return f"{now.key}: {DIFFERS}: {now.message[:LONGEST_REASON]} (there: {was})"
+
+
+def _without_moved(
+    new: Sequence[Flaw], left: Mapping[str, int], now: Reading, before: Reading
+) -> list[Flaw]:
+    are_tests = now.passed is not None
+    own_name = _own_name if are_tests else _without_path
+    there = {*(now.passed or ()), *(each.key for each in now.flaws)}
+    paths = {key.partition("|")[0] for key in there}
+    gone: Counter[str] = Counter()
+    for key, count in left.items():
+        if key not in there and (are_tests or key.partition("|")[0] not in paths):
+            gone[own_name(key)] += count
+    found = []
+    for flaw in new:
+        if gone[own_name(flaw.key)] > 0 and flaw.key not in (before.passed or ()):
+            gone[own_name(flaw.key)] -= 1
+        else:
+            found.append(flaw)
+    return found
+
+
+def lost_tests(now: Reading, before: Reading) -> list[str]:
+    """Tests that passed before and are not run now; one that was moved keeps its own name."""
+    if now.passed is None or before.passed is None:
+        return []
+    there = {*now.passed, *(each.key for each in now.flaws)}
+    known = set(before.passed)
+    moved = Counter(_own_name(name) for name in there - known)
+    lost = []
+    for name in sorted(known - there):
+        if moved[_own_name(name)] > 0:
+            moved[_own_name(name)] -= 1
+        else:
+            lost.append(name)
+    return lost
+
+
+def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
+    """Lost tests that the gate counts.
+
+    Product code may name the parameters of tests: of a change that touches no tests and that the
+    gate finds no fault with, the tests count that are skipped.
+    """
+    if gate.tests_may_vanish:
+        return []
+    lost = lost_tests(now, before)
+    skipped = _skipped(lost, now.skipped)
+    if not removal.files and not now.flaws:
+        return skipped
+    known = [*(before.passed or ()), *(each.key for each in before.flaws)]
+    return sorted({*removal.forbidden(lost), *removal.outside(skipped, known)})
+
+
+#: For what pytest names a test without parameters, which it skips.
+_NO_PARAMETERS = "NOTSET]"
+
+
+def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
+    """Tests that are skipped, each by its name or with its module."""
+    names = {*skipped}
+    modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
+    unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
+    heads = (*modules, *(each.removesuffix(_NO_PARAMETERS) for each in unset))
+    return [each for each in tests if each in names or each.startswith(heads)]
+
+
+def _own_name(test: str) -> str:
+    return test.rpartition("::")[2]
+
+
+def _without_path(key: str) -> str:
+    """What a linter found, wherever it is."""
+    return key.partition("|")[2] or key
+
+
+def _configuration_note(gate: Gate, touched: Collection[str]) -> str:
+    found = matching(sorted(touched), gate.configured_by)
+    if not found:
+        return ""
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return f"the change touches what configures this gate: {', '.join(found[:5])}{more}"
+
+
+def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
+    told = [each[:LONGEST_TOLD] for each in texts[:MOST_TOLD]]
+    more = len(texts) - len(told)
+    return (*told, f"... and {more} more") if more else tuple(told)
+
+
+def in_words(result: GateResult) -> str:
+    """Why a gate blocks, in one line."""
+    if result.status is GateStatus.BROKEN:
+        return f"gate {result.name} did not run: {result.note}"
+    first = "; ".join(result.failures[:3])
+    more = f" and {len(result.failures) - 3} more" if len(result.failures) > 3 else ""
+    return f"gate {result.name} failed: {first}{more}{advice_on(result)}"
+
+
+def advice_on(result: GateResult) -> str:
+    """For the end of a sentence on a gate that failed."""
+    return f"; {result.advice}" if result.advice else ""
+
+
+def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
+    """What an agent is told of the gates that its work did not pass; at most ``room`` characters.
+
+    Empty where none blocks.
+    """
+    blocking = [each for each in results if each.blocks]
+    if not blocking:
+        return ""
+    share = max(300, room // len(blocking))
+    parts = [_told(each, share) for each in blocking]
+    words = "Your result was checked and did not pass. Mend what was found; weaken no check."
+    return "\n\n".join([words, *parts])[:room]
+
+
+def _told(result: GateResult, room: int) -> str:
+    lines = [f"Gate {result.name}: {result.outcome.words}"]
+    lines += [result.note] if result.note else []
+    lines += [f"- {each}" for each in result.failures]
+    text = "\n".join(lines)[: room * 2 // 3]
+    left = room - len(text) - 40
+    end = result.output[-left:] if left > 200 else ""
+    return f"{text}\nThe end of what it printed:\n{end}" if end.strip() else text

@@ -1,0 +1,104 @@
+"""Tests of the base commit that are gone: which ones a task may remove, and by what. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from posixpath import dirname, splitext
+
+from orchestrator.core.gates.files.suite_files import is_of_tests
+from orchestrator.core.model.gate import Gate, Leave
+from orchestrator.core.model.path_patterns import matches
+
+#: Files that an advice names.
+MOST_ADVISED = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemovedTest:
+    """Which tests of the base commit may be gone."""
+
+    #: Files of the change that can make tests vanish; True: some task may alter the file.
+    files: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def allows_all(self) -> bool:
+        return bool(self.files) and all(self.files.values())
+
+    def forbidden(self, tests: Iterable[str]) -> list[str]:
+        return [each for each in tests if not self._allows(each)]
+
+    def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
+        """Of some tests, those that lie in no file of the change, if each of its files has tests.
+
+        ``known``: all tests of the base. A helper, or settings, may decide about any test.
+        """
+        apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
+        if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
+            return []
+        return apart
+
+    def advice(self, tests: Iterable[str]) -> str:
+        """What a person types so that these tests may be gone."""
+        found = (path for each in tests for path in self._files_of(each))
+        return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
+
+    def _allows(self, test: str) -> bool:
+        """Of a test whose file is not known, every file that can have removed it counts."""
+        found = self._files_of(test)
+        return bool(found) and all(self.files[path] for path in found)
+
+    def _files_of(self, test: str) -> Sequence[str]:
+        own = [path for path in self.files if _holds(path, test)]
+        return own or [*self.files]
+
+
+#: Settings that allow any work to remove tests, and to change them.
+VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
+
+
+def to_allow(paths: Sequence[str], setting: str = "") -> str:
+    """What a person types so that a task may alter these files; at most some are named."""
+    named = f"writes: [{', '.join(paths[:MOST_ADVISED])}] in the task" if paths else ""
+    general = f"{setting}: true in config.yaml" if setting else ""
+    return f"to allow it: {', or '.join(filter(None, [named, general]))}"
+
+
+def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:
+    """``touched``: the paths that the change touches, and whether the base has them."""
+    files = (path for path, there in touched.items() if can_remove(gate, path, there))
+    return RemovedTest(
+        files={path: any(_may_alter(gate, path, each) for each in leaves) for path in files}
+    )
+
+
+def can_remove(gate: Gate, path: str, there: bool) -> bool:
+    """Whether a change of the file can make tests vanish; ``there``: the base has it."""
+    return matches(path, gate.configured_by) or (there and _may_hold_tests(path))
+
+
+def _may_hold_tests(path: str) -> bool:
+    folded = path.casefold()
+    # Rust has tests in its sources.
+    return "test" in folded or "spec" in folded or folded.endswith(".rs")
+
+
+def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
+    if path in leave.judged or matches(path, leave.writes):
+        return True
+    return leave.tests and (is_of_tests(path) or not matches(path, gate.configured_by))
+
+
+def _holds(path: str, test: str) -> bool:
+    """Whether a test's name begins with its file, its module, or the package of its directory."""
+    if test.startswith(f"{path}::"):
+        return True
+    place = test.rpartition("::")[0]
+    if path.endswith("_test.go"):
+        return _ends_with(place, dirname(path), "/")
+    module = splitext(path)[0].replace("/", ".")
+    parts = place.split(".")
+    heads = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return any(_ends_with(module, head, ".") for head in heads if head)
+
+
+def _ends_with(whole: str, end: str, separator: str) -> bool:
+    return whole == end or whole.endswith(f"{separator}{end}")

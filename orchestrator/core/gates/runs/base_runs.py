@@ -1,0 +1,75 @@
+"""What two runs of a gate on the base commit say together: only what both found is certain."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orchestrator.core.gates.failures.same_failure import are_alike
+from orchestrator.core.gates.findings import Flaw, Ran, Reading
+
+#: Findings that are named where two runs differ.
+MOST_NAMED = 3
+
+
+def needs_another(first: Ran) -> bool:
+    """Whether a run may excuse a failure: then a second one has to confirm it."""
+    return not first.broken and bool(first.reading.flaws or first.rewritten)
+
+
+def both(first: Ran, second: Ran) -> Ran:
+    """As one run: the findings of both, and the tests that passed in both.
+
+    A second run that was killed or out of time counts as it is: it excuses nothing.
+    """
+    if second.broken:
+        return second
+    one, other = first.reading, second.reading
+    reading = Reading(
+        flaws=tuple(common(one.flaws, other.flaws)),
+        passed=_passed(one.passed, other.passed),
+        skipped=_in_both(one.skipped, other.skipped),
+        note=_difference(one.flaws, other.flaws),
+    )
+    return replace(
+        second,
+        reading=reading,
+        rewritten=tuple(of_files_in_both(first.rewritten, second.rewritten)),
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+    """A log or a report that a gate writes has another content each time."""
+    paths = {each.text for each in one}
+    return (each for each in other if each.text in paths)
+
+
+def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+    """A failure that is not the same in both runs is known by its name alone."""
+    left: dict[str, list[Flaw]] = {}
+    for each in other:
+        left.setdefault(each.key, []).append(each)
+    for flaw in one:
+        if left.get(flaw.key):
+            is_same = are_alike(flaw.failure, left[flaw.key].pop(0).failure)
+            yield flaw if is_same else replace(flaw, failure="")
+
+
+def _passed(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if one is None or other is None else _in_both(one, other)
+
+
+def _in_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    again = set(other)
+    return tuple(name for name in one if name in again)
+
+
+def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
+    counts = Counter(each.key for each in one)
+    counts.subtract(Counter(each.key for each in other))
+    found = sorted(key for key, count in counts.items() if count)
+    if not found:
+        return ""
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    named = ", ".join(found[:MOST_NAMED])
+    return f"not the same in two runs on the base commit: {named}{more}"

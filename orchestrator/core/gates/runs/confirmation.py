@@ -1,0 +1,60 @@
+"""Two runs of a gate on a merged state: only what both find counts against the work. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orchestrator.core.gates.findings import EXIT_KEY, Ran
+from orchestrator.core.gates.runs.base_runs import common, of_files_in_both
+from orchestrator.core.model.gate import Check, GateCause, GatePlace, GateResult
+
+#: Findings of one run alone that are named.
+MOST_NAMED = 5
+#: What a change may bring about, and a loaded machine as well.
+_MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
+
+
+def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
+    """Whether a run refuses the work of several tasks: then a second one has to confirm it."""
+    is_of_result = check.place is GatePlace.RESULT and bool(check.base)
+    return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
+
+
+def confirmed(first: Ran, second: Ran) -> Ran:
+    """As one run: the findings of both, and the tests that passed in one of them.
+
+    A second run that says nothing confirms nothing, and takes nothing back.
+    """
+    if second.broken:
+        return first
+    one, other = first.reading, second.reading
+    reading = replace(
+        other,
+        flaws=tuple(common(one.flaws, other.flaws)),
+        passed=_in_one(one.passed, other.passed),
+        skipped=_in_one(one.skipped, other.skipped) or (),
+    )
+    return replace(
+        second,
+        reading=reading,
+        rewritten=tuple(of_files_in_both(first.rewritten, second.rewritten)),
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def flaky(first: Ran, second: Ran) -> tuple[str, ...]:
+    """Names of what failed in one run and passed in the other; empty for a gate as a whole: ""."""
+    if second.broken:
+        return ()
+    if first.broken:
+        return ("",) if second.passed else ()
+    counts = Counter(each.key for each in first.reading.flaws)
+    counts.subtract(Counter(each.key for each in second.reading.flaws))
+    names = sorted(key for key, count in counts.items() if count)
+    return tuple("" if each == EXIT_KEY else each for each in names)[:MOST_NAMED]
+
+
+def _in_one(one: Iterable[str] | None, other: Iterable[str] | None) -> tuple[str, ...] | None:
+    if one is None or other is None:
+        return None if one is other else tuple(one or other or ())
+    return tuple(dict.fromkeys((*one, *other)))

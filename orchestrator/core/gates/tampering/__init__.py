@@ -1,0 +1,1 @@
+"""Changes by which work would pass its gates without being right."""

@@ -1,0 +1,218 @@
+"""Files by which gates judge, where the work that is judged alters them. Pure.
+
+A gate that passes runs a second time with the base's versions of these files. What only passes with
+the work's own versions is a finding.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.core.gates.failures.fingerprint import digest_of
+from orchestrator.core.gates.files.code_files import has_code
+from orchestrator.core.gates.files.suite_files import is_of_tests
+from orchestrator.core.gates.findings import (
+    LONGEST_TOLD,
+    MOST_TOLD,
+    Flaw,
+    Ran,
+    Reading,
+    lost_tests,
+    new_flaws,
+)
+from orchestrator.core.gates.removed_tests import CHANGE, to_allow
+from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus, Leave
+from orchestrator.core.model.path_patterns import matches
+
+#: Files that are named in a sentence.
+MOST_NAMED = 3
+#: Manifests that say what a project needs: with the base's, code that needs more does not build.
+_MANIFESTS = ("Cargo.toml", "go.mod", "go.work", "build.rs")
+#: Reports of gates whose findings lie in files: tests do not decide them.
+_OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateReport.PRE_COMMIT})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgeAlteration:
+    """What work alters of the files that judge it."""
+
+    #: By path, the path whose content at the base it gets in the second run; None: removed.
+    swap: Mapping[str, str | None] = field(default_factory=dict)
+    #: Of these, the ones that judged before; new tests judge nothing.
+    judges: tuple[str, ...] = ()
+    #: Judges that the task may alter, and has altered.
+    allowed: tuple[str, ...] = ()
+    #: The task may repair the tests among ``judges`` that fail at the base.
+    repairs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeMove:
+    """A file that is elsewhere now."""
+
+    before: str
+    #: Its content is the same.
+    is_exact: bool
+
+
+def held_to_tests(
+    gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
+) -> tuple[Leave, ...]:
+    """What tasks may alter by one change: who changes other code, too, may repair tests only.
+
+    Else one change could break code and weaken the tests that tell.
+    """
+
+    def held(leave: Leave) -> Leave:
+        is_held = leave.tests and changes_code(gate, [*{*touched} - leave.judged])
+        return replace(leave, tests=False, failing_tests=True) if is_held else leave
+
+    return tuple(map(held, leaves))
+
+
+def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
+    """Whether there is code besides tests and settings: of this gate, or in hidden directories."""
+    own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
+    return has_code(each for each in own if not matches(each, gate.configured_by))
+
+
+def alteration(
+    gate: Gate,
+    touched: Mapping[str, bool],
+    moves: Mapping[str, JudgeMove],
+    equal: Collection[str],
+    removed: Collection[str],
+    leaves: Sequence[Leave],
+    is_compared: bool = False,
+) -> JudgeAlteration:
+    """``touched``: the paths that the change touches, and whether the base has them.
+
+    ``moves``: by their new path. ``equal``: mixed files whose part that judges is as at the base.
+    ``removed``: paths that the base has, and the change has not. ``is_compared``: new tests alone
+    are swapped as well, because candidates are compared without them.
+    """
+    left = {move.before for move in moves.values()}
+    swap: dict[str, str | None] = {}
+    judges, allowed = [], []
+    for path, was_there in touched.items():
+        move, kind = moves.get(path), _kind(gate, path)
+        if not kind or path in left or path in equal:
+            continue
+        if kind == _TESTS and path in removed and gate.tests_may_vanish:
+            continue
+        if move is not None and move.is_exact:
+            continue
+        is_judge = kind == _CONFIGURATION or was_there or move is not None
+        is_of_child = any(path in each.judged for each in leaves)
+        if is_of_child or (is_judge and any(_is_allowed(gate, path, each) for each in leaves)):
+            allowed += [path] if is_judge else []
+            continue
+        swap[path] = move.before if move else path if was_there else None
+        judges += [path] if is_judge else []
+    is_swapped = judges or is_compared
+    return JudgeAlteration(
+        swap=swap if is_swapped else {},
+        judges=tuple(judges),
+        allowed=tuple(allowed),
+        repairs=any(each.failing_tests for each in leaves) and all(map(is_of_tests, judges)),
+    )
+
+
+_CONFIGURATION, _TESTS = "configuration", "tests"
+
+
+def _kind(gate: Gate, path: str) -> str:
+    """Empty for a file that does not decide what the gate finds."""
+    if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
+        return _TESTS
+    return _CONFIGURATION if _is_configuration(gate, path) else ""
+
+
+def _is_configuration(gate: Gate, path: str) -> bool:
+    return matches(path, gate.configured_by) and not matches(path, _MANIFESTS)
+
+
+def reads_tests(gate: Gate) -> bool:
+    return gate.report not in _OF_FILES and not gate.is_of_files
+
+
+def _is_allowed(gate: Gate, path: str, leave: Leave) -> bool:
+    if matches(path, leave.writes):
+        return True
+    return is_of_tests(path) and (leave.tests or gate.tests_may_change)
+
+
+def needs_base_of(now: Ran, second: Ran) -> bool:
+    """Whether what the second run found must be compared with the base."""
+    return not second.passed or now.reading.passed is not None
+
+
+def with_second_run(
+    gate: Gate,
+    result: GateResult,
+    now: Ran,
+    second: Ran,
+    base: Ran | None,
+    altered: JudgeAlteration,
+) -> GateResult:
+    """Failed where the gate passes only with the work's versions of the files that judge it."""
+    found = swayed(gate, now, second, base, altered.repairs)
+    if not found:
+        repaired = altered.judges if altered.repairs else ()
+        return replace(result, judges=(*result.judges, *repaired))
+    files = named(altered.judges)
+    told = [f"with the base's {files}: {each.text}"[:LONGEST_TOLD] for each in found[:MOST_TOLD]]
+    return replace(
+        result,
+        status=GateStatus.FAILED,
+        failures=(*result.failures, *told),
+        advice=to_allow(altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""),
+        output=second.output,
+        digest=digest_of([result.digest, *altered.judges, *(each.key for each in found)]),
+    )
+
+
+def swayed(
+    gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
+) -> list[Flaw]:
+    """What passes, and does not with the base's versions; nothing where the base tells nothing.
+
+    ``repairs``: except the tests that fail at the base.
+    """
+    if base is None or base.broken:
+        return []
+    if second.broken:
+        return [Flaw(second.cause or "", second.broken, is_error=True)]
+    if now.reading.passed is not None:
+        found = _swayed_tests(gate, now.reading, second.reading, base.reading)
+        known = {each.key for each in base.reading.flaws} if repairs else set()
+        return [each for each in found if each.key not in known]
+    flaws = new_flaws(second.reading, now.reading)
+    return new_flaws(Reading(flaws=tuple(flaws)), base.reading)
+
+
+def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
+    """The second run has the base's tests: new ones may need what is new, and are left out."""
+    failing = {each.key for each in now.flaws}
+    passing = {_own_name(name) for name in now.passed or ()}
+    flaws = [
+        each for each in second.flaws if each.key not in failing and _own_name(each.key) in passing
+    ]
+    failed = {each.key for each in flaws}
+    lost = set(lost_tests(second, base)) - {*lost_tests(now, base), *failing, *failed}
+    if gate.tests_may_vanish:
+        lost = {name for name in lost if _own_name(name) in passing}
+    errors = [each.text for each in second.flaws if _own_name(each.key) not in passing]
+    why = f" ({errors[0]})" if errors else ""
+    return [
+        *flaws,
+        *(Flaw(name, f"{name}: it does not run{why}") for name in sorted(lost)),
+    ]
+
+
+def _own_name(test: str) -> str:
+    return test.rpartition("::")[2]
+
+
+def named(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    return f"{', '.join(paths[:MOST_NAMED])}{more}"

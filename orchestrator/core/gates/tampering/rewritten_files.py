@@ -1,0 +1,41 @@
+"""Tracked files that a gate changes: a gate judges, it does not repair. Pure."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from orchestrator.core.gates.failures.fingerprint import digest_of
+from orchestrator.core.gates.findings import Ran, Reading, new_flaws
+from orchestrator.core.model.gate import GateResult, GateStatus
+
+REWRITTEN = "the gate changed this tracked file, and a gate may only judge"
+
+
+def with_rewrites(
+    result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
+) -> GateResult:
+    """Failed where the gate changed tracked files that it leaves alone at the base."""
+    if ran.broken or not ran.rewritten:
+        return result
+    paths = new_rewrites(ran, base, touched)
+    if not paths:
+        return result
+    told = tuple(f"{path}: {REWRITTEN}" for path in paths)
+    digest = digest_of([result.digest, *paths])
+    failures = (*result.failures, *told)
+    return replace(result, status=GateStatus.FAILED, failures=failures, digest=digest)
+
+
+def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
+    """Paths that a gate changed, except those that it changes at the base, too.
+
+    In a file that the work touches, each changed place counts that the base has not.
+    """
+    before = base.rewritten if base is not None else ()
+    own, own_before = (
+        Reading(flaws=tuple(each for each in flaws if each.text in touched))
+        for flaws in (now.rewritten, before)
+    )
+    places = new_flaws(own, own_before)
+    known = {each.text for each in before}
+    others = {each.text for each in now.rewritten if each.text not in touched}
+    return sorted({each.text for each in places} | (others - known))

@@ -1,0 +1,1 @@
+"""What a job may use: settings within ceilings, admission, quotas, budgets."""

@@ -1,0 +1,149 @@
+"""Whether a job may be started. Pure: facts in, a verdict out."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
+from orchestrator.core.limits.job_config import Defaults
+from orchestrator.core.limits.quotas import Ancestry, Ceilings, what_is_left
+from orchestrator.core.model.job import JobConfig, TaskSpec
+from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.core.text.formatting import one_line
+
+#: Fields that are newer than stored digests count where a task has them.
+_NEWER: Mapping[str, object] = {"workdir": "own", "writes": ()}
+_TASK_FIELDS = tuple(field.name for field in fields(TaskSpec) if field.name not in _NEWER)
+
+
+def fold(text: str) -> str:
+    return one_line(text).casefold()
+
+
+def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
+    """Fingerprint of what is asked for: the same for the same request and tasks."""
+    asked = [fold(request), [_asked(task) for task in tasks]]
+    # Mappings are made plain; their order of insertion is no difference.
+    text = json.dumps(asked, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _asked(task: TaskSpec) -> list[object]:
+    newer = {name: getattr(task, name) for name in _NEWER}
+    own = {name: value for name, value in newer.items() if value != _NEWER[name]}
+    return [*(getattr(task, name) for name in _TASK_FIELDS), *([own] if own else [])]
+
+
+def _plain(value: Any) -> object:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
+
+
+def check_budget(budget: Mapping[str, float]) -> None:
+    """Raise Refused when a job that is to run again has used up what it may."""
+    for name, amount in budget.items():
+        if amount <= 0:
+            raise Refused(
+                f"{name} of this job is used up; retry it with a larger one",
+                kind=f"limit-{name.removeprefix('max_').split('_')[0]}",
+                left={name.removeprefix("max_"): 0},
+            )
+
+
+def check_supported(asked: ConfigRequest, defaults: Defaults) -> None:
+    """Raise InvalidRequest for what this server cannot do.
+
+    Which agents can work is another question on the Windows side: all its jobs ask it, or none.
+    """
+    if asked.execution_mode == "windows" != defaults.execution_mode:
+        raise InvalidRequest(
+            "execution_mode windows is for a whole server: set orchestrator.execution_mode: "
+            "windows in its config.yaml, or use native (or wsl, which is the same)",
+            kind="not-supported",
+        )
+
+
+def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
+    """Raise Refused when the worker may not start one more child job."""
+    depth = line.parent_job.depth + 1
+    left = what_is_left(line, ceilings)
+    claimed = line.parent_job.config.claimed_depth
+    if asked.current_depth is not None and asked.current_depth != claimed + depth:
+        raise InvalidRequest(
+            f"current_depth is {asked.current_depth}, but this job would be at depth "
+            f"{claimed + depth}; "
+            "leave current_depth out or send ORCHESTRATOR_DEPTH + 1",
+            kind="depth-mismatch",
+        )
+    if not line.parent_job.config.enable_recursion:
+        raise Refused(
+            "this job may not start child jobs (enable_recursion is false); do the work yourself",
+            kind="recursion-disabled",
+            left=left,
+        )
+    if depth > line.parent_job.config.max_depth:
+        deepest = line.parent_job.config.max_depth
+        raise MaxDepthReached(
+            f"a child job would be at depth {claimed + depth}, "
+            f"and {claimed + deepest} is the deepest allowed",
+            left,
+        )
+    _check_count(left["child_jobs"], "child jobs of this worker", "limit-children", left)
+    _check_count(left["child_jobs_in_root"], "child jobs of the root", "limit-descendants", left)
+    _check_count(left["wall_seconds"], "seconds of the root job", "limit-wall", left)
+    for name, amount in line.budget.items():
+        what = name.removeprefix("max_")
+        _check_count(int(amount > 0), f"{what} of this job", f"limit-{what.split('_')[0]}", left)
+
+
+def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
+    """Raise Refused when a job has more tasks than one job may have."""
+    if max(len(tasks), workers) > ceilings.max_tasks_per_job:
+        raise Refused(
+            f"{len(tasks)} tasks ({workers} workers), and {ceilings.max_tasks_per_job} is the most "
+            "that one job may have; split the request",
+            kind="limit-tasks",
+            left={"tasks": ceilings.max_tasks_per_job},
+        )
+
+
+def check_total(config: JobConfig, already: int, more: int) -> None:
+    """Raise Refused when the tree would have more workers than ``max_total_workers``."""
+    allowed = config.max_total_workers
+    if allowed is not None and already + more > allowed:
+        raise Refused(
+            f"{more} more workers would make {already + more} in all, and max_total_workers is "
+            f"{allowed}; ask for fewer tasks or do the work yourself",
+            kind="limit-workers",
+            left={"workers": max(0, allowed - already)},
+        )
+
+
+def check_cycle(
+    asked_digest: str,
+    prompt_digest: str | None,
+    line: Ancestry,
+    left: Mapping[str, object] | None = None,
+) -> None:
+    """Raise Refused when an ancestor was asked the very same."""
+    for job in line.ancestors:
+        if job.digest == asked_digest:
+            raise Refused(
+                f"job {job.id}, an ancestor, was asked the same; ask for a part of it instead",
+                kind="cycle",
+                left=left,
+            )
+    if prompt_digest is not None and prompt_digest in line.worker_digests:
+        raise Refused(
+            "this is the task of the asking worker, or of one above it; ask for a part of it",
+            kind="cycle",
+            left=left,
+        )
+
+
+def _check_count(left: object, what: str, kind: str, all_left: Mapping[str, object]) -> None:
+    if left == 0:
+        raise Refused(
+            f"no {what} are left; do the rest of the work yourself", kind=kind, left=all_left
+        )

@@ -1,0 +1,167 @@
+"""What agents use, added up over a tree of jobs, and the limits on it. Pure.
+
+A job's sum holds all its descendants, so that a limit holds however the work is split.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any, Protocol
+
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
+from orchestrator.core.model.job import BUDGET_LIMITS, Job
+from orchestrator.core.model.job_facts import CapPassed
+
+_UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
+_CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}
+#: Sums of costs are not exact.
+_ROUNDING = 1 + 1e-9
+#: From here on two digits tell an amount of money.
+_CENTS = 0.1
+_COUNTED = (
+    "steps",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_usd",
+)
+
+_figures_told = attrgetter(*_COUNTED)
+_NONE_TOLD = (None,) * len(_COUNTED)
+
+NOTHING = NO_USAGE
+
+
+class Limited(Protocol):
+    """A task or the settings of a job; None is no limit."""
+
+    @property
+    def max_steps(self) -> int | None: ...
+
+    @property
+    def max_tokens(self) -> int | None: ...
+
+    @property
+    def max_cost_usd(self) -> float | None: ...
+
+
+@dataclass(slots=True)
+class Spent:
+    """By name of the limit that it counts for; what is not known counts as nothing here."""
+
+    by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUDGET_LIMITS, 0.0))
+
+    def change(self, before: Usage, after: Usage) -> None:
+        for name, had, has in zip(BUDGET_LIMITS, _figures(before), _figures(after), strict=True):
+            self.by_limit[name] += has - had
+
+
+class Spending:
+    """The sums of unfinished trees, by job."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, Spent] = {}
+
+    def change(self, line: Iterable[Job], before: Usage, after: Usage) -> None:
+        """A worker used so much more; ``line`` is its job and that one's ancestors."""
+        for job in line:
+            self._spent.setdefault(job.id, Spent()).change(before, after)
+
+    def of(self, job_id: str) -> Mapping[str, float]:
+        found = self._spent.get(job_id)
+        return found.by_limit if found else dict.fromkeys(BUDGET_LIMITS, 0.0)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        for job_id in job_ids:
+            self._spent.pop(job_id, None)
+
+
+def total(*usages: Usage) -> Usage:
+    """Their sum. A figure that none of them knows stays not known."""
+    sums: dict[str, Any] = {name: _sum(getattr(each, name) for each in usages) for name in _COUNTED}
+    return Usage(
+        **sums,
+        cost_estimated=any(each.cost_estimated for each in usages),
+        partial=any(each.partial for each in usages),
+    )
+
+
+def is_known(usage: Usage) -> bool:
+    """Whether it tells anything at all."""
+    return _figures_told(usage) != _NONE_TOLD
+
+
+def breach(limited: Limited, spent: Mapping[str, float]) -> str:
+    """Which limit is reached, in words; empty when none is."""
+    for name in BUDGET_LIMITS:
+        limit = getattr(limited, name)
+        if limit is not None and spent[name] >= limit:
+            return f"{name} ({limit:g} {_UNITS[name]})"
+    return ""
+
+
+def caps_of(limited: Limited) -> dict[str, float]:
+    """The limits that there are, by name."""
+    found = {name: getattr(limited, name) for name in BUDGET_LIMITS}
+    return {name: most for name, most in found.items() if most is not None}
+
+
+def caps_in_words(caps: Mapping[str, float]) -> str:
+    """Such as "10 steps, $2.00"; empty for none."""
+    units = {"max_steps": " steps", "max_tokens": " tokens"}
+    return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
+
+
+def passed(
+    limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
+) -> tuple[CapPassed, ...]:
+    """The limits that more than all is used of; ``at_least``: the sums lack something."""
+    caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
+    return tuple(
+        CapPassed(limit=name, most=most, used=spent[name], at_least=at_least)
+        for name, most in caps
+        if most is not None and spent[name] > most * _ROUNDING
+    )
+
+
+def passed_in_words(cap: CapPassed) -> str:
+    """Such as "cost cap passed: $1.23 of $1.00 (23 % over)"."""
+    percent = max(1, round((cap.used / cap.most - 1) * 100))
+    more = "at least " if cap.at_least else ""
+    used, most = (amount(cap.limit, each) for each in (cap.used, cap.most))
+    return f"{_CAPS[cap.limit]} cap passed: {more}{used} of {most} ({percent:,} % over)"
+
+
+def amount(limit: str, value: float) -> str:
+    """An amount of what a limit counts, for people."""
+    if limit != "max_cost_usd":
+        return f"{value:,.0f}"
+    digits = 2 if value >= _CENTS or not value else 4 if value >= _CENTS / 100 else 6
+    return f"${value:,.{digits}f}"
+
+
+def is_unpriced(usage: Usage) -> bool:
+    """Whether a model was asked, and nobody knows what that cost."""
+    return usage.cost_usd is None and tokens(usage) > 0
+
+
+def spent_by(usage: Usage) -> Mapping[str, float]:
+    return dict(zip(BUDGET_LIMITS, _figures(usage), strict=True))
+
+
+def tokens(usage: Usage) -> int:
+    """What ``max_tokens`` counts: read anew, written to a cache, and produced.
+
+    Reading from a cache costs a tenth and is repeated with every step: it does not count.
+    """
+    return sum((usage.input_tokens or 0, usage.cache_write_tokens or 0, usage.output_tokens or 0))
+
+
+def _figures(usage: Usage) -> tuple[float, float, float]:
+    return usage.steps or 0, tokens(usage), usage.cost_usd or 0.0
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,233 @@
+"""Quotas: what a tree of jobs may still become, and what keys and the server may spend in a day.
+
+Pure: counted from the server's own records. A day is one of UTC. Its sums are stored with the usage
+that they hold, so that a restart knows them; removing old jobs leaves them alone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from orchestrator.core.errors import LimitReached
+from orchestrator.core.limits.budget import amount
+from orchestrator.core.model.job import Job, Worker
+
+#: More than a store's integer column or a float holds exactly is no sensible limit.
+LARGEST_COUNT = 2**31 - 1
+#: Some thirty years.
+MOST_SECONDS = 1e9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ceilings:
+    """What no request may exceed."""
+
+    max_depth: int = 10
+    max_workers: int = 100
+    max_child_jobs_per_worker: int = 20
+    max_child_jobs_per_root: int = 1000
+    max_tasks_per_job: int = 10_000
+    max_wall_seconds: float = 86_400.0
+    #: Of what agents use; None: any.
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ancestry:
+    """The records of a child job's ancestors; never what the caller says of them."""
+
+    #: The job whose worker asks.
+    parent_job: Job
+    parent: Worker
+    #: From the parent job up to the root job.
+    ancestors: Sequence[Job]
+    #: Digests of what the asking worker and the workers above it were told to do.
+    worker_digests: frozenset[str]
+    child_jobs_in_root: int
+    workers_in_root: int
+    #: What the job of the asking worker may still use, by the name of the limit.
+    budget: Mapping[str, float] = field(default_factory=dict)
+    now: float
+
+    @property
+    def root(self) -> Job:
+        return self.ancestors[-1]
+
+
+def what_is_left(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
+    """What the asking worker may still start."""
+    left = left_of(
+        line.parent_job,
+        ceilings,
+        child_jobs_in_root=line.child_jobs_in_root,
+        workers_in_root=line.workers_in_root,
+        budget=line.budget,
+        now=line.now,
+        started=len(line.parent.child_job_ids),
+    )
+    return {**left, "wall_seconds": max(0, round(line.root.wall_end - line.now))}
+
+
+def left_of(
+    job: Job,
+    ceilings: Ceilings,
+    *,
+    child_jobs_in_root: int,
+    workers_in_root: int,
+    now: float,
+    started: int = 0,
+    budget: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, object]:
+    """What a worker of the job that has ``started`` so many child jobs may still start."""
+    config = job.config
+    allowed = config.enable_recursion and not job.status.ended
+    left: dict[str, object] = {
+        "depth": max(0, config.max_depth - job.depth) if allowed else 0,
+        "child_jobs": max(0, ceilings.max_child_jobs_per_worker - started) if allowed else 0,
+        "child_jobs_in_root": (
+            max(0, ceilings.max_child_jobs_per_root - child_jobs_in_root) if allowed else 0
+        ),
+        "wall_seconds": 0 if job.status.ended else max(0, round(job.wall_end - now)),
+    }
+    if config.max_total_workers is not None:
+        more = max(0, config.max_total_workers - workers_in_root)
+        left["workers"] = 0 if job.status.ended else more
+    for name, rest in budget.items():
+        left[name.removeprefix("max_")] = round(rest, 6)
+    return left
+
+
+DAY_SECONDS = 86_400
+_PER_DAY = "max_cost_usd_per_day"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DaySpent:
+    """What the jobs of one key cost in one day; ``day`` counts from the epoch."""
+
+    day: int
+    key_name: str
+    cost_usd: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyLimits:
+    """What one key may use; None: any amount."""
+
+    max_cost_usd_per_day: float | None = None
+    max_running_jobs: int | None = None
+    max_workers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reached:
+    """A limit that all is used of."""
+
+    #: As it is called in ``config.yaml``.
+    limit: str
+    most: float
+    used: float
+    #: When more may be used; None: that depends on what runs.
+    free_at: float | None = None
+
+    def __str__(self) -> str:
+        free = f", free again at {utc(self.free_at)}" if self.free_at is not None else ""
+        used, most = (amount("max_cost_usd", each) for each in (self.used, self.most))
+        return f"{self.limit} ({used} of {most} used{free})"
+
+
+@dataclass(kw_only=True, slots=True)
+class Quotas:
+    """The limits, and what is used of them today."""
+
+    #: What the whole server may spend in a day.
+    max_cost_usd_per_day: float | None = None
+    keys: Mapping[str, KeyLimits] = field(default_factory=dict)
+    _sums: dict[tuple[int, str], float] = field(default_factory=dict)
+
+    def load(self, stored: Iterable[DaySpent]) -> None:
+        self._sums |= {(each.day, each.key_name): each.cost_usd for each in stored}
+
+    def of(self, key_name: str) -> KeyLimits:
+        return self.keys.get(key_name, _NONE)
+
+    @property
+    def limits_days(self) -> bool:
+        keys = (each.max_cost_usd_per_day for each in self.keys.values())
+        return any(each is not None for each in (self.max_cost_usd_per_day, *keys))
+
+    def limits_day_of(self, key_name: str) -> bool:
+        own = self.of(key_name).max_cost_usd_per_day
+        return own is not None or self.max_cost_usd_per_day is not None
+
+    def spend(self, key_name: str, cost_usd: float, now: float) -> DaySpent:
+        """Add to today's sum of a key, and return the row to store."""
+        day = day_of(now)
+        self._sums = {at: each for at, each in self._sums.items() if at[0] >= day}
+        total = max(0.0, self._sums.get((day, key_name), 0.0) + cost_usd)
+        self._sums[day, key_name] = total
+        return DaySpent(day=day, key_name=key_name, cost_usd=total)
+
+    def spent(self, now: float, key_name: str | None = None) -> float:
+        """By one key, or by all, today."""
+        today = ((name, each) for (day, name), each in self._sums.items() if day == day_of(now))
+        return sum(each for name, each in today if key_name in (None, name))
+
+    def day_reached(self, key_name: str, now: float) -> Reached | None:
+        """The limit on what the key, or the server, may spend today, if all of it is spent."""
+        free_at = float((day_of(now) + 1) * DAY_SECONDS)
+        limits = (
+            (f"limits.{_PER_DAY}", self.max_cost_usd_per_day, self.spent(now)),
+            (
+                f"api.keys[{key_name}].limits.{_PER_DAY}",
+                self.of(key_name).max_cost_usd_per_day,
+                self.spent(now, key_name),
+            ),
+        )
+        for limit, most, used in limits:
+            if most is not None and used >= most:
+                return Reached(limit=limit, most=most, used=used, free_at=free_at)
+        return None
+
+    def check_day(self, key_name: str, now: float) -> None:
+        """Raise LimitReached when the key may spend nothing more today."""
+        reached = self.day_reached(key_name, now)
+        if reached is not None:
+            raise LimitReached(
+                f"today's money is spent: {reached}; submit again then, or raise the limit in "
+                "config.yaml",
+                kind="limit-cost-per-day",
+                limit=reached.limit,
+                most=reached.most,
+                used=round(reached.used, 6),
+                free_at=reached.free_at,
+            )
+
+    def check_running(self, key_name: str, running: int) -> None:
+        """Raise LimitReached when the key has as many unfinished jobs as it may have."""
+        most = self.of(key_name).max_running_jobs
+        if most is not None and running >= most:
+            limit = f"api.keys[{key_name}].limits.max_running_jobs"
+            raise LimitReached(
+                f"{running} of {most} jobs of the key {key_name!r} are unfinished ({limit}); "
+                "submit again when one of them has ended",
+                kind="limit-running-jobs",
+                limit=limit,
+                most=most,
+                used=running,
+            )
+
+
+_NONE = KeyLimits()
+
+
+def day_of(now: float) -> int:
+    return int(now // DAY_SECONDS)
+
+
+def utc(at: float) -> str:
+    """Such as "2026-11-24 00:00 UTC"."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,1 @@
+"""Locks: names, the lock table, the lock manager, deadlocks, leases."""

@@ -1,0 +1,43 @@
+"""Leases as the store keeps them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.model.job import WorkerKey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """A lock that an attempt of a worker holds. It stands while the attempt runs."""
+
+    name: str
+    #: The fencing number: greater than that of every lease granted before, by any server that
+    #: shares the store.
+    number: int
+    root_id: str
+    job_id: str
+    worker_id: str
+    attempt: int
+    taken_at: float
+
+    @property
+    def key(self) -> WorkerKey:
+        return WorkerKey(self.root_id, self.worker_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """What the store answered: leases for all names asked for, or who is in the way."""
+
+    leases: Sequence[Lease] = ()
+    blocked_by: Sequence[Lease] = ()
+
+
+def in_line(one: WorkerKey, other: WorkerKey) -> bool:
+    """Whether they are the same worker, or one works for the other: names carry the ancestry."""
+    return is_below(one, other) or is_below(other, one)
+
+
+def is_below(one: WorkerKey, other: WorkerKey) -> bool:
+    """Whether one is the other, or works for it."""
+    return one.root_id == other.root_id and f"{one.worker_id}_".startswith(f"{other.worker_id}_")

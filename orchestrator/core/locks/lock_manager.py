@@ -1,0 +1,284 @@
+"""Locks: who holds which, who waits for which, whose turn it is. Pure.
+
+First come, first served: what was asked for before goes first, unless it cannot go on before the
+later one does. Nobody waits in a circle (``lock_waits``).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, count
+
+from orchestrator.core.errors import Deadlock
+from orchestrator.core.locks.deadlock import LockWait, LockWaits
+from orchestrator.core.locks.lock_messages import circle, why_it_waits
+from orchestrator.core.locks.lock_table import LockEntry, LockKind, LockTable, Party
+from orchestrator.core.model.job import WorkerKey
+
+
+class LockManager:
+    def __init__(self) -> None:
+        self._held = LockTable()
+        self._queue = LockTable()
+        self._waits = LockWaits(self._held, self._queue)
+        self._places = count(1)
+        #: Claims of workers that have started, and of those that want to.
+        self._task_locks: dict[WorkerKey, LockEntry] = {}
+        self._claimants: dict[WorkerKey, LockEntry] = {}
+        #: Leases by their holder and name; one entry each.
+        self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
+        #: Requests for leases that wait, the first one first.
+        self._requests: dict[LockEntry, None] = {}
+        #: Who is looked at again once an entry is gone.
+        self._behind: dict[LockEntry, dict[LockEntry, None]] = {}
+        #: Claimants of child jobs that wait for another job's: looked at after every change.
+        self._uneasy: dict[LockEntry, None] = {}
+        self._woken: list[WorkerKey] = []
+        #: Something has changed since requests were last looked at.
+        self._changed = False
+
+    # -- claims ---------------------------------------------------------------------------------
+
+    def expect(self, party: Party, names: Sequence[str]) -> None:
+        """A worker below another will claim these when it starts: its parent waits for that."""
+        entry = _claim(party, names)
+        self._claimants[party.key] = entry
+        self._waits.add(entry)
+        self._change()
+
+    def check(self, party: Party, names: Sequence[str]) -> None:
+        """Raise Deadlock when a worker that claims these could never start."""
+        _refuse(self._waits.circle(_claim(party, names)))
+
+    def claim(self, party: Party, names: Sequence[str], now: float) -> str:
+        """Take all of a worker's locks, or none; why it has to wait, empty when it has them."""
+        entry = self._claimants.setdefault(party.key, _claim(party, names, now))
+        blocker = self._blocker(entry)
+        if blocker is not None:
+            self._park(entry, blocker)
+            return self._why(entry, blocker)
+        self._leave_queue(entry)
+        self._hold(entry, now)
+        return ""
+
+    def holds_claim(self, key: WorkerKey) -> bool:
+        return key in self._task_locks
+
+    def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
+        """A worker that has been started holds these."""
+        self.forgo(party.key)
+        self._hold(_claim(party, names), now)
+
+    def _hold(self, entry: LockEntry, now: float) -> None:
+        self._claimants.pop(entry.key, None)
+        entry.since = now
+        self._task_locks[entry.key] = entry
+        self._held.add(entry)
+
+    def release_claim(self, key: WorkerKey) -> tuple[str, ...]:
+        """The worker is done, or starts anew later; what it had claimed. Idempotent."""
+        entry = self._task_locks.pop(key, None)
+        if entry is None:
+            return ()
+        self._held.remove(entry)
+        self._gone(entry)
+        return entry.names
+
+    def forgo(self, key: WorkerKey) -> None:
+        """The worker does not want to start now. Idempotent."""
+        entry = self._claimants.pop(key, None)
+        if entry is not None:
+            self._leave_queue(entry)
+            self._gone(entry)
+
+    def step_back(self, key: WorkerKey) -> None:
+        """The worker cannot start now for another reason: it loses its place. Idempotent."""
+        entry = self._claimants.get(key)
+        if entry is not None and entry.place:
+            self._leave_queue(entry)
+            self._waits.add(entry)
+            self._gone(entry)
+
+    def take_woken(self) -> list[WorkerKey]:
+        """Workers that may be able to claim their locks now."""
+        woken, self._woken = self._woken, []
+        return woken
+
+    # -- leases ---------------------------------------------------------------------------------
+
+    def request(self, party: Party, names: Sequence[str], now: float) -> LockEntry:
+        """What a running worker asks for; nothing is changed yet."""
+        return LockEntry(party=party, kind=LockKind.LEASE, names=tuple(names), since=now)
+
+    def obstacle(self, entry: LockEntry) -> str:
+        """Why a request has to wait, empty when it need not. Raise Deadlock if it may not wait."""
+        blocker = self._blocker(entry)
+        if blocker is None:
+            waiting = chain(self._claimants.values(), self._requests)
+            _refuse(self._waits.circle_by_grant(entry, waiting))
+            return ""
+        _refuse(self._waits.circle(entry))
+        return self._why(entry, blocker)
+
+    def obstacle_again(self, entry: LockEntry) -> str:
+        """Why a request that waits still does."""
+        blocker = self._blocker(entry)
+        return self._why(entry, blocker) if blocker else ""
+
+    def enqueue(self, entry: LockEntry) -> None:
+        entry.place = next(self._places)
+        self._queue.add(entry)
+        self._waits.add(entry)
+        self._requests[entry] = None
+        self._change()
+
+    def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
+        """A request is granted: these names are held with these numbers."""
+        self.withdraw(entry)
+        leases = self._leases.setdefault(entry.key, {})
+        for name, number in numbers.items():
+            before = leases.get(name)
+            if before is not None:
+                before.number = number
+                continue
+            leases[name] = replace(entry, names=(name,), number=number, since=now, place=0)
+            self._held.add(leases[name])
+        self._change()
+
+    def withdraw(self, entry: LockEntry) -> None:
+        """A request is not waited for any more. Idempotent."""
+        if entry in self._requests:
+            del self._requests[entry]
+            self._leave_queue(entry)
+            self._gone(entry)
+
+    def give_back(self, key: WorkerKey, names: Iterable[str]) -> None:
+        """Idempotent."""
+        leases = self._leases.get(key, {})
+        for name in names:
+            if name in leases:
+                entry = leases.pop(name)
+                self._held.remove(entry)
+                self._gone(entry)
+        if not leases:
+            self._leases.pop(key, None)
+
+    def attempt_ended(self, key: WorkerKey) -> tuple[str, ...]:
+        """The leases of a worker end with its process; their names. Idempotent."""
+        if not self._leases and not self._requests:
+            return ()
+        for entry in [each for each in self._requests if each.key == key]:
+            self.withdraw(entry)
+        names = tuple(self._leases.get(key, ()))
+        self.give_back(key, names)
+        return names
+
+    def due_requests(self) -> list[LockEntry]:
+        """Those that may be granted, if something has changed since the last look."""
+        if not self._changed:
+            return []
+        self._changed = False
+        called = (each for each in self._requests if not each.kept_until)
+        return [each for each in called if self._blocker(each) is None]
+
+    @property
+    def may_grant(self) -> bool:
+        """Something has changed since ``due_requests`` has looked, and somebody waits."""
+        return self._changed and bool(self._requests)
+
+    def look_again(self) -> None:
+        """Have ``due_requests`` look at all of them."""
+        self._changed = True
+
+    # -- who has what ---------------------------------------------------------------------------
+
+    @property
+    def is_empty(self) -> bool:
+        """Nobody holds or wants anything, and nothing is kept of those who did."""
+        kept = (self._claimants, self._requests, self._behind, self._uneasy, self._waits)
+        return not (self._held or self._queue or any(kept))
+
+    @property
+    def requests(self) -> Iterable[LockEntry]:
+        return self._requests
+
+    @property
+    def claims(self) -> Iterable[LockEntry]:
+        return self._task_locks.values()
+
+    @property
+    def claimants(self) -> Iterator[LockEntry]:
+        """Workers that wait for locks that they claim; those that wait for else are left out."""
+        return (entry for entry in self._claimants.values() if entry.place)
+
+    def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:
+        return self._leases.get(key, {})
+
+    @property
+    def leases(self) -> Iterator[LockEntry]:
+        return chain.from_iterable(each.values() for each in self._leases.values())
+
+    def waits_for_lease(self, key: WorkerKey) -> bool:
+        return any(entry.key == key for entry in self._requests)
+
+    # -- the queue ------------------------------------------------------------------------------
+
+    def _blocker(self, entry: LockEntry) -> LockEntry | None:
+        """Who has to be waited for."""
+        held = next(self._held.in_the_way(entry), None)
+        if held is not None or not self._queue:
+            return held
+        ahead = self._queue.ahead_of(entry)
+        return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
+
+    def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
+        """Whether the earlier one cannot go on before the later one has."""
+        if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
+            return False  # nobody waits for the worker of a root job
+        return bool(self._waits.way(earlier, later.party.line, soft=True))
+
+    def _park(self, entry: LockEntry, blocker: LockEntry) -> None:
+        behind = blocker
+        if not entry.place:
+            # In a row: else the end of each would have all that wait looked at again.
+            behind = self._queue.latest_in_the_way(entry) or blocker
+            entry.place = next(self._places)
+            self._queue.add(entry)
+            self._waits.add(entry)
+            self._change()
+        self._behind.setdefault(behind, {})[entry] = None
+        if len(entry.party.line) > 1 and behind.party.job_id != entry.party.job_id:
+            self._uneasy[entry] = None
+
+    def _leave_queue(self, entry: LockEntry) -> None:
+        self._queue.remove(entry)
+        self._waits.remove(entry)
+        self._uneasy.pop(entry, None)
+        entry.place = 0
+
+    def _gone(self, entry: LockEntry) -> None:
+        """Those behind an entry are looked at again."""
+        for each in self._behind.pop(entry, ()):
+            self._wake(each)
+        self._change()
+
+    def _change(self) -> None:
+        self._changed = True
+        for entry in self._uneasy:
+            self._wake(entry)
+        self._uneasy.clear()
+
+    def _wake(self, entry: LockEntry) -> None:
+        if self._claimants.get(entry.key) is entry:
+            self._woken.append(entry.key)
+
+    def _why(self, entry: LockEntry, blocker: LockEntry) -> str:
+        return why_it_waits(entry, blocker, held=not blocker.place)
+
+
+def _claim(party: Party, names: Sequence[str], now: float = 0.0) -> LockEntry:
+    return LockEntry(party=party, kind=LockKind.CLAIM, names=tuple(names), since=now)
+
+
+def _refuse(waits: Sequence[LockWait]) -> None:
+    if waits:
+        raise Deadlock(f"this would be a deadlock: {circle(waits)}")

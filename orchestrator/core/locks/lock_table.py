@@ -1,0 +1,137 @@
+"""Who holds or wants which locks, found by name: a look costs as much as it finds."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.locks.lock_names import names_above
+from orchestrator.core.model.job import WorkerKey
+
+#: A task: its job's id, and its own.
+TaskKey = tuple[str, str]
+
+
+class LockKind(StrEnum):
+    #: What a task was given as ``locks``: held from its worker's start until the worker is done.
+    CLAIM = "claim"
+    #: What an attempt has taken while it runs: held until it is given back, or the attempt ends.
+    LEASE = "lease"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Party:
+    """A worker, and all that it works for."""
+
+    key: WorkerKey
+    job_id: str
+    #: The worker, and the workers above it.
+    line: frozenset[WorkerKey]
+    #: Their tasks.
+    tasks: frozenset[TaskKey]
+    task: TaskKey
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class LockEntry:
+    """Locks that somebody holds or wants. What tells two of them apart is which they are."""
+
+    party: Party
+    kind: LockKind
+    names: tuple[str, ...]
+    since: float
+    #: Its place among those that wait; the lower goes first.
+    place: int = 0
+    #: The fencing number of a lease that is held.
+    number: int = 0
+    #: Nobody waits for a request at the moment: until when it keeps its place. 0: somebody does.
+    kept_until: float = 0.0
+
+    @property
+    def key(self) -> WorkerKey:
+        return self.party.key
+
+
+def compatible(one: LockEntry, other: LockEntry) -> bool:
+    """Whether both may be held at the same time, whatever they are called.
+
+    A child job works for its parent: nobody keeps out those above or below. A claim is its task's:
+    the candidates that try the task side by side share it.
+    """
+    if one.key in other.party.line or other.key in one.party.line:
+        return True
+    claims_above = one.kind is LockKind.CLAIM and one.party.task in other.party.tasks
+    return claims_above or (other.kind is LockKind.CLAIM and other.party.task in one.party.tasks)
+
+
+class LockTable:
+    """Entries by name, each name's in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, dict[LockEntry, None]] = {}
+        #: Names that have entries, by every name above them; how many entries that is.
+        self._below: dict[str, dict[str, int]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._at)
+
+    def add(self, entry: LockEntry) -> None:
+        for name in entry.names:
+            self._at.setdefault(name, {})[entry] = None
+            for above in names_above(name):
+                below = self._below.setdefault(above, {})
+                below[name] = below.get(name, 0) + 1
+
+    def remove(self, entry: LockEntry) -> None:
+        """Idempotent."""
+        for name in entry.names:
+            found = self._at.get(name, {})
+            if entry in found:
+                del found[entry]
+                if not found:
+                    del self._at[name]
+                self._uncount(name)
+
+    def _uncount(self, name: str) -> None:
+        for above in names_above(name):
+            below = self._below[above]
+            below[name] -= 1
+            if not below[name]:
+                del below[name]
+            if not below:
+                del self._below[above]
+
+    def meeting(self, names: Iterable[str]) -> Iterator[LockEntry]:
+        """Entries at, above or below these names; one may come more than once."""
+        for bucket in self._buckets(names):
+            yield from bucket
+
+    def _buckets(self, names: Iterable[str]) -> Iterator[dict[LockEntry, None]]:
+        for name in names:
+            for each in (*names_above(name), name):
+                if each in self._at:
+                    yield self._at[each]
+            for below in self._below.get(name, ()):
+                yield self._at[below]
+
+    def in_the_way(self, entry: LockEntry) -> Iterator[LockEntry]:
+        """Entries that may not be held together with this one."""
+        for other in self.meeting(entry.names):
+            if not compatible(entry, other):
+                yield other
+
+    def ahead_of(self, entry: LockEntry) -> Iterator[LockEntry]:
+        """Those in the way of an entry that have come before it."""
+        for bucket in self._buckets(entry.names):
+            for other in bucket:
+                if entry.place and other.place >= entry.place:
+                    break
+                if not compatible(entry, other):
+                    yield other
+
+    def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
+        """The last one that wants a name of a newcomer, by exactly that name."""
+        for name in entry.names:
+            latest = next(reversed(self._at.get(name, {})), None)
+            if latest is not None and not compatible(entry, latest):
+                return latest
+        return None

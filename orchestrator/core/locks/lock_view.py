@@ -1,0 +1,33 @@
+"""Locks as they are shown."""
+
+from dataclasses import dataclass
+
+from orchestrator.core.locks.lock_table import LockEntry, LockKind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockView:
+    """What a worker holds, or waits for."""
+
+    names: tuple[str, ...]
+    kind: LockKind
+    root_id: str
+    job_id: str
+    worker_id: str
+    since: float
+    #: Of a lease that is held.
+    number: int | None = None
+    waits: bool = False
+
+
+def view_of(entry: LockEntry, *, waits: bool = False) -> LockView:
+    return LockView(
+        names=entry.names,
+        kind=entry.kind,
+        root_id=entry.key.root_id,
+        job_id=entry.party.job_id,
+        worker_id=entry.key.worker_id,
+        since=entry.since,
+        number=entry.number or None,
+        waits=waits,
+    )

@@ -1,0 +1,4 @@
+"""The values that everything else speaks of: jobs, workers, states, submissions.
+
+- ``attempt``: One attempt: how it ended, and what it left
+"""

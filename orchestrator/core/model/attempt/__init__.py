@@ -1,0 +1,1 @@
+"""One attempt: how it ended, and what it left."""

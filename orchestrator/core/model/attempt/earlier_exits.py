@@ -1,0 +1,34 @@
+"""Exits as versions before ``ExitCause`` recorded them: the cause was in a sentence.
+
+The one place that reads those sentences, for exit records and for stored attempts. They are
+history: none of them changes when a message of this version does.
+"""
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+
+_OF_LOST = {
+    "it never began: its server ended before it was started": ExitCause.NEVER_BEGAN,
+    "there was no room to start it": ExitCause.NO_ROOM,
+    "its server was gone for longer than workers.orphan_lease": ExitCause.ORPHAN_LEASE,
+    "the server was stopped while it ran": ExitCause.SHUTDOWN,
+    "its shim was told to end ": ExitCause.SIGNAL,
+    "its shim died": ExitCause.SHIM_DIED,
+}
+_OF_CANCEL = {
+    "": ExitCause.SIGNAL,
+    "shutdown": ExitCause.SHUTDOWN,
+    "orphan_lease": ExitCause.ORPHAN_LEASE,
+}
+
+
+def cause_of(ended_by: EndedBy, error: str, stopped_by: str) -> ExitCause:
+    """The cause of an exit that was recorded without one."""
+    if ended_by is EndedBy.LOST:
+        known = (cause for start, cause in _OF_LOST.items() if error.startswith(start))
+        return next(known, ExitCause.NONE)
+    if ended_by is EndedBy.CANCEL:
+        return _OF_CANCEL.get(stopped_by, ExitCause.NONE)
+    if ended_by is EndedBy.TIMEOUT and not stopped_by.startswith("max_wall_seconds"):
+        return ExitCause.TASK_TIMEOUT
+    return ExitCause.NONE

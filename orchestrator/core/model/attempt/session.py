@@ -1,0 +1,101 @@
+"""The conversation of an AI tool with its model, and whether the next attempt resumes it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.model.attempt.failure import ASKED, NO_CHANGES, SENT_BACK, Failure, Rollback
+
+#: A session's id becomes an argument of its tool. A worker can write into the file that names it.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """The session of one attempt."""
+
+    id: str
+    #: The agent, and the model that was asked for; empty: the tool's default.
+    agent: str
+    model: str = ""
+    #: The attempt that had it last.
+    attempt: int = 0
+    #: That attempt resumed it; else that attempt began it.
+    resumed: bool = False
+    #: The checkpoint with the worker's files at its end; empty without a worktree.
+    checkpoint: str = ""
+    #: False: its tool could not resume it.
+    usable: bool = True
+
+
+def is_session_id(text: str) -> bool:
+    return bool(_ID.fullmatch(text))
+
+
+class Start(StrEnum):
+    """How an attempt of an agent begins."""
+
+    NEW = "new"
+    RESUME = "resume"
+
+
+#: Whether a session is worth resuming after an attempt that ended so: names of the rows in
+#: ``core.outcome.failure_classifier``. A session whose files are in doubt, or that came to the same
+#: failure twice, is not.
+RESUMED_AFTER: Mapping[str, bool] = {
+    SENT_BACK: True,
+    "gates": True,
+    "rate limit": True,
+    "api": True,
+    "timeout": True,
+    "lost": True,
+    "killed": True,
+    "internal": True,
+    ASKED: True,
+    NO_CHANGES: True,
+    "said it failed": True,
+    "exit code": True,
+    #: A key, a setting or a limit, which somebody has changed since.
+    "refused": True,
+    "broken worktree": False,
+    "disk full": False,
+    "same failure": False,
+    "unknown": False,
+    # These attempts ran nothing, so that they have no session. The session before them counts.
+    "never ran": True,
+    "tool not started": True,
+    "not started": True,
+}
+
+
+def start_of(
+    session: Session | None,
+    cause: str,
+    *,
+    rolled_back: bool,
+    agent: str,
+    model: str,
+    able: bool,
+) -> Start:
+    """How the next attempt begins after one that ended by ``cause``.
+
+    ``rolled_back``: the session remembers work that was undone since. ``able``: the agent's tool
+    resumes sessions, and the settings allow that.
+    """
+    if session is None or not session.usable or not able or rolled_back:
+        return Start.NEW
+    if (session.agent, session.model) != (agent, model):
+        return Start.NEW
+    return Start.RESUME if RESUMED_AFTER.get(cause, False) else Start.NEW
+
+
+def is_rolled_back(
+    session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
+) -> bool:
+    """Whether the worker's files went back to a checkpoint before the end of the session."""
+    gone_to = [
+        *(each.checkpoint for each in failures if each.attempt >= session.attempt),
+        *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),
+    ]
+    return any(name and name != session.checkpoint for name in gone_to)

@@ -1,0 +1,343 @@
+"""The frozen values that everything else speaks of.
+
+Times are seconds since the epoch, UTC; durations are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
+from orchestrator.core.model.states import (
+    JobStatus,
+    MergeState,
+    StopCause,
+    WaitKind,
+    WorkerKind,
+    WorkerStatus,
+)
+from orchestrator.core.model.worker_result import WorkerResult
+
+#: How a stop is signed that comes from the limit on wall time.
+WALL_TIME = "max_wall_seconds"
+#: In place of an agent's name: the best that can work. A planner's: the job's agent.
+AUTO = "auto"
+#: The built-in agent that maps the project and builds nothing.
+SURVEY = "survey"
+#: The limits on what agents use, as settings name them.
+BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
+
+
+class WorkerKey(NamedTuple):
+    """A worker's name is unique among all workers of one root job."""
+
+    root_id: str
+    worker_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskSpec:
+    """One node of a job's dependency graph, as asked for."""
+
+    id: str
+    title: str = ""
+    prompt: str = ""
+    command: str | tuple[str, ...] | None = None
+    #: One name, or several candidates that try the task side by side.
+    agents: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    timeout: float | None = None
+    retries: int | None = None
+    role: str | None = None
+    model: str | None = None
+    #: Paths that matter.
+    files: tuple[str, ...] = ()
+    #: Paths that it promises to write, relative to the project.
+    writes: tuple[str, ...] = ()
+    context: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+    #: Whether its worker gets a worktree (core.repository.GitUse); None: as its job says.
+    git: str | None = None
+    #: Where its worker starts (core.repository.Workdir): own or project.
+    workdir: str = "own"
+    #: Beside those of the job.
+    gates: tuple[Gate, ...] = ()
+    #: Paths or names that no other worker may hold at the same time.
+    locks: tuple[str, ...] = ()
+    #: The agent that compares candidates; empty: none is asked.
+    review: str = ""
+    #: Nobody named that agent: where its login is refused, another one compares them.
+    review_by_any: bool = False
+
+    @property
+    def words(self) -> str:
+        """What it asks for."""
+        return f"{self.title}\n{self.prompt}"
+
+
+#: The index of a planner, which orders it before its job's workers. Those of reviewers are below.
+PLANNER_INDEX = -1
+#: The planner, and the ``plan_source``, of a job whose request is split without an agent.
+RULES = "rules"
+#: The ``plan_source`` of a job for which no plan was possible.
+NO_PLAN = "none"
+#: The task of a planner, and the role that it plays.
+PLANNER = "planner"
+#: In place of an agent that resolves conflicts: the worker that has them; none.
+RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
+#: The role of one that compares candidates.
+REVIEWER = "reviewer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobConfig:
+    """A job's settings after defaults, ceilings and its parent's have been applied."""
+
+    max_workers: int
+    default_timeout: float
+    max_retries: int
+    #: The caller asked for that many retries; else they stop early when nothing changes.
+    retries_asked: bool = False
+    execution_mode: str = "native"
+    enable_recursion: bool = True
+    #: Depth of the deepest child job, counted from the root.
+    max_depth: int
+    #: Depth that the caller of a root job claimed; its workers count their depth from there.
+    claimed_depth: int = 0
+    agent: str = "auto"
+    max_wall_seconds: float
+    max_total_workers: int | None = None
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+    #: A child job that asked for limits of its own: they are kept free for it.
+    budget_asked: bool = False
+    merge_strategy: str = "auto"
+    #: Which workers get worktrees: core.repository.GitUse.
+    git: str = "auto"
+    #: "linear": a merged result is told as one line of commits.
+    history: str = "merge"
+    #: Who resolves conflicts: RESOLVE_WORKER, or an agent; empty: they are left out.
+    resolve: str = ""
+    #: What the result of every worker must pass, and the merged result.
+    gates: tuple[Gate, ...] = ()
+    #: Nothing is checked but what tasks ask for themselves.
+    gates_off: bool = False
+    #: What becomes of a job that changed code which no gate has judged: "tell" or "fail".
+    unjudged: str = "tell"
+    #: The commit that workers' worktrees start from; empty: they have plain directories.
+    base: str = ""
+    #: The user's branch that the job started from; empty: a commit or tag, or not known.
+    base_branch: str = ""
+    #: That commit has what was uncommitted in the user's checkout, too.
+    include_dirty: bool = False
+    #: What to know of that, in words.
+    git_note: str = ""
+    #: The request asks for something to be made or changed.
+    asks_to_build: bool = False
+    #: The host project, if ``--project`` or ``orchestrator.project_root`` named it: a folder that
+    #: finds its project by itself may be moved with it.
+    project: str = ""
+    planner: str = "rules"
+    #: What every worker of the job is told, beside the request.
+    context: str = ""
+    #: Files that every worker of the job is given to read.
+    context_files: tuple[str, ...] = ()
+    #: The plan waits until a person approves it.
+    approve: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One request."""
+
+    id: str
+    root_id: str
+    depth: int
+    request: str
+    config: JobConfig
+    status: JobStatus = JobStatus.PENDING
+    reason: str = ""
+    #: The worker that started it; None for a root job.
+    parent_worker_id: str | None = None
+    parent_job_id: str | None = None
+    #: Fingerprint of request and tasks: the same for the same question.
+    digest: str = ""
+    #: Name of the API key, or of the worker, that submitted it.
+    submitted_by: str = ""
+    idempotency_key: str | None = None
+    #: "given", "rules", or the agent that makes the tasks, or has made them.
+    plan_source: str = "given"
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    #: Who or what stopped it, for people.
+    cancelled_by: str | None = None
+    #: None: it was not stopped.
+    stop_cause: StopCause | None = None
+    merge_state: MergeState = MergeState.NONE
+    #: It has its tasks, and a person is to let them start.
+    awaits_approval: bool = False
+    facts: JobFacts = NO_FACTS
+
+    @property
+    def is_root(self) -> bool:
+        return self.parent_worker_id is None
+
+    @property
+    def unmerged(self) -> bool:
+        """What its workers changed was to become one result, and did not."""
+        return self.merge_state is MergeState.FAILED
+
+    @property
+    def lacks_changes(self) -> bool:
+        """The result lacks something that a worker here or below made or promised, and nobody
+        chose that."""
+        own = any(not each.chosen for each in self.facts.missing)
+        return self.unmerged or own or bool(self.facts.lost_below)
+
+    @property
+    def fails_unjudged(self) -> bool:
+        """Gates have not judged the code that it changed, and it asks for that."""
+        facts = self.facts
+        in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
+        is_unjudged = facts.unjudged or bool(in_part)
+        return is_unjudged and self.config.unjudged == "fail"
+
+    @property
+    def out_of_time(self) -> bool:
+        """Stopped because its wall time, or its root's, was over."""
+        return self.stop_cause is StopCause.WALL_TIME
+
+    @property
+    def over_budget(self) -> bool:
+        """Stopped because a limit on what agents use was reached, here or above."""
+        return self.stop_cause is StopCause.LIMIT
+
+    @property
+    def cancelled(self) -> bool:
+        """Stopped because somebody asked for it, not by a limit."""
+        return self.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
+
+    @property
+    def wall_end(self) -> float:
+        """When its wall time is over; counted anew from a retry."""
+        return (self.started_at or self.created_at) + self.config.max_wall_seconds
+
+    @property
+    def parent_key(self) -> WorkerKey | None:
+        return WorkerKey(self.root_id, self.parent_worker_id) if self.parent_worker_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingFor:
+    """What a worker waits for, beside the sentence in its reason."""
+
+    kind: WaitKind
+    #: Which one, such as the agent or the worker, where the kind says that there is one.
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """One process (with its directory and log) that carries out a task for one agent."""
+
+    id: str
+    job_id: str
+    root_id: str
+    task_id: str
+    #: Its place in the order of the job's workers: task order, then candidate order.
+    index: int
+    kind: WorkerKind = WorkerKind.TASK
+    depth: int
+    agent: str
+    status: WorkerStatus = WorkerStatus.PENDING
+    reason: str = ""
+    #: None: it runs, has ended, or could start. Whoever sets a reason sets it, too.
+    waiting_for: WaitingFor | None = None
+    #: Number of the current or latest attempt; 0 before the first.
+    attempt: int = 0
+    #: The number of the attempt at which the present retry budget began.
+    budget_from: int = 0
+    #: Fingerprint of the latest failure, to notice the same one twice.
+    failure: str = ""
+    #: Not to be started before this time.
+    not_before: float = 0.0
+    child_job_ids: tuple[str, ...] = ()
+    #: How many workers were started on its behalf: the next one's number is one higher.
+    child_workers: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    result: WorkerResult | None = None
+
+    @property
+    def key(self) -> WorkerKey:
+        return WorkerKey(self.root_id, self.id)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """As far as it is known."""
+        return self.result.usage.cost_usd if self.result else None
+
+    @property
+    def cost_marks(self) -> int:
+        """As of ``Usage``."""
+        return self.result.usage.cost_marks if self.result else 0
+
+    @property
+    def is_planner(self) -> bool:
+        """It makes the job's tasks, and carries out none of them."""
+        return self.kind is WorkerKind.PLANNER
+
+    @property
+    def is_reviewer(self) -> bool:
+        """It compares the candidates of a task."""
+        return self.kind is WorkerKind.REVIEWER
+
+    @property
+    def chosen(self) -> bool | None:
+        """Whether it is the best of its task's candidates; None before that is known, or where
+        it is the only one."""
+        standing = self.result.standing if self.result else None
+        return standing.place == 1 if standing else None
+
+    @property
+    def counts(self) -> bool:
+        """True if its changes belong to the result without anybody's saying so."""
+        return self.status.succeeded and self.chosen is not False
+
+    @property
+    def is_adviser(self) -> bool:
+        """It plans or reviews: it answers a question, and carries out no task."""
+        return self.kind is not WorkerKind.TASK
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One run of a worker; recorded before it is started."""
+
+    root_id: str
+    worker_id: str
+    number: int
+    job_id: str
+    started_at: float
+    #: SHA-256 of the key that this attempt alone may use.
+    token_hash: str = ""
+    #: SHA-256 of the secret that its exit record must hold; empty for one of an earlier release.
+    record_hash: str = ""
+    ended_at: float | None = None
+    exit: Exit | None = None
+    reason: str = ""
+    #: The conversation of its tool with the model; None for one without, or not known yet.
+    session: Session | None = None
+
+    @property
+    def key(self) -> WorkerKey:
+        return WorkerKey(self.root_id, self.worker_id)

@@ -1,0 +1,202 @@
+"""What changed in the user's repository while a job ran, outside of the workers' branches."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+#: Begin the names in the state of a checkout (``Repository.checkout_state``).
+FILE, GIT_FILE, SETTING, SUBMODULE = "file ", "git ", "setting ", "submodule "
+HEAD, FLAGS = "HEAD", "flags in the index"
+#: What decides, besides git, how files are merged.
+WAYS_TO_MERGE = "how files are merged"
+_HOOKS, _STASH = "hooks/", "refs/stash"
+#: So many are stored with a job, and so many are named in a sentence.
+MOST_STORED, MOST_NAMED = 50, 8
+
+
+class ChangedKind(StrEnum):
+    """What it is; stored, so that values never change."""
+
+    #: A setting of the repository's own configuration.
+    SETTING = "setting"
+    HOOK = "hook"
+    #: Another file of ``.git``.
+    GIT_FILE = "git_file"
+    BRANCH = "branch"
+    TAG = "tag"
+    #: Another ref, such as a note.
+    REF = "ref"
+    STASH = "stash"
+    #: What the user has checked out.
+    HEAD = "head"
+    #: Files that the index does not look at.
+    FLAGS = "flags"
+    #: A lock that a git has left.
+    LOCK = "lock"
+    #: What decides, besides git, how files are merged.
+    WAYS_TO_MERGE = "ways_to_merge"
+    SUBMODULE = "submodule"
+    #: A file of the checkout.
+    FILE = "file"
+    #: A branch of a remote, as its remote-tracking branch shows.
+    PUSH = "push"
+
+
+class RepositoryAlteration(StrEnum):
+    """What became of it."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+_NAMED_BY_KIND = {
+    ChangedKind.SETTING: "setting ",
+    ChangedKind.HOOK: "hook ",
+    ChangedKind.GIT_FILE: "git ",
+    ChangedKind.BRANCH: "branch ",
+    ChangedKind.TAG: "tag ",
+    ChangedKind.LOCK: "git ",
+    ChangedKind.SUBMODULE: "submodule ",
+    ChangedKind.FILE: "file ",
+}
+#: All worktrees share these, and nothing proves who changed them.
+SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE, ChangedKind.LOCK})
+#: Of these an entry tells only that something is not as usual.
+_ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
+#: Git logs who moves such a ref, and forgets it when the ref is removed.
+_LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefMove:
+    """What a worker did to a ref, by the ref's log."""
+
+    worker_id: str
+    #: In full, such as ``refs/remotes/origin/main``, or ``HEAD``.
+    ref: str
+    #: Commits; empty where the ref did not exist.
+    before: str = ""
+    after: str = ""
+    is_push: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RepositoryChange:
+    kind: ChangedKind
+    #: The setting, the hook, the branch, or the path.
+    name: str
+    alteration: RepositoryAlteration
+    #: Of refs and pushes: commits. Of what is checked out: the branch. Otherwise empty.
+    before: str = ""
+    after: str = ""
+    #: The worker that did it, by git's log; empty: not known.
+    worker_id: str = ""
+    #: Of a push.
+    remote: str = ""
+
+    @property
+    def is_of_job(self) -> bool:
+        """True if a worker did it, or if nothing tells who did it to what workers share."""
+        removed = self.kind in _LOGGED and self.alteration is RepositoryAlteration.REMOVED
+        return bool(self.worker_id) or self.kind in SHARED or removed
+
+    def __str__(self) -> str:
+        by = f" by {self.worker_id}" if self.worker_id else ""
+        if self.kind is ChangedKind.PUSH:
+            what = f"push to {self.remote}, branch {self.name}"
+        else:
+            what = f"{_NAMED_BY_KIND.get(self.kind, '')}{self.name}"
+        return f"{what} {self._how()}{by}"
+
+    def _how(self) -> str:
+        before, after = self.before[:12], self.after[:12]
+        if self.kind is ChangedKind.HEAD:
+            return f"changed from {self.before} to {self.after}"
+        if not (before or after):
+            return self.alteration
+        if self.alteration is RepositoryAlteration.ADDED:
+            return f"added at {after}"
+        if self.alteration is RepositoryAlteration.REMOVED:
+            return f"removed (it was at {before})"
+        return f"moved from {before} to {after}"
+
+
+def change_of(name: str, before: str, after: str) -> RepositoryChange:
+    """Of one entry in the state of a checkout; an empty value: there was, or is, no such thing."""
+    kind, short = _kind_of(name)
+    is_ref = kind in (*_LOGGED, ChangedKind.STASH, ChangedKind.HEAD)
+    return RepositoryChange(
+        kind=kind,
+        name=short,
+        alteration=_alteration(kind, before, after),
+        before=before.removeprefix("refs/heads/") if is_ref else "",
+        after=after.removeprefix("refs/heads/") if is_ref else "",
+    )
+
+
+def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
+    """A file has an entry as long as it is uncommitted, whether it is new or not."""
+    if kind in _ENTRIES or (before and after):
+        return RepositoryAlteration.CHANGED
+    return RepositoryAlteration.ADDED if after else RepositoryAlteration.REMOVED
+
+
+def _kind_of(name: str) -> tuple[ChangedKind, str]:
+    if name.startswith(GIT_FILE):
+        path = name.removeprefix(GIT_FILE)
+        if path.startswith(_HOOKS):
+            return ChangedKind.HOOK, path.removeprefix(_HOOKS)
+        return (ChangedKind.LOCK if path.endswith(".lock") else ChangedKind.GIT_FILE), path
+    prefixes = {
+        FILE: ChangedKind.FILE,
+        SETTING: ChangedKind.SETTING,
+        SUBMODULE: ChangedKind.SUBMODULE,
+        "refs/heads/": ChangedKind.BRANCH,
+        "refs/tags/": ChangedKind.TAG,
+    }
+    for prefix, kind in prefixes.items():
+        if name.startswith(prefix):
+            return kind, name.removeprefix(prefix)
+    others = {
+        HEAD: ChangedKind.HEAD,
+        FLAGS: ChangedKind.FLAGS,
+        WAYS_TO_MERGE: ChangedKind.WAYS_TO_MERGE,
+        _STASH: ChangedKind.STASH,
+    }
+    return others.get(name, ChangedKind.REF), name
+
+
+def push_of(move: RefMove) -> RepositoryChange:
+    remote, _, branch = move.ref.removeprefix("refs/remotes/").partition("/")
+    return RepositoryChange(
+        kind=ChangedKind.PUSH,
+        name=branch,
+        alteration=RepositoryAlteration.CHANGED if move.before else RepositoryAlteration.ADDED,
+        before=move.before,
+        after=move.after,
+        worker_id=move.worker_id,
+        remote=remote,
+    )
+
+
+def state_name(change: RepositoryChange) -> str:
+    """The name in the state of a checkout that ``change_of`` was given."""
+    prefixes = {
+        ChangedKind.SETTING: SETTING,
+        ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",
+        ChangedKind.GIT_FILE: GIT_FILE,
+        ChangedKind.LOCK: GIT_FILE,
+        ChangedKind.FILE: FILE,
+        ChangedKind.SUBMODULE: SUBMODULE,
+        ChangedKind.BRANCH: "refs/heads/",
+        ChangedKind.TAG: "refs/tags/",
+    }
+    return f"{prefixes.get(change.kind, '')}{change.name}"
+
+
+def listed(changes: Iterable[RepositoryChange]) -> str:
+    """As text; what is too much for a sentence is counted."""
+    words = [str(each) for each in changes]
+    more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
+    return f"{', '.join(words[:MOST_NAMED])}{more}"

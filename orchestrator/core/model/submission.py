@@ -1,0 +1,112 @@
+"""What callers ask for, before limits and defaults have been applied."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, WorkerKey
+
+
+class Scope(StrEnum):
+    """What an API key is for; a key may have several."""
+
+    #: May do everything.
+    ADMIN = "admin"
+    #: May submit jobs; sees, cancels and retries those, and no others.
+    SUBMIT = "submit"
+    #: Sees every job and the statistics; changes nothing.
+    READ = "read"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks: an API key by its name, or the attempt of a running worker.
+
+    A worker has no scopes: it sees and steers its own subtree.
+    """
+
+    name: str
+    scopes: frozenset[Scope] = frozenset()
+    attempt: Attempt | None = None
+
+    @property
+    def signature(self) -> str:
+        """How a stop that it asked for is signed: "cancelled by ..."."""
+        return f"the caller (key {self.name})" if self.attempt is None else self.name
+
+    @property
+    def full_name(self) -> str:
+        """Unlike any other: two trees have a worker_1 each, and no key's name has a slash."""
+        key = self.worker_key
+        return self.name if key is None else f"{key.root_id}/{key.worker_id}"
+
+    @property
+    def sees_all(self) -> bool:
+        return not self.scopes.isdisjoint({Scope.ADMIN, Scope.READ})
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there is anything at all that it may submit, cancel or retry."""
+        return self.attempt is not None or not self.scopes.isdisjoint({Scope.ADMIN, Scope.SUBMIT})
+
+    @property
+    def worker_key(self) -> WorkerKey | None:
+        return self.attempt.key if self.attempt else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigRequest:
+    """The ``config`` of a request; None means "not given"."""
+
+    max_workers: int | None = None
+    default_timeout: float | None = None
+    execution_mode: str | None = None
+    enable_recursion: bool | None = None
+    max_recursion_depth: int | None = None
+    current_depth: int | None = None
+    agent: str | None = None
+    max_retries: int | None = None
+    merge_strategy: str | None = None
+    history: str | None = None
+    resolve: str | None = None
+    git: str | None = None
+    #: As they were asked for; empty: none are to run.
+    gates: tuple[Gate, ...] | None = None
+    unjudged: str | None = None
+    base: str | None = None
+    include_dirty: bool | None = None
+    planner: str | None = None
+    approve: bool | None = None
+    max_total_workers: int | None = None
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+    max_wall_seconds: float | None = None
+    context: str | None = None
+    context_files: tuple[str, ...] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    request: str
+    #: Explicit tasks; empty to have the request split by the planner.
+    tasks: tuple[TaskSpec, ...] = ()
+    config: ConfigRequest = field(default_factory=ConfigRequest)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """The answer to a submission."""
+
+    job: Job
+    #: The job existed already: the same question, or the same Idempotency-Key.
+    duplicate: bool = False
+    #: What a worker of this job may still start: depth, child_jobs, workers, wall_seconds, ...
+    left: Mapping[str, object] = field(default_factory=dict)
+    #: The same for the worker that submitted it; empty for an API key.
+    caller_left: Mapping[str, object] = field(default_factory=dict)
+    #: The limits of workers that are not held exactly, for an API key; empty for none.
+    limits_notice: str = ""

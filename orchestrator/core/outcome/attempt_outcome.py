@@ -1,0 +1,429 @@
+"""What an attempt came to: how it ended x what the agent says x evidence.
+
+Exit code 0 alone is never success. The rows are tried from the top; the first that fits decides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+from orchestrator.core.gates.failures.fingerprint import digest_of, without_times
+from orchestrator.core.gates.findings import in_words
+from orchestrator.core.limits.budget import NOTHING, is_known, total
+from orchestrator.core.model.attempt.attempt_result import (
+    EndedBy,
+    ErrorClass,
+    Evidence,
+    Exit,
+    WorktreeState,
+)
+from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words
+from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
+from orchestrator.core.model.attempt.failure import ASKED, GATES, NO_CHANGES, after
+from orchestrator.core.model.attempt.final_text import FinalText, question_of
+from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus, altered_judges
+from orchestrator.core.model.job import Attempt
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    status: WorkerStatus
+    reason: str = ""
+    #: Another attempt may end differently.
+    retry: bool = False
+    #: Name of the row of the table that decided; empty for what no attempt led to.
+    row: str = ""
+    #: Equal for failures that are the same; empty when it cannot be compared.
+    failure: str = ""
+    #: The agent's account was limited: nothing is wrong with the worker.
+    rate_limited: bool = False
+    #: The tool's program could not be started; it may be being replaced.
+    not_started: bool = False
+    #: Its key or login was refused: no other worker of the agent would fare better.
+    login_refused: bool = False
+    #: The attempt was never started: nothing speaks against starting another one at once.
+    never_began: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is WorkerStatus.SUCCESS
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """One row of the table: when it fits, and what it means then."""
+
+    name: str
+    fits: Callable[[Exit, Evidence], bool]
+    status: WorkerStatus
+    reason: Callable[[Exit, Evidence], str]
+    retry: bool = False
+    #: Two of its failures are the same whatever else differs: one retry, no more.
+    once: bool = False
+
+
+def _died(exit: Exit, _: Evidence) -> str:
+    return f"killed by signal {exit.signal}"
+
+
+def _code(exit: Exit, evidence: Evidence) -> str:
+    said = f": {evidence.error}" if evidence.error else ""
+    return f"exit code {exit.code}{said}"
+
+
+def _out_of_time(exit: Exit) -> str:
+    if exit.cause is not ExitCause.TASK_TIMEOUT:
+        return f"stopped by {exit.stopped_by}"
+    said = "give it a longer timeout if it needs one"
+    return f"ran into its time limit: {exit.stopped_by}; {said}"
+
+
+def _shows_something(evidence: Evidence) -> bool:
+    """Of an attempt that was silent and changed nothing: what is there of earlier ones is theirs,
+    and counts only when a check has found it good now."""
+    if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
+        return True
+    return evidence.has_work and any(each.has_approved for each in evidence.gates)
+
+
+def _nothing(evidence: Evidence) -> str:
+    if evidence.has_work:
+        return "exit code 0, but it said nothing and changed nothing of what earlier attempts left"
+    return "exit code 0, but no output and no file was left"
+
+
+def _lacks_changes(evidence: Evidence) -> bool:
+    """Not while child jobs may still make them."""
+    found = evidence.delivery
+    return found is not None and found.deferred is None and found.lacks_changes
+
+
+def _asks(evidence: Evidence) -> bool:
+    """Without a change that is expected, every question at the end is one that waits."""
+    waits = evidence.final_text is FinalText.QUESTION
+    return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
+
+
+def _no_changes(evidence: Evidence) -> str:
+    refused = ""
+    if _refuses(evidence):
+        refused = "it reports that it did not do the work, and "
+    elif evidence.final_text is FinalText.RECIPE:
+        refused = "it describes the work for somebody else to do, and "
+    remarks = evidence.delivery.remarks if evidence.delivery else ()
+    return "; ".join((f"{refused}no file was changed", *remarks))
+
+
+def _refuses(evidence: Evidence) -> bool:
+    return evidence.final_text is FinalText.REFUSAL
+
+
+def _leaves_the_work(evidence: Evidence) -> bool:
+    """A recipe is an answer only where nothing but an answer is asked for."""
+    found = evidence.delivery
+    is_recipe = evidence.final_text is FinalText.RECIPE
+    return is_recipe and found is not None and found.is_in_doubt
+
+
+def _remarks(evidence: Evidence) -> str:
+    found = evidence.delivery
+    remarks = found.remarks if found and found.deferred is None else ()
+    note = (f"{evidence.tool}: {evidence.note}",) if evidence.note else ()
+    return "; ".join((*note, *remarks))
+
+
+def _notes(evidence: Evidence) -> str:
+    """What there is to know of a success."""
+    altered = altered_in_words(altered_judges(evidence.gates))
+    return "; ".join(filter(None, [_remarks(evidence), *altered, _advice(evidence)]))
+
+
+def _advice(evidence: Evidence) -> str:
+    """Of gates that fail and do not block."""
+    failed = (each for each in evidence.gates if each.outcome is GateOutcome.FAILED)
+    return "; ".join(f"advisory {in_words(each)}" for each in failed)
+
+
+def _over_limit(exit: Exit) -> str:
+    if exit.stopped_by:
+        return f"stopped by {exit.stopped_by}"
+    return "killed: used more than its limits allow"
+
+
+_S = WorkerStatus
+
+#: What a shell ends with whose command does not exist.
+NOT_FOUND = 127
+
+#: What an agent's own report of a failure means, and whether another attempt may end differently.
+_BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
+    (ErrorClass.AUTH, _S.FAILED, "the agent's key or login was refused", False),
+    (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is limited for now", True),
+    (ErrorClass.API, _S.FAILED, "the model's service failed", True),
+    (ErrorClass.CONFIG, _S.FAILED, "{tool} refuses to work as it was called", False),
+    (ErrorClass.START, _S.FAILED, "{tool} could not be started", False),
+    (ErrorClass.INTERNAL, _S.FAILED, "{tool} failed by an error of its own", True),
+    (ErrorClass.LIMIT, _S.FAILED, "it used all that it may", False),
+    (ErrorClass.DENIED, _S.FAILED, "it was not allowed to use a tool that it needed", False),
+    (ErrorClass.EMPTY, _S.FAILED, "it ended without an answer", True),
+    (ErrorClass.KILLED, _S.FAILED, "{tool} was killed", True),
+    (ErrorClass.TIMEOUT, _S.TIMEOUT, "{tool} was silent for too long", True),
+)
+
+
+#: Failures of a tool that a second attempt shows to be none of the moment.
+_ONCE = (ErrorClass.INTERNAL, ErrorClass.KILLED)
+
+
+def _of_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -> OutcomeRow:
+    return OutcomeRow(
+        f"agent: {kind}",
+        lambda x, e: e.error_class is kind,
+        status,
+        lambda x, e: _of_tool(words, e),
+        retry,
+        once=kind in _ONCE,
+    )
+
+
+def _of_tool(words: str, evidence: Evidence) -> str:
+    told = words.format(tool=evidence.tool or "the agent's program")
+    return f"{told}: {evidence.error}" if evidence.error else told
+
+
+_OF_CLASS = {each[0]: _of_class(*each) for each in _BY_CLASS}
+
+TABLE: tuple[OutcomeRow, ...] = (
+    OutcomeRow(
+        "cancelled",
+        lambda x, e: x.ended_by is EndedBy.CANCEL,
+        _S.CANCELLED,
+        lambda x, e: f"cancelled by {x.stopped_by or 'request'}",
+    ),
+    OutcomeRow(
+        "timeout",
+        lambda x, e: x.ended_by is EndedBy.TIMEOUT,
+        _S.TIMEOUT,
+        lambda x, e: x.error or _out_of_time(x),
+    ),
+    OutcomeRow(
+        "limit",
+        lambda x, e: x.ended_by is EndedBy.LIMIT,
+        _S.FAILED,
+        lambda x, e: x.error or _over_limit(x),
+    ),
+    OutcomeRow(
+        "not started",
+        lambda x, e: x.ended_by is EndedBy.SPAWN_FAILED,
+        _S.FAILED,
+        lambda x, e: x.error or "the program could not be started",
+    ),
+    OutcomeRow(
+        "lost",
+        lambda x, e: x.ended_by is EndedBy.LOST,
+        _S.FAILED,
+        lambda x, e: x.error or "its supervisor was killed; how it ended is not known",
+        retry=True,
+    ),
+    *_OF_CLASS.values(),
+    OutcomeRow(
+        "crash",
+        lambda x, e: x.signal is not None and e.output_required,
+        _S.FAILED,
+        lambda x, e: f"{e.tool or 'its program'} was {_died(x, e)}",
+        retry=True,
+        once=True,
+    ),
+    OutcomeRow("signal", lambda x, e: x.signal is not None, _S.FAILED, _died, retry=True),
+    OutcomeRow(
+        "command not found",
+        lambda x, e: x.code == NOT_FOUND and not e.output_required,
+        _S.FAILED,
+        _code,
+    ),
+    OutcomeRow("exit code", lambda x, e: x.code != 0, _S.FAILED, _code, retry=True),
+    OutcomeRow(
+        "log lost",
+        lambda x, e: x.log_lost,
+        _S.FAILED,
+        lambda x, e: "exit code 0, but its log is not whole: a full disk, or it was removed",
+        retry=True,
+    ),
+    OutcomeRow(
+        "said it failed",
+        lambda x, e: e.claimed_success is False,
+        _S.FAILED,
+        lambda x, e: e.error or "exit code 0, but the agent says that it did not succeed",
+        retry=True,
+    ),
+    OutcomeRow(
+        ASKED,
+        lambda x, e: _asks(e),
+        _S.FAILED,
+        lambda x, e: f"no file was changed, and it waits for an answer: {question_of(e.output)}",
+        retry=True,
+        once=True,
+    ),
+    OutcomeRow(
+        NO_CHANGES,
+        lambda x, e: _lacks_changes(e) or _refuses(e) or _leaves_the_work(e),
+        _S.FAILED,
+        lambda x, e: _no_changes(e),
+        retry=True,
+        once=True,
+    ),
+    OutcomeRow(
+        GATES,
+        lambda x, e: any(each.blocks for each in e.gates),
+        _S.FAILED,
+        lambda x, e: "; ".join(in_words(each) for each in e.gates if each.blocks),
+        retry=True,
+    ),
+    OutcomeRow(
+        "nothing to show",
+        lambda x, e: not _shows_something(e),
+        _S.FAILED,
+        lambda x, e: _nothing(e),
+        retry=True,
+    ),
+    OutcomeRow("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _notes(e)),
+)
+_PASSED = GateResult(name="any", status=GateStatus.PASSED)
+_RATE_LIMITED = _OF_CLASS[ErrorClass.RATE_LIMIT]
+_NOT_STARTED = _OF_CLASS[ErrorClass.START]
+_LOGIN_REFUSED = _OF_CLASS[ErrorClass.AUTH]
+
+
+def judge(exit: Exit, evidence: Evidence) -> Verdict:
+    """The verdict on one attempt."""
+    if was_complete(exit, evidence):
+        exit = replace(exit, ended_by=EndedBy.EXIT, code=0, signal=None)
+    row = next(row for row in TABLE if row.fits(exit, evidence))
+    reason = row.reason(exit, evidence)
+    failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
+    return Verdict(
+        status=row.status,
+        reason=reason,
+        retry=row.retry,
+        row=row.name,
+        failure=failure,
+        rate_limited=row is _RATE_LIMITED,
+        login_refused=row is _LOGIN_REFUSED,
+        not_started=row is _NOT_STARTED or _lacks_program(exit, evidence),
+        never_began=exit.cause is ExitCause.NEVER_BEGAN,
+    )
+
+
+def was_complete(exit: Exit, evidence: Evidence) -> bool:
+    """Whether an agent had given its whole result when a limit on what agents use stopped it.
+
+    Limits of the machine, such as memory, are another thing: nobody signs their stop.
+    """
+    by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
+    return by_budget and evidence.output_required and evidence.claimed_success is True
+
+
+def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit, Evidence]:
+    """The evidence on a worker that had succeeded but for its delivery, for the last judgement."""
+    evidence = Evidence(
+        output=output,
+        delivery=delivery,
+        final_text=FinalText.ANSWER if delivery.changed else said,
+        worktree=WorktreeState(),
+    )
+    return Exit(ended_by=EndedBy.EXIT, code=0), evidence
+
+
+def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
+    """An agent whose program is started without a driver."""
+    return exit.cause is ExitCause.PROGRAM and evidence.output_required
+
+
+def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
+    """Whether its checks decide: it is a success if they pass."""
+    return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
+
+
+def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
+    """Two failures are the same when nothing that can be seen differs but times, or when both fit
+    a row that allows one retry.
+
+    What gates refuse is the same when their findings are, whatever was changed in between.
+
+    Empty when files changed: then the next attempt does not start from the same place. And when
+    it was lost: what ended its shim twice is nothing that it did.
+    """
+    if exit.ended_by is EndedBy.LOST:
+        return ""
+    if row.once:
+        return row.name
+    if row.name == GATES:
+        blocking = [each for each in evidence.gates if each.blocks]
+        return f"{row.name}|{digest_of(_found(each) for each in blocking)}"
+    if evidence.files_changed:
+        return ""
+    output = crc32(without_times(evidence.output).encode("utf-8", "replace"))
+    return f"{row.name}|{exit.code}|{exit.signal}|{output:x}"
+
+
+def _found(result: GateResult) -> str:
+    """A gate whose report names no findings is compared by its output."""
+    cause = result.cause or ""
+    return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"
+
+
+_NONE_YET = WorkerResult()
+
+
+def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
+    """When an attempt that is known since now was over: with its process, or with its gates.
+
+    Its process may have ended long ago, while no server ran. What is told by a clock that does not
+    agree with the server's (it was set since then, or is another machine's) does not count.
+    """
+    agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
+    told = exit.ended_at if agrees and not evidence.gates else now
+    return max(told, attempt.started_at)
+
+
+def result_of(
+    before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, seconds: float
+) -> WorkerResult:
+    """After one more attempt, which took so long."""
+    before = before or _NONE_YET
+    usage = before.usage
+    if is_known(evidence.usage):
+        usage = total(before.usage_before or NOTHING, evidence.usage)
+    return WorkerResult(
+        output=evidence.output,
+        files_created=evidence.files_created,
+        usage=usage,
+        usage_before=usage if is_known(usage) else None,
+        exit_code=exit.code,
+        signal=exit.signal,
+        work_seconds=before.work_seconds + seconds,
+        cpu_seconds=before.cpu_seconds + exit.cpu_seconds,
+        peak_memory_bytes=max(before.peak_memory_bytes, exit.peak_memory_bytes),
+        log_truncated=before.log_truncated or exit.log_truncated,
+        strays=(*before.strays, *exit.strays),
+        refused_child_jobs=before.refused_child_jobs,
+        prompt=evidence.prompt or before.prompt,
+        gates=evidence.gates,
+        failures=before.failures,
+        rollbacks=before.rollbacks,
+        good=after(attempt.number) if _is_good(evidence) else before.good,
+        conflicts=before.conflicts,
+        change=evidence.change,
+        # What never began leaves what the attempt before it delivered.
+        delivery=before.delivery if exit.cause in RAN_NOTHING else evidence.delivery,
+        session=evidence.session or before.session,
+    )
+
+
+def _is_good(evidence: Evidence) -> bool:
+    """Its worktree passed every check that counts, and one at least."""
+    passed = any(gate.has_approved for gate in evidence.gates)
+    sound = evidence.worktree is not None and not evidence.worktree.faults
+    return sound and passed and not any(gate.blocks for gate in evidence.gates)

@@ -1,0 +1,328 @@
+"""What kind of failure an attempt came to, and what the next one should begin with.
+
+A table: the rows are tried from the top, the first that fits decides. Each has a ladder: the
+first rung for a failure, the next one when it comes again, the last one from then on.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
+from orchestrator.core.model.attempt.failure import (
+    ASKED,
+    GATES,
+    NO_CHANGES,
+    NOT_STARTED,
+    START,
+    Failure,
+    FailureKind,
+    RetryStrategy,
+    after,
+    before,
+)
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.attempt_outcome import Verdict
+
+#: So many of a worker's latest failures are kept.
+MOST_FAILURES = 50
+#: The cause of attempts that did not run: they say nothing about those around them.
+NEVER_RAN = "never ran"
+#: So much of the end of an output is searched for words of a full disk.
+_END_OF_OUTPUT = 4000
+_DISK_FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", re.IGNORECASE)
+_REFUSED = (ErrorClass.AUTH, ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED)
+
+_K, _S = FailureKind, RetryStrategy
+Rung = tuple[RetryStrategy, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One failed attempt as the rows see it."""
+
+    exit: Exit
+    evidence: Evidence
+    verdict: Verdict
+    #: It failed as the one before did, and changed nothing.
+    same: bool = False
+
+    @property
+    def faults(self) -> Sequence[str]:
+        return self.evidence.worktree.faults if self.evidence.worktree else ()
+
+    @property
+    def blocking(self) -> Sequence[str]:
+        return [gate.name for gate in self.evidence.gates if gate.blocks]
+
+    @property
+    def says_something(self) -> bool:
+        found = self.evidence
+        return bool(found.output.strip() or found.error or found.files_changed)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    cause: str
+    fits: Callable[[Case], bool]
+    kind: FailureKind
+    ladder: tuple[Rung, ...]
+    reason: Callable[[Case], str]
+    #: Its process ended before its work was seen: changes of the worker are not rolled back.
+    is_crash: bool = False
+
+
+def _never_ran(case: Case) -> bool:
+    return case.exit.cause in RAN_NOTHING
+
+
+def _disk_full(case: Case) -> bool:
+    found = case.evidence
+    return case.exit.log_lost or bool(
+        _DISK_FULL.search(found.error) or _DISK_FULL.search(found.output[-_END_OF_OUTPUT:])
+    )
+
+
+def _refused(case: Case) -> bool:
+    return case.evidence.error_class in _REFUSED or case.exit.ended_by is EndedBy.LIMIT
+
+
+def _killed(case: Case) -> bool:
+    return case.exit.signal is not None or case.evidence.error_class is ErrorClass.KILLED
+
+
+def _of(kind: ErrorClass) -> Callable[[Case], bool]:
+    return lambda case: case.evidence.error_class is kind
+
+
+def _is_row(name: str) -> Callable[[Case], bool]:
+    return lambda case: case.verdict.row == name
+
+
+def _words(text: str) -> Callable[[Case], str]:
+    return lambda case: text
+
+
+TABLE: tuple[FailureRow, ...] = (
+    FailureRow(
+        NEVER_RAN,
+        _never_ran,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 1.0),),
+        _words("the attempt did not run and changed nothing"),
+    ),
+    FailureRow(
+        "broken worktree",
+        lambda case: bool(case.faults),
+        _K.CORRUPTED_STATE,
+        ((_S.ROLLBACK_LAST, 0.9), (_S.ROLLBACK_SAFE, 0.7)),
+        lambda case: f"the worktree is broken: {'; '.join(case.faults)}",
+    ),
+    FailureRow(
+        "disk full",
+        _disk_full,
+        _K.CORRUPTED_STATE,
+        ((_S.ROLLBACK_LAST, 0.8), (_S.ROLLBACK_SAFE, 0.6)),
+        _words("the disk was full, so files may be incomplete"),
+    ),
+    FailureRow(
+        "rate limit",
+        _of(ErrorClass.RATE_LIMIT),
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.95),),
+        _words("the agent's account was limited; the work so far is kept"),
+    ),
+    FailureRow(
+        "api",
+        _of(ErrorClass.API),
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.9),),
+        _words("the model's service failed; the work so far is kept"),
+    ),
+    FailureRow(
+        NOT_STARTED,
+        lambda case: case.verdict.not_started,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.8),),
+        _words("the tool's program did not start and changed nothing"),
+    ),
+    FailureRow(
+        "internal",
+        _of(ErrorClass.INTERNAL),
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.6),),
+        _words("an internal error of the tool; the work so far is kept"),
+    ),
+    FailureRow(
+        "refused",
+        _refused,
+        _K.LOGIC_ERROR,
+        ((_S.ESCALATE, 0.9),),
+        _words("a retry would fail in the same way until a key, a setting or a limit is changed"),
+    ),
+    FailureRow(
+        "not started",
+        lambda case: case.exit.ended_by is EndedBy.SPAWN_FAILED,
+        _K.UNKNOWN,
+        ((_S.ESCALATE, 0.8),),
+        _words("the program cannot be started"),
+    ),
+    FailureRow(
+        ASKED,
+        _is_row(ASKED),
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.7),),
+        _words("the agent waits for an answer that does not come, and no file changed"),
+    ),
+    FailureRow(
+        NO_CHANGES,
+        _is_row(NO_CHANGES),
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.6),),
+        _words("the task is to change files, and no file changed"),
+    ),
+    FailureRow(
+        GATES,
+        lambda case: bool(case.blocking),
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.9), (_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_SAFE, 0.6)),
+        lambda case: f"the result does not pass {', '.join(case.blocking)}",
+    ),
+    FailureRow(
+        "timeout",
+        lambda case: case.verdict.status is WorkerStatus.TIMEOUT,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4)),
+        _words("the attempt timed out; the work so far is kept"),
+    ),
+    FailureRow(
+        "lost",
+        lambda case: case.exit.ended_by is EndedBy.LOST,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.8), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
+        _words("the process that supervised the attempt was lost"),
+        is_crash=True,
+    ),
+    FailureRow(
+        "killed",
+        _killed,
+        _K.TRANSIENT,
+        ((_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
+        _words("a signal killed the process"),
+        is_crash=True,
+    ),
+    FailureRow(
+        "same failure",
+        lambda case: case.same,
+        _K.LOGIC_ERROR,
+        ((_S.ROLLBACK_SAFE, 0.7),),
+        _words("the same failure as in the attempt before, and no file changed"),
+    ),
+    FailureRow(
+        "said it failed",
+        lambda case: case.evidence.claimed_success is False,
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.7), (_S.RETRY_CURRENT, 0.5), (_S.ROLLBACK_SAFE, 0.5)),
+        _words("the agent itself reports a failure"),
+    ),
+    FailureRow(
+        "exit code",
+        lambda case: bool(case.exit.code) and case.says_something,
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4), (_S.ROLLBACK_SAFE, 0.5)),
+        lambda case: f"exit code {case.exit.code}; the attempt left output or files",
+    ),
+    FailureRow(
+        "unknown",
+        lambda case: True,
+        _K.UNKNOWN,
+        ((_S.RETRY_CURRENT, 0.3), (_S.ROLLBACK_LAST, 0.3), (_S.ROLLBACK_SAFE, 0.3)),
+        _words("the cause is unknown"),
+        is_crash=True,
+    ),
+)
+
+
+def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -> Failure | None:
+    """What is made of an attempt of a worker, as it was before; None when it did not fail.
+
+    Without a worktree there is nothing to go back to.
+    """
+    if verdict.succeeded or verdict.status is WorkerStatus.CANCELLED:
+        return None
+    same = bool(verdict.failure) and verdict.failure == worker.failure
+    case = Case(exit, evidence, verdict, same)
+    row = next(row for row in TABLE if row.fits(case))
+    strategy, confidence = row.ladder[min(_times(row, worker), len(row.ladder) - 1)]
+    kept = evidence.worktree is not None
+    if strategy is not _S.ESCALATE and (not kept or (row.is_crash and evidence.has_work)):
+        strategy = _S.RETRY_CURRENT
+    return Failure(
+        attempt=worker.attempt,
+        kind=row.kind,
+        strategy=strategy,
+        reason=row.reason(case),
+        confidence=confidence,
+        gates=tuple(case.blocking),
+        cause=row.cause,
+        checkpoint=_checkpoint(strategy, worker),
+        kept=after(worker.attempt) if kept else "",
+        undone=_undoes(strategy, evidence),
+    )
+
+
+def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
+    """Whether a rollback leaves changes behind."""
+    if strategy is _S.ROLLBACK_LAST:
+        return evidence.files_changed
+    return strategy is _S.ROLLBACK_SAFE and evidence.has_work
+
+
+def _times(row: FailureRow, worker: Worker) -> int:
+    """How often the worker failed like that just before, within its present retries."""
+    times = 0
+    for earlier in reversed(worker.result.failures if worker.result else ()):
+        if earlier.cause != NEVER_RAN:
+            if earlier.cause != row.cause or earlier.attempt <= worker.budget_from:
+                break
+            times += 1
+    return times
+
+
+def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
+    if strategy is _S.ROLLBACK_LAST:
+        return before(worker.attempt)
+    if strategy is _S.ROLLBACK_SAFE:
+        return (worker.result.good if worker.result else "") or START
+    return ""
+
+
+def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
+    """With what was made of an attempt; it takes the place of what was made of it before."""
+    if failure is None:
+        return result
+    others = [each for each in result.failures if each.attempt != failure.attempt]
+    return replace(result, failures=(*others, failure)[-MOST_FAILURES:])
+
+
+def failure_of(worker: Worker, attempt: int) -> Failure | None:
+    """What was made of an attempt, if it failed and that is still known."""
+    failures = worker.result.failures if worker.result else ()
+    return next((each for each in reversed(failures) if each.attempt == attempt), None)
+
+
+def goes_on_with(failure: Failure, agent: str) -> Failure:
+    """Another agent follows, and begins with what this one left."""
+    why = f"{failure.reason}; {agent} continues with this state"
+    return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
+
+
+def escalated(failure: Failure, why: str) -> Failure:
+    """No further attempt follows: whatever was planned is not done."""
+    if failure.strategy is _S.ESCALATE:
+        return failure
+    reason = f"{failure.reason}; {why}"
+    return replace(failure, strategy=_S.ESCALATE, reason=reason, checkpoint="", undone=False)

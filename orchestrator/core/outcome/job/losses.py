@@ -1,0 +1,228 @@
+"""What the result of a job lacks that no merge tells of. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from shlex import quote
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.model.attempt.delivery import held_by, listed, promised_in_words
+from orchestrator.core.model.attempt.side_work import SideWorkKind, merge_of, missing_in_words
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job_facts import EarlierPart, LossCause, Missing, Overruled
+from orchestrator.core.model.states import JobStatus, StopCause
+from orchestrator.core.repository.repository import needs_worktree
+
+#: Why the changes of a worker are missing for which ``git: on`` held.
+NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its directory only"
+
+
+def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
+    """True if ``git: on`` holds for one of the job's tasks, and no worktree could be created."""
+    return not job.config.base and any(needs_worktree(task, job.config.git) for task in tasks)
+
+
+def lacks_promised(worker: Worker) -> bool:
+    """True if promised files are missing that another worker may have created."""
+    delivery = worker.result.delivery if worker.result else None
+    return delivery is not None and bool(delivery.missing)
+
+
+def lost_without_worktree(
+    job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
+) -> Iterator[Missing]:
+    """Of workers that succeeded in a plain directory, and were to have a worktree by ``git: on``.
+
+    A submission whose tasks are known is refused before that; a planner's tasks come later.
+    """
+    if not lacks_worktrees(job, tasks.values()):
+        return
+    for worker in workers:
+        counts = worker.counts and not worker.is_adviser
+        if counts and needs_worktree(tasks[worker.task_id], job.config.git):
+            yield Missing(
+                worker_id=worker.id, job_id=job.id, cause=LossCause.NO_BRANCH, why=NO_WORKTREE
+            )
+
+
+def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
+    """Of workers that count, promised files that the result lacks; ``present`` are the files that
+    the result changes."""
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        if delivery is None or worker.is_adviser or not worker.counts:
+            continue
+        if paths := _absent(delivery.missing, present):
+            yield Missing(
+                worker_id=worker.id,
+                job_id=job.id,
+                cause=LossCause.NOT_MADE,
+                why=promised_in_words(paths),
+                resolvable=job.is_root,
+                paths=paths,
+            )
+
+
+def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
+    """Of workers whose changes the result has: what conflicts with their own branches.
+
+    Of an attempt that was rolled back, the result lacks everything on purpose.
+    """
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        undone = _rolled_back_until(worker)
+        for each in delivery.side_work if delivery and not worker.is_adviser else ():
+            if each.is_missing and not 0 < each.attempt <= undone:
+                is_stash = each.kind is SideWorkKind.STASH
+                yield Missing(
+                    worker_id=worker.id,
+                    job_id=job.id,
+                    branch=each.ref,
+                    cause=LossCause.STASH if is_stash else LossCause.SIDE_WORK,
+                    why=missing_in_words(each),
+                    in_part=True,
+                )
+
+
+def _rolled_back_until(worker: Worker) -> int:
+    """The worker's latest attempt whose changes were undone; 0: none were."""
+    failures = worker.result.failures if worker.result else ()
+    return max((each.attempt for each in failures if each.undone), default=0)
+
+
+def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
+    """What workers that are about to run again have on their branches."""
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
+            yield EarlierPart(worker_id=worker.id, attempt=worker.attempt)
+
+
+def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
+    """Without promised files that a worker of the job above created."""
+    for each in lost:
+        paths = _absent(each.paths, present)
+        if each.is_made or paths == each.paths:
+            yield each
+        elif paths:
+            yield replace(each, paths=paths, why=promised_in_words(paths))
+
+
+def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
+    return tuple(each for each in paths if not held_by(each, present))
+
+
+def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
+    """Changes at any depth below a worker that nobody chose to leave out; ``children`` are its
+    child jobs, in their order.
+
+    None for a worker whose own work does not count. A child job that was withdrawn, or that
+    another one with the same request made up for, has lost nothing.
+    """
+    for child in counting(worker, children):
+        yield from (each for each in child.facts.missing if not each.chosen)
+        yield from child.facts.lost_below
+
+
+def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
+    """Hunks at any depth below a worker over which better results won, or that were undone."""
+    for child in counting(worker, children):
+        yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
+        yield from child.facts.overruled_below
+
+
+def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
+    """The child jobs whose losses are losses of the worker; ``children`` are in their order."""
+    if not worker.counts:
+        return
+    made_up, found = set[str](), []
+    for child in reversed(children):
+        if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in made_up:
+            found.append(child)
+        if child.status is JobStatus.COMPLETED:
+            # It makes up for earlier ones for the same request: they failed, or were discarded.
+            made_up.add(child.digest)
+    yield from reversed(found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """What to type for changes that a result lacks."""
+
+    #: Brings the changes into the result, or shows them; empty: no branch has them.
+    command: str = ""
+    #: Brings them in without another attempt, if ``command`` asks for one.
+    otherwise: str = ""
+    #: True if ``command`` brings the changes in; False if it only shows them.
+    brings_in: bool = False
+
+
+def way_in(missing: Missing, above: Sequence[str]) -> Way:
+    """Return the command that can succeed, by the cause of the loss.
+
+    ``above``: the jobs above the one that lacks the changes, from its parent job to the root.
+    Merging repeats the gates, so only another attempt changes what the gates refuse. A command
+    repeats what it did before, and the workers of a child job do not run again.
+    """
+    if not missing.is_made:
+        return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
+    if not missing.branch:
+        return Way()
+
+    def merged(how: str) -> str:
+        return merge_chain(how, missing.job_id, above)
+
+    match missing.cause:
+        case LossCause.CONFLICT if missing.resolvable:
+            theirs = merged(" --strategy theirs")
+            return Way(command=merged(" --resolve worker"), otherwise=theirs, brings_in=True)
+        case LossCause.CONFLICT:
+            return Way(command=merged(" --strategy theirs"), brings_in=True)
+        case LossCause.REFUSED if missing.resolvable:
+            return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
+        case LossCause.MANUAL:
+            return Way(command=merged(" --strategy auto"), brings_in=True)
+        case LossCause.SIDE_WORK | LossCause.STASH:
+            is_stash = missing.cause is LossCause.STASH
+            return Way(command=merge_of(missing.branch, is_stash=is_stash), brings_in=True)
+        case LossCause.UNDONE:
+            return Way(command=merged(f" --take {missing.child_job_id}"), brings_in=True)
+        case LossCause.CHOSEN:
+            return Way(command=merged(""), brings_in=True)
+        case _:
+            return Way(command=diff_of(missing.job_id, missing.worker_id))
+
+
+def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
+    """A worker of a root job gets another attempt; for a child job's, a new job follows."""
+    if missing.resolvable:
+        return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
+    request = quote(f"Create {listed(missing.paths)}")
+    return Way(command=f"{COMMAND} continue {root_id} {request}")
+
+
+def diff_of(job_id: str, worker_id: str) -> str:
+    """The command that shows the changes of a worker, wherever they are."""
+    return f"{COMMAND} diff {job_id} {worker_id}"
+
+
+def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
+    """Merge a job again, and then the jobs above it."""
+    return " && ".join([f"{COMMAND} merge {job_id}{how}", *_above(above)])
+
+
+def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
+    """Take a worker that does not count into the result, and merge the jobs above.
+
+    Not joined by ``&&``: a job in which a worker failed stays partial, and so does the exit code.
+    """
+    return "; ".join([f"{COMMAND} merge {job_id} --take {worker_id}", *_above(above)])
+
+
+def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
+    """Overrule the choice among candidates, and merge the jobs above."""
+    choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
+    return "; ".join([choose, *_above(above)])
+
+
+def _above(above: Sequence[str]) -> Iterator[str]:
+    return (f"{COMMAND} merge {each}" for each in above)

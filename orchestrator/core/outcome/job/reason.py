@@ -1,0 +1,385 @@
+"""The one place that composes a job's ``reason`` from its fields and facts."""
+
+from collections.abc import Callable, Sequence
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.limits.budget import passed_in_words
+from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words, listed
+from orchestrator.core.model.attempt.failure import after
+from orchestrator.core.model.gate import SECRETS, AlteredJudges, GateCause
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.job_facts import (
+    GateFact,
+    Missing,
+    Overruled,
+    Shortfall,
+    UnjudgedCause,
+    UnjudgedWork,
+)
+from orchestrator.core.model.repository_changes import listed as changes_in_words
+from orchestrator.core.model.states import JobStatus, MergeState, StopCause
+from orchestrator.core.outcome.job.losses import way_in
+
+#: So many workers are named in a sentence.
+MOST_NAMED = 5
+#: The reason of a job whose tasks a person is to let start.
+WAITS_FOR_APPROVAL = "waits for approval"
+#: Begins the sentence on a job whose workers' changes were to become one result, and did not.
+NOT_MERGED = "what its workers changed could not be merged when it ended"
+#: The sentence on a job whose branches are gone.
+DISCARDED = "its branches and checkpoints were discarded"
+#: Begins the sentence on a job that changed code at which no gate looked.
+NOT_JUDGED = "not judged: "
+#: The same of a job that some gates have judged.
+JUDGED_IN_PART = "judged in part: "
+#: Why no gate judged what a worker changed in its own directory, or in the project.
+NO_WORKTREE = "no gate looks at work without a worktree"
+#: Begins the sentence on a request to build that no AI agent worked on.
+NOTHING_BUILT = "nothing was built: no AI agent"
+#: Begins the sentence on workers that changed no file, where that may not have been meant.
+NOTHING_CHANGED = "nothing was changed"
+#: Begins the sentence on findings that a second run on the merged state did not confirm.
+FLAKY = "flaky on the merged result: "
+#: Begins the sentence on a job whose result is not all that its workers changed.
+LEFT_OUT = "not in the result: "
+#: Begins the sentence on settings, hooks, branches, tags and pushes.
+REPOSITORY_CHANGED = "your repository changed outside of the workers' branches"
+#: The setting by which a user lets the better result win.
+THEIRS = "merge_strategy theirs"
+#: Begins the sentence on changes of child jobs that their parent workers removed or overwrote.
+UNDONE = "undone after a child job"
+
+
+def reason_of(job: Job) -> str:
+    """One sentence for each fact of the job, the gravest first, joined by "; "; "" for none.
+
+    To add a fact: a field in ``job_facts.JobFacts`` (the job's settings and other fields may be
+    read as well), a function here that returns its sentence or "", and its place in ``SENTENCES``.
+    Whoever learns the fact stores it with ``ledger.update_job(job_id, facts=replace(job.facts,
+    ...))``; the reason is composed anew when the job is stopped, merged and ended. Pure; nothing
+    reads a reason to decide anything.
+    """
+    return "; ".join(sentence for say in SENTENCES if (sentence := say(job)))
+
+
+def _approval(job: Job) -> str:
+    return WAITS_FOR_APPROVAL if job.awaits_approval else ""
+
+
+def _stop(job: Job) -> str:
+    """A job whose tasks had all succeeded before the stop came is completed without a word."""
+    if job.stop_cause is None or job.status is JobStatus.COMPLETED:
+        return ""
+    limits = (StopCause.WALL_TIME, StopCause.LIMIT)
+    return f"{'stopped' if job.stop_cause in limits else 'cancelled'} by {job.cancelled_by}"
+
+
+def _caps(job: Job) -> str:
+    return "; ".join(map(passed_in_words, job.facts.caps_passed))
+
+
+def _unpriced(job: Job) -> str:
+    names = job.facts.unpriced
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    who = f"{', '.join(names[:MOST_NAMED])}{more}"
+    return f"the cost cap does not hold for {who}: the price of the model is not known"
+
+
+def _plan(job: Job) -> str:
+    fallback = job.facts.plan_fallback
+    return f"planned by rules: {fallback.reason}" if fallback else job.facts.plan_error
+
+
+def _discarded(job: Job) -> str:
+    return DISCARDED if job.facts.discarded else ""
+
+
+def _merge(job: Job) -> str:
+    if job.facts.discarded:
+        return ""
+    match job.merge_state:
+        case MergeState.FAILED:
+            return f"{NOT_MERGED}: {job.facts.merge_error}; retry: {COMMAND} retry {job.id}"
+        case MergeState.IN_PART:
+            return f"{LEFT_OUT}{_named(job)}"
+        case _:
+            return ""
+
+
+def _nothing_built(job: Job) -> str:
+    if not job.facts.nothing_built:
+        return ""
+    return (
+        f"{NOTHING_BUILT} worked on the request, the project was only surveyed; to connect one: "
+        f"{COMMAND} agents"
+    )
+
+
+def _unchanged(job: Job) -> str:
+    found = changed_nothing(job)
+    return f"{NOTHING_CHANGED} by {listed(found)}" if found else ""
+
+
+def changed_nothing(job: Job) -> list[str]:
+    """Workers that succeeded without a change where nothing tells that none was asked for."""
+    return [each.worker_id for each in job.facts.shortfalls if each.unchanged]
+
+
+def _shortfalls(job: Job) -> str:
+    told = ((each.worker_id, _of_shortfall(each)) for each in job.facts.shortfalls)
+    found = [f"{worker_id}: {words}" for worker_id, words in told if words]
+    more = f"; {_more(found, 'worker')}" if len(found) > MOST_NAMED else ""
+    return "; ".join(found[:MOST_NAMED]) + more
+
+
+def _of_shortfall(each: Shortfall) -> str:
+    delivered = Delivery(
+        changed=True,
+        outside=each.outside,
+        held_back=each.held_back,
+        checkout=each.checkout,
+        has_worktree=each.has_worktree,
+    )
+    altered = AlteredJudges(paths=each.judges, with_code=each.judges_with_code)
+    return "; ".join((*delivered.remarks, *altered_in_words(altered)))
+
+
+def _checkout(job: Job) -> str:
+    by_workers: dict[tuple[str, ...], list[str]] = {}
+    for each in job.facts.checkout:
+        by_workers.setdefault(each.workers, []).append(each.path)
+    told = [
+        f"your checkout changed while {_all_of(names)} ran: {listed(paths)}"
+        for names, paths in by_workers.items()
+    ]
+    return "; ".join(told[:MOST_NAMED])
+
+
+def _all_of(names: Sequence[str]) -> str:
+    """Such as "worker_1, worker_2 and worker_3"."""
+    if len(names) > MOST_NAMED:
+        return f"{len(names)} workers"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _named(job: Job) -> str:
+    told = [_of_worker(each, job) for each in job.facts.lacking if each.is_made]
+    more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return "; ".join(told[:MOST_NAMED]) + more
+
+
+def _not_made(job: Job) -> str:
+    """With the command for it; a child job's parent worker decides by itself."""
+    lacking = [each for each in job.facts.lacking if not each.is_made]
+    if job.facts.discarded:
+        return ""
+    told = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
+    told += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
+    if lacking and job.is_root:
+        told.append(f"to have them created: {way_in(lacking[0], [job.id]).command}")
+    return "; ".join(told)
+
+
+def _of_worker(missing: Missing, job: Job) -> str:
+    part = "in part " if missing.in_part else ""
+    why = f" ({missing.why})" if missing.why else ""
+    return f"{part}{_who(missing, job)}{why}"
+
+
+def _who(missing: Missing, job: Job) -> str:
+    of = f" of job {missing.job_id}" if missing.job_id != job.id else ""
+    return f"{missing.worker_id}{of}"
+
+
+def _earlier_parts(job: Job) -> str:
+    if job.facts.discarded:
+        return ""
+    told = []
+    for each in job.facts.earlier_parts[:MOST_NAMED]:
+        names = f"{job.id} {each.worker_id}"
+        back = f"{COMMAND} rollback {names} {after(each.attempt)} --yes"
+        take = f"{COMMAND} merge {job.id} --take {each.worker_id}"
+        told.append(
+            f"{each.worker_id}: the files of its attempt {each.attempt} are not in the result, "
+            f"because the retry did not succeed; to have them: {back} && {take}"
+        )
+    return "; ".join(told)
+
+
+def _not_in_parent(job: Job) -> str:
+    paths = job.facts.not_in_parent
+    if not paths:
+        return ""
+    parent = job.parent_worker_id
+    return f"not merged into the files of {parent}: both sides changed {listed(paths)}"
+
+
+def _taken(job: Job) -> str:
+    lacking = {each.worker_id for each in job.facts.missing if not each.in_part}
+    names = [each for each in job.facts.taken if each not in lacking]
+    names += [f"child job {each}" for each in job.facts.taken_jobs]
+    return f"taken into the result by a person: {listed(names)}" if names else ""
+
+
+def _overruled(job: Job) -> str:
+    return _named_hunks(job, f"overruled by {THEIRS}", by_worker=False)
+
+
+def _undone(job: Job) -> str:
+    return _named_hunks(job, UNDONE, by_worker=True)
+
+
+def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
+    overruled = (*job.facts.overruled, *job.facts.overruled_below)
+    told = [_hunks(each, job) for each in overruled if bool(each.by_worker) is by_worker]
+    more = f", {_more(told, 'worker')}" if len(told) > MOST_NAMED else ""
+    return f"{what}: {', '.join(told[:MOST_NAMED])}{more}" if told else ""
+
+
+def _both_kept(job: Job) -> str:
+    paths = job.facts.both_kept
+    return f"both additions kept in {listed(paths)}" if paths else ""
+
+
+def _hunks(overruled: Overruled, job: Job) -> str:
+    count, places = overruled.hunks, overruled.places
+    job_id = overruled.job_id or job.id
+    of = f" of job {job_id}" if job_id != job.id else ""
+    where = f" ({', '.join(places[:MOST_NAMED])}{', ...' * (count > MOST_NAMED)})" if places else ""
+    by = f" by job {overruled.by_job}" if overruled.by_job else ""
+    by = f" by {overruled.by_worker}" if overruled.by_worker else by
+    who = f" of {overruled.worker_id}" if overruled.worker_id else ""
+    return f"{count} hunk{'s' * (count != 1)}{who}{of}{where}{by}"
+
+
+def _unjudged(job: Job) -> str:
+    why = not_judged(job)
+    is_whole = job.facts.unjudged or not job.facts.gates_passed
+    return f"{NOT_JUDGED if is_whole else JUDGED_IN_PART}{why}" if why else ""
+
+
+def not_judged(job: Job) -> str:
+    """Why no gate judged the code that a job changed, or which required gates did not."""
+    return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
+
+
+def _without_worktree(job: Job) -> str:
+    found = job.facts.unjudged_work
+    told = [_changed_by(each) for each in found[:MOST_NAMED]]
+    if found[MOST_NAMED:]:
+        told.append(_more(found, "worker"))
+    return f"{NO_WORKTREE}: {'; '.join(told)}" if told else ""
+
+
+def _changed_by(found: UnjudgedWork) -> str:
+    if not found.beside:
+        return f"{found.worker_id} changed {listed(found.files)}"
+    names = _all_of((found.worker_id, *found.beside))
+    return f"changed while {names} worked in the project: {listed(found.files)}"
+
+
+def _merged_unjudged(job: Job) -> str:
+    files = _unjudged_files(job)
+    if not job.facts.unjudged:
+        passed = listed(job.facts.gates_passed)
+        rest = "; ".join(filter(None, (_unrun(job.facts.unjudged_gates), files)))
+        return f"passed {passed}; {rest}" if passed and rest else rest
+    unrun = [each for each in job.facts.gates if each.cause]
+    told = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
+    if told or files:
+        return "; ".join(filter(None, (_unrun(told), files)))
+    if unrun:
+        return "no gate checks what was changed"
+    asked = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
+    only = job.config.gates and asked
+    return f"only the gate {SECRETS} was asked for" if only else "no tests found"
+
+
+def _unjudged_files(job: Job) -> str:
+    by_language: dict[str, list[str]] = {}
+    for each in job.facts.unjudged_files:
+        if each.cause is UnjudgedCause.NO_GATE:
+            by_language.setdefault(each.language, []).append(each.path)
+    told = [f"{listed(paths)} (no gate for {name})" for name, paths in by_language.items()]
+    if told and not job.facts.unjudged:
+        told[0] = f"{NOT_JUDGED}{told[0]}"
+    not_imported = [
+        each.path for each in job.facts.unjudged_files if each.cause is UnjudgedCause.NOT_IMPORTED
+    ]
+    told += [f"no test imports {listed(not_imported)}"] if not_imported else []
+    return "; ".join(told[:MOST_NAMED])
+
+
+def _gates(job: Job) -> str:
+    failed = [each for each in job.facts.gates if each.cause is None]
+    told = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
+    unrun = (each for each in job.facts.gates if each.cause and not each.unjudged)
+    others = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
+    told.append("" if job.facts.unjudged else _unrun(others))
+    return "; ".join(filter(None, told))
+
+
+def _flaky(job: Job) -> str:
+    told = [_once(gate.name, each) for gate in job.facts.flaky for each in gate.findings]
+    more = f"; {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return f"{FLAKY}{'; '.join(told[:MOST_NAMED])}{more}" if told else ""
+
+
+def _once(gate: str, finding: str) -> str:
+    of = f" (gate {gate})" if finding else ""
+    return f"{finding or f'gate {gate}'} failed once and passed once{of}"
+
+
+def _switched_off(job: Job) -> str:
+    found = job.facts.switched_off[:MOST_NAMED]
+    return "; ".join(f"new comments switch off {e.gate}: {listed(e.places)}" for e in found)
+
+
+def _more(found: Sequence[object], noun: str) -> str:
+    """Such as ``2 more workers``, of a list that is cut."""
+    many = len(found) - MOST_NAMED
+    return f"{many} more {noun}{'s' * (many != 1)}"
+
+
+def _unrun(gates: Sequence[GateFact]) -> str:
+    told = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
+    more = [f"{_more(gates, 'gate')} did not run"] if gates[MOST_NAMED:] else []
+    return "; ".join(told + more)
+
+
+def _repository(job: Job) -> str:
+    found = job.facts.repository_changes
+    if not found:
+        return ""
+    # A long reason is cut off where people read it: the command comes first.
+    shown = f"to see and restore it: {COMMAND} restore {job.id}"
+    return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
+
+
+SENTENCES: tuple[Callable[[Job], str], ...] = (
+    _approval,
+    _stop,
+    _caps,
+    _unpriced,
+    _plan,
+    _discarded,
+    _merge,
+    _not_made,
+    _earlier_parts,
+    _not_in_parent,
+    _taken,
+    _overruled,
+    _undone,
+    _both_kept,
+    _nothing_built,
+    _unchanged,
+    _shortfalls,
+    _checkout,
+    _unjudged,
+    _gates,
+    _flaky,
+    _switched_off,
+    _repository,
+)

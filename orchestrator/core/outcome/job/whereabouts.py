@@ -1,0 +1,282 @@
+"""Which changes of a job's workers are in its result, and where those are that are not. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.model.attempt.failure import Failure
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import LossCause, Missing
+from orchestrator.core.model.states import MergeState
+from orchestrator.core.outcome.job.losses import (
+    Way,
+    choose_chain,
+    counting,
+    diff_of,
+    merge_chain,
+    take_chain,
+    way_in,
+)
+from orchestrator.core.repository.git_refs import (
+    checkpoint_refs,
+    result_branch,
+    short,
+    worker_branch,
+)
+from orchestrator.core.repository.repository import Strategy
+
+_HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
+
+
+class OutsideCause(StrEnum):
+    """Why changes that a worker made are not in the result."""
+
+    #: they conflict with others, or build on what was left out
+    LEFT_OUT = "left_out"
+    #: the gates refuse the merged state that has them
+    REFUSED = "refused"
+    #: their worker discarded what a child job had put into its files
+    UNDONE = "undone"
+    #: a person left them out
+    CHOSEN = "chosen"
+    #: the job's ``merge_strategy`` is ``manual``
+    MANUAL = "manual"
+    #: merging failed as a whole
+    MERGE_FAILED = "merge_failed"
+    #: another candidate of the task was better
+    LOST_COMPARISON = "lost_comparison"
+    #: the worker failed, ran out of time or was cancelled
+    FAILED = "failed"
+    #: an attempt failed, and the next one began without what it had changed
+    ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutsideWork:
+    """Changes of one worker that were made, and are not in the result."""
+
+    worker_id: str
+    #: The job of that worker: the job itself, or one below it.
+    job_id: str
+    cause: OutsideCause
+    #: The same for people.
+    why: str = ""
+    #: The branch that has the changes; empty: none has.
+    branch: str = ""
+    #: How many files it made or changed.
+    files: int = 0
+    #: The result has some changes of the worker.
+    in_part: bool = False
+    #: What brings them in, or shows them if only a person can; empty: no branch has them.
+    command: str = ""
+    #: What shows them; empty: no branch has them.
+    show: str = ""
+    #: True if ``command`` brings them in; False if it only shows them.
+    brings_in: bool = True
+    #: What brings them in without another attempt, where ``command`` asks for one.
+    otherwise: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Of a tree: ``jobs`` by id, ``workers`` by job."""
+
+    jobs: Mapping[str, Job]
+    workers: Mapping[str, Sequence[Worker]]
+
+    def in_result(self, job: Job) -> list[Worker]:
+        """The job's own workers whose changes, with those below them, its result has."""
+        if job.merge_state not in _HAS_RESULT:
+            return []
+        lost = (each for each in job.facts.missing if each.is_made and not each.in_part)
+        lacking = {each.worker_id for each in lost}
+        return [each for each in self._counting(job) if each.id not in lacking]
+
+    def made_not_in_result(self, job: Job) -> list[OutsideWork]:
+        """By worker, here and at any depth below, what was made and the result does not have."""
+        if job.facts.discarded:
+            return []
+        found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
+        for each in self._jobs_that_count(job):
+            found += self._of_job(each, job)
+        return found
+
+    def _of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
+        if job is not top:
+            # What nobody chose is among the top job's facts.
+            yield from (self._missing(each, top) for each in job.facts.missing if each.chosen)
+        if job.merge_state is MergeState.FAILED:
+            command = merge_chain("", job.id, self._above(job.id, top))
+            for worker in self._counting(job):
+                why = f"merging failed: {job.facts.merge_error}"
+                yield self._kept(worker, OutsideCause.MERGE_FAILED, why, command)
+        # A worker that the gates refused has failed by that.
+        named = {each.worker_id for each in job.facts.missing if each.is_made}
+        for worker in self.workers.get(job.id, ()):
+            yield from self._rolled_back(worker, job, top)
+            if not self._made(worker) or worker.id in named or worker.id in job.facts.taken:
+                continue
+            take = take_chain(worker.id, job.id, self._above(job.id, top))
+            if worker.chosen is False:
+                command = take
+                if worker.status.succeeded:
+                    above = self._above(job.id, top)
+                    command = choose_chain(worker.task_id, worker.id, job.id, above)
+                yield self._kept(worker, OutsideCause.LOST_COMPARISON, _lost(worker), command)
+            elif worker.status.ended and not worker.status.succeeded:
+                # The merged state would be refused, too.
+                command = "" if _is_blocked(worker) else take
+                yield self._kept(worker, OutsideCause.FAILED, _failed(worker), command)
+
+    def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
+        """What attempts left that a further attempt began without."""
+        for failure in worker.result.failures if worker.result else ():
+            if not failure.undone or failure.attempt >= worker.attempt:
+                continue
+            if _is_back(worker, failure) and (worker.counts or worker.id in job.facts.taken):
+                continue
+            show = f"{diff_of(job.id, worker.id)} --attempt {failure.attempt}"
+            command = ""
+            if not (worker.status.succeeded or self._made(worker)):
+                back = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
+                above = self._above(job.id, top)
+                command = f"{back}; {take_chain(worker.id, job.id, above)}"
+            yield OutsideWork(
+                worker_id=worker.id,
+                job_id=job.id,
+                cause=OutsideCause.ROLLED_BACK,
+                why=f"attempt {failure.attempt} was rolled back: {failure.reason}",
+                branch=f"{checkpoint_refs(worker.root_id, worker.id)}{failure.kept}",
+                command=command or show,
+                show=show,
+                brings_in=bool(command),
+            )
+
+    def _missing(self, missing: Missing, top: Job) -> OutsideWork:
+        way = self.way_in(missing, top)
+        workers = self.workers.get(missing.job_id, ())
+        return OutsideWork(
+            worker_id=missing.worker_id,
+            job_id=missing.job_id,
+            cause=_cause(missing, self.jobs.get(missing.job_id, top)),
+            why=missing.why,
+            branch=missing.branch,
+            files=len(missing.paths)
+            or next((_files(each) for each in workers if each.id == missing.worker_id), 0),
+            in_part=missing.in_part,
+            command=way.command,
+            show=_show(missing),
+            brings_in=way.brings_in,
+            otherwise=way.otherwise,
+        )
+
+    def way_in(self, missing: Missing, top: Job) -> Way:
+        return way_in(missing, self._above(missing.job_id, top))
+
+    def _kept(
+        self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
+    ) -> OutsideWork:
+        """Of a worker that changed nothing itself, what its child job came to."""
+        branch = short(worker_branch(worker))
+        if not _changed(worker):
+            child = self._merged_children(worker)[-1]
+            branch = short(result_branch(worker.root_id, child))
+        show = diff_of(worker.job_id, worker.id)
+        return OutsideWork(
+            worker_id=worker.id,
+            job_id=worker.job_id,
+            cause=cause,
+            why=why,
+            branch=branch,
+            files=_files(worker),
+            command=command or show,
+            show=show,
+            brings_in=bool(command),
+        )
+
+    def _counting(self, job: Job) -> Iterator[Worker]:
+        for worker in self.workers.get(job.id, ()):
+            if (worker.counts or worker.id in job.facts.taken) and self._made(worker):
+                yield worker
+
+    def _made(self, worker: Worker) -> bool:
+        return _changed(worker) or bool(self._merged_children(worker))
+
+    def _merged_children(self, worker: Worker) -> list[str]:
+        known = (each for each in worker.child_job_ids if each in self.jobs)
+        return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
+
+    def _jobs_that_count(self, job: Job) -> Iterator[Job]:
+        """With those below workers that count: who does not count stands for all below it. A child
+        job that was withdrawn, or that another one made up for, has lost nothing."""
+        yield job
+        for worker in self.workers.get(job.id, ()):
+            if not worker.counts:
+                continue
+            children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
+            for child in counting(worker, children):
+                yield from self._jobs_that_count(child)
+
+    def _above(self, job_id: str, top: Job) -> list[str]:
+        """From the parent job up to the top one."""
+        found = []
+        while job_id != top.id and job_id in self.jobs:
+            job_id = self.jobs[job_id].parent_job_id or top.id
+            found.append(job_id)
+        return found
+
+
+def _show(missing: Missing) -> str:
+    if missing.child_job_id:
+        return f"{COMMAND} diff {missing.child_job_id}"
+    return diff_of(missing.job_id, missing.worker_id) if missing.branch else ""
+
+
+def _cause(missing: Missing, job: Job) -> OutsideCause:
+    if missing.chosen:
+        manual = job.config.merge_strategy == Strategy.MANUAL or missing.cause is LossCause.MANUAL
+        return OutsideCause.MANUAL if manual else OutsideCause.CHOSEN
+    if missing.cause is LossCause.UNDONE:
+        return OutsideCause.UNDONE
+    refused = missing.cause is LossCause.REFUSED
+    return OutsideCause.REFUSED if refused else OutsideCause.LEFT_OUT
+
+
+def has_worktree(worker: Worker) -> bool:
+    """Where none of a tree has one, there is nothing to say of its changes."""
+    delivery = worker.result.delivery if worker.result else None
+    return delivery is not None and delivery.has_worktree
+
+
+def _changed(worker: Worker) -> bool:
+    delivery = worker.result.delivery if worker.result else None
+    return delivery is not None and delivery.has_worktree and delivery.changed
+
+
+def _files(worker: Worker) -> int:
+    return len(worker.result.files_created) if worker.result else 0
+
+
+def _is_back(worker: Worker, failure: Failure) -> bool:
+    """Whether a person had the worker go back to what the failed attempt left."""
+    rollbacks = worker.result.rollbacks if worker.result else ()
+    return bool(rollbacks) and rollbacks[-1].checkpoint == failure.kept
+
+
+def _is_blocked(worker: Worker) -> bool:
+    """True if the gates refuse the worker's own branch."""
+    result = worker.result
+    if result is None or (result.delivery and result.delivery.by_hand):
+        return False
+    return any(each.blocks for each in result.gates)
+
+
+def _lost(worker: Worker) -> str:
+    standing = worker.result.standing if worker.result else None
+    words = standing.why if standing else ""
+    return f"lost the comparison: {words}" if words else "lost the comparison"
+
+
+def _failed(worker: Worker) -> str:
+    return f"{worker.status}: {worker.reason}" if worker.reason else str(worker.status)

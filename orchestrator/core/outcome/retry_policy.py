@@ -1,0 +1,61 @@
+"""Whether a failed attempt is followed by another one: one budget per worker."""
+
+from orchestrator.core.model.job import JobConfig, TaskSpec, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.attempt_outcome import Verdict
+
+#: The longest pause between two attempts, in seconds.
+MAX_DELAY_SECONDS = 60.0
+
+
+def may_retry(
+    worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict, child_failed: bool
+) -> bool:
+    """Retries that were asked for are all used by commands; all others stop where they are futile.
+
+    Futile: the same failure twice in a row with nothing changed; without retries that were asked
+    for also a time limit, or a failed child job (which had retries of its own: trying again at
+    every level would multiply them).
+    """
+    if has_no_retry(worker, task, config):
+        return False
+    if verdict.status is WorkerStatus.CANCELLED:
+        return False
+    if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
+        # Everybody waits for its answer, and it goes on without one.
+        return False
+    if child_failed and task.retries is None:
+        return False
+    asked = task.retries is not None or config.retries_asked
+    again = verdict.retry or (asked and verdict.status is WorkerStatus.TIMEOUT)
+    is_command = task.command is not None
+    return again and ((asked and is_command) or not _same_failure(worker, verdict))
+
+
+def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
+    """Whether all of its present retries are used."""
+    return worker.attempt - worker.budget_from > _budget(task, config)
+
+
+def retry_delay(worker: Worker, backoff_seconds: float) -> float:
+    """Seconds until the next attempt: doubled with every failure."""
+    failures = max(0, worker.attempt - worker.budget_from - 1)
+    return float(min(backoff_seconds * 2.0 ** min(failures, 16), MAX_DELAY_SECONDS))
+
+
+def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict) -> str:
+    """The verdict's reason, with why it was not tried again."""
+    attempts = worker.attempt - worker.budget_from
+    if verdict.succeeded or attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
+        return verdict.reason
+    if attempts <= _budget(task, config) and _same_failure(worker, verdict):
+        return f"{verdict.reason} (the same failure twice, no automatic retry)"
+    return f"{verdict.reason} (attempt {attempts} of {attempts})"
+
+
+def _budget(task: TaskSpec, config: JobConfig) -> int:
+    return config.max_retries if task.retries is None else task.retries
+
+
+def _same_failure(worker: Worker, verdict: Verdict) -> bool:
+    return bool(verdict.failure) and verdict.failure == worker.failure

@@ -1,0 +1,74 @@
+"""What a person changes in a tree that is stored: a rollback, a count by hand, a discard.
+
+A server amends what its scheduler has in memory; without one, what is stored is amended as it is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.failure import Rollback
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.ports import Change, Tree
+from orchestrator.core.scheduler.state.replacement import changed
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
+from orchestrator.core.scheduler.transitions.finish import shortfall_of
+
+#: So many of a worker's latest rollbacks are kept.
+MOST_ROLLBACKS = 20
+
+
+class Amendments:
+    """The tree is in memory."""
+
+    def __init__(self, unit_of_work: UnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+
+    def rolled_back(self, key: WorkerKey, rollback: Rollback) -> None:
+        """The worker's branch is as in a checkpoint."""
+        worker = self._unit_of_work.workers[key]
+        result = worker.result or WorkerResult()
+        rollbacks = (*result.rollbacks, rollback)[-MOST_ROLLBACKS:]
+        self._unit_of_work.update_worker(key, result=replace(result, rollbacks=rollbacks))
+        job, kind = self._unit_of_work.jobs[worker.job_id], EventKind.WORKER_ROLLED_BACK
+        self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.told())
+
+    def recounted(self, key: WorkerKey, files: Sequence[str]) -> None:
+        """The worker's branch changes these files, by commits of a person too. Idempotent."""
+        worker = self._unit_of_work.workers[key]
+        result = worker.result or WorkerResult()
+        delivery = result.delivery or Delivery(changed=False)
+        delivery = replace(delivery, changed=bool(files), by_hand=True)
+        result = replace(result, files_created=tuple(files), delivery=delivery)
+        counted = self._unit_of_work.update_worker(key, result=result)
+        job = self._unit_of_work.jobs[worker.job_id]
+        if not job.status.ended:
+            return  # its end composes the reason
+        shortfalls = {each.worker_id: each for each in job.facts.shortfalls}
+        shortfalls.pop(worker.id, None)
+        if found := shortfall_of(counted):
+            shortfalls[worker.id] = found
+        facts = replace(job.facts, shortfalls=tuple(shortfalls.values()))
+        reason = reason_of(changed(job, facts=facts))
+        self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
+
+    def discarded(self, root_id: str) -> None:
+        """The branches of the tree's jobs are gone. Idempotent."""
+        for job in [each for each in self._unit_of_work.jobs.values() if each.root_id == root_id]:
+            facts = replace(job.facts, discarded=True)
+            reason = reason_of(changed(job, facts=facts))
+            self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
+
+
+Amend = Callable[[Amendments], None]
+
+
+def amended(tree: Tree, amend: Amend) -> Change:
+    """What is to be stored of a tree that no scheduler has in memory."""
+    unit_of_work = UnitOfWork()
+    unit_of_work.load(tree, tree.root.id)
+    amend(Amendments(unit_of_work))
+    return unit_of_work.take()

@@ -1,0 +1,84 @@
+"""The dependency graph of one job's tasks."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from posixpath import normpath
+
+from orchestrator.core.errors import InvalidRequest, PlanCycle
+from orchestrator.core.model.job import TaskSpec
+
+
+def check(tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest when ids repeat or are unknown, PlanCycle when tasks form a circle."""
+    known: set[str] = set()
+    for task in tasks:
+        if task.id in known:
+            raise InvalidRequest(f"two tasks have the id {task.id!r}; ids are unique within a job")
+        known.add(task.id)
+    for task in tasks:
+        _check_known(task, known)
+    try:
+        TopologicalSorter({task.id: task.depends_on for task in tasks}).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise PlanCycle(f"tasks wait for each other: {circle}; remove one depends_on") from error
+
+
+def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest when two tasks name the same file and neither waits for the other.
+
+    The tasks make a graph without circles.
+    """
+    first: dict[str, list[TaskSpec]] = {}
+    above = _all_needed(tasks)
+    for task in tasks:
+        for file in dict.fromkeys(map(normpath, task.files)):
+            for other in first.setdefault(file, []):
+                if other.id not in above[task.id] and task.id not in above[other.id]:
+                    raise InvalidRequest(
+                        f"tasks {other.id!r} and {task.id!r} both name the file {file!r}, and "
+                        "neither depends on the other; let one depend on the other, or give the "
+                        "file to one of them",
+                        kind="overlap",
+                    )
+            first[file].append(task)
+
+
+def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
+    """For each task id, the ids of all tasks that must come before it."""
+    needs = {task.id: task.depends_on for task in tasks}
+    above: dict[str, frozenset[str]] = {}
+    for task_id in TopologicalSorter(needs).static_order():
+        direct = needs[task_id]
+        above[task_id] = frozenset(direct).union(*(above[each] for each in direct))
+    return above
+
+
+def _check_known(task: TaskSpec, known: set[str]) -> None:
+    for needed in task.depends_on:
+        if needed not in known:
+            names = ", ".join(sorted(known)[:10])
+            raise InvalidRequest(
+                f"task {task.id!r} depends on {needed!r}, which is not a task here; known: {names}",
+                kind="unknown-dependency",
+            )
+
+
+def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
+    """For each task id, the ids of the tasks that wait for it, in task order."""
+    waiting: dict[str, list[str]] = {}
+    for task in tasks:
+        for needed in dict.fromkeys(task.depends_on):
+            waiting.setdefault(needed, []).append(task.id)
+    return {needed: tuple(ids) for needed, ids in waiting.items()}
+
+
+def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
+    """Every task after all that it depends on; else in task order. The tasks make a graph."""
+    places = {task.id: place for place, task in enumerate(tasks)}
+    sorter = TopologicalSorter({task.id: task.depends_on for task in tasks})
+    sorter.prepare()
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=places.__getitem__)
+        yield from (tasks[places[each]] for each in ready)
+        sorter.done(*ready)

@@ -1,0 +1,78 @@
+"""What merging the changes of a job came to, as the scheduler is given it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.model.gate import GateResult
+from orchestrator.core.model.job_facts import (
+    CheckoutChange,
+    FlakyGate,
+    GateFact,
+    Missing,
+    Overruled,
+    SwitchedOff,
+    UnjudgedFile,
+)
+from orchestrator.core.model.repository_changes import RepositoryChange
+from orchestrator.core.model.states import MergeState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergeRejection:
+    """Of one worker's changes, when they were merged with those of the workers before it."""
+
+    worker_id: str
+    #: In words.
+    reason: str
+    #: What the checks of the merged state came to.
+    gates: tuple[GateResult, ...] = ()
+    #: Files in which they exclude those of the others, for the agent that is to resolve that.
+    conflicts: tuple[str, ...] = ()
+    #: Who carries out the next attempt; empty: the worker's own agent.
+    agent: str = ""
+    #: Without another attempt it has failed; else it stays as it is.
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """What came of merging the changes of a job."""
+
+    refusals: Sequence[MergeRejection] = ()
+    #: Why merging failed; empty: it did not.
+    error: str = ""
+    #: Changes that are not in the result.
+    missing: tuple[Missing, ...] = ()
+    #: What the better results won over, by the user's choice.
+    overruled: tuple[Overruled, ...] = ()
+    #: Files in which additions of several workers are both kept.
+    both_kept: tuple[str, ...] = ()
+    #: Gates that did not pass on the result, and which of its code none has judged.
+    gates: tuple[GateFact, ...] = ()
+    gates_passed: tuple[str, ...] = ()
+    flaky: tuple[FlakyGate, ...] = ()
+    unjudged: bool = False
+    unjudged_files: tuple[UnjudgedFile, ...] = ()
+    switched_off: tuple[SwitchedOff, ...] = ()
+    #: Workers that do not count by themselves, and that a person had merged; None: as before.
+    taken: tuple[str, ...] | None = None
+    #: Child jobs whose discarded changes a person had put into the result; None: as before.
+    taken_jobs: tuple[str, ...] | None = None
+    #: Files of the user's checkout that changed; None: as before.
+    checkout: tuple[CheckoutChange, ...] | None = None
+    #: What the job changed in the user's repository, outside of its own branches; None: as before.
+    repository_changes: tuple[RepositoryChange, ...] | None = None
+    #: There is a result, with changes of a worker at least.
+    has_result: bool = False
+    #: As of ``JobFacts``.
+    not_in_parent: tuple[str, ...] = ()
+    #: The files that the result changes, as tasks name them.
+    files: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> MergeState:
+        if self.error:
+            return MergeState.FAILED
+        if self.missing:
+            return MergeState.IN_PART
+        return MergeState.MERGED if self.has_result else MergeState.NONE

@@ -1,0 +1,82 @@
+"""How many workers of one agent may run while its account is limited: additive increase,
+multiplicative decrease (Chiu and Jain, 1989), as TCP does it. Pure.
+
+An agent that was never refused is not bounded at all.
+"""
+
+from dataclasses import dataclass
+
+#: Seconds for which nothing starts after a refusal that does not say for how long; doubled with
+#: each refusal that follows, up to the longest.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
+#: A provider's word on when it may be tried again is believed up to here.
+LONGEST_RESET_SECONDS = 6 * 3600.0
+#: Seconds after which a worker that found no room looks again.
+LOOK_AGAIN_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Account:
+    #: Workers that may run at the same time.
+    limit: float
+    #: Where it was when the first refusal came: from there on nothing is bounded again.
+    before: int
+    paused_until: float
+    pause: float = FIRST_PAUSE_SECONDS
+
+
+class AgentThrottle:
+    """By agent: those with the same name share an account."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, int] = {}
+        self._accounts: dict[str, _Account] = {}
+
+    def started(self, agent: str) -> None:
+        self._running[agent] = self._running.get(agent, 0) + 1
+
+    def gone(self, agent: str) -> None:
+        self._running[agent] -= 1
+
+    def refused(self, agent: str, resets_at: float | None, now: float) -> float:
+        """A worker ended because its account was limited; when it may be tried again.
+
+        To be told after ``gone`` of that worker.
+        """
+        running = self._running.get(agent, 0) + 1
+        account = self._accounts.get(agent)
+        if account is None:
+            account = self._accounts[agent] = _Account(running, running, now)
+        if now >= account.paused_until:  # one storm halves it once, however many it hits
+            account.limit = max(1.0, min(account.limit, running) / 2)
+            until = _bounded(resets_at, now) or now + account.pause
+            account.paused_until = until
+            account.pause = min(account.pause * 2, LONGEST_PAUSE_SECONDS)
+        elif resets_at is not None:
+            account.paused_until = max(account.paused_until, _bounded(resets_at, now) or now)
+        return account.paused_until
+
+    def succeeded(self, agent: str) -> None:
+        account = self._accounts.get(agent)
+        if account is None:
+            return
+        account.limit += 1 / account.limit
+        account.pause = FIRST_PAUSE_SECONDS
+        if account.limit > account.before:
+            del self._accounts[agent]
+
+    def held_until(self, agent: str, now: float) -> float | None:
+        """When one more worker may be tried to start; None: now."""
+        account = self._accounts.get(agent)
+        if account is None:
+            return None
+        if now < account.paused_until:
+            return account.paused_until
+        full = self._running.get(agent, 0) >= max(1, int(account.limit))
+        return now + LOOK_AGAIN_SECONDS if full else None
+
+
+def _bounded(resets_at: float | None, now: float) -> float | None:
+    if resets_at is None or resets_at <= now:
+        return None
+    return min(resets_at, now + LONGEST_RESET_SECONDS)

@@ -1,0 +1,31 @@
+"""What the machine has room for, as the scheduler is told at the beginning of a turn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.core.model.states import WaitKind
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that the machine has too little of."""
+
+    kind: WaitKind
+    #: A sentence on it for people, with figures.
+    reason: str
+
+
+def _nothing(agent: str) -> Lack | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    #: Why nothing may start at all; None when something may.
+    paused: Lack | None = None
+    #: Why one more worker of an agent may not start; None when it may, and then it counts.
+    lack: Callable[[str], Lack | None] = _nothing
+
+
+#: Room for everything.
+UNLIMITED = Capacity()

@@ -1,0 +1,126 @@
+"""Who holds a slot: counted for the server, for every job with its descendants, and per process."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from orchestrator.core.model.job import Job
+
+#: Processes that may exist for each one that may run, unless told otherwise.
+LIVE_PER_RUNNING = 4
+
+
+class Slots:
+    """``max_workers`` bounds running workers, ``max_live_workers`` processes that exist at all.
+
+    A root job that was allowed more than the server's ``max_workers`` raises the bound of the
+    whole server while it is there.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_workers: int,
+        max_live_workers: int | None = None,
+        of_key: Callable[[str], int | None] = lambda name: None,
+    ) -> None:
+        #: How many workers all jobs of a key may have running; None: any number.
+        self._of_key = of_key
+        self._default_workers = max_workers
+        self._max_live = max_live_workers
+        #: Root id -> the ``max_workers`` that it was allowed.
+        self._allowed: dict[str, int] = {}
+        self._max_workers = max_workers
+        #: Job id -> the limit of the job and of every job above it.
+        self._line: dict[str, Sequence[tuple[str, int]]] = {}
+        self._running: dict[str, int] = {}
+        #: Job id -> slots of it that only those who resume may take; and of the server.
+        self._kept: Counter[str] = Counter()
+        self._kept_total = 0
+        self._total = 0
+        self._live = 0
+
+    @property
+    def running(self) -> int:
+        return self._total
+
+    @property
+    def live(self) -> int:
+        return self._live
+
+    def add_job(self, job: Job, ancestors: Sequence[Job]) -> None:
+        line = [job, *ancestors]
+        limits = [(each.id, each.config.max_workers) for each in line]
+        owner = line[-1].submitted_by
+        most = self._of_key(owner)
+        if most is not None:
+            # No job's id has a blank.
+            limits.append((f"key {owner}", most))
+            self._running.setdefault(f"key {owner}", 0)
+        self._line[job.id] = limits
+        self._running[job.id] = 0
+        if job.is_root:
+            self._allowed[job.id] = job.config.max_workers
+            self._max_workers = max(self._max_workers, job.config.max_workers)
+
+    def drop_job(self, job_id: str) -> None:
+        if self._allowed.pop(job_id, 0) >= self._max_workers:
+            self._max_workers = max(self._default_workers, *self._allowed.values(), 0)
+        self._line.pop(job_id, None)
+        self._running.pop(job_id, None)
+
+    def running_in(self, job_id: str) -> int:
+        """Running workers of the job and all its descendants."""
+        return self._running[job_id]
+
+    def has_room(self, job_id: str) -> bool:
+        if self._total >= self._max_workers:
+            return False
+        return all(self._running[each] < most for each, most in self._line[job_id])
+
+    def keep_free(self, job_ids: Collection[str]) -> None:
+        """From now on keep a slot for a worker of each of these jobs: it is about to resume."""
+        self._kept_total = len(job_ids)
+        self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
+
+    def has_room_to_start(self, job_id: str) -> bool:
+        """Beside those that are about to resume."""
+        if not self._kept_total:
+            return self.has_room(job_id)
+        if self._total + self._kept_total >= self._max_workers:
+            return False
+        line = self._line[job_id]
+        return all(self._running[each] + self._kept[each] < most for each, most in line)
+
+    @property
+    def all_wait(self) -> bool:
+        """No live worker runs.
+
+        Neither the number of processes nor memory holds back a start then: only a new worker can
+        bring on those that wait.
+        """
+        return self._total == 0
+
+    @property
+    def has_room_for_process(self) -> bool:
+        """Whether one more process may exist."""
+        return self._live < (self._max_live or LIVE_PER_RUNNING * self._max_workers)
+
+    def acquire(self, job_id: str) -> None:
+        self._count(job_id, 1)
+
+    def release(self, job_id: str) -> None:
+        self._count(job_id, -1)
+
+    def process_added(self) -> None:
+        self._live += 1
+
+    def process_gone(self) -> None:
+        self._live -= 1
+
+    def _count(self, job_id: str, step: int) -> None:
+        self._total += step
+        for each, _ in self._line[job_id]:
+            self._running[each] += step
+
+    def snapshot(self) -> Mapping[str, int]:
+        return {"running": self._total, "live": self._live, "slots": self._max_workers}

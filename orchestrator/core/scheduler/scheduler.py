@@ -1,0 +1,457 @@
+"""The job manager's brain: events in, commands out. No clock, thread, file or database.
+
+Methods are events; ``turn`` decides what starts and hands over what is to be done; ``view`` answers
+queries, so that this file has nothing but events. Times are given with every event, so that a test
+can be a story.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from orchestrator.core.errors import Refused
+from orchestrator.core.events import EventKind
+from orchestrator.core.limits.budget import NOTHING
+from orchestrator.core.limits.quotas import DaySpent, Quotas
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
+from orchestrator.core.model.gate import GateRun
+from orchestrator.core.model.job import (
+    WALL_TIME,
+    Attempt,
+    Job,
+    JobConfig,
+    TaskSpec,
+    WaitingFor,
+    Worker,
+    WorkerKey,
+)
+from orchestrator.core.model.states import StopCause, WaitKind, WorkerStatus
+from orchestrator.core.outcome.agent_logins import Needs
+from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
+from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.outcome.job.job_outcome import job_outcome, tasks_succeeded
+from orchestrator.core.outcome.job.losses import earlier_parts
+from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.ports import Change, Tree
+from orchestrator.core.scheduler.amendments import Amend, Amendments
+from orchestrator.core.scheduler.commands import Command
+from orchestrator.core.scheduler.merged import Merged, MergeRejection
+from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
+from orchestrator.core.scheduler.queue.ready_queue import Prompting
+from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.replacement import changed
+from orchestrator.core.scheduler.state.task_progress import TaskProgress
+from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.gate_events import GateEvents
+from orchestrator.core.scheduler.transitions.late_results import LateResults
+from orchestrator.core.scheduler.transitions.leases import LeaseManager
+from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
+from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval, plan_of
+from orchestrator.core.scheduler.transitions.restore import Recovery
+from orchestrator.core.scheduler.transitions.start import RunningWorkers
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+from orchestrator.core.scheduler.transitions.usage import Accounting
+from orchestrator.core.scheduler.view import SchedulerView
+
+#: A worker that does not stop asking must not fill the store with events.
+MOST_REFUSALS_TOLD = 10
+#: Characters of what was asked for.
+REQUEST_TOLD = 300
+
+
+class Scheduler:
+    def __init__(
+        self,
+        *,
+        max_workers: int,
+        max_live_workers: int | None = None,
+        backoff_seconds: float = 1.0,
+        prompting: Prompting | None = None,
+        needs: Needs | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
+        quotas = quotas or Quotas()
+        self._slots = Slots(
+            max_workers=max_workers,
+            max_live_workers=max_live_workers,
+            of_key=lambda name: quotas.of(name).max_workers,
+        )
+        self._trees = JobTrees(self._slots, prompting, needs, quotas)
+        self._unit_of_work = self._trees.unit_of_work
+        self._running = RunningWorkers(self._trees)
+        self._task_locks = TaskLocks(self._trees)
+        #: Events and queries of locks that workers take and give back while they run.
+        self.leases: Final = LeaseManager(self._trees, self._running)
+        self._fallback = AgentFallback(self._trees)
+        self._completion = Completion(self._trees, backoff_seconds, self._fallback)
+        self._accounting = Accounting(self._trees, self._completion)
+        self._late = LateResults(self._trees, self._completion)
+        self._planning = PlanApproval(self._trees, self._completion)
+        self._gate_events = GateEvents(self._trees)
+        self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
+        self._restoring = Recovery(
+            self._trees, self._running, self._task_locks, self._completion, self._late
+        )
+        #: For those who ask.
+        self.view: Final = SchedulerView(self._trees, self._planning, self._accounting)
+        self._ended_roots: list[str] = []
+
+    def next_time(self) -> float | None:
+        """When something is due although nothing happens."""
+        times = (self._trees.next_time(), self.leases.next_time)
+        return min((time for time in times if time is not None), default=None)
+
+    def submit(
+        self,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        now: float,
+        planner: Worker | None = None,
+    ) -> None:
+        """Take in an admitted job; a child job's parent begins to wait.
+
+        A job with a planner gets its tasks from there later. Raise Deadlock for a child job whose
+        locks are held by somebody who waits for its parent; nothing has changed then.
+        """
+        self.check_locks(job, tasks)
+        self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
+        said = {"request": job.request, "parent_worker_id": job.parent_worker_id}
+        self._unit_of_work.emit(
+            EventKind.JOB_SUBMITTED, job, now, depth=job.depth, tasks=len(tasks), **said
+        )
+        plan = plan_of(tasks, workers, planner)
+        self._trees.register(job, plan, planner.key if planner else None)
+        if job.parent_key is not None:
+            parent = self._unit_of_work.workers[job.parent_key]
+            self._unit_of_work.update_worker(
+                parent.key,
+                child_job_ids=(*parent.child_job_ids, job.id),
+                child_workers=parent.child_workers + len(workers),
+            )
+            self.attach(parent.key, job.id, now)
+        self._completion.check_job(job.id, now)
+
+    def plan_taken(
+        self,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        source: str,
+        reason: str,
+        now: float,
+    ) -> None:
+        """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
+        self._planning.taken(job_id, tasks, workers, source, reason, now)
+
+    def plan_impossible(self, job_id: str, reason: str, now: float) -> None:
+        """No plan can be carried out: the job ends without tasks."""
+        self._planning.impossible(job_id, reason, now)
+
+    def approve_plan(self, job_id: str, by: str, now: float) -> None:
+        """Let the tasks start. Raise Conflict for a job that does not wait for it."""
+        self._planning.approve(job_id, by, now)
+
+    def reject_plan(self, job_id: str, by: str, now: float) -> None:
+        """End a job that waits for approval. Raise Conflict for one that does not."""
+        self._planning.check_waits(job_id)
+        self.cancel(job_id, f"{by}: the plan was rejected", now)
+
+    def agent_passed_over(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
+        """A job was given another agent from the start, where it left the choice open."""
+        self._fallback.taken_in(job, best, instead, why, now)
+
+    def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
+        """Raise Deadlock for tasks of a child job that could never start."""
+        self._task_locks.check(job, tasks)
+
+    def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
+        """The worker waits for a child job from now on, unless that has ended. Idempotent."""
+        self._running.attach(key, child_job_id, now)
+
+    def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
+        """A running worker asked for a child job and hit a limit; its first ones are told."""
+        worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
+        node.refused_child_jobs += 1
+        before = worker.result.refused_child_jobs if worker.result else 0
+        number = node.refused_child_jobs + before
+        if number > MOST_REFUSALS_TOLD:
+            return
+        detail = error.message
+        if number == MOST_REFUSALS_TOLD:
+            detail += " (from here on refusals of this worker are only counted)"
+        self._unit_of_work.emit(
+            EventKind.CHILD_JOB_REFUSED,
+            self._trees.job_of(worker),
+            now,
+            worker.id,
+            limit=error.kind,
+            detail=detail,
+            request=request[:REQUEST_TOLD],
+            number=number,
+        )
+
+    def context_prepared(self, job_id: str) -> None:
+        """What all workers of the job are told is there. Idempotent."""
+        self._trees.queue_again(self._trees.holds.prepared(job_id))
+
+    def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
+        """A running attempt has used so much; why it must stop, empty when it need not."""
+        return self._accounting.used(key, attempt, usage, now)
+
+    def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
+        """An attempt has ended well, and its gates begin."""
+        self._gate_events.begun(key, attempt, gates, now)
+
+    def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
+        """An attempt waits for disk space, or, with no ``reason``, no more."""
+        current = self._unit_of_work.attempts.get(key)
+        if current is None or current.number != attempt:
+            return
+        if reason:
+            self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.DISK), reason)
+        else:
+            self._unit_of_work.update_worker(key, reason="")
+
+    def gate_ran(self, run: GateRun, now: float) -> None:
+        """A run of a gate begins, or has ended."""
+        self._gate_events.ran(run, now)
+
+    def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
+        """An attempt that is about to start has its API key and the secret of its record."""
+        self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
+
+    def free_retry(self, key: WorkerKey) -> None:
+        """The worker is not to blame for how its attempt ends, however often: that costs no retry.
+
+        Comes before ``exited``.
+        """
+        spent = self._unit_of_work.workers[key].budget_from
+        self._unit_of_work.update_worker(key, budget_from=spent + 1, failure="")
+
+    def exited(
+        self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
+    ) -> None:
+        """An attempt is over. The end of an attempt that is not the current one is ignored."""
+        current = self._unit_of_work.attempts.get(key)
+        if current is None or current.number != attempt:
+            return
+        worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
+        self.leases.attempt_ended(key, now)
+        self._running.process_gone(worker, node)
+        verdict = self._trees.logins.told(worker.agent, judge(exit, evidence), now)
+        if exit.ended_by is EndedBy.EXIT and not verdict.not_started:
+            self._trees.tool_starts.began(worker.agent)
+        node.ended_at = ended_at(current, exit, evidence, now)
+        ended = self._unit_of_work.end_attempt(
+            key,
+            ended_at=node.ended_at,
+            exit=exit,
+            reason=verdict.reason,
+            session=evidence.session,
+        )
+        self._late.ended(ended)
+        took = node.ended_at - current.started_at
+        result = result_of(worker.result, current, exit, evidence, took)
+        result = noted(result, classify(worker, exit, evidence, verdict))
+        refused, node.refused_child_jobs = node.refused_child_jobs, 0
+        if refused:
+            refused += result.refused_child_jobs
+            result = replace(result, refused_child_jobs=refused)
+        had = worker.result.usage if worker.result else NOTHING
+        self._trees.spend(worker, had, result.usage, now)
+        self._unit_of_work.update_worker(key, result=result)
+        self._gate_events.ended(key, attempt, evidence.gates, now)
+        self._completion.settle(key, verdict, now, self._account(worker, verdict, evidence, now))
+        if had != result.usage:
+            self._accounting.check_limits(worker, now)
+        self._accounting.check_price(worker, now)
+
+    def _account(
+        self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
+    ) -> float | None:
+        """When the worker may be tried again if its agent's account was limited."""
+        throttle = self._running.throttle
+        if verdict.rate_limited:
+            return throttle.refused(worker.agent, evidence.resets_at, now)
+        if verdict.succeeded:
+            throttle.succeeded(worker.agent)
+            self._trees.logins.worked(worker.agent, now)
+        return None
+
+    def attempts_sought(self, now: float) -> Sequence[Attempt]:
+        """Given-up attempts that it is time to look after; a ``late_result`` may follow."""
+        return self._late.sought(now)
+
+    def late_result(
+        self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
+    ) -> None:
+        """The end of an attempt that was given up; ``record`` says where it is written."""
+        self._late.arrived(attempt, exit, evidence, record, now)
+
+    def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
+        """Stop a job and all its descendants. Idempotent.
+
+        ``by`` is the caller in words; ``worker_key`` is its worker, None for an API key.
+        """
+        cause = StopCause.USER if worker_key is None else StopCause.PARENT
+        if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
+            cause = StopCause.WITHDRAWN
+        self._completion.stop_tree(job_id, cause, by, now)
+
+    def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
+        """Give these workers another attempt; whether the job goes on for that."""
+        return self._merge_rejections.refused(job_id, refusals, now)
+
+    def merged(self, job_id: str, merged: Merged) -> None:
+        """What came of merging the changes of a job whose reports follow."""
+        self._merge_rejections.merged(job_id, merged)
+
+    def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
+        """Somebody had a job merged once more that has ended: that is how it ends now."""
+        self._merge_rejections.merged_later(job_id, merged, now)
+
+    def rendered(self, job_id: str, now: float) -> None:
+        """The job's reports are written (or could not be): now it has ended."""
+        if job_id not in self._completion.rendering:
+            return
+        self._completion.rendering.discard(job_id)
+        job = self._unit_of_work.jobs[job_id]
+        workers = [each for each in self._trees.workers_of(job_id) if not each.is_planner]
+        status = job_outcome(
+            workers,
+            job.cancelled,
+            incomplete=job.lacks_changes,
+            fails_unjudged=job.fails_unjudged,
+        )
+        reason = reason_of(changed(job, status=status))
+        ended = self._unit_of_work.move_job(job_id, status, ended_at=now, reason=reason)
+        self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
+        if job.parent_key is None:
+            self._ended_roots.append(job_id)
+        else:
+            self._child_ended(job.parent_key, job_id, now)
+
+    def update_config(self, job_id: str, config: JobConfig) -> None:
+        """A job that is about to run again has these settings from now on."""
+        self._unit_of_work.update_job(job_id, config=config)
+
+    def retry(self, job_id: str, by: str, now: float) -> int:
+        """Run again the tasks that did not succeed in a job that has ended, and the workers that
+        did not create all promised files; see ``check_rerun``.
+
+        How many workers that is. A failed candidate of a task that succeeded is left.
+        """
+        workers = self._trees.workers_of(job_id)
+        succeeded = tasks_succeeded(workers)
+        facts = self._unit_of_work.jobs[job_id].facts
+        half = facts.half_done
+        again = [each for each in workers if not succeeded[each.task_id] or each.id in half]
+        refused = facts.refused
+        for worker in workers:
+            if worker.id in refused and worker.status.succeeded:
+                # Merging may send it back.
+                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
+        earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
+        self._reopen(job_id, again, by, now)
+        facts = replace(self._unit_of_work.jobs[job_id].facts, earlier_parts=earlier)
+        self._unit_of_work.update_job(job_id, facts=facts)
+        return len(again)
+
+    def choose(self, worker: Worker, by: str, now: float) -> None:
+        """A person chooses a candidate of a job that has ended. Raise Conflict."""
+        self._completion.selection.overrule(worker, by, now)
+
+    def resolve_again(self, job_id: str, by: str, now: float) -> None:
+        """Merge a job that has ended once more, and give workers in conflict new attempts."""
+        for worker in self._trees.workers_of(job_id):
+            if worker.status.succeeded:
+                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
+        self._reopen(job_id, (), by, now)
+
+    def _reopen(self, job_id: str, again: Sequence[Worker], by: str, now: float) -> None:
+        job = self._planning.begin_again(job_id, started_at=now, ended_at=None)
+        for worker in again:
+            self._rewind(worker)
+        self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, by=by, workers=len(again))
+        tasks = list(self._trees.plans[job_id].tasks.values())
+        self._trees.install(job, TaskProgress(tasks, self._trees.workers_of(job_id)))
+        self._trees.watch_wall_time(job)
+        # Its limit may have been changed.
+        self._slots.add_job(job, self._trees.ancestors(job))
+        if job.parent_key is not None:
+            self.attach(job.parent_key, job_id, now)
+        self._completion.check_job(job_id, now)
+
+    def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
+        """Start and resume what has room; hand over the commands since the last turn.
+
+        ``take_changes`` then gives what changed. ``room`` is what the machine has room for.
+        """
+        for job in self._trees.jobs_out_of_time(now):
+            by = f"{WALL_TIME} ({job.config.max_wall_seconds:g} s)"
+            self._completion.stop_tree(job.id, StopCause.WALL_TIME, by, now)
+        self._accounting.stop_spent_days(now)
+        self.leases.turn(now)
+        self._running.start_what_has_room(now, room, self._completion.rendering)
+        commands, self._trees.commands = self._trees.commands, []
+        return commands
+
+    def take_changes(self) -> Change:
+        """What changed since the last call: store it before commands are executed."""
+        return self._unit_of_work.take()
+
+    def amend(self, amend: Amend) -> None:
+        """Change what is stored of a tree that is in memory."""
+        amend(Amendments(self._unit_of_work))
+
+    def forget_ended(self) -> None:
+        """Drop root jobs that have ended; they stay in the store."""
+        ended, self._ended_roots = self._ended_roots, []
+        for root_id in ended:
+            if root_id in self._trees and self._unit_of_work.jobs[root_id].status.ended:
+                self._trees.forget(root_id)
+
+    def forget(self, root_id: str) -> None:
+        """Drop a tree that was restored, and has not changed."""
+        self._trees.forget(root_id)
+
+    def forget_after_turn(self, root_id: str) -> None:
+        """A tree that has ended, and was restored for one change."""
+        self._ended_roots.append(root_id)
+
+    def load_spending(self, days: Iterable[DaySpent]) -> None:
+        """What the store knows of the money that was spent today. Comes first."""
+        self._trees.quotas.load(days)
+
+    def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
+        """Take over a tree from the store; the attempts whose end is not known are returned.
+
+        Each of them must be followed by ``exited`` sooner or later: at once when it is known to
+        be over, when it ends if it still runs.
+        """
+        return self._restoring.restore(tree, now)
+
+    def _child_ended(self, key: WorkerKey, child_job_id: str, now: float) -> None:
+        node = self._trees.nodes[key]
+        node.open_children.discard(child_job_id)
+        if node.open_children:
+            return
+        self._task_locks.children_ended(self._unit_of_work.workers[key], now)
+        if node.verdict is not None:
+            self._completion.settle(key, node.verdict, now)
+        elif node.alive and not node.has_slot and not node.waits_for_lock:
+            self._running.wait_for_slot(self._unit_of_work.workers[key])
+
+    def _rewind(self, worker: Worker) -> None:
+        self._unit_of_work.move_worker(
+            worker.key,
+            WorkerStatus.PENDING,
+            reason="",
+            failure="",
+            budget_from=worker.attempt,
+            not_before=0.0,
+            ended_at=None,
+        )

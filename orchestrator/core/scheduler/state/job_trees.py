@@ -1,0 +1,285 @@
+"""The unfinished trees: their records, plans and nodes, and who stands where in them."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.core.candidates.review import reviewing_task
+from orchestrator.core.limits.budget import NOTHING, Spending, breach
+from orchestrator.core.limits.quotas import Quotas
+from orchestrator.core.locks.lock_manager import LockManager
+from orchestrator.core.locks.lock_table import Party
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
+from orchestrator.core.outcome.attempt_outcome import Verdict
+from orchestrator.core.scheduler.commands import Command
+from orchestrator.core.scheduler.queue.ready_queue import Prompting, ReadyQueue, StartHolds
+from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
+from orchestrator.core.scheduler.state.tool_starts import ToolStarts
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
+
+
+@dataclass(slots=True)
+class Node:
+    """What is known of a worker beyond its record, while it is not done."""
+
+    alive: bool = False
+    has_slot: bool = False
+    stopping: bool = False
+    #: Its unfinished child jobs.
+    open_children: set[str] = field(default_factory=set)
+    #: Child jobs that its present attempt was refused.
+    refused_child_jobs: int = 0
+    #: What it will come to once its child jobs have ended; its process is gone.
+    verdict: Verdict | None = None
+    #: When its latest attempt was over.
+    ended_at: float | None = None
+    #: It has lent its slot because it waits for a lease.
+    waits_for_lock: bool = False
+
+    @property
+    def lends_slot(self) -> bool:
+        """It goes on as soon as its child jobs have ended, and needs a slot then."""
+        return self.alive and not self.has_slot and not self.stopping and not self.waits_for_lock
+
+
+class JobTrees:
+    def __init__(
+        self,
+        slots: Slots,
+        prompting: Prompting | None = None,
+        needs: Needs | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
+        self.quotas = quotas or Quotas()
+        self.unit_of_work = UnitOfWork()
+        self.slots = slots
+        self.ready = ReadyQueue()
+        self.holds = StartHolds(prompting or Prompting())
+        self.logins = AgentLogins(needs or Needs())
+        self.tool_starts = ToolStarts(self.unit_of_work)
+        self.spending = Spending()
+        self.locks = LockManager()
+        self.plans: dict[str, TaskProgress] = {}
+        #: By job id, the worker that makes or made its tasks.
+        self.planners: dict[str, WorkerKey] = {}
+        self.nodes: dict[WorkerKey, Node] = {}
+        self.commands: list[Command] = []
+        #: Root id -> ids of all its jobs, parents before their children.
+        self._trees: dict[str, list[str]] = {}
+        #: (end of its wall time, job id), soonest first.
+        self._deadlines: list[tuple[float, str]] = []
+
+    def __contains__(self, root_id: str) -> bool:
+        return root_id in self._trees
+
+    def job_of(self, worker: Worker) -> Job:
+        return self.unit_of_work.jobs[worker.job_id]
+
+    def task_of(self, worker: Worker) -> TaskSpec:
+        if worker.is_planner:
+            # Its job may have got its tasks since.
+            return planning_task(worker)
+        task = self.plans[worker.job_id].tasks[worker.task_id]
+        return reviewing_task(worker, task) if worker.is_reviewer else task
+
+    def workers_of(self, job_id: str) -> list[Worker]:
+        """A job that has no tasks yet has its planner."""
+        return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
+
+    def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
+        """Files that child jobs of a worker made, at any depth; None if they changed none.
+
+        ``own_directories``: also what commands left there, and none but they have.
+        """
+        found: list[str] = []
+        any_changed = False
+        present = self.unit_of_work.workers.get(worker.key, worker)
+        below = [each for job_id in present.child_job_ids for each in self.workers_of(job_id)]
+        for each in below:
+            result = each.result
+            if not each.counts or result is None:
+                continue
+            delivery, files = result.delivery, result.files_created
+            if delivery is not None or own_directories:
+                any_changed |= delivery.changed if delivery else bool(files)
+                found += files
+            deeper = self.changed_below(each, own_directories=own_directories)
+            any_changed |= deeper is not None
+            found += deeper or ()
+        return found if any_changed else None
+
+    def jobs_of(self, root_id: str) -> Sequence[str]:
+        """None of a tree that is not here."""
+        return self._trees.get(root_id, ())
+
+    def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
+        """A worker has used ``after`` in all, where it was ``before``.
+
+        ``now`` None: the store knows it, and so does the sum of its day.
+        """
+        if before == after:
+            return
+        job = self.job_of(worker)
+        self.spending.change((job, *self.ancestors(job)), before, after)
+        cost = (after.cost_usd or 0.0) - (before.cost_usd or 0.0)
+        if now is not None and cost:
+            self.unit_of_work.note_day(self.quotas.spend(self.key_of(job.root_id), cost, now))
+
+    def key_of(self, root_id: str) -> str:
+        """Name of the key that submitted a root job."""
+        return self.unit_of_work.jobs[root_id].submitted_by
+
+    def running_jobs_of(self, key_name: str) -> int:
+        """Unfinished root jobs of a key."""
+        roots = (self.unit_of_work.jobs[root_id] for root_id in self._trees)
+        return sum(job.submitted_by == key_name and not job.status.ended for job in roots)
+
+    @property
+    def roots(self) -> Sequence[str]:
+        return list(self._trees)
+
+    def breach_of(self, job: Job) -> tuple[str, str] | None:
+        """The highest unfinished job of its line that used all it may, and the limit in words."""
+        for above in (*reversed(self.ancestors(job)), job):
+            reached = breach(above.config, self.spending.of(above.id))
+            if reached and not above.status.ended:
+                return above.id, f"{reached} of job {above.id}"
+        return None
+
+    def ancestors(self, job: Job) -> Sequence[Job]:
+        """From the job's parent up to its root."""
+        line: list[Job] = []
+        while job.parent_job_id is not None:
+            job = self.unit_of_work.jobs[job.parent_job_id]
+            line.append(job)
+        return line
+
+    def subtree(self, job_id: str) -> Sequence[str]:
+        """The job and its descendants, deepest first."""
+        below = {job_id}
+        for each in self._trees[self.unit_of_work.jobs[job_id].root_id]:
+            if self.unit_of_work.jobs[each].parent_job_id in below:
+                below.add(each)
+        return sorted(below, key=lambda each: -self.unit_of_work.jobs[each].depth)
+
+    def waits_for_approval(self, job: Job) -> bool:
+        """It has tasks, and none of them may start yet."""
+        return job.status is JobStatus.PLANNING and self.plans[job.id].planner is None
+
+    def register(self, job: Job, plan: TaskProgress, planner: WorkerKey | None = None) -> None:
+        """Take in a job whose record, workers and planner, if any, are in the unit of work."""
+        self._trees.setdefault(job.root_id, []).append(job.id)
+        if planner is not None:
+            self.planners[job.id] = planner
+        for key in {*plan.workers, *((planner,) if planner else ())}:
+            worker = self.unit_of_work.workers[key]
+            if worker.result is not None:
+                self.spend(worker, NOTHING, worker.result.usage)
+        self.slots.add_job(job, self.ancestors(job))
+        self.watch_wall_time(job)
+        self.install(job, plan)
+
+    def install(self, job: Job, plan: TaskProgress) -> None:
+        """Give every worker that is not done a node, and queue those that can start."""
+        self.plans[job.id] = plan
+        for key in plan.workers:
+            worker = self.unit_of_work.workers[key]
+            if not worker.status.ended:
+                self.nodes[key] = Node()
+        if not job.is_root:
+            self._expect_claims(plan)
+        if not self.waits_for_approval(job):
+            self.queue_ready(job.id)
+
+    def _expect_claims(self, plan: TaskProgress) -> None:
+        for task in plan.tasks.values():
+            if task.locks:
+                for key in plan.workers_of(task.id):
+                    worker = self.unit_of_work.workers[key]
+                    if worker.status is WorkerStatus.PENDING:
+                        self.locks.expect(self.party_of(worker), task.locks)
+
+    def party_of(self, worker: Worker) -> Party:
+        """A worker as locks know it."""
+        above = [worker]
+        while (parent := self.job_of(above[-1]).parent_key) is not None:
+            above.append(self.unit_of_work.workers[parent])
+        tasks = [(each.job_id, each.task_id) for each in above]
+        return Party(
+            key=worker.key,
+            job_id=worker.job_id,
+            line=frozenset(each.key for each in above),
+            tasks=frozenset(tasks),
+            task=tasks[0],
+        )
+
+    def queue_ready(self, job_id: str) -> None:
+        """Queue the workers of a job that wait for nothing."""
+        for key in self.plans[job_id].ready_workers:
+            worker = self.unit_of_work.workers[key]
+            if worker.status is WorkerStatus.PENDING:
+                self.queue(worker)
+
+    def queue(self, worker: Worker) -> None:
+        job = self.job_of(worker)
+        if worker.not_before:
+            self.ready.push_later(worker.key, job, worker.not_before)
+        else:
+            self.ready.push(worker.key, job)
+
+    def queue_again(self, keys: Iterable[WorkerKey]) -> None:
+        """Those that had to wait and are still wanted."""
+        for key in keys:
+            worker = self.unit_of_work.workers.get(key)
+            if worker is not None and worker.status is WorkerStatus.PENDING:
+                self.queue(worker)
+
+    def watch_wall_time(self, job: Job) -> None:
+        heapq.heappush(self._deadlines, (job.wall_end, job.id))
+
+    def jobs_out_of_time(self, now: float) -> Iterator[Job]:
+        """Jobs whose wall time is over; each is given once."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, job_id = heapq.heappop(self._deadlines)
+            job = self.unit_of_work.jobs[job_id]
+            if job.status.ended or job.stop_cause:
+                continue
+            if job.wall_end > now:
+                self.watch_wall_time(job)
+            else:
+                yield job
+
+    def next_time(self) -> float | None:
+        """When something is due although nothing happens."""
+        deadline = self._deadlines[0][0] if self._deadlines else None
+        times = (self.ready.next_delayed, self.holds.next_time, deadline)
+        return min((time for time in times if time is not None), default=None)
+
+    def begin_job(self, job: Job, now: float) -> Job:
+        """A pending job runs from now on; any other is left as it is."""
+        if job.status is not JobStatus.PENDING:
+            return job
+        return self.unit_of_work.move_job(
+            job.id, JobStatus.RUNNING, started_at=job.started_at or now
+        )
+
+    def forget(self, root_id: str) -> None:
+        """Drop a tree that has ended; it stays in the store."""
+        job_ids = self._trees.pop(root_id)
+        gone = set(job_ids)
+        self._deadlines = [each for each in self._deadlines if each[1] not in gone]
+        heapq.heapify(self._deadlines)
+        keys = {key for job_id in job_ids for key in self.plans[job_id].workers}
+        keys |= {self.planners.pop(job_id) for job_id in job_ids if job_id in self.planners}
+        for job_id in job_ids:
+            del self.plans[job_id]
+            self.slots.drop_job(job_id)
+            self.ready.drop_job(job_id)
+        self.ready.forget_root(root_id)
+        self.holds.forget(job_ids)
+        self.spending.forget(job_ids)
+        self.unit_of_work.forget(root_id, job_ids, keys)

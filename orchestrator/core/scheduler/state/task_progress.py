@@ -1,0 +1,113 @@
+"""How far one job's tasks have come: which wait, which are done, which can start."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from orchestrator.core.model.job import PLANNER, TaskSpec, Worker, WorkerKey
+from orchestrator.core.scheduler.dag import dependents
+
+#: A plan that is refused is asked for once more, with the reason.
+TRIES_TO_PLAN = 2
+
+
+def planning_task(planner: Worker) -> TaskSpec:
+    """What a planner has to do."""
+    retries = TRIES_TO_PLAN - 1
+    return TaskSpec(
+        id=PLANNER, title="Plan", role=PLANNER, agents=(planner.agent,), retries=retries
+    )
+
+
+class TaskProgress:
+    """Built from a job's tasks and workers, whatever state they are in."""
+
+    def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
+        self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
+        self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
+        #: By task, who compares its candidates, or did.
+        self.reviewers: dict[str, WorkerKey] = {}
+        self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
+        self._succeeded: set[str] = set()
+        self._dependents = dependents(tasks)
+        #: The worker that makes the tasks, while it has not made them.
+        self.planner: WorkerKey | None = None
+        for worker in workers:
+            self._count(worker)
+        self._blockers = {task.id: self._count_blockers(task) for task in tasks}
+        self.open_workers = sum(self._open.values())
+
+    def _count(self, worker: Worker) -> None:
+        if worker.is_planner:
+            self.planner = worker.key
+        if worker.is_reviewer:
+            self.reviewers[worker.task_id] = worker.key
+        else:
+            self._workers[worker.task_id].append(worker.key)
+        if not worker.status.ended:
+            self._open[worker.task_id] += 1
+        elif worker.status.succeeded and not worker.is_reviewer:
+            self._succeeded.add(worker.task_id)
+
+    def _count_blockers(self, task: TaskSpec) -> int:
+        return sum(not self.done(needed) for needed in set(task.depends_on))
+
+    @property
+    def unfinished(self) -> bool:
+        """Something is still to be done: by a worker, or by those that a plan will bring."""
+        return self.planner is not None or self.open_workers > 0
+
+    @property
+    def size(self) -> int:
+        """How many workers it has; a planner is none, nor is a reviewer."""
+        return 0 if self.planner else sum(map(len, self._workers.values()))
+
+    def done(self, task_id: str) -> bool:
+        """All candidates have ended, their reviewer too, and one of them succeeded."""
+        return not self._open[task_id] and task_id in self._succeeded
+
+    def hopeless(self, task_id: str) -> bool:
+        return not self._open[task_id] and task_id not in self._succeeded
+
+    def is_ready(self, task_id: str) -> bool:
+        return not self._blockers[task_id]
+
+    @property
+    def ready_workers(self) -> Iterator[WorkerKey]:
+        """Those whose task needs no other any more."""
+        for task_id, keys in self._workers.items():
+            if self.is_ready(task_id):
+                yield from keys
+        # Candidates have ended before their reviewer is there.
+        yield from self.reviewers.values()
+
+    def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
+        """Its candidates."""
+        return self._workers[task_id]
+
+    def add_reviewer(self, reviewer: Worker) -> None:
+        """The task is not done before it has ended."""
+        self._count(reviewer)
+        self.open_workers += 1
+
+    @property
+    def workers(self) -> Iterator[WorkerKey]:
+        for keys in self._workers.values():
+            yield from keys
+        yield from self.reviewers.values()
+
+    def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
+        """Count a worker's end; the tasks that it makes ready or hopeless are returned.
+
+        A returned task is ready when ``is_ready``, else it can never start.
+        """
+        self._open[task_id] -= 1
+        self.open_workers -= 1
+        if succeeded:
+            self._succeeded.add(task_id)
+        if self._open[task_id]:
+            return ()
+        following = self._dependents.get(task_id, ())
+        if task_id not in self._succeeded:
+            return following
+        for other in following:
+            self._blockers[other] -= 1
+        return [other for other in following if self.is_ready(other)]

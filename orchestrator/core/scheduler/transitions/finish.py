@@ -1,0 +1,467 @@
+"""What follows an end: another attempt, waiting for child jobs, success or failure, skipping."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.limits.budget import NOTHING, is_unpriced, passed, passed_in_words, spent_by
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.delivery import with_children
+from orchestrator.core.model.gate import altered_judges
+from orchestrator.core.model.job import (
+    NO_PLAN,
+    SURVEY,
+    Job,
+    TaskSpec,
+    WaitingFor,
+    Worker,
+    WorkerKey,
+)
+from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
+from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, WorkerStatus
+from orchestrator.core.outcome.attempt_outcome import Verdict, judge, judged_last
+from orchestrator.core.outcome.failure_classifier import classify, escalated, failure_of, noted
+from orchestrator.core.outcome.job.gate_facts import unjudged_code
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.outcome.job.whereabouts import has_worktree
+from orchestrator.core.outcome.retry_policy import failure_reason, may_retry, retry_delay
+from orchestrator.core.repository.repository import Workdir
+from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, TakePlan
+from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
+from orchestrator.core.scheduler.state.replacement import changed
+from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
+from orchestrator.core.scheduler.transitions.retry import Retries
+from orchestrator.core.scheduler.transitions.select_candidate import CandidateSelection
+from orchestrator.core.scheduler.transitions.start import waits_for_account
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+
+
+class Completion:
+    def __init__(self, trees: JobTrees, backoff_seconds: float, fallback: AgentFallback) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._task_locks = TaskLocks(trees)
+        self._backoff = backoff_seconds
+        self.selection = CandidateSelection(trees)
+        self._fallback = fallback
+        self._retries = Retries(trees, self._task_locks, fallback)
+        #: Jobs whose workers are all done and whose reports are being written.
+        self.rendering: set[str] = set()
+        #: Jobs whose planner is done and whose tasks are being taken from it.
+        self.planning: set[str] = set()
+
+    def settle(
+        self, key: WorkerKey, verdict: Verdict, now: float, limited_until: float | None = None
+    ) -> None:
+        """Decide what follows the end of a worker's process.
+
+        ``limited_until``: it ended because its agent's account may not be used before then.
+        """
+        node, worker = self._trees.nodes[key], self._unit_of_work.workers[key]
+        if node.verdict is not None and not node.open_children:
+            verdict = self._with_promise(worker, verdict)
+            worker = self._unit_of_work.workers[key]
+        if node.open_children:
+            # Else a child job could outlive the cancel because its parent succeeded meanwhile.
+            verdict = self._stopped_verdict(worker) or verdict
+        if not verdict.succeeded and self._try_again(worker, node, verdict, now, limited_until):
+            return
+        if not verdict.succeeded:
+            for child in sorted(node.open_children):
+                by = f"{worker.id}, which ended {verdict.status}"
+                self.stop_tree(child, StopCause.PARENT, by, now)
+        if node.open_children:
+            self._wait_without_process(worker, node, verdict)
+        else:
+            self._end_worker(worker, self._with_children(worker, verdict), now)
+
+    def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
+        """Stop a job and all its descendants, deepest first. Idempotent.
+
+        ``by`` is the cause in words. For descendants of a job that its parent worker withdraws,
+        the cause is ``PARENT``: their own parent workers did not ask for it.
+        """
+        for each in self._trees.subtree(job_id):
+            job = self._unit_of_work.jobs[each]
+            if job.status.ended or job.stop_cause is not None:
+                continue
+            is_below = each != job_id and cause is StopCause.WITHDRAWN
+            self._mark_stopped(job, StopCause.PARENT if is_below else cause, by)
+            self._unit_of_work.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
+            # To merge what is made costs nothing.
+            if each in self.rendering and cause is not StopCause.LIMIT:
+                self._trees.commands.append(StopMerging(each))
+            self._stop_workers(each, _ENDED_BY[cause], by, now)
+
+    def _mark_stopped(self, job: Job, cause: StopCause, by: str) -> None:
+        fields = {"cancelled_by": by, "stop_cause": cause, "awaits_approval": False}
+        stopped = changed(job, **fields)
+        self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
+
+    def check_job(self, job_id: str, now: float) -> None:
+        """When all workers of a job are done, have its reports written.
+
+        When that is its planner, have the plan taken.
+        """
+        job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
+        if plan.open_workers or job_id in self.rendering:
+            return
+        if plan.planner is None or job.stop_cause is not None or job.plan_source == NO_PLAN:
+            self.end_job(job, now)
+        elif job_id not in self.planning:
+            self.planning.add(job_id)
+            self._trees.commands.append(TakePlan(job_id))
+
+    def end_job(self, job: Job, now: float) -> None:
+        """Nothing of the job runs: have its reports written."""
+        job_id = job.id
+        self.planning.discard(job_id)
+        self._note_deliveries(job)
+        self._note_caps(self._unit_of_work.jobs[job_id])
+        self._trees.begin_job(job, now)
+        self.rendering.add(job_id)
+        above = [each.id for each in self._trees.ancestors(job)]
+        family = (*above, *self._trees.subtree(job_id))
+        self._trees.commands.append(Render(job.root_id, job_id, family))
+
+    def _note_deliveries(self, job: Job) -> None:
+        workers = list(self._trees.workers_of(job.id))
+        surveyed = all(each.agent == SURVEY for each in workers)
+        surveyed = surveyed and any(each.status.succeeded for each in workers)
+        facts = replace(
+            job.facts,
+            shortfalls=tuple(each for each in map(shortfall_of, workers) if each),
+            unjudged_work=tuple(self._unjudged_work(job)),
+            nothing_built=job.config.asks_to_build and surveyed,
+        )
+        self._note(job, facts)
+
+    def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
+        """Below a worker with a worktree, it is that worker's to take what its child jobs made."""
+        if job.config.gates_off:
+            return
+        workers = [each for each in self._trees.workers_of(job.id) if not each.is_adviser]
+        maybe = {each.id: self._of_others_too(each) for each in workers}
+        told = set[str]()
+        for worker in (each for each in workers if each.counts):
+            by_names: dict[tuple[str, ...], list[str]] = {}
+            for path in (each for each in unjudged_code(worker) if each not in told):
+                others = (name for name, paths in maybe.items() if path in paths)
+                names = tuple(others) if path in maybe[worker.id] else (worker.id,)
+                by_names.setdefault(names, []).append(path)
+            for (name, *beside), paths in by_names.items():
+                told.update(paths if beside else ())
+                yield UnjudgedWork(worker_id=name, files=tuple(paths), beside=tuple(beside))
+            if not has_worktree(worker):
+                for child in worker.child_job_ids:
+                    yield from self._unit_of_work.jobs[child].facts.unjudged_work
+
+    def _of_others_too(self, worker: Worker) -> frozenset[str]:
+        """Files of the project that changed while others worked there at the same time."""
+        delivery = worker.result.delivery if worker.result else None
+        is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
+        return frozenset(delivery.checkout if delivery and is_there else ())
+
+    def _note_caps(self, job: Job) -> None:
+        spent = self._trees.spending.of(job.id)
+        usages = {
+            worker.id: worker.result.usage
+            for each in self._trees.subtree(job.id)
+            for worker in self._trees.workers_of(each)
+            if worker.result is not None
+        }
+        partial = any(usage.partial for usage in usages.values())
+        caps = passed(job.config, spent, at_least=partial)
+        limited = job.config.max_cost_usd is not None
+        unpriced = tuple(name for name, usage in usages.items() if limited and is_unpriced(usage))
+        self._note(job, replace(job.facts, caps_passed=caps, unpriced=unpriced))
+
+    def _note(self, job: Job, facts: JobFacts) -> None:
+        if facts != job.facts:
+            noted = changed(job, facts=facts)
+            self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
+
+    def stop_again(self, worker: Worker) -> None:
+        """After a restart: its job is being cancelled."""
+        job = self._trees.job_of(worker)
+        if job.stop_cause is not None:
+            self._trees.nodes[worker.key].stopping = True
+            stop = Stop(worker.key, worker.attempt, _ENDED_BY[job.stop_cause], _by(job))
+            self._trees.commands.append(stop)
+
+    def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        """After a restart: its process was gone, and what it comes to had been decided."""
+        node, stopped = self._trees.nodes[worker.key], self._stopped_verdict(worker)
+        node.stopping, node.verdict = stopped is not None, stopped or verdict
+        if not node.open_children:
+            self.settle(worker.key, node.verdict, now)
+
+    def _stopped_verdict(self, worker: Worker) -> Verdict | None:
+        """What the worker comes to when its job is being stopped."""
+        job = self._trees.job_of(worker)
+        return None if job.stop_cause is None else _stopped(_ENDED_BY[job.stop_cause], _by(job))
+
+    def _try_again(
+        self,
+        worker: Worker,
+        node: Node,
+        verdict: Verdict,
+        now: float,
+        limited_until: float | None,
+    ) -> bool:
+        task, job = self._trees.task_of(worker), self._trees.job_of(worker)
+        if job.stop_cause is not None or node.stopping:
+            return False
+        if limited_until is not None:
+            # A full account costs time, and none of the worker's retries.
+            delay = limited_until - now
+            reason = waits_for_account(worker.agent, delay)
+            self._retries.begin(
+                worker,
+                reason,
+                reason,
+                delay,
+                now,
+                budget_from=worker.budget_from + 1,
+                waiting_for=WaitingFor(WaitKind.ACCOUNT, worker.agent),
+            )
+            return True
+        pause = self._trees.tool_starts.pause(worker) if verdict.not_started else None
+        if pause is not None:
+            # As long as an update takes: it costs time, and none of the worker's retries.
+            reason, free = f"{verdict.reason}; retrying in {pause:g} s", worker.budget_from + 1
+            self._retries.begin(worker, reason, verdict.reason, pause, now, budget_from=free)
+            return True
+        if self._retries.with_another_agent(worker, verdict, now):
+            self._refused(worker, verdict, now)
+            return True
+        child_failed = self._failed_child(worker) is not None
+        if not may_retry(worker, task, job.config, verdict, child_failed):
+            return False
+        # Nothing speaks against starting what nobody came to start.
+        delay = 0.0 if verdict.never_began else retry_delay(worker, self._backoff)
+        reason = f"{verdict.reason}; retrying in {delay:g} s"
+        self._retries.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
+        return True
+
+    def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
+        node.verdict = verdict
+        why = f"its process has ended ({verdict.reason or 'exit code 0'}); its child jobs run"
+        waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(node.open_children)))
+        told = {"reason": why, "waiting_for": waiting}
+        if worker.status is WorkerStatus.WAITING:
+            self._unit_of_work.update_worker(worker.key, **told)
+        else:
+            self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **told)
+
+    def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
+        """What its delivery comes to with that of its child jobs, which have ended after it."""
+        result = worker.result
+        delivery = result.delivery if result else None
+        if result is None or delivery is None or delivery.deferred is None:
+            return verdict
+        if not verdict.succeeded or self._failed_child(worker) is not None:
+            return verdict
+        own = not delivery.has_worktree
+        changed_files = self._trees.changed_below(worker, own_directories=own)
+        said = delivery.deferred
+        delivery = with_children(delivery, changed_files)
+        exit, evidence = judged_last(result.output, delivery, said)
+        judged = judge(exit, evidence)
+        result = replace(result, delivery=delivery)
+        result = noted(result, classify(worker, exit, evidence, judged))
+        self._unit_of_work.update_worker(worker.key, result=result)
+        if not judged.succeeded:
+            return judged
+        reason = "; ".join(filter(None, (verdict.reason, judged.reason)))
+        return replace(verdict, reason=reason)
+
+    def _with_children(self, worker: Worker, verdict: Verdict) -> Verdict:
+        if not verdict.succeeded or not worker.child_job_ids:
+            return verdict
+        failed = self._failed_child(worker)
+        if failed is not None:
+            reason = f"child job {failed.id} ended {failed.status}"
+            return Verdict(status=WorkerStatus.FAILED, reason=reason)
+        return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
+
+    def _failed_child(self, worker: Worker) -> Job | None:
+        """A child job that did not complete, and was neither taken back nor made up for.
+
+        One whose tasks all succeeded, and whose result lacks some of what they changed, has not
+        failed: what it lacks is missing from the jobs above it, too.
+        """
+        children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
+        done = {child.digest for child in children if self._did_its_tasks(child)}
+        for child in children:
+            withdrawn = child.stop_cause is StopCause.WITHDRAWN
+            if child.status.ended and not withdrawn and child.digest not in done:
+                return child
+        return None
+
+    def _did_its_tasks(self, job: Job) -> bool:
+        if job.status is not JobStatus.PARTIAL or job.unmerged:
+            return job.status is JobStatus.COMPLETED
+        return all(tasks_succeeded(self._trees.workers_of(job.id)).values())
+
+    def _end_worker(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        task, job = self._trees.task_of(worker), self._trees.job_of(worker)
+        verdict = replace(verdict, reason=failure_reason(worker, task, job.config, verdict))
+        verdict = self._with_caps(worker, task, verdict)
+        self._record_end(worker, self._without_resolver(worker, job, verdict), now)
+        self._task_progress(self._unit_of_work.workers[worker.key], now)
+        if verdict.login_refused:
+            self._refused(worker, verdict, now)
+
+    def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
+        """What the worker used above the limits of its own task, in its reason."""
+        usage = worker.result.usage if worker.result else NOTHING
+        caps = map(passed_in_words, passed(task, spent_by(usage), at_least=usage.partial))
+        return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
+
+    def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
+        """A worker whose conflicts an agent could not resolve had succeeded by itself."""
+        result = worker.result
+        if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
+            return verdict
+        self._unit_of_work.update_worker(worker.key, result=replace(result, unresolved=True))
+        status = WorkerStatus.RECURSIVE_SUCCESS if worker.child_job_ids else WorkerStatus.SUCCESS
+        return Verdict(status=status, reason=f"its conflicts are not resolved: {verdict.reason}")
+
+    def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
+        """The agent cannot work: its workers that wait in the tree get another one, or end."""
+        why = f"not started: {verdict.reason} ({first.id} failed with it)"
+        for job_id in self._trees.jobs_of(first.root_id):
+            for worker in self._trees.workers_of(job_id):
+                node = self._trees.nodes.get(worker.key)
+                idle = worker.status is WorkerStatus.PENDING and node and not node.open_children
+                if not idle or worker.agent != first.agent:
+                    continue
+                if other := self._fallback.agent_for(worker, verdict, now):
+                    self._fallback.give(worker, other, verdict, now)
+                else:
+                    self._end_worker(worker, Verdict(status=WorkerStatus.FAILED, reason=why), now)
+
+    def _record_end(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        status, reason = verdict.status, verdict.reason
+        failed = self._escalate(worker, verdict)
+        ended = self._unit_of_work.move_worker(
+            worker.key,
+            status,
+            reason=reason,
+            failure=verdict.failure,
+            ended_at=self._ended_at(worker, now),
+        )
+        files = list(ended.result.files_created[:100]) if ended.result else []
+        said: dict[str, object] = {"status": str(status), "reason": reason}
+        said |= {"files_created": files, **failed}
+        job = self._trees.job_of(worker)
+        self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **said)
+        self._task_locks.done(ended, now)
+        del self._trees.nodes[worker.key]
+        self.selection.after(ended, now)
+
+    def _ended_at(self, worker: Worker, now: float) -> float:
+        """Its latest attempt may have been over before anybody knew; its child jobs end with it."""
+        told = self._trees.nodes[worker.key].ended_at
+        if told is None:
+            return now
+        children = (self._unit_of_work.jobs[job_id].ended_at for job_id in worker.child_job_ids)
+        return max([told, *(ended for ended in children if ended is not None)])
+
+    def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
+        """No further attempt follows a failure: what was made of it, for whoever is told."""
+        failed = failure_of(worker, worker.attempt)
+        if failed is None or verdict.succeeded or worker.result is None:
+            return {}
+        failed = escalated(failed, "no automatic retry")
+        self._unit_of_work.update_worker(worker.key, result=noted(worker.result, failed))
+        return failed.told()
+
+    def _task_progress(self, worker: Worker, now: float) -> None:
+        """Start what waited for this worker's task, or skip it, and all that follows from that."""
+        plan = self._trees.plans[worker.job_id]
+        ended = [(worker.task_id, worker.status.succeeded and not worker.is_reviewer)]
+        while ended:
+            for following in plan.ended(*ended.pop()):
+                for key in plan.workers_of(following):
+                    other = self._unit_of_work.workers[key]
+                    if other.status is not WorkerStatus.PENDING:
+                        continue
+                    if plan.is_ready(following):
+                        self._trees.queue(other)
+                    else:
+                        self._skip(other, worker.task_id, now)
+                        ended.append((following, False))
+        self.check_job(worker.job_id, now)
+
+    def _skip(self, worker: Worker, cause: str, now: float) -> None:
+        task, plan = self._trees.task_of(worker), self._trees.plans[worker.job_id]
+        needed = next((each for each in task.depends_on if plan.hopeless(each)), cause)
+        reason = f"task {needed!r}, which it needs, did not succeed"
+        self._record_end(worker, Verdict(status=WorkerStatus.SKIPPED, reason=reason), now)
+
+    def _stop_workers(self, job_id: str, ended_by: EndedBy, by: str, now: float) -> None:
+        plan = self._trees.plans[job_id]
+        for worker in self._trees.workers_of(job_id):
+            node = self._trees.nodes.get(worker.key)
+            if node is None or node.stopping:
+                continue
+            node.stopping = True
+            if node.alive:
+                stop = Stop(worker.key, worker.attempt, ended_by, by)
+                self._trees.commands.append(stop)
+            elif node.open_children:
+                # Its process is gone or not there again yet: it ends after its child jobs.
+                self._wait_without_process(worker, node, _stopped(ended_by, by))
+            else:
+                self._record_end(worker, _stopped(ended_by, by), now)
+                plan.ended(worker.task_id, False)
+        self.check_job(job_id, now)
+
+
+#: How an attempt ends that is stopped with its job.
+_ENDED_BY: Mapping[StopCause, EndedBy] = {
+    StopCause.USER: EndedBy.CANCEL,
+    StopCause.WITHDRAWN: EndedBy.CANCEL,
+    StopCause.PARENT: EndedBy.CANCEL,
+    StopCause.WALL_TIME: EndedBy.TIMEOUT,
+    StopCause.LIMIT: EndedBy.LIMIT,
+}
+
+
+def shortfall_of(worker: Worker) -> Shortfall | None:
+    """What to know of a worker that counts; None if there is nothing."""
+    delivery = worker.result.delivery if worker.result else None
+    if delivery is None or not worker.status.succeeded or worker.chosen is False:
+        return None
+    altered = altered_judges(worker.result.gates if worker.result else ())
+    unchanged = delivery.is_in_doubt
+    # Of a worktree's worker, the job tells which workers it may have been.
+    checkout = () if delivery.has_worktree else delivery.checkout
+    found = delivery.outside or altered.paths or unchanged or checkout
+    if not (found or delivery.held_back):
+        return None
+    return Shortfall(
+        worker_id=worker.id,
+        outside=delivery.outside,
+        judges=altered.paths,
+        judges_with_code=altered.with_code,
+        unchanged=unchanged,
+        held_back=delivery.held_back,
+        checkout=checkout,
+        has_worktree=delivery.has_worktree,
+    )
+
+
+def _by(job: Job) -> str:
+    """Who stopped it, for people."""
+    return job.cancelled_by or ""
+
+
+def _stopped(ended_by: EndedBy, by: str) -> Verdict:
+    if ended_by is EndedBy.CANCEL:
+        return Verdict(status=WorkerStatus.CANCELLED, reason=f"cancelled by {by}")
+    status = WorkerStatus.TIMEOUT if ended_by is EndedBy.TIMEOUT else WorkerStatus.FAILED
+    return Verdict(status=status, reason=f"stopped by {by}")

@@ -1,0 +1,71 @@
+"""What is told of the gates of workers: events, and the reason of a worker whose gates run."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.gate import GateResult, GateRun
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+
+#: Of what a gate found, so much is in its event.
+MOST_TOLD = 10
+
+
+class GateEvents:
+    def __init__(self, trees: JobTrees) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+
+    def begun(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
+        """Of an attempt that is not the current one any more nothing is told."""
+        current = self._unit_of_work.attempts.get(key)
+        if current is None or current.number != attempt:
+            return
+        worker = self._unit_of_work.workers[key]
+        if worker.status is WorkerStatus.RUNNING:
+            self._unit_of_work.update_worker(key, reason=f"its gates run: {', '.join(gates)}")
+        job = self._trees.job_of(worker)
+        said = {"attempt": attempt, "gates": list(gates)}
+        self._unit_of_work.emit(EventKind.GATES_STARTED, job, now, worker.id, **said)
+
+    def ran(self, run: GateRun, now: float) -> None:
+        """A run begins or has ended; nothing is told of what has ended as a whole meanwhile."""
+        job = self._unit_of_work.jobs.get(run.job_id)
+        worker = self._unit_of_work.workers.get(WorkerKey(run.root_id, run.check))
+        if job is None or job.status.ended:
+            return
+        if worker and worker.status is not WorkerStatus.RUNNING:
+            return
+        begins = run.seconds is None
+        if worker and begins:
+            self._unit_of_work.update_worker(worker.key, reason=f"its gates run: {run.words}")
+        kind = EventKind.GATE_RUN_STARTED if begins else EventKind.GATE_RUN_ENDED
+        said: dict[str, object] = {"gate": run.gate, "on": run.on}
+        if not begins:
+            said["seconds"] = run.seconds
+        self._unit_of_work.emit(kind, job, now, worker.id if worker else None, **said)
+
+    def ended(
+        self, key: WorkerKey, attempt: int, results: Sequence[GateResult], now: float
+    ) -> None:
+        worker = self._unit_of_work.workers[key]
+        job = self._trees.job_of(worker)
+        for result in results:
+            said = {"attempt": attempt, **told(result)}
+            self._unit_of_work.emit(EventKind.GATE_ENDED, job, now, worker.id, **said)
+
+
+def told(result: GateResult) -> dict[str, object]:
+    return {
+        "gate": result.name,
+        "status": str(result.status),
+        "outcome": str(result.outcome),
+        "cause": None if result.cause is None else str(result.cause),
+        "required": result.required,
+        "seconds": result.seconds,
+        "failures": list(result.failures[:MOST_TOLD]),
+        "known": result.known,
+        "note": result.note,
+        "log": result.log,
+    }

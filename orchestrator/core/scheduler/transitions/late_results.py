@@ -1,0 +1,119 @@
+"""Ends that become known after their attempt was given up.
+
+Such a result is taken as long as no newer attempt has started and the worker is not done; else it
+is kept as salvage, and named in the attempt's reason and in an event.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.limits.budget import NOTHING
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
+from orchestrator.core.model.job import Attempt, Worker, WorkerKey
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
+from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.finish import Completion
+
+#: Seconds between two looks at the attempts of workers that are done.
+LOOK_SECONDS = 0.5
+
+
+class LateResults:
+    def __init__(self, trees: JobTrees, completion: Completion) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._completion = completion
+        #: Of unfinished trees, by number: nobody knew how they ended.
+        self._given_up: dict[WorkerKey, dict[int, Attempt]] = {}
+        #: Workers of which an attempt has just ended: it is worth looking at the ones before.
+        self._ended: set[WorkerKey] = set()
+        #: When attempts of workers that are done are sought next.
+        self._look_again_at = 0.0
+
+    @property
+    def expects_any(self) -> bool:
+        return bool(self._given_up)
+
+    def ended(self, attempt: Attempt) -> None:
+        """An attempt is over; one that is lost may be heard of again."""
+        if attempt.key in self._given_up:
+            self._ended.add(attempt.key)
+        if attempt.exit is not None and attempt.exit.ended_by is EndedBy.LOST:
+            self._given_up.setdefault(attempt.key, {})[attempt.number] = attempt
+
+    def sought(self, now: float) -> Sequence[Attempt]:
+        """Those to look after: before a worker starts again, when its next attempt has ended, and
+        now and then while its job goes on without it."""
+        if not self._given_up:
+            return ()
+        found = list(self._sought(now))
+        self._ended.clear()
+        if now >= self._look_again_at:
+            self._look_again_at = now + LOOK_SECONDS
+        return found
+
+    def _sought(self, now: float) -> Iterator[Attempt]:
+        for key, attempts in list(self._given_up.items()):
+            worker = self._unit_of_work.workers.get(key)
+            if worker is None:
+                del self._given_up[key]
+            elif key in self._ended or self._is_done(worker, now):
+                yield from attempts.values()
+            elif self._may_start(worker, now) and worker.attempt in attempts:
+                yield attempts[worker.attempt]
+
+    def _may_start(self, worker: Worker, now: float) -> bool:
+        return worker.status is WorkerStatus.PENDING and worker.not_before <= now
+
+    def _is_done(self, worker: Worker, now: float) -> bool:
+        """Only salvage can come of it, while its job may still tell of that."""
+        if now < self._look_again_at or not worker.status.ended:
+            return False
+        return not self._trees.job_of(worker).status.ended
+
+    def arrived(
+        self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
+    ) -> None:
+        """The end of an attempt that was ``sought``; ``record`` says where it is written."""
+        if self._given_up.get(attempt.key, {}).pop(attempt.number, None) is None:
+            return
+        worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
+        taken = worker.status is WorkerStatus.PENDING and worker.attempt == attempt.number
+        how = verdict.reason or "exit code 0"
+        said = {"attempt": attempt.number, "taken": taken, "ended": how, "record": record}
+        self._unit_of_work.emit(
+            EventKind.LATE_RESULT, self._trees.job_of(worker), now, worker.id, **said
+        )
+        if taken:
+            self._take(worker, attempt, exit, evidence, verdict, now)
+        else:
+            kept = f"a result that came after that ({how}) is kept as salvage: {record}"
+            reason = f"{attempt.reason}; {kept}" if attempt.reason else kept
+            self._unit_of_work.amend_attempt(replace(attempt, exit=exit, reason=reason))
+
+    def _take(
+        self,
+        worker: Worker,
+        attempt: Attempt,
+        exit: Exit,
+        evidence: Evidence,
+        verdict: Verdict,
+        now: float,
+    ) -> None:
+        over_at = ended_at(attempt, exit, evidence, now)
+        self._unit_of_work.amend_attempt(
+            replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
+        )
+        # Its time was counted when it was given up.
+        result = result_of(worker.result, attempt, exit, evidence, 0.0)
+        result = noted(result, classify(worker, exit, evidence, verdict))
+        had = worker.result.usage if worker.result else NOTHING
+        self._trees.spend(worker, had, result.usage, now)
+        self._unit_of_work.update_worker(worker.key, result=result)
+        if not verdict.retry:
+            self._trees.nodes[worker.key].ended_at = over_at
+            self._unit_of_work.move_worker(worker.key, WorkerStatus.RUNNING, reason="")
+            self._completion.settle(worker.key, verdict, now)

@@ -1,0 +1,149 @@
+"""Leases: locks that a running worker takes and gives back. What the store grants is told here."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.locks.lease import Lease
+from orchestrator.core.locks.lock_table import LockEntry, LockKind
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.start import RunningWorkers
+
+#: Seconds after which a worker that waits for a lease lends its slot.
+LENDS_AFTER_SECONDS = 1.0
+#: Seconds for which a request keeps its place after its call was answered "not yet".
+PLACE_KEPT_SECONDS = 5.0
+#: Of one attempt: a worker that locks in a loop must not fill the store with events.
+MOST_EVENTS_TOLD = 100
+
+
+class LeaseManager:
+    def __init__(self, trees: JobTrees, running: RunningWorkers) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._locks = trees.locks
+        self._running = running
+        #: Events told of a worker's present attempt.
+        self._told: Counter[WorkerKey] = Counter()
+
+    def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
+        """What a running worker asks for: a new request, or the one whose place is kept."""
+        for entry in self._locks.requests:
+            if entry.key == key and entry.names == tuple(names) and entry.kept_until:
+                entry.kept_until = 0.0
+                return entry
+        party = self._trees.party_of(self._unit_of_work.workers[key])
+        return self._locks.request(party, names, now)
+
+    def obstacle(self, entry: LockEntry) -> str:
+        """Why a request has to wait; empty when it need not. Raise Deadlock if it may not."""
+        return self._locks.obstacle(entry)
+
+    def obstacle_again(self, entry: LockEntry) -> str:
+        """Why a request that waits still does; empty when nothing is in its way."""
+        return self._locks.obstacle_again(entry)
+
+    def due(self) -> Sequence[LockEntry]:
+        """Requests that may be granted, if something has changed since the last call."""
+        return self._locks.due_requests()
+
+    def look_again(self) -> None:
+        """Have ``due`` look at all requests: the store may have changed its mind."""
+        self._locks.look_again()
+
+    def wait(self, entry: LockEntry) -> None:
+        """Have a request wait for its turn. Idempotent."""
+        if not entry.place:
+            self._locks.enqueue(entry)
+
+    def keep_place(self, entry: LockEntry, now: float) -> None:
+        """Its call has been answered, and comes again soon."""
+        if entry.place:
+            entry.kept_until = now + PLACE_KEPT_SECONDS
+
+    def withdraw(self, entry: LockEntry) -> None:
+        """Nobody waits for it any more. Idempotent."""
+        self._locks.withdraw(entry)
+        self._go_on(entry.key)
+
+    def granted(self, entry: LockEntry, leases: Sequence[Lease], now: float) -> None:
+        known = self._locks.leases_of(entry.key)
+        new = [each for each in leases if each.name not in known]
+        self._locks.lease(entry, {each.name: each.number for each in leases}, now)
+        if new:
+            numbers = [each.number for each in new]
+            names = [each.name for each in new]
+            self._tell(EventKind.LOCK_TAKEN, entry.key, names, now, numbers=numbers)
+        self._go_on(entry.key)
+
+    def give_back(self, key: WorkerKey, names: Iterable[str], now: float, by: str = "") -> None:
+        """The store has ended these; ``by`` is who broke them, if that was not their holder."""
+        held = self._locks.leases_of(key)
+        names = [name for name in names if name in held]
+        self._locks.give_back(key, names)
+        if names:
+            self._tell(EventKind.LOCK_RELEASED, key, names, now, by=by)
+
+    def attempt_ended(self, key: WorkerKey, now: float) -> None:
+        """The store holds leases to be ended with their attempt."""
+        names = self._locks.attempt_ended(key)
+        if names:
+            self._tell(EventKind.LOCK_RELEASED, key, names, now, by="")
+        self._told.pop(key, None)
+
+    def found(self, lease: Lease) -> bool:
+        """After a restart: the store holds a lease. Whether its worker is known here."""
+        worker = self._unit_of_work.workers.get(lease.key)
+        if worker is None:
+            return False
+        party = self._trees.party_of(worker)
+        entry = self._locks.request(party, (lease.name,), lease.taken_at)
+        self._locks.lease(entry, {lease.name: lease.number}, lease.taken_at)
+        return True
+
+    def turn(self, now: float) -> None:
+        """Forget requests that nobody came back for; have those that wait for long lend a slot."""
+        for entry in list(self._locks.requests):
+            if entry.kept_until and entry.kept_until <= now:
+                self.withdraw(entry)
+            elif entry.since + LENDS_AFTER_SECONDS <= now:
+                self._lend(entry, now)
+
+    @property
+    def next_time(self) -> float | None:
+        """When there is something to do although nothing happens."""
+        if self._locks.may_grant:
+            return 0.0
+        due = map(self._due, self._locks.requests)
+        return min((time for time in due if time is not None), default=None)
+
+    def _due(self, entry: LockEntry) -> float | None:
+        if entry.kept_until:
+            return entry.kept_until
+        return entry.since + LENDS_AFTER_SECONDS if self._has_slot(entry.key) else None
+
+    def _has_slot(self, key: WorkerKey) -> bool:
+        node = self._trees.nodes.get(key)
+        return node is not None and node.has_slot
+
+    def _lend(self, entry: LockEntry, now: float) -> None:
+        if self._has_slot(entry.key):
+            why = self._locks.obstacle_again(entry)
+            self._running.wait_for_lock(entry.key, entry.names, why, now)
+
+    def _go_on(self, key: WorkerKey) -> None:
+        """It wants its slot back, unless it waits for another lease."""
+        if not self._locks.waits_for_lease(key):
+            self._running.lock_wait_over(key)
+
+    def _tell(
+        self, kind: EventKind, key: WorkerKey, names: Sequence[str], now: float, **said: object
+    ) -> None:
+        self._told[key] += 1
+        worker = self._unit_of_work.workers.get(key)
+        if worker is None or self._told[key] > MOST_EVENTS_TOLD:
+            return
+        job = self._trees.job_of(worker)
+        lease = str(LockKind.LEASE)
+        self._unit_of_work.emit(kind, job, now, worker.id, names=list(names), lock=lease, **said)

@@ -1,0 +1,136 @@
+"""Jobs whose tasks an agent makes: who plans, what becomes of the plan, and its approval.
+
+While a job has no tasks its plan is one task, carried out by one worker that is not among the
+job's workers: its planner. So everything that holds for workers holds for planners: slots, time
+limits, retries, stops, restarts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
+from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
+from orchestrator.core.model.states import JobStatus, MergeState
+from orchestrator.core.scheduler.planned_job import held_for_approval
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.replacement import changed
+from orchestrator.core.scheduler.state.task_progress import TaskProgress, planning_task
+from orchestrator.core.scheduler.transitions.finish import Completion
+
+
+def planning_plan(planner: Worker) -> TaskProgress:
+    """What a job without tasks has to do."""
+    return TaskProgress((planning_task(planner),), (planner,))
+
+
+def plan_of(
+    tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None
+) -> TaskProgress:
+    """As its records say."""
+    return planning_plan(planner) if planner and not tasks else TaskProgress(tasks, workers)
+
+
+class PlanApproval:
+    def __init__(self, trees: JobTrees, completion: Completion) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._completion = completion
+
+    def awaited(self, job_id: str) -> bool:
+        """Whether the job's planner is done and its tasks are still to be taken from it."""
+        return job_id in self._completion.planning
+
+    def planner(self, job_id: str) -> Worker:
+        """Raise KeyError for a job that has none."""
+        return self._unit_of_work.workers[self._trees.planners[job_id]]
+
+    def taken(
+        self,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        source: str,
+        reason: str,
+        now: float,
+    ) -> None:
+        """The job has its tasks; ``source`` made them, ``reason`` says why not its planner."""
+        self._completion.planning.discard(job_id)
+        planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
+        fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
+        facts = replace(facts, plan_error="", plan_fallback=fallback)
+        job = self._unit_of_work.update_job(job_id, plan_source=source, reason="", facts=facts)
+        self._unit_of_work.add_tasks(job, tasks, workers)
+        self._count_in_parent(job, len(workers))
+        count = len(tasks)
+        said: dict[str, object] = {"source": source, "tasks": count, "reason": reason}
+        if reason:
+            said["fallback_from"] = planner.agent
+        self._unit_of_work.emit(EventKind.JOB_PLANNED, job, now, None, **said)
+        if job.config.approve:
+            job = self._unit_of_work.update_job(job_id, **held_for_approval(job))
+        else:
+            job = self._unit_of_work.move_job(job_id, JobStatus.PENDING)
+        self._trees.install(job, TaskProgress(tasks, workers))
+        self._completion.check_job(job_id, now)
+
+    def _count_in_parent(self, job: Job, workers: int) -> None:
+        if job.parent_key is not None:
+            parent = self._unit_of_work.workers[job.parent_key]
+            self._unit_of_work.update_worker(
+                parent.key, child_workers=parent.child_workers + workers
+            )
+
+    def impossible(self, job_id: str, reason: str, now: float) -> None:
+        """No plan can be carried out: the job ends without tasks."""
+        facts = replace(self._unit_of_work.jobs[job_id].facts, plan_error=reason)
+        job = self._unit_of_work.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
+        self._completion.end_job(job, now)
+
+    def approve(self, job_id: str, by: str, now: float) -> None:
+        """Let the tasks start. Raise Conflict for a job that does not wait for it."""
+        self.check_waits(job_id)
+        job = self._unit_of_work.move_job(
+            job_id, JobStatus.PENDING, awaits_approval=False, reason=""
+        )
+        self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, by=by)
+        self._trees.queue_ready(job_id)
+
+    def check_waits(self, job_id: str) -> None:
+        """Raise Conflict for a job that does not wait for approval."""
+        job = self._unit_of_work.jobs.get(job_id)
+        if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
+            raise Conflict(f"job {job_id} does not wait for approval")
+
+    def begin_again(self, job_id: str, **changes: object) -> Job:
+        """Take a job that has ended to where it goes on: its planning, or its tasks."""
+        job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
+        status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
+        if plan.planner is not None:
+            agent = self._unit_of_work.workers[plan.planner].agent
+            status, changes["plan_source"] = JobStatus.PLANNING, agent
+        elif job.facts.plan_fallback:
+            # Its tasks are still those of the rules.
+            changes["facts"] = replace(NO_FACTS, plan_fallback=job.facts.plan_fallback)
+        if plan.planner is None and self._awaits_approval_again(job):
+            status = JobStatus.PLANNING
+            changes |= held_for_approval(changed(job, **changes))
+        return self._unit_of_work.move_job(job_id, status, **changes)
+
+    def _awaits_approval_again(self, job: Job) -> bool:
+        return job.config.approve and not any(map(_was_started, self._trees.workers_of(job.id)))
+
+
+#: The fields of a job that tell how it ended, as they are while it runs.
+_NOTHING_ENDED: Mapping[str, object] = {
+    "reason": "",
+    "cancelled_by": None,
+    "stop_cause": None,
+    "merge_state": MergeState.NONE,
+    "facts": NO_FACTS,
+}
+
+
+def _was_started(worker: Worker) -> bool:
+    return worker.attempt > 0

@@ -1,0 +1,86 @@
+"""Trees that a restart finds in the store, taken over as they were."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import Attempt, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.attempt_outcome import Verdict, judge
+from orchestrator.core.outcome.failure_classifier import failure_of
+from orchestrator.core.ports import Tree
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.late_results import LateResults
+from orchestrator.core.scheduler.transitions.plan_approval import plan_of
+from orchestrator.core.scheduler.transitions.start import RunningWorkers
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+
+
+class Recovery:
+    def __init__(
+        self,
+        trees: JobTrees,
+        running: RunningWorkers,
+        claims: TaskLocks,
+        completion: Completion,
+        late: LateResults,
+    ) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._running = running
+        self._task_locks = claims
+        self._completion = completion
+        self._late = late
+
+    def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
+        """Take over a tree; the attempts whose end is not known."""
+        self._unit_of_work.load(tree, tree.root.id)
+        self._register_all(tree)
+        last = {attempt.key: attempt for attempt in tree.attempts}
+        for worker in (*tree.workers, *tree.advisers):
+            if not worker.status.ended:
+                self._restore_worker(worker, last.get(worker.key), now)
+        for attempt in tree.attempts:
+            self._late.ended(attempt)
+        for job in tree.jobs:
+            if not job.status.ended:
+                self._completion.check_job(job.id, now)
+        return [attempt for attempt in tree.attempts if attempt.ended_at is None]
+
+    def _register_all(self, tree: Tree) -> None:
+        planners = {planner.job_id: planner for planner in tree.planners}
+        by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
+        for worker in (*tree.workers, *tree.reviewers):
+            by_job[worker.job_id].append(worker)
+        # Clocks are set back now and then: a child job may look older than its parent.
+        for job in sorted(tree.jobs, key=lambda job: job.depth):
+            planner = planners.get(job.id)
+            plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)
+            self._trees.register(job, plan, planner.key if planner else None)
+
+    def _restore_worker(self, worker: Worker, last: Attempt | None, now: float) -> None:
+        jobs, node = self._unit_of_work.jobs, self._trees.nodes[worker.key]
+        node.open_children = {
+            child for child in worker.child_job_ids if not jobs[child].status.ended
+        }
+        self._task_locks.found(worker, node, now)
+        if worker.key in self._unit_of_work.attempts:
+            self._running.found_alive(worker, node)
+            self._completion.stop_again(worker)
+        elif worker.status is not WorkerStatus.PENDING and last and last.exit:
+            verdict = _verdict_again(worker, last, last.exit)
+            self._completion.wait_again(worker, verdict, now)
+
+
+def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
+    """The verdict on an attempt whose evidence is gone: each failed attempt has its failure stored.
+
+    A success may have a reason, too: a note.
+    """
+    status = judge(exit, Evidence()).status
+    failed = failure_of(worker, last.number) is not None
+    if failed and status is WorkerStatus.SUCCESS:
+        status = WorkerStatus.FAILED
+    elif not failed and status is not WorkerStatus.CANCELLED:
+        status = WorkerStatus.SUCCESS
+    return Verdict(status=status, reason=last.reason)

@@ -1,0 +1,134 @@
+"""When all candidates of a task have ended: the review that was asked for, and the choice.
+
+It is made in the same turn as the end that it follows, and stored with it: whatever crashes, one
+of both is never there without the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.core.candidates.review import opinions_of, reviewer_of, worth_reviewing
+from orchestrator.core.candidates.selection import candidates_of, ranked
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
+
+
+class CandidateSelection:
+    def __init__(self, trees: JobTrees) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+
+    def after(self, worker: Worker, now: float) -> None:
+        """A worker has ended: begin the review of its task, or make the choice, if it is time."""
+        candidates = self._candidates(worker)
+        if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
+            return
+        reviewer = self._reviewer(worker)
+        if not all(each.status.ended for each in candidates):
+            return
+        if reviewer is None and self._is_to_be_reviewed(worker, candidates):
+            self._begin_review(worker, candidates)
+        elif reviewer is None or reviewer.status.ended:
+            self._choose(candidates, reviewer, now)
+
+    def overrule(self, worker: Worker, by: str, now: float) -> None:
+        """A person chooses a candidate, whatever the comparison found. Idempotent.
+
+        Raise Conflict for a worker that is no candidate, or did not succeed.
+        """
+        candidates = self._candidates(worker)
+        check_choosable(worker, candidates)
+        if worker.chosen:
+            return
+        others = sorted((each for each in candidates if each.id != worker.id), key=_place)
+        why = f"chosen by {by}"
+        self._place(worker, 1, why)
+        for place, each in enumerate(others, 2):
+            self._place(each, place, f"{worker.id} was {why}")
+        said = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
+        # Of a job that has ended, status.json is written when the root job changes.
+        self._unit_of_work.update_job(worker.root_id)
+        names = [worker.id, *(each.id for each in others)]
+        job = self._trees.job_of(worker)
+        self._unit_of_work.emit(
+            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **said
+        )
+
+    def _place(self, worker: Worker, place: int, why: str) -> None:
+        """Of one that failed, that tells more than the choice."""
+        result = worker.result or WorkerResult()
+        standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)
+        if worker.status.succeeded:
+            standing = replace(standing, by=Criterion.PERSON, why=why)
+        result = replace(result, standing=replace(standing, place=place))
+        self._unit_of_work.update_worker(worker.key, result=result)
+
+    def _candidates(self, worker: Worker) -> Sequence[Worker]:
+        if worker.is_planner:
+            return ()
+        keys = self._trees.plans[worker.job_id].workers_of(worker.task_id)
+        return [self._unit_of_work.workers[key] for key in keys]
+
+    def _reviewer(self, worker: Worker) -> Worker | None:
+        key = self._trees.plans[worker.job_id].reviewers.get(worker.task_id)
+        return self._unit_of_work.workers[key] if key else None
+
+    def _is_to_be_reviewed(self, worker: Worker, candidates: Sequence[Worker]) -> bool:
+        stopping = self._trees.job_of(worker).stop_cause is not None
+        task = self._trees.plans[worker.job_id].tasks[worker.task_id]
+        return bool(task.review) and not stopping and worth_reviewing(candidates)
+
+    def _begin_review(self, worker: Worker, candidates: Sequence[Worker]) -> None:
+        job, plan = self._trees.job_of(worker), self._trees.plans[worker.job_id]
+        reviewer = reviewer_of(plan.tasks[worker.task_id], candidates)
+        self._unit_of_work.add_tasks(job, (), (reviewer,))
+        plan.add_reviewer(reviewer)
+        self._trees.nodes[reviewer.key] = Node()
+        self._trees.queue(reviewer)
+
+    def _choose(self, candidates: Sequence[Worker], reviewer: Worker | None, now: float) -> None:
+        by_id = {worker.id: worker for worker in candidates}
+        below = {worker.id: self._cost_below(worker) for worker in candidates}
+        first = candidates[0]
+        task = self._trees.plans[first.job_id].tasks[first.task_id]
+        order = ranked(candidates_of(candidates, opinions_of(reviewer), below, task.words))
+        for each, standing in order:
+            worker = by_id[each.worker_id]
+            result = replace(worker.result or WorkerResult(), standing=standing)
+            self._unit_of_work.update_worker(worker.key, result=result)
+        best, standing = order[0]
+        worker = by_id[best.worker_id]
+        names = [each.worker_id for each, _ in order]
+        said = {"task_id": worker.task_id, "by": str(standing.by), "reason": standing.why}
+        job = self._trees.job_of(worker)
+        self._unit_of_work.emit(
+            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **said
+        )
+
+    def _cost_below(self, worker: Worker) -> float:
+        """What its child jobs and all below them are known to have cost, in USD."""
+        spent = self._trees.spending.of
+        return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
+
+
+def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
+    """Raise Conflict for a worker that is no candidate, or did not succeed."""
+    if worker.is_adviser or len(candidates) < 2:
+        raise Conflict(
+            f"task {worker.task_id!r} has no candidates to choose from; nothing was changed"
+        )
+    if not worker.status.succeeded:
+        raise Conflict(
+            f"{worker.id} cannot be chosen: it is {worker.status}; nothing was changed; to take "
+            f"its commits: {COMMAND} merge {worker.job_id} --take {worker.id}"
+        )
+
+
+def _place(worker: Worker) -> tuple[int, int]:
+    standing = worker.result.standing if worker.result else None
+    return standing.place if standing else worker.index, worker.index

@@ -1,0 +1,277 @@
+"""Workers on their way: starting, lending the slot while child jobs run, resuming."""
+
+from collections.abc import Sequence, Set
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start
+from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+
+
+class RunningWorkers:
+    def __init__(self, trees: JobTrees) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._slots = trees.slots
+        self._task_locks = TaskLocks(trees)
+        self.throttle = AgentThrottle()
+
+    def start_what_has_room(self, now: float, room: Capacity, rendering: Set[str]) -> None:
+        """Resume first, then start. Of jobs that are ``rendering``, only reports are unfinished."""
+        ready, slots = self._trees.ready, self._slots
+        self._trees.queue_again(self._trees.holds.overdue(now))
+        ready.release_delayed(now)
+        while (key := ready.pop_resuming(slots.has_room)) is not None:
+            self._resume(key, now)
+        slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
+        self._start_ready(now, room)
+        # Who has to wait for locks may let others go ahead who waited for them.
+        while woken := self._trees.locks.take_woken():
+            self._trees.queue_again(woken)
+            self._start_ready(now, room)
+
+    def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
+        """Whose child jobs are all done but for their reports, which take no time to speak of.
+
+        Merging may take long, with its gates: no slot is kept for that.
+        """
+        jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
+        parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
+        found = {key: self._trees.nodes.get(key) for key in parents}
+        return [
+            self._unit_of_work.workers[key]
+            for key, node in found.items()
+            if node and node.lends_slot and node.open_children <= rendering
+        ]
+
+    def _start_ready(self, now: float, room: Capacity) -> None:
+        ready, slots = self._trees.ready, self._slots
+        while (found := ready.next(slots.has_room_to_start, slots.running_in)) is not None:
+            job_id, key = found
+            startable = self._startable(key, now) and not self._is_put_off(key)
+            if startable and self._is_held_back(key, room, now):
+                break
+            ready.take(job_id)
+            if startable and not self._is_throttled(key, now):
+                self._claim_and_start(key, now)
+
+    def _claim_and_start(self, key: WorkerKey, now: float) -> None:
+        if not self._task_locks.lacks(self._unit_of_work.workers[key], now):
+            self._start(key, now)
+
+    def _is_put_off(self, key: WorkerKey) -> bool:
+        """Whether it is set aside; others that want its locks go ahead of it then."""
+        put_off = self._is_set_aside(key)
+        if put_off:
+            self._task_locks.step_back(self._unit_of_work.workers[key])
+        return put_off
+
+    def _is_set_aside(self, key: WorkerKey) -> bool:
+        """Whether it has to wait for something that its job's workers share; others go on."""
+        worker, holds = self._unit_of_work.workers[key], self._trees.holds
+        if holds.lacks_context(worker):
+            if holds.wait_for_context(worker):
+                self._trees.commands.append(MakeContext(worker.job_id))
+            waiting = WaitingFor(WaitKind.CONTEXT)
+            self._unit_of_work.update_worker(key, reason=WAITS_FOR_CONTEXT, waiting_for=waiting)
+            return True
+        first = holds.ahead_of(worker)
+        if first is None:
+            return False
+        holds.wait_behind(worker)
+        why = waits_behind(first, cached=holds.caches(first.agent))
+        waiting = WaitingFor(WaitKind.FIRST_ANSWER, first.id)
+        self._unit_of_work.update_worker(key, reason=why, waiting_for=waiting)
+        return True
+
+    def _is_throttled(self, key: WorkerKey, now: float) -> bool:
+        """Whether its agent's account is limited; then it is queued for later, and others go on."""
+        worker = self._unit_of_work.workers[key]
+        until = self.throttle.held_until(worker.agent, now)
+        if until is None:
+            return False
+        self._task_locks.step_back(worker)
+        why = waits_for_account(worker.agent, until - now)
+        waiting = WaitingFor(WaitKind.ACCOUNT, worker.agent)
+        later = self._unit_of_work.update_worker(
+            key, not_before=until, reason=why, waiting_for=waiting
+        )
+        self._trees.queue(later)
+        return True
+
+    def _is_held_back(self, key: WorkerKey, room: Capacity, now: float) -> bool:
+        """Whether the machine has no room for it."""
+        lack = room.paused
+        if lack is None and not self._slots.all_wait:
+            if not self._slots.has_room_for_process:
+                return True
+            lack = room.lack(self._unit_of_work.workers[key].agent)
+        if lack is not None:
+            self._say_why(lack, now)
+        return lack is not None
+
+    def _say_why(self, lack: Lack, now: float) -> None:
+        """In every job, on the worker that would start next."""
+        for key in self._trees.ready.first_of_each():
+            if self._startable(key, now):
+                self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
+
+    def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
+        """The worker waits for a child job from now on, unless that has ended. Idempotent."""
+        if self._unit_of_work.jobs[child_job_id].status.ended:
+            return
+        node = self._trees.nodes[key]
+        node.open_children.add(child_job_id)
+        self._trees.ready.drop_resuming(key)
+        if node.has_slot:
+            self._begin_waiting(key, node, now)
+
+    def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None:
+        """The worker lends its slot until it has got a lease."""
+        node = self._trees.nodes[key]
+        node.waits_for_lock = True
+        self._lend_slot(key, node, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
+        self._unit_of_work.emit(
+            EventKind.WORKER_WAITING,
+            self._trees.job_of(self._unit_of_work.workers[key]),
+            now,
+            key.worker_id,
+            child_job_ids=[],
+            locks=list(names),
+            reason=why,
+        )
+
+    def lock_wait_over(self, key: WorkerKey) -> None:
+        """The worker waits for no lease any more. Idempotent."""
+        node = self._trees.nodes.get(key)
+        if node is None or not node.waits_for_lock:
+            return
+        node.waits_for_lock = False
+        if node.alive and not node.has_slot and not node.open_children:
+            self.wait_for_slot(self._unit_of_work.workers[key])
+
+    def process_gone(self, worker: Worker, node: Node) -> None:
+        node.alive = node.waits_for_lock = False
+        self._slots.process_gone()
+        self.throttle.gone(worker.agent)
+        self._trees.queue_again(self._trees.holds.gone(worker))
+        self._trees.ready.drop_resuming(worker.key)
+        if node.has_slot:
+            self._give_slot(worker, node)
+
+    def found_alive(self, worker: Worker, node: Node) -> None:
+        """After a restart: its process may still be there."""
+        node.alive = True
+        self._slots.process_added()
+        self.throttle.started(worker.agent)
+        # How far it is nobody knows: nobody waits for it.
+        self._trees.holds.heard(worker)
+        if worker.status is WorkerStatus.RUNNING:
+            self._take_slot(worker, node)
+        elif not node.open_children:
+            self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
+
+    def wait_for_slot(self, worker: Worker) -> None:
+        reason, waiting = "waits for a slot to go on", WaitingFor(WaitKind.SLOT)
+        self._unit_of_work.update_worker(worker.key, reason=reason, waiting_for=waiting)
+        self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
+
+    def _startable(self, key: WorkerKey, now: float) -> bool:
+        """What was queued before a cancel is still in the queue after a retry."""
+        worker = self._unit_of_work.workers.get(key)
+        return (
+            worker is not None
+            and worker.status is WorkerStatus.PENDING
+            and worker.not_before <= now
+        )
+
+    def _start(self, key: WorkerKey, now: float) -> None:
+        worker = self._unit_of_work.workers[key]
+        job = self._begin(worker, now)
+        number = worker.attempt + 1
+        first = worker.started_at or now
+        worker = self._unit_of_work.move_worker(
+            key, WorkerStatus.RUNNING, attempt=number, reason="", started_at=first
+        )
+        node = self._trees.nodes[key]
+        node.alive, node.stopping, node.verdict = True, False, None
+        self._slots.process_added()
+        self.throttle.started(worker.agent)
+        doubtful = self._trees.logins.doubtful(worker.agent, now)
+        self._trees.holds.started(worker, now, doubtful)
+        self._take_slot(worker, node)
+        self._unit_of_work.begin_attempt(_attempt(worker, now))
+        started = {"attempt": number, "agent": worker.agent}
+        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
+        self._trees.commands.append(Start(key, number))
+
+    def _begin(self, worker: Worker, now: float) -> Job:
+        """The worker's job, which runs from now on if it did not."""
+        job = self._trees.job_of(worker)
+        if job.status is JobStatus.PENDING:
+            job = self._trees.begin_job(job, now)
+            self._unit_of_work.emit(EventKind.JOB_STARTED, job, now)
+        elif job.started_at is None:
+            job = self._unit_of_work.update_job(job.id, started_at=now)
+        return job
+
+    def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:
+        children = sorted(node.open_children)
+        waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(children))
+        worker = self._lend_slot(key, node, "its child jobs run", waiting)
+        job = self._trees.job_of(worker)
+        self._unit_of_work.emit(
+            EventKind.WORKER_WAITING, job, now, worker.id, child_job_ids=children
+        )
+
+    def _lend_slot(self, key: WorkerKey, node: Node, why: str, waiting: WaitingFor) -> Worker:
+        worker = self._unit_of_work.move_worker(
+            key, WorkerStatus.WAITING, reason=why, waiting_for=waiting
+        )
+        self._give_slot(worker, node)
+        self._trees.commands.append(SetWaiting(key, worker.attempt, True))
+        return worker
+
+    def _resume(self, key: WorkerKey, now: float) -> None:
+        worker = self._unit_of_work.move_worker(key, WorkerStatus.RUNNING, reason="")
+        self._take_slot(worker, self._trees.nodes[key])
+        self._trees.commands.append(SetWaiting(key, worker.attempt, False))
+        self._unit_of_work.emit(
+            EventKind.WORKER_RESUMED, self._trees.job_of(worker), now, worker.id
+        )
+
+    def _take_slot(self, worker: Worker, node: Node) -> None:
+        node.has_slot = True
+        self._slots.acquire(worker.job_id)
+
+    def _give_slot(self, worker: Worker, node: Node) -> None:
+        node.has_slot = False
+        self._slots.release(worker.job_id)
+
+
+WAITS_FOR_CONTEXT = "waits for the context that all workers of its job share"
+
+
+def waits_behind(first: Worker, *, cached: bool) -> str:
+    then = "what both are told is in the provider's cache" if cached else "their login works"
+    return f"waits until {first.id} has begun to answer: then {then}"
+
+
+def waits_for_account(agent: str, seconds: float) -> str:
+    return (
+        f"waits for the rate limit of {agent}'s account; tried again in {max(0.0, seconds):.0f} s"
+    )
+
+
+def _attempt(worker: Worker, now: float) -> Attempt:
+    return Attempt(
+        root_id=worker.root_id,
+        worker_id=worker.id,
+        number=worker.attempt,
+        job_id=worker.job_id,
+        started_at=now,
+    )

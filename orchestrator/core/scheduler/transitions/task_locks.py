@@ -1,0 +1,94 @@
+"""What tasks claim (``locks``): taken as a whole when a worker starts, held until it is done."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.locks.lock_table import LockKind, Party
+from orchestrator.core.model.job import Job, TaskSpec, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.states import WaitKind, WorkerStatus
+from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
+
+
+class TaskLocks:
+    def __init__(self, trees: JobTrees) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._locks = trees.locks
+
+    def lacks(self, worker: Worker, now: float) -> bool:
+        """Whether it has to wait for what it claims; else it holds that from now on."""
+        names = self._trees.task_of(worker).locks
+        # It never let go of them while child jobs of the attempt before are at work.
+        if not names or self._locks.holds_claim(worker.key):
+            return False
+        why = self._locks.claim(self._trees.party_of(worker), names, now)
+        if why:
+            waiting = WaitingFor(WaitKind.LOCK, ", ".join(names))
+            self._unit_of_work.hold_worker(worker.key, waiting, why)
+            return True
+        self._tell(EventKind.LOCK_TAKEN, worker, names, now)
+        return False
+
+    def step_back(self, worker: Worker) -> None:
+        """It cannot start yet for another reason: others go ahead."""
+        self._locks.step_back(worker.key)
+
+    def done(self, worker: Worker, now: float) -> None:
+        """The worker has ended. Idempotent."""
+        self._locks.forgo(worker.key)
+        self._release(worker, now)
+
+    def begins_again(self, worker: Worker, node: Node, now: float) -> None:
+        """Another attempt follows: until then others may have its locks.
+
+        Unless child jobs of the attempt before are at work still: they work under its claims.
+        """
+        if not node.open_children and self._release(worker, now):
+            self._expect(worker)
+
+    def children_ended(self, worker: Worker, now: float) -> None:
+        """The last of its open child jobs has ended."""
+        if worker.status is WorkerStatus.PENDING and self._release(worker, now):
+            self._expect(worker)
+
+    def found(self, worker: Worker, node: Node, now: float) -> None:
+        """After a restart: what it holds is told by its record."""
+        names = self._trees.task_of(worker).locks
+        if names and (worker.status is not WorkerStatus.PENDING or node.open_children):
+            self._locks.hold_claim(self._trees.party_of(worker), names, now)
+
+    def check(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
+        """Raise Deadlock for a child job that would wait for what waits for it."""
+        if job.parent_key is None or not any(task.locks for task in tasks):
+            return
+        parent = self._trees.party_of(self._unit_of_work.workers[job.parent_key])
+        for task in tasks:
+            if task.locks:
+                self._locks.check(_party_below(parent, job, task), task.locks)
+
+    def _release(self, worker: Worker, now: float) -> bool:
+        names = self._locks.release_claim(worker.key)
+        if names:
+            self._tell(EventKind.LOCK_RELEASED, worker, names, now)
+        return bool(names)
+
+    def _expect(self, worker: Worker) -> None:
+        if not self._trees.job_of(worker).is_root:
+            names = self._trees.task_of(worker).locks
+            self._locks.expect(self._trees.party_of(worker), names)
+
+    def _tell(self, kind: EventKind, worker: Worker, names: Sequence[str], now: float) -> None:
+        said = {"names": list(names), "lock": str(LockKind.CLAIM)}
+        self._unit_of_work.emit(kind, self._trees.job_of(worker), now, worker.id, **said)
+
+
+def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
+    """A worker of a job that is being asked for."""
+    key, of_task = WorkerKey(job.root_id, f"{task.id} (a new task)"), (job.id, task.id)
+    return Party(
+        key=key,
+        job_id=job.id,
+        line=parent.line | {key},
+        tasks=parent.tasks | {of_task},
+        task=of_task,
+    )

@@ -1,0 +1,214 @@
+"""What the scheduler knows of unfinished trees, for those who ask and change nothing.
+
+Lookups, without copies. Any thread may ask for a job or a worker; what goes through all of them
+(``jobs.values()``, ``locks``) is for the thread of the turns.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from orchestrator.core.limits.quotas import KeyLimits
+from orchestrator.core.locks.lock_view import LockView, view_of
+from orchestrator.core.model.job import BUDGET_LIMITS, Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.agent_logins import LoginsSeen
+from orchestrator.core.outcome.job.gate_facts import has_judged
+from orchestrator.core.repository.repository import Workdir
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval
+from orchestrator.core.scheduler.transitions.usage import Accounting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeSize:
+    child_jobs: int
+    workers: int
+    #: What a job may still use, by the name of the limit; only what is limited.
+    budget: Mapping[str, float] = field(default_factory=dict)
+
+
+class SchedulerView:
+    def __init__(self, trees: JobTrees, planning: PlanApproval, accounting: Accounting) -> None:
+        self._trees = trees
+        self._planning = planning
+        self._accounting = accounting
+        self.jobs: Final[Mapping[str, Job]] = trees.unit_of_work.jobs
+        self.workers: Final[Mapping[WorkerKey, Worker]] = trees.unit_of_work.workers
+        #: The running attempt of each worker that has one.
+        self.attempts: Final[Mapping[WorkerKey, Attempt]] = trees.unit_of_work.attempts
+
+    # -- trees ----------------------------------------------------------------------------------
+
+    def has_tree(self, root_id: str) -> bool:
+        """Whether it is unfinished, or was restored for one change."""
+        return root_id in self._trees
+
+    def ancestors(self, job: Job) -> Sequence[Job]:
+        """From the job's parent up to its root."""
+        return self._trees.ancestors(job)
+
+    def size_of(self, job: Job) -> TreeSize:
+        """How large a job's unfinished tree is; nothing for any other. Any thread may ask."""
+        found = (self._trees.plans.get(each) for each in tuple(self._trees.jobs_of(job.root_id)))
+        # Those that come or go just now have none.
+        jobs = [plan for plan in found if plan is not None]
+        try:
+            budget = self._budget_left(job) if jobs else {}
+        except KeyError:
+            # Its tree has just ended, and was forgotten.
+            return TreeSize(child_jobs=0, workers=0)
+        workers = sum(each.size for each in jobs)
+        return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
+
+    def _budget_left(self, job: Job) -> dict[str, float]:
+        """The least that the job and its ancestors have left, without what is kept for others."""
+        left: dict[str, float] = {}
+        line = [job, *self.ancestors(job)]
+        for above in line:
+            for name in BUDGET_LIMITS:
+                limit = getattr(above.config, name)
+                if limit is not None:
+                    used = self._trees.spending.of(above.id)[name]
+                    taken = used + self._reserved(above, line, name)
+                    left[name] = max(0, min(left.get(name, limit), limit - taken))
+        return left
+
+    def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
+        """What its open child jobs have asked for and not used yet."""
+        reserved, own = 0.0, {job.id for job in line}
+        children = map(self.jobs.get, tuple(self._trees.jobs_of(above.root_id)))
+        for child in (each for each in children if each is not None):
+            limit = getattr(child.config, name)
+            mine = child.parent_job_id == above.id and child.id not in own
+            if mine and child.config.budget_asked and not child.status.ended and limit is not None:
+                reserved += max(0.0, limit - self._trees.spending.of(child.id)[name])
+        return reserved
+
+    # -- jobs -----------------------------------------------------------------------------------
+
+    def job_of(self, worker: Worker) -> Job:
+        return self._trees.job_of(worker)
+
+    def workers_of(self, job_id: str) -> Sequence[Worker]:
+        """A job that has no tasks yet has its planner."""
+        return self._trees.workers_of(job_id)
+
+    def tasks_of(self, job_id: str) -> Mapping[str, TaskSpec]:
+        """By their ids, in task order; while they are not made, the one of their planner."""
+        return self._trees.plans[job_id].tasks
+
+    def tasks_of_tree(self, root_id: str) -> Iterator[TaskSpec]:
+        """Those of all its jobs."""
+        for job_id in tuple(self._trees.jobs_of(root_id)):
+            plan = self._trees.plans.get(job_id)
+            yield from plan.tasks.values() if plan else ()
+
+    def is_planned(self, job_id: str) -> bool:
+        """Whether its tasks are there, and not still to be made."""
+        return self._trees.plans[job_id].planner is None
+
+    def awaits_plan(self, job_id: str) -> bool:
+        """Whether the job's planner is done and its tasks are still to be taken from it."""
+        return self._planning.awaited(job_id)
+
+    def planner_of(self, job_id: str) -> Worker:
+        """Raise KeyError for a job that has none."""
+        return self._planning.planner(job_id)
+
+    # -- workers --------------------------------------------------------------------------------
+
+    def task_of(self, worker: Worker) -> TaskSpec:
+        return self._trees.task_of(worker)
+
+    def candidates_of(self, job_id: str, task_id: str) -> Sequence[Worker]:
+        """The workers that try a task side by side."""
+        return [self.workers[key] for key in self._trees.plans[job_id].workers_of(task_id)]
+
+    def is_open(self, key: WorkerKey) -> bool:
+        """Whether it is not done yet."""
+        return key in self._trees.nodes
+
+    def waits(self, key: WorkerKey) -> bool:
+        """Whether its child jobs are at work, or it waits for a lock."""
+        worker = self.workers.get(key)
+        return worker is not None and worker.status is WorkerStatus.WAITING
+
+    def waits_for_slot(self, key: WorkerKey) -> bool:
+        """Its child jobs have ended, and it has not got its slot back yet."""
+        node = self._trees.nodes.get(key)
+        return bool(node and node.alive and not node.has_slot and not node.open_children)
+
+    def is_capped(self, key: WorkerKey) -> bool:
+        """Whether a limit on what agents use applies to the worker."""
+        return self._accounting.is_capped(key)
+
+    def changed_below(self, worker: Worker) -> Sequence[str] | None:
+        """Files that its child jobs made, at any depth, and what commands left there; None if they
+        changed none."""
+        return self._trees.changed_below(worker, own_directories=True)
+
+    def concurrent_with(self, worker: Worker) -> Sequence[Worker]:
+        """Others of its job that have worked in the project since it began."""
+        began = self.workers.get(worker.key, worker).started_at or 0.0
+        return [
+            each
+            for each in self.workers_of(worker.job_id)
+            if each.id != worker.id
+            and not each.is_adviser
+            and each.started_at is not None
+            and (each.ended_at is None or each.ended_at > began)
+            and self.task_of(each).workdir == Workdir.PROJECT
+        ]
+
+    def judged_below(self, worker: Worker) -> Mapping[str, float]:
+        """Code that child jobs of a worker changed in the project, and that gates of their own
+        tasks judged there, with the time at which that task had ended."""
+        found: dict[str, float] = {}
+        present = self.workers.get(worker.key, worker)
+        for each in (each for job in present.child_job_ids for each in self.workers_of(job)):
+            result, ended_at = each.result, each.ended_at
+            if not each.counts or result is None or result.delivery is None or ended_at is None:
+                continue
+            if self.task_of(each).workdir == Workdir.PROJECT:
+                judged = result.delivery.code if has_judged(result.gates) else ()
+                later = {**dict.fromkeys(judged, ended_at), **self.judged_below(each)}
+                found |= {path: max(at, found.get(path, at)) for path, at in later.items()}
+        return found
+
+    # -- what all share -------------------------------------------------------------------------
+
+    def slots(self) -> Mapping[str, int]:
+        """How many workers run, live, and may run."""
+        return self._trees.slots.snapshot()
+
+    def locks(self) -> Sequence[LockView]:
+        """What workers hold, by name, then what they wait for."""
+        locks = self._trees.locks
+        held = [view_of(entry) for entry in (*locks.claims, *locks.leases)]
+        waiting = [view_of(entry, waits=True) for entry in (*locks.claimants, *locks.requests)]
+        return sorted(held, key=lambda each: each.names) + waiting
+
+    def leases_of(self, key: WorkerKey) -> Collection[str]:
+        """The names of what a worker has leased."""
+        return self._trees.locks.leases_of(key)
+
+    def logins_seen(self, now: float) -> Mapping[str, LoginsSeen]:
+        """What is known of agents' logins, by agent."""
+        return self._trees.logins.seen(now)
+
+    def logins_refused(self, now: float) -> Mapping[str, str]:
+        """Agents whose login was refused lately, and why. Any thread may ask."""
+        return self._trees.logins.refused(now)
+
+    def limits_of(self, key_name: str) -> KeyLimits:
+        """What one API key may use."""
+        return self._trees.quotas.of(key_name)
+
+    def check_day(self, key_name: str, now: float) -> None:
+        """Raise LimitReached when the key may spend nothing more today."""
+        self._trees.quotas.check_day(key_name, now)
+
+    def check_running_jobs(self, key_name: str) -> None:
+        """Raise LimitReached when the key has as many unfinished jobs as it may have."""
+        self._trees.quotas.check_running(key_name, self._trees.running_jobs_of(key_name))

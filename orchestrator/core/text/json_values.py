@@ -1,0 +1,120 @@
+"""Values out of JSON that may hold anything: what is not of the kind asked for is not there."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Object = Mapping[str, Any]
+
+#: No count of tokens or steps is larger; what is, is damage.
+MAX_COUNT = 2**53
+
+
+def parsed(line: str) -> Object | None:
+    """The JSON object that a line is; None for anything else. NaN and infinities become null."""
+    text = line.strip()
+    if not text.startswith("{"):
+        return None
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def decoded(body: bytes) -> object:
+    """The JSON value that a body holds. Raise ValueError where it holds none."""
+    try:
+        return json.loads(body.decode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+
+
+def dig(value: object, *keys: str) -> Any:
+    """What lies below ``keys``; None where the way ends early."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def mapping(value: object, *keys: str) -> dict[str, Any]:
+    """An object; empty where there is none."""
+    found = dig(value, *keys)
+    return found if isinstance(found, dict) else {}
+
+
+def sequence(value: object, *keys: str) -> list[Any]:
+    """A list; empty where there is none."""
+    found = dig(value, *keys)
+    return found if isinstance(found, list) else []
+
+
+def text(value: object, *keys: str) -> str:
+    """A string that can be written anywhere: half of a surrogate pair becomes "?"."""
+    found = dig(value, *keys)
+    if not isinstance(found, str):
+        return ""
+    return found if found.isascii() else found.encode("utf-8", "replace").decode()
+
+
+def count(value: object, *keys: str) -> int | None:
+    """A whole number from zero on."""
+    found = amount(value, *keys)
+    return int(found) if found is not None and found <= MAX_COUNT else None
+
+
+def amount(value: object, *keys: str) -> float | None:
+    """A finite number from zero on."""
+    found = dig(value, *keys)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    # An int of hundreds of digits cannot be made a float.
+    if isinstance(found, int) and found > MAX_COUNT:
+        return None
+    return float(found) if math.isfinite(found) and found >= 0 else None
+
+
+def number(value: object) -> float | None:
+    """Like ``amount``, also when it came as text."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return amount(value)
+
+
+def flag(value: object, *keys: str) -> bool | None:
+    found = dig(value, *keys)
+    return found if isinstance(found, bool) else None
+
+
+def objects(value: object, *keys: str) -> list[Object]:
+    """The objects in a list; all else in it is left out."""
+    found = dig(value, *keys)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
+    """The objects in an object, by name."""
+    found = dig(value, *keys)
+    if not isinstance(found, Mapping):
+        return []
+    return [(name, each) for name, each in found.items() if isinstance(each, Mapping)]
+
+
+def texts(value: object, *keys: str) -> list[str]:
+    """The strings in a list."""
+    found = dig(value, *keys)
+    return (
+        [text(each) for each in found if isinstance(each, str)] if isinstance(found, list) else []
+    )
+
+
+def dumped(value: object) -> str:
+    """As JSON; empty when it is nested too deep for that."""
+    try:
+        return json.dumps(value)
+    except (ValueError, RecursionError):
+        return ""

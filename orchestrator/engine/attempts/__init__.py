@@ -1,0 +1,1 @@
+"""Attempts under way: starting them, their gates, and what became of them."""

@@ -1,0 +1,203 @@
+"""What a worker is told when it starts."""
+
+from collections.abc import Callable, Mapping
+
+from orchestrator.core.candidates.selection import chosen
+from orchestrator.core.gates.findings import for_the_next_attempt
+from orchestrator.core.model.attempt.delivery import promised_in_words
+from orchestrator.core.model.attempt.failure import ASKED, HANDED_ON, NO_CHANGES, SENT_BACK
+from orchestrator.core.model.attempt.session import is_rolled_back
+from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.failure_classifier import NEVER_RAN, failure_of
+from orchestrator.core.ports import Assignment, Finding, Previous, Roles, Workspace
+from orchestrator.core.repository.git_refs import short, worker_branch
+from orchestrator.core.repository.repository import GitUse
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.formatting import cut_bytes
+from orchestrator.engine.attempts.result_gates import gates_of
+from orchestrator.engine.planning.review_prompt import entries_for
+from orchestrator.engine.preparation.shared_context import SharedContextRuns
+from orchestrator.schemas.agent_output.plan import plan_schema
+from orchestrator.schemas.agent_output.review import review_schema
+
+#: Of the results of other tasks, all together, in bytes of a prompt.
+FINDINGS_BYTES = 16 * 1024
+#: Of the output of the attempt before.
+FAILURE_CHARACTERS = 2000
+#: Of what its gates found.
+GATE_CHARACTERS = 6000
+
+#: For an agent that takes over.
+OTHER_AGENT = (
+    "Another agent had begun this task when its login was refused. Whatever it left is still "
+    "there: look at that first."
+)
+#: What an agent is told of its failure, beside what is known of it, by the failure's cause.
+ADVICE = {
+    NO_CHANGES: (
+        "The attempt before this one changed no file, so it has failed. A description of the work, "
+        "or code in your answer, does not count: change the files yourself."
+    ),
+    ASKED: (
+        "The attempt before this one changed no file and ended with a question. Nobody will "
+        "answer; decide yourself. Write down in your result what you decided, and do the work."
+    ),
+}
+#: For whoever resolves a worker's conflicts.
+CONFLICTS = (
+    "What this worker changed excludes what other workers changed, in {paths}. Both sides are in "
+    "the worktree now, with marks (<<<<<<<, =======, >>>>>>>) in the files that git could not "
+    "merge; git grep -n '^<<<<<<<' finds them. Binary files, links and files that one side removed "
+    "have no marks, and are as one side has them: git merge-tree --write-tree $(git rev-parse "
+    "$(git rev-list --merges -1 HEAD)^@) tells every conflict. Keep what both sides meant, remove "
+    "every mark, and change nothing else."
+)
+
+#: What a worker may still start and use at a time.
+Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
+
+
+class AssignmentBuilder:
+    def __init__(
+        self, workspace: Workspace, contexts: SharedContextRuns, roles: Roles, left: Left
+    ) -> None:
+        self._workspace = workspace
+        self._contexts = contexts
+        self._roles = roles
+        self._left = left
+
+    def assignment_for(self, scheduler: Scheduler, worker: Worker, now: float) -> Assignment:
+        """Its task, with all it is to know. Raise OSError."""
+        task, job = scheduler.view.task_of(worker), scheduler.view.job_of(worker)
+        root = scheduler.view.jobs[job.root_id]
+        shared = self._contexts.read(job, root, worker.agent)
+        return Assignment(
+            job=job,
+            worker=worker,
+            task=task,
+            findings=self._findings(scheduler, worker, task),
+            previous_failure=_previous_failure(worker),
+            advice=_advice(worker),
+            sent_back=worker.failure == SENT_BACK and not worker.is_adviser,
+            answer_schema=_answer_schema(worker),
+            entries=entries_for(scheduler, self._workspace, worker),
+            shared=shared,
+            gates=_gates(job, task) if shared else (),
+            role=self._roles.text(task.role) if shared and task.role else "",
+            left=self._left(scheduler, worker, now) if shared else {},
+            previous=_previous(worker),
+            sessions=self._workspace.sessions(worker) if shared else "",
+        )
+
+    def _findings(self, scheduler: Scheduler, worker: Worker, task: TaskSpec) -> dict[str, Finding]:
+        found: dict[str, Finding] = {}
+        for needed in task.depends_on:
+            best = chosen(scheduler.view.candidates_of(worker.job_id, needed))
+            assert best is not None, "what it needs has succeeded"
+            found[needed] = self._finding(best, FINDINGS_BYTES // len(task.depends_on))
+        return found
+
+    def _finding(self, worker: Worker, room: int) -> Finding:
+        output = worker.result.output if worker.result else ""
+        delivery = worker.result.delivery if worker.result else None
+        commit = delivery.commit if delivery else ""
+        return Finding(
+            worker_id=worker.id,
+            # Never its worktree, which is removed.
+            directory=self._workspace.worker_directory(worker),
+            branch=short(worker_branch(worker)) if commit else "",
+            commit=commit,
+            output=output,
+            files_created=worker.result.files_created if worker.result else (),
+            summary=cut_bytes(output, room),
+        )
+
+
+def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
+    """Those that run a command."""
+    has_worktree = bool(job.config.base) and task.git != GitUse.OFF
+    return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
+
+
+def _answer_schema(worker: Worker) -> str:
+    if worker.is_reviewer:
+        return review_schema()
+    return plan_schema() if worker.is_planner else ""
+
+
+def _refused_changes(result: WorkerResult) -> str:
+    """What the checks of the merged state said, for the worker that is to mend it."""
+    blocking = [each for each in result.gates if each.blocks]
+    said = [
+        f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
+        f"{each.output[-FAILURE_CHARACTERS:]}"
+        for each in blocking
+    ]
+    return "\n\n".join(
+        [
+            "It succeeded, but what it changed does not pass together with what the other workers "
+            "changed. Your branch has their changes now, where they go together with yours.",
+            *said,
+        ]
+    )
+
+
+def _previous(worker: Worker) -> Previous | None:
+    result = worker.result
+    if worker.attempt < 2 or result is None or result.session is None:
+        return None
+    session = result.session
+    failed = failure_of(worker, session.attempt)
+    cause = SENT_BACK if worker.failure == SENT_BACK else failed.cause if failed else ""
+    rolled_back = is_rolled_back(session, result.failures, result.rollbacks)
+    return Previous(session=session, cause=cause, rolled_back=rolled_back)
+
+
+def _previous_failure(worker: Worker) -> str:
+    if worker.attempt < 2 or worker.result is None:
+        return ""
+    if worker.failure == HANDED_ON:
+        return "" if worker.is_adviser else OTHER_AGENT
+    if worker.is_adviser:
+        return worker.result.output
+    if worker.result.conflicts:
+        return _conflicts(worker, worker.result)
+    if worker.failure == SENT_BACK:
+        return _refused_changes(worker.result)
+    return _of_its_own(worker, worker.result)
+
+
+def _advice(worker: Worker) -> str:
+    """By the cause of the latest failure of an attempt that ran."""
+    if worker.attempt < 2 or worker.result is None or worker.failure in (HANDED_ON, SENT_BACK):
+        return ""
+    ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
+    return ADVICE.get(ran[-1], "") if ran else ""
+
+
+def _conflicts(worker: Worker, result: WorkerResult) -> str:
+    """Also for whoever tries it after somebody else could not."""
+    told = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
+    if worker.failure == SENT_BACK:
+        return told
+    return f"{told}\n\nSomebody has tried to resolve that before. {_of_its_own(worker, result)}"
+
+
+def _of_its_own(worker: Worker, result: WorkerResult) -> str:
+    """What the latest attempt came to."""
+    unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
+    if unpassed:
+        return unpassed
+    code, signal = result.exit_code, result.signal
+    how = f"signal {signal}" if signal else f"exit code {code}"
+    if code is None and not signal:
+        how = "no exit code: it was stopped"
+    # The name of the row of outcomes that it fits, "timeout" for one; not always known.
+    kind = worker.failure.partition("|")[0]
+    end = result.output[-FAILURE_CHARACTERS:]
+    missing = result.delivery.missing if result.delivery else ()
+    lacks = f" After it, {promised_in_words(missing)}." if missing else ""
+    ended = f"It ended with {how}{f' ({kind})' if kind else ''}."
+    return f"{ended}{lacks} The end of its output:\n\n{end}"

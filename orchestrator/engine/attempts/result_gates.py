@@ -1,0 +1,190 @@
+"""What an attempt has left is checked before anybody is told that it succeeded."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.attempt.delivery import normalized
+from orchestrator.core.model.gate import Check, Gate, GateResult, Gates, GateSource, Leave
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.outcome.attempt_outcome import is_for_gates
+from orchestrator.core.ports import Workspace
+from orchestrator.engine.preparation.preparation import RunningAttempt, attempt_id, is_in_project
+from orchestrator.engine.runtime.messages import GatesStarted, Post
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+#: The role of a task whose work is tests.
+TESTING = "testing"
+#: Told how an attempt ended, and what its gates came to.
+Told = Callable[[RunningAttempt, Exit, Evidence], None]
+
+
+def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
+    """What a worker's result must pass: the task's own gates come first, and win over the job's.
+
+    Those of the job are for what is merged. Without a worktree nothing is: then those count that
+    somebody asked for, in a project without a repository.
+    """
+    planned = (each.source is GateSource.PLANNED for each in task.gates)
+    own = zip(task.gates, planned, strict=True)
+    found = {gate.name: gate for gate, unasked in own if not (unasked and job.config.gates_off)}
+    if has_worktree or not job.config.base:
+        for gate in job.config.gates:
+            found.setdefault(gate.name, gate)
+    wanted = (each for each in found.values() if has_worktree or each.source is GateSource.ASKED)
+    return tuple(wanted)
+
+
+def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
+    """What a task may alter of the files that judge its work; ``judged``: by its child jobs."""
+    writes = tuple(f"/{normalized(each)}" for each in task.writes)
+    return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
+
+
+class ResultGates:
+    """Any thread may call."""
+
+    def __init__(
+        self, gates: Gates, worktrees: Worktrees, workspace: Workspace, project: str, post: Post
+    ) -> None:
+        self._gates = gates
+        self._worktrees = worktrees
+        self._workspace = workspace
+        #: The user's checkout.
+        self._project = project
+        self._post = post
+        self._lock = threading.Lock()
+        #: Attempts that have ended and are not told of, and how they were stopped since.
+        self._ended: dict[str, Exit | None] = {}
+
+    def expect(self, worker: Worker) -> None:
+        """The process of an attempt has ended; what it left is looked at now."""
+        with self._lock:
+            self._ended[attempt_id(worker)] = None
+
+    def has(self, worker: Worker) -> bool:
+        """Whether the attempt's process has ended, and what it left is looked at."""
+        with self._lock:
+            return attempt_id(worker) in self._ended
+
+    def is_stopped(self, worker: Worker) -> bool:
+        """Whether the attempt was stopped since its process ended."""
+        return self._stopped(worker) is not None
+
+    def stop(self, worker: Worker, exit: Exit) -> bool:
+        """Whether the attempt's process had ended already; then its gates are stopped."""
+        name = attempt_id(worker)
+        with self._lock:
+            if name not in self._ended:
+                return False
+            self._ended[name] = self._ended[name] or exit
+        self._gates.stop(worker.root_id, worker.id, exit.ended_by, exit.stopped_by)
+        return True
+
+    def begin(
+        self, flight: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence, told: Told
+    ) -> None:
+        """Have the gates run on what succeeded, and tell then; tell of all else at once."""
+        gates = self._wanted(flight, job, exit, evidence)
+        if not gates:
+            self._forget(flight.worker)
+            told(flight, exit, evidence)
+        elif self._stopped(flight.worker):
+            self._tell(flight, exit, evidence, told)
+        else:
+            self._begin(flight, gates, exit, evidence, told)
+
+    def _begin(
+        self,
+        flight: RunningAttempt,
+        gates: tuple[Gate, ...],
+        exit: Exit,
+        evidence: Evidence,
+        told: Told,
+    ) -> None:
+        worker = flight.worker
+        try:
+            check = self._check(flight, gates)
+        except (RepositoryError, OSError) as error:
+            words = f"its gates cannot be run: {error}"
+            evidence = replace(evidence, claimed_success=False, error=words)
+            self._tell(flight, exit, evidence, told)
+            return
+        names = tuple(gate.name for gate in gates)
+        self._post(GatesStarted(worker.key, worker.attempt, names))
+        self._gates.begin(check, partial(self._done, flight, exit, evidence, told))
+        stopped = self._stopped(worker)
+        if stopped is not None:  # it came between
+            self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
+
+    def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
+        """Of an attempt that was given up and ended late: what was never checked is no success."""
+        if not self._wanted(flight, job, exit, evidence):
+            return evidence
+        words = "it ended after it was given up, and its gates were not run"
+        return replace(evidence, claimed_success=False, error=words)
+
+    def _wanted(
+        self, flight: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence
+    ) -> tuple[Gate, ...]:
+        if job is None or flight.worker.is_planner:
+            return ()
+        gates = gates_of(job, flight.task, flight.ground is not None)
+        return gates if gates and is_for_gates(exit, evidence) else ()
+
+    def _check(self, flight: RunningAttempt, gates: tuple[Gate, ...]) -> Check:
+        worker, ground = flight.worker, flight.ground
+        directory = self._workspace.worker_directory(worker)
+        if is_in_project(flight.task):
+            directory = self._project
+        base, commit = "", ""
+        leaves: tuple[Leave, ...] = ()
+        if ground is not None:
+            directory = ground.directory
+            base, commit = self._worktrees.span(worker)
+            judged = frozenset(self._worktrees.of_children(worker, base, commit))
+            leaves = (leave_of(flight.task, judged),)
+        return Check(
+            root_id=worker.root_id,
+            job_id=worker.job_id,
+            name=worker.id,
+            directory=directory,
+            base=base,
+            commit=commit,
+            gates=gates,
+            worktree=ground.directory if ground is not None else "",
+            leaves=leaves,
+            is_compared=len(flight.task.agents) > 1,
+        )
+
+    def _forget(self, worker: Worker) -> Exit | None:
+        with self._lock:
+            return self._ended.pop(attempt_id(worker), None)
+
+    def _stopped(self, worker: Worker) -> Exit | None:
+        with self._lock:
+            return self._ended.get(attempt_id(worker))
+
+    def _done(
+        self,
+        flight: RunningAttempt,
+        exit: Exit,
+        evidence: Evidence,
+        told: Told,
+        results: Sequence[GateResult],
+    ) -> None:
+        self._tell(flight, exit, replace(evidence, gates=tuple(results)), told)
+
+    def _tell(self, flight: RunningAttempt, exit: Exit, evidence: Evidence, told: Told) -> None:
+        stopped = self._forget(flight.worker)
+        if stopped is not None:
+            exit = replace(
+                exit,
+                ended_by=stopped.ended_by,
+                cause=stopped.cause,
+                stopped_by=stopped.stopped_by,
+            )
+        told(flight, exit, evidence)

@@ -1,0 +1,469 @@
+"""Attempts under way: what the scheduler wants of them is done, what becomes of them is told."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.gates.findings import Ran
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
+from orchestrator.core.model.attempt.delivery import held_by
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.job import Attempt, TaskSpec, Worker, WorkerKey
+from orchestrator.core.outcome.resource_exhaustion import NO_ROOM, is_full_disk, is_shortage
+from orchestrator.core.ports import Assignment, Workspace
+from orchestrator.core.ports.launcher import Launch, Launcher
+from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start, Stop
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.assignment import AssignmentBuilder
+from orchestrator.engine.attempts.result_gates import ResultGates
+from orchestrator.engine.gates.process import GateProcess
+from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.planning.review_prompt import Reviewing
+from orchestrator.engine.preparation.preparation import (
+    AttemptPreparation,
+    Issued,
+    RunningAttempt,
+    attempt_id,
+    is_in_project,
+)
+from orchestrator.engine.preparation.shared_context import SharedContextRuns
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.runtime.messages import AttemptEnded, AttemptHeld, Post
+from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.submission.agent_plan import AgentPlans
+from orchestrator.engine.worktrees.project_work import ProjectWork
+from orchestrator.engine.worktrees.setup_commands import why_failed
+from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
+from orchestrator.engine.worktrees.worktrees import Changes, Ground, Worktrees
+
+logger = logging.getLogger(__name__)
+
+LEASE_OVER = "its server was gone for longer than workers.orphan_lease"
+_NOT_ASKED = {
+    ExitCause.SIGNAL: "its shim was told to end from outside",
+    ExitCause.ORPHAN_LEASE: LEASE_OVER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LateEnd:
+    """An attempt was given up, and how it ended is known after all."""
+
+    attempt: Attempt
+    exit: Exit
+    evidence: Evidence
+    #: Where its end is written.
+    record: str
+
+
+#: Ends that say no more than that an attempt was given up or stopped.
+_NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
+
+
+class AttemptRunner:
+    """Commands and events come from the supervisor's thread."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        launcher: Launcher,
+        processes: RunningProcesses,
+        dispatch: AttemptPreparation,
+        workspace: Workspace,
+        assigning: AssignmentBuilder,
+        contexts: SharedContextRuns,
+        planning: AgentPlans,
+        worktrees: Worktrees,
+        checks: GateRunner,
+        reviewing: Reviewing,
+        project_work: ProjectWork,
+        post: Post,
+        moved: Callable[[], str] = str,
+    ) -> None:
+        """``moved`` tells that workspace or project is not where it was."""
+        self._moved = moved
+        self._post = post
+        self._scheduler = scheduler
+        self._assigning = assigning
+        self._contexts = contexts
+        self._launcher = launcher
+        self._processes = processes
+        self._preparation = dispatch
+        self._workspace = workspace
+        self._planning = planning
+        self._worktrees = worktrees
+        self._reviewing = reviewing
+        self._project_work = project_work
+        self._background = BackgroundPool()
+        self._checks = checks
+        self._result_gates = ResultGates(
+            checks, worktrees, workspace, str(project_work.project), post
+        )
+        #: Attempts whose worktrees are prepared, and by which process.
+        self._setting_up: dict[str, str] = {}
+
+    @property
+    def waits_for_space(self) -> str:
+        """Why an attempt waits for disk space; empty when none does."""
+        return self._background.space.reason
+
+    def start(self, command: Start, issued: Issued) -> None:
+        """Prepare and launch; what cannot be started has ended."""
+        worker = self._scheduler.view.workers[command.key]
+        try:
+            assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
+            if self._takes_long(assignment):
+                self._background.begin(
+                    attempt_id(worker), partial(self._start_beside, assignment, issued)
+                )
+                return
+            launch, flight = self._preparation.prepare(assignment, issued)
+        except Exception as error:
+            if is_full_disk(error):
+                # It is made ready in a thread from now on, so that a stop finds it there.
+                self._background.begin(attempt_id(worker), lambda: None)
+                self._start_failed(assignment, issued, error)
+                return
+            self._cannot_start(worker, error)
+        else:
+            self._launch(launch, flight)
+
+    def _takes_long(self, assignment: Assignment) -> bool:
+        """To make it ready: longer than others can wait for."""
+        task, worker = assignment.task, assignment.worker
+        wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
+        return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
+
+    def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
+        """Whether its result may be in the project though it has a directory of its own."""
+        builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
+        return builds and not worker.is_adviser
+
+    def _launch(self, launch: Launch, flight: RunningAttempt) -> None:
+        failpoints.reached("launch: prepared")
+        self._processes.expect(launch.attempt_id, partial(self._ended, flight))
+        self._launcher.start(launch)
+        failpoints.reached("launch: sent")
+
+    def _cannot_start(self, worker: Worker, error: Exception) -> None:
+        self._preparation.release(attempt_id(worker))
+        self._background.space.done(attempt_id(worker))
+        logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
+        self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
+
+    def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
+        """In a thread of its own; a stop may have come meanwhile."""
+        worker = assignment.worker
+        name = attempt_id(worker)
+        if self._background.stopped(name):
+            self._stopped_before(worker)
+            return
+        try:
+            assignment, ground = self._equipped(assignment)
+            if ground is None or self._checks.is_set_up(ground.directory):
+                self._prepare(assignment, issued, ground)
+                return
+            run = GateProcess(
+                root_id=worker.root_id,
+                owner=worker.id,
+                gate=Gate(name="", run=""),
+                cwd=ground.cwd,
+                worktree=ground.directory,
+            )
+            told = partial(self._set_up, assignment, issued, ground)
+            self._checks.set_up(run, told, partial(self._setting_up.__setitem__, name))
+        except Exception as error:
+            self._start_failed(assignment, issued, error)
+
+    def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
+        """Have it started again when its disk was full; else it has ended.
+
+        The attempt stays the same: a further one would add rows to a database on a full disk.
+        """
+        worker = assignment.worker
+        name = attempt_id(worker)
+        if is_full_disk(error):
+            self._preparation.release(name)
+            self._hold(worker, partial(self._start_beside, assignment, issued), error)
+            if self._background.stopped(name):
+                self._background.space.wake(name)
+            return
+        self._background.ready(name, lambda: None)
+        self._cannot_start(worker, error)
+
+    def _hold(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
+        reason = self._moved() or f"waits for disk space: {_last_line(error)}"
+        if self._background.space.hold(attempt_id(worker), work, reason):
+            self._post(AttemptHeld(worker.key, worker.attempt, reason))
+
+    def _goes_on(self, worker: Worker) -> None:
+        """What waited for disk space has had it."""
+        if self._background.space.done(attempt_id(worker)):
+            logger.info("there is disk space again", extra={"worker": worker.id})
+            self._post(AttemptHeld(worker.key, worker.attempt, ""))
+
+    def _stopped_before(self, worker: Worker) -> bool:
+        """Tell of an attempt that was stopped before it was launched; whether it was."""
+        name = attempt_id(worker)
+        self._background.space.done(name)
+        stopped = self._background.ready(name, lambda: None)
+        if stopped is not None:
+            self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
+        return stopped is not None
+
+    def _set_up(
+        self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
+    ) -> None:
+        """What was to prepare its worktree has ended; None: it was stopped."""
+        worker = assignment.worker
+        name = attempt_id(worker)
+        self._setting_up.pop(name, None)
+        why = "" if ran is None else why_failed(ran)
+        if ran is None or why:
+            if not self._stopped_before(worker) and why:
+                self._cannot_start(worker, RepositoryError(why))
+            return
+        try:
+            self._prepare(assignment, issued, self._worktrees.with_tools(ground))
+        except Exception as error:
+            self._start_failed(assignment, issued, error)
+
+    def _prepare(self, assignment: Assignment, issued: Issued, ground: Ground | None) -> None:
+        worker = assignment.worker
+        name = attempt_id(worker)
+        launch, flight = self._preparation.prepare(assignment, issued, ground)
+        self._goes_on(worker)
+        stopped = self._background.ready(name, lambda: self._launch(launch, flight))
+        if stopped is not None:
+            self._preparation.release(name, flight.scratch)
+            self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
+
+    def _equipped(self, assignment: Assignment) -> tuple[Assignment, Ground | None]:
+        if assignment.worker.is_reviewer:
+            return self._reviewing.equipped(assignment), None
+        if is_in_project(assignment.task):
+            self._project_work.begin(assignment.worker)
+            return assignment, None
+        rule = self._worktrees.rule
+        if not rule.wanted(assignment.job, assignment.task, assignment.worker):
+            if self._is_watched(assignment.worker, assignment.task):
+                self._project_work.watch(assignment.worker)
+            return assignment, None
+        ground = self._worktrees.open(assignment)
+        return self._worktrees.equipped(assignment, ground), ground
+
+    def stop(self, command: Stop) -> None:
+        attempt = _id(command.key, command.attempt)
+        exit = Exit(ended_by=EndedBy(command.ended_by), stopped_by=command.stopped_by)
+        worker = self._scheduler.view.workers[command.key]
+        own = replace(worker, attempt=command.attempt)
+        process = self._setting_up.get(attempt)
+        if process:
+            self._checks.stop_set_up(process, command.ended_by, command.stopped_by)
+        if command.ended_by is EndedBy.LIMIT and self._result_gates.has(own):
+            return  # its process has ended, and checks cost nothing
+        if self._background.stop(attempt, exit) or self._result_gates.stop(own, exit):
+            self._background.space.wake(attempt)
+        else:
+            self._launcher.stop(attempt, command.ended_by, command.stopped_by)
+
+    def close(self) -> None:
+        """Begin nothing more; what was not begun yet is left to the next server. Idempotent."""
+        self._background.close()
+        self._checks.close()
+
+    def set_waiting(self, command: SetWaiting) -> None:
+        self._launcher.waiting(_id(command.key, command.attempt), command.waiting)
+        worker = self._scheduler.view.workers[command.key]
+        try:
+            self._workspace.link_recursive(worker)
+        except OSError:
+            logger.warning("no _recursive link", extra={"worker": worker.id}, exc_info=True)
+
+    def make_context(self, command: MakeContext) -> None:
+        """Have what all workers of a job are told made; ``ContextPrepared`` follows."""
+        job = self._scheduler.view.jobs[command.job_id]
+        self._contexts.ask(job, self._scheduler.view.jobs[job.root_id])
+
+    def adopt(self, worker: Worker) -> None:
+        """Expect the end of an attempt that was started by a server before this one."""
+        task = self._scheduler.view.task_of(worker)
+        flight = self._found(worker, task)
+        self._processes.expect(attempt_id(worker), partial(self._ended, flight))
+
+    def _found(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
+        wanted = self._worktrees.rule.wanted(self._scheduler.view.job_of(worker), task, worker)
+        ground = self._worktrees.found(worker) if wanted else None
+        return self._preparation.found(worker, task, ground)
+
+    def late(self, now: float) -> Iterator[LateEnd]:
+        """What has become known of attempts that were given up."""
+        for attempt in self._scheduler.attempts_sought(now):
+            worker = self._scheduler.view.workers[attempt.key]
+            name = _id(attempt.key, attempt.number)
+            record = self._workspace.exit_record(worker, attempt.number)
+            try:
+                exit = self._launcher.settle(name, record, attempt.record_hash)
+                if exit.ended_by in _NO_RESULT:
+                    continue
+                task = self._scheduler.view.task_of(worker)
+                own = replace(worker, attempt=attempt.number)
+                flight, job = self._found(own, task), self._scheduler.view.job_of(worker)
+                evidence = self._evidence(flight, exit)
+            except OSError as error:
+                if not is_shortage(error):  # looked for again and again, while a disk is full
+                    said = {"path": record}
+                    logger.warning("a late result is unreadable", extra=said, exc_info=True)
+                continue
+            else:
+                evidence = self._result_gates.without(flight, job, exit, evidence)
+                yield LateEnd(attempt, exit, evidence, record)
+
+    # -- what becomes of an attempt -------------------------------------------------------------
+
+    def _ended(self, flight: RunningAttempt, exit: Exit) -> None:
+        name = attempt_id(flight.worker)
+        self._preparation.release(name)
+        if flight.scratch:
+            self._background.later(partial(self._preparation.release, name, flight.scratch))
+        failpoints.reached("attempt: its end is known")
+        exit = _as_lost_unless_asked(exit)
+        self._result_gates.expect(flight.worker)
+        nothing = self._preparation.nothing_left(flight)
+        if nothing is None:
+            self._background.later(partial(self._report, flight, exit))
+        else:
+            self._report(flight, exit, nothing)
+
+    def _report(self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
+        """What it left is kept before anything else: where there is no room for that, it waits."""
+        worker = flight.worker
+        job = self._scheduler.view.jobs.get(worker.job_id)
+        try:
+            evidence = self._evidence_here(flight, exit, changes)
+        except OSError as error:
+            if not self._result_gates.is_stopped(worker):
+                self._hold(worker, partial(self._report, flight, exit, changes), error)
+                if self._result_gates.is_stopped(worker):
+                    self._background.space.wake(attempt_id(worker))
+                return
+            evidence = _unreadable(flight, f"what it left is not committed: {error}")
+        self._goes_on(worker)
+        self._result_gates.begin(flight, job, exit, evidence, self._tell)
+
+    def _evidence_here(
+        self, flight: RunningAttempt, exit: Exit, changes: Changes | None
+    ) -> Evidence:
+        """Raise OSError where there is no space, or nothing is where it was."""
+        evidence = None if self._moved() else self._evidence(flight, exit, changes)
+        if evidence is None or self._moved():
+            # What is read or missing at the old place says nothing of the attempt.
+            raise OSError(self._moved())
+        return evidence
+
+    def _tell(self, flight: RunningAttempt, exit: Exit, evidence: Evidence) -> None:
+        self._post(AttemptEnded(flight.worker.key, flight.worker.attempt, exit, evidence))
+
+    def _evidence(
+        self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None
+    ) -> Evidence:
+        """Raise OSError when a disk is full, and nothing else."""
+        try:
+            if flight.ground is not None:
+                changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
+                changes = replace(changes, checkout=self._in_checkout(flight.worker, exit))
+            elif is_in_project(flight.task):
+                changes = self._in_project(flight)
+            elif changes is None and not flight.worker.is_adviser:
+                changes = self._own_changes(flight)
+            evidence = self._preparation.evidence(
+                flight, exit, changes, has_open_children=self._has_open_children(flight.worker)
+            )
+            if flight.worker.is_planner and exit.code == 0:
+                return self._planning.checked(flight.worker, evidence)
+            if flight.worker.is_reviewer:
+                return self._reviewing.checked(flight.worker, evidence)
+            return evidence
+        except Exception as error:
+            if is_full_disk(error):
+                raise
+            logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
+            return _unreadable(flight, f"its result is unreadable: {error}")
+
+    def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
+        """Files there that changed during an attempt; none where tasks may change them."""
+        if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
+            return ()
+        checkout = self._worktrees.checkout
+        with suppress(RepositoryError, OSError):
+            return tuple(checkout.changed_files(worker.root_id, exit.started_at - TICK_SECONDS))
+        return ()
+
+    def _in_project(self, flight: RunningAttempt) -> Changes:
+        """Gates of child jobs have judged what is as those left it."""
+        changes = self._project_work.changes(flight.worker, flight.task)
+        others = self._scheduler.view.concurrent_with(flight.worker)
+        changes = self._project_work.with_shared(changes, others)
+        judged = self._scheduler.view.judged_below(flight.worker)
+        left = (
+            each
+            for each in changes.touched
+            if each not in judged or not self._project_work.is_older(each, judged[each])
+        )
+        return replace(changes, touched=tuple(left))
+
+    def _own_changes(self, flight: RunningAttempt) -> Changes:
+        worker, task = flight.worker, flight.task
+        builds = self._worktrees.rule.changes_files(worker.agent, task)
+        changes = self._project_work.own_changes(worker, task, flight.before, builds=builds)
+        below = self._scheduler.view.changed_below(worker)
+        if below is None:
+            return changes
+        missing = tuple(each for each in changes.missing if not held_by(each, below))
+        return replace(changes, has_work=True, missing=missing)
+
+    def _has_open_children(self, worker: Worker) -> bool:
+        """Its child jobs may still bring what it promised."""
+        view = self._scheduler.view
+        present = view.workers.get(worker.key)
+        children = present.child_job_ids if present else ()
+        return any(not view.jobs[job_id].status.ended for job_id in children)
+
+
+def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
+    broken = WorktreeState(faults=(why,)) if flight.ground else None
+    return Evidence(claimed_success=False, error=why, worktree=broken)
+
+
+def _as_lost_unless_asked(exit: Exit) -> Exit:
+    """No cancel: a stop that nobody signed comes from outside (the machine shuts down, say), and
+    one by the lease had begun when this server took the worker over."""
+    why = _NOT_ASKED.get(exit.cause) if exit.ended_by is EndedBy.CANCEL else None
+    return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit
+
+
+def _last_line(error: Exception) -> str:
+    said = (getattr(error, "strerror", None) or str(error)).strip().splitlines()[-1]
+    where = getattr(error, "filename", None)
+    return f"{said}: {where}" if where else said
+
+
+def _never_started(error: Exception) -> Exit:
+    if is_shortage(error):
+        why = f"{NO_ROOM}: {error}"
+        return Exit(ended_by=EndedBy.LOST, cause=ExitCause.NO_ROOM, error=why)
+    return Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"it cannot be started: {error}")
+
+
+def _id(key: WorkerKey, attempt: int) -> str:
+    return f"{key.root_id}/{key.worker_id}/{attempt}"
+
+
+def running_attempt_id(attempt: Attempt) -> str:
+    return _id(attempt.key, attempt.number)

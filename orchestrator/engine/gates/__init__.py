@@ -1,0 +1,1 @@
+"""Running gates: which a job has, the processes, the runs on the base."""

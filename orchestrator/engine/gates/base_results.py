@@ -1,0 +1,150 @@
+"""What gates found on base commits, kept for later jobs: one small file for each.
+
+A result is found again by the commit, the gate's definition, the programs that its command names,
+and what is installed for the project. It is kept for a day: what else it depends on (a service, a
+clock) is not seen from here.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from orchestrator.core.gates.findings import Flaw, Ran, Reading, tells_nothing
+from orchestrator.core.model.gate import Gate
+from orchestrator.security.paths import read_regular, write_private
+
+#: In the workspace.
+FOLDER = "base_results"
+MOST_AGE = 86_400.0
+MOST_FILES = 500
+#: A larger record is not read: the gate runs again.
+MOST_BYTES = 64 * 1024 * 1024
+#: Words of a command that may be programs.
+MOST_WORDS = 50
+_WORD = re.compile(r"[\w.+/-]+")
+#: What says what is installed, from a directory that programs or packages are installed below.
+_INSTALLED = ("lib*/python*/site-packages/*.dist-info", "pyvenv.cfg")
+_ENVIRONMENTS = (".venv", "venv")
+_LOCKS = (
+    *(
+        "node_modules/.package-lock.json",
+        "node_modules/.yarn-state.yml",
+        "node_modules/.modules.yaml",
+    ),
+    *("package-lock.json", "yarn.lock", "pnpm-lock.yaml", "uv.lock", "poetry.lock", "Pipfile.lock"),
+    *("Cargo.lock", "go.sum"),
+)
+
+
+class BaseResults:
+    """Any thread may call. What cannot be read or written is run again; nothing raises."""
+
+    def __init__(
+        self,
+        folder: Path,
+        project: Path,
+        environment: Callable[[], Mapping[str, str]],
+        set_up: object = (),
+    ) -> None:
+        """``environment``: of the gates; ``set_up``: what else prepares the worktrees of gates."""
+        self._folder = folder
+        self._project = project
+        self._environment = environment
+        self._set_up = set_up
+
+    def kept(self, commit: str, gate: Gate) -> Ran | None:
+        path = self._path(commit, gate)
+        try:
+            if time.time() - path.stat().st_mtime > MOST_AGE:
+                return None
+            content = read_regular(path, MOST_BYTES)
+            return _ran_of(json.loads(content)) if content else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def keep(self, commit: str, gate: Gate, ran: Ran) -> None:
+        """A gate that did not run is never kept."""
+        if not is_lasting(ran):
+            return
+        # Its log is removed with its job; what it executed is asked of changes alone.
+        kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
+        content = json.dumps(asdict(kept))
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(self._path(commit, gate), content.encode())
+            remove_results(self._folder, time.time() - MOST_AGE, MOST_FILES)
+        except OSError:
+            return
+
+    def _path(self, commit: str, gate: Gate) -> Path:
+        # What decides about its findings; whether they count does not.
+        seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._surroundings(gate)]
+        name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
+        return self._folder / f"{name[:32]}.json"
+
+    def _surroundings(self, gate: Gate) -> Iterator[object]:
+        yield self._set_up
+        path = self._environment().get("PATH", os.defpath)
+        words = dict.fromkeys([gate.program, *_WORD.findall(gate.run)][:MOST_WORDS])
+        for found in filter(None, (which(word, path=path) for word in words if word)):
+            yield from _program(Path(found))
+        for name in _ENVIRONMENTS:
+            yield from _installed(self._project / name)
+        yield from (_stamp(self._project / name) for name in _LOCKS)
+
+
+def is_lasting(ran: Ran) -> bool:
+    """Whether it judged the commit: else it may do so as soon as something is installed."""
+    unrun = ran.broken or ran.reading.has_no_tests or tells_nothing(ran.reading)
+    return not unrun
+
+
+def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
+    """Those older than a time, and the oldest ones above a number. Idempotent."""
+    try:
+        found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
+    except OSError:
+        return  # another thread removes some
+    too_many = max(0, len(found) - most)
+    for number, (at, path) in enumerate(found):
+        if number < too_many or at < before:
+            path.unlink(missing_ok=True)
+
+
+def _program(path: Path) -> Iterator[object]:
+    """The file, and the packages beside it: a script of Python's is the same for each version."""
+    yield str(path), _stamp(path)
+    yield from _installed(Path(os.path.realpath(path)).parent.parent)
+
+
+def _installed(prefix: Path) -> Iterator[object]:
+    for pattern in _INSTALLED:
+        yield sorted((each.name, _stamp(each)) for each in prefix.glob(pattern))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def _ran_of(found: dict[str, Any]) -> Ran:
+    reading = found["reading"]
+    passed = reading["passed"]
+    names = None if passed is None else tuple(passed)
+    flaws, skipped = _flaws(reading["flaws"]), tuple(reading["skipped"])
+    known = Reading(flaws=flaws, passed=names, skipped=skipped, note=reading["note"])
+    return Ran(**{**found, "reading": known, "rewritten": _flaws(found["rewritten"])})
+
+
+def _flaws(found: Sequence[Mapping[str, Any]]) -> tuple[Flaw, ...]:
+    return tuple(Flaw(**each) for each in found)

@@ -1,0 +1,427 @@
+"""Gates as processes: one run of one command in one directory, like any worker's process."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from shutil import which
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.gates.findings import Ran, Reading, ReportReader, UnreadableReport, with_exit
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.gate import Gate, GateCause
+from orchestrator.core.ports import Workspace
+from orchestrator.core.ports.launcher import Launch, Launcher
+from orchestrator.core.repository.repository import Tools
+from orchestrator.engine.gates import missing_packages
+from orchestrator.engine.preparation.preparation import (
+    GATE_REPORT,
+    WorkerEnvironment,
+    base_environment,
+    project_programs,
+)
+from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.worktrees.setup_commands import NO_SETUP, Setup, why_failed
+from orchestrator.security import scratch_directory as scratch
+from orchestrator.security import search_boundary
+from orchestrator.security.environment import secrets_in
+from orchestrator.security.keys import new_proof
+from orchestrator.security.paths import read_regular, read_tail
+
+logger = logging.getLogger(__name__)
+
+#: Beside its report: Python files of the worktree and the checkout that it executed, one a line.
+SOURCES = "sources"
+#: So many packages of the checkout are named.
+_MOST_NAMED = 3
+#: Of a longer list it is not known what is missing.
+_MOST_SOURCES_BYTES = 1 << 24
+#: A gate that prints more than that is not read to its end.
+LOG_BYTES = 16 * 1024 * 1024
+#: Of what it printed, so much is shown.
+TAIL_BYTES = 16 * 1024
+#: Seconds that a gate goes on without a server: the next one runs it again.
+LEASE_SECONDS = 60.0
+#: What a shell says of a program that is not there, or cannot be run.
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+#: The program of gates that are scripts of package.json.
+_NPM = "npm"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateProcess:
+    """A gate that is to be run once."""
+
+    root_id: str
+    #: Whose result it is: unique among what is run at a time.
+    owner: str
+    gate: Gate
+    #: Where it starts.
+    cwd: str
+    #: The top of the worktree that it lies in; empty: there is none.
+    worktree: str = ""
+    #: False: it prepares the worktree, and finds nothing.
+    judges: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{prefix(self.owner)}{self.gate.name}"
+
+
+def prefix(owner: str) -> str:
+    """Of the names of all runs of an owner. A gate's name has no dot."""
+    return f"gate_{owner}."
+
+
+#: The project's own programs for a worktree, given that, a directory for them and a search path.
+FindTools = Callable[[str, str, str], Tools]
+#: Told how a run ended; None: the server stops first, or somebody has stopped it.
+Told = Callable[[Ran | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    run: GateProcess
+    told: Told
+    report: Path
+    log: Path
+    scratch: str
+
+
+class GateProcesses:
+    """Any thread may call. What is told comes from a thread of ``background``."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        processes: RunningProcesses,
+        workspace: Workspace,
+        around: WorkerEnvironment,
+        reader: ReportReader,
+        background: BackgroundPool,
+        tools: FindTools = lambda worktree, programs, search: Tools(),
+        probe: Path = Path(),
+        setup: Setup = NO_SETUP,
+    ) -> None:
+        """``probe`` is a directory of Python modules that report what a gate read."""
+        self._setup = setup
+        self._tools = tools
+        self._probe = probe
+        self._launcher = launcher
+        self._processes = processes
+        self._workspace = workspace
+        self._around = around
+        self._reader = reader
+        self._background = background
+
+    def begin(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
+        """Start a gate; by the name that is said first it can be stopped. Raise OSError.
+
+        A worktree that is not set up is set up before; then another name follows.
+        """
+        if not run.worktree or self._setup.is_done(run.worktree):
+            self._begin(run, told, named)
+        else:
+            self.set_up(run, partial(self._after_setup, run, told, named), named)
+
+    def set_up(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
+        """Run ``git.setup`` in the worktree of a run. Raise OSError."""
+        own = replace(run, gate=self._setup.gate, judges=False)
+        self._begin(own, partial(self._set_up, own, told), named)
+
+    def is_set_up(self, worktree: str) -> bool:
+        return self._setup.is_done(worktree)
+
+    def _set_up(self, run: GateProcess, told: Told, ran: Ran | None) -> None:
+        if ran is not None and ran.passed:
+            self._setup.note(run.worktree)
+        told(ran)
+
+    def _after_setup(
+        self, run: GateProcess, told: Told, named: Callable[[str], None], ran: Ran | None
+    ) -> None:
+        if ran is None:
+            told(None)
+            return
+        why = why_failed(ran)
+        if why:
+            told(replace(ran, broken=why, cause=GateCause.SETUP_FAILED, reading=Reading()))
+            return
+        try:
+            self._begin(run, told, named)
+        except OSError as error:
+            told(Ran(broken=f"it cannot be started: {error}", cause=GateCause.ERROR))
+
+    def _begin(self, run: GateProcess, told: Told, named: Callable[[str], None]) -> None:
+        number = self._next_number(run)
+        tree = self._workspace.job_directory(run.root_id)
+        report = self._place(tree, run) / "report"
+        report.unlink(missing_ok=True)
+        (report.parent / SOURCES).unlink(missing_ok=True)
+        log = tree / "logs" / f"{run.name}.{number}.log"
+        launch = self._launch(run, number, report, log)
+        own = _UnderWay(run, told, report, log, launch.env["TMPDIR"])
+        self._processes.expect(launch.attempt_id, partial(self._ended, own))
+        named(launch.attempt_id)
+        failpoints.reached("gate: prepared")
+        self._launcher.start(launch)
+
+    def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
+        """Of the program that a gate says it needs, in words; empty: it is there."""
+        if self._setup.commands:  # which may install it; else the shell will say
+            return ""
+        path = environment_of(self._around)["PATH"]
+        if not gate.program or which(gate.program, path=path) is not None:
+            return ""
+        words = f"{gate.program} is not installed here"
+        missed = missing_packages.is_missing(gate.program, cwd, worktree or cwd)
+        return f"{words}: {missing_packages.WORDS}" if missed else words
+
+    def stop(self, name: str, ended_by: str, stopped_by: str) -> None:
+        self._launcher.stop(name, ended_by, stopped_by)
+
+    def clear(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
+        """Have nothing alive that an earlier server ran for this owner, and go on."""
+        found = self._unfinished(root_id, owner)
+        waiting = _Countdown(len(found) + 1, then)
+        for name, record in found:
+            self._processes.expect(name, lambda exit: self._background.later(waiting.down))
+            self._stop_earlier(name, record)
+        waiting.down()
+
+    def _stop_earlier(self, name: str, record: str) -> None:
+        """Its end is reported in any case: now, if it does not run."""
+        exit = Exit(ended_by=EndedBy.LOST)
+        try:
+            if self._launcher.adopt(name, record):
+                self._launcher.stop(name, EndedBy.CANCEL, "a server that begins its gates again")
+                return
+            exit = self._launcher.settle(name, record)
+        except OSError:
+            logger.warning("an earlier gate is unreadable", extra={"path": record}, exc_info=True)
+        self._processes.ended(name, exit)
+
+    def _ended(self, found: _UnderWay, exit: Exit) -> None:
+        failpoints.reached("gate: its end is known")
+        self._background.later(partial(self._tell, found, exit))
+
+    def _tell(self, found: _UnderWay, exit: Exit) -> None:
+        scratch.remove(found.scratch)
+        if exit.stop_was_asked:
+            found.told(None)
+            return
+        try:
+            ran = self._read(found, exit)
+        except Exception as error:
+            logger.exception("a gate's result cannot be read", extra={"gate": found.run.name})
+            words = f"what it left cannot be read: {error}"
+            ran = Ran(broken=words, cause=GateCause.REPORT_UNREADABLE)
+        found.told(replace(ran, seconds=exit.ended_at - exit.started_at))
+
+    def _read(self, found: _UnderWay, exit: Exit) -> Ran:
+        tree = self._workspace.job_directory(found.run.root_id)
+        printed = read_tail(found.log, TAIL_BYTES).decode("utf-8", "replace")
+        ran = Ran(output=printed, log=str(found.log.relative_to(tree)))
+        run = found.run
+        cause, words = _why_broken(run.gate, exit)
+        if _lacks_packages(run, exit, printed):
+            cause, words = GateCause.PROGRAM_MISSING, missing_packages.WORDS
+        if cause:
+            return replace(ran, broken=words, cause=cause)
+        sources = found.report.parent / SOURCES
+        executed, outside = _executed(sources, run)
+        sources.unlink(missing_ok=True)
+        if outside:
+            words = f"{run.gate.name} imports {', '.join(outside)} from the checkout"
+            return replace(ran, broken=words, cause=GateCause.OUTSIDE_WORKTREE)
+        ran = replace(ran, executed=executed)
+        try:
+            reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
+        except UnreadableReport as error:
+            # One that broke down before it could report says so by its exit code.
+            if not exit.code or error.cause is GateCause.NO_NETWORK:
+                return replace(ran, broken=str(error), cause=error.cause)
+            return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
+        return replace(ran, reading=with_exit(reading, exit.code or 0))
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def _place(self, tree: Path, run: GateProcess) -> Path:
+        """A directory that is the run's own: in a sandbox it may write there, too."""
+        place = tree / "gates" / run.name
+        for each in (place, tree / "logs", tree / "attempts"):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place
+
+    def _next_number(self, run: GateProcess) -> int:
+        """Logs and records of earlier runs stay."""
+        tree = self._workspace.job_directory(run.root_id)
+        begun = [
+            int(number)
+            for place in ("logs", "attempts")
+            for path in _listed(tree / place, f"{run.name}.")
+            if (number := path.name.split(".")[2]).isdecimal()
+        ]
+        return max(begun, default=0) + 1
+
+    def _unfinished(self, root_id: str, owner: str) -> list[tuple[str, str]]:
+        """Names and records of runs that may still be alive."""
+        tree = self._workspace.job_directory(root_id)
+        ours = self._processes.ids
+        found = []
+        for path in _listed(tree / "attempts", prefix(owner)):
+            stem, _, number = path.name.removesuffix(".run").rpartition(".")
+            name = f"{root_id}/{stem}/{number}"
+            if path.name.endswith(".run") and name not in ours:
+                found.append((name, str(path.with_suffix(".json"))))
+        return found
+
+    def _launch(self, run: GateProcess, number: int, report: Path, log: Path) -> Launch:
+        around, tree = self._around, self._workspace.job_directory(run.root_id)
+        own_scratch = scratch.directory_of(around.workspace, f"{run.root_id}/{run.name}/{number}")
+        scratch.make(own_scratch)
+        environment = {
+            **environment_of(around),
+            **(self._of_worktree(run, report.parent) if run.worktree else {}),
+            GATE_REPORT: str(report),
+            "TMPDIR": own_scratch,
+            "ORCHESTRATOR_WORKER_DIR": str(report.parent),
+            "ORCHESTRATOR_PROJECT_ROOT": run.cwd,
+        }
+        return Launch(
+            attempt_id=f"{run.root_id}/{run.name}/{number}",
+            argv=("bash", "-c", run.gate.run),
+            cwd=run.cwd,
+            env=environment,
+            log=str(log),
+            exit_path=str(tree / "attempts" / f"{run.name}.{number}.json"),
+            proof=new_proof(),
+            timeout=run.gate.timeout,
+            grace=around.grace_seconds,
+            log_limit_bytes=min(around.log_limit_bytes, LOG_BYTES),
+            lease_lock=str(around.lease_lock),
+            lease_seconds=LEASE_SECONDS,
+            secrets=(*around.secrets, *secrets_in(environment)),
+        )
+
+    def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
+        """What it runs, and what that imports, is the worktree's."""
+        base = base_environment(self._around)
+        search = base.get("PATH") or os.defpath
+        try:
+            tools = self._tools(run.worktree, str(place / "programs"), search)
+        except (RepositoryError, OSError):
+            logger.warning("the project's own programs are not found", exc_info=True)
+            tools = Tools()
+        left = (str(self._around.home), str(self._around.workspace))
+        found = {
+            **search_boundary.variables_of(run.worktree, run.cwd),
+            **tools.variables,
+            "PATH": os.pathsep.join((*tools.path, search)),
+        }
+        if not run.judges:
+            return found
+        return {
+            **found,
+            "PYTHONPATH": str(self._probe),
+            "ORCHESTRATOR_GATE_SOURCES": str(place / SOURCES),
+            "ORCHESTRATOR_GATE_WORKTREE": run.worktree,
+            "ORCHESTRATOR_GATE_CHECKOUT": tools.checkout,
+            "ORCHESTRATOR_GATE_LEFT_OUT": os.pathsep.join(map(os.path.realpath, left)),
+        }
+
+
+def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
+    """Files of the worktree, from where the gate starts, and packages that were the checkout's.
+
+    None for the files if nothing tells which they are.
+    """
+    content = read_regular(path, _MOST_SOURCES_BYTES)
+    if content is None:
+        return None, []
+    top, cwd = os.path.realpath(run.worktree), os.path.realpath(run.cwd)
+    inside, outside = set[str](), dict[str, None]()
+    for line in dict.fromkeys(os.fsdecode(content).splitlines()):
+        real = os.path.realpath(line)
+        if real.startswith(f"{top}{os.sep}"):
+            inside.add(os.path.relpath(real, cwd))
+        elif not line.startswith((f"{top}{os.sep}", f"{run.worktree}{os.sep}")):
+            outside[_package(real)] = None
+    is_whole = len(content) < _MOST_SOURCES_BYTES
+    return frozenset(inside) if is_whole else None, [*outside][:_MOST_NAMED]
+
+
+def _package(path: str) -> str:
+    """The name by which a Python file is imported, up to the first dot."""
+    above, name = os.path.split(path)
+    while os.path.isfile(os.path.join(above, "__init__.py")):
+        above, name = os.path.split(above)
+    return name.removesuffix(".py")
+
+
+class _Countdown:
+    """Goes on when so many things have happened, from whatever thread the last one comes."""
+
+    def __init__(self, count: int, then: Callable[[], None]) -> None:
+        self._count = count
+        self._then = then
+        self._lock = threading.Lock()
+
+    def down(self) -> None:
+        with self._lock:
+            self._count -= 1
+            is_last = self._count == 0
+        if is_last:
+            self._then()
+
+
+def environment_of(around: WorkerEnvironment) -> dict[str, str]:
+    """As for a worker, without a key; the project's own programs come first.
+
+    Those of the user's checkout: what a worker puts into its worktree is not run in their place.
+    """
+    found = base_environment(around)
+    path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]
+    # Nobody is there to answer, and nothing is to be watched.
+    return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _listed(directory: Path, beginning: str) -> Sequence[Path]:
+    try:
+        return [each for each in directory.iterdir() if each.name.startswith(beginning)]
+    except FileNotFoundError:
+        return []
+
+
+def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
+    """Whether it failed for packages of Node.js that nobody has installed."""
+    if not exit.code or exit.ended_by is not EndedBy.EXIT or not run.judges:
+        return False
+    top = run.worktree or run.cwd
+    if exit.code == _NOT_FOUND and run.gate.program == _NPM:
+        return missing_packages.are_missing(run.cwd, top)
+    return missing_packages.were_missed(printed, run.cwd, top)
+
+
+def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
+    """Why the end of a gate says nothing of the project, in words, too; None when it does."""
+    if exit.ended_by is EndedBy.CANCEL:
+        return GateCause.KILLED, "its shim was told to end from outside"
+    if exit.ended_by is EndedBy.TIMEOUT:
+        return GateCause.TIMEOUT, f"ran into its time limit of {gate.timeout:g} s"
+    if exit.ended_by is EndedBy.SPAWN_FAILED:
+        return GateCause.ERROR, exit.error or "it could not be started"
+    if exit.ended_by is not EndedBy.EXIT:
+        return GateCause.KILLED, exit.error or f"it did not come to its end ({exit.ended_by})"
+    if exit.signal is not None:
+        return GateCause.KILLED, f"killed by signal {exit.signal}"
+    if exit.code == _NOT_FOUND:
+        return GateCause.PROGRAM_MISSING, f"a program that it needs is not there: {gate.run}"
+    if exit.code == _NOT_EXECUTABLE:
+        return GateCause.PROGRAM_MISSING, f"its program cannot be run: {gate.run}"
+    return None, ""

@@ -1,0 +1,32 @@
+"""Tracked files that a run of a gate has changed: a gate judges, it does not repair."""
+
+import logging
+import os
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.gates.findings import Flaw
+from orchestrator.core.repository.repository import Repository
+
+logger = logging.getLogger(__name__)
+
+
+def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
+    """One flaw for each changed place; paths are relative to the host project.
+
+    ``directory`` is a worktree that had ``commit`` checked out. Errors are logged only: restoring
+    the worktree meets them, too.
+    """
+    try:
+        changed = repository.rewritten(directory, commit)
+        if not changed:
+            return ()
+        project = os.path.relpath(repository.inside(directory), directory)
+    except (RepositoryError, OSError) as error:
+        logger.warning("a worktree is not compared: %s", error, extra={"path": directory})
+        return ()
+    return tuple(
+        Flaw(f"{path}|{place}", path)
+        for found, places in changed.items()
+        for path in [os.path.relpath(found, project)]
+        for place in places
+    )

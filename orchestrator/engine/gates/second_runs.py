@@ -1,0 +1,94 @@
+"""What a second run of a gate needs: the base's versions of the files by which work is judged."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.core.gates.tampering.judging_files import (
+    JudgeAlteration,
+    JudgeMove,
+    alteration,
+    held_to_tests,
+)
+from orchestrator.core.gates.tampering.mixed_files import MIXED, judging_part
+from orchestrator.core.model.gate import Check, Gate, GateOutcome, GatePlace, GateResult, Leave
+from orchestrator.core.model.path_patterns import matching
+from orchestrator.core.repository.repository import Repository
+
+
+class SecondRuns:
+    """Methods raise RepositoryError and OSError. Any thread may call."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def of(
+        self,
+        check: Check,
+        cwd: str,
+        gate: Gate,
+        touched: Mapping[str, bool],
+        result: GateResult,
+        leaves: Sequence[Leave],
+    ) -> JudgeAlteration:
+        """What the work alters of the files by which a gate that passed judges it.
+
+        ``cwd`` is the host project in the worktree; the paths of ``touched`` are relative to it.
+        """
+        is_of_worker = check.place is GatePlace.WORKER and check.leaves and check.base
+        if not is_of_worker or not _needs_it(check, result):
+            return JudgeAlteration()
+        project = os.path.relpath(cwd, check.directory)
+        equal = {path for path in matching(touched, MIXED) if self._is_equal(check, path)}
+        moves = dict(self._moves(check, project)) if False in touched.values() else {}
+        removed = {path for path in touched if not os.path.lexists(os.path.join(cwd, path))}
+        return alteration(gate, touched, moves, equal, removed, leaves, check.is_compared)
+
+    def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
+        """Have the worktree as the second run needs it; the caller restores it."""
+        project = os.path.relpath(cwd, check.directory)
+        swap = {
+            _from_top(project, path): _from_top(project, source) if source else None
+            for path, source in altered.swap.items()
+        }
+        self._repository.lay_out(check.directory, check.commit, check.base, swap)
+
+    def _is_equal(self, check: Check, path: str) -> bool:
+        """Of a file with much else in it: whether the part that judges is as at the base."""
+        before, after = (
+            judging_part(path, self._repository.files(commit).read(path))
+            for commit in (check.base, check.commit)
+        )
+        return before == after
+
+    def _moves(self, check: Check, project: str) -> Iterator[tuple[str, JudgeMove]]:
+        for path, (before, is_exact) in self._repository.moved(check.base, check.commit).items():
+            yield (
+                os.path.relpath(path, project),
+                JudgeMove(os.path.relpath(before, project), is_exact),
+            )
+
+
+def _needs_it(check: Check, result: GateResult) -> bool:
+    """Candidates are compared by findings that block none of them, too."""
+    is_open = result.outcome is GateOutcome.FAILED and not result.required
+    return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
+
+
+def leaves_from(
+    check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
+) -> tuple[Leave, ...]:
+    """What the tasks may alter, with all paths as seen from the host project."""
+    project = os.path.relpath(cwd, check.directory)
+
+    def seen(leave: Leave) -> Leave:
+        judged = (os.path.relpath(each, project) for each in leave.judged)
+        return replace(leave, judged=frozenset(judged))
+
+    leaves = tuple(map(seen, check.leaves))
+    # A merged state has the code of several tasks; each was held to its own before.
+    return held_to_tests(gate, leaves, touched) if check.place is GatePlace.WORKER else leaves
+
+
+def _from_top(project: str, path: str) -> str:
+    return os.path.normpath(os.path.join(project, path))

@@ -1,0 +1,100 @@
+"""Which gates a job has: found out once, from the commit that its root job starts from."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from orchestrator.core.model.gate import AUTO, Gate, GateFiles, GateFinder
+from orchestrator.core.model.job import JobConfig, TaskSpec, WorkerKey
+from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.core.ports import Store
+from orchestrator.core.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlan:
+    """What is stored with a job, so that nothing changes it any more."""
+
+    gates: tuple[Gate, ...] = ()
+    is_off: bool = False
+
+
+class _NoFiles:
+    """Of a project without a repository."""
+
+    def read(self, path: str) -> str:
+        return ""
+
+    def names(self, directory: str = "") -> Collection[str]:
+        return ()
+
+    def paths(self) -> Collection[str]:
+        return ()
+
+
+class GatePlans:
+    """Any thread may call. Methods raise InvalidRequest, and RepositoryError."""
+
+    def __init__(self, repository: Repository, finder: GateFinder, is_on: bool) -> None:
+        self._repository = repository
+        self._finder = finder
+        self._is_on = is_on
+        # A commit does not change.
+        self._found = lru_cache(maxsize=32)(self._find)
+
+    def of_job(
+        self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
+    ) -> tuple[GatePlan, str]:
+        """Those of a new job, and the commit that says what its tasks' gates mean.
+
+        ``parent`` is the worker that asks for a child job.
+        """
+        if parent is None:
+            return self.of_root(config.gates, base), base
+        worker, root = store.worker(parent), store.job(parent.root_id)
+        job = None if worker is None else store.job(worker.job_id)
+        if root is None or job is None:
+            return GatePlan(), ""  # it is refused a moment later
+        first = root.config.base or job.config.base or base
+        return self.of_child(config.gates, self._above(job.config, base), first), first
+
+    def _above(self, parent: JobConfig, base: str) -> JobConfig:
+        """A job that has no worktrees, and gates for none, may have child jobs that do."""
+        if parent.base or parent.gates or parent.gates_off:
+            return parent
+        return replace(parent, gates=self.of_root(None, base).gates)
+
+    def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
+        """``asked``: None where the request does not say; empty where it wants none."""
+        if asked is None:
+            return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
+        return GatePlan(self._named(asked, base), is_off=not asked)
+
+    def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
+        """Its parent's, and those that it asks for: it cannot have fewer."""
+        names = {gate.name for gate in parent.gates}
+        more = [each for each in self._named(asked or (), root_base) if each.name not in names]
+        return GatePlan((*parent.gates, *more), parent.gates_off and not more)
+
+    def of_tasks(self, tasks: Sequence[TaskSpec], base: str) -> tuple[TaskSpec, ...]:
+        return tuple(
+            replace(task, gates=self._named(task.gates, base)) if task.gates else task
+            for task in tasks
+        )
+
+    def of_commit(self, commit: str = "") -> tuple[Gate, ...]:
+        """What would be run for a job that does not say; by default at the user's checkout."""
+        return self._found(commit or self._repository.base().commit)
+
+    def _find(self, base: str) -> tuple[Gate, ...]:
+        return tuple(self._finder.found(self._files(base))) if base else ()
+
+    def _named(self, asked: Sequence[Gate], base: str) -> tuple[Gate, ...]:
+        if not asked:
+            return ()
+        if not base:
+            asked = [each for each in asked if each.run != AUTO]
+        return tuple(self._finder.named(asked, self._files(base)))
+
+    def _files(self, base: str) -> GateFiles:
+        return self._repository.files(base) if base else _NoFiles()

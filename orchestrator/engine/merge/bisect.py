@@ -1,0 +1,280 @@
+"""Changes of several workers put on top of each other, and those found that the gates refuse.
+
+Few runs of the gates: one for the whole batch; for each culprit as many as halving the batch takes,
+and one for the rest. From the second culprit on as many again: it may be one before them with which
+neither goes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+
+from orchestrator.core.candidates.selection import candidates_of
+from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, GateStatus
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.repository.repository import FileConflict, FileWay, MergedFile
+
+Results = Sequence[GateResult]
+
+
+@dataclass(frozen=True, slots=True)
+class MergePart:
+    """What one worker changed."""
+
+    worker: Worker
+    #: Ids of the tasks that its own one builds on.
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergeStep:
+    """A part, on top of those before it."""
+
+    part: MergePart
+    #: What came out: the state before it where nothing of it could be taken.
+    commit: str
+    #: Whether there is anything of its own in it.
+    changes: bool = True
+    #: Whether nothing of it was left out.
+    taken: bool = True
+    conflicts: tuple[FileConflict, ...] = ()
+    #: Those that git alone would have left as conflicts, or elsewhere.
+    files: tuple[MergedFile, ...] = ()
+
+    @property
+    def has_union(self) -> bool:
+        return any(each.way is FileWay.UNION for each in self.files)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    #: What came out; where everything began when nothing was taken.
+    commit: str
+    steps: tuple[MergeStep, ...] = ()
+    #: Parts with which the gates fail, and what they say then.
+    culprits: tuple[tuple[MergePart, Results], ...] = ()
+    #: Parts that build on one of those.
+    dropped: tuple[MergePart, ...] = ()
+    #: What the gates say of the result.
+    results: Results = ()
+
+
+#: Puts a part on top of a state; both sides' added lines may count where that is true.
+Add = Callable[[str, MergePart, bool], MergeStep]
+#: What the gates say of a state.
+Judge = Callable[[str], Results]
+
+
+class Batch:
+    def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
+        """``base`` passes: gates judge what was changed since.
+
+        A union of lines counts only if the gates say so; else its part is in conflict.
+        """
+        self._base = base
+        self._all = list(parts)
+        self._parts = list(parts)
+        self._add = add
+        self._judge = judge
+        self._known: dict[str, Results] = {base: ()}
+        self._steps: list[MergeStep] = []
+        self._culprits: list[tuple[MergePart, Results]] = []
+        #: How many of the culprits stay such, since two others went together without each.
+        self._final = 0
+        self._dropped: list[MergePart] = []
+        #: Workers whose parts no union may put together.
+        self._without_union: set[str] = set()
+
+    def settle(self) -> Settled:
+        """The most that passes, in order: without those that make the gates fail."""
+        good = 0
+        while True:
+            self._put_on_top(good)
+            results = self._results(len(self._steps))
+            united = [n for n, step in enumerate(self._steps) if step.has_union]
+            if blocked(results):
+                good = self._blame(self._find(good) - 1)
+            elif united and not vouched(results):
+                good = united[0]
+                self._without_union.update(self._steps[n].part.worker.id for n in united)
+            else:
+                break
+        return Settled(
+            commit=self._state(len(self._steps)),
+            steps=tuple(self._steps),
+            culprits=tuple(self._culprits),
+            dropped=tuple(self._dropped),
+            results=results,
+        )
+
+    def _put_on_top(self, good: int) -> None:
+        """Rebuild what comes after the first ``good`` steps."""
+        del self._steps[good:]
+        for part in self._parts[good:]:
+            self._steps.append(self._added(self._state(len(self._steps)), part))
+
+    def _added(self, state: str, part: MergePart) -> MergeStep:
+        return self._add(state, part, part.worker.id not in self._without_union)
+
+    def _state(self, count: int) -> str:
+        return self._steps[count - 1].commit if count else self._base
+
+    def _results(self, count: int) -> Results:
+        return self._judged(self._state(count))
+
+    def _judged(self, commit: str) -> Results:
+        if commit not in self._known:
+            self._known[commit] = self._judge(commit)
+        return self._known[commit]
+
+    def _find(self, good: int) -> int:
+        """How many steps it takes until the gates fail: between ``good``, and all of them."""
+        bad = len(self._steps)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            if blocked(self._results(middle)):
+                bad = middle
+            else:
+                good = middle
+        return bad
+
+    def _blame(self, good: int) -> int:
+        """Drop who makes the gates fail on top of the first ``good`` steps, which pass.
+
+        How many steps can stay as they are.
+        """
+        culprit, results = self._steps[good].part, self._results(good + 1)
+        if self._steps[good].has_union:
+            # The union may be what fails: without it, this is a conflict.
+            self._without_union.add(culprit.worker.id)
+            return good
+        cause = self._cause(good)
+        if cause is not None:
+            # The others are judged anew, without it.
+            culprit, good = cause, 0
+            del self._culprits[self._final :]
+            self._final += 1
+        self._culprits.append((culprit, results))
+        self._choose()
+        return good
+
+    def _cause(self, good: int) -> MergePart | None:
+        """One of the first steps, if this culprit and the one before go with all the others."""
+        if not good or len(self._culprits) == self._final:
+            return None
+        before = [step.part for step in self._steps[:good]]
+        culprits = [self._culprits[-1][0], self._steps[good].part]
+        suspect = self._suspect(before, culprits[-1])
+        others = [each for each in self._all if each in (*before, *culprits) and each != suspect]
+        builds_on_it = any(suspect.worker.task_id in each.needs for each in others)
+        return suspect if not builds_on_it and self._passes(others) else None
+
+    def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
+        """The first of them with which it does not go, nor with those before that one."""
+        good, bad = 0, len(before)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            if self._passes([*before[:middle], culprit]):
+                good = middle
+            else:
+                bad = middle
+        return before[bad - 1]
+
+    def _passes(self, parts: Sequence[MergePart]) -> bool:
+        """Whether they go together, and nothing of them is left out."""
+        commit = self._base
+        for part in parts:
+            step = self._added(commit, part)
+            if not step.taken:
+                return False
+            commit = step.commit
+        return not blocked(self._judged(commit))
+
+    def _choose(self) -> None:
+        """Who is left without the culprits, and those that build on them."""
+        culprits = [part for part, _ in self._culprits]
+        remaining = {part.worker.task_id for part in self._all if part not in culprits}
+        gone = {part.worker.task_id for part in culprits} - remaining
+        self._parts, self._dropped = [], []
+        # They are in order of their dependencies.
+        for part in self._all:
+            if part in culprits:
+                continue
+            if part.needs & gone:
+                gone.add(part.worker.task_id)
+                self._dropped.append(part)
+            else:
+                self._parts.append(part)
+
+
+def blocked(results: Results) -> bool:
+    return any(each.blocks for each in results)
+
+
+def vouched(results: Results) -> bool:
+    """Whether every check that counts has passed, or has nothing to look at."""
+    return all(_speaks_for(each) for each in results if each.required)
+
+
+def _speaks_for(result: GateResult) -> bool:
+    nothing_changed = result.cause is GateCause.NOTHING_CHANGED
+    idle = nothing_changed or (result.status is GateStatus.SKIPPED and result.cause is None)
+    return idle or result.outcome is GateOutcome.PASSED
+
+
+def in_order(
+    parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
+) -> list[MergePart]:
+    """Those that have the others' changes in them come last, and what builds on them after."""
+    early: list[MergePart] = []
+    late: list[MergePart] = []
+    tasks: set[str] = set()
+    for part in parts:
+        if built_on_others(part.worker) or part.needs & tasks:
+            tasks.add(part.worker.task_id)
+            late.append(part)
+        else:
+            early.append(part)
+    return early + late
+
+
+def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
+    """The same in order of their needs, and else those with the better evidence after the others.
+
+    The evidence is that of candidates, as far as workers of different tasks can be compared: what
+    gates found, then the tests that passed. Where it is the same, the order stays.
+    """
+    at = {part.worker.task_id: number for number, part in enumerate(parts)}
+    found = candidates_of([part.worker for part in parts])
+    needs = {number: [at[n] for n in part.needs if n in at] for number, part in enumerate(parts)}
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    ready: list[tuple[int, int, int]] = []
+    ordered: list[MergePart] = []
+    while sorter.is_active():
+        for number in sorter.get_ready():
+            each = found[number]
+            heappush(ready, (-each.failures - each.lint, each.base_tests, number))
+        number = heappop(ready)[-1]
+        sorter.done(number)
+        ordered.append(parts[number])
+    return ordered
+
+
+def split(
+    parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
+) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
+    """Those that build on nothing that is missing; the others with the task that is."""
+    present = {part.worker.task_id for part in parts}
+    missing = {task.id for task in tasks} - present
+    whole: list[MergePart] = []
+    without: list[tuple[MergePart, str]] = []
+    for part in parts:
+        lacking = sorted(part.needs & missing)
+        if lacking:
+            missing.add(part.worker.task_id)
+            without.append((part, lacking[0]))
+        else:
+            whole.append(part)
+    return whole, without

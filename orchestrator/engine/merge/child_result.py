@@ -1,0 +1,62 @@
+"""A child job's result given to the worker that asked for it, or told to it in words."""
+
+from dataclasses import replace
+
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository.git_refs import child_refs, short, worker_branch
+from orchestrator.core.repository.repository import FileConflict, Repository
+from orchestrator.engine.merge.record import MergeRecord, told
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+
+class ChildResultMerge:
+    def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+
+    def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
+        """Have the result where the parent worker's changes are; in its files where it waits.
+
+        Idempotent. Nothing for a root job, or without a result. Where the parent worker is done,
+        the next merge of its own job finds it.
+        """
+        if job.parent_worker_id is None or not record.commit:
+            return
+        parent = next(each for each in tree.workers if each.id == job.parent_worker_id)
+        refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
+        self._repository.point(f"{refs}base", record.base)
+        self._repository.point(f"{refs}result", record.commit)
+        if parent.status is WorkerStatus.WAITING:
+            self._bring(record, job, parent, refs)
+
+    def _bring(self, record: MergeRecord, job: Job, parent: Worker, refs: str) -> None:
+        """A worker that waits finds what its child job changed where it works."""
+        brought = self._worktrees.bring_result(job, parent, record.base, record.commit)
+        if brought is None:
+            record.without_worktree = parent.id
+            return
+        taken = bool(brought.merge.commit)
+        record.conflicts += [
+            told(parent, _lost_by(parent, each), taken) for each in brought.merge.conflicts
+        ]
+        if brought.merge.conflicts:
+            # What the worker had is nowhere else where it was not committed.
+            self._repository.point(f"{refs}ours", brought.ours)
+        if taken:
+            # What the worker does to it from now on is its own choice.
+            self._repository.point(f"{refs}brought", record.commit)
+        else:
+            record.handed = {
+                "worker_id": parent.id,
+                "branch": short(worker_branch(parent)),
+                "ours": brought.ours,
+                "theirs": record.branch,
+                "paths": [each.path for each in brought.merge.conflicts],
+            }
+
+
+def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
+    lost = tuple(replace(each, workers=(parent.id,)) for each in conflict.lost)
+    return replace(conflict, lost=lost)

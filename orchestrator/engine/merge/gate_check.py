@@ -1,0 +1,174 @@
+"""Checks of a merged state, in a worktree that holds nothing else."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.gate import (
+    Check,
+    Gate,
+    GatePlace,
+    GateResult,
+    Gates,
+    GateStatus,
+    Leave,
+)
+from orchestrator.core.model.job import Job
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository.repository import Repository
+from orchestrator.core.text.formatting import one_line
+
+logger = logging.getLogger(__name__)
+
+#: In a root job's directory: one folder for each job of the tree that is being merged.
+FOLDER = "integration"
+#: How soon it is noticed, while checks run, that nobody wants to know any more.
+LOOK_SECONDS = 0.1
+#: Checks that are stopped take no longer to say so, unless the server ends.
+STOP_SECONDS = 5.0
+
+#: Whether what is being done is not wanted any more.
+Halted = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the tasks may do to tests whose work is merged."""
+
+    leaves: tuple[Leave, ...] = ()
+    #: Names of gates by which tests may vanish, for one of the tasks at least.
+    vanishing: frozenset[str] = frozenset()
+
+    def applied(self, gate: Gate) -> Gate:
+        return replace(gate, tests_may_vanish=True) if gate.name in self.vanishing else gate
+
+
+class Abandoned(Exception):
+    """Nobody wants to know any more what the checks come to."""
+
+
+class Unfit(Exception):
+    """The checks cannot tell good changes from bad ones here."""
+
+
+class MergedGates:
+    def __init__(self, repository: Repository, gates: Gates, workspace: Workspace) -> None:
+        self._repository = repository
+        self._gates = gates
+        self._workspace = workspace
+
+    def directory(self, job: Job) -> str:
+        return f"{self._workspace.job_directory(job.root_id)}/{FOLDER}/{job.id}"
+
+    def clear(self, job: Job) -> None:
+        """Remove what a crash left. Idempotent."""
+        self._repository.close_at(self.directory(job))
+
+    def judge(
+        self,
+        job: Job,
+        base: str,
+        commit: str,
+        allowed: Allowed,
+        halted: Halted,
+        sound: set[str],
+    ) -> Sequence[GateResult]:
+        """What the job's checks say of a commit that was made from ``base``.
+
+        Raise Abandoned as soon as it is ``halted``, and Unfit where a check says the same of the
+        base itself although it must not: that is no worker's fault. ``sound`` are the names of
+        those that are known to pass there; what is found out is added.
+        """
+        gates = tuple(map(allowed.applied, job.config.gates))
+        if not gates:
+            return ()
+        results = self._run(job, base, commit, gates, halted, allowed.leaves)
+        doubtful = _doubtful(gates, results, sound)
+        if doubtful:
+            self._check_base(job, base, doubtful, halted)
+            sound.update(gate.name for gate in doubtful)
+        return results
+
+    def _check_base(self, job: Job, base: str, gates: tuple[Gate, ...], halted: Halted) -> None:
+        whole = tuple(replace(gate, when=(), new_only=False) for gate in gates)
+        blocking = [each for each in self._run(job, "", base, whole, halted) if each.blocks]
+        if blocking:
+            names = ", ".join(each.name for each in blocking)
+            said = one_line(blocking[0].output)[-300:]
+            raise Unfit(
+                f"gates block although nothing was changed: {names}{f' ({said})' if said else ''}; "
+                f"nothing was merged; repair them, then: {COMMAND} merge {job.id}"
+            )
+
+    def _run(
+        self,
+        job: Job,
+        base: str,
+        commit: str,
+        gates: tuple[Gate, ...],
+        halted: Halted,
+        leaves: tuple[Leave, ...] = (),
+    ) -> Sequence[GateResult]:
+        directory = self.directory(job)
+        try:
+            self._repository.open_at(directory, commit)
+        except RepositoryError:
+            self._repository.close_at(directory)
+            raise
+        # Without a commit to compare with, the checks do not know where the project is in it.
+        place = directory if base else self._repository.inside(directory)
+        failpoints.reached("merge: gates begin")
+        try:
+            check = Check(
+                root_id=job.root_id,
+                job_id=job.id,
+                name=f"result_{job.id}",
+                directory=place,
+                base=base,
+                commit=commit,
+                gates=gates,
+                worktree=directory,
+                place=GatePlace.RESULT if base else GatePlace.BASE,
+                leaves=leaves,
+            )
+            results = self._waited(check, halted)
+        finally:
+            self._repository.close_at(directory)
+        failpoints.reached("merge: gates done")
+        return results
+
+    def _waited(self, check: Check, halted: Halted) -> Sequence[GateResult]:
+        told = threading.Event()
+        found: list[GateResult] = []
+
+        def done(results: Sequence[GateResult]) -> None:
+            found.extend(results)
+            told.set()
+
+        self._gates.begin(check, done)
+        while not told.wait(LOOK_SECONDS):
+            if halted():
+                self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of its job")
+                # Their worktree is about to be removed.
+                told.wait(STOP_SECONDS)
+                raise Abandoned("the job was stopped while its gates ran")
+        return found
+
+
+def _doubtful(
+    gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
+) -> tuple[Gate, ...]:
+    """Those that block, and may do so whatever is changed."""
+    blocking = {each.name: each for each in results if each.blocks}
+
+    def is_doubtful(gate: Gate) -> bool:
+        # What breaks now need not have been so before.
+        broken = blocking[gate.name].status is GateStatus.BROKEN
+        return broken or not (gate.new_only or gate.name in sound)
+
+    return tuple(each for each in gates if each.name in blocking and is_doubtful(each))

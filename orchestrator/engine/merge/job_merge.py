@@ -1,0 +1,356 @@
+"""What a job's workers changed becomes one branch, once all of them have ended.
+
+The work of candidates that were not selected is kept on branches of its own.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from orchestrator.core import failpoints
+from orchestrator.core.candidates.selection import chosen
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import CheckoutChange, LossCause
+from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.outcome.job.job_outcome import job_outcome
+from orchestrator.core.outcome.job.reason import DISCARDED
+from orchestrator.core.outcome.resource_exhaustion import is_full_disk
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository.git_refs import candidate_refs, short, start_ref, worker_branch
+from orchestrator.core.repository.repository import MergeChoice, Repository, Strategy, Workdir
+from orchestrator.core.scheduler.dag import in_order
+from orchestrator.core.scheduler.merged import Merged
+from orchestrator.engine.merge.child_result import ChildResultMerge
+from orchestrator.engine.merge.gate_check import Halted, MergedGates
+from orchestrator.engine.merge.merge_branches import BranchMerge, leave
+from orchestrator.engine.merge.merge_messages import in_words
+from orchestrator.engine.merge.record import (
+    MergeRecord,
+    MergeRecords,
+    missing_from,
+    overruled_above,
+)
+from orchestrator.engine.worktrees.user_checkout import at_work
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+
+def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
+    """Mark the branches of a job's candidates that were not chosen, and no others. Idempotent.
+
+    Raise RepositoryError.
+    """
+    for worker in _others(tree, job):
+        tip = repository.tip(worker_branch(worker))
+        if tip:
+            repository.point(f"{candidate_refs(job.root_id)}{worker.id}", tip)
+    for worker in tree.workers:
+        # A person may have chosen another one since.
+        name = f"{candidate_refs(job.root_id)}{worker.id}"
+        if worker.job_id == job.id and worker.chosen and repository.tip(name):
+            repository.drop(name)
+
+
+def _others(tree: Tree, job: Job) -> Iterator[Worker]:
+    for worker in tree.workers:
+        if worker.job_id == job.id and worker.chosen is False:
+            yield worker
+
+
+T = TypeVar("T")
+_WITHOUT_SPACE = (
+    "the worktree of {worker} stays: the disk has no space to commit what it holds ({at}); free "
+    "some space, then {command} clean; or remove it: {command} discard {job}"
+)
+
+logger = logging.getLogger(__name__)
+
+
+class JobMerge:
+    """For threads that have time: a job ends once its changes are merged."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        worktrees: Worktrees,
+        gates: MergedGates,
+        records: MergeRecords,
+    ) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+        self._gates = gates
+        self._records = records
+        self._merging = BranchMerge(repository, worktrees, gates)
+        self._folding = ChildResultMerge(repository, worktrees)
+
+    def told(self, tree: Tree, job_id: str) -> Sequence[str]:
+        """What became of the changes, in words; merges them where that was not done yet."""
+        job = _job(tree, job_id)
+        note = (job.config.git_note,) if job.config.git_note else ()
+        if not _base(tree, job):
+            return note
+        if self._records.read(job) is None:
+            self.integrate(tree, job_id)
+        record = self._records.read(job)
+        if job.facts.discarded:
+            return [*note, f"{DISCARDED.capitalize()}."]
+        above = list(_above(tree, job))
+        return [*note, *(in_words(record, _status(tree, job), above) if record else ())]
+
+    def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
+        """Merge, remove the worktrees, look at the user's checkout. Idempotent.
+
+        Failures are told in the record, too; nothing is done for a job that has nothing to do
+        with git.
+        """
+        job = _job(tree, job_id)
+        base = _base(tree, job)
+        if not base:
+            return Merged()
+        self._records.forget(job)
+        began, record = time.monotonic(), _record(job, base)
+        checkout = self._worktrees.checkout
+        self._guarded(record, lambda: checkout.put_back(job.root_id))
+        workers = [each for each in tree.workers if each.job_id == job_id]
+        self._guarded(record, lambda: self._remove_worktrees(record, job, workers))
+        merged = self._merge(record, tree, job, halted)
+        self._guarded(record, lambda: keep_others(self._repository, tree, job))
+        if job.is_root:
+            look = partial(self._look_at_checkout, record, tree, job)
+            merged = self._guarded(record, partial(look, merged)) or merged
+        self._keep(job, record, began)
+        return merged
+
+    def _look_at_checkout(
+        self, record: MergeRecord, tree: Tree, job: Job, merged: Merged
+    ) -> Merged:
+        """With what the job changed in the user's repository, and in files of the checkout."""
+        checkout = self._worktrees.checkout
+        record.put_back.extend(checkout.put_back(job.id))
+        found = checkout.changes(job.id)
+        tasks = (task for each in tree.tasks.values() for task in each)
+        is_in_project = any(task.workdir == Workdir.PROJECT for task in tasks)
+        if is_in_project:
+            # Files and branches are such a task's to change, and listed as its own.
+            found = [each for each in found if each.kind in SHARED or each.worker_id]
+        record.leaks.extend(map(str, found))
+        own = [each for each in found if each.is_of_job] if checkout.is_known(job.id) else []
+        files = () if is_in_project else tuple(self._changed_files(tree, job))
+        return replace(merged, repository_changes=tuple(own[:MOST_STORED]), checkout=files)
+
+    def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
+        """Those that no worker has told itself, with the workers that ran at that time."""
+        known = {path for each in tree.workers for path in _outside(each)}
+        for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
+            workers = at_work(tree.attempts, at)
+            if workers and not any(each.endswith(f"/{path}") for each in known):
+                yield CheckoutChange(path=path, workers=tuple(workers))
+
+    def _keep(self, job: Job, record: MergeRecord, began: float) -> None:
+        record.seconds = round(time.monotonic() - began, 3)
+        self._records.keep(job, record)
+
+    def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> Merged:
+        """Merge the branches of a job that has ended once more; the result before is kept.
+
+        Raise Conflict or RepositoryError; nothing is changed then.
+        """
+        began, job = time.monotonic(), _job(tree, job_id)
+        job = replace(
+            job,
+            config=replace(job.config, merge_strategy=choice.strategy or job.config.merge_strategy),
+        )
+        record = replace(_record(job, _base(tree, job)), again=True)
+        if not record.base:
+            raise Conflict(f"job {job_id} has nothing to do with git: nothing can be merged")
+        choice, jobs = _by_kind(tree, job, choice)
+        taken_jobs = tuple({*job.facts.taken_jobs, *jobs.take} - {*jobs.leave})
+        job = replace(job, facts=replace(job.facts, taken_jobs=taken_jobs))
+        taken = {*job.facts.taken, *choice.take} - {*choice.leave}
+        workers = list(_merging(tree, job, taken))
+        self._check_taken(job, choice, workers)
+        self._check_taken_jobs(jobs, workers)
+        wanted = [each for each in workers if each.id not in choice.leave]
+        for worker in wanted:
+            self._check_branch(worker)
+        counting = {each.id for each in _merging(tree, job)}
+        before = self._records.read(job)
+        by_hand = _job(tree, job_id).config.merge_strategy == Strategy.MANUAL
+        for worker in (each for each in workers if each not in wanted):
+            _leave_by_choice(record, before, worker, by_hand=by_hand)
+        if before:
+            record.leaks, record.put_back = before.leaks, before.put_back
+        merged = self._merging.merge(record, tree, job, wanted, halted, jobs.leave)
+        if merged.error:
+            raise Conflict(merged.error)
+        by_person = tuple(each.id for each in wanted if each.id not in counting)
+        merged = replace(merged, taken=by_person, taken_jobs=taken_jobs)
+        self._guarded(record, lambda: keep_others(self._repository, tree, job))
+        self._guarded(record, lambda: self._folding.fold(record, tree, job))
+        self._keep(job, record, began)
+        return _with_parent(merged, record, job)
+
+    def _check_branch(self, worker: Worker) -> None:
+        started, branch = self._repository.tip(start_ref(worker)), worker_branch(worker)
+        if started and not self._repository.tip(branch):
+            raise Conflict(
+                f"the branch {short(branch)} is gone, so {worker.id} cannot be merged again; "
+                f"leave it out (--leave {worker.id}), or bring the branch back"
+            )
+
+    def _check_taken(self, job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:
+        """Raise Conflict for a worker without committed changes."""
+        present = {each.id: each for each in workers}
+        for name in choice.take:
+            worker = present.get(name)
+            tips = self._worktrees.tips_of(job, name) if worker else []
+            if worker is None or tips in ([], [self._repository.tip(start_ref(worker))]):
+                raise Conflict(
+                    f"{name} cannot be taken: no branch has changes of it; nothing was changed; "
+                    f"workers of the job: {COMMAND} status {job.id}"
+                )
+
+    def _check_taken_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
+        """Raise Conflict for a child job without a result."""
+        for child in jobs.take:
+            if not any(self._merging.children.has_result(each, child) for each in workers):
+                raise Conflict(
+                    f"child job {child} has no result to take; nothing was changed; to see it: "
+                    f"{COMMAND} status {child}"
+                )
+
+    def _merge(self, record: MergeRecord, tree: Tree, job: Job, halted: Halted) -> Merged:
+        try:
+            self._worktrees.checkout.check_ways_to_merge(job.root_id)
+            merged = self._merging.merge(
+                record, tree, job, list(_merging(tree, job, job.facts.taken)), halted
+            )
+            self._folding.fold(record, tree, job)
+        except RepositoryError as error:
+            _note(record, error)
+            return Merged(error=error.message)
+        failpoints.reached("merge: stored")
+        return _with_parent(merged, record, job)
+
+    def _guarded(self, record: MergeRecord, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except RepositoryError as error:
+            _note(record, error)
+            return None
+
+    def _remove_worktrees(self, record: MergeRecord, job: Job, workers: Sequence[Worker]) -> None:
+        self._gates.clear(job)
+        for worker in workers:
+            try:
+                self._guarded(record, partial(self._worktrees.remove, worker))
+            except OSError as error:
+                # A job that was stopped does not wait for space: its worktree keeps the work.
+                if job.stop_cause is None or not is_full_disk(error):
+                    raise
+                where = self._worktrees.directory(worker)
+                _note(record, RepositoryError(_without_space(worker, where)))
+        if job.is_root:
+            self._guarded(record, partial(self._worktrees.drop_spares, job.id))
+
+
+def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
+    """The same for workers, and for child jobs."""
+    workers = {each.id for each in tree.workers if each.job_id == job.id}
+
+    def of(is_worker: bool) -> MergeChoice:
+        take = tuple(each for each in choice.take if (each in workers) is is_worker)
+        leave = tuple(each for each in choice.leave if (each in workers) is is_worker)
+        return replace(choice, take=take, leave=leave)
+
+    return of(True), of(False)
+
+
+def _leave_by_choice(
+    record: MergeRecord, before: MergeRecord | None, worker: Worker, *, by_hand: bool
+) -> None:
+    """What kept the worker out before keeps its cause: without an answer to that, another merge
+    would keep it out again."""
+    missing = missing_from(before) if before else ()
+    earlier = next((each for each in missing if each.worker_id == worker.id), None)
+    cause = LossCause.MANUAL if by_hand else LossCause.CHOSEN
+    if earlier and earlier.cause in (LossCause.CONFLICT, LossCause.REFUSED):
+        cause = earlier.cause
+    leave(record, worker, "you left it out", cause)
+    record.chosen.append(worker.id)
+    if earlier and earlier.resolvable and cause is LossCause.CONFLICT:
+        record.resolvable.append(worker.id)
+
+
+def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
+    """With what came of the parent worker's files, if the job is a child job."""
+    handed = tuple(record.handed["paths"]) if record.handed else ()
+    overruled = (*merged.overruled, *overruled_above(record, job))
+    return replace(merged, not_in_parent=handed, overruled=overruled)
+
+
+def _without_space(worker: Worker, where: str) -> str:
+    return _WITHOUT_SPACE.format(worker=worker.id, at=where, command=COMMAND, job=worker.root_id)
+
+
+def _note(record: MergeRecord, error: RepositoryError) -> None:
+    logger.warning("git: %s", error, extra={"job_id": record.job_id})
+    record.errors.append(error.message)
+
+
+def _record(job: Job, base: str) -> MergeRecord:
+    strategy, history = job.config.merge_strategy, job.config.history
+    return MergeRecord(job_id=job.id, strategy=strategy, base=base, history=history)
+
+
+def _outside(worker: Worker) -> tuple[str, ...]:
+    delivery = worker.result.delivery if worker.result else None
+    return delivery.outside if delivery else ()
+
+
+def _job(tree: Tree, job_id: str) -> Job:
+    return next(each for each in tree.jobs if each.id == job_id)
+
+
+def _above(tree: Tree, job: Job) -> Iterator[str]:
+    """From the parent job to the root."""
+    parents = {each.id: each.parent_job_id for each in tree.jobs}
+    above = job.parent_job_id
+    while above:
+        yield above
+        above = parents.get(above)
+
+
+def _status(tree: Tree, job: Job) -> JobStatus:
+    """The status with which the job ends, also before it has ended."""
+    if job.status.ended:
+        return job.status
+    workers = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
+    return job_outcome(
+        workers, job.cancelled, incomplete=job.lacks_changes, fails_unjudged=job.fails_unjudged
+    )
+
+
+def _base(tree: Tree, job: Job) -> str:
+    """A job whose own workers change nothing may have child jobs whose workers do."""
+    if job.config.base:
+        return job.config.base
+    below = (each for each in tree.jobs if each.parent_job_id == job.id)
+    return next((base for each in below if (base := _base(tree, each))), "")
+
+
+def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
+    """In order of dependencies, for each task the worker whose work counts, and then those that
+    a person took."""
+    workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
+    for task in in_order(tree.tasks[job.id]):
+        own = [each for each in workers if each.task_id == task.id]
+        found = chosen(own)
+        if found is not None:
+            yield found
+        yield from (each for each in own if each.id in taken and each is not found)

@@ -1,0 +1,55 @@
+"""A merged result told as one line of commits, at every level of a tree of jobs."""
+
+from collections.abc import Iterable, Iterator
+
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.repository.commit_messages import of_worker
+from orchestrator.core.repository.git_refs import child_refs, start_ref, worker_branch
+from orchestrator.core.repository.repository import Repository, merger_of
+from orchestrator.engine.merge.bisect import MergeStep
+
+LINEAR = "linear"
+
+
+def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
+    """The same content as after the last of ``steps``; the workers' own commits, one by one."""
+    tip = state = base
+    for step in steps:
+        if step.commit != state:
+            commits = list(commits_of(repository, step.part.worker, step.commit))
+            worker = step.part.worker
+            message = of_worker(f"Merge {worker.id}: {worker.task_id}", worker)
+            tip = repository.replay(tip, commits, step.commit, message, merger_of(job))
+            state = step.commit
+    return tip
+
+
+def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[str]:
+    """What a worker and its child jobs committed, in the order in which that came about.
+
+    Only child jobs whose results are in ``merged``.
+    """
+    start = repository.tip(start_ref(worker))
+    own = list(repository.line(start, repository.tip(worker_branch(worker)))) if start else []
+    after: dict[str, list[str]] = {}
+    for began, result in _children(repository, worker):
+        if repository.contains(merged, result):
+            place = _place(repository, own, began)
+            state = [began] if start and began not in {place, start} else []
+            after.setdefault(place, []).extend([*state, *repository.line(began, result)])
+    yield from after.get("", ())
+    for commit in own:
+        yield commit
+        yield from after.get(commit, ())
+
+
+def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str]]:
+    refs = repository.tips(child_refs(worker.root_id, worker.id))
+    for name in (each for each in refs if each.endswith("/result")):
+        yield refs[name.removesuffix("result") + "base"], refs[name]
+
+
+def _place(repository: Repository, own: list[str], began: str) -> str:
+    """The last of a worker's own commits that a child job of it began with; empty: none."""
+    shared = [commit for commit in own if repository.contains(began, commit)]
+    return shared[-1] if shared else ""

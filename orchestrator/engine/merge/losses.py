@@ -1,0 +1,54 @@
+"""Whose lines are not in a result, since a better one's won there."""
+
+from dataclasses import replace
+
+from orchestrator.core.model.job import Worker
+from orchestrator.core.repository.git_refs import start_ref, worker_branch
+from orchestrator.core.repository.repository import FileConflict, LostHunk, Repository
+
+
+class Losses:
+    """Workers are added in the order in which they are merged."""
+
+    def __init__(self, repository: Repository, base: str) -> None:
+        self._repository = repository
+        self._base = base
+        self._before: list[Worker] = []
+        self._origins: dict[str, str] = {}
+        self._touched: dict[str, frozenset[str]] = {}
+
+    def add(self, worker: Worker) -> None:
+        self._before.append(worker)
+
+    def named(self, conflict: FileConflict) -> FileConflict:
+        """With the workers before whose lines are lost."""
+        if not conflict.lost:
+            return conflict
+        lost = (replace(each, workers=self._of(conflict.path, each)) for each in conflict.lost)
+        return replace(conflict, lost=tuple(lost))
+
+    def _of(self, path: str, lost: LostHunk) -> tuple[str, ...]:
+        by_line = dict.fromkeys(filter(None, map(self._origin, lost.commits)))
+        if by_line:
+            return tuple(by_line)
+        return tuple(each.id for each in self._before if path in self._changed(each))
+
+    def _origin(self, commit: str) -> str:
+        """The first worker whose branch has a commit; empty: it was there before, or is a merge."""
+        if commit not in self._origins:
+            self._origins[commit] = self._found(commit)
+        return self._origins[commit]
+
+    def _found(self, commit: str) -> str:
+        contains = self._repository.contains
+        if contains(self._base, commit):
+            return ""
+        tips = ((each.id, self._repository.tip(worker_branch(each))) for each in self._before)
+        return next((name for name, tip in tips if tip and contains(tip, commit)), "")
+
+    def _changed(self, worker: Worker) -> frozenset[str]:
+        if worker.id not in self._touched:
+            start = self._repository.tip(start_ref(worker)) or self._base
+            tip = self._repository.tip(worker_branch(worker)) or start
+            self._touched[worker.id] = frozenset(self._repository.touched(start, tip))
+        return self._touched[worker.id]

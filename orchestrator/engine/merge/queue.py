@@ -1,0 +1,158 @@
+"""Merging of jobs that come to their end, each in a thread of its own: gates may take minutes."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import Conflict, NoSuchJob
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.ports import Store, Tree
+from orchestrator.core.repository.repository import MergeChoice
+from orchestrator.core.scheduler.commands import Render
+from orchestrator.core.scheduler.merged import Merged
+from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.runtime.background import PrestartedThreadPool, when_reachable
+from orchestrator.engine.runtime.messages import JobMerged, Post
+
+logger = logging.getLogger(__name__)
+
+#: So many jobs are merged side by side; further ones wait.
+MOST_THREADS = 8
+#: How soon it is tried again what a full disk did not take: at first, and at the longest.
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
+
+
+class _Work:
+    """What is done for one job: one thread at a time."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        #: Tells the thread that what it does is not wanted any more.
+        self.stop = threading.Event()
+        self.asked = 0
+
+
+class MergeQueue:
+    """Any thread may call. What a server does not come to the end of, the next one begins anew."""
+
+    def __init__(
+        self, store: Store, job_merge: JobMerge, report: Callable[[Render], None], post: Post
+    ) -> None:
+        """``report`` has the reports of an ended job written again."""
+        self._report = report
+        self._post = post
+        self._store = store
+        self._job_merge = job_merge
+        self._threads = PrestartedThreadPool(MOST_THREADS, "integration")
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _Work] = {}
+        self._closed = threading.Event()
+
+    def ask(self, render: Render) -> None:
+        """Have the job merged; ``JobMerged`` follows."""
+        try:
+            self._threads.submit(self._integrate, render, self._begin(render.job_id))
+        except RuntimeError:
+            logger.info("the server is stopping: the next one merges", extra=_of(render.job_id))
+
+    def again(
+        self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
+    ) -> Future[None]:
+        """Have a job that has ended merged once more; the answer raises what that raises.
+
+        ``then`` is called in the thread that merges. Raise Conflict while it is being merged.
+        """
+        with self._lock:
+            if job_id in self._under_way:
+                raise Conflict(f"job {job_id} is being merged; ask again when that is done")
+        work = self._begin(job_id)
+        return self._threads.submit(self._merge_again, root_id, job_id, choice, work, then)
+
+    def is_under_way(self, job_id: str) -> bool:
+        with self._lock:
+            return job_id in self._under_way
+
+    def stop(self, job_id: str) -> None:
+        """The job is being stopped: end soon, without what still takes time. Idempotent."""
+        with self._lock:
+            if job_id in self._under_way:
+                self._under_way[job_id].stop.set()
+
+    def close(self) -> None:
+        """End soon, and tell nothing more. Idempotent."""
+        self._closed.set()
+        with self._lock:
+            for work in self._under_way.values():
+                work.stop.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, job_id: str) -> _Work:
+        with self._lock:
+            work = self._under_way.setdefault(job_id, _Work())
+            work.asked += 1
+            return work
+
+    def _end(self, job_id: str, work: _Work) -> None:
+        with self._lock:
+            work.asked -= 1
+            if not work.asked:
+                del self._under_way[job_id]
+
+    def _integrate(self, render: Render, work: _Work) -> None:
+        merged = Merged()
+        try:
+            whole = render.job_id == render.root_id
+            family = None if whole else render.family
+            tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._closed)
+            if tree is not None:
+                with work.turn:
+                    merged = self._with_room(tree, render.job_id, work)
+        except Exception as error:
+            logger.exception("a job could not be merged", extra=_of(render.job_id))
+            merged = Merged(error=str(error) or type(error).__name__)
+        finally:
+            self._end(render.job_id, work)
+        if not self._closed.is_set():
+            failpoints.reached("merge: about to be told")
+            self._post(JobMerged(render, merged))
+
+    def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
+        """A full disk holds it up, until somebody stops the job."""
+        pause = RETRY_SECONDS
+        stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
+        while True:
+            try:
+                return self._job_merge.integrate(tree, job_id, work.stop.is_set)
+            except OSError as error:
+                if not is_shortage(error) or stopped or work.stop.is_set():
+                    raise
+                if pause == RETRY_SECONDS:
+                    logger.warning("a job is merged later: %s", error, extra=_of(job_id))
+                if work.stop.wait(pause):
+                    raise
+                pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+
+    def _merge_again(
+        self,
+        root_id: str,
+        job_id: str,
+        choice: MergeChoice,
+        work: _Work,
+        then: Callable[[Merged], None],
+    ) -> None:
+        try:
+            tree = self._store.tree(root_id, None)
+            if tree is None:
+                raise NoSuchJob(job_id)
+            with work.turn:
+                merged = self._job_merge.again(tree, job_id, choice, work.stop.is_set)
+            then(merged)
+            self._report(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
+        finally:
+            self._end(job_id, work)
+
+
+def _of(job_id: str) -> dict[str, str]:
+    return {"job_id": job_id}

@@ -1,0 +1,1 @@
+"""Making tasks of a request by rules; reviewers' prompts."""

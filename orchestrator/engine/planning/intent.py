@@ -1,0 +1,292 @@
+"""Whether a task asks for a change of files, or for an answer.
+
+Only English is understood, and only what is clear: everything else is ``Intent.UNCLEAR``. Patterns,
+because a plain request has no field for it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from orchestrator.core.model.attempt.delivery import REPORTING_ROLES, Intent
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.engine.planning.sentences import Mood, imperative, sentences
+
+#: Of a text, no more is read.
+MOST_READ = 8000
+#: So many sentences; a longer prompt describes more than it asks.
+MOST_SENTENCES = 40
+
+_FENCED = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)|^>[^\n]*$", re.M | re.S)
+_INLINE = re.compile(r"`([^`\n]*)`|\"([^\"\n]{0,200})\"")
+_PATH = re.compile(
+    r"(?<![\w/.])(?:[\w.-]+/)+[\w.-]*|\b[\w-]+\.(?!js\b)[a-z]{1,5}\b|\b[\w-]+file\b", re.I
+)
+_MARKER = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?:\[[ xX]\]\s+)?")
+_JOINT = re.compile(r",?\s+(?:and|but|or)\s+(?P<then>then\s+)?|,\s+(?P<later>then\s+)?|[;:]\s+")
+#: What ends the thing that a verb asks for.
+_THING_ENDS = re.compile(
+    r"\s(?:of|for|about|on|with|that|which|to|in|into|from|by|using|where|so|as|at)\s", re.I
+)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: The work is what they report.
+_EXPLAINING = _words(
+    """
+    explain describe tell show list summarize summarise outline compare count name enumerate
+    report say answer discuss clarify suggest propose recommend estimate brainstorm trace map
+    survey inventory visualize visualise rate rank advise give how what why which who when where
+    best advice ideas options tips thoughts pros is are does do did was were has have
+    """
+)
+#: What follows depends on what they find.
+_CHECKING = _words(
+    """
+    review check verify validate confirm audit test run execute inspect find search scan detect
+    identify locate assess evaluate benchmark measure profile analyze analyse investigate diagnose
+    reproduce look
+    """
+)
+#: They prepare what follows.
+_PREPARING = _words("read study understand see open examine explore think plan research learn")
+#: They change files, whatever they are about.
+_CHANGING = _words(
+    """
+    add implement fix refactor rewrite rename replace remove delete migrate upgrade port extract
+    integrate introduce extend modify update change edit move split merge simplify modernize
+    modernise scaffold bootstrap build develop install configure enable disable dockerize dockerise
+    containerize containerise localize localise reformat bump correct repair resolve restructure
+    reorganize reorganise rework deprecate insert append adapt optimize optimise improve harden
+    secure clean polish tidy wire set setup code program support allow redesign speed paginate
+    encrypt revert patch solve normalize normalise unify deduplicate parametrize parameterize
+    decouple modularize expose drop wrap convert turn increase decrease reduce lower adjust switch
+    handle cache cover mock
+    """
+)
+#: Of these, all work may be done by finding nothing.
+_MENDING = _words(
+    """
+    fix repair resolve solve correct improve clean update remove delete optimize optimise polish
+    simplify tidy patch harden
+    """
+)
+#: They make a thing, which may be a text for the answer.
+_MAKING = _words(
+    """
+    write create make generate produce prepare provide design draft compose translate draw define
+    document format complete finish put
+    """
+)
+#: Also where nothing is to be changed: "get the tests to pass".
+_REACHING = re.compile(
+    r"bring\b.*\bup to date|(?:get|make)\b.*\b(?:passing|(?:to )?(?:work|pass|build|compile))$",
+    re.I,
+)
+_THING = re.compile(
+    r"\b(?:tests?|test (?:suite|case)s?|forms?|pages?|endpoints?|routes?|apis?|apps?|applications?"
+    r"|websites?|sites?|servers?|clients?|services?|microservices?|cli|tools?|librar(?:y|ies)"
+    r"|modules?|packages?|class(?:es)?|functions?|methods?|components?|buttons?|fields?|features?"
+    r"|scripts?|files?|code|readme|docs|documentation|guides?|tutorials?|changelog|config"
+    r"|configuration|migrations?|models?|tables?|databases?|views?|templates?|dialogs?|modals?"
+    r"|menus?|headers?|footers?|middleware|handlers?|parsers?|plugins?|extensions?|workflows?"
+    r"|pipelines?|fixtures?|dashboards?|login|logout|games?|bots?|backends?|frontends?|crud|hooks?"
+    r"|commands?|type (?:hints|annotations)|docstrings?|comments|stylesheets?|css|html|sdks?"
+    r"|wrappers?|validators?|validation|authentication|decorators?|enums?|shops?|blogs?|systems?"
+    r"|website|project|program|navbar|sidebar|widgets?|helpers?|layouts?|constants?|variables?"
+    r"|flags?|exceptions?|logging|caching)$",
+    re.I,
+)
+#: What is written about code is an answer: "write a report", "make a list of".
+_ACCOUNT = re.compile(
+    r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
+    r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
+    r"|explanations?|comparisons?|recommendations?|suggestions?|assessments?|ideas|notes|answers?"
+    r"|roadmaps?)$",
+    re.I,
+)
+#: To validate it is a check of it, or code that does so.
+_INPUT = re.compile(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
+#: Such work may be done without a change.
+_DOUBTFUL = re.compile(
+    r"\b(?:if (?:needed|necessary|required|any|there|possible|so|not|appropriate|it|they|you)"
+    r"|(?:where|when|wherever|whenever|as) (?:needed|necessary|required|appropriate|possible)"
+    r"|unless|in case|whatever|what(?:ever)? (?:is|you|fails|breaks)|you (?:find|found|see|notice)"
+    r"|consider|maybe|perhaps|optionally|any (?:missing|needed|necessary|other|further))\b",
+    re.I,
+)
+_ANY = re.compile(r"\bany\b", re.I)
+_READ_ONLY = re.compile(
+    r"\b(?:do not|don['’]?t|never|without|no need to|must not|not to|rather than)\s+"
+    r"(?:actually\s+|yet\s+)?(?:chang|modify|edit|writ|touch|alter)\w*\s+"
+    r"(?:anything|(?:any|the|my|our)?\s*(?:files?|code|project|repository|repo|sources?)\b)"
+    r"|\bno (?:code |file )?(?:changes|edits)\b|\bread[- ]only\b",
+    re.I,
+)
+#: Asks whether something would be done; also a polite form of having it done.
+_MAYBE = re.compile(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
+_PERSON = re.compile(r"(?:me|us)\b", re.I)
+_PRONOUN = re.compile(r"(?:it|them|this|that|these|those)\b", re.I)
+#: "Add 2 and 3", "update me on ..."; what is translated is in the request.
+_NO_FILES = re.compile(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
+
+
+class _Kind(Enum):
+    CHANGE = "change"
+    #: Perhaps a change.
+    MENDING = "mending"
+    MAYBE = "maybe"
+    EXPLAIN = "explain"
+    CHECK = "check"
+    PREPARE = "prepare"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    text: str
+    then: bool
+
+
+_LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
+
+
+def intent_of_task(task: TaskSpec) -> Intent:
+    """By its role, or else its own part of the prompt and its title."""
+    if task.command is not None or task.role in REPORTING_ROLES:
+        return Intent.ANSWER
+    own = _own_part(task)
+    asked = intent_of(own)
+    if not task.title or asked is Intent.ANSWER:
+        return asked
+    titled = intent_of(task.title)
+    if asked is Intent.CHANGE:
+        return Intent.UNCLEAR if titled is Intent.ANSWER else asked
+    if titled is Intent.CHANGE and not _asks_for_something(own):
+        return titled
+    return Intent.ANSWER if titled is Intent.ANSWER else asked
+
+
+def _asks_for_something(text: str) -> bool:
+    """False where only a title can tell what to do: of a text in another language, say."""
+    plain = _plain(text)
+    return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
+
+
+def _own_part(task: TaskSpec) -> str:
+    """Without what the rules set in front of an item of a list."""
+    title = task.title.removesuffix("...")
+    at = task.prompt.rfind(f"\n\n{title}") if title else -1
+    return task.prompt if at < 0 else task.prompt[at:]
+
+
+def intent_of(text: str) -> Intent:
+    """What a request asks for; UNCLEAR if there is a doubt."""
+    plain = _plain(text)
+    if _READ_ONLY.search(plain):
+        return Intent.ANSWER
+    found = list(_kinds(plain))
+    if _Kind.CHANGE in found:
+        return Intent.CHANGE
+    if _Kind.MENDING in found:
+        return Intent.UNCLEAR if _Kind.CHECK in found else Intent.CHANGE
+    if _Kind.MAYBE in found:
+        return Intent.UNCLEAR
+    return Intent.ANSWER if any(each in _LOOKS for each in found) else Intent.UNCLEAR
+
+
+def _plain(text: str) -> str:
+    """Without blocks of code and quotes; a quoted name of a file stays."""
+    return _INLINE.sub(
+        lambda found: found[1] if found[1] and _PATH.fullmatch(found[1]) else "NAME",
+        _FENCED.sub(" ", text[:MOST_READ]),
+    )
+
+
+def _kinds(plain: str) -> Iterator[_Kind]:
+    lines = (_MARKER.sub("", line) for line in plain.splitlines())
+    said = [each for line in lines for each in sentences(line)]
+    for sentence in said[:MOST_SENTENCES]:
+        yield from _of_sentence(sentence.text, sentence.mood)
+
+
+def _of_sentence(sentence: str, mood: Mood) -> Iterator[_Kind]:
+    if mood is Mood.COURTESY:
+        return
+    if _MAYBE.match(sentence):
+        yield _Kind.MAYBE
+        return
+    clauses = list(_clauses(sentence))
+    first = _of_clause(clauses[0].text, sentence)
+    if mood is Mood.CONDITION and first is not _Kind.CHECK:
+        return
+    yield first
+    for clause in clauses[1:]:
+        kind = _of_clause(clause.text, sentence)
+        if first is not _Kind.EXPLAIN:
+            yield kind
+        elif kind in (_Kind.CHANGE, _Kind.MENDING) and _is_order(clause):
+            yield _Kind.MAYBE
+
+
+def _clauses(sentence: str) -> Iterator[_Clause]:
+    start, then = 0, False
+    for found in _JOINT.finditer(sentence):
+        if sentence[start : found.start()].strip():
+            yield _Clause(sentence[start : found.start()].strip(), then)
+        start, then = found.end(), bool(found["then"] or found["later"])
+    yield _Clause(sentence[start:].strip(), then)
+
+
+def _is_order(clause: _Clause) -> bool:
+    """Behind "explain ...": not a part of what is to be explained."""
+    return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
+
+
+def _of_clause(clause: str, sentence: str) -> _Kind:
+    text = imperative(clause)
+    verb, _, thing = text.partition(" ")
+    verb = verb.lower().strip(".,!?")
+    if text.startswith("build ") and not clause.lower().endswith(text.lower()):
+        verb = "create"  # "I want a ..." is read as "build a ..."
+    if _REACHING.match(text):
+        return _Kind.MAYBE if _DOUBTFUL.search(sentence) else _Kind.MENDING
+    head = _THING_ENDS.split(thing, 1)[0].strip(" .,!?")
+    # "Give calc a multiply function", "validate the input of the form".
+    if verb == "give" and not _PERSON.match(thing) and _THING.search(head):
+        return _Kind.MAYBE
+    if verb == "validate" and _INPUT.search(head):
+        return _Kind.MAYBE
+    if verb in _EXPLAINING:
+        return _Kind.EXPLAIN
+    if verb in _CHECKING:
+        return _Kind.CHECK
+    if verb in _PREPARING:
+        return _Kind.PREPARE
+    kind = _of_change(verb, thing.strip(" .!?"))
+    if kind is _Kind.MENDING and _ANY.search(sentence):
+        return _Kind.MAYBE
+    is_change = kind in (_Kind.CHANGE, _Kind.MENDING)
+    return _Kind.MAYBE if is_change and _DOUBTFUL.search(sentence) else kind
+
+
+def _of_change(verb: str, thing: str) -> _Kind:
+    if verb not in _CHANGING and verb not in _MAKING:
+        return _Kind.NONE
+    if not thing or _NO_FILES.match(thing):
+        return _Kind.MAYBE
+    head = _THING_ENDS.split(thing, 1)[0].strip(" .,!?")
+    if _PATH.search(thing):
+        return _Kind.MENDING if verb in _MENDING else _Kind.CHANGE
+    if _ACCOUNT.search(head):
+        return _Kind.EXPLAIN if verb in (*_MAKING, "build", "add") else _Kind.CHANGE
+    if verb in _CHANGING:
+        return _Kind.MENDING if verb in _MENDING else _Kind.CHANGE
+    is_thing = _THING.search(head) or (
+        verb == "make" and re.match("(?:the|it|all|our|my)\\b", head)
+    )
+    return _Kind.CHANGE if is_thing else _Kind.MAYBE

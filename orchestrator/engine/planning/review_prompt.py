@@ -1,0 +1,133 @@
+"""Agents that compare the work of candidates: what they are shown, and what their word counts."""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core.candidates.review import reviewed
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
+from orchestrator.core.model.gate import GateOutcome
+from orchestrator.core.model.job import AUTO, REVIEWER, TaskSpec, Worker
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.ports import Agents, Assignment, Entry, Workspace
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.formatting import cut_bytes
+from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.schemas.agent_output.review import review_in
+
+#: Of the patches and of the outputs of all candidates together, in bytes of a prompt.
+PATCH_BYTES = 128 * 1024
+OUTPUT_BYTES = 16 * 1024
+#: Of one patch, in a file beside the prompt.
+MOST_PATCH_BYTES = 8 * 1024 * 1024
+#: So much of a refused answer is shown to the reviewer again.
+MOST_REPEATED = 4000
+
+
+class Reviewing:
+    def __init__(self, scheduler: Scheduler, worktrees: Worktrees) -> None:
+        self._scheduler = scheduler
+        self._worktrees = worktrees
+
+    def equipped(self, assignment: Assignment) -> Assignment:
+        """With what the candidates changed. Asks git, so not for the supervisor's thread.
+
+        Raise RepositoryError.
+        """
+        room = PATCH_BYTES // max(1, len(assignment.entries))
+        entries = tuple(self._with_patch(assignment, each, room) for each in assignment.entries)
+        return replace(assignment, entries=entries)
+
+    def _with_patch(self, assignment: Assignment, entry: Entry, room: int) -> Entry:
+        if not assignment.job.config.base:
+            return entry
+        worker = replace(assignment.worker, id=entry.worker_id)
+        patch = self._worktrees.patch(worker, MOST_PATCH_BYTES)
+        return replace(entry, patch=patch, shown=cut_bytes(patch, room))
+
+    def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
+        """What a reviewer left, with its ranking as the output, or with why that is none.
+
+        Any thread may ask.
+        """
+        evidence = replace(evidence, files_created=(), files_changed=False)
+        if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
+            return evidence
+        names = [each.id for each in _candidates(self._scheduler, reviewer)]
+        try:
+            review = review_in(evidence.output, names)
+        except InvalidRequest as error:
+            return _refused(evidence, error.message)
+        return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
+
+
+def with_reviewers(
+    agents: Agents, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
+) -> list[TaskSpec]:
+    """The tasks with their reviewers by their own names. Raise UnknownAgent or InvalidRequest."""
+    return [_with_reviewer(agents, task, refused) if task.review else task for task in tasks]
+
+
+def _with_reviewer(agents: Agents, task: TaskSpec, refused: Collection[str]) -> TaskSpec:
+    name = _named(agents, task.review, refused)
+    return replace(task, review=name, review_by_any=task.review == AUTO)
+
+
+def _named(agents: Agents, asked: str, refused: Collection[str]) -> str:
+    name = agents.resolve(asked, TaskSpec(id=REVIEWER), refused)
+    if not agents.uses_model(name):
+        raise InvalidRequest(
+            f"agent {name!r} cannot review: it answers no questions; review is an AI agent",
+            kind="no-reviewer",
+        )
+    agents.get(name).check(TaskSpec(id=REVIEWER, title="Review"))
+    return name
+
+
+def entries_for(scheduler: Scheduler, workspace: Workspace, worker: Worker) -> tuple[Entry, ...]:
+    """What a reviewer is to compare, without patches; nothing for any other worker."""
+    if not worker.is_reviewer:
+        return ()
+    candidates = _candidates(scheduler, worker)
+    room = OUTPUT_BYTES // len(candidates)
+    return tuple(_entry(workspace, each, room) for each in candidates)
+
+
+def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
+    return reviewed(scheduler.view.candidates_of(reviewer.job_id, reviewer.task_id))
+
+
+def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
+    """Its agent is not told: a reviewer may be of the same make."""
+    result = worker.result or WorkerResult()
+    return Entry(
+        worker_id=worker.id,
+        facts=tuple(_facts(result)),
+        files_created=result.files_created,
+        directory=workspace.worker_directory(worker),
+        output=cut_bytes(result.output, room),
+    )
+
+
+def _facts(result: WorkerResult) -> Iterator[str]:
+    for gate in result.gates:
+        counted = f", {gate.tests} tests passed" if gate.tests is not None else ""
+        found = f": {', '.join(gate.failures[:10])}" if gate.failures else ""
+        unrun = f": {gate.note}" if gate.outcome is GateOutcome.DID_NOT_RUN else ""
+        yield f"gate {gate.name}: {gate.outcome.words}{unrun}{counted}{found}"
+    if result.change:
+        change = result.change
+        files = f"{change.files} file{'s' * (change.files != 1)}"
+        lines = f"{change.added} line{'s' * (change.added != 1)}"
+        yield f"{files} changed, {lines} added, {change.removed} removed"
+
+
+def _refused(evidence: Evidence, why: str) -> Evidence:
+    answer = evidence.output[:MOST_REPEATED].strip() or "(nothing)"
+    return replace(
+        evidence,
+        claimed_success=False,
+        error=f"its review was refused: {why}",
+        output=f"Your review was refused: {why}\n\nYour answer was:\n\n{answer}",
+    )

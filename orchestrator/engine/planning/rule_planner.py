@@ -1,0 +1,381 @@
+"""Splitting a request into tasks by rules, without any AI.
+
+In this order: a numbered or bulleted list, a numbered list within a line, several sentences that
+ask for work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; else one task. Thanks
+and wishes ("Please keep it small.") make no task: they are in the context of every task.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from textwrap import dedent
+
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.engine.planning.sentences import (
+    Mood,
+    Sentence,
+    asks_for_nothing,
+    imperative,
+    mood_of,
+    sentences,
+)
+from orchestrator.engine.planning.work_kinds import is_product, is_technology, kind_of, tasks_of
+
+#: A decimal ("3.11") has no blank behind its dot, and a call ("f(1)") none before its bracket.
+_MARKER = re.compile(
+    r"(?:(?<=\s)|^)\(?(?:(?P<number>\d{1,2})(?P<mark>[.)])|(?P<letter>[a-z])\))\s+(?=\S)"
+)
+_ENDS_SOMETHING = re.compile(r"[.:;,!?)–-]$")
+_JOINT = re.compile(r"(?:^|[\s,;]+)(?:(?:and|or)\b\s*)?(?P<then>then)?[\s,;]*$", re.IGNORECASE)
+#: Longer than any joint.
+_TAIL = 20
+
+
+def inline_items(text: str) -> tuple[str, list[str]]:
+    """What stands before the list, and its items; no items when ``text`` holds no such list."""
+    if "```" in text or "~~~" in text:
+        return text, []
+    found = list(_MARKER.finditer(text))
+    for style in (_number_bracket, _number_dot, _letter):
+        markers = _counted(text, [(at, n) for at in found if (n := style(at)) is not None])
+        items = list(_between(text, markers)) if len(markers) >= 2 else []
+        if items and all(items):
+            return text[: markers[0].start()].strip(), items
+    return text, []
+
+
+def _number_bracket(marker: re.Match[str]) -> int | None:
+    return int(marker["number"]) if marker["mark"] == ")" else None
+
+
+def _number_dot(marker: re.Match[str]) -> int | None:
+    return int(marker["number"]) if marker["mark"] == "." else None
+
+
+def _letter(marker: re.Match[str]) -> int | None:
+    return ord(marker["letter"]) - ord("a") + 1 if marker["letter"] else None
+
+
+def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
+    """The markers that count from 1 without a gap; others ("Python 3. Then") are words."""
+    chosen: list[re.Match[str]] = []
+    for index, (marker, number) in enumerate(marked):
+        if number != len(chosen) + 1:
+            continue
+        if number == 1 and marker["mark"] == "." and not _after_an_end(text, marker):
+            continue
+        again = marked[index + 1] if index + 1 < len(marked) else None
+        # "1. Move to Python 2. 2. Test it": the one behind an end is the marker.
+        if again and again[1] == number and not _after_an_end(text, marker):
+            continue
+        chosen.append(marker)
+    return chosen
+
+
+def _after_an_end(text: str, marker: re.Match[str]) -> bool:
+    before = text[max(0, marker.start() - _TAIL) : marker.start()].rstrip()
+    return marker.start() == 0 or bool(_ENDS_SOMETHING.search(before))
+
+
+def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
+    """The items without the words that join them; "then" goes with the item it introduces."""
+    ends = [*(marker.start() for marker in markers[1:]), len(text)]
+    then = ""
+    for marker, end in zip(markers, ends, strict=True):
+        item = text[marker.end() : end].strip()
+        head, tail = item[:-_TAIL], item[-_TAIL:]
+        joint = _JOINT.search(tail) if end < len(text) else None
+        kept = head + tail[: joint.start()] if joint else item
+        yield then + kept if kept else ""
+        then = "then " if joint and joint["then"] else ""
+
+
+_ITEM = re.compile(
+    r"^\s*(?:(?:[-*+•]|\(?\d{1,5}[.)]|\(?[a-z][.)])\s+|\d{1,5}、\s*)"
+    r"(?:\[[ xX]\]\s+)?(?P<text>\S.*)$"
+)
+_FENCE = re.compile(r"^\s*(```|~~~)")
+_WITH = re.compile(
+    r"^(?P<whole>[^,;:]+?)\s+"
+    r"(?:with|including|featuring|consisting of|that (?:has|have|includes?))"
+    r"\s+(?P<parts>.+)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_PART = re.compile(r"\s*[,;]\s*(?:and|or)\s+|\s*[,;]\s*|\s+and\s+", re.IGNORECASE)
+_MAKING = re.compile(r"(?:build|create|make|develop|design|implement|an?)\b", re.IGNORECASE)
+#: Too small to have parts for several workers.
+_SMALL_THING = re.compile(
+    r"\b(?:function|class|method|module|script|file|test|tests|button|form|field|endpoint|route|table"
+    r"|column|icon|menu|modal|dialog|component|variable|constant|regex|query|flag|option|docstring"
+    r"|comment|readme|changelog|section|paragraph|sentence|commit|branch|dockerfile|makefile|hook|type"
+    r"|enum|decorator|fixture|issue|ticket|list|line|string|config|setting|image|logo|header|footer"
+    r"|migration|model|page|error|message|log|check|fix|change|patch|bug|typo|sort|loop|difference)s?$",
+    re.IGNORECASE,
+)
+#: A part that begins so is a property of the whole.
+_PROPERTY = re.compile(
+    r"(?:no|not|without|good|great|proper|minimal|high|low|full|clean|only|just|care|caution|love|as|at"
+    r"|more|less|better|fewer|max(?:imum)?|min(?:imum)?|speed|patience|ease|all|any|respect|help)\b"
+    # "subcommands for import, export and search" is one part.
+    r"|.*\b(?:for|of|to|such as|like)\b",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(
+    r"^(?:and )?(?:(?:then|after that|afterwards|finally|lastly|at the end)\b|然后|接着|随后|最后)",
+    re.IGNORECASE,
+)
+_WHICH = (
+    r"the |some |more |a |an |unit |integration |end-to-end |e2e |regression |acceptance |new "
+    r"|good |comprehensive |full |api |user |developer "
+)
+#: Work on the result of the work before it.
+_ON_RESULT = re.compile(
+    r"(?:\w+(?: (?:up|down|out))? (?:it|them|these|those)\b.*"
+    r"|(?:test|verify|validate|deploy|release|publish|ship|document|package|review|benchmark"
+    r"|containeri[sz]e|dockeri[sz]e)(?:\s+(?:this|that|everything|both|all)\b.*)?"
+    r"|(?:(?:write|add|create|include)\s+)?(?:" + _WHICH + r")*"
+    r"(?:tests?|documentation|docs|readme)(?:\s+for\s+(?:it|them|everything|both|all)\b.*)?)[.!]?",
+    re.IGNORECASE,
+)
+_WRITES_TESTS = re.compile(
+    r"(?:(?:write|add|create|include|generate)\s+(?:" + _WHICH + r")*tests?\b"
+    r"|(?:" + _WHICH + r")*tests\b)",
+    re.IGNORECASE,
+)
+_WRITES_DOCUMENTATION = re.compile(
+    r"(?:(?:write|add|create|include|generate)\s+)?(?:" + _WHICH + r")*"
+    r"(?:documentation|docs|readme|manual|user guide)\b|document\b",
+    re.IGNORECASE,
+)
+#: What makes no task: it is said to all of them.
+_ASIDE = (Mood.COURTESY, Mood.CONDITION)
+#: What stands before a list is given with each item, up to here; all of it is in the request.
+_MAX_INTRO = 4000
+#: A longer part is prose, not the name of a thing.
+_MAX_PART_WORDS = 8
+_MAX_TITLE = 80
+
+
+class SplitRule(StrEnum):
+    """By which rule a request became tasks."""
+
+    LIST = "list"
+    SENTENCES = "sentences"
+    KIND = "kind of work"
+    PARTS = "parts"
+    ONE = "one task"
+    #: It only greets, thanks or wishes.
+    NOTHING = "nothing to do"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split:
+    """What the rules made of a request; no task for one that asks for nothing."""
+
+    rule: SplitRule
+    tasks: Sequence[TaskSpec] = ()
+    #: The name of the kind of work.
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    title: str
+    prompt: str
+    #: What it asks for by itself, where the title has the whole as well.
+    asks: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Parts:
+    """What becomes a task each, and what is said to all of them."""
+
+    parts: Sequence[_Part]
+    context: Sequence[str] = ()
+
+
+class RulesPlanner:
+    """The planner for machines without an AI agent."""
+
+    name = "rules"
+
+    def plan(self, request: str) -> Sequence[TaskSpec]:
+        """Split a request; the same request gives the same tasks. None for "Thank you."."""
+        return split(request).tasks
+
+
+def split(request: str) -> Split:
+    """The tasks of a request, and the rule that made them."""
+    text = dedent(request).strip()
+    listed = _listed(text)
+    if listed is not None:
+        return Split(rule=SplitRule.LIST, tasks=_tasks(listed))
+    if _FENCE.search(text) or "```" in text:
+        return _one(text)
+    said = sentences(text)
+    if said and all(map(asks_for_nothing, said)):
+        return Split(rule=SplitRule.NOTHING)
+    work = [each for each in said if each.mood is Mood.WORK]
+    if any(each.mood is Mood.UNKNOWN for each in said) and len(said) > 1:
+        return _one(text)
+    context = [each.text for each in said if each.mood is not Mood.WORK]
+    if len(work) > 1:
+        parts = [_Part(each.text, each.text) for each in work]
+        return Split(rule=SplitRule.SENTENCES, tasks=_tasks(_Parts(parts=parts, context=context)))
+    return _split_sentence(text, work or said, context if work else ())
+
+
+def is_list(request: str) -> bool:
+    """Whether its author has split it already."""
+    return _listed(dedent(request).strip()) is not None
+
+
+def _split_sentence(text: str, said: Sequence[Sentence], context: Sequence[str]) -> Split:
+    """What is asked for in the only sentence that asks for anything."""
+    if len(said) != 1:
+        return _one(text)
+    sentence = said[0].text
+    kind = kind_of(sentence)
+    if kind is not None:
+        tasks = tasks_of(kind, sentence, text)
+        return Split(rule=SplitRule.KIND, tasks=_with_context(tasks, context), kind=kind.name)
+    parts = _with_parts(sentence)
+    if len(parts) > 1:
+        return Split(rule=SplitRule.PARTS, tasks=_tasks(_Parts(parts=parts, context=context)))
+    return _one(text)
+
+
+def _one(text: str) -> Split:
+    return Split(
+        rule=SplitRule.ONE, tasks=_tasks(_Parts(parts=[_Part(text, text)])) if text else ()
+    )
+
+
+def _listed(text: str) -> _Parts | None:
+    """The items of a list that ask for something, if there are two."""
+    for rule in (_list_items, _inline_items):
+        about, items, after = rule(text)
+        work = [item for item in items if _is_work(item)]
+        if len(work) > 1:
+            said = [item for item in items if not _is_work(item)]
+            parts = [
+                _Part(_first_line(item), f"{about}\n\n{item}" if about else item) for item in work
+            ]
+            return _Parts(parts=parts, context=[*said, *([after] if after else [])])
+    return None
+
+
+def _is_work(item: str) -> bool:
+    """Not "keep it small" or "Python 3.11"; its author may name a thing for its making."""
+    line = _first_line(item)
+    return mood_of(line) not in _ASIDE and not is_technology(line)
+
+
+def _tasks(found: _Parts) -> Sequence[TaskSpec]:
+    tasks: list[TaskSpec] = []
+    for number, part in enumerate(found.parts, start=1):
+        asks = part.asks or part.title
+        verb = imperative(asks)
+        after = _AFTER.match(asks) or _ON_RESULT.fullmatch(verb)
+        before = tuple(task.id for task in tasks) if after else ()
+        tasks.append(
+            TaskSpec(
+                id=f"task_{number}",
+                title=_short(part.title),
+                prompt=part.prompt,
+                depends_on=before,
+                role=_role(verb) if len(found.parts) > 1 else None,
+            )
+        )
+    return _with_context(tasks, found.context)
+
+
+def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence[TaskSpec]:
+    said = "\n".join(context)[:_MAX_INTRO]
+    return [replace(task, context=said) for task in tasks] if said else tasks
+
+
+def _role(verb: str) -> str | None:
+    """Only where something is to be written for certain: a building role must change files."""
+    if _WRITES_TESTS.match(verb):
+        return "testing"
+    return "documentation" if _WRITES_DOCUMENTATION.match(verb) else None
+
+
+def _short(title: str) -> str:
+    return cut(one_line(title), _MAX_TITLE)
+
+
+def _first_line(item: str) -> str:
+    return item.split("\n", 1)[0]
+
+
+def _list_items(text: str) -> tuple[str, Sequence[str], str]:
+    """What stands before a list, its items, and what stands below it: both are for all items."""
+    intro: list[str] = []
+    items: list[list[str]] = []
+    after: list[str] = []
+    fenced, outermost = False, _first_indent(text)
+    for line in text.splitlines():
+        found = None if fenced else _ITEM.match(line)
+        fenced ^= bool(_FENCE.match(line))
+        if found and _indent(line) <= outermost:
+            if after:
+                items[-1] += after
+                after = []
+            items.append([found["text"].strip()])
+        elif after or (items and not fenced and _begins_below(items[-1], line, outermost)):
+            after.append(line.rstrip())
+        elif items:
+            items[-1].append(line.rstrip())
+        else:
+            intro.append(line)
+    about = "\n".join(intro).strip()[:_MAX_INTRO]
+    return about, ["\n".join(lines).strip() for lines in items], "\n".join(after).strip()
+
+
+def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
+    """A line that is not indented, behind an empty one, or that is said to all of them."""
+    if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
+        return False
+    return not item[-1].strip() or mood_of(line) in _ASIDE
+
+
+def _inline_items(text: str) -> tuple[str, Sequence[str], str]:
+    intro, items = inline_items(text)
+    return intro[:_MAX_INTRO], items, ""
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _first_indent(text: str) -> int:
+    first = next((line for line in text.splitlines() if _ITEM.match(line)), "")
+    return _indent(first)
+
+
+def _with_parts(text: str) -> Sequence[_Part]:
+    """The parts of "X with A, B and C", where X is large enough to have parts."""
+    # Runs of blanks would make the search quadratic.
+    line = one_line(text)
+    found = _WITH.match(line.rstrip(".! "))
+    if found is None:
+        return []
+    whole = found["whole"].strip()
+    if not _has_parts(imperative(whole)):
+        return []
+    parts = [part.strip() for part in _PART.split(found["parts"]) if part.strip()]
+    if any(len(part.split()) > _MAX_PART_WORDS or _PROPERTY.match(part) for part in parts):
+        return []
+    parts = [part for part in parts if not is_technology(part)]
+    told = f"{line}\n\nYour part of this request: "
+    return [_Part(f"{whole}: {part}", f"{told}{part}.", part) for part in parts]
+
+
+def _has_parts(whole: str) -> bool:
+    if is_product(whole):
+        return True
+    return bool(_MAKING.match(whole)) and not _SMALL_THING.search(whole)

@@ -1,0 +1,237 @@
+"""The table of kinds of work, by which the rules split one request: ``kinds_of_work.toml``."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.engine.planning.sentences import imperative
+
+TABLE = Path(__file__).with_name("kinds_of_work.toml")
+#: So much of a sentence is read to find its kind.
+_MOST_READ = 1000
+#: The request as it is in each task's prompt; all of it is in what the workers of a job share.
+_MOST_REQUEST = 20_000
+_SPLIT_VERBS = {"break down": "break", "split up": "split", "set up": "set", "carry out": "do"}
+#: What ends the thing that a request asks for.
+_THING_ENDS = re.compile(
+    r"\s+(?:for|of|about|covering|on|in|from|to|into|with|using|that|which|where|based|powered"
+    r"|including|featuring|consisting|by|as|at|so|because|if|when|and (?:then|also))\b"
+    r"|[,;:.!?(\n]",
+    re.IGNORECASE,
+)
+_SCOPE = re.compile(r"\s+(?:for|of|about|covering|on)\s+(?P<named>.+)", re.IGNORECASE | re.DOTALL)
+#: Where technologies of an application are named, behind what it is.
+_MADE_OF = re.compile(
+    r"^\s*(?:[,:(]|(?:in|on|from|by)\b)|\b(?:using|with|uses|built|written|based|powered)\b",
+    re.IGNORECASE,
+)
+#: A request for less than the whole is one task.
+_NARROWED = re.compile(r"\b(?:only|just|except|nothing but|one page|single|short)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KindTask:
+    id: str
+    title: str
+    prompt: str
+    role: str | None = None
+    needs: tuple[str, ...] = ()
+    #: The technologies that it has in its title.
+    layer: str = ""
+    only_if: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    name: str
+    example: str
+    verbs: frozenset[str]
+    tasks: tuple[KindTask, ...]
+    thing: re.Pattern[str] | None = None
+    sentence: re.Pattern[str] | None = None
+    scope: str = "any"
+    broad: str = ""
+    layers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    kinds: tuple[Kind, ...]
+    technologies: Mapping[str, re.Pattern[str]]
+    product: re.Pattern[str]
+    languages: re.Pattern[str]
+    broad: re.Pattern[str]
+    project: re.Pattern[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ask:
+    """A request taken apart: "Create", "a shop", " with React and FastAPI"."""
+
+    verb: str
+    thing: str
+    rest: str
+    sentence: str
+
+
+def kinds() -> Sequence[Kind]:
+    """All kinds, in the order in which they are tried."""
+    return _table().kinds
+
+
+def kind_of(sentence: str) -> Kind | None:
+    """The kind of work that one sentence asks for; None for any other work."""
+    ask = _ask(sentence)
+    if _NARROWED.search(ask.sentence):
+        return None
+    return next((kind for kind in kinds() if _fits(kind, ask)), None)
+
+
+def tasks_of(kind: Kind, sentence: str, request: str) -> Sequence[TaskSpec]:
+    """The tasks of a kind, for the sentence that asks for it in a request."""
+    ask = _ask(sentence)
+    named = _named(ask)
+    wanted = [each for each in kind.tasks if _is_wanted(kind, each, named, request)]
+    ids = {each.id for each in wanted}
+    made = [_task(each, named, request) for each in wanted]
+    titles = [task.title for task in made]
+    return [
+        replace(
+            task,
+            prompt=task.prompt + _others(titles, task.title),
+            depends_on=tuple(need for need in each.needs if need in ids),
+        )
+        for each, task in zip(wanted, made, strict=True)
+    ]
+
+
+def is_technology(words: str) -> bool:
+    """Whether nothing but technologies is named: "React and TypeScript" is no part of a shop."""
+    found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
+    table = _table()
+    return any(each.fullmatch(found) for each in (*table.technologies.values(), table.languages))
+
+
+def is_product(thing: str) -> bool:
+    """Whether "a shop" or the like is asked for, which has parts that can be made by themselves."""
+    return bool(_table().product.search(thing))
+
+
+def _ask(sentence: str) -> _Ask:
+    text = one_line(imperative(sentence[:_MOST_READ].strip())).rstrip(".!? ")
+    for words, verb in _SPLIT_VERBS.items():
+        if text.lower().startswith(words + " "):
+            text = verb + text[len(words) :]
+    verb, _, behind = text.partition(" ")
+    end = _THING_ENDS.search(behind + " ")
+    at = end.start() if end else len(behind)
+    # "Next.js" has a dot of its own.
+    while end and end.group() == "." and behind[at + 1 : at + 2].strip():
+        end = _THING_ENDS.search(behind + " ", at + 1)
+        at = end.start() if end else len(behind)
+    return _Ask(verb=verb.lower(), thing=behind[:at].strip(), rest=behind[at:], sentence=text)
+
+
+def _fits(kind: Kind, ask: _Ask) -> bool:
+    if ask.verb not in kind.verbs:
+        return False
+    if kind.sentence is not None and kind.sentence.search(ask.sentence):
+        return True
+    if kind.layers:
+        return len(_named(ask)) >= kind.layers
+    if kind.thing is None or not kind.thing.fullmatch(ask.thing):
+        return False
+    return _fits_scope(kind, ask)
+
+
+def _fits_scope(kind: Kind, ask: _Ask) -> bool:
+    table, scope = _table(), _SCOPE.match(ask.rest)
+    is_broad = bool(table.broad.search(ask.thing))
+    whole = scope is not None and bool(table.project.match(scope["named"]))
+    if kind.scope == "project" and scope is not None and not whole:
+        return False
+    if kind.broad == "always":
+        return is_broad
+    return is_broad or whole if kind.broad else True
+
+
+def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
+    """The technologies of an application that is asked for, by its layers."""
+    table = _table()
+    if not table.product.search(ask.thing):
+        return {}
+    behind = _MADE_OF.search(ask.rest)
+    where = ask.thing + (ask.rest[behind.start() :] if behind else "")
+    found = {name: pattern.findall(where) for name, pattern in table.technologies.items()}
+    return {name: list(dict.fromkeys(words)) for name, words in found.items() if words}
+
+
+def _is_wanted(
+    kind: Kind, task: KindTask, named: Mapping[str, Sequence[str]], request: str
+) -> bool:
+    if task.only_if:
+        return bool(re.search(task.only_if, request[:_MOST_REQUEST], re.IGNORECASE))
+    return not (kind.layers and task.layer) or task.layer in named
+
+
+def _task(task: KindTask, named: Mapping[str, Sequence[str]], request: str) -> TaskSpec:
+    words = ", ".join(named.get(task.layer, ()))
+    title = f"{task.title} ({words})" if words else task.title
+    asked = cut(request, _MOST_REQUEST, " ...")
+    prompt = f"{asked}\n\nYour part of this request: {title}. {task.prompt}"
+    return TaskSpec(id=task.id, title=title, prompt=prompt, role=task.role)
+
+
+def _others(titles: Sequence[str], own: str) -> str:
+    others = ", ".join(title for title in titles if title != own)
+    return (
+        f"\nOther workers have the other parts: {others}. Leave these to them. Where the parts "
+        "meet, keep to what the request and the project say, and write down what you assume."
+    )
+
+
+@cache
+def _table() -> Table:
+    content = tomllib.loads(TABLE.read_text("utf-8"))
+    words = content["words"]
+    return Table(
+        kinds=tuple(_kind(each, content["building"], words) for each in content["kinds"]),
+        technologies={
+            name: re.compile(rf"(?<![\w.-])(?:{pattern})(?![\w-])", re.IGNORECASE)
+            for name, pattern in content["technologies"].items()
+        },
+        product=re.compile(rf"(?<![\w-])(?:{words['product']})s?$", re.IGNORECASE),
+        languages=re.compile(words["languages"], re.IGNORECASE),
+        broad=re.compile(rf"\b(?:{words['broad']})\b", re.IGNORECASE),
+        project=re.compile(rf"(?:{words['project']})(?![\w-])(?!\s+\w)", re.IGNORECASE),
+    )
+
+
+def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) -> Kind:
+    tasks = tuple(
+        KindTask(**{**each, "needs": tuple(each.get("needs", ()))}) for each in fields["tasks"]
+    )
+    return Kind(
+        name=fields["name"],
+        example=fields["example"],
+        verbs=frozenset(fields["verbs"].replace("{building}", building).split()),
+        tasks=tasks,
+        thing=_pattern(fields.get("thing"), words),
+        sentence=_pattern(fields.get("sentence"), words),
+        scope=fields.get("scope", "any"),
+        broad=fields.get("broad", ""),
+        layers=fields.get("layers", 0),
+    )
+
+
+def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
+    """A pattern with the lists of words that it names."""
+    for name, listed in words.items():
+        text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
+    return re.compile(text, re.IGNORECASE) if text else None

@@ -1,0 +1,122 @@
+"""Has what all workers of a job are told made, by a process of its own, and hands it to them."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.model.job import Job
+from orchestrator.core.ports import Invocation, SharedContexts, Workspace
+from orchestrator.core.ports.launcher import Launch, Launcher
+from orchestrator.engine.preparation.preparation import WorkerEnvironment
+from orchestrator.engine.runtime.messages import ContextPrepared, Post
+from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.security.environment import worker_environment
+from orchestrator.security.keys import new_proof
+from orchestrator.security.paths import write_private
+
+logger = logging.getLogger(__name__)
+
+#: A survey of a project takes seconds; without it, workers have less to go by and nothing else.
+MOST_SECONDS = 60.0
+
+
+class SharedContextRuns:
+    """``ask`` and ``read`` are for the supervisor's thread."""
+
+    def __init__(
+        self,
+        shared: SharedContexts,
+        reads_prompt: Callable[[str], bool],
+        launcher: Launcher,
+        processes: RunningProcesses,
+        workspace: Workspace,
+        around: WorkerEnvironment,
+        post: Post,
+    ) -> None:
+        self._post = post
+        self._shared = shared
+        self._reads_prompt = reads_prompt
+        self._launcher = launcher
+        self._processes = processes
+        self._workspace = workspace
+        self._around = around
+        self._base = worker_environment(around.environment)
+        self._number = 0
+
+    def ask(self, job: Job, root: Job) -> None:
+        """Have a job's context made, and say so when it is there, whatever becomes of it."""
+        if self._shared.exists(job):
+            self._post(ContextPrepared(job.id))
+            return
+        try:
+            directory, command = self._shared.command(job, root)
+            launch = self._launch(job, directory, command)
+        except OSError:
+            self._do_without(job, root)
+            return
+        self._processes.expect(launch.attempt_id, partial(self._ended, job, root))
+        self._launcher.start(launch)
+
+    def _ended(self, job: Job, root: Job, exit: Exit) -> None:
+        if exit.stop_was_asked:
+            return  # with the server: the next one asks for it again
+        if self._shared.exists(job):
+            self._post(ContextPrepared(job.id))
+        else:
+            logger.warning("no digest of the project", extra={"job_id": job.id, "exit": repr(exit)})
+            self._do_without(job, root)
+
+    def read(self, job: Job, root: Job, agent: str) -> str:
+        """What all workers of the job are told; empty for an agent that reads no prompt."""
+        if not self._reads_prompt(agent):
+            return ""
+        if not self._shared.exists(job):  # somebody has removed it meanwhile
+            self._shared.make_plain(job, root)
+        return self._shared.read(job)
+
+    def _do_without(self, job: Job, root: Job) -> None:
+        try:
+            self._shared.make_plain(job, root)
+        except OSError:
+            # The workers that cannot read it will say why.
+            logger.warning("no shared context", extra={"job_id": job.id}, exc_info=True)
+        finally:
+            self._post(ContextPrepared(job.id))
+
+    def _launch(self, job: Job, directory: Path, command: Invocation) -> Launch:
+        for name, text in command.files.items():
+            write_private(directory / name, text.encode())
+        self._number += 1
+        name = f"context_{job.id}"
+        # A process of an earlier server may still be there: its record is not this one's.
+        record = f"{name}.{secrets.token_hex(4)}.exit.json"
+        tree = self._workspace.job_directory(job.root_id)
+        for place in ("logs", "attempts"):
+            (tree / place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Launch(
+            attempt_id=f"{job.root_id}/{name}/{self._number}",
+            argv=command.argv,
+            cwd=str(directory),
+            env=self._environment(directory, command.env),
+            stdin=str(directory / command.stdin) if command.stdin else None,
+            log=str(tree / "logs" / f"{name}.log"),
+            exit_path=str(tree / "attempts" / record),
+            proof=new_proof(),
+            timeout=MOST_SECONDS,
+            grace=self._around.grace_seconds,
+            log_limit_bytes=self._around.log_limit_bytes,
+            lease_lock=str(self._around.lease_lock),
+            lease_seconds=MOST_SECONDS,
+            secrets=self._around.secrets,
+        )
+
+    def _environment(self, directory: Path, more: Mapping[str, str]) -> dict[str, str]:
+        own = {
+            "ORCHESTRATOR_WORKER_DIR": str(directory),
+            "ORCHESTRATOR_PROJECT_ROOT": str(self._around.project_root),
+            "ORCHESTRATOR_HOME": str(self._around.home),
+        }
+        return {**self._base, **more, **own}

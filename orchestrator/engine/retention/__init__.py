@@ -1,0 +1,1 @@
+"""Removing old jobs, and putting right what a crash left."""

@@ -1,0 +1,133 @@
+"""What a server does beside its jobs: it mends files that a crash left, and removes old jobs."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, TypeVar
+
+from orchestrator.core.model.job import Job
+from orchestrator.core.ports import Store
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.retention.job_removal import JobRemoval
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Nothing of this is urgent: whoever waits for the server after a restart comes first.
+BEGIN_SECONDS = 3.0
+#: How often it looks for old jobs, at most and at least.
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
+#: So many jobs that ended last are looked at after a start.
+MENDED = 1000
+#: Of directories that belong to no job.
+MOST_NAMED = 10
+#: So many are removed before it looks again.
+AT_ONCE = 100
+
+
+class Calls(Protocol):
+    """The loop that owns state."""
+
+    def call(self, action: Callable[[Scheduler, float], T]) -> T: ...
+
+
+class Housekeeping:
+    """In a thread of its own, which asks the loop only for what takes milliseconds."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        removal: JobRemoval,
+        loop: Calls,
+        keep_seconds: float | None,
+        mend: Callable[[Job], None],
+    ) -> None:
+        """``keep_seconds`` None: no job is removed. ``mend`` puts a job's files right."""
+        self._store = store
+        self._removal = removal
+        self._loop = loop
+        self._keep_seconds = keep_seconds
+        self._mend = mend
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self, removed: Callable[[Job], None]) -> None:
+        """``removed`` is called for every job that it removes, in its thread."""
+        self._removed = removed
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the job that is being removed. Idempotent."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        if self._stopping.wait(BEGIN_SECONDS):
+            return
+        self._guarded(self._name_unknown)
+        self._guarded(self._finish)
+        self._guarded(self._mend_all)
+        if self._keep_seconds is None:
+            return
+        pause = min(max(self._keep_seconds / 10, SHORTEST_SECONDS), LONGEST_SECONDS)
+        while not self._stopping.wait(pause):
+            self._guarded(self._remove_old)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """It goes on another time: nobody waits for it."""
+        try:
+            step()
+        except Exception:
+            logger.exception("housekeeping failed; it is tried again")
+
+    def _name_unknown(self) -> None:
+        """SQLite takes a damaged write-ahead log for the end of it, and says nothing."""
+        if unknown := self._removal.unknown():
+            shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
+            logger.warning(
+                "the store knows nothing of %d directories in the workspace (%s): the end of the "
+                "database was lost, or they come from elsewhere; they are left as they are",
+                len(unknown),
+                shown + (", ..." if len(unknown) > MOST_NAMED else ""),
+            )
+
+    def _finish(self) -> None:
+        for root_id in self._removal.begun():
+            self._loop.call(partial(self._finish_one, root_id))
+            self._removal.destroy(root_id)
+
+    def _mend_all(self) -> None:
+        for job in self._store.ended(time.time(), MENDED):
+            if self._stopping.is_set():
+                return
+            self._guarded(partial(self._mend, job))
+
+    def _remove_old(self) -> None:
+        assert self._keep_seconds is not None
+        self._finish()
+        for job in self._store.ended(time.time() - self._keep_seconds, AT_ONCE):
+            if self._stopping.is_set():
+                return
+            began = time.monotonic()
+            self._removal.secure(job.id)
+            if self._loop.call(partial(self._begin, job.id)):
+                kept = self._removal.destroy(job.id)
+                said = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
+                logger.info("job removed", extra=said)
+                self._removed(job)
+            # Half of the time at most, so that a thousand old jobs delay nobody.
+            self._stopping.wait(time.monotonic() - began)
+
+    def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:
+        self._removal.finish(root_id)
+
+    def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
+        """In the loop: nothing can run the job again meanwhile."""
+        if scheduler.view.has_tree(root_id):
+            return False
+        return self._removal.begin(root_id)

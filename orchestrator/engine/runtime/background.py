@@ -1,0 +1,208 @@
+"""Work around attempts that takes too long for the threads that own state or listen.
+
+The pool of threads, reads of the store that are repeated until it answers, and work that found no
+disk space: it is repeated, after growing pauses, until there is some.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orchestrator.core.errors import StoreAway
+from orchestrator.core.model.attempt.attempt_result import Exit
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+RETRY_SECONDS = 0.5
+
+
+def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
+    """What ``read`` finds, however long that takes. Raise StoreAway once it is given up."""
+    while True:
+        try:
+            return read()
+        except StoreAway as error:
+            logger.warning("the store is read again in a moment: %s", error)
+            if given_up.wait(RETRY_SECONDS):
+                raise
+
+
+class PrestartedThreadPool(ThreadPoolExecutor):
+    """One thread is there from the start, further ones when they are needed and can be had.
+
+    Where no further one can be had, an ordinary pool raises, with the work in its queue all the
+    same: it would wait there until somebody hands in more.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        """Raise RuntimeError when not even one can be had."""
+        super().__init__(most, name)
+        self.submit(_nothing)
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError:
+            if not self._threads:
+                raise
+
+
+def _nothing() -> None:
+    """Has the first thread made."""
+
+
+#: Seconds until the first repetition. The pause doubles from one to the next.
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Wait:
+    reason: str
+    work: Callable[[], None]
+    pause: float
+    due: float
+    #: The work is handed on, and has neither ended nor found a full disk again.
+    is_tried: bool = False
+
+
+class SpaceWaits:
+    """Any thread may call. ``begin`` has work done in a thread of somebody else's."""
+
+    def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        self._begin = begin
+        self._waits: dict[str, _Wait] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def reason(self) -> str:
+        """Why something waits; empty when nothing does."""
+        with self._changed:
+            return next((wait.reason for wait in self._waits.values()), "")
+
+    def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
+        """Have ``work`` done later; whether it waits for the first time.
+
+        Work that ends in any way but by another ``hold`` calls ``done``.
+        """
+        with self._changed:
+            present = self._waits.get(name)
+            pause = FIRST_PAUSE_SECONDS
+            if present is not None:
+                pause = min(2 * present.pause, LONGEST_PAUSE_SECONDS)
+            else:
+                logger.warning("%s", reason, extra={"attempt": name})
+            self._waits[name] = _Wait(reason, work, pause, time.monotonic() + pause)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="space", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+            return present is None
+
+    def done(self, name: str) -> bool:
+        """Forget what waited; whether it did. Idempotent."""
+        with self._changed:
+            return self._waits.pop(name, None) is not None
+
+    def wake(self, name: str) -> None:
+        """Have what waits done at once, because it was stopped, say."""
+        with self._changed:
+            if name in self._waits:
+                self._waits[name].due = 0.0
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Nothing more is done. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                waits = [each for each in self._waits.values() if not each.is_tried]
+                if self._closed or not waits:
+                    # Under the lock: ``hold`` either finds this thread at work or makes another.
+                    self._thread = None
+                    return
+                seconds = min(each.due for each in waits) - time.monotonic()
+                if seconds > 0:
+                    self._changed.wait(seconds)
+                    continue
+                due = [each for each in waits if each.due <= time.monotonic()]
+                for each in due:
+                    each.is_tried = True
+            for each in due:
+                self._begin(each.work)
+
+
+class BackgroundPool:
+    """A few threads. Any thread may call.
+
+    A stop either comes before an attempt is launched, and then it never is, or finds it launched.
+    """
+
+    def __init__(self) -> None:
+        self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "beside")
+        self._lock = threading.Lock()
+        #: Attempts that are made ready, and how they were stopped.
+        self._preparing: dict[str, Exit | None] = {}
+        self._closed = False
+        #: What a full disk holds up.
+        self.space = SpaceWaits(self.later)
+
+    def begin(self, attempt: str, work: Callable[[], None]) -> None:
+        """Have an attempt made ready; ``work`` ends with a call of ``ready``."""
+        with self._lock:
+            self._preparing[attempt] = None
+        self.later(work)
+
+    def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
+        """Launch it, or say how it was stopped before."""
+        with self._lock:
+            stopped = self._preparing.pop(attempt, None)
+            if stopped is None and not self._closed:
+                launch()
+        return stopped
+
+    def stopped(self, attempt: str) -> Exit | None:
+        """How an attempt that is made ready was stopped meanwhile."""
+        with self._lock:
+            return self._preparing.get(attempt)
+
+    def stop(self, attempt: str, exit: Exit) -> bool:
+        """Whether it had not been launched yet. Idempotent."""
+        with self._lock:
+            if attempt not in self._preparing:
+                return False
+            self._preparing[attempt] = self._preparing[attempt] or exit
+            return True
+
+    def later(self, work: Callable[[], None]) -> None:
+        """After ``close``: never. The next server finds what is to be done."""
+        try:
+            self._threads.submit(_logged, work)
+        except RuntimeError:
+            logger.info("the server is stopping: the next one goes on")
+
+    def close(self) -> None:
+        """Wait for what is being done; begin and launch nothing more. Idempotent."""
+        with self._lock:
+            self._closed = True
+        self.space.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _logged(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:
+        logger.exception("work beside the loop failed")

@@ -1,0 +1,62 @@
+"""The time that jobs go by: setting the clock, by hand or from the network, does not change it."""
+
+import json
+import math
+import time
+from functools import cache
+from pathlib import Path
+
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.engine.runtime import headroom
+from orchestrator.security.paths import read_regular, write_private
+
+_MOST_BYTES = 1000
+
+
+def now() -> float:
+    """Seconds since the epoch as they were told when this process first asked, going on evenly.
+
+    Else a clock that jumps ahead would end jobs that have time left, and one that jumps back would
+    keep a retry waiting. Sleep of the machine counts.
+    """
+    return _began()[0] + _elapsed()
+
+
+def keep(path: Path, *, going_on: bool) -> bool:
+    """Note in a file what the time counts from; before anything asks for the time.
+
+    ``going_on``: there are jobs under way, and it counts on from what a server noted before this
+    one, unless the machine was started anew. True if it was.
+    """
+    boot = headroom.boot_id()
+    kept = _read(path) if going_on and boot else None
+    if kept and kept[0] == boot:
+        _began()[0] = kept[1]
+    try:
+        write_private(path, json.dumps([boot, _began()[0]]).encode())
+    except OSError as error:
+        if not is_shortage(error):
+            raise
+    return bool(kept and kept[0] and kept[0] != boot)
+
+
+def _read(path: Path) -> tuple[str, float] | None:
+    try:
+        boot, began = json.loads(read_regular(path, _MOST_BYTES) or b"")
+        return (str(boot), float(began)) if math.isfinite(began) else None
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+@cache
+def _began() -> list[float]:
+    """Time at which the machine started, by the clock of the first call.
+
+    A list of one value, so that callers can replace the cached value.
+    """
+    return [time.time() - _elapsed()]
+
+
+def _elapsed() -> float:
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)

@@ -1,0 +1,148 @@
+"""Who asks, what they may see and what they may change: the one place that knows.
+
+What a caller may not see is not there (NotFound); what it sees and may not change is Forbidden.
+
+| caller        | sees                     | changes                  |
+| ------------- | ------------------------ | ------------------------ |
+| scope admin   | every job                | every job                |
+| scope read    | every job                | nothing                  |
+| scope submit  | the jobs it submitted    | the jobs it submitted    |
+| a worker      | the child jobs below it  | the child jobs below it  |
+"""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from shlex import quote
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, Forbidden, NoSuchJob, NotFound, Unauthorized
+from orchestrator.core.model.job import Job, Worker, WorkerKey
+from orchestrator.core.model.submission import Caller, Scope
+from orchestrator.core.ports import Store
+from orchestrator.security.keys import ApiKeys, hash_key
+
+
+def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None:
+    """Raise Conflict if a job works on another project than ``project``.
+
+    ``former`` are paths that the project had before it was moved.
+    """
+    named = job.config.project
+    if not named or named in former or os.path.realpath(named) == os.path.realpath(project):
+        return
+    raise Conflict(
+        f"job {job.id} works on {named}, and this server on {project}; nothing was changed; stop "
+        f"this server, and: {COMMAND} serve --project {quote(named)}"
+    )
+
+
+class Access:
+    """Every method raises NotFound for what the caller may not see."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: ApiKeys,
+        project: Path,
+        former: Callable[[], Collection[str]] = tuple,
+    ) -> None:
+        """``former`` gives the paths that the project had before it was moved."""
+        self._former = former
+        self._store = store
+        self._keys = keys
+        self._project = project
+
+    def authenticate(self, key: str | None) -> Caller:
+        """Raise Unauthorized for a key that opens nothing: unknown, or of an attempt that ended."""
+        if not key:
+            raise Unauthorized("the key is missing")
+        holder = self._keys.holder_of(key)
+        if holder is not None:
+            return Caller(name=holder.name, scopes=holder.scopes)
+        attempt = self._store.attempt_by_token(hash_key(key))
+        if attempt is None:
+            raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
+        return Caller(name=attempt.worker_id, attempt=attempt)
+
+    def check_change(self, caller: Caller) -> None:
+        """Raise Forbidden when there is nothing that this caller may change."""
+        if not caller.may_change:
+            raise Forbidden(
+                f"the key {caller.name!r} is for reading only; submitting, cancelling and "
+                "retrying need a key with the scope submit or admin (api.keys in config.yaml)"
+            )
+
+    def check_person(self, caller: Caller) -> None:
+        """Raise Forbidden for a worker: what waits for a person waits for no agent."""
+        if caller.attempt is not None:
+            raise Forbidden("a plan is approved or rejected by a person, not by a worker")
+
+    def check_statistics(self, caller: Caller) -> None:
+        """Raise NotFound or Forbidden: counts over all jobs tell of those of others."""
+        if caller.attempt is not None:
+            raise NotFound("there are no statistics for workers")
+        if not caller.sees_all:
+            raise Forbidden(
+                f"the key {caller.name!r} sees its own jobs only; statistics need a key with the "
+                "scope read or admin (api.keys in config.yaml)"
+            )
+
+    def job(self, caller: Caller, job_id: str) -> Job:
+        job = self._store.job(job_id)
+        if job is None or not self.sees(caller, job):
+            raise NoSuchJob(repr(job_id))
+        return job
+
+    def changeable(self, caller: Caller, job_id: str) -> Job:
+        """A job that the caller may cancel and retry. Raise NotFound or Forbidden."""
+        job = self.job(caller, job_id)
+        self.check_change(caller)
+        if not (Scope.ADMIN in caller.scopes or self._is_own(caller, job)):
+            raise Forbidden(
+                f"job {job_id} was submitted with another key; the key {caller.name!r} may "
+                "change the jobs that it submitted"
+            )
+        return job
+
+    def workable(self, caller: Caller, job_id: str) -> Job:
+        """A changeable job of the project of this server. Raise Conflict for another one's."""
+        job = self.changeable(caller, job_id)
+        check_project(job, self._project, self._former())
+        return job
+
+    def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:
+        job = self.job(caller, job_id)
+        worker = self._store.worker(WorkerKey(job.root_id, worker_id))
+        if worker is None or not self._covers(job, worker):
+            raise NotFound(f"job {job_id} has no worker {worker_id!r}")
+        return worker
+
+    def _covers(self, job: Job, worker: Worker) -> bool:
+        """A root job's logs include those of its descendants."""
+        return job.is_root or worker.job_id == job.id
+
+    def sees(self, caller: Caller, job: Job) -> bool:
+        return caller.sees_all or self._is_own(caller, job)
+
+    def _is_own(self, caller: Caller, job: Job) -> bool:
+        """Submitted by this caller, or below such a job."""
+        key, parent = caller.worker_key, job.parent_worker_id
+        if key is None:
+            root = job if job.is_root else self._store.job(job.root_id)
+            return root is not None and root.submitted_by == caller.name
+        if parent is None or job.root_id != key.root_id:
+            return False
+        # Workers' names carry their ancestry.
+        return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
+
+    def jobs_below(self, caller: Caller) -> list[Job]:
+        """The child jobs of the calling worker, and all below them."""
+        if caller.worker_key is None:
+            return []
+        return [job for job in self.jobs_of(caller.worker_key.root_id) if self.sees(caller, job)]
+
+    def jobs_of(self, root_id: str) -> Sequence[Job]:
+        return self._store.list_jobs(
+            status=None, parent=None, root=root_id, offset=0, limit=1_000_000
+        ).jobs

@@ -1,0 +1,167 @@
+"""The use cases around checkpoints: seeing those of a job's workers, and going back to one."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.errors import Conflict
+from orchestrator.core.model.attempt.failure import START, Rollback, after, before
+from orchestrator.core.model.job import Attempt, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.failure_classifier import failure_of
+from orchestrator.core.ports import Store
+from orchestrator.core.ports.read_models import Checkpoint, RolledBack
+from orchestrator.core.repository.git_refs import short, start_ref
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.worktrees.checkpoints import LEFT, in_order, number_of
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+_LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
+
+
+class CheckpointCalls:
+    """What each method promises stands at ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        access: Access,
+        trees: StoredTrees,
+        queries: Queries,
+        worktrees: Worktrees,
+    ) -> None:
+        self._store = store
+        self._access = access
+        self._trees = trees
+        self._queries = queries
+        self._worktrees = worktrees
+
+    def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
+        attempts = self._queries.attempts(caller, job_id)
+        found: list[Checkpoint] = []
+        if not self._access.job(caller, job_id).config.base:
+            return found
+        for worker in self._store.workers(job_id):
+            own = [each for each in attempts if each.worker_id == worker.id]
+            found += self._of_worker(worker, own)
+        return found
+
+    def _of_worker(self, worker: Worker, attempts: Sequence[Attempt]) -> Iterator[Checkpoint]:
+        kept = self._worktrees.checkpoints
+        repository = kept.repository
+        start = repository.tip(start_ref(worker))
+        if not start:
+            return
+        commits = {START: start, **kept.refs_of(worker)}
+        names, ignored = [START, *in_order(commits)[1:]], kept.not_kept(worker)
+        tip = repository.tip(self._worktrees.place_of(worker).branch)
+        rollbacks = worker.result.rollbacks if worker.result else ()
+        current = current_of(names, [name for name in names if commits[name] == tip], rollbacks)
+        earlier = start
+        for name in names:
+            yield Checkpoint(
+                worker_id=worker.id,
+                name=name,
+                attempt=number_of(name),
+                at=_time_of(name, attempts),
+                commit=commits[name],
+                files_changed=len(repository.changed(earlier, commits[name])),
+                has_ignored=name in ignored,
+                not_kept=ignored.get(name, {}),
+                gates=_gates_of(worker, name),
+                is_current=name == current,
+            )
+            earlier = commits[name]
+
+    def roll_back(
+        self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
+    ) -> RolledBack:
+        self._access.workable(caller, job_id)
+        worker = self._access.worker(caller, job_id, worker_id)
+        kept = self._worktrees.checkpoints
+        with kept.held(worker.key):
+            # Read once more: an attempt that begins now waits for this to be done.
+            worker = self._access.worker(caller, job_id, worker_id)
+            self._check_is_still(worker, "and roll it back then")
+            name = checkpoint or before(worker.attempt)
+            done = kept.roll_back(self._worktrees.place_of(worker), name)
+            self._note(caller, worker, done)
+        return done
+
+    def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
+        self._access.workable(caller, job_id)
+        worker = self._access.worker(caller, job_id, worker_id)
+        with self._worktrees.checkpoints.held(worker.key):
+            # Read once more: an attempt that begins now waits for this to be done.
+            worker = self._access.worker(caller, job_id, worker_id)
+            self._check_is_still(worker, "and count its changes then")
+            files = self._worktrees.own_files(worker)
+            self._trees.amend(worker.root_id, lambda tree: tree.recounted(worker.key, files))
+            self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
+        return files
+
+    def _note(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
+        """Store that it was done, and by whom; have the reports tell it."""
+        rollback = Rollback(
+            at=time.time(),
+            by=caller.name,
+            attempt=worker.attempt,
+            checkpoint=done.checkpoint,
+            commit=done.commit,
+            kept=done.kept,
+        )
+        self._trees.amend(worker.root_id, lambda tree: tree.rolled_back(worker.key, rollback))
+        self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
+
+    def _has_branch(self, worker: Worker, branch: str) -> bool:
+        job = self._store.job(worker.job_id)
+        in_git = job is not None and job.config.base
+        return bool(in_git and self._worktrees.checkpoints.repository.tip(branch))
+
+    def _check_is_still(self, worker: Worker, then: str) -> None:
+        if worker.status in _LIVES:
+            raise Conflict(
+                f"{worker.id} is {worker.status}: wait for its end, or cancel its job, {then}"
+            )
+        self._trees.check_not_attached(worker)
+        place = self._worktrees.place_of(worker)
+        if not worker.attempt or not self._has_branch(worker, place.branch):
+            raise Conflict(
+                f"{worker.id} has no branch {short(place.branch)}: it never began, or works "
+                "without a worktree"
+            )
+
+
+def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
+    """Of those with the ``same`` content as the branch has now: the last that it came to.
+
+    ``names`` are all there are, in order.
+    """
+    for last in rollbacks[-1:]:
+        if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
+            return last.checkpoint
+    # What a rollback left behind is where the worker has been.
+    return next(reversed([each for each in same if LEFT not in each] or same), "")
+
+
+def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
+    attempt = next((each for each in attempts if each.number == number_of(name)), None)
+    if attempt is None:
+        return None
+    times = {before(attempt.number): attempt.started_at, after(attempt.number): attempt.ended_at}
+    return times.get(name)
+
+
+def _gates_of(worker: Worker, name: str) -> str:
+    """In words, of a checkpoint after an attempt; empty where none was run, or it is not known."""
+    if worker.result is None or name != after(number_of(name)):
+        return ""
+    if name == worker.result.good:
+        return "passed"
+    failed = failure_of(worker, number_of(name))
+    if failed is not None and failed.gates:
+        return f"failed: {', '.join(failed.gates)}"
+    return ""

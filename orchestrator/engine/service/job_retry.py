@@ -1,0 +1,45 @@
+"""Whether what did not succeed in a job that has ended can be run again."""
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import MergeState, WorkerStatus
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.scheduler.scheduler import Scheduler
+
+
+def check_rerun(scheduler: Scheduler, job: Job) -> None:
+    """Raise Conflict where there is nothing to run again, or it cannot be; a Deadlock is one."""
+    if not job.status.ended:
+        raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
+    workers = scheduler.view.workers_of(job.id)
+    done = scheduler.view.is_planned(job.id) and not job.lacks_changes
+    if done and all(tasks_succeeded(workers).values()):
+        raise Conflict(f"every task of job {job.id} succeeded; there is nothing to run again")
+    if job.parent_key is not None:
+        _check_parent(scheduler, job)
+        scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
+
+
+def check_conflicts(scheduler: Scheduler, job: Job) -> None:
+    """Raise Conflict where no worker of a job that has ended has conflicts to resolve."""
+    if not job.status.ended:
+        raise Conflict(f"job {job.id} is {job.status}; wait for its end or cancel it first")
+    if job.merge_state is not MergeState.IN_PART and not job.facts.overruled:
+        raise Conflict(f"job {job.id} has no conflicts to resolve; its result lacks nothing")
+    if job.parent_key is not None:
+        _check_parent(scheduler, job)
+        scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
+
+
+def _check_parent(scheduler: Scheduler, job: Job) -> None:
+    assert job.parent_key is not None
+    if not scheduler.view.is_open(job.parent_key):
+        raise Conflict(
+            f"the worker that started job {job.id} has ended: its workers cannot run again; to see "
+            f"what the result lacks, with commands: {COMMAND} status {job.root_id}"
+        )
+    parent = scheduler.view.workers[job.parent_key]
+    if parent.status is WorkerStatus.PENDING:
+        name = f"{parent.id}, which started job {job.id}"
+        raise Conflict(f"{name}, is to run again and may ask for it anew")

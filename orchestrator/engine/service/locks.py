@@ -1,0 +1,94 @@
+"""The use cases of locks: a worker's leases, and what people see and break of them."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.errors import Conflict, Forbidden, NotFound
+from orchestrator.core.locks.lease import Lease
+from orchestrator.core.locks.lock_table import LockKind
+from orchestrator.core.locks.lock_view import LockView
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Store
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.supervisor.lease_calls import LeaseCalls, LockCall
+from orchestrator.engine.supervisor.supervisor import Supervisor
+
+
+class LockService:
+    """What each method promises stands at ``Service``; changes run in the supervisor's turn."""
+
+    def __init__(
+        self, supervisor: Supervisor, store: Store, access: Access, lease_calls: LeaseCalls
+    ) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._access = access
+        self._lease_calls = lease_calls
+
+    def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
+        attempt = caller.attempt
+        if attempt is None:
+            raise Forbidden("leases are for workers, with their own keys; tasks name locks:")
+        return self._supervisor.call(
+            lambda scheduler, now: self._lease_calls.ask(attempt, names, now, wait=wait)
+        )
+
+    def lock_decided(self, call: LockCall) -> bool:
+        return call.decided and not (
+            call.failure is None and self._supervisor.waits_for_slot(call.key)
+        )
+
+    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[Lease] | None:
+        return self._supervisor.call(
+            lambda scheduler, now: self._lease_calls.answer(call, now, final=final)
+        )
+
+    def lock_dropped(self, call: LockCall) -> None:
+        self._supervisor.call(lambda scheduler, now: self._lease_calls.drop(call, now))
+
+    def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
+        attempt = caller.attempt
+        if attempt is not None:
+            return self._supervisor.call(
+                lambda scheduler, now: self._lease_calls.give_back(attempt, names, now)
+            )
+        self._access.check_change(caller)
+        leases = [lease for name in names for lease in self._breakable(caller, name)]
+        self._supervisor.call(
+            lambda scheduler, now: self._lease_calls.break_leases(leases, caller.name, now)
+        )
+        return names
+
+    def _breakable(self, caller: Caller, name: str) -> Sequence[Lease]:
+        found = [lease for lease in self._store.leases() if lease.name == name]
+        if not found:
+            claimed = any(name in each.names for each in self._task_locks())
+            if claimed:
+                raise Conflict(f"{name} is claimed by a task: cancel its job to free it")
+            raise NotFound(f"nobody holds a lease on {name}")
+        for lease in found:
+            self._access.changeable(caller, lease.job_id)
+        return found
+
+    def locks(self, caller: Caller) -> Sequence[LockView]:
+        found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
+        return [each for each in found if self._sees(caller, each)]
+
+    def leases_on(self, name: str) -> Sequence[Lease]:
+        return [lease for lease in self._store.leases() if lease.name == name]
+
+    def leases(self) -> Sequence[Lease]:
+        return self._store.leases()
+
+    def _task_locks(self) -> Sequence[LockView]:
+        found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
+        return [each for each in found if each.kind is LockKind.CLAIM and not each.waits]
+
+    def _sees(self, caller: Caller, view: LockView) -> bool:
+        own = caller.worker_key
+        if own is not None and own == (view.root_id, view.worker_id):
+            return True
+        try:
+            self._access.job(caller, view.job_id)
+        except NotFound:
+            return False
+        return True

@@ -1,0 +1,185 @@
+"""The use cases around merging."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.model.job import RESOLVE_WORKER, Job
+from orchestrator.core.model.job_facts import LossCause
+from orchestrator.core.model.submission import Caller, ConfigRequest
+from orchestrator.core.outcome.job.whereabouts import has_worktree
+from orchestrator.core.ports import Store
+from orchestrator.core.repository.repository import MergeChoice, Strategy
+from orchestrator.core.scheduler.commands import Render
+from orchestrator.core.scheduler.merged import Merged
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.job_retry import check_conflicts
+from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+#: How long a caller waits; what takes longer goes on.
+PATIENCE_SECONDS = 10.0
+
+
+class MergeCalls:
+    """What each method promises stands at ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        access: Access,
+        trees: StoredTrees,
+        queries: Queries,
+        submitting: Submitting,
+        worktrees: Worktrees,
+        merge_queue: MergeQueue,
+        report_anew: Callable[[Render], None],
+    ) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._access = access
+        self._trees = trees
+        self._queries = queries
+        self._submitting = submitting
+        self._worktrees = worktrees
+        self._merge_queue = merge_queue
+        self._report_anew = report_anew
+
+    def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
+        job = self._access.workable(caller, job_id)
+        if not job.status.ended:
+            raise Conflict(
+                f"job {job_id} is {job.status}; it can be merged again when it has ended"
+            )
+        workers = self._store.workers(job_id)
+        known = {worker.id for worker in workers}
+        children = {child for worker in workers for child in worker.child_job_ids}
+        unknown = sorted({*choice.take, *choice.leave} - known - children)
+        if unknown:
+            raise InvalidRequest(
+                f"job {job_id} has no worker {unknown[0]}; it has: "
+                f"{', '.join([*sorted(known), *sorted(children)][:20])}"
+            )
+        both = sorted({*choice.take} & {*choice.leave})
+        if both:
+            raise InvalidRequest(f"{both[0]} is to be taken and left out: say one of both")
+        _check_has_branches(job)
+        if choice.resolve:
+            self._resolve(caller, job, choice)
+            return False
+        if self._has_all(caller, job, choice):
+            return True
+        return self._merge_again(job, choice)
+
+    def _merge_again(self, job: Job, choice: MergeChoice) -> bool:
+        under_way = self._merge_queue.again(
+            job.root_id, job.id, choice, partial(self._merged_later, job.root_id, job.id)
+        )
+        try:
+            under_way.result(PATIENCE_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    def choose(self, caller: Caller, job_id: str, task_id: str, worker_id: str) -> bool:
+        job = self._access.workable(caller, job_id)
+        candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
+        if not candidates:
+            raise NotFound(f"job {job_id} has no task {task_id!r} with workers")
+        worker = next((each for each in candidates if each.id == worker_id), None)
+        if worker is None:
+            names = ", ".join(each.id for each in candidates[:20])
+            raise InvalidRequest(f"{worker_id} is no candidate of task {task_id!r}; known: {names}")
+        if not job.status.ended:
+            raise Conflict(f"job {job_id} is {job.status}; choose when it has ended")
+        _check_has_branches(job)
+        if self._merge_queue.is_under_way(job_id):
+            raise Conflict(f"job {job_id} is being merged; ask again when that is done")
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            self._trees.restore(scheduler, job.root_id, now)
+            present = scheduler.view.jobs.get(job_id)
+            if present is None or not present.status.ended:
+                raise Conflict(f"job {job_id} runs again; choose when it has ended")
+            scheduler.choose(scheduler.view.workers[worker.key], caller.name, now)
+
+        self._supervisor.call(action)
+        if not has_worktree(worker):
+            # Without a worktree nothing is merged; the reports name who is chosen.
+            self._report_anew(Render(job.root_id, job_id, (job_id,)))
+            return True
+        return self._merge_again(job, MergeChoice())
+
+    def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
+        """True if the result has all that is to be taken already, and nothing else is asked for."""
+        if not choice.take or choice.leave or choice.strategy:
+            return False
+        record = self._queries.merge_record(caller, job.id)
+        inside = {*record.get("merged", ())} - {*record.get("left_out", ())}
+        workers = {each.id: each for each in self._store.workers(job.id)}
+        counting = {each.id for each in workers.values() if each.counts}
+        if any(each not in workers for each in choice.take):
+            return False
+        if any(self._worktrees.has_moved(workers[each]) for each in choice.take):
+            return False
+        return {*choice.take} <= inside & {*counting, *job.facts.taken}
+
+    def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
+        """Have the job run again for workers that are to resolve their conflicts."""
+        if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
+            raise InvalidRequest("resolve goes with all workers and strategy auto: say no other")
+        self._submitting.choice.check_names(ConfigRequest(resolve=choice.resolve))
+        if self._merge_queue.is_under_way(job.id):
+            raise Conflict(f"job {job.id} is being merged; ask again when that is done")
+        self._trees.check_not_attached(*self._store.workers(job.id))
+        if choice.resolve == RESOLVE_WORKER and job.is_root:
+            _check_resolvable(job)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            self._trees.bring_back(scheduler, job, now, check_conflicts)
+            config = replace(job.config, resolve=choice.resolve, merge_strategy=str(Strategy.AUTO))
+            scheduler.update_config(job.id, config)
+            scheduler.resolve_again(job.id, caller.name, now)
+
+        self._supervisor.call(action)
+
+    def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
+        """Have the job tell what came of it, in place of what came of it when it ended."""
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            self._trees.restore(scheduler, root_id, now)
+            if job_id in scheduler.view.jobs:
+                scheduler.merged_later(job_id, merged, now)
+
+        self._supervisor.call(action)
+
+    def is_merging(self, job_id: str) -> bool:
+        return self._merge_queue.is_under_way(job_id)
+
+
+def _check_has_branches(job: Job) -> None:
+    """Raise Conflict if a person discarded them."""
+    if job.facts.discarded:
+        raise Conflict(
+            f"the branches of job {job.id} were discarded: nothing can be merged; run the request "
+            f"again: {COMMAND} report {job.id} shows it"
+        )
+
+
+def _check_resolvable(job: Job) -> None:
+    """Raise Conflict if none of its workers can be asked to resolve its conflicts."""
+    lacks = [each for each in job.facts.missing if each.cause is LossCause.CONFLICT]
+    if lacks and not any(each.resolvable for each in lacks):
+        raise Conflict(
+            "no worker of the job can resolve conflicts; nothing was changed; commands that bring "
+            f"changes in: {COMMAND} status {job.id}"
+        )

@@ -1,0 +1,219 @@
+"""The use cases that change nothing."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.candidates.review import FEWEST_REVIEWED
+from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
+from orchestrator.core.events import Event
+from orchestrator.core.limits.estimate import Estimate, estimate
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Page, Store, Tree, Workspace
+from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.repository.repository import record_name
+from orchestrator.engine.merge.merge_messages import in_words
+from orchestrator.engine.merge.record import record_of
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.supervisor.publisher import Publisher
+from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.security.paths import read_regular
+
+#: How long an answer waits for files that observers write.
+CATCH_UP_SECONDS = 5.0
+#: An estimate is made from so many earlier workers of an agent.
+EARLIER_WORKERS = 50
+#: More than any record of a merge has.
+RECORD_BYTES = 64 * 1024 * 1024
+
+
+class Queries:
+    """What each method promises stands at ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        workspace: Workspace,
+        publisher: Publisher,
+        access: Access,
+        submitting: Submitting,
+    ) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._workspace = workspace
+        self._publisher = publisher
+        self._access = access
+        self._submitting = submitting
+
+    def jobs(
+        self,
+        caller: Caller,
+        *,
+        status: str | None,
+        parent: str | None,
+        depth: int | None,
+        page: int,
+        page_size: int,
+    ) -> Page:
+        offset = (page - 1) * page_size
+        if caller.attempt is None:
+            return self._store.list_jobs(
+                status=status,
+                parent=parent,
+                root=None,
+                depth=depth,
+                submitted_by=None if caller.sees_all else caller.name,
+                offset=offset,
+                limit=page_size,
+            )
+        mine = [job for job in self._access.jobs_below(caller) if status in (None, job.status)]
+        mine = [job for job in mine if parent in (None, job.parent_job_id)]
+        mine = [job for job in mine if depth in (None, job.depth)]
+        mine.sort(key=lambda job: (job.created_at, job.id), reverse=True)
+        return Page(jobs=mine[offset : offset + page_size], total=len(mine))
+
+    def detail(self, caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+        job = self._access.job(caller, job_id)
+        workers = self._store.workers(job_id)
+        tasks = self._store.tasks(job_id) if with_tasks else ()
+        return Detail(
+            job=job,
+            tasks=tasks,
+            workers=workers,
+            estimate=self._estimate(tasks, workers) if tasks and job.awaits_approval else None,
+            planner=self._store.planner(job_id) if with_tasks else None,
+            reviewers=self._store.reviewers(job_id) if with_tasks else (),
+            left=self._submitting.left_of(job, self._supervisor.size_of(job), clock.now()),
+        )
+
+    def _estimate(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> Estimate:
+        candidates = Counter(worker.task_id for worker in workers)
+        compared = [task for task in tasks if candidates[task.id] >= FEWEST_REVIEWED]
+        return estimate(
+            [worker.agent for worker in workers],
+            self._submitting.uses_model,
+            lambda agent: self._store.recent_usage(agent, EARLIER_WORKERS),
+            [task.review for task in compared if task.review],
+        )
+
+    def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
+        job = self._access.job(caller, job_id)
+        workers = self._store.workers_in_tree(job.root_id)
+        if caller.worker_key is None:
+            return workers
+        return [each for each in workers if each.id.startswith(f"{caller.worker_key.worker_id}_")]
+
+    def attempts(self, caller: Caller, job_id: str) -> Sequence[Attempt]:
+        job = self._access.job(caller, job_id)
+        tree = self._store.tree(job.root_id, [job_id])
+        return tree.attempts if tree else []
+
+    def tree(self, caller: Caller, job_id: str) -> Tree:
+        job = self._access.job(caller, job_id)
+        whole = self._store.tree(job.root_id)
+        if whole is None:
+            raise NoSuchJob(repr(job_id))
+        return whole if job.is_root else _branch(whole, job_id)
+
+    def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        job = self._access.job(caller, job_id)
+        events = self._store.events(job.root_id, after, limit)
+        if job.is_root:
+            return events
+        inside = self.subtree(caller, job_id)
+        while events:
+            mine = [event for event in events if event.job_id in inside]
+            if mine:
+                return mine
+            events = self._store.events(job.root_id, events[-1].seq, limit)
+        return []
+
+    def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
+        job = self._access.job(caller, job_id)
+        return frozenset(each.id for each in _below(self._access.jobs_of(job.root_id), job_id))
+
+    def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
+        job = self._access.job(caller, job_id)
+        path = self._workspace.report(job, name)
+        if path is None or path.is_symlink() or not path.is_file():
+            raise NotFound(
+                f"job {job_id} has no report {name!r}; reports are written when a job ends"
+            )
+        if caller.attempt is not None and path != self._workspace.final_report(job):
+            raise NotFound(f"there is no report {name!r} for this worker")
+        return path
+
+    def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
+        job = self._access.job(caller, job_id)
+        if not job.status.ended:
+            raise Conflict(f"job {job_id} has not ended; its changes are merged when it ends")
+        directory = self._workspace.job_directory(job.root_id)
+        path = directory / "reports" / record_name(job_id)
+        content = read_regular(path, RECORD_BYTES, within=directory)
+        return {} if content is None else _object(content)
+
+    def changes(self, caller: Caller, job: Job) -> Sequence[str]:
+        if not job.status.ended:
+            return ()
+        if job.facts.discarded:
+            return ()  # the reason tells it
+        record = record_of(self.merge_record(caller, job.id))
+        return list(in_words(record, job.status, list(self._above(job)))) if record else ()
+
+    def _above(self, job: Job) -> Iterator[str]:
+        """From the parent job to the root."""
+        above = job.parent_job_id
+        while above:
+            yield above
+            parent = self._store.job(above)
+            above = parent.parent_job_id if parent else None
+
+    def answer_wait(self, caller: Caller, job_id: str) -> Job | None:
+        job = self._access.job(caller, job_id)
+        key = caller.worker_key
+        if not job.status.ended:
+            return None
+        # Whoever is answered finds status.json and the log complete.
+        self._publisher.catch_up(CATCH_UP_SECONDS)
+        return None if key is not None and self._supervisor.waits_for_slot(key) else job
+
+
+def _object(content: bytes) -> Mapping[str, Any]:
+    """A worker could have written to the file."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _below(jobs: Sequence[Job], job_id: str) -> list[Job]:
+    """The job and its descendants."""
+    children: dict[str | None, list[Job]] = {}
+    for job in jobs:
+        children.setdefault(job.parent_job_id, []).append(job)
+    found = [job for job in jobs if job.id == job_id]
+    for job in found:
+        found.extend(children.get(job.id, ()))
+    return found
+
+
+def _branch(tree: Tree, job_id: str) -> Tree:
+    jobs = _below(tree.jobs, job_id)
+    ids = {job.id for job in jobs}
+    return Tree(
+        jobs=jobs,
+        tasks={each: tree.tasks[each] for each in ids},
+        workers=[worker for worker in tree.workers if worker.job_id in ids],
+        planners=[planner for planner in tree.planners if planner.job_id in ids],
+        reviewers=[reviewer for reviewer in tree.reviewers if reviewer.job_id in ids],
+        attempts=[attempt for attempt in tree.attempts if attempt.job_id in ids],
+        last_seq=tree.last_seq,
+    )

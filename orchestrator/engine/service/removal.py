@@ -1,0 +1,84 @@
+"""The use cases that remove what a job left: all of it, or its branches."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Store, Workspace
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.retention.job_removal import JobRemoval
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+
+class RemovalCalls:
+    """What each method promises stands at ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        workspace: Workspace,
+        access: Access,
+        trees: StoredTrees,
+        worktrees: Worktrees,
+        merge_queue: MergeQueue,
+        removal: JobRemoval,
+    ) -> None:
+        self._supervisor = supervisor
+        self._store = store
+        self._workspace = workspace
+        self._access = access
+        self._trees = trees
+        self._worktrees = worktrees
+        self._merge_queue = merge_queue
+        self._removal = removal
+
+    def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
+        self._check_removable(caller, job_id)
+
+        self._removal.secure(job_id)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            # Nothing can run it again between this and the removal of its rows.
+            if scheduler.view.has_tree(job_id) or not self._removal.begin(job_id):
+                raise Conflict(f"job {job_id} is in use; nothing was removed")
+
+        self._supervisor.call(action)
+        return self._removal.destroy(job_id)
+
+    def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
+        self._access.workable(caller, job_id)
+        job = self._check_removable(caller, job_id)
+        directory = str(self._workspace.job_directory(job_id))
+        gone = self._worktrees.checkpoints.repository.discard(job_id, directory)
+        if not job.facts.discarded:
+            self._trees.amend(job_id, lambda tree: tree.discarded(job_id))
+            self._trees.report(job_id, (each.id for each in self._tree_of(job)))
+        return gone
+
+    def _check_removable(self, caller: Caller, job_id: str) -> Job:
+        job = self._access.changeable(caller, job_id)
+        self._access.check_person(caller)
+        if not job.is_root:
+            raise Conflict(f"job {job_id} is a child job; name its root job, {job.root_id}")
+        if not job.status.ended:
+            raise Conflict(
+                f"job {job_id} is {job.status}; nothing was removed; wait for its end, or stop it: "
+                f"{COMMAND} cancel {job_id}"
+            )
+        for each in self._tree_of(job):
+            if self._merge_queue.is_under_way(each.id):
+                raise Conflict(f"job {each.id} is being merged; ask again when that is done")
+            self._trees.check_not_attached(*self._store.workers(each.id))
+        return job
+
+    def _tree_of(self, job: Job) -> Sequence[Job]:
+        tree = self._store.tree(job.id)
+        return tree.jobs if tree else ()

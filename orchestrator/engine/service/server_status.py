@@ -1,0 +1,80 @@
+"""The use cases that show the server itself: its agents, its health, what it counts."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from orchestrator.core.errors import StoreError
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Store
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.ports.read_models import Availability, Health, with_login
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.throughput import Throughput
+from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.supervisor.supervisor import Supervisor
+
+
+class ServerStatus:
+    """What each method promises stands at ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        access: Access,
+        launcher: Launcher,
+        submitting: Submitting,
+        throughput: Throughput,
+        version: str,
+        moved: Callable[[], str],
+    ) -> None:
+        """``moved`` tells that workspace or project is not where it was."""
+        self._supervisor = supervisor
+        self._store = store
+        self._access = access
+        self._launcher = launcher
+        self._submitting = submitting
+        self._throughput = throughput
+        self._version = version
+        self._moved = moved
+
+    def stats(self, caller: Caller) -> Mapping[str, object]:
+        self._access.check_statistics(caller)
+        stored = self._store.stats()
+        return {
+            "jobs": dict(stored.jobs),
+            "workers": dict(stored.workers),
+            "attempts": stored.attempts,
+            "per_minute": self._throughput.per_minute(),
+            "gates": self._throughput.gates(),
+            "cost_usd": stored.cost.usd,
+            "cost_estimated": stored.cost.estimated,
+            "cost_partial": stored.cost.partial,
+            "slots": dict(self._supervisor.slots),
+            "containment": self._launcher.containment,
+        }
+
+    def agents(self) -> Sequence[Availability]:
+        seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))
+        return [with_login(each, seen.get(each.name)) for each in self._submitting.agents()]
+
+    def health(self) -> Health:
+        checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}
+        try:
+            self._store.events("", 0, 1)  # not one of those that are answered from memory
+            checks["store"] = self._supervisor.store_trouble or "ok"
+        except StoreError as error:
+            checks["store"] = error.message
+        checks["place"] = self._moved() or "ok"
+        agents = [
+            each for each in self._submitting.agents() if self._submitting.uses_model(each.name)
+        ]
+        return Health(
+            usable_agents=sum(each.usable for each in agents),
+            known_agents=len(agents),
+            ready=all(word == "ok" for word in checks.values()),
+            checks=checks,
+            paused=self._supervisor.paused,
+            containment=self._launcher.containment,
+            version=self._version,
+        )

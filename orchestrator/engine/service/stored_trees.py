@@ -1,0 +1,97 @@
+"""Trees of jobs that may have ended: back in memory for a turn, amended, reported once more."""
+
+from collections.abc import Callable, Iterable
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound, Refused
+from orchestrator.core.limits import admission
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.ports import Store, Workspace
+from orchestrator.core.scheduler.amendments import Amend, amended
+from orchestrator.core.scheduler.commands import Render
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.supervisor.supervisor import Supervisor
+
+#: Raises Conflict or Refused where a job that has ended cannot be run again.
+Check = Callable[[Scheduler, Job], None]
+
+
+class StoredTrees:
+    """``restore`` and ``bring_back`` are for the supervisor's turn, the rest for any thread."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        store: Store,
+        workspace: Workspace,
+        report_anew: Callable[[Render], None],
+        write_status: Callable[[str], None],
+    ) -> None:
+        """``write_status`` is for a tree that was changed without a server, which has observers."""
+        self._supervisor = supervisor
+        self._store = store
+        self._workspace = workspace
+        self._report_anew = report_anew
+        self._write_status = write_status
+
+    def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
+        """Have a tree that may have ended in memory for this turn."""
+        # Read here and nowhere earlier: a retry may have run meanwhile.
+        tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
+        if tree is not None:
+            scheduler.restore(tree, now)
+            scheduler.forget_after_turn(root_id)
+
+    def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
+        """Have a job in memory that can be run again, with the settings it is to have then.
+
+        Raise what ``check`` raises, Conflict or Refused, and leave all as it was.
+        """
+        # Read here and nowhere earlier: another retry may have run meanwhile.
+        tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
+        if tree is not None:
+            scheduler.restore(tree, now)
+        try:
+            if job.id not in scheduler.view.jobs:
+                raise NotFound(f"job {job.id} has been removed")
+            check(scheduler, scheduler.view.jobs[job.id])
+            admission.check_budget(scheduler.view.size_of(job).budget)
+        except (Conflict, Refused):
+            if tree is not None:
+                scheduler.forget(job.root_id)
+            raise
+
+    def amend(self, root_id: str, change: Amend) -> None:
+        """Change what is stored of a tree, which may have ended, also without a server."""
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            self.restore(scheduler, root_id, now)
+            if scheduler.view.has_tree(root_id):
+                scheduler.amend(change)
+
+        if self._supervisor.alive:
+            self._supervisor.call(action)
+            return
+        # The workspace is locked by the caller.
+        tree = self._store.tree(root_id)
+        if tree is not None:
+            self._store.save(amended(tree, change))
+            self._write_status(root_id)
+
+    def report(self, root_id: str, job_ids: Iterable[str]) -> None:
+        """Have the reports of these jobs written once more, where they have ended."""
+        tree = self._store.tree(root_id)
+        family = tuple(each.id for each in tree.jobs) if tree else ()
+        for job_id in dict.fromkeys(job_ids):
+            job = self._store.job(job_id)
+            if job is not None and job.status.ended:
+                self._report_anew(Render(job.root_id, job_id, family))
+
+    def check_not_attached(self, *workers: Worker) -> None:
+        """Raise Conflict if a person is at work in the worktree of one of them."""
+        for worker in workers:
+            if self._workspace.is_attached(worker):
+                raise Conflict(
+                    f"{worker.id} is in use by `{COMMAND} attach {worker.job_id} {worker.id}`; "
+                    "nothing was changed; end that session first"
+                )

@@ -1,0 +1,167 @@
+"""The use cases that let work in: a new job, and what did not succeed of an old one."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
+from orchestrator.core.limits import admission
+from orchestrator.core.model.job import RULES, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.ports import Planner, Store
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.repository.repository import Base
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.gates.selection import GatePlans
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.job_retry import check_rerun
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.submission.submit import (
+    ResolvedSubmission,
+    Submitting,
+    check_retry,
+    check_tasks,
+)
+from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.worktrees.start_commit import Bases, check_child
+
+
+class SubmissionCalls:
+    """What each method promises stands at ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        store: Store,
+        access: Access,
+        trees: StoredTrees,
+        launcher: Launcher,
+        planner: Planner,
+        submitting: Submitting,
+        gate_plans: GatePlans,
+        bases: Bases,
+        new_job_id: Callable[[], str],
+        moved: Callable[[], str],
+    ) -> None:
+        """``moved`` tells that workspace or project is not where it was."""
+        self._supervisor = supervisor
+        self._store = store
+        self._access = access
+        self._trees = trees
+        self._launcher = launcher
+        self._planner = planner
+        self._submitting = submitting
+        self._gate_plans = gate_plans
+        self._bases = bases
+        self._new_job_id = new_job_id
+        self._moved = moved
+
+    def submit(self, caller: Caller, submission: Submission) -> Accepted:
+        self._access.check_change(caller)
+        self._check_place()
+        again = self._submitted_before(caller, submission)
+        if again is not None:
+            return again
+        tasks = submission.tasks or tuple(self._planner.plan(submission.request))
+        check_tasks(tasks)
+        base = self._base(caller, submission.config, tasks)
+        key = caller.worker_key
+        gates, first = self._gate_plans.of_job(self._store, key, submission.config, base.commit)
+        digest = admission.digest(submission.request, submission.tasks)
+        asked = ResolvedSubmission(
+            submission=submission,
+            caller=caller,
+            job_id=self._free_job_id(),
+            tasks=self._gate_plans.of_tasks(tasks, first),
+            plan_source="given" if submission.tasks else RULES,
+            digest=digest,
+            discarded=self._discarded(key, digest, base),
+            base=base,
+            gates=gates,
+        )
+        accepted = self._supervisor.call(lambda scheduler, now: self._submit(scheduler, asked, now))
+        self._bases.keep(accepted.job, submission.config)
+        return accepted if key else replace(accepted, limits_notice=self._launcher.limits_notice)
+
+    def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
+        job = self._access.workable(caller, job_id)
+        self._check_place()
+        if job.facts.discarded:
+            raise Conflict(
+                f"the branches of job {job_id} were discarded: nothing is left to run again from"
+            )
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            check_retry(scheduler, job, now)
+            changed = replace(job, config=self._submitting.retry_config(job.config, config))
+            self._trees.check_not_attached(*self._store.workers(job_id))
+            self._trees.bring_back(scheduler, changed, now, check_rerun)
+            scheduler.update_config(job_id, changed.config)
+            scheduler.retry(job_id, caller.name, now)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job_id)
+
+    def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
+        """Where workers of a new job start: for a child job, from its worker's present state."""
+        key = caller.worker_key
+        if key is None:
+            return self._bases.of_root(config, tasks, config.agent or self._submitting.agent)
+        check_child(config)
+        worker = self._store.worker(key)
+        parent = None if worker is None else self._store.job(worker.job_id)
+        if worker is None or parent is None:
+            return Base()
+        return self._bases.of_child(config, tasks, parent, worker)
+
+    def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
+        """Completed child jobs for the same request whose changes their worker has discarded."""
+        worker = self._store.worker(key) if key and base.commit else None
+        if worker is None:
+            return frozenset()
+        jobs = filter(None, map(self._store.job, worker.child_job_ids))
+        done = (each for each in jobs if each.status is JobStatus.COMPLETED)
+        return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
+
+    def _submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
+        # Once more, now that nothing else can come between: two calls may race.
+        key, name = asked.submission.idempotency_key, asked.caller.full_name
+        if key is not None:
+            for job in scheduler.view.jobs.values():
+                if job.idempotency_key == key and job.submitted_by == name:
+                    return self._same_submission(job, asked.digest)
+            again = self._submitted_before(asked.caller, asked.submission)
+            if again is not None:
+                return again
+        return self._submitting.submit(scheduler, asked, now)
+
+    def _submitted_before(self, caller: Caller, submission: Submission) -> Accepted | None:
+        if submission.idempotency_key is None:
+            return None
+        job = self._store.find_idempotent(caller.full_name, submission.idempotency_key)
+        if job is None or not self._access.sees(caller, job):
+            return None
+        return self._same_submission(job, admission.digest(submission.request, submission.tasks))
+
+    def _same_submission(self, job: Job, digest: str) -> Accepted:
+        if job.digest != digest:
+            raise InvalidRequest(
+                f"this Idempotency-Key was used for job {job.id}, which asked for something else; "
+                "use a new key",
+                kind="idempotency-mismatch",
+            )
+        left = self._submitting.left_of(job, self._supervisor.size_of(job), time.time())
+        return Accepted(job=job, duplicate=True, left=left)
+
+    def _check_place(self) -> None:
+        """Raise Unavailable: a job would be stored where nobody looks for it."""
+        if moved := self._moved():
+            raise Unavailable(moved)
+
+    def _free_job_id(self) -> str:
+        while True:
+            job_id = self._new_job_id()
+            if self._store.job(job_id) is None:
+                return job_id

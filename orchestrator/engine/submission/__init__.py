@@ -1,0 +1,1 @@
+"""From a submission to a stored job: its agents, its plan, its ancestors."""

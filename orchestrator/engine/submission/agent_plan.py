@@ -1,0 +1,123 @@
+"""Plans that agents make: what they answer is checked, and becomes the tasks of their job."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from shlex import quote
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Deadlock, InvalidRequest
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
+from orchestrator.core.model.job import AUTO, RULES, Job, TaskSpec, Worker
+from orchestrator.core.ports import Planner
+from orchestrator.core.scheduler import dag
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.submission.submit import Submitting, check_tasks
+from orchestrator.schemas.agent_output.plan import Plan, plan_in
+
+#: So much of a refused answer is shown to the planner again.
+MOST_REPEATED = 4000
+#: What a planner is told; it is asked again about a plan of more than twice as many.
+USUAL_TASKS = 7
+#: Longer requests, or those of several lines, are in no command.
+_MOST_REQUEST = 200
+
+
+class AgentPlans:
+    def __init__(self, scheduler: Scheduler, submitting: Submitting, rules: Planner) -> None:
+        self._scheduler = scheduler
+        self._submitting = submitting
+        self._rules = rules
+
+    def checked(self, planner: Worker, evidence: Evidence) -> Evidence:
+        """What a planner left, with its plan as the output, or with why that is none.
+
+        Any thread may ask.
+        """
+        if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
+            return evidence
+        evidence = replace(evidence, files_created=(), files_changed=False)
+        job = self._scheduler.view.jobs[planner.job_id]
+        try:
+            plan = checked_plan(evidence.output)
+            self._submitting.admitted(self._scheduler, job, plan.to_tasks())
+            self._doubt(planner, len(plan.tasks), job.request)
+        except InvalidRequest as error:
+            return _refused(evidence, error.message)
+        return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
+
+    def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
+        """Raise InvalidRequest for many more tasks than were asked for; a planner may insist."""
+        asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
+        if planner.attempt == 1 and tasks > 2 * asked_for:
+            raise InvalidRequest(
+                f"it has {tasks} tasks. Make fewer and larger ones, 3 to {USUAL_TASKS}; "
+                "if the request itself asks for so many, answer with the same plan again"
+            )
+
+    def take(self, job_id: str, now: float) -> None:
+        """Give a job whose planner is done its tasks, from its plan.
+
+        Where nobody named the planner, the rules make them when it made none; else the job fails.
+        Inside the supervisor's loop. Idempotent.
+        """
+        view, reason = self._scheduler.view, ""
+        if not view.awaits_plan(job_id):
+            return
+        job, planner = view.jobs[job_id], view.planner_of(job_id)
+        refused = view.logins_refused(now)
+        if not planner.status.succeeded:
+            reason = f"{planner.agent} made no plan: {planner.reason}"
+        for source, made in self._plans(job, planner):
+            try:
+                tasks = made()
+                check_tasks(tasks)
+                workers = self._submitting.admitted(self._scheduler, job, tasks, refused)
+                self._scheduler.check_locks(job, tasks)
+            except (InvalidRequest, Deadlock) as error:
+                reason = f"the plan of {source} cannot be carried out: {error.message}"
+            else:
+                self._scheduler.plan_taken(job_id, tasks, workers, source, reason, now)
+                self._submitting.choice.tell_passed_over(self._scheduler, job, now)
+                return
+        self._scheduler.plan_impossible(job_id, f"{reason}; {_what_now(job)}", now)
+
+    def _plans(
+        self, job: Job, planner: Worker
+    ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
+        """Who could make the tasks, the best first, and how."""
+        text = planner.result.output if planner.result else ""
+        if planner.status.succeeded:
+            yield planner.agent, lambda: plan_in(text).to_tasks()
+        if job.config.planner == AUTO:
+            yield RULES, lambda: tuple(self._rules.plan(job.request))
+
+
+def checked_plan(text: str) -> Plan:
+    """The plan in an answer, as one that could be carried out. Raise InvalidRequest."""
+    plan = plan_in(text)
+    tasks = plan.to_tasks()
+    dag.check(tasks)
+    dag.check_overlaps(tasks)
+    return plan
+
+
+def _what_now(job: Job) -> str:
+    """For a job that has no plan."""
+    told = f"nothing was started; try again: {COMMAND} retry {job.id}"
+    request = job.request
+    if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
+        return told
+    # Last in the sentence: the request may have every character.
+    rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
+    return f"{told}; or let the rules split it: {rules}"
+
+
+def _refused(evidence: Evidence, why: str) -> Evidence:
+    answer = evidence.output[:MOST_REPEATED].strip() or "(nothing)"
+    return replace(
+        evidence,
+        claimed_success=False,
+        error=f"its plan was refused: {why}",
+        output=f"Your plan was refused: {why}\n\nYour answer was:\n\n{answer}",
+    )

@@ -1,0 +1,393 @@
+"""From a submission to a stored job. Runs inside the supervisor's loop, on its state."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
+from orchestrator.core.limits import admission, quotas
+from orchestrator.core.limits import quotas as tree_quota
+from orchestrator.core.limits.job_config import (
+    Defaults,
+    check_timeouts,
+    child_config,
+    retry_config,
+    root_config,
+    within_root,
+)
+from orchestrator.core.limits.quotas import KeyLimits
+from orchestrator.core.model.job import PLANNER, Job, JobConfig, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.ports import Agents, Roles
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.repository.repository import Base, Workdir
+from orchestrator.core.scheduler import dag
+from orchestrator.core.scheduler.planned_job import held_for_approval, planner_of
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.view import TreeSize
+from orchestrator.engine.gates.selection import GatePlan
+from orchestrator.engine.planning.review_prompt import with_reviewers
+from orchestrator.engine.submission.agent_selection import AgentChoice
+
+_STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
+    """Its end may have come between the look at its key and its turn. Raise Unauthorized."""
+    asking = caller.attempt
+    current = asking and scheduler.view.attempts.get(asking.key)
+    if asking is None or current is None or current.number != asking.number:
+        raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
+
+
+def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ancestry:
+    view = scheduler.view
+    parent = view.workers[key]
+    parent_job = view.job_of(parent)
+    ancestors = [parent_job, *view.ancestors(parent_job)]
+    above = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
+    told = [view.task_of(worker) for worker in (parent, *above)]
+    size = view.size_of(parent_job)
+    return quotas.Ancestry(
+        parent_job=parent_job,
+        parent=parent,
+        ancestors=ancestors,
+        worker_digests=frozenset(
+            admission.digest(text, ()) for task in told for text in (task.prompt, task.title)
+        ),
+        child_jobs_in_root=size.child_jobs,
+        workers_in_root=size.workers,
+        budget=size.budget,
+        now=now,
+    )
+
+
+def same_child(
+    scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
+) -> Job | None:
+    """The worker's own child job for the same question, unless that one came to nothing, or the
+    worker has ``discarded`` its result."""
+    for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
+        job = scheduler.view.jobs[job_id]
+        if job.digest == digest and job.status not in _STARTED_AGAIN and job.stop_cause is None:
+            return job
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedSubmission:
+    """A submission with what could be found out before its turn came."""
+
+    submission: Submission
+    caller: Caller
+    job_id: str
+    #: The tasks to carry out, given or planned.
+    tasks: tuple[TaskSpec, ...]
+    plan_source: str
+    digest: str
+    #: Earlier child jobs for the same request that answer it no more.
+    discarded: frozenset[str] = frozenset()
+    #: Where workers that may change files start from.
+    base: Base = field(default_factory=Base)
+    gates: GatePlan = field(default_factory=GatePlan)
+
+
+class Submitting:
+    def __init__(
+        self,
+        agents: Agents,
+        roles: Roles,
+        defaults: Defaults,
+        ceilings: tree_quota.Ceilings,
+        asks_to_build: Callable[[str], bool] = lambda request: False,
+    ) -> None:
+        self._agents = agents
+        self._choice = AgentChoice(agents, roles)
+        self._defaults = defaults
+        self._ceilings = ceilings
+        #: True if a request asks for something to be made or changed.
+        self._asks_to_build = asks_to_build
+
+    @property
+    def choice(self) -> AgentChoice:
+        return self._choice
+
+    @property
+    def agent(self) -> str:
+        """For tasks of a root job that names none."""
+        return self._defaults.agent
+
+    def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
+        """Take in a job. Raise InvalidRequest or Refused, and change nothing then.
+
+        Only that a child job was refused is told, on the job of the worker that asked.
+        """
+        admission.check_supported(asked.submission.config, self._defaults)
+        if asked.caller.worker_key is None:
+            return self._submit_root(scheduler, asked, now)
+        try:
+            return self._submit_child(scheduler, asked, asked.caller.worker_key, now)
+        except Refused as error:
+            scheduler.refused(asked.caller.worker_key, asked.submission.request, error, now)
+            raise
+
+    def agents(self) -> Sequence[Availability]:
+        """Every agent that a task can name."""
+        return self._agents.available()
+
+    def uses_model(self, agent: str) -> bool:
+        """Not of an agent that is gone from config.yaml."""
+        return agent in self._agents.names() and self._agents.uses_model(agent)
+
+    def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
+        """A job's settings for its retry. Raise InvalidRequest or Refused."""
+        return retry_config(config, asked, self._ceilings)
+
+    def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
+        _check_quotas(scheduler, asked.caller.full_name, now)
+        config = root_config(asked.submission.config, self._defaults, self._ceilings)
+        config = _within_key(config, asked, scheduler.view.limits_of(asked.caller.full_name))
+        check_timeouts(asked.tasks, self._ceilings)
+        base = asked.base
+        config = replace(config, base=base.commit, base_branch=base.branch)
+        config = replace(config, include_dirty=base.dirty, git_note=base.note)
+        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
+        config = replace(config, asks_to_build=self._asks_to_build(asked.submission.request))
+        job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
+        return Accepted(job=job, left=self.left_of(job, scheduler.view.size_of(job), now))
+
+    def _submit_child(
+        self, scheduler: Scheduler, asked: ResolvedSubmission, key: WorkerKey, now: float
+    ) -> Accepted:
+        check_attempt(scheduler, asked.caller)
+        line = ancestry_of(scheduler, key, now)
+        if line.parent.is_adviser:
+            who = "planner" if line.parent.is_planner else "reviewer"
+            raise Refused(
+                f"a {who} starts no child jobs; it only answers",
+                kind="recursion-disabled",
+            )
+        if line.parent_job.stop_cause is not None:
+            raise Conflict("the job of this worker is being cancelled; it can start nothing more")
+        again = same_child(scheduler, line.parent, asked.digest, asked.discarded)
+        if again is not None:
+            scheduler.attach(key, again.id, now)
+            return self._accepted_child(scheduler, again, line, duplicate=True)
+        scheduler.view.check_day(line.root.submitted_by, now)
+        admission.check_child(asked.submission.config, line, self._ceilings)
+        prompt = None if asked.submission.tasks else asked.digest
+        admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
+        config = child_config(asked.submission.config, line)
+        asked = replace(asked, tasks=within_root(asked.tasks, line.root.config))
+        check_workdir(asked.tasks, scheduler.view.task_of(line.parent))
+        base = asked.base.commit or line.parent_job.config.base
+        config = replace(config, base=base, git_note=asked.base.note)
+        config = replace(config, asks_to_build=self._asks_to_build(asked.submission.request))
+        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
+        job = replace(
+            _job(asked, config, now),
+            root_id=key.root_id,
+            depth=line.parent_job.depth + 1,
+            parent_worker_id=key.worker_id,
+            parent_job_id=line.parent_job.id,
+        )
+        job = self._take_in(scheduler, asked, job, line.workers_in_root, now)
+        return self._accepted_child(scheduler, job, ancestry_of(scheduler, key, now))
+
+    def _take_in(
+        self, scheduler: Scheduler, asked: ResolvedSubmission, job: Job, already: int, now: float
+    ) -> Job:
+        """Submit the job with its tasks, or with a planner that will make them."""
+        self._choice.check_names(asked.submission.config)
+        refused = scheduler.view.logins_refused(now)
+        agent = self._choice.planning_agent(job.config, asked.submission, refused)
+        if agent is not None:
+            admission.check_total(job.config, already, 1)
+            job = replace(
+                job, status=JobStatus.PLANNING, plan_source=agent, reason=f"{agent} plans it"
+            )
+            planner = planner_of(job, agent, _planner_name(scheduler, job))
+            scheduler.submit(job, (), (), now, planner)
+            self._choice.tell_passed_over(scheduler, job, now)
+            return job
+        if job.config.approve:
+            job = replace(job, status=JobStatus.PLANNING, **held_for_approval(job))
+        first = _next_number(scheduler, job)
+        workers = self._admitted(job, asked.tasks, already, first, refused)
+        tasks = with_reviewers(self._agents, asked.tasks, refused)
+        scheduler.submit(job, tasks, workers, now)
+        self._choice.tell_passed_over(scheduler, job, now)
+        return job
+
+    def admitted(
+        self,
+        scheduler: Scheduler,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        refused: Collection[str] = (),
+    ) -> list[Worker]:
+        """The workers of a job that has been planned.
+
+        Raise InvalidRequest or Refused when it cannot have these tasks.
+        """
+        already = scheduler.view.size_of(job).workers
+        return self._admitted(job, tasks, already, _next_number(scheduler, job), refused)
+
+    def _admitted(
+        self,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        already: int,
+        first: int,
+        refused: Collection[str],
+    ) -> list[Worker]:
+        workers = self._workers(job, tasks, first, refused)
+        self._check_prices(job, tasks, workers)
+        admission.check_size(tasks, len(workers), self._ceilings)
+        admission.check_total(job.config, already, len(workers))
+        return workers
+
+    def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
+        """Raise Refused where a cost cap cannot hold, since a model's price is not known."""
+        if not self._defaults.refuses_unpriced:
+            return
+        by_id = {task.id: task for task in tasks}
+        for worker in workers:
+            task = by_id[worker.task_id]
+            capped = job.config.max_cost_usd is not None or task.max_cost_usd is not None
+            if capped and self._agents.is_priced(worker.agent, task.model) is False:
+                model = task.model or "its model"
+                raise Refused(
+                    f"max_cost_usd cannot hold for task {task.id!r}: the price of {model} "
+                    f"({worker.agent}) is not known; give it a price in config.yaml "
+                    "(workers.prices; 0 for a local model), or set workers.unknown_price: first",
+                    kind="unknown-price",
+                )
+
+    def _accepted_child(
+        self, scheduler: Scheduler, job: Job, line: tree_quota.Ancestry, duplicate: bool = False
+    ) -> Accepted:
+        return Accepted(
+            job=job,
+            duplicate=duplicate,
+            left=self.left_of(job, scheduler.view.size_of(job), line.now),
+            caller_left=self._left_for(line),
+        )
+
+    def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
+        """What a worker of the job that has started nothing may still start."""
+        return tree_quota.left_of(
+            job,
+            self._ceilings,
+            child_jobs_in_root=tree.child_jobs,
+            workers_in_root=tree.workers,
+            budget=tree.budget,
+            now=now,
+        )
+
+    def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
+        """What a worker may still start and use."""
+        return self._left_for(ancestry_of(scheduler, worker.key, now))
+
+    def _left_for(self, line: tree_quota.Ancestry) -> dict[str, object]:
+        return tree_quota.what_is_left(line, self._ceilings)
+
+    def _workers(
+        self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
+    ) -> list[Worker]:
+        """One worker for each candidate of each task, in that order."""
+        prefix = job.parent_worker_id or "worker"
+        pairs = [
+            (task, name)
+            for task in tasks
+            for name in self._choice.of_task(job.config, task, refused)
+        ]
+        return [
+            Worker(
+                id=f"{prefix}_{first + index}",
+                job_id=job.id,
+                root_id=job.root_id,
+                task_id=task.id,
+                index=index,
+                depth=job.depth,
+                agent=name,
+            )
+            for index, (task, name) in enumerate(pairs)
+        ]
+
+
+def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
+    """Raise LimitReached when the key of a job may spend or run nothing more."""
+    root = scheduler.view.jobs.get(job.root_id, job)
+    if job.is_root:
+        _check_quotas(scheduler, job.submitted_by, now)
+    else:
+        scheduler.view.check_day(root.submitted_by, now)
+
+
+def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
+    scheduler.view.check_day(key_name, now)
+    scheduler.view.check_running_jobs(key_name)
+
+
+def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
+    """With no more workers at once than all jobs of the key may have. Raise Refused."""
+    name, most = asked.caller.full_name, limits.max_workers
+    if most is None:
+        return config
+    wanted = asked.submission.config.max_workers
+    if wanted is not None and wanted > most:
+        raise Refused(
+            f"max_workers is {wanted}, and api.keys[{name}].limits.max_workers is {most}; ask for "
+            "less or raise it in config.yaml",
+            kind="limit-workers",
+            left={"max_workers": most},
+        )
+    return replace(config, max_workers=min(config.max_workers, most))
+
+
+def check_tasks(tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest when the tasks make no graph that can be carried out."""
+    if not tasks:
+        raise InvalidRequest("the request asks for nothing to be done; say what to do")
+    dag.check(tasks)
+
+
+def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
+    """Raise InvalidRequest where a child job asks for the checkout, and its worker has it not."""
+    wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
+    if wanted and parent.workdir != Workdir.PROJECT:
+        raise InvalidRequest(
+            f"task {wanted[0]}: workdir project is for root jobs, and for child jobs of workers "
+            "that have it; leave it out"
+        )
+
+
+def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
+    return Job(
+        id=asked.job_id,
+        root_id=asked.job_id,
+        depth=0,
+        request=asked.submission.request,
+        config=config,
+        digest=asked.digest,
+        submitted_by=asked.caller.full_name,
+        idempotency_key=asked.submission.idempotency_key,
+        plan_source=asked.plan_source,
+        created_at=now,
+    )
+
+
+def _next_number(scheduler: Scheduler, job: Job) -> int:
+    """Of the job's first worker."""
+    key = job.parent_key
+    return 1 if key is None else scheduler.view.workers[key].child_workers + 1
+
+
+def _planner_name(scheduler: Scheduler, job: Job) -> str:
+    """Unlike any other in the tree: a worker may start several child jobs that are planned."""
+    key = job.parent_key
+    if key is None:
+        return PLANNER
+    number = len(scheduler.view.workers[key].child_job_ids) + 1
+    return f"{key.worker_id}_{PLANNER}_{number}"

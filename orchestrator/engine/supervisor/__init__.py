@@ -1,0 +1,1 @@
+"""The one loop that owns state: inbox, recovery, publisher, leases."""

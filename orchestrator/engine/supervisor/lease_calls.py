@@ -1,0 +1,213 @@
+"""Leases at work: the scheduler says who may have what, the store has the last word.
+
+Runs in the supervisor's thread.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.core.errors import (
+    Deadlock,
+    Locked,
+    NotFound,
+    OrchestratorError,
+    StoreError,
+    Unauthorized,
+)
+from orchestrator.core.locks.lease import Lease
+from orchestrator.core.locks.lock_messages import named
+from orchestrator.core.locks.lock_table import LockEntry
+from orchestrator.core.model.job import Attempt, Job, WorkerKey
+from orchestrator.core.ports import Store
+from orchestrator.core.scheduler.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+#: How soon a lease is tried again that another server of the same store has given away.
+RETRY_SECONDS = 1.0
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class LockCall:
+    """One call for leases, and what has become of it."""
+
+    entry: LockEntry
+    attempt: Attempt
+    #: The caller's own job.
+    job: Job
+    leases: Sequence[Lease] | None = None
+    failure: OrchestratorError | None = None
+    #: Why it waits.
+    why: str = ""
+    #: The answer has been given to the caller.
+    answered: bool = False
+    #: Names that the worker held before it called.
+    had: frozenset[str] = frozenset()
+    #: Called when something has become of it; from the supervisor's thread.
+    tell: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def key(self) -> WorkerKey:
+        return self.entry.key
+
+    @property
+    def decided(self) -> bool:
+        return self.leases is not None or self.failure is not None
+
+
+class LeaseCalls:
+    def __init__(self, scheduler: Scheduler, store: Store) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        #: Calls that wait.
+        self._calls: dict[LockEntry, LockCall] = {}
+        #: When to ask the store again; None when only this server's own workers are in the way.
+        self._retry_at: float | None = None
+
+    def restore(self) -> None:
+        """After a restart: take up the leases that stand. Raise StoreError."""
+        for lease in self._store.leases():
+            self._scheduler.leases.found(lease)
+
+    def ask(self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool) -> LockCall:
+        """Raise Unauthorized, Deadlock, StoreError; and Locked unless it may wait."""
+        worker = self._worker_of(attempt)
+        leases = self._scheduler.leases
+        call = LockCall(
+            entry=leases.request(worker, names, now),
+            attempt=attempt,
+            job=self._scheduler.view.jobs[attempt.job_id],
+            had=frozenset(self._scheduler.view.leases_of(worker)),
+        )
+        self._decide(call, now)
+        if call.failure is not None:
+            raise call.failure
+        if call.leases is None:
+            if not wait:
+                leases.withdraw(call.entry)
+                raise Locked(f"{call.why}; --wait SECONDS (wait in a call) waits for it")
+            leases.wait(call.entry)
+            self._calls[call.entry] = call
+        return call
+
+    def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[Lease] | None:
+        """The end of a call's time: what was given, or None when its place is kept for a while.
+
+        Raise what it failed with, and Locked when it was the ``final`` one.
+        """
+        call.answered = True
+        if call.failure is not None:
+            raise call.failure
+        if call.leases is not None:
+            return call.leases
+        if not final:
+            self._scheduler.leases.keep_place(call.entry, now)
+            return None
+        why = self._scheduler.leases.obstacle_again(call.entry) or call.why
+        self._withdraw(call)
+        raise Locked(f"{why}; the time to wait is over")
+
+    def drop(self, call: LockCall, now: float) -> None:
+        """The caller is gone: what it was never told of is given back."""
+        if call.answered:
+            return
+        self._withdraw(call)
+        new = [lease.name for lease in call.leases or () if lease.name not in call.had]
+        if new and self._is_current(call.attempt):
+            self._store.end_leases(call.key, new)
+            self._scheduler.leases.give_back(call.key, new, now)
+
+    def give_back(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
+        """All of these or none. Raise NotFound for what the attempt does not hold."""
+        key = self._worker_of(attempt)
+        # What the store has ended already, without our knowing, is to be ended here as well.
+        held = {each.name for each in self._store.leases() if each.key == key}
+        held.update(self._scheduler.view.leases_of(key))
+        missing = [name for name in names if name not in held]
+        if missing:
+            raise NotFound(
+                f"{key.worker_id} holds no lease on {named(missing)}; bin/orchestrator locks shows "
+                "who does"
+            )
+        self._end(key, names, "", now)
+        return names
+
+    def break_leases(self, leases: Sequence[Lease], by: str, now: float) -> None:
+        """End leases of others."""
+        for lease in leases:
+            self._end(lease.key, [lease.name], by, now)
+
+    def turn(self, now: float) -> list[Callable[[], None]]:
+        """Give what is free to those who wait; who is to be told once that is stored."""
+        if not self._calls:
+            return []
+        if self._retry_at is not None and self._retry_at <= now:
+            self._retry_at = None
+            self._scheduler.leases.look_again()
+        while self._gave_something(now):
+            pass
+        self._fail_those_that_ended()
+        decided = [call for call in self._calls.values() if call.decided]
+        for call in decided:
+            del self._calls[call.entry]
+        return [lambda call=call: call.tell() for call in decided]  # type: ignore[misc]
+
+    @property
+    def next_time(self) -> float | None:
+        return self._retry_at if self._calls else None
+
+    def _gave_something(self, now: float) -> bool:
+        due = [self._calls[each] for each in self._scheduler.leases.due() if each in self._calls]
+        for call in due:
+            try:
+                self._decide(call, now)
+            except StoreError:
+                # It waits on: what everybody else does must not fail with it.
+                logger.exception("a lease cannot be stored")
+                self._retry_at = now + RETRY_SECONDS
+        return any(call.decided for call in due)
+
+    def _decide(self, call: LockCall, now: float) -> None:
+        """Take the leases if nobody is in the way. Raise StoreError."""
+        leases = self._scheduler.leases
+        try:
+            call.why = leases.obstacle(call.entry)
+        except Deadlock as error:
+            leases.withdraw(call.entry)
+            call.failure = error
+            return
+        if not call.why:
+            self._take(call, now)
+
+    def _take(self, call: LockCall, now: float) -> None:
+        grant = self._store.take_leases(call.attempt, call.entry.names, now)
+        if grant.blocked_by:
+            held = grant.blocked_by[0]
+            call.why = f"waits for {held.name}, held by {held.worker_id} of job {held.job_id}"
+            self._retry_at = now + RETRY_SECONDS
+        else:
+            call.leases = grant.leases
+            self._scheduler.leases.granted(call.entry, grant.leases, now)
+
+    def _fail_those_that_ended(self) -> None:
+        for call in self._calls.values():
+            if not call.decided and not self._is_current(call.attempt):
+                call.failure = Unauthorized("the attempt that asked for it has ended")
+
+    def _withdraw(self, call: LockCall) -> None:
+        self._calls.pop(call.entry, None)
+        self._scheduler.leases.withdraw(call.entry)
+
+    def _end(self, key: WorkerKey, names: Sequence[str], by: str, now: float) -> None:
+        self._store.end_leases(key, names)
+        self._scheduler.leases.give_back(key, names, now, by)
+
+    def _worker_of(self, attempt: Attempt) -> WorkerKey:
+        if not self._is_current(attempt):
+            raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
+        return attempt.key
+
+    def _is_current(self, attempt: Attempt) -> bool:
+        current = self._scheduler.view.attempts.get(attempt.key)
+        return current is not None and current.number == attempt.number

@@ -1,0 +1,318 @@
+"""The one loop that owns state: takes what happened, decides, stores, then acts and tells."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.gate import GateRun
+from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.core.outcome.job.losses import lacks_promised, lacks_worktrees
+from orchestrator.core.ports import Change, Store
+from orchestrator.core.scheduler.commands import (
+    Command,
+    MakeContext,
+    Render,
+    SetWaiting,
+    Start,
+    Stop,
+    StopMerging,
+    TakePlan,
+)
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.view import TreeSize
+from orchestrator.engine.attempts.runner import AttemptRunner
+from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.preparation.preparation import Issued
+from orchestrator.engine.reporting import Reporting
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.runtime.headroom import Headroom
+from orchestrator.engine.runtime.messages import (
+    AttemptEnded,
+    AttemptHeld,
+    Call,
+    ContextPrepared,
+    GatesStarted,
+    JobMerged,
+    Message,
+    ReportsRendered,
+    StopLoop,
+)
+from orchestrator.engine.submission.agent_plan import AgentPlans
+from orchestrator.engine.supervisor.inbox import Inbox
+from orchestrator.engine.supervisor.lease_calls import LeaseCalls
+from orchestrator.engine.supervisor.publisher import Publisher
+from orchestrator.security.keys import hash_key, new_key, new_proof
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: What a full disk kept from starting, or ended with its server, uses none of a worker's retries.
+_FREE = (ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE)
+#: How long a caller waits for the loop, in seconds, before it is told to try again.
+CALL_TIMEOUT_SECONDS = 30.0
+#: How soon the loop looks again while memory or the store holds it up.
+RETRY_SECONDS = 0.5
+#: How soon a change is stored again at first: a connection that was lost may be had again at once.
+FIRST_RETRY_SECONDS = 0.02
+
+
+class Supervisor:
+    """Other threads hand it work with ``call``; nobody else writes."""
+
+    def __init__(
+        self,
+        *,
+        scheduler: Scheduler,
+        store: Store,
+        inbox: Inbox[Message],
+        attempts: AttemptRunner,
+        planning: AgentPlans,
+        merge_queue: MergeQueue,
+        reporting: Reporting,
+        publisher: Publisher,
+        headroom: Headroom,
+        lease_calls: LeaseCalls,
+    ) -> None:
+        self._scheduler = scheduler
+        self._lease_calls = lease_calls
+        self._store = store
+        self._attempts = attempts
+        self._planning = planning
+        self._merge_queue = merge_queue
+        self._reporting = reporting
+        self._publisher = publisher
+        self._headroom = headroom
+        self._inbox = inbox
+        self._stopping = threading.Event()
+        #: Why the latest change cannot be stored; empty once it is.
+        self.store_trouble = ""
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the turn that is under way, then end. Attempts go on."""
+        self._stopping.set()
+        self._inbox.put(StopLoop())
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def paused(self) -> str:
+        """Why no worker starts, whatever it is; empty when workers start."""
+        return self._headroom.paused or self._attempts.waits_for_space
+
+    @property
+    def slots(self) -> Mapping[str, int]:
+        """How many workers run, live, and may run."""
+        return self._scheduler.view.slots()
+
+    def waits_for_slot(self, key: WorkerKey) -> bool:
+        """Whether a worker whose child jobs have ended has not got its slot back yet."""
+        return self._scheduler.view.waits_for_slot(key)
+
+    def size_of(self, job: Job) -> TreeSize:
+        """How large an unfinished tree is."""
+        return self._scheduler.view.size_of(job)
+
+    def call(self, action: Callable[[Scheduler, float], T]) -> T:
+        """Run ``action`` on the state; its answer is given once its changes are stored.
+
+        Raises what ``action`` raises, and Unavailable when the store does not take changes.
+        """
+        if self._stopping.is_set():
+            raise _stopping()
+        answer: Future[T] = Future()
+        self._inbox.put(Call(action, answer))
+        try:
+            return answer.result(timeout=CALL_TIMEOUT_SECONDS)
+        except TimeoutError:
+            raise Unavailable(
+                "the job manager cannot store anything now (is the disk full?); try again later"
+            ) from None
+
+    def _run(self) -> None:
+        # The first turn waits for nothing: a restart may have decided what nobody will tell of.
+        items: list[Message] = []
+        while True:
+            try:
+                self._turn(items)
+            except Exception:
+                # A bug must not end the loop: every other job depends on it.
+                logger.exception("a turn failed")
+                _refuse(items)
+            if self._stopping.is_set():
+                break
+            items = self._wait()
+        _refuse(self._inbox.rest())
+        self._headroom.close()
+
+    def _wait(self) -> list[Message]:
+        try:
+            return self._inbox.wait(self._idle_seconds())
+        except Exception:
+            logger.exception("waiting failed")
+            self._stopping.wait(RETRY_SECONDS)
+            return self._inbox.rest()
+
+    def _idle_seconds(self) -> float | None:
+        times = (self._scheduler.next_time(), self._lease_calls.next_time)
+        due = min((time for time in times if time is not None), default=None)
+        seconds = None if due is None else max(0.0, due - clock.now())
+        if self._headroom.held_back:
+            seconds = RETRY_SECONDS if seconds is None else min(seconds, RETRY_SECONDS)
+        return seconds
+
+    def _turn(self, items: Sequence[Message]) -> None:
+        now = clock.now()
+        answers = [self._apply(item, now) for item in items]
+        for late in self._attempts.late(now):
+            self._scheduler.late_result(late.attempt, late.exit, late.evidence, late.record, now)
+        answers += self._lease_calls.turn(now)
+        commands = self._scheduler.turn(now, room=self._headroom.room())
+        starts = [command for command in commands if isinstance(command, Start)]
+        issued = {start.key: self._issue(start) for start in starts}
+        change = self._scheduler.take_changes()
+        self._save(change)
+        for command in commands:
+            self._try(command, issued)
+        failpoints.reached("turn: commands carried out")
+        for answer in answers:
+            answer()
+        self._publisher.publish(change)
+        self._scheduler.forget_ended()
+
+    def _apply(self, item: Message, now: float) -> Callable[[], None]:
+        """Tell the scheduler; what is answered comes back, to be called once it is stored."""
+        match item:
+            case AttemptEnded():
+                self._take_end(item, now)
+            case GatesStarted():
+                self._scheduler.checking(item.key, item.attempt, item.gates, now)
+            case GateRun():
+                self._scheduler.gate_ran(item, now)
+            case AttemptHeld():
+                self._scheduler.held(item.key, item.attempt, item.reason)
+            case JobMerged():
+                return self._integrated(item, now)
+            case ReportsRendered():
+                self._scheduler.rendered(item.job_id, now)
+            case ContextPrepared():
+                self._scheduler.context_prepared(item.job_id)
+            case TakePlan():
+                self._planning.take(item.job_id, now)
+            case Call():
+                return self._carry_out(item, now)
+        return lambda: None
+
+    def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
+        """Its reports follow, unless workers whose changes are refused work again first."""
+        job_id, merged = item.render.job_id, item.merged
+        if self._scheduler.merge_refused(job_id, merged.refusals, now):
+            return lambda: None
+        self._scheduler.merged(job_id, merged)
+        return lambda: self._reporting.ask(item.render)
+
+    def _take_end(self, ended: AttemptEnded, now: float) -> None:
+        view = self._scheduler.view
+        attempt = view.attempts.get(ended.key)
+        if attempt is not None and attempt.number == ended.attempt:
+            self._headroom.gone(view.workers[ended.key].agent, now - attempt.started_at)
+            if ended.exit.cause in _FREE:
+                # Starts pause as soon as the disk is looked at again.
+                self._scheduler.free_retry(ended.key)
+        self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
+
+    def _carry_out(self, call: Call, now: float) -> Callable[[], None]:
+        try:
+            result = call.action(self._scheduler, now)
+        except OrchestratorError as error:
+            failure: Exception = error
+        except Exception as error:
+            logger.exception("a call failed")
+            failure = error
+        else:
+            return lambda: call.answer.set_result(result)
+        return lambda: call.answer.set_exception(failure)
+
+    def _issue(self, start: Start) -> Issued:
+        """A key that opens the attempt's subtree and dies with it, and the secret of its record.
+
+        Only their hashes are kept.
+        """
+        issued = Issued(new_key(), new_proof())
+        self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
+        return issued
+
+    def _save(self, change: Change) -> None:
+        """Nothing is acted on before it is stored: while that fails, everything waits."""
+        self._publisher.announce()
+        pause = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                self._store.save(change)
+                self.store_trouble = ""
+                return
+            except StoreError as error:
+                self.store_trouble = error.message
+                logger.exception("the state cannot be stored; nothing starts until it can")
+                self._headroom.store_failed()
+                if self._stopping.wait(pause):
+                    self._publisher.withdraw()
+                    raise
+                pause = min(2 * pause, RETRY_SECONDS)
+
+    def _try(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
+        try:
+            self._act(command, issued)
+        except Exception:
+            # The other commands belong to other workers.
+            logger.exception("a command failed", extra={"command": repr(command)})
+
+    def _act(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
+        match command:
+            case Start():
+                self._attempts.start(command, issued[command.key])
+            case Stop():
+                self._attempts.stop(command)
+            case MakeContext():
+                self._attempts.make_context(command)
+            case SetWaiting():
+                self._attempts.set_waiting(command)
+            case Render():
+                self._render(command)
+            case StopMerging():
+                self._merge_queue.stop(command.job_id)
+            case TakePlan():
+                self._inbox.put(command)
+
+    def _render(self, command: Render) -> None:
+        """What was changed is merged first, where there may be anything to merge or to miss."""
+        view, jobs = self._scheduler.view, self._scheduler.view.jobs
+        merges = (
+            any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
+            or lacks_worktrees(jobs[command.job_id], view.tasks_of(command.job_id).values())
+            or any(map(lacks_promised, view.workers_of(command.job_id)))
+        )
+        (self._merge_queue if merges else self._reporting).ask(command)
+
+
+def _refuse(items: Sequence[Message]) -> None:
+    """Answer the calls that come to nothing, so that nobody waits for them."""
+    for item in items:
+        if isinstance(item, Call) and not item.answer.done():
+            item.answer.set_exception(_stopping())
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the job manager is stopping or has failed; ask again in a moment")

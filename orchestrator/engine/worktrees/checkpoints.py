@@ -1,0 +1,265 @@
+"""Checkpoints of workers' worktrees: made around every attempt, gone back to after a failure.
+
+A checkpoint is a commit of the worktree as it is, and another one of its ignored files. What was
+decided is in the store before anything is done; here it is carried out when the next attempt
+opens its worktree, and that is known to be done from the checkpoint before that attempt.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import NotFound, RepositoryError
+from orchestrator.core.model.attempt.failure import START, Failure, after, before
+from orchestrator.core.model.job import Worker, WorkerKey
+from orchestrator.core.ports.read_models import RolledBack
+from orchestrator.core.repository.git_refs import (
+    checkpoint_refs,
+    ignored_refs,
+    start_ref,
+    undone_refs,
+)
+from orchestrator.core.repository.repository import Repository, signature_of
+
+logger = logging.getLogger(__name__)
+
+#: In names of what a rollback by a person left behind: ``2-left-1``.
+LEFT = "-left-"
+#: In names of what a branch had before a rebase that an attempt did not finish.
+REBASED = "-rebased"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointPlace:
+    """Where a worker's changes are."""
+
+    worker: Worker
+    branch: str
+    directory: str
+    #: Whether its worktree is there.
+    lives: bool
+
+
+class Checkpoints:
+    """Whoever opens, rolls back or removes a worktree has it ``held`` meanwhile."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self._guard = threading.Lock()
+        self._holds: dict[WorkerKey, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def held(self, key: WorkerKey) -> Iterator[None]:
+        """One thread at a time for each worker."""
+        with self._guard:
+            lock, users = self._holds.get(key, (threading.Lock(), 0))
+            self._holds[key] = lock, users + 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                lock, users = self._holds.pop(key)
+                if users > 1:
+                    self._holds[key] = lock, users - 1
+
+    # -- around an attempt ----------------------------------------------------------------------
+
+    def begin(self, place: CheckpointPlace, made_anew: bool, fold: Callable[[str], str]) -> None:
+        """Go back where that was decided; then the checkpoint before the attempt.
+
+        ``fold`` gives a commit with the results of the worker's child jobs in it: they ended
+        well, and would not be made a second time.
+        """
+        worker, present = place.worker, self.refs_of(place.worker)
+        failure = pending(worker, present)
+        if failure is not None:
+            self._carry_out(place, failure, present, fold)
+        elif made_anew and present:
+            self._put_back_ignored(place, present)
+        if present:
+            self._save(place, before(worker.attempt), "")
+        else:
+            # Nothing can have happened in it yet.
+            commit = self.repository.tip(place.branch)
+            self._point(worker, {before(worker.attempt): commit}, {})
+        failpoints.reached("checkpoint: before the attempt")
+
+    def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
+        """The checkpoint after an attempt, whose changes are committed. Idempotent.
+
+        ``interrupted`` is what its branch had before a rebase that it did not finish.
+        """
+        worker, present = place.worker, self.refs_of(place.worker)
+        if not any(_is_later(name, worker.attempt) for name in present):
+            more = {f"{worker.attempt}{REBASED}": interrupted} if interrupted else {}
+            self._save(place, after(worker.attempt), tip, more)
+        failpoints.reached("checkpoint: after the attempt")
+
+    def _carry_out(
+        self,
+        place: CheckpointPlace,
+        failure: Failure,
+        present: Mapping[str, str],
+        fold: Callable[[str], str],
+    ) -> None:
+        if failure.kept not in present:
+            self._save(place, failure.kept or after(failure.attempt), "")
+        name = failure.checkpoint if failure.checkpoint in present else START
+        ignored = self._ignored_of(place.worker).get(name, "")
+        commit = fold(self._commit_of(place.worker, name, present))
+        self._note_undone(place.worker, failure, commit)
+        self.repository.roll_back(place.directory, place.branch, commit, ignored)
+        said = {"worker": place.worker.id, "strategy": failure.strategy, "checkpoint": name}
+        logger.info("rolled back", extra=said)
+
+    def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
+        """Have what an attempt changed outlast its checkpoint: nobody has seen it yet."""
+        left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
+        if self.repository.touched(commit, left):
+            name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
+            self.repository.point(name, left)
+
+    def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
+        """Those of the checkpoint that the branch is at: the worktree was gone meanwhile."""
+        tip = self.repository.tip(place.branch)
+        names = [name for name in in_order(present) if present[name] == tip]
+        found = self._ignored_of(place.worker)
+        name = next((each for each in reversed(names) if each in found), "")
+        if name:
+            self.repository.put_back_ignored(place.directory, found[name])
+
+    def _save(
+        self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
+    ) -> None:
+        """``commit`` has the files already; empty: a snapshot is made of them."""
+        message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
+        commit = commit or self.repository.snapshot(place.directory, message, who)
+        ignored = self._kept_ignored(place, message)
+        found = {name: ignored} if ignored else {}
+        self._point(place.worker, {name: commit, **(more or {})}, found)
+
+    def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
+        """An attempt that went well does not fail because its caches cannot be kept."""
+        who = signature_of(place.worker)
+        try:
+            return self.repository.keep_ignored(place.directory, message, who)
+        except (RepositoryError, OSError) as error:
+            said = {"worker": place.worker.id, "error": str(error)}
+            logger.warning("ignored files are in no checkpoint", extra=said)
+            return ""
+
+    def _point(
+        self, worker: Worker, commits: Mapping[str, str], ignored: Mapping[str, str]
+    ) -> None:
+        below, beside = _prefixes(worker)
+        refs = {f"{below}{name}": commit for name, commit in commits.items()}
+        refs |= {f"{beside}{name}": commit for name, commit in ignored.items()}
+        self.repository.point_all(refs)
+
+    # -- what there is --------------------------------------------------------------------------
+
+    def refs_of(self, worker: Worker) -> dict[str, str]:
+        """Commits of a worker's checkpoints by name, without the one it began with."""
+        below, _ = _prefixes(worker)
+        return _named(self.repository.tips(below), below)
+
+    def _ignored_of(self, worker: Worker) -> dict[str, str]:
+        _, beside = _prefixes(worker)
+        return _named(self.repository.tips(beside), beside)
+
+    def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
+        """By checkpoint: what of the ignored files is not in it, and why."""
+        found = self._ignored_of(worker)
+        return {name: self.repository.not_kept(commit) for name, commit in found.items()}
+
+    def _commit_of(self, worker: Worker, name: str, present: Mapping[str, str]) -> str:
+        """Raise NotFound."""
+        commit = self.repository.tip(start_ref(worker)) if name == START else present.get(name)
+        if not commit:
+            names = ", ".join((START, *in_order(present)))
+            raise NotFound(f"{worker.id} has no checkpoint {name!r}; it has: {names}")
+        return commit
+
+    # -- by a person ----------------------------------------------------------------------------
+
+    def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
+        """For a worker that does not run. What is there is kept under a name of its own."""
+        worker, present = place.worker, self.refs_of(place.worker)
+        commit = self._commit_of(worker, name, present)
+        kept = _free(f"{worker.attempt}{LEFT}", present)
+        if place.lives:
+            self.repository.mend(place.directory, place.branch, commit)
+            self._save(place, kept, "")
+            ignored = self._ignored_of(worker).get(name, "")
+            self.repository.roll_back(place.directory, place.branch, commit, ignored)
+        else:
+            self._point(worker, {kept: self._tip(place)}, {})
+            self.repository.point(place.branch, commit)
+        return RolledBack(checkpoint=name, commit=commit, kept=kept)
+
+    def _tip(self, place: CheckpointPlace) -> str:
+        tip = self.repository.tip(place.branch)
+        if not tip:
+            raise RepositoryError(f"{place.worker.id} has no branch: the job may be cleaned up")
+        return tip
+
+
+def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
+    """The latest rollback that was decided and is not carried out.
+
+    It is once the checkpoint before a later attempt is there; a person's takes its place.
+    """
+    failures = worker.result.failures if worker.result else ()
+    for failure in reversed(failures):
+        if any(_overtakes(name, failure.attempt) for name in present):
+            return None
+        if failure.checkpoint:
+            return failure
+    return None
+
+
+def _overtakes(name: str, attempt: int) -> bool:
+    return (LEFT in name and number_of(name) >= attempt) or _is_later(name, attempt)
+
+
+def _is_later(name: str, attempt: int) -> bool:
+    """Made when a later attempt was about to begin."""
+    number = number_of(name)
+    return number > attempt and name == before(number)
+
+
+def number_of(name: str) -> int:
+    """The attempt that a checkpoint belongs to; 0 for the start."""
+    number = name.partition("-")[0]
+    return int(number) if number.isdigit() else 0
+
+
+def in_order(names: Mapping[str, str]) -> list[str]:
+    """As they were made: before an attempt, after it, and what was left then."""
+    kinds = ("-before", REBASED, "-after", LEFT)
+
+    def key(name: str) -> tuple[int, int, int, str]:
+        kind = next((at for at, each in enumerate(kinds) if each in name), len(kinds))
+        return number_of(name), kind, len(name), name
+
+    return sorted(names, key=key)
+
+
+def _free(prefix: str, present: Mapping[str, str]) -> str:
+    number = 1
+    while f"{prefix}{number}" in present:
+        number += 1
+    return f"{prefix}{number}"
+
+
+def _prefixes(worker: Worker) -> tuple[str, str]:
+    who = worker.root_id, worker.id
+    return checkpoint_refs(*who), ignored_refs(*who)
+
+
+def _named(refs: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): commit for name, commit in refs.items()}

@@ -1,0 +1,139 @@
+"""What workers of a job have no more of what their child jobs put into their files."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.outcome.job.losses import counting
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository.commit_messages import of_child_job
+from orchestrator.core.repository.git_refs import (
+    child_refs,
+    result_branch,
+    short,
+    start_ref,
+    worker_branch,
+)
+from orchestrator.core.repository.repository import Merge, Repository, Undone, merger_of
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+
+class ChildLosses:
+    def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+
+    def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
+        """Of one worker whose changes are in the result, a record for each child job concerned.
+
+        ``left``: child jobs that a person chose to leave out. Raise RepositoryError.
+        """
+        if not worker.child_job_ids:
+            return
+        results, tip = self._results(worker), self._repository.tip(worker_branch(worker))
+        if not results or not tip:
+            return
+        by_id = {each.id: each for each in tree.jobs}
+        children = [by_id[each] for each in worker.child_job_ids if each in by_id]
+        for child in counting(worker, children):
+            if child.id not in results:
+                continue
+            found = self._undone(worker, child.id, results, tip)
+            if found.places:
+                discarded = found.whole and not self._has_merged(worker, results[child.id][1])
+                is_left = child.id in left
+                yield self._told(tree, worker, child, found, discarded=discarded, is_left=is_left)
+
+    def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
+        """Of child jobs whose results were put into the files of a worker: those of which
+        ``tip``, a later state of the worker, has nothing. Raise RepositoryError."""
+        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
+        results = self._results(worker)
+        for child_id in results.keys() & {*child_ids}:
+            result = results[child_id][1]
+            brought = refs.get(f"{child_refs(worker.root_id, worker.id)}{child_id}/brought")
+            if brought != result or self._repository.contains(tip, result):
+                continue
+            if self._undone(worker, child_id, results, tip).whole:
+                yield child_id
+
+    def _undone(
+        self, worker: Worker, child_id: str, results: Mapping[str, tuple[str, str]], tip: str
+    ) -> Undone:
+        base, result = results[child_id]
+        others = [f"{a}..{b}" for name, (a, b) in results.items() if name != child_id]
+        # What it had committed when it asked for the job, and what it began with.
+        earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
+        return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
+
+    def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
+        """A worker's branch with what a child job changed; None: the worker has no such child job.
+
+        Raise RepositoryError.
+        """
+        results = self._results(worker)
+        if child_id not in results or not tip:
+            return None
+        base, result = results[child_id]
+        message = of_child_job(worker.id, job.id)
+        force = job.config.merge_strategy == "theirs"
+        return self._repository.reapplied(base, result, tip, message, merger_of(job), force=force)
+
+    def has_result(self, worker: Worker, child_id: str) -> bool:
+        return child_id in self._results(worker)
+
+    def _results(self, worker: Worker) -> dict[str, tuple[str, str]]:
+        """By child job: what it began with, and its result."""
+        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
+        return {
+            name.split("/")[-2]: (refs[f"{name.removesuffix('result')}base"], commit)
+            for name, commit in refs.items()
+            if name.endswith("/result")
+        }
+
+    def _has_merged(self, worker: Worker, result: str) -> bool:
+        """Whether its own commits have the result behind them: it decided then, as by
+        ``git merge -s ours``."""
+        delivery = worker.result.delivery if worker.result else None
+        commit = delivery.commit if delivery else ""
+        return bool(commit) and self._repository.contains(commit, result)
+
+    def _told(
+        self,
+        tree: Tree,
+        worker: Worker,
+        child: Job,
+        found: Undone,
+        *,
+        discarded: bool,
+        is_left: bool,
+    ) -> dict[str, Any]:
+        places = [
+            {"path": each.path, "first": each.first, "last": each.last} for each in found.places
+        ]
+        return {
+            "worker_id": worker.id,
+            "child_job_id": child.id,
+            "branch": short(result_branch(worker.root_id, child.id)),
+            "discarded": discarded,
+            "left": is_left,
+            "places": places,
+            "by_worker": {} if discarded else self._by_worker(tree, child, places),
+        }
+
+    def _by_worker(
+        self, tree: Tree, child: Job, places: list[dict[str, Any]]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The places by the child job's worker that changed the file last in order."""
+        workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
+        touched = {each.id: self._touched(each) for each in workers}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for place in places:
+            own = [name for name, paths in touched.items() if place["path"] in paths]
+            found.setdefault(own[-1] if own else "", []).append(place)
+        return found
+
+    def _touched(self, worker: Worker) -> Collection[str]:
+        start = self._repository.tip(start_ref(worker))
+        tip = self._repository.tip(worker_branch(worker))
+        return self._repository.touched(start, tip) if start and tip else ()

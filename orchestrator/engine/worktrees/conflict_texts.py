@@ -1,0 +1,74 @@
+"""What a worker that is to resolve conflicts is shown of them: three texts for each place."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core.model.job import Worker
+from orchestrator.core.ports import Assignment
+from orchestrator.core.repository.git_refs import BRANCHES, resolving_ref, start_ref, taken_ref
+from orchestrator.core.repository.repository import ConflictText, Repository
+from orchestrator.core.text.formatting import cut
+
+#: Of all places together, and of one text, in characters of a prompt.
+MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
+
+
+def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
+    """The assignment of a worker that resolves conflicts, with their texts; any other as it is.
+
+    Asks git, so not for the supervisor's thread. Raise RepositoryError.
+    """
+    worker = assignment.worker
+    if worker.attempt < 2 or not (worker.result and worker.result.conflicts):
+        return assignment
+    own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
+    if not own or not sent:
+        return assignment
+    places = repository.conflict_texts(own, sent)
+    shown = "\n\n".join([assignment.previous_failure, *_shown(repository, worker, sent, places)])
+    return replace(assignment, previous_failure=shown)
+
+
+def _shown(
+    repository: Repository, worker: Worker, sent: str, places: Sequence[ConflictText]
+) -> Iterator[str]:
+    others, room = _changed_by(repository, worker, sent), MOST_CHARACTERS
+    for number, place in enumerate(places):
+        names = [name for name, paths in others.items() if place.path in paths]
+        text = _told(place, names)
+        if len(text) > room:
+            yield f"{len(places) - number} more places conflict; git diff shows the marks."
+            return
+        room -= len(text)
+        yield text
+
+
+def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
+    """By worker whose changes are in the result so far: the paths that it changed."""
+    branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
+    found = {}
+    for branch, tip in repository.tips(branches).items():
+        name = branch.removeprefix(branches)
+        start = repository.tip(start_ref(replace(worker, id=name)))
+        if name != worker.id and start and repository.contains(sent, tip):
+            found[name] = {*repository.touched(start, tip)}
+    return found
+
+
+def _told(place: ConflictText, others: Sequence[str]) -> str:
+    who = f", also changed by {', '.join(others)}" if others else ""
+    if not place.line:
+        return f"{place.path}{who}: as a whole; git log -p --all -- {place.path} shows both sides."
+    texts = (
+        ("Before both changes:", place.base),
+        (f"By {' and '.join(others) or 'the others'}, in the result so far:", place.theirs),
+        ("By you:", place.ours),
+    )
+    parts = [f"{title}\n{_cut(text)}" for title, text in texts]
+    return "\n".join([f"{place.path}, at line {place.line} of yours{who}:", *parts])
+
+
+def _cut(text: str) -> str:
+    if not text:
+        return "(nothing)"
+    return cut(text, MOST_OF_ONE, "\n... (cut)").rstrip("\n")

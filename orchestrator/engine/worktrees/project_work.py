@@ -1,0 +1,270 @@
+"""What workers change that have no worktree: in the project, or in directories of their own."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from enum import IntEnum
+from glob import iglob
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.delivery import held_by, normalized
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.model.path_patterns import matches
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository.repository import Checkout, Repository
+from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
+from orchestrator.engine.worktrees.worktrees import LEFT, MOST_FILES, Changes
+from orchestrator.security.paths import read_regular, write_private
+
+logger = logging.getLogger(__name__)
+
+#: Without a repository more files than this are not compared.
+MOST_COMPARED = 200_000
+RECORD_BYTES = 256 * 1024 * 1024
+#: Of a promised directory.
+MOST_SOUGHT = 10_000
+#: Directories that tools fill.
+_PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
+
+#: What the user had changed before is not the worker's: the state before each attempt is a file
+#: beside the attempt's exit record, so that the next server compares with it, too.
+_NAME = "{}.project.json"
+
+
+class _Promise(IntEnum):
+    MISSING = 0
+    #: It exists, and nothing shows that the worker wrote it.
+    PRESENT = 1
+    WRITTEN = 2
+
+
+class ProjectWork:
+    """Any thread may call."""
+
+    def __init__(
+        self,
+        project: Path,
+        home: Path,
+        repository: Repository,
+        space: Workspace,
+        never_commit: Sequence[str] = (),
+    ) -> None:
+        """``never_commit``: patterns of new files that are no work, such as caches of tools."""
+        self.project = project
+        self._never_commit = never_commit
+        self._home = home
+        self._repository = repository
+        self._workspace = space
+
+    def begin(self, worker: Worker) -> None:
+        """Note the state before an attempt. Idempotent. Raise OSError or RepositoryError."""
+        os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
+        now = self._now()
+        path = Path(self._path(worker, worker.attempt))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        record = {"files": dict(now.files), "commit": now.commit}
+        write_private(path, json.dumps(record).encode("utf-8", "surrogateescape"))
+
+    def watch(self, worker: Worker) -> None:
+        """Note the state before an attempt in a directory of its own, if possible."""
+        try:
+            self.begin(worker)
+        except (RepositoryError, OSError) as error:
+            if is_shortage(error):
+                raise
+            logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
+
+    def changes(self, worker: Worker, task: TaskSpec) -> Changes:
+        """What differs in the project: in all attempts, and whether the latest did any of it."""
+        found, latest, judged = self._in_project(worker, takes_left=True)
+        files = sorted(each for each in found if os.path.lexists(self.project / each))
+        promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
+        return Changes(
+            tuple(files[:MOST_FILES]),
+            changed=latest,
+            has_work=bool(judged) or _Promise.WRITTEN in promises,
+            missing=_missing(task, promises),
+            touched=judged,
+        )
+
+    def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
+        """With the files named that changed while others worked in the project, too.
+
+        Of a file that was removed it is not known when.
+        """
+        paths = sorted({*changes.files, *changes.touched}) if others else []
+        at = {path: _changed_at(str(self.project / path)) for path in paths}
+        shared = [
+            path
+            for path in paths
+            if not at[path] or any(_worked(each, at[path]) for each in others)
+        ]
+        return replace(changes, checkout=tuple(shared[:MOST_FILES]))
+
+    def is_older(self, path: str, at: float) -> bool:
+        """Whether a file of the project exists and was last written by a time."""
+        written_at = _changed_at(str(self.project / path))
+        return 0.0 < written_at <= at
+
+    def own_changes(
+        self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
+    ) -> Changes:
+        """What a worker has in a directory of its own, whose files were ``before``, and what
+        differs in the project since it began, if that was noted.
+
+        ``builds``: its agent's work is a change of files, whatever the project is. A command's
+        files are a part of the result only in a project without git.
+        """
+        now = self._workspace.snapshot(worker)
+        try:
+            there, latest, judged = self._in_project(worker, takes_left=False)
+        except (RepositoryError, OSError):
+            logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
+            there, latest, judged = set(), False, ()
+        home = self._workspace.worker_directory(worker)
+        promises = [
+            max(self._kept(worker, each, home, now), self._kept(worker, each, "", there))
+            for each in task.writes
+        ]
+        work, work_before = self._without_caches(now), self._without_caches(before)
+        is_result = builds or (bool(now) and not self._repository.exists())
+        result = work if is_result else ()
+        return Changes(
+            tuple(now),
+            changed=work != work_before or latest,
+            has_work=bool(work or judged) or _Promise.WRITTEN in promises,
+            missing=_missing(task, promises),
+            checkout=tuple(sorted(there)),
+            touched=(*result, *judged),
+        )
+
+    def _in_project(
+        self, worker: Worker, *, takes_left: bool
+    ) -> tuple[set[str], bool, tuple[str, ...]]:
+        """Paths that differ since the first attempt, whether some of them that are work do since
+        the latest, and those that are work.
+
+        Nothing if the state before was not noted.
+        """
+        before = self._before(worker, worker.attempt)
+        if before is None:
+            return set(), False, ()
+        now = self._now()
+        latest = self._different(before, now)
+        moved = self._take_left(worker, before, now) if takes_left and latest else set()
+        first = self._before(worker, 1) or before
+        found = {*self._different(first, now), *latest} - moved
+        work = sorted(each for each in found if not self._is_never_committed(each, now, first))
+        return found, not (latest - moved).isdisjoint(work), tuple(work)
+
+    def _without_caches(self, files: Mapping[str, object]) -> Mapping[str, object]:
+        return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
+
+    def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
+        """Whether it is a new file that a pattern names: a worktree would not commit it."""
+        seen = now.files.get(path) or before.files.get(path, "")
+        is_new = seen.startswith("? ") or not now.commit
+        return is_new and matches(path, self._never_commit)
+
+    def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
+        """Whether a promised path is among the changed ones, or exists in ``place`` (empty: in the
+        project, but only if it is new)."""
+        if held_by(promised, touched):
+            return _Promise.WRITTEN
+        began = self._began(worker)
+        found = [*_found(place or str(self.project), normalized(promised))]
+        # What git ignores is in no list of changes.
+        if began and any(_changed_at(each) >= began for each in found):
+            return _Promise.WRITTEN
+        return _Promise.PRESENT if place and found else _Promise.MISSING
+
+    def _began(self, worker: Worker) -> float:
+        """By the clock of the file system; 0 if it is not known."""
+        return _changed_at(self._path(worker, 1))
+
+    def _different(self, before: Checkout, now: Checkout) -> set[str]:
+        names = {*before.files, *now.files}
+        found = {each for each in names if before.files.get(each) != now.files.get(each)}
+        if before.commit and now.commit and before.commit != now.commit:
+            committed = self._repository.changed(before.commit, now.commit)
+            found |= {os.path.relpath(each, f"./{now.prefix}") for each in committed}
+        return found
+
+    def _take_left(self, worker: Worker, before: Checkout, now: Checkout) -> set[str]:
+        """Its report is for the orchestrator, unless the project has such a file itself."""
+        made = {name for name in LEFT if name in now.files and name not in before.files}
+        untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
+        for name in untracked:
+            shutil.move(self.project / name, f"{self._workspace.worker_directory(worker)}/{name}")
+        return untracked
+
+    def _now(self) -> Checkout:
+        found = self._repository.checkout_files()
+        if found is not None:
+            return found
+        ours = (str(self._home), str(self._workspace.job_directory("x").parent))
+        walk = _walk(str(self.project), "", lambda path: path in ours)
+        return Checkout(dict(islice(walk, MOST_COMPARED)))
+
+    def _before(self, worker: Worker, attempt: int) -> Checkout | None:
+        try:
+            found = json.loads(read_regular(Path(self._path(worker, attempt)), RECORD_BYTES) or b"")
+            files: Mapping[str, str] = found["files"]
+            return Checkout(files, str(found["commit"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _path(self, worker: Worker, attempt: int) -> str:
+        return _NAME.format(self._workspace.control(worker, attempt))
+
+
+def _worked(worker: Worker, at: float) -> bool:
+    began, ended = worker.started_at or 0.0, worker.ended_at
+    return began - TICK_SECONDS <= at and (ended is None or at <= ended + TICK_SECONDS)
+
+
+def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
+    told = zip(task.writes, promises, strict=True)
+    return tuple(path for path, kept in told if kept is _Promise.MISSING)
+
+
+def _found(place: str, path: str) -> Iterator[str]:
+    """Files and directories that are, fit, or lie below what was promised."""
+    is_there = os.path.lexists(f"{place}/{path}")
+    names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
+    for name in islice(names, MOST_SOUGHT):
+        whole = f"{place}/{name}"
+        yield whole
+        below = (f"{top}/{each}" for top, _, files in os.walk(whole) for each in files)
+        yield from islice(below, MOST_SOUGHT)
+
+
+def _changed_at(path: str) -> float:
+    """In seconds since the epoch; 0 for what does not exist."""
+    try:
+        return os.lstat(path).st_ctime
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _walk(directory: str, prefix: str, is_ours: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+    try:
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=lambda each: each.name)
+    except OSError:
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            is_cache = entry.name in _PASSED_OVER or entry.name.endswith("_cache")
+            if not is_cache and not is_ours(entry.path):
+                yield from _walk(entry.path, f"{name}/", is_ours)
+        else:
+            seen = entry.stat(follow_symlinks=False)
+            yield name, f"{seen.st_size} {seen.st_mtime_ns}"

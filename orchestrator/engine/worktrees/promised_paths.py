@@ -1,0 +1,92 @@
+"""Whether the paths that a task promised to write exist when its attempt is over."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from glob import iglob
+
+from orchestrator.core.model.attempt.delivery import held_by, normalized
+from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository.repository import Repository
+
+#: In a worker's directory: promised files that git ignores, and large ones that are not committed.
+SAVED = "files"
+#: More files than this are not saved one by one.
+MOST_SAVED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPromises:
+    missing: tuple[str, ...] = ()
+    saved: tuple[str, ...] = ()
+
+
+class Promises:
+    def __init__(self, repository: Repository, workspace: Workspace) -> None:
+        self._repository = repository
+        self._workspace = workspace
+
+    def check(
+        self, worker: Worker, task: TaskSpec, directory: str, start: str, tip: str
+    ) -> KeptPromises:
+        """Compare a worktree, all of it committed, with what was promised; save what git ignores.
+
+        A path that the worker removed counts as written. Idempotent. Raise RepositoryError or
+        OSError.
+        """
+        if not task.writes:
+            return KeptPromises()
+        place = self._repository.inside(directory)
+        prefix = os.path.relpath(place, directory)
+        touched = [
+            os.path.relpath(path, prefix) for path in self._repository.touched(start or tip, tip)
+        ]
+        lacking = [each for each in task.writes if not held_by(each, touched)]
+        if not lacking:
+            return KeptPromises()
+        ignored = self._repository.ignored(directory, [normalized(each) for each in lacking])
+        missing = [each for each in lacking if not _exists(place, normalized(each))]
+        return KeptPromises(tuple(missing), tuple(self._save(worker, place, ignored[:MOST_SAVED])))
+
+    def saved(
+        self, worker: Worker, directory: str, held: Sequence[HeldBack]
+    ) -> tuple[HeldBack, ...]:
+        """Save the files among them that nothing creates a second time. Idempotent."""
+        place = self._repository.inside(directory)
+        prefix = os.path.relpath(place, directory)
+
+        def one(each: HeldBack) -> HeldBack:
+            path = os.path.relpath(each.path, prefix)
+            is_here = each.rule.is_of_a_file and not path.startswith("../")
+            return replace(each, saved=is_here and bool(self._save(worker, place, [path])))
+
+        return tuple(map(one, held))
+
+    def _save(self, worker: Worker, place: str, paths: Sequence[str]) -> list[str]:
+        home = f"{self._workspace.worker_directory(worker)}/{SAVED}"
+        return [path for path in paths if _copied(f"{place}/{path}", f"{home}/{path}", place)]
+
+
+def _exists(place: str, path: str) -> bool:
+    if os.path.lexists(f"{place}/{path}"):
+        return True
+    return any(True for _ in iglob(path, root_dir=place, recursive=True))
+
+
+def _copied(source: str, target: str, place: str) -> bool:
+    """True if it is a regular file inside of the worktree, no link, and was saved."""
+    inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
+    if not inside or os.path.islink(source) or not os.path.isfile(source):
+        return False
+    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+    with suppress(FileNotFoundError):
+        os.unlink(target)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target, follow_symlinks=False)
+    return True

@@ -1,0 +1,65 @@
+"""Commands that prepare a worktree: run once for each, before its worker or its first gate."""
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from orchestrator.core.gates.findings import Ran
+from orchestrator.core.model.gate import Gate
+from orchestrator.core.text.formatting import one_line
+from orchestrator.security.paths import read_regular
+
+#: In the worktree's own part of the repository, which goes with it: what prepared it.
+_MARK = "orchestrator-set-up"
+_MOST_BYTES = 4096
+_MOST_CHARACTERS = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """``git.setup``."""
+
+    commands: tuple[str, ...] = ()
+    #: Seconds, for all of them together.
+    timeout: float = 600.0
+
+    @property
+    def gate(self) -> Gate:
+        """It runs as a gate does: with a log, a time limit and containment."""
+        return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
+
+    def is_done(self, worktree: str) -> bool:
+        if not self.commands:
+            return True
+        mark = _mark_of(worktree)
+        return mark is not None and read_regular(mark, _MOST_BYTES) == self._digest
+
+    def note(self, worktree: str) -> None:
+        """It has run in this worktree. Raise OSError."""
+        mark = _mark_of(worktree)
+        if mark is not None:
+            mark.write_bytes(self._digest)
+
+    @property
+    def _digest(self) -> bytes:
+        return sha256("\0".join(self.commands).encode()).hexdigest().encode()
+
+
+NO_SETUP = Setup()
+
+
+def _mark_of(worktree: str) -> Path | None:
+    """None where a worker has removed the link to the repository."""
+    link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
+    place = link.removeprefix("gitdir: ")
+    return Path(place, _MARK) if place != link and os.path.isdir(place) else None
+
+
+def why_failed(ran: Ran) -> str:
+    """In words; empty where it has not failed."""
+    if ran.passed:
+        return ""
+    why = ran.broken or "; ".join(flaw.text for flaw in ran.reading.flaws)
+    printed = one_line(ran.output)[-_MOST_CHARACTERS:]
+    return f"git.setup failed: {why}{f' ({printed})' if printed else ''}; log: {ran.log}"

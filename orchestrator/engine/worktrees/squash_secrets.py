@@ -1,0 +1,89 @@
+"""A worker's commits told otherwise: without secrets, files that are never committed, and attempts
+that gates refused."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.core.model.attempt.failure import after, before
+from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.model.gate import SECRETS
+from orchestrator.core.model.job import Worker
+from orchestrator.core.repository.git_refs import checkpoint_refs
+from orchestrator.core.repository.repository import Repository, signature_of
+
+
+def without_secrets(
+    repository: Repository, worker: Worker, branch: str, start: str, tip: str, message: str
+) -> str:
+    """Told as one, once the scan for secrets has found something in them.
+
+    A secret that was taken out of the files would stay in the history of what is merged. Return
+    what a branch is at then. What it was at is in the checkpoints. Idempotent.
+    """
+    failures = worker.result.failures if worker.result else ()
+    is_refused = any(SECRETS in failure.gates for failure in failures)
+    if not is_refused or not start or list(repository.line(start, tip)) == [tip]:
+        return tip
+    commit = repository.replay(start, (), tip, message, signature_of(worker))
+    repository.point(branch, commit)
+    return commit
+
+
+def without_held_back(
+    repository: Repository,
+    branch: str,
+    onto: str,
+    tip: str,
+    message: str,
+    held: Sequence[HeldBack],
+) -> tuple[str, tuple[HeldBack, ...]]:
+    """Fold the commits of an attempt into one if they have files that are never committed.
+
+    ``tip`` is without these files, but the history of what is merged would have them. Commits
+    with a merge among them stay as they are. Return what the branch is at then. Idempotent.
+    """
+    before = repository.tip(f"{tip}^")
+    inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
+    if not inside:
+        return tip, tuple(held)
+    commit = repository.folded(onto, before, tip, message)
+    is_folded = commit != tip
+    if is_folded:
+        repository.point(branch, commit)
+    told = (
+        replace(each, folded=is_folded, in_history=not is_folded) if each.path in inside else each
+        for each in held
+    )
+    return commit, tuple(told)
+
+
+def without_refused(
+    repository: Repository, worker: Worker, branch: str, tip: str, message: str
+) -> str:
+    """With the commits of the attempts just before, which gates refused, as part of this one's.
+
+    Return what a branch is at then. Idempotent.
+    """
+    first = _first_refused(worker)
+    names = checkpoint_refs(worker.root_id, worker.id)
+    began = before(first) if first == 1 else after(first - 1)
+    onto = repository.tip(f"{names}{began}")
+    refused = repository.tip(f"{names}{after(worker.attempt - 1)}")
+    if first == worker.attempt or not (onto and refused) or refused in (onto, tip):
+        return tip
+    if not (repository.contains(tip, refused) and repository.contains(refused, onto)):
+        return tip
+    commit = repository.folded(onto, refused, tip, message)
+    if commit != tip:
+        repository.point(branch, commit)
+    return commit
+
+
+def _first_refused(worker: Worker) -> int:
+    """The attempt from which on gates refused all before this one; this one for none."""
+    failures = worker.result.failures if worker.result else ()
+    refused = {failure.attempt for failure in failures if failure.gates}
+    first = worker.attempt
+    while first - 1 in refused:
+        first -= 1
+    return first

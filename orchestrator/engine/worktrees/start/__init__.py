@@ -1,0 +1,1 @@
+"""What an attempt starts from that follows other work."""

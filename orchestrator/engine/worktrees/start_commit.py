@@ -1,0 +1,94 @@
+"""What the workers of a new root job start from."""
+
+import logging
+from collections.abc import Collection, Sequence
+
+from orchestrator.core.errors import InvalidRequest, RepositoryError
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.core.repository.git_refs import base_ref, dirty_ref
+from orchestrator.core.repository.repository import Base, GitUse, Repository, needs_worktree
+from orchestrator.engine.worktrees.child_losses import ChildLosses
+from orchestrator.engine.worktrees.worktrees import Worktrees
+
+logger = logging.getLogger(__name__)
+
+
+class Bases:
+    def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+        self._children = ChildLosses(repository, worktrees)
+
+    def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
+        """Nothing where no task changes files, unless it is asked for. Raise InvalidRequest."""
+        asked, git = _asked(config), config.git or GitUse.AUTO
+        if config.git == GitUse.OFF:
+            if asked:
+                raise InvalidRequest(f"with git: off there is nothing for {asked}; leave it out")
+            return Base()
+        if not asked and not self._worktrees.rule.asked_for(tasks, agent, git):
+            return Base()
+        base = self._repository.base(config.base or "", dirty=bool(config.include_dirty))
+        return _checked(base, tasks, git)
+
+    def of_child(
+        self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
+    ) -> Base:
+        """The present state of the worker that starts it. Raise InvalidRequest or RepositoryError.
+
+        ``parent``: the worker's job, whose ``git`` holds for the child job, too.
+        """
+        git = parent.config.git
+        try:
+            base = self._worktrees.base_below(parent, worker, tasks, config.agent)
+        except RepositoryError as error:
+            _checked(Base(hindrance=error.message), tasks, git)
+            raise
+        return _checked(base, tasks, git)
+
+    def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
+        """Child jobs of which the worker's files, as ``base`` has them, have nothing any more."""
+        if not (child_ids and base.commit):
+            return frozenset()
+        try:
+            return frozenset(self._children.discarded(worker, child_ids, base.commit))
+        except RepositoryError:
+            logger.warning("child jobs cannot be compared", exc_info=True)
+            return frozenset()
+
+    def keep(self, job: Job, config: ConfigRequest) -> None:
+        """Have the commit of an accepted job stay, whatever becomes of the user's branches."""
+        if not (job.config.base and job.is_root and _asked(config)):
+            return
+        name = dirty_ref if job.config.include_dirty else base_ref
+        try:
+            self._repository.point(name(job.root_id), job.config.base)
+        except (RepositoryError, OSError):
+            # Git keeps what nothing points to for two weeks; the first worker points to it.
+            logger.warning("no ref for a job's base", extra={"job_id": job.id}, exc_info=True)
+
+
+def check_child(config: ConfigRequest) -> None:
+    """Raise InvalidRequest where a child job asks for another start than its worker's state."""
+    asked = _asked(config)
+    if asked:
+        raise InvalidRequest(
+            f"a child job starts from the files of the worker that starts it; leave {asked} out"
+        )
+
+
+def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
+    """Raise InvalidRequest if ``git: on`` holds for a task, and no worktree can be created."""
+    if base.commit or not any(needs_worktree(task, git) for task in tasks):
+        return base
+    raise InvalidRequest(
+        f"git: on cannot be had: {base.hindrance}; leave git: on and workdir: worktree out, or "
+        "correct that first",
+        kind="base",
+    )
+
+
+def _asked(config: ConfigRequest) -> str:
+    """What is asked for, by name; empty when nothing is."""
+    return "include_dirty" if config.include_dirty else "base" if config.base is not None else ""

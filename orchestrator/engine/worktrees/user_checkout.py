@@ -1,0 +1,180 @@
+"""The user's own checkout: whether it is as it was before the first worker of a job began."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from posixpath import normpath
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.job import Attempt
+from orchestrator.core.model.repository_changes import (
+    FILE,
+    GIT_FILE,
+    SETTING,
+    WAYS_TO_MERGE,
+    RepositoryChange,
+    change_of,
+    push_of,
+    state_name,
+)
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository.repository import Repository
+from orchestrator.security.paths import read_regular, write_private
+
+#: In a root job's directory: what was there before.
+BEFORE = "checkout.json"
+BEFORE_BYTES = 64 * 1024 * 1024
+#: There as well: of what became different, both states.
+AFTER = "checkout-changes.json"
+#: The whole configuration, as earlier versions noted it.
+_WHOLE_CONFIG = f"{GIT_FILE}config"
+#: File systems store the time of the kernel's last tick.
+TICK_SECONDS = 0.05
+#: Seconds after which a lock that is still there is taken for left behind: git's are short.
+LEFT_SECONDS = 1.0
+
+
+class UsersCheckout:
+    """Any thread may call."""
+
+    def __init__(self, repository: Repository, workspace: Workspace) -> None:
+        self._repository = repository
+        self._workspace = workspace
+        self._looking = threading.Lock()
+
+    def note(self, root_id: str) -> None:
+        """As it is before any agent of the tree begins; a later call changes nothing."""
+        directory = self._workspace.job_directory(root_id)
+        path = directory / BEFORE
+        with self._looking:
+            if path.exists():
+                return
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._repository.note(str(directory))
+            write_private(path, json.dumps(dict(self._repository.checkout_state())).encode())
+
+    def put_back(self, root_id: str) -> Sequence[str]:
+        """Have git be able to work there where somebody broke that; all of it, in words."""
+        return self._repository.put_back(str(self._workspace.job_directory(root_id)))
+
+    def check_ways_to_merge(self, root_id: str) -> None:
+        """Raise RepositoryError where files would not be merged as before the job began.
+
+        A worker may have had conflicts be taken for none.
+        """
+        before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
+        # None of a job that began with a server that did not look at it.
+        if before is None or before == self._repository.ways_to_merge():
+            return
+        raise RepositoryError(
+            "while the job ran, somebody changed how git merges files (merge drivers or "
+            "core.attributesFile in the configuration, or .git/info/attributes); undo that, or "
+            f"accept it: {COMMAND} merge {root_id}"
+        )
+
+    def changes(self, root_id: str) -> list[RepositoryChange]:
+        """What became different since then, and who did it as far as git's logs tell that.
+
+        It is noted for ``restore``, with both states.
+        """
+        before = self._before(root_id)
+        if before is None:
+            return []
+        found = self._settled(before)
+        noted = {name: [before.get(name, ""), after] for name, after in found.items()}
+        directory = self._workspace.job_directory(root_id)
+        write_private(directory / AFTER, json.dumps(noted).encode("utf-8", "surrogateescape"))
+        moves = self._repository.ref_moves(root_id, os.lstat(directory / BEFORE).st_mtime)
+        movers = {each.ref: each.worker_id for each in moves if not each.is_push}
+        named = [change_of(name, str(noted[name][0]), found[name]) for name in sorted(found)]
+        signed = [replace(each, worker_id=movers.get(state_name(each), "")) for each in named]
+        return [*(push_of(each) for each in moves if each.is_push), *signed]
+
+    def is_known(self, root_id: str) -> bool:
+        """Whether what was there before can be read."""
+        return bool(self._before(root_id))
+
+    def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
+        """Without locks of a git that is at work."""
+        found = self._different(before)
+        if any(map(_is_lock, found)):
+            time.sleep(LEFT_SECONDS)
+            earlier, found = found, self._different(before)
+            found = {
+                name: seen
+                for name, seen in found.items()
+                if not _is_lock(name) or (seen and earlier.get(name) == seen)
+            }
+        return found
+
+    def changed_files(self, root_id: str, since: float) -> dict[str, float]:
+        """When files became different that are not as they were then, and are no older than
+        ``since``; by path relative to the top of the checkout. Without what git ignores.
+        """
+        before, now = self._before(root_id), self._repository.checkout_files()
+        if not before or now is None:
+            return {}
+        files = {
+            name.removeprefix(FILE): seen
+            for name, seen in before.items()
+            if name.startswith(FILE) and not str(seen).startswith("!")
+        }
+        present = {normpath(f"{now.prefix}{path}"): seen for path, seen in now.files.items()}
+        names = {each for each in (*files, *present) if files.get(each) != present.get(each)}
+        commit = str(before.get(str(before.get("HEAD")), ""))
+        if commit and now.commit and commit != now.commit:
+            names.update(self._repository.changed(commit, now.commit))
+        found = {each: _changed_at(f"{now.top}/{each}") for each in sorted(names)}
+        return {path: at for path, at in found.items() if at >= since}
+
+    def _different(self, before: Mapping[str, object]) -> dict[str, str]:
+        """As it is now; empty for what is not there, or was not looked at by another version."""
+        after = dict(self._repository.checkout_state())
+        names = {*before, *after}
+        if not any(each.startswith(SETTING) for each in before):
+            names = {n for n in names if not n.startswith(SETTING) and n != _WHOLE_CONFIG}
+        return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
+
+    def _before(self, root_id: str) -> Mapping[str, object] | None:
+        """None where nobody began."""
+        directory = self._workspace.job_directory(root_id)
+        if not os.path.lexists(directory / BEFORE):
+            return None
+        # A worker could have put a pipe, or anything, in its place: then all is told.
+        return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
+
+
+def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
+    """Workers whose attempts ran at a time, each once."""
+    found = (each.worker_id for each in attempts if _ran(each, at))
+    return list(dict.fromkeys(found))
+
+
+def _ran(attempt: Attempt, at: float) -> bool:
+    exit = attempt.exit
+    began = exit.started_at if exit and exit.started_at else attempt.started_at
+    ended = exit.ended_at if exit and exit.ended_at else attempt.ended_at
+    return began - TICK_SECONDS <= at and (ended is None or at <= ended + TICK_SECONDS)
+
+
+def _changed_at(path: str) -> float:
+    """In seconds since the epoch; of what was removed, that of its directory."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return os.lstat(path).st_ctime
+
+
+def _is_lock(name: str) -> bool:
+    return name.startswith(GIT_FILE) and name.endswith(".lock")
+
+
+def _object(content: bytes | None) -> Mapping[str, object]:
+    try:
+        found = json.loads(content or b"")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,472 @@
+"""What a worker works on that may change files: a worktree of the host project, or a directory.
+
+Making one takes from 20 ms to seconds, so nothing here is for the supervisor's thread but
+``wanted``.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.attempt_result import ChangeSize
+from orchestrator.core.model.attempt.delivery import normalized
+from orchestrator.core.model.attempt.failure import after, before
+from orchestrator.core.model.attempt.side_work import SideWork
+from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.ports import Agents, Assignment, Workspace
+from orchestrator.core.repository.commit_messages import of_worker
+from orchestrator.core.repository.git_refs import (
+    checkpoint_refs,
+    child_refs,
+    sent_ref,
+    start_ref,
+    taken_ref,
+    worker_branch,
+)
+from orchestrator.core.repository.repository import (
+    Base,
+    Merge,
+    Repository,
+    Tools,
+    merger_of,
+    signature_of,
+)
+from orchestrator.core.text.formatting import cut
+from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
+from orchestrator.engine.worktrees.cleanup import Turns
+from orchestrator.engine.worktrees.conflict_texts import with_conflicts
+from orchestrator.engine.worktrees.policy import WorktreeRule
+from orchestrator.engine.worktrees.promised_paths import Promises
+from orchestrator.engine.worktrees.squash_secrets import (
+    without_held_back,
+    without_refused,
+    without_secrets,
+)
+from orchestrator.engine.worktrees.start import conflict_attempt
+from orchestrator.engine.worktrees.start.branch_tips import BranchHeads
+from orchestrator.engine.worktrees.user_checkout import UsersCheckout
+from orchestrator.security.secret_kinds import redacted
+
+
+def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
+    """Where the worker starts: with the result so far, unless that excludes what it did.
+
+    ``start`` is where it started before; its branch is nowhere checked out. Idempotent.
+    """
+    sent = repository.tip(sent_ref(worker))
+    if not sent:
+        return start
+    resolves = bool(job.config.resolve and worker.result and worker.result.conflicts)
+    if resolves and conflict_attempt.unresolved(repository, worker):
+        start = conflict_attempt.begin(repository, job, worker, sent)
+        repository.drop(sent_ref(worker))
+        return start
+    message = of_worker(f"Merge the result so far for {worker.id}", worker)
+    tip = repository.tip(worker_branch(worker)) or start
+    on_start, on_tip = (
+        repository.merge(each, sent, message, merger_of(job), force=False).commit
+        for each in (start, tip)
+    )
+    if on_start and on_tip:
+        # Else the changes of others would count as its own.
+        repository.point(start_ref(worker), on_start)
+        failpoints.reached("sent back: its start is known")
+        repository.point(worker_branch(worker), on_tip)
+        repository.point(taken_ref(worker), sent)
+        start = on_start
+    elif resolves:
+        start = conflict_attempt.begin(repository, job, worker, sent)
+    repository.drop(sent_ref(worker))
+    return start
+
+
+logger = logging.getLogger(__name__)
+
+#: In a worker's directory, which otherwise holds what the worker is given and leaves.
+NAME = "worktree"
+#: Follows that name: programs of the project that are not in the worktree itself.
+PROGRAMS = ".programs"
+#: More files than this are not listed one by one.
+MOST_FILES = 10_000
+#: What an agent may leave where it works, and is meant for its directory.
+LEFT = ("output.md", "result.json")
+#: Before a worktree is opened once more that could not be.
+PAUSE_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A worker's worktree."""
+
+    directory: str
+    #: Where the agent starts: the host project in it. Not known of an attempt that was found.
+    cwd: str
+    branch: str
+    #: The branch when the attempt began, and what the worker began with; empty when not known.
+    before: str
+    start: str
+    tools: Tools = field(default_factory=Tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a worker has done to files."""
+
+    #: Those that it made or changed, in all of its attempts; at most ``MOST_FILES`` of them.
+    files: tuple[str, ...]
+    #: Whether the latest attempt did any of it.
+    changed: bool
+    #: What it left broken of its worktree, in words; None: it has a plain directory.
+    faults: tuple[str, ...] | None = None
+    #: Looked at for candidates, who are compared by it.
+    size: ChangeSize | None = None
+    #: Whether any of its attempts did something, even if it only removed files.
+    has_work: bool = False
+    #: Promised paths that do not exist, and promised files that git ignores and were saved.
+    missing: tuple[str, ...] = ()
+    saved: tuple[str, ...] = ()
+    #: Files of the checkout, or of the project, that changed while the attempt ran.
+    checkout: tuple[str, ...] = ()
+    #: What it did elsewhere than in its worktree.
+    side_work: tuple[SideWork, ...] = ()
+    #: New files that are not committed.
+    held_back: tuple[HeldBack, ...] = ()
+    #: What its branch is at.
+    commit: str = ""
+    #: All that a worker without a worktree changed or removed, if it is a part of its result,
+    #: except for new files that ``git.never_commit`` names.
+    touched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A child job's result, as far as it went into the files of a worker."""
+
+    #: The worker's state before.
+    ours: str
+    merge: Merge
+
+
+class Worktrees:
+    def __init__(
+        self,
+        repository: Repository,
+        agents: Agents,
+        workspace: Workspace,
+        search: str = os.defpath,
+        *,
+        fold_attempts: bool = True,
+    ) -> None:
+        """``search`` is the path on which workers find programs. ``fold_attempts``: commits of an
+        attempt that gates refused become part of the next one's."""
+        self._search = search
+        self._fold_attempts = fold_attempts
+        self._repository = repository
+        self.rule = WorktreeRule(agents)
+        self._workspace = workspace
+        self.checkpoints = Checkpoints(repository)
+        self._turns = Turns()
+        self._tips = BranchHeads(repository)
+        self._promises = Promises(repository, workspace)
+        #: Tells what became different in the user's own files.
+        self.checkout = UsersCheckout(repository, workspace)
+
+    def base_below(
+        self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
+    ) -> Base:
+        """The same for a child job of a worker: its worktree as it is, uncommitted work included.
+
+        Without one, where its own job started, or else the project.
+        """
+        if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
+            return Base()
+        commit = self._snapshot(worker) or parent.config.base
+        return Base(commit=commit) if commit else self._repository.base()
+
+    def directory(self, worker: Worker) -> str:
+        return f"{self._workspace.worker_directory(worker)}/{NAME}"
+
+    def _snapshot(self, worker: Worker) -> str:
+        """The state that a child job of the worker starts from; empty without a worktree."""
+        directory = self.directory(worker)
+        if not os.path.lexists(directory):
+            return ""
+        self.checkout.put_back(worker.root_id)
+        message = of_worker(f"State of {worker.id} when it started a child job", worker)
+        return self._repository.snapshot(directory, message, signature_of(worker))
+
+    # -- around an attempt ----------------------------------------------------------------------
+
+    def open(self, assignment: Assignment) -> Ground:
+        """Idempotent; a further attempt goes on with what the one before left, or with an earlier
+        checkpoint where that was decided."""
+        with self.checkpoints.held(assignment.worker.key):
+            try:
+                return self._open(assignment)
+            except RepositoryError:
+                # As when one is closed; or another git holds a lock for a moment.
+                about = {"worker": assignment.worker.id}
+                logger.warning("a worktree is opened again", extra=about, exc_info=True)
+                time.sleep(PAUSE_SECONDS)
+                return self._open(assignment)
+
+    def equipped(self, assignment: Assignment, ground: Ground) -> Assignment:
+        """With what a further attempt has to know of its worktree, which is open: the work so far,
+        and the texts of conflicts.
+
+        Raise RepositoryError.
+        """
+        return self._with_work(with_conflicts(self._repository, assignment), ground)
+
+    def _with_work(self, assignment: Assignment, ground: Ground) -> Assignment:
+        """With what the attempts before this one committed."""
+        if assignment.worker.attempt < 2 or ground.before == ground.start:
+            return assignment
+        work = self._repository.work(ground.start, ground.before)
+        return replace(assignment, committed=work)
+
+    def _open(self, assignment: Assignment) -> Ground:
+        worker, job = assignment.worker, assignment.job
+        if self._workspace.is_attached(worker):
+            raise RepositoryError(f"its worktree is in use by {COMMAND} attach")
+        self.checkout.note(worker.root_id)
+        self.checkout.put_back(worker.root_id)
+        branch, directory = worker_branch(worker), self.directory(worker)
+        start = self._repository.tip(start_ref(worker))
+        if not start:
+            start = self._start(assignment)
+            self._repository.point(start_ref(worker), start)
+        elif not os.path.lexists(directory):
+            start = take_up(self._repository, assignment.job, worker, start)
+        failpoints.reached("worktree: its start is known")
+        made_anew = not os.path.lexists(directory)
+        self._turns.opened(worker)
+        self._repository.open_worktree(directory, branch, start, self._above(worker, job))
+        place = CheckpointPlace(worker, branch, directory, True)
+        self.checkpoints.begin(
+            place, made_anew, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
+        )
+        tip = self._repository.tip(branch)
+        tools = self._tools(directory)
+        return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
+
+    def with_tools(self, ground: Ground) -> Ground:
+        """With the programs that its worktree has now."""
+        return replace(ground, tools=self._tools(ground.directory))
+
+    def _tools(self, directory: str) -> Tools:
+        try:
+            return self._repository.tools(
+                directory, f"{directory}{PROGRAMS}", self._search, trusted=False
+            )
+        except (RepositoryError, OSError):
+            logger.warning("the project's own programs are not found", exc_info=True)
+            return Tools()
+
+    def _above(self, worker: Worker, job: Job) -> str:
+        """Where the worker works that asked for the job; empty for a root job's worker."""
+        if job.parent_worker_id is None:
+            return ""
+        return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
+
+    def place_of(self, worker: Worker) -> CheckpointPlace:
+        directory = self.directory(worker)
+        return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
+
+    def found(self, worker: Worker) -> Ground | None:
+        """Of an attempt that was started by a server before this one."""
+        directory = self.directory(worker)
+        if not os.path.lexists(directory):
+            return None
+        return Ground(directory, "", worker_branch(worker), "", "")
+
+    def _start(self, assignment: Assignment) -> str:
+        """The job's base with what its dependencies changed, as far as that goes together."""
+        job, commit = assignment.job, assignment.job.config.base
+        for task_id, finding in assignment.findings.items():
+            for tip in self.tips_of(job, finding.worker_id):
+                words = f"Merge {finding.worker_id} ({task_id}) for {assignment.worker.id}"
+                message = of_worker(words, assignment.worker)
+                merged = self._tips.merge(job, commit, tip, message)
+                commit = merged.commit or commit
+        return commit
+
+    def tips_of(self, job: Job, worker_id: str) -> list[str]:
+        """What a worker that has ended came to. See ``engine.worktrees.start.branch_tips``."""
+        return self._tips.of(job, worker_id)
+
+    def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
+        """Have a child job's result in the files of the worker that waits for it.
+
+        None where it has no worktree. What excludes the worker's own changes is left out whole.
+        """
+        now = self._snapshot(parent)
+        if not now:
+            return None
+        ours = now
+        if not self._repository.contains(now, began):
+            ours = self._repository.join(now, began, "State before", merger_of(job))
+        merged = self._tips.merge(job, ours, result, f"Merge job {job.id}")
+        if merged.commit:
+            self._repository.bring(self.directory(parent), now, merged.commit)
+        return Brought(now, merged)
+
+    def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
+        """Commit what it left, whatever it or anybody has done to its worktree. Idempotent."""
+        try:
+            return self._close_attempt(worker, task, ground)
+        except (RepositoryError, FileNotFoundError):
+            # Another worker, or a person, may have broken it between two of the steps.
+            logger.warning("an attempt is closed again", extra={"worker": worker.id}, exc_info=True)
+            return self._close_attempt(worker, task, ground)
+
+    def _close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
+        self.checkout.put_back(worker.root_id)
+        self._undo_gates(worker, ground)
+        start = self._put_back_start(worker, ground)
+        last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
+        last = self._repository.tip(last) or ground.before or start
+        faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
+        self._take_left(worker, ground)
+        message = _message(worker, task)
+        who, promised = signature_of(worker), [normalized(each) for each in task.writes]
+        place = ground.directory, ground.branch
+        tip = self._repository.commit(*place, message, who, promised)
+        failpoints.reached("worktree: loose files are committed")
+        folded = self._repository.fold(*place, tip, message, who, promised)
+        tip = folded.commit
+        held = folded.held_back
+        if self._fold_attempts and start:
+            onto = last if self._repository.contains(tip, last) else start
+            how = ground.branch, onto, tip, message, held
+            tip, held = without_held_back(self._repository, *how)
+        changed = tip != (ground.before or start)
+        tip = without_secrets(self._repository, worker, ground.branch, start, tip, message)
+        if self._fold_attempts:
+            tip = without_refused(self._repository, worker, ground.branch, tip, message)
+        failpoints.reached("worktree: committed")
+        self.checkpoints.end(self.place_of(worker), tip, interrupted)
+        self._repository.settle(ground.directory)
+        files = self._repository.changed(start or tip, tip)
+        others = self.of_children(worker, start, tip)
+        own = tuple(each for each in files if each not in others)[:MOST_FILES]
+        size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
+        marked = self._repository.conflict_markers(start, tip) if changed and start else ()
+        has_work = bool(files) or self._differs(start, tip)
+        kept = self._promises.check(worker, task, ground.directory, start, tip)
+        told = (*faults, *marked)
+        return Changes(
+            own,
+            changed,
+            told,
+            size,
+            has_work,
+            kept.missing,
+            kept.saved,
+            side_work=folded.work,
+            held_back=self._promises.saved(worker, ground.directory, held),
+            commit=tip,
+        )
+
+    def _undo_gates(self, worker: Worker, ground: Ground) -> None:
+        """Where the attempt was closed before: what gates have changed since is not its work.
+
+        A server may have ended while they ran.
+        """
+        ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
+        closed = self._repository.tip(ref)
+        if closed and closed == self._repository.tip(ground.branch):
+            with suppress(RepositoryError, OSError):
+                self._repository.restore(ground.directory, closed)
+
+    def _put_back_start(self, worker: Worker, ground: Ground) -> str:
+        """What the worker began with: it may have removed or moved refs of the orchestrator's,
+        and what counts as changed goes by this one."""
+        present = self._repository.tip(start_ref(worker))
+        if ground.start and present != ground.start:
+            self._repository.point(start_ref(worker), ground.start)
+        return ground.start or present
+
+    def _differs(self, start: str, tip: str) -> bool:
+        """Also where files are only gone."""
+        return bool(start) and tip != start and bool(self._repository.touched(start, tip))
+
+    def patch(self, worker: Worker, most_bytes: int) -> str:
+        """What a worker that has ended changed in its worktree; empty where it had none."""
+        start = self._repository.tip(start_ref(worker))
+        tip = self._repository.tip(worker_branch(worker))
+        return self._repository.patch(start, tip, most_bytes) if start and tip else ""
+
+    def has_moved(self, worker: Worker) -> bool:
+        """Whether somebody committed on its branch after its last attempt."""
+        delivery = worker.result.delivery if worker.result else None
+        last = delivery.commit if delivery else ""
+        return bool(last) and self._repository.tip(worker_branch(worker)) != last
+
+    def span(self, worker: Worker) -> tuple[str, str]:
+        """The commits that it began with, and that it has come to. Raise RepositoryError."""
+        tip = self._repository.tip(worker_branch(worker))
+        return self._repository.tip(start_ref(worker)) or tip, tip
+
+    def own_files(self, worker: Worker) -> Sequence[str]:
+        """What its branch changes besides what its child jobs did; at most ``MOST_FILES``."""
+        start = self._repository.tip(start_ref(worker))
+        tip = self._repository.tip(worker_branch(worker))
+        others = self.of_children(worker, start, tip)
+        files = self._repository.changed(start or tip, tip)
+        return tuple(each for each in files if each not in others)[:MOST_FILES]
+
+    def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
+        """Files that its child jobs made, changed, or removed, and the worker itself did not."""
+        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
+        found: set[str] = set()
+        for name in (each for each in refs if each.endswith("/result")):
+            result, began = refs[name], refs[name.removesuffix("result") + "base"]
+            made = set(self._repository.touched(began, result))
+            # A worker without a worktree has neither, and all of it is its child jobs'.
+            made -= set(self._repository.touched(start, began)) if start else set()
+            found |= made - (set(self._repository.touched(result, tip)) if tip else set())
+        return found
+
+    def _take_left(self, worker: Worker, ground: Ground) -> None:
+        """Its report is for the orchestrator, unless the project has such a file itself."""
+        home = self._workspace.worker_directory(worker)
+        cwd = self._repository.inside(ground.directory)
+        for name in (each for each in LEFT if os.path.isfile(f"{cwd}/{each}")):
+            inside = os.path.relpath(f"{cwd}/{name}", ground.directory)
+            if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
+                os.replace(f"{cwd}/{name}", f"{home}/{name}")
+
+    def children_by_result(self, worker: Worker) -> dict[str, str]:
+        """The child jobs of a worker, by the commits of their results."""
+        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
+        results = (each for each in refs if each.endswith("/result"))
+        return {refs[each]: each.split("/")[-2] for each in results}
+
+    def drop_spares(self, root_id: str) -> None:
+        """The files of closed worktrees that were kept for the next ones of a tree."""
+        self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
+
+    def remove(self, worker: Worker) -> None:
+        """Of a worker that has ended: what is in it is kept on its branch. Idempotent."""
+        directory = self.directory(worker)
+        with self.checkpoints.held(worker.key):
+            # ``attach`` removes it when it is done.
+            if not self._turns.is_due(worker) or self._workspace.is_attached(worker):
+                return
+            if os.path.lexists(directory):
+                branch = worker_branch(worker)
+                self._repository.close_worktree(directory, branch, signature_of(worker))
+            self._turns.removed(worker)
+
+
+def _message(worker: Worker, task: TaskSpec) -> str:
+    words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
+    return of_worker(cut(words, 72), worker)

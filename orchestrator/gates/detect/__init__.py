@@ -1,0 +1,1 @@
+"""Finding out which gates a project has."""

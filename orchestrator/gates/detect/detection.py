@@ -1,0 +1,269 @@
+"""Gates that the files of a commit speak for: pytest, ruff, mypy, npm, cargo, go, pre-commit, make.
+
+Commands are made of the base commit's files and of nothing that a worker can change.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from orchestrator.core.gates.files import suite_files
+from orchestrator.core.gates.files.source_files import PYTHON, patterns_of
+from orchestrator.core.model.gate import SECRETS, Gate, GateFiles, GateReport, GateSource
+from orchestrator.gates.detect import javascript, security_tools
+from orchestrator.gates.detect.command_calls import MAKEFILES, is_constant_target, rules_of
+from orchestrator.gates.detect.scripts import scripts_in
+
+REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
+_PYTHON = ("*.py", "*.pyi")
+_PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
+#: Words of a file that has tests, and is not just named like one.
+_PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
+#: Files of tests that are read for these words.
+_MOST_READ = 20
+_PYTEST_FILES = (
+    *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
+    # Python itself runs them first, or finds them before the installed ones.
+    *("sitecustomize.py", "usercustomize.py", "*.pth", "*.egg-info", "*.dist-info"),
+    *("/pytest.py", "/pytest/", "/_pytest/", "/pluggy/", "/unittest/", "/unittest.py"),
+)
+#: How a configuration names plugins: ``addopts = -p checks.plugin``, ``pytest_plugins = ["a"]``.
+_PLUGINS = re.compile(r"-p[ =]?['\"]?([A-Za-z_][\w.]*)|pytest_plugins\b[^=]*=([^\])\n]*)")
+_TARGETS = {"check": "make-check", "test": "make-test"}
+
+
+def secrets(why: str = "built in") -> Gate:
+    return Gate(
+        name=SECRETS, run="", timeout=0.0, new_only=False, source=GateSource.DETECTED, why=why
+    )
+
+
+def detected(files: GateFiles) -> Iterator[Gate]:
+    """The quick ones first."""
+    yield secrets()
+    for name, evidence in _EVIDENCE.items():
+        why = evidence(files)
+        if why:
+            yield _gate(name, files, why)
+    yield from javascript.gates(files)
+    yield from security_tools.gates(files)
+    if not _has_tests(files):
+        yield from list(_make(files))[:1]
+
+
+def by_name(name: str, files: GateFiles) -> Gate | None:
+    """A gate that somebody asks for by its name, whether anything speaks for it or not."""
+    if name == SECRETS:
+        return secrets("asked for by name")
+    if name in _EVIDENCE:
+        return _gate(name, files, "asked for by name")
+    if name in security_tools.NAMES:
+        return security_tools.by_name(name, files)
+    if name in javascript.NAMES:
+        return javascript.by_name(name, files)
+    return next((gate for gate in _make(files) if gate.name == name), None)
+
+
+#: Every name that may mean a gate.
+NAMES = frozenset(
+    {SECRETS, "ruff", "mypy", "go-vet", "pre-commit", "pytest", "cargo-test", "go-test"}
+    | {*_TARGETS.values()}
+    | javascript.NAMES
+    | security_tools.NAMES
+)
+
+
+def _gate(name: str, files: GateFiles, why: str) -> Gate:
+    made = _MADE[name](files)
+    return Gate(name=name, timeout=0.0, source=GateSource.DETECTED, why=why, **made)
+
+
+# -- what speaks for a gate ------------------------------------------------------------------------
+
+
+def _ruff_evidence(files: GateFiles) -> str:
+    own = next((name for name in ("ruff.toml", ".ruff.toml") if name in files.names()), "")
+    return own or ("tool.ruff in pyproject.toml" if "ruff" in _tools(files) else "")
+
+
+def _mypy_evidence(files: GateFiles) -> str:
+    own = next((name for name in ("mypy.ini", ".mypy.ini") if name in files.names()), "")
+    if not own and "[mypy]" in files.read(_SETUP):
+        own = "[mypy] in setup.cfg"
+    return own or ("tool.mypy in pyproject.toml" if "mypy" in _tools(files) else "")
+
+
+def _pytest_evidence(files: GateFiles) -> str:
+    top = files.names()
+    if "pytest" in _tools(files):
+        return "tool.pytest in pyproject.toml"
+    for name, section in ((_SETUP, "[tool:pytest]"), ("tox.ini", "[pytest]")):
+        if section in files.read(name):
+            return f"{section} in {name}"
+    for name in ("pytest.ini", "conftest.py"):
+        if name in top:
+            return name
+    return _python_tests(files)
+
+
+def _python_tests(files: GateFiles) -> str:
+    """A file of tests, also beside the code; empty where only names look like it."""
+    for path in list(suite_files.own(files.paths(), suite_files.PYTEST))[:_MOST_READ]:
+        if _PYTHON_TESTS.search(files.read(path)):
+            return path
+    return ""
+
+
+def _tools(files: GateFiles) -> Mapping[str, Any]:
+    try:
+        found = tomllib.loads(files.read(_PYPROJECT)).get("tool", {})
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _file(name: str) -> Callable[[GateFiles], str]:
+    return lambda files: name if name in files.names() else ""
+
+
+_EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
+    "ruff": _ruff_evidence,
+    "mypy": _mypy_evidence,
+    "go-vet": _file("go.mod"),
+    "pre-commit": _file(".pre-commit-config.yaml"),
+    "pytest": _pytest_evidence,
+    "cargo-test": _file("Cargo.toml"),
+    "go-test": _file("go.mod"),
+}
+
+
+# -- how it is run ---------------------------------------------------------------------------------
+
+
+def _python(files: GateFiles, command: str) -> str:
+    """The worktree's own modules come before those of an editable installation elsewhere.
+
+    The probe comes first: a project may have a ``sitecustomize`` of its own.
+    """
+    source = "$PWD/src:" if "src" in files.names() else ""
+    return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
+
+
+def _ruff(files: GateFiles) -> Mapping[str, Any]:
+    # The configuration may say "fix": what is repaired here would not be found.
+    plain = "--no-fix --no-fix-only --no-cache"
+    return {
+        "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",
+        "report": GateReport.RUFF,
+        "program": "ruff",
+        "when": (*_PYTHON, "*.ipynb", _PYPROJECT, "ruff.toml", ".ruff.toml"),
+        "configured_by": (_PYPROJECT, "ruff.toml", ".ruff.toml"),
+    }
+
+
+def _mypy(files: GateFiles) -> Mapping[str, Any]:
+    plain = "--no-pretty --hide-error-context --show-error-codes --no-color-output"
+    said = _tools(files).get("mypy")
+    named = {*said} if isinstance(said, dict) else set()
+    ini = "".join(files.read(name) for name in ("mypy.ini", ".mypy.ini", _SETUP))
+    named |= {*re.findall(r"^(files|packages|modules)\s*=", ini, re.MULTILINE)}
+    target = "" if named & {"files", "packages", "modules"} else " ."
+    return {
+        "run": f"mypy {plain} --cache-dir=/dev/null{target}",
+        "report": GateReport.MYPY,
+        "program": "mypy",
+        "when": (*_PYTHON, _PYPROJECT, "mypy.ini", ".mypy.ini", _SETUP),
+        "configured_by": (_PYPROJECT, "mypy.ini", ".mypy.ini", _SETUP),
+    }
+
+
+def _pytest(files: GateFiles) -> Mapping[str, Any]:
+    command = f"pytest -q -p no:cacheprovider --junitxml={REPORT}"
+    return {
+        "run": _python(files, command),
+        "report": GateReport.JUNIT,
+        "program": "pytest",
+        "looks_at": patterns_of(PYTHON),
+        "by_imports": True,
+        "configured_by": (*_PYTEST_FILES, *_plugins(files)),
+    }
+
+
+def _plugins(files: GateFiles) -> Iterator[str]:
+    """Modules of the project that its configuration has pytest load."""
+    there = set(files.paths())
+    texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
+    for found in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
+        for module in re.findall(r"[A-Za-z_][\w.]*", found[1] or found[2]):
+            path = f"{module.replace('.', '/')}.py"
+            yield from (f"/{each}" for each in (path, f"src/{path}") if each in there)
+
+
+def _plain(
+    command: str,
+    *configured_by: str,
+    when: tuple[str, ...] = (),
+    report: GateReport = GateReport.EXIT,
+    is_of_files: bool = False,
+    looks_at: tuple[str, ...] = (),
+) -> Any:
+    program = command.split(" ")[0]
+    return lambda files: {
+        "run": command,
+        "report": report,
+        "program": program,
+        "configured_by": configured_by,
+        "when": when,
+        "is_of_files": is_of_files,
+        "looks_at": looks_at,
+    }
+
+
+_MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
+    "ruff": _ruff,
+    "mypy": _mypy,
+    "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum"), is_of_files=True),
+    "pre-commit": _plain(
+        "pre-commit run --all-files --color=never",
+        ".pre-commit-config.yaml",
+        report=GateReport.PRE_COMMIT,
+    ),
+    "pytest": _pytest,
+    "cargo-test": _plain(
+        "cargo test --no-fail-fast",
+        *("Cargo.toml", ".cargo/config.toml", "build.rs", "rust-toolchain*"),
+        report=GateReport.CARGO,
+        looks_at=patterns_of("Rust"),
+    ),
+    "go-test": _plain(
+        "go test -v ./...",
+        *("go.mod", "go.work"),
+        report=GateReport.GO,
+        looks_at=patterns_of("Go"),
+    ),
+}
+
+
+def _make(files: GateFiles) -> Iterator[Gate]:
+    for makefile in MAKEFILES:
+        text = files.read(makefile)
+        rules = rules_of(text)
+        for target, name in _TARGETS.items():
+            if target in rules and not is_constant_target(target, text, files):
+                yield Gate(
+                    name=name,
+                    # Else one that a worker adds may come before it.
+                    run=f"make -f {makefile} {target}",
+                    timeout=0.0,
+                    program="make",
+                    source=GateSource.DETECTED,
+                    why=f"the target {target} in {makefile}",
+                    configured_by=(*MAKEFILES, "*.mk", *scripts_in(text, files)),
+                )
+
+
+def _has_tests(files: GateFiles) -> bool:
+    """``make test`` usually runs them once more."""
+    found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
+    return found or javascript.has_tests(files)

@@ -1,0 +1,110 @@
+"""Gates of JavaScript projects: scripts of package.json, and tests that no script runs."""
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.core.gates.files import suite_files
+from orchestrator.core.gates.files.source_files import patterns_of
+from orchestrator.core.model.gate import Gate, GateFiles, GateReport, GateSource
+from orchestrator.gates.detect.command_calls import PACKAGE, Calls, mapping, package_of, texts_of
+
+#: What ``npm init`` writes where there are no tests.
+_NO_TEST = "no test specified"
+#: npm scripts that check something, and the names of their gates.
+SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"}
+#: Files of tests that are read for the runner that they use.
+_MOST_READ = 20
+_OUTPUT = '"$ORCHESTRATOR_GATE_REPORT"'
+#: By name: the command of a runner of tests, and how its report is read.
+_RUNNERS = {
+    "vitest": (f"vitest run --reporter=json --outputFile={_OUTPUT}", GateReport.JEST),
+    "jest": (f"jest --ci --json --outputFile={_OUTPUT}", GateReport.JEST),
+    "node-test": (
+        f"node --test --test-reporter=junit --test-reporter-destination={_OUTPUT}",
+        GateReport.JUNIT,
+    ),
+}
+_LOOKS_AT = patterns_of("JavaScript", "TypeScript", "Vue", "Svelte")
+#: In a script that may judge files of any language.
+_OTHER_TOOLS = re.compile(
+    r"(?:^|[;&|(]|\b(?:exec|env|time|run)\b)\s*(?:\w+=\S*\s+)*"
+    r"(?:make|just|task|tox|nox|pytest|python[\d.]*|uv|poetry|go|cargo|mvn|gradlew?|dotnet|bundle"
+    r"|rake|rspec|composer|phpunit|docker|bash|sh|pre-commit|\./(?!node_modules/))\b"
+)
+NAMES = frozenset({*SCRIPTS.values(), *_RUNNERS})
+#: Files that say how strict tools are that scripts run.
+CONFIGURED_BY = (
+    *(PACKAGE, ".npmrc", "tsconfig*.json", "*eslint*", ".prettierrc*", ".prettierignore"),
+    *("prettier.config.*", "biome.json*", "jest.*", "vitest.*", "vite.config.*", "babel.config.*"),
+    *(".babelrc*", ".mocharc*", ".nycrc*", ".stylelintrc*", "stylelint.config.*"),
+)
+
+
+def gates(files: GateFiles) -> Iterator[Gate]:
+    scripts = list(_of_scripts(files))
+    yield from scripts
+    if not any(gate.name == SCRIPTS["test"] for gate in scripts):
+        yield from _of_tests(files)
+
+
+def by_name(name: str, files: GateFiles) -> Gate | None:
+    """None if the project has no such script, or one that judges nothing.
+
+    A runner of tests needs no sign of it.
+    """
+    if name in _RUNNERS:
+        return _runner(name, "asked for by name")
+    return next((gate for gate in _of_scripts(files) if gate.name == name), None)
+
+
+def has_tests(files: GateFiles) -> bool:
+    return any(gate.name in {SCRIPTS["test"], *_RUNNERS} for gate in gates(files))
+
+
+def _of_scripts(files: GateFiles) -> Iterator[Gate]:
+    """The texts of the scripts, with those that npm runs before and after them."""
+    scripts = mapping(package_of(files), "scripts")
+    for script, name in SCRIPTS.items():
+        text = " && ".join(texts_of(scripts, script))
+        is_script = isinstance(scripts.get(script), str) and _NO_TEST not in text
+        if not is_script or Calls(files).judge_nothing(text):
+            continue
+        yield Gate(
+            name=name,
+            run=text,
+            timeout=0.0,
+            program="npm",
+            source=GateSource.DETECTED,
+            why=f"the script {script} in {PACKAGE}",
+            configured_by=CONFIGURED_BY,
+            is_of_files=script != "test",
+            looks_at=() if _OTHER_TOOLS.search(text) else _LOOKS_AT,
+        )
+
+
+def _of_tests(files: GateFiles) -> Iterator[Gate]:
+    """One, at most: files of tests, and the runner that the project depends on."""
+    package = package_of(files)
+    needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
+    tests = list(suite_files.own(files.paths(), suite_files.JAVASCRIPT))
+    runner = next((name for name in ("vitest", "jest") if name in needed), "")
+    if not runner:
+        uses_node = (path for path in tests[:_MOST_READ] if "node:test" in files.read(path))
+        tests, runner = list(uses_node), "node-test"
+    if tests:
+        yield _runner(runner, tests[0])
+
+
+def _runner(name: str, why: str) -> Gate:
+    command, report = _RUNNERS[name]
+    return Gate(
+        name=name,
+        run=command,
+        timeout=0.0,
+        report=report,
+        program=command.split(" ")[0],
+        source=GateSource.DETECTED,
+        why=why,
+        configured_by=CONFIGURED_BY,
+        looks_at=_LOOKS_AT,
+    )

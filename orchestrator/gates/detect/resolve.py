@@ -1,0 +1,130 @@
+"""From what is asked for (names, commands, or nothing) to gates that can be run."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.gate import AUTO, Gate, GateFiles, GateSource
+from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
+from orchestrator.gates.detect.gates_file import own_gates
+from orchestrator.gates.detect.scripts import scripts_in
+
+KIND = "invalid-gates"
+#: More are not run one after another for one result.
+MOST_GATES = 50
+LONGEST_NAME = 40
+
+
+class Finder:
+    """See ``core.model.gate.GateFinder``."""
+
+    def __init__(
+        self,
+        timeout: float = 600.0,
+        *,
+        tests_may_change: bool = False,
+        tests_may_vanish: bool = False,
+    ) -> None:
+        """``timeout``: seconds, for gates without one of their own.
+
+        The others hold for every gate, whatever its definition says.
+        """
+        self._timeout = timeout
+        self._tests_may_change = tests_may_change
+        self._tests_may_vanish = tests_may_vanish
+
+    def found(self, files: GateFiles) -> Sequence[Gate]:
+        own = own_gates(files)
+        gates = list(detected(files) if own is None else self._resolved(own, files))
+        if own and not any(gate.is_secret_scan for gate in gates):
+            gates.insert(0, secrets())
+        return _checked(self._whole(gates, files))
+
+    def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
+        return _checked(self._whole(self._resolved(asked, files), files))
+
+    def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
+        """With the scripts that they run as what configures them."""
+        for gate in gates:
+            known = (*gate.configured_by, *scripts_in(gate.run, files))
+            timeout = gate.timeout or self._timeout
+            yield replace(
+                gate,
+                timeout=timeout,
+                configured_by=tuple(dict.fromkeys(known)),
+                tests_may_change=gate.tests_may_change or self._tests_may_change,
+                tests_may_vanish=gate.tests_may_vanish or self._tests_may_vanish,
+            )
+
+    def _resolved(self, asked: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:
+        for gate in asked:
+            if gate.run == AUTO and gate.source is GateSource.ASKED:
+                yield from (each for each in self.found(files))
+            elif gate.run == AUTO:
+                yield from detected(files)
+            else:
+                yield _resolved(gate, files)
+
+
+def _resolved(asked: Gate, files: GateFiles) -> Gate:
+    """A command gets a name; a name gets its command."""
+    name = asked.name if not asked.run else asked.run
+    known = None if asked.name and asked.run else _known(name, files)
+    if known is not None:
+        return _with(known, asked)
+    if not asked.run or name in NAMES:
+        raise InvalidRequest(
+            f"there is no gate named {name!r} here; give its command, or one of: "
+            f"{', '.join(gate.name for gate in detected(files))}",
+            kind=KIND,
+        )
+    return asked if asked.name else replace(asked, name=_name_of(asked.run))
+
+
+def _known(name: str, files: GateFiles) -> Gate | None:
+    own = own_gates(files) or ()
+    mine = next((each for each in own if each.name == name and each.run), None)
+    return mine or by_name(name, files)
+
+
+def _with(known: Gate, asked: Gate) -> Gate:
+    """What is asked of a known gate beside its name counts."""
+    return replace(
+        known,
+        when=asked.when or known.when,
+        timeout=asked.timeout or known.timeout,
+        required=asked.required and known.required,
+        new_only=known.new_only and (asked.new_only or not asked.name),
+        tests_may_change=asked.tests_may_change or known.tests_may_change,
+        tests_may_vanish=asked.tests_may_vanish or known.tests_may_vanish,
+        source=asked.source,
+        why=asked.why or known.why,
+    )
+
+
+def _name_of(command: str) -> str:
+    words = re.sub(r"[^A-Za-z0-9]+", "-", command).strip("-").lower()
+    return words[:LONGEST_NAME].strip("-") or "gate"
+
+
+def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
+    """Two commands may come to one name; two gates that were given one may not."""
+    found: list[Gate] = []
+    names: Counter[str] = Counter()
+    for gate in gates:
+        if any(each == gate for each in found):
+            continue
+        names[gate.name] += 1
+        again = names[gate.name]
+        found.append(gate if again == 1 else _second(gate, again))
+    if len(found) > MOST_GATES:
+        raise InvalidRequest(f"{len(found)} gates, and {MOST_GATES} is the most", kind=KIND)
+    return tuple(found)
+
+
+def _second(gate: Gate, number: int) -> Gate:
+    if gate.name != _name_of(gate.run):
+        raise InvalidRequest(f"two gates are named {gate.name!r}; give one another name", kind=KIND)
+    return replace(gate, name=f"{gate.name}-{number}")

@@ -1,0 +1,97 @@
+"""Reports of bandit, and of tools that ask for advisories on packages.
+
+A tool of the second kind without an answer has not looked: ``NoAdvisories``.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.core.gates.findings import Flaw, NoAdvisories, Reading, UnreadableReport
+from orchestrator.core.text.json_values import mapping
+from orchestrator.gates.parsers import sarif
+from orchestrator.gates.parsers.report_json import number, parsed, relative, sequence, text
+
+_LONGEST_PATH = 4096
+
+
+def read_bandit(content: bytes, cwd: str) -> Reading:
+    """``-f json``. Raise UnreadableReport."""
+    found = mapping(parsed(content, "JSON of bandit"))
+    if "results" not in found:
+        raise UnreadableReport("its report is JSON, but not bandit's: it has no results")
+    return Reading(flaws=tuple(_of_bandit(mapping(each), cwd) for each in _list(found, "results")))
+
+
+def _of_bandit(each: dict[str, Any], cwd: str) -> Flaw:
+    path = relative(text(each.get("filename"), _LONGEST_PATH), cwd).removeprefix("./")
+    rule, message = text(each.get("test_id")), text(each.get("issue_text"))
+    line = number(each.get("line_number"))
+    return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")
+
+
+def read_npm(content: bytes) -> Reading:
+    """``npm audit --json``. Raise NoAdvisories."""
+    found = _answer(content, "vulnerabilities")
+    flaws = {}
+    for name, each in mapping(found["vulnerabilities"]).items():
+        for via in sequence(mapping(each).get("via")):
+            if isinstance(via, dict):
+                said = text(via.get("title")) or "vulnerable"
+                key = f"{text(name)}|{text(via.get('url')) or said}"
+                severity = text(via.get("severity"))
+                flaws[key] = Flaw(key, f"{text(name)}: {said} ({severity}, {text(via.get('url'))})")
+    return Reading(flaws=tuple(flaws.values()))
+
+
+def read_pip(content: bytes) -> Reading:
+    """``pip-audit -f json``. Raise NoAdvisories, also where it could ask for no package."""
+    packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
+    skipped = [each for each in packages if "skip_reason" in each]
+    if packages and len(skipped) == len(packages):
+        raise NoAdvisories(f"no package could be looked up: {text(skipped[0]['skip_reason'])}")
+    note = f"{len(skipped)} packages could not be looked up" if skipped else ""
+    return Reading(flaws=tuple(_of_packages(packages)), note=note)
+
+
+def _of_packages(packages: list[dict[str, Any]]) -> Iterator[Flaw]:
+    for package in packages:
+        name, version = text(package.get("name")), text(package.get("version"))
+        for vulnerability in map(mapping, _list(package, "vulns")):
+            known = text(vulnerability.get("id"))
+            yield Flaw(f"{name}|{known}", f"{name} {version}: {known}")
+
+
+def read_cargo(content: bytes) -> Reading:
+    """``cargo audit --json``. Raise NoAdvisories."""
+    found = mapping(_answer(content, "vulnerabilities")["vulnerabilities"])
+    return Reading(flaws=tuple(_of_crate(mapping(each)) for each in _list(found, "list")))
+
+
+def _of_crate(each: dict[str, Any]) -> Flaw:
+    advisory, package = mapping(each.get("advisory")), mapping(each.get("package"))
+    name, known = text(package.get("name")), text(advisory.get("id"))
+    said = f"{name} {text(package.get('version'))}: {known} {text(advisory.get('title'))}"
+    return Flaw(f"{name}|{known}", said)
+
+
+def read_go(content: bytes, cwd: str) -> Reading:
+    """``govulncheck -format sarif``. Raise NoAdvisories."""
+    _answer(content, "runs")
+    return sarif.read(content, cwd)
+
+
+def _answer(content: bytes, wanted: str) -> dict[str, Any]:
+    """What the tool writes once it has its advisories; without them it writes something else."""
+    found: dict[str, Any] = {}
+    try:
+        found = mapping(parsed(content, "JSON"))
+    except UnreadableReport as error:
+        raise NoAdvisories(f"it got no answer from its source of advisories: {error}") from error
+    if wanted not in found:
+        said = text(found.get("message"))
+        raise NoAdvisories(f"it got no answer from its source of advisories: {said}".rstrip(": "))
+    return found
+
+
+def _list(found: dict[str, Any], name: str) -> list[Any]:
+    return sequence(found.get(name))

@@ -1,0 +1,150 @@
+"""Tests, out of what ``go test -v`` and ``cargo test`` print."""
+
+import re
+from dataclasses import dataclass, field
+
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.text.formatting import one_line
+
+MOST_TESTS = 200_000
+#: Characters of a name, and of what a test says.
+LONGEST = 500
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(slots=True)
+class _Tests:
+    """Those of one package or program, by name."""
+
+    begun: list[str] = field(default_factory=list)
+    ended: dict[str, str] = field(default_factory=dict)
+    #: What those that failed say.
+    said: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Found:
+    flaws: list[Flaw] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def take(self, place: str, tests: _Tests) -> None:
+        for name, end in tests.ended.items():
+            # Line numbers of examples in documentation change with every line above them.
+            key = f"{place}::{re.sub(r'[(]line [0-9]+[)]', '(line)', name)}"[:LONGEST]
+            if end in {"FAIL", "FAILED"}:
+                said = one_line(tests.said.get(name, "failed"))[:LONGEST]
+                self.flaws.append(Flaw(key, f"{place}::{name}: {said}"))
+            elif end in {"SKIP", "ignored"}:
+                self.skipped.append(key)
+            # What a test names while it runs may be another name each time.
+            elif "/" not in name or end == "ok":
+                self.passed.append(key)
+        if len(self.flaws) + len(self.passed) > MOST_TESTS:
+            raise UnreadableReport(f"its report has more than {MOST_TESTS} tests")
+
+    def reading(self) -> Reading:
+        failed = {flaw.key for flaw in self.flaws}
+        passed = tuple(name for name in self.passed if name not in failed)
+        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))
+
+
+def _lines(content: bytes) -> list[str]:
+    return _COLOURS.sub("", content.decode("utf-8", "replace")).splitlines()
+
+
+_GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
+#: What a test prints without a line end stands before it.
+_GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
+_GO_SAYS = re.compile(r" +(\S+\.go:\d+: .*)")
+_GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
+
+
+def read_go(content: bytes) -> Reading:
+    """What ``go test -v`` prints: a package is named after its tests. Raise UnreadableReport."""
+    found, tests, running = _Found(), _Tests(), ""
+    for line in _lines(content):
+        if begins := _GO_BEGINS.match(line):
+            running = begins[1]
+            tests.begun.append(running)
+        elif ends := _GO_ENDS.search(line):
+            tests.ended[ends[2]] = ends[1]
+        elif says := _GO_SAYS.match(line):
+            tests.said[running] = says[1]
+        elif package := _GO_PACKAGE.match(line):
+            _end_package(found, tests, package)
+            tests, running = _Tests(), ""
+    return found.reading()
+
+
+def _end_package(found: _Found, tests: _Tests, package: re.Match[str]) -> None:
+    name = package[2]
+    found.take(name, tests)
+    cut_off = next((each for each in tests.begun if each not in tests.ended), "")
+    if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
+        # It could not be built, or broke down in one of its tests or between them.
+        why = f"{cut_off} did not come to its end"[:LONGEST] if cut_off else package[3] or "failed"
+        found.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
+
+
+_CARGO_PROGRAM = re.compile(r" +Running .*[/\\]deps[/\\](.+)-[0-9a-f]{16}(?:\.exe)?\)$")
+_CARGO_EXAMPLES = re.compile(r" +Doc-tests (\S+)$")
+_CARGO_ENDS = re.compile(
+    r"test (.+?)(?: - should panic| - compile| - compile fail)? \.\.\. (ok|FAILED|ignored)\b"
+)
+_CARGO_SAYS = re.compile(r"---- (.+) stdout ----$")
+_CARGO_PANIC = re.compile(r"thread '.*panicked at (.*?):?$")
+_CARGO_BUILD = re.compile(r"error: (could not compile `[^`]{1,200}`(?: \([^)]{1,200}\))?)")
+#: Not of tests that fail, with which a program ends by itself.
+_CARGO_DIED = re.compile(r" +process didn't exit successfully: .*(\([^()]{1,200}\))$")
+_CARGO_SIDES = ("left: ", "right: ")
+
+
+def read_cargo(content: bytes) -> Reading:
+    """What ``cargo test`` prints: a program is named before its tests. Raise UnreadableReport."""
+    cargo = _Cargo()
+    for line in _lines(content):
+        cargo.read(line)
+    cargo.begin("")
+    return cargo.found.reading()
+
+
+@dataclass(slots=True)
+class _Cargo:
+    found: _Found = field(default_factory=_Found)
+    tests: _Tests = field(default_factory=_Tests)
+    program: str = ""
+    #: The test whose failure is told, and where it came to its end.
+    telling: str = ""
+    place: str = ""
+
+    def read(self, line: str) -> None:
+        if ends := _CARGO_ENDS.match(line):
+            self.tests.ended[ends[1]] = ends[2]
+        elif says := _CARGO_SAYS.match(line):
+            self.telling, self.place = says[1], ""
+        elif program := _CARGO_PROGRAM.match(line):
+            self.begin(program[1])
+        elif examples := _CARGO_EXAMPLES.match(line):
+            self.begin(f"{examples[1]} (doc)")
+        elif build := _CARGO_BUILD.match(line):
+            self.found.flaws.append(Flaw(build[1], build[1], is_error=True))
+        elif died := _CARGO_DIED.match(line):
+            what = f"{self.program or 'a program'}: it did not come to its end"
+            self.found.flaws.append(Flaw(what, f"{what} {died[1]}"))
+        elif self.telling:
+            self._tell(line)
+
+    def begin(self, program: str) -> None:
+        """The tests so far were another one's."""
+        self.found.take(self.program, self.tests)
+        self.tests, self.program, self.telling = _Tests(), program, ""
+
+    def _tell(self, line: str) -> None:
+        said = self.tests.said
+        if panic := _CARGO_PANIC.match(line):
+            self.place = panic[1]
+        elif self.telling not in said and (self.place or line.startswith("Error: ")):
+            said[self.telling] = ": ".join(filter(None, [self.place, line]))
+        elif self.telling in said and line.strip().startswith(_CARGO_SIDES):
+            said[self.telling] += f", {line.strip()}"

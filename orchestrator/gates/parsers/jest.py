@@ -1,0 +1,52 @@
+"""The JSON that ``jest --json`` and ``vitest --reporter=json`` write."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.text.json_values import mapping
+from orchestrator.gates.parsers.report_json import parsed, relative, sequence, text
+
+LONGEST_PATH = 4096
+#: Characters of the first line of what a test says.
+LONGEST_FAILURE = 500
+_FAILED, _PASSED = "failed", "passed"
+
+
+def read(content: bytes, cwd: str) -> Reading:
+    """Paths are relative to ``cwd``. Raise UnreadableReport."""
+    found = parsed(content, "JSON of jest")
+    if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
+        raise UnreadableReport("its report is JSON, but not jest's: it has no testResults")
+    flaws: list[Flaw] = []
+    passed: list[str] = []
+    skipped: list[str] = []
+    for each in map(mapping, sequence(found["testResults"])):
+        path = relative(text(each.get("name"), LONGEST_PATH), cwd)
+        tests = [mapping(test) for test in sequence(each.get("assertionResults"))]
+        flaws += _flaws(path, each, tests)
+        passed += [_name(path, test) for test in tests if test.get("status") == _PASSED]
+        left = (test for test in tests if test.get("status") not in {_PASSED, _FAILED})
+        skipped += [_name(path, test) for test in left]
+    failed = {flaw.key for flaw in flaws}
+    return Reading(
+        flaws=tuple(flaws),
+        passed=tuple(name for name in passed if name not in failed),
+        skipped=tuple(skipped),
+    )
+
+
+def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[Flaw]:
+    failed = [test for test in tests if test.get("status") == _FAILED]
+    for test in failed:
+        name, said = _name(path, test), sequence(test.get("failureMessages"))[:1]
+        told = text(said[0]) if said else ""
+        first = str(said[0]).strip().partition("\n")[0] if said else ""
+        yield Flaw(name, f"{name}: {told or 'failed'}", failure=first[:LONGEST_FAILURE])
+    # A file that cannot be loaded has no tests, or a hook of it fails outside of them.
+    if suite.get("status") == _FAILED and not failed:
+        yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}", is_error=True)
+
+
+def _name(path: str, test: dict[str, Any]) -> str:
+    return f"{path}::{text(test.get('fullName')) or text(test.get('title'))}"

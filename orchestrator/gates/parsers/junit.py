@@ -1,0 +1,187 @@
+"""JUnit XML, as test runners write it.
+
+Read as a stream, without a tree of it; a document type, and with it every entity, is refused.
+"""
+
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.text.formatting import one_line
+
+MOST_TESTS = 200_000
+DEEPEST = 50
+#: Of failures that a suite only counts.
+MOST_UNLISTED = 1000
+#: Characters of a name.
+LONGEST_NAME = 500
+#: Not what passed in the end (``flakyFailure``), or failed once more (``rerunFailure``).
+_FAILURES = ("failure", "error")
+_SUITES = ("testsuite", "testsuites")
+#: What pytest says of a file that it could not load.
+_NOT_COLLECTED = "collection failure"
+#: And of one that was skipped as a whole.
+_SKIPPED_WHOLE = "collection skipped"
+#: Characters of the text of a failure that are read.
+_MOST_SAID = 100_000
+#: Of tests that are listed and were not run, without an element that says so.
+_NOT_RUN = ("notrun", "disabled")
+#: Node's own test runner gives it to every test.
+_NO_CLASS = ("", "test")
+
+
+def read(content: bytes) -> Reading:
+    """Raise UnreadableReport."""
+    document = _Document()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.EntityDeclHandler = _refuse
+    parser.StartElementHandler = document.start
+    parser.EndElementHandler = document.end
+    parser.CharacterDataHandler = document.text
+    try:
+        parser.Parse(content, True)
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        # The last two are for encodings that are named there and cannot be read.
+        raise UnreadableReport(f"its report is no JUnit XML: {error}") from error
+    if not document.is_junit:
+        raise UnreadableReport("its report is XML, but no JUnit XML: it has no test suite")
+    return document.reading()
+
+
+def _failure(attributes: dict[str, str]) -> str:
+    """Some runners write the type beside the message, others into it."""
+    message = attributes.get("message") or ""
+    first = message.strip().partition("\n")[0]
+    kind = attributes.get("type") or ""
+    is_told = not kind or first.startswith(kind)
+    return (first if is_told else f"{kind}: {first}")[:LONGEST_NAME]
+
+
+def _refuse(*_: object) -> None:
+    raise UnreadableReport("its report has a document type, which no test runner writes")
+
+
+@dataclass(slots=True)
+class _Suite:
+    name: str
+    #: How many failures it says that it has.
+    failures: int
+    #: How many were found before it.
+    before: int
+
+
+@dataclass(slots=True)
+class _Document:
+    is_junit: bool = False
+    depth: int = 0
+    suites: list[_Suite] = field(default_factory=list)
+    tests: int = 0
+    skipped: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
+    #: Of the test that is being read.
+    name: str = ""
+    message: str | None = None
+    #: The exception's type and the first line of its message.
+    failure: str = ""
+    is_skipped: bool = False
+    is_error: bool = False
+    #: What is written inside of its first failure; None outside of it.
+    said: str | None = None
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise UnreadableReport(f"its report is nested more than {DEEPEST} deep")
+        if tag in _SUITES:
+            self._open(tag, attributes)
+        elif tag == "testcase":
+            self._begin(attributes)
+        elif tag in _FAILURES:
+            self._fail(tag, attributes)
+        elif tag == "skipped":
+            self._skip(attributes)
+
+    def end(self, tag: str) -> None:
+        self.depth -= 1
+        if tag in _FAILURES:
+            self._end_failure()
+        elif tag == "testcase":
+            self._finish()
+        elif tag in _SUITES:
+            self._close()
+
+    def text(self, data: str) -> None:
+        if self.said is not None and len(self.said) < _MOST_SAID:
+            self.said += data
+
+    def _open(self, tag: str, attributes: dict[str, str]) -> None:
+        self.is_junit = True
+        said = (attributes.get(each) or "" for each in ("failures", "errors"))
+        failures = sum(int(each) for each in said if each.isdecimal() and len(each) < 10)
+        name = attributes.get("name") or "" if tag == "testsuite" else ""
+        # A whole path is another one in each worktree.
+        name = "" if name.startswith("/") else name[:LONGEST_NAME]
+        self.suites.append(_Suite(name, failures, len(self.flaws)))
+
+    def _close(self) -> None:
+        """Some runners count failures, and list no test."""
+        suite = self.suites.pop()
+        if suite.failures and len(self.flaws) == suite.before:
+            name = suite.name or "suite"
+            flaw = Flaw(name, f"{name}: a failure that is not listed")
+            self.flaws += [flaw] * min(suite.failures, MOST_UNLISTED)
+
+    def _begin(self, attributes: dict[str, str]) -> None:
+        self.tests += 1
+        if self.tests > MOST_TESTS:
+            raise UnreadableReport(f"its report has more than {MOST_TESTS} tests")
+        place = attributes.get("classname") or attributes.get("file") or ""
+        if place in _NO_CLASS:
+            place = "::".join(each.name for each in self.suites if each.name) or place
+        name = attributes.get("name") or "(no name)"
+        self.name = f"{place}::{name}"[:LONGEST_NAME] if place else name[:LONGEST_NAME]
+        self.message, self.failure, self.is_error = None, "", False
+        self.is_skipped = attributes.get("status") in _NOT_RUN
+
+    def _fail(self, tag: str, attributes: dict[str, str]) -> None:
+        """Also of what is no test: a suite that could not be loaded."""
+        said = attributes.get("message") or attributes.get("type") or "failed"
+        first = one_line(said)[:LONGEST_NAME]
+        if self.name and self.message is None:
+            self.message, self.is_error, self.said = first, tag == "error", ""
+            self.failure = _failure(attributes)
+        elif not self.name:
+            suite = next((each.name for each in reversed(self.suites) if each.name), "suite")
+            self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
+
+    def _skip(self, attributes: dict[str, str]) -> None:
+        """A module has no class, and its tests are named after it."""
+        self.is_skipped = True
+        if attributes.get("message") == _SKIPPED_WHOLE:
+            self.name = self.name.rpartition("::")[2]
+
+    def _end_failure(self) -> None:
+        """Of a file that could not be loaded, pytest says why in the text alone."""
+        said, self.said = self.said, None
+        if said and self.message == _NOT_COLLECTED:
+            lines = [each[2:].strip() for each in said.splitlines() if each.startswith("E ")]
+            self.message = (lines[-1] if lines else self.message)[:LONGEST_NAME]
+            self.failure = self.message if lines else ""
+
+    def _finish(self) -> None:
+        if self.message is not None:
+            text = f"{self.name}: {self.message}"
+            self.flaws.append(Flaw(self.name, text, self.is_error, self.failure))
+        elif self.is_skipped:
+            self.skipped.append(self.name)
+        else:
+            self.passed.append(self.name)
+        self.name = ""
+
+    def reading(self) -> Reading:
+        # One that passed and failed (an error while cleaning up) has failed.
+        failed = {flaw.key for flaw in self.flaws}
+        passed = tuple(name for name in self.passed if name not in failed)
+        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))

@@ -1,0 +1,52 @@
+"""What ruff and mypy report. A flaw is the same on another line: lines move with every change."""
+
+import re
+
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.text.json_values import mapping
+from orchestrator.gates.parsers.report_json import (
+    MOST_FINDINGS,
+    number,
+    parsed,
+    relative,
+    sequence,
+    text,
+)
+
+#: ``path:line:column: error: message  [code]``; the column and the code may be missing.
+_MYPY = re.compile(
+    r"^(?P<path>[^:\n]{1,1000}?):(?P<line>\d{1,9})(?::\d{1,9}){0,3}: error: "
+    r"(?P<message>[^\n]{0,2000}?)(?:  \[(?P<code>[a-z0-9-]{1,60})\])?$",
+    re.MULTILINE,
+)
+#: Names of the parts that mypy numbers anew when a function before them changes.
+_NUMBERED = re.compile(r"\bline \d+\b")
+
+
+def read_ruff(content: bytes, cwd: str) -> Reading:
+    """``--output-format=json``; paths are told from ``cwd``. Raise UnreadableReport."""
+    found = parsed(content, "JSON of ruff")
+    if not isinstance(found, list):
+        raise UnreadableReport("its report is JSON, but not ruff's: it is no list")
+    return Reading(flaws=tuple(_of_ruff(mapping(each), cwd) for each in sequence(found)))
+
+
+def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
+    path = relative(text(found.get("filename"), 4096), cwd)
+    code = text(found.get("code")) or "syntax"
+    message = text(found.get("message"))
+    line = number(mapping(found.get("location")).get("row"))
+    return Flaw(f"{path}|{code}|{message}", f"{path}:{line}: {code} {message}")
+
+
+def read_mypy(content: bytes, cwd: str) -> Reading:
+    """Its plain text; what else is printed is no error. Raise UnreadableReport."""
+    flaws = []
+    for found in _MYPY.finditer(content.decode("utf-8", "replace")):
+        path, message, code = relative(found["path"], cwd), found["message"], found["code"] or ""
+        key = f"{path}|{code}|{_NUMBERED.sub('line', message)}"
+        shown = f" [{code}]" if code else ""
+        flaws.append(Flaw(key, f"{path}:{found['line']}: {message}{shown}"))
+        if len(flaws) > MOST_FINDINGS:
+            raise UnreadableReport(f"its report has more than {MOST_FINDINGS} findings")
+    return Reading(flaws=tuple(flaws))

@@ -1,0 +1,61 @@
+"""Whether a command that goes by its exit code has run any test, out of what it printed.
+
+Only what a known test runner prints says that none ran. A gate that prints nothing of the kind
+may be no test at all.
+"""
+
+import re
+
+from orchestrator.core.gates.findings import Reading
+
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+#: What test runners print that have run no test.
+_NONE = re.compile(
+    "|".join(
+        (
+            # pytest
+            r"^[= ]*no tests ran(?: in |$)",
+            r"^[= ]*\d+ deselected(?:, \d+ \w+)* in ",
+            # unittest
+            r"^Ran 0 tests in ",
+            # jest, vitest, mocha, node --test
+            r"^No tests found, exiting with code \d",
+            r"^ *No test files found, exiting with code \d",
+            r"^Error: No test files found",
+            r"^ *0 passing\b",
+            r"^(?:#|ℹ) tests 0$",
+            # go, cargo
+            r"\[no test files\]$",
+            r"^running 0 tests$",
+            # bun, deno, rspec, phpunit, ctest
+            r"^ *0 pass$",
+            r"^ok \| 0 passed \| 0 failed",
+            r"^0 examples, 0 failures",
+            r"^No tests executed!",
+            r"^No tests were found!!!",
+        )
+    ),
+    re.MULTILINE,
+)
+#: What they print that have run some: one command may call several.
+_SOME = re.compile(
+    "|".join(
+        (
+            r"\b[1-9]\d* (?:passed|passing|pass|failed|failing|fail|errors?)\b",
+            r"^Ran [1-9]\d* tests? in ",
+            r"^(?:#|ℹ) tests [1-9]",
+            r"^(?:ok  |FAIL|---? FAIL:)\s",
+            r"^running [1-9]\d* tests?$",
+            r"^[1-9]\d* examples?, ",
+            r"^OK \([1-9]",
+        )
+    ),
+    re.MULTILINE,
+)
+
+
+def read(printed: bytes) -> Reading:
+    """One in which no test passed, where no test ran; else one that does not count them."""
+    text = _COLORS.sub("", printed.decode("utf-8", "replace"))
+    is_empty = _NONE.search(text) is not None and _SOME.search(text) is None
+    return Reading(passed=()) if is_empty else Reading()

@@ -1,0 +1,29 @@
+"""Hooks, out of what ``pre-commit run`` prints: by name, as what one finds has no common form."""
+
+import re
+
+from orchestrator.core.gates.findings import Flaw, Reading
+
+#: Of one that names a hook.
+LONGEST_LINE = 1000
+#: ``name...............(no files to check)Skipped``
+_ENDS = re.compile(r"(?P<name>[^\n]{1,300}?)\.{3,}(?:\([^)\n]*\))?(?P<end>Passed|Failed|Skipped)$")
+_SAYS = re.compile(r"- (hook id|exit code|files were modified)(.*)")
+
+
+def read_pre_commit(content: bytes) -> Reading:
+    """A hook without files to look at is there all the same: it counts as passed."""
+    flaws: dict[str, list[str]] = {}
+    passed, last = [], ""
+    for line in content.decode("utf-8", "replace").splitlines():
+        ends = _ENDS.match(line) if len(line) <= LONGEST_LINE else None
+        if ends and ends["end"] == "Failed":
+            last = ends["name"]
+            flaws.setdefault(last, [])
+        elif ends:
+            last = ""
+            passed.append(ends["name"])
+        elif last and _SAYS.match(line):
+            flaws[last].append(line.removeprefix("- "))
+    told = (Flaw(name, f"{name}: {', '.join(said) or 'failed'}") for name, said in flaws.items())
+    return Reading(flaws=tuple(told), passed=tuple(each for each in passed if each not in flaws))

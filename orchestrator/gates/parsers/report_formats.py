@@ -1,0 +1,78 @@
+"""Reports of gates, whoever wrote them: bounded, and refused where they are not what they seem."""
+
+from pathlib import Path
+
+from orchestrator.core.gates.findings import Reading, UnreadableReport
+from orchestrator.core.model.gate import GateReport
+from orchestrator.gates.parsers import (
+    advisories,
+    go_cargo,
+    jest,
+    junit,
+    linters,
+    no_tests,
+    pre_commit,
+    sarif,
+)
+from orchestrator.security.paths import open_plain, read_tail
+
+#: A larger report is refused: half of it would say that half of the tests are gone.
+MOST_BYTES = 32 * 1024 * 1024
+#: Of what a command printed that goes by its exit code.
+MOST_PRINTED = 256 * 1024
+
+
+class Reports:
+    """See ``core.gates.findings.ReportReader``."""
+
+    def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
+        match report:
+            case GateReport.JUNIT:
+                return junit.read(_content(file, log))
+            case GateReport.SARIF:
+                return sarif.read(_content(file, log), cwd)
+            case GateReport.RUFF:
+                return linters.read_ruff(_content(file, log), cwd)
+            case GateReport.MYPY:
+                return linters.read_mypy(_content(file, log), cwd)
+            case GateReport.GO:
+                return go_cargo.read_go(_content(file, log))
+            case GateReport.CARGO:
+                return go_cargo.read_cargo(_content(file, log))
+            case GateReport.JEST:
+                return jest.read(_content(file, log), cwd)
+            case GateReport.BANDIT:
+                return advisories.read_bandit(_content(file, log), cwd)
+            case GateReport.NPM_AUDIT:
+                return advisories.read_npm(_content(file, log))
+            case GateReport.PIP_AUDIT:
+                return advisories.read_pip(_content(file, log))
+            case GateReport.CARGO_AUDIT:
+                return advisories.read_cargo(_content(file, log))
+            case GateReport.GOVULNCHECK:
+                return advisories.read_go(_content(file, log), cwd)
+            case GateReport.PRE_COMMIT:
+                return pre_commit.read_pre_commit(_content(file, log))
+            case GateReport.EXIT:
+                return no_tests.read(read_tail(log, MOST_PRINTED))
+
+
+def _content(file: Path, log: Path) -> bytes:
+    """What it wrote where it was told to; without that, what it printed."""
+    try:
+        return _whole(file)
+    except FileNotFoundError:
+        return _whole(log)
+
+
+def _whole(path: Path) -> bytes:
+    try:
+        with open_plain(path) as opened:
+            content = opened.read(MOST_BYTES + 1) or b""
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableReport(f"its report cannot be read: {error}") from error
+    if len(content) > MOST_BYTES:
+        raise UnreadableReport(f"its report has more than {MOST_BYTES // 2**20} MiB")
+    return content

@@ -1,0 +1,46 @@
+"""JSON that a gate wrote: values that are not what they should be are left out, or refused."""
+
+import json
+import os
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from orchestrator.core.gates.findings import UnreadableReport
+from orchestrator.core.text import json_values
+from orchestrator.core.text.formatting import one_line
+
+#: So many findings are read.
+MOST_FINDINGS = 100_000
+
+
+def parsed(content: bytes, what: str) -> Any:
+    """Raise UnreadableReport."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableReport(f"its report is no {what}: {error}") from error
+
+
+def sequence(value: object) -> list[Any]:
+    found = json_values.sequence(value)
+    if len(found) > MOST_FINDINGS:
+        raise UnreadableReport(f"its report has more than {MOST_FINDINGS} findings")
+    return found
+
+
+def text(value: object, longest: int = 500) -> str:
+    """On one line, without what cannot be stored: JSON may name halves of characters, and NUL."""
+    return one_line(json_values.text(value).replace("\0", "?"))[:longest]
+
+
+def number(value: object) -> str:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else "?"
+
+
+def relative(path: str, cwd: str) -> str:
+    """Whole paths differ from one worktree to the next."""
+    plain = path if not path.startswith("file://") else unquote(urlsplit(path).path)
+    for beginning in (cwd, os.path.realpath(cwd)):
+        if plain.startswith(f"{beginning}/"):
+            return plain[len(beginning) + 1 :]
+    return plain

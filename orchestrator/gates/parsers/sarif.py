@@ -1,0 +1,84 @@
+"""SARIF 2.1.0: results of errors and warnings that nobody has suppressed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.text.json_values import mapping
+from orchestrator.gates.parsers.report_json import (
+    MOST_FINDINGS,
+    number,
+    parsed,
+    relative,
+    sequence,
+    text,
+)
+from orchestrator.gates.parsers.sarif_rules import Rules
+
+_COUNTED = ("error", "warning")
+LONGEST_PATH = 4096
+
+
+def read(content: bytes, cwd: str) -> Reading:
+    """Paths are told from ``cwd``. Raise UnreadableReport."""
+    found = parsed(content, "SARIF")
+    if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
+        raise UnreadableReport("its report is JSON, but no SARIF: it has no runs")
+    flaws: list[Flaw] = []
+    for flaw in _flaws(found["runs"], cwd):
+        flaws.append(flaw)
+        if len(flaws) > MOST_FINDINGS:
+            raise UnreadableReport(f"its report has more than {MOST_FINDINGS} findings")
+    return Reading(flaws=tuple(flaws))
+
+
+def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
+    for each in sequence(runs):
+        run = mapping(each)
+        rules, found = Rules(run), False
+        for result in map(mapping, sequence(run.get("results"))):
+            if _counts(result, rules.level(result)):
+                found = True
+                yield _flaw(run, rules, result, cwd)
+        if not found:
+            _check_ended(run)
+
+
+def _check_ended(run: dict[str, Any]) -> None:
+    """A tool that broke down has found nothing, and does not say that there is nothing."""
+    for each in map(mapping, sequence(run.get("invocations"))):
+        if each.get("executionSuccessful") is False:
+            notes = sequence(each.get("toolExecutionNotifications"))
+            said = [text(mapping(mapping(note).get("message")).get("text")) for note in notes[:1]]
+            words = ": ".join(filter(None, ["its tool did not come to its end", *said]))
+            raise UnreadableReport(words)
+
+
+def _counts(result: dict[str, Any], level: str) -> bool:
+    is_finding = text(result.get("kind")) in {"", "fail"}
+    is_new = text(result.get("baselineState")) not in {"unchanged", "absent"}
+    return level in _COUNTED and is_finding and is_new and not _is_suppressed(result)
+
+
+def _is_suppressed(result: dict[str, Any]) -> bool:
+    """Not by what somebody has only asked for, or has been refused."""
+    found = map(mapping, sequence(result.get("suppressions")))
+    return any(text(each.get("status")) in {"", "accepted"} for each in found)
+
+
+def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -> Flaw:
+    rule, message = rules.id_of(result) or "(no rule)", rules.message(result)
+    places = [mapping(each) for each in sequence(result.get("locations"))[:1]]
+    place = mapping(places[0].get("physicalLocation")) if places else {}
+    path = relative(_uri(run, mapping(place.get("artifactLocation"))), cwd)
+    line = number(mapping(place.get("region")).get("startLine"))
+    return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")
+
+
+def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
+    """Its own, or that of one of the files that the run names."""
+    index, files = location.get("index"), sequence(run.get("artifacts"))
+    own = text(location.get("uri"), LONGEST_PATH)
+    if own or not isinstance(index, int) or not 0 <= index < len(files):
+        return own
+    return text(mapping(mapping(files[index]).get("location")).get("uri"), LONGEST_PATH)

@@ -1,0 +1,137 @@
+"""Rules in one run of SARIF 2.1.0: which one a result means, how grave it is, what it says."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.core.text.json_values import mapping
+from orchestrator.gates.parsers.report_json import sequence, text
+
+#: Of a rule that says nothing else.
+_LEVEL = "warning"
+_PLACEHOLDERS = re.compile(r"\{\{|\}\}|\{(\d{1,3})\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A tool itself, or an extension of it."""
+
+    described: dict[str, Any]
+    rules: tuple[dict[str, Any], ...]
+    by_id: dict[str, dict[str, Any]]
+
+    def rule(self, name: str, index: object) -> dict[str, Any]:
+        """By its place in the list, or else its id; empty where it is not described."""
+        if isinstance(index, int) and 0 <= index < len(self.rules):
+            found = self.rules[index]
+            if not name or _is_below(name, text(found.get("id"))):
+                return found
+        while name and name not in self.by_id:
+            name = name.rpartition("/")[0]
+        return self.by_id.get(name, {})
+
+
+class Rules:
+    def __init__(self, run: dict[str, Any]) -> None:
+        tool = mapping(run.get("tool"))
+        parts = (tool.get("driver"), *sequence(tool.get("extensions")))
+        self._parts = [_part(mapping(each)) for each in parts]
+        self._overrides = [self._levels(mapping(each)) for each in sequence(run.get("invocations"))]
+
+    def id_of(self, result: dict[str, Any]) -> str:
+        """Empty where it has none."""
+        own = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
+        return own or text(self._rule(_reference(result))[1].get("id"))
+
+    def level(self, result: dict[str, Any]) -> str:
+        """Its own; or what this run was told of its rule, or what the tool says of it."""
+        own = text(result.get("level"))
+        rule = self._rule(_reference(result))[1]
+        told = self._told(result).get(text(rule.get("id")) or self.id_of(result), "")
+        return own or told or _level(rule.get("defaultConfiguration"))
+
+    def message(self, result: dict[str, Any]) -> str:
+        said = mapping(result.get("message"))
+        own = text(said.get("text")) or text(said.get("markdown"))
+        if own or "id" not in said:
+            return own
+        part, rule = self._rule(_reference(result))
+        name = text(said.get("id"))
+        for strings in (rule.get("messageStrings"), part.described.get("globalMessageStrings")):
+            found = mapping(mapping(strings).get(name))
+            if found:
+                words = [text(each) for each in sequence(said.get("arguments"))]
+                return _filled(text(found.get("text")) or text(found.get("markdown")), words)
+        return name
+
+    def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
+        """With the part of the tool that has it."""
+        name, index = text(reference.get("id")), reference.get("index")
+        for part in self._meant(mapping(reference.get("toolComponent"))):
+            rule = part.rule(name, index)
+            if rule:
+                return part, rule
+            # It counts in the part that is meant first; others may have a rule of that name.
+            index = None
+        return self._parts[0], {}
+
+    def _meant(self, component: dict[str, Any]) -> list[_Part]:
+        index = component.get("index")
+        if isinstance(index, int) and 0 <= index < len(self._parts) - 1:
+            return [self._parts[index + 1]]
+        wanted = {key: component[key] for key in ("guid", "name") if component.get(key)}
+        named = [
+            part
+            for part in self._parts
+            if wanted and all(part.described.get(key) == wanted[key] for key in wanted)
+        ]
+        return named or self._parts
+
+    def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
+        """By rule, what one run of the tool was told."""
+        found = {}
+        for each in sequence(invocation.get("ruleConfigurationOverrides")):
+            descriptor = mapping(mapping(each).get("descriptor"))
+            rule = self._rule(descriptor)[1]
+            name = text(rule.get("id")) or text(descriptor.get("id"))
+            found[name] = _level(mapping(each).get("configuration"))
+        return found
+
+    def _told(self, result: dict[str, Any]) -> dict[str, str]:
+        """Of the run that it comes from: the only one where it does not say."""
+        index = mapping(result.get("provenance")).get("invocationIndex", -1)
+        if isinstance(index, int) and 0 <= index < len(self._overrides):
+            return self._overrides[index]
+        return self._overrides[0] if len(self._overrides) == 1 else {}
+
+
+def _part(described: dict[str, Any]) -> _Part:
+    rules = tuple(mapping(each) for each in sequence(described.get("rules")))
+    return _Part(described, rules, {text(each.get("id")): each for each in rules})
+
+
+def _reference(result: dict[str, Any]) -> dict[str, Any]:
+    """``ruleId`` and ``ruleIndex`` stand for the same in ``rule``."""
+    short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
+    return mapping(result.get("rule")) | {
+        key: each for key, each in short.items() if each is not None
+    }
+
+
+def _is_below(name: str, rule: str) -> bool:
+    """``CA1000/1`` is a part of the rule ``CA1000``."""
+    return name == rule or name.startswith(f"{rule}/")
+
+
+def _level(configuration: object) -> str:
+    return text(mapping(configuration).get("level")) or _LEVEL
+
+
+def _filled(words: str, arguments: list[str]) -> str:
+    def piece(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0][0]
+        place = int(found[1])
+        return arguments[place] if place < len(arguments) else found[0]
+
+    return _PLACEHOLDERS.sub(piece, words)

@@ -1,0 +1,1 @@
+"""What a job starts from: the base commit, and uncommitted work."""

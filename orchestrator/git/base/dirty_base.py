@@ -1,0 +1,56 @@
+"""Landing what began with uncommitted work: only what the workers changed goes onto the branch."""
+
+import shlex
+from collections.abc import Sequence
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.merge import merge_tree
+from orchestrator.git.user_repository.checkout import path_of
+
+_MOST_NAMED = 10
+_NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
+
+
+def check_committed(git: Git, dirt: str, job_id: str) -> None:
+    """Raise Conflict while what the job took along is still uncommitted."""
+    taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
+    top = git.run("rev-parse", "--show-toplevel").text
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    status = Git(top, git.env).run("status", *how).fields
+    still = sorted({path_of(each) for each in status}.intersection(taken))
+    if still:
+        raise Conflict(
+            f"the job began with your uncommitted work, and {len(still)} of those files are "
+            f"uncommitted still ({', '.join(still[:_MOST_NAMED])}); nothing was changed; first: "
+            f"{_committing(top, still)}; then: {COMMAND} land {job_id}"
+        )
+
+
+def _committing(top: str, paths: Sequence[str]) -> str:
+    """What to type for these files and no others, as long as they are few."""
+    git = f"git -C {shlex.quote(top)}"
+    which = shlex.join(["--", *paths]) if len(paths) <= _MOST_NAMED else "-A"
+    return f"{git} add {which} && {git} commit"
+
+
+def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
+    """A commit on top of ``head`` with what came after ``dirt`` in ``result``. Raise Conflict.
+
+    What was taken along is taken for the common ancestor, so that a line that the user has
+    committed since and a worker then changed is no conflict.
+    """
+    evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
+    tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
+    if tried.conflicts:
+        paths = ", ".join(each.path for each in tried.conflicts[:10])
+        many = len(tried.conflicts)
+        raise Conflict(
+            f"{'1 file differs' if many == 1 else f'{many} files differ'} from what the job began "
+            f"with: {paths}; commit "
+            "what was uncommitted then, or merge the changes by hand"
+        )
+    return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)

@@ -1,0 +1,98 @@
+"""Which commit a job starts from."""
+
+from orchestrator.core.errors import InvalidRequest, RepositoryError
+from orchestrator.core.repository.git_refs import BRANCHES, short
+from orchestrator.git.command.runner import Git, has_lfs
+from orchestrator.git.submodules import user_submodules
+from orchestrator.git.worktrees.location import GitLocation
+
+_LFS = (
+    "the repository keeps files with Git LFS, and git-lfs is not {}: workers find pointers in "
+    "their place"
+)
+#: So many submodules are named.
+_MOST_PATHS = 10
+
+
+def notes(git: Git, commit: str) -> list[str]:
+    """What workers that start from a commit do not find, in words."""
+    found = []
+    empty = user_submodules.missing(git, git.directory, commit)
+    if empty:
+        found.append(
+            f"the submodules {', '.join(empty[:_MOST_PATHS])} are empty directories in workers' "
+            "worktrees, as your checkout does not have them (git submodule update --init)"
+        )
+    if "filter=lfs" in git.ask("show", f"{commit}:.gitattributes"):
+        if not has_lfs():
+            found.append(_LFS.format("installed here"))
+        elif not (
+            git.ask("config", "filter.lfs.process") or git.ask("config", "filter.lfs.smudge")
+        ):
+            found.append(_LFS.format("set up (git lfs install)"))
+    return found
+
+
+def commit_of(git: Git, revision: str) -> str:
+    """The commit that a branch, tag or id names; HEAD without one. Raise RepositoryError."""
+    name = f"{revision or 'HEAD'}^{{commit}}"
+    found = git.ask("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+    # Some versions repeat the option.
+    commit = found.split("\n")[-1]
+    if not commit:
+        # Git may also refuse the repository, such as another user's, and then says why.
+        git.run("rev-parse", "--git-dir")
+    if not commit and revision:
+        raise RepositoryError("there is no such branch, tag or commit in the repository")
+    if not commit:
+        raise RepositoryError("the repository has no commit yet to start from")
+    return commit
+
+
+def branch_of(git: Git, revision: str) -> str:
+    """The user's branch that a revision names, or that is checked out; empty: none."""
+    how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
+    name = git.ask("rev-parse", *how, revision or "HEAD").split("\n")[-1]
+    is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
+    return short(name) if is_users else ""
+
+
+def check(place: GitLocation, commit: str, revision: str) -> None:
+    """Raise RepositoryError where workers could not start from that commit."""
+    if place.git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{BRANCHES}"):
+        raise RepositoryError(
+            f"a branch is named {BRANCHES!r}, which leaves no room for workers' branches"
+        )
+    if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
+        what = f"commit {commit[:12]}" if revision else "the last commit"
+        raise RepositoryError(f"the project is not in {what} of {place.top}")
+    if revision:
+        _check_files_are_here(place.git, commit)
+
+
+def _check_files_are_here(git: Git, commit: str) -> None:
+    """Raise RepositoryError where a partial clone would have to ask for some of them.
+
+    A sparse checkout need not have all.
+    """
+    partial = git.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
+    if not partial or git.ask("config", "--type=bool", "core.sparseCheckout") == "true":
+        return
+    how = ("--objects", "--no-walk", "--missing=print")
+    listed = git.run("rev-list", *how, commit).text.splitlines()
+    missing = sum(line.startswith("?") for line in listed)
+    if missing:
+        raise RepositoryError(
+            f"the clone is a partial one, in which {missing} of its files are not here; "
+            f"`git diff HEAD {commit[:12]} > /dev/null` fetches them"
+        )
+
+
+def tracks(git: Git, commit: str, path: str) -> bool:
+    """Whether there is something at that path in the commit."""
+    return bool(git.ask("ls-tree", "-z", commit, "--", path))
+
+
+def refused(revision: str, error: Exception) -> InvalidRequest:
+    what = f"base {revision!r}" if revision else "include_dirty"
+    return InvalidRequest(f"{what} cannot be had: {error}", kind="base")

@@ -1,0 +1,95 @@
+"""What is uncommitted in the user's checkout, as a commit; the checkout notices nothing."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.user_repository.checkout import path_of, within
+
+_WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
+_MESSAGE = "Uncommitted work when the job was submitted\n"
+#: So many paths are named in a sentence.
+_MOST_PATHS = 10
+
+
+def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
+    """A commit on top of ``commit``, which must be HEAD, and what it lacks, in words.
+
+    ``commit`` itself when nothing is uncommitted. Raise RepositoryError where it cannot be made.
+    """
+    if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
+        raise RepositoryError(
+            "the uncommitted work belongs to HEAD; leave base out, or check that base out"
+        )
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        _copy_index(git, env["GIT_INDEX_FILE"])
+        fields = _status(git, env)
+        theirs = [each for each in fields if not _is_ours(path_of(each), ours)]
+        left = sorted(_not_taken(theirs))
+        taken = [each for each in theirs if path_of(each) not in left]
+        gone = [each for each in taken if _is_gone(each)]
+        _update(git, env, gone, "--force-remove")
+        there = [each for each in taken if not _is_gone(each)]
+        _update(git, env, there, "--add", "--remove", "--replace")
+        tree = git.run("write-tree", env=env).text
+    if tree != tree_of(git, commit):
+        commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
+    return commit, _in_words(left)
+
+
+def _copy_index(git: Git, to: str) -> None:
+    """With its times: git goes by them to see which files it need not read."""
+    index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
+    if os.path.exists(index):
+        shutil.copy2(index, to)
+
+
+def _status(git: Git, env: dict[str, str]) -> list[str]:
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    fields = git.run("status", *how, env=env).fields
+    unmerged = [path_of(each) for each in fields if each.startswith("u ")]
+    if unmerged:
+        raise RepositoryError(
+            f"the checkout is in the middle of a merge ({', '.join(unmerged[:_MOST_PATHS])}); "
+            "finish that first"
+        )
+    return fields
+
+
+def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> None:
+    given = "".join(f"{path_of(each)}\0" for each in fields)
+    git.run("update-index", *how, "-z", "--stdin", given=os.fsencode(given), env=env)
+
+
+def _is_gone(field: str) -> bool:
+    """From the files, or from the index; what is there and not ignored is untracked besides.
+
+    Git would look for it, and complain where a link stands in place of its directory.
+    """
+    return field[:1] == "1" and "D" in field[2:4]
+
+
+def _not_taken(fields: Sequence[str]) -> Iterator[str]:
+    """Repositories in the repository: what is in them is not this one's to commit."""
+    for field in fields:
+        path = path_of(field)
+        is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")
+        if is_submodule or path.endswith("/"):
+            yield path
+
+
+def _is_ours(path: str, ours: Sequence[str]) -> bool:
+    return any(within(path.rstrip("/"), each) for each in ours)
+
+
+def _in_words(left: Sequence[str]) -> list[str]:
+    if not left:
+        return []
+    paths = ", ".join(left[:_MOST_PATHS])
+    return [f"changes in repositories within the project are not taken along: {paths}"]

@@ -1,0 +1,1 @@
+"""What goes, and what is kept, when a job is removed."""

@@ -1,0 +1,138 @@
+"""Work of a job that is being removed, and that is nowhere else: kept on refs of its own."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.repository.git_refs import BRANCHES, hidden, kept_refs, undone_refs
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.ref_names import part_of_ref
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import ignore_rules
+from orchestrator.git.environments.copied_files import carried
+from orchestrator.git.submodules import worktree_submodules
+from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
+
+logger = logging.getLogger(__name__)
+
+_NOBODY = Signature(name="orchestrator", email="clean@orchestrator.invalid")
+_RESULT = "result"
+#: Follows a worker's name where a directory of refs has that name.
+_WORK = "+work"
+#: Between a worker's name and the number of an attempt that was rolled back.
+_ATTEMPT = "+attempt-"
+
+
+def keep(
+    git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
+) -> Sequence[str]:
+    """See ``core.repository.repository``; the full names of the refs."""
+    starts = _below(git, f"{hidden(root_id)}start/")
+    results, tips = _branches(git, root_id)
+    tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
+    tips |= _undone(git, root_id)
+    nested = _below(git, kept_refs(root_id))
+    kept = []
+    for name, commit in tips.items():
+        start = starts.get(name.partition("+")[0], "")
+        if not _is_safe(git, commit, start, results):
+            is_taken = any(each.startswith(f"{name}/") for each in nested)
+            kept.append(f"{kept_refs(root_id)}{name}{_WORK if is_taken else ''}")
+            git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", kept[-1], commit)
+    return [*kept, *(f"{kept_refs(root_id)}{name}" for name in nested if "/" in name)]
+
+
+def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
+    """Of the workers' commits, those with work that no holder and no branch of the user's has."""
+    starts = _below(git, f"{hidden(root_id)}start/")
+    tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
+    return {
+        name: commit
+        for name, commit in tips.items()
+        if not _is_safe(git, commit, starts.get(name.partition("+")[0], ""), holders)
+    }
+
+
+def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
+    """Commits of results, and of workers by name."""
+    branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
+    results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
+    return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
+
+
+def _undone(git: Git, root_id: str) -> dict[str, str]:
+    """What rollbacks undid."""
+    found = _below(git, undone_refs(root_id))
+    return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
+
+
+def _below(git: Git, prefix: str) -> dict[str, str]:
+    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
+    lines = (line.split(" ") for line in shown.splitlines())
+    return {name.removeprefix(prefix): commit for name, commit in lines}
+
+
+def _uncommitted(
+    users: Git,
+    worktrees: GitWorktrees,
+    tips: dict[str, str],
+    root_id: str,
+    directory: str,
+    present: str,
+) -> Iterator[tuple[str, str]]:
+    """What worktrees hold that a crash has left: in place of its branch, or beside that."""
+    for found in list(worktrees.all()):
+        moved = f"{present}{found.directory.removeprefix(directory)}"
+        if not found.directory.startswith(f"{directory}/") or not was_whole(moved):
+            continue
+        worker = part_of_ref(os.path.basename(os.path.dirname(found.directory)))
+        git = worktrees.git_of(Found(moved, found.admin))
+        try:
+            worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
+            said, name = f"Left by {worker}", f"{kept_refs(root_id)}{worker}"
+            where = (git, found.admin, users.directory)
+            inner = worktree_submodules.snapshot(*where, name, said, _NOBODY)
+            rules = commits.CommitRules(
+                patterns=ignore_rules.Patterns(
+                    found.admin.parents[1], Path(present, ignore_rules.NAME)
+                ),
+                start=f"{hidden(root_id)}start/{worker}",
+                without=carried(found.admin),
+            )
+            commit, _ = commits.snapshot(git, found.admin, said, _NOBODY, inner, rules)
+        except RepositoryError as error:
+            about = {"worktree": found.directory, "error": error.message}
+            logger.warning("what is in a worktree cannot be kept", extra=about)
+            continue
+        tip = tips.get(worker, commit)
+        on_top = git.run("merge-base", "--is-ancestor", tip, commit, accept=(0, 1)).code == 0
+        yield worker if on_top else f"{worker}+worktree", commit
+
+
+def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
+    """Whether all that a commit changed is kept elsewhere."""
+    if start and not commits.changed_any(git, start, commit):
+        return True
+    return any(_has(git, result, commit) for result in results) or _is_users(git, commit)
+
+
+def _has(git: Git, result: str, commit: str) -> bool:
+    """Whether merging the commit into the result would change nothing of it.
+
+    A result stays, or is on a branch of the user's.
+    """
+    tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
+    if tried.code != 0:
+        return False
+    return os.fsdecode(tried.out).partition("\0")[0] == commits.tree_of(git, result)
+
+
+def _is_users(git: Git, commit: str) -> bool:
+    """On a branch or tag of the user's, or of a remote."""
+    places = ("refs/heads", "refs/tags", "refs/remotes")
+    shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}", *places)
+    own = f"refs/heads/{BRANCHES}/"
+    return any(not each.startswith(own) for each in shown.text.splitlines())

@@ -1,0 +1,1 @@
+"""Running git: its settings, its locks, names of refs."""

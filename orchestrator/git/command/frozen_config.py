@@ -1,0 +1,75 @@
+"""What decides how files become blobs counts as it was when a job began.
+
+The configuration belongs to all worktrees: a worker that sets ``core.fileMode`` there, say, would
+have the modes of what all the others make be lost.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.git.command.runner import Git
+from orchestrator.git.command.write_once import note_once
+from orchestrator.security.paths import read_regular
+
+#: In a root job's directory. A file ``settings-before`` of an older version has no filters.
+NAME = "filters-and-settings-before"
+#: By name: what git takes where nothing is set.
+_DEFAULTS = {
+    "core.autocrlf": "false",
+    "core.eol": "native",
+    "core.filemode": "true",
+    "core.ignorecase": "false",
+    "core.symlinks": "true",
+}
+#: And of a filter, which runs a program.
+_NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
+_NAMES = (
+    *(each.replace(".", r"\.") for each in _DEFAULTS),
+    rf"filter\..*\.({'|'.join(_NO_FILTER)})",
+)
+_PATTERN = f"^({'|'.join(_NAMES)})$"
+_MOST_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class GitSettings:
+    #: Where those are kept that count for a job; without it, the present ones count.
+    noted: Path
+
+    def note(self, git: Git) -> None:
+        """Idempotent: what comes later does not count."""
+        note_once(self.noted, lambda: _asked(git))
+
+    def of(self, git: Git) -> Git:
+        """The same git with these settings, whatever is configured meanwhile."""
+        noted = read_regular(self.noted, _MOST_BYTES)
+        present = _asked(git)
+        if noted is None or noted == present:
+            return git
+        before, now = _read(noted), _read(present)
+        given = {name: before.get(name, _default(name)) for name in {**before, **now}}
+        other = {n: value for n, value in given.items() if value != now.get(n, _default(n))}
+        return Git(git.directory, {**git.env, **_environment(other)})
+
+
+def _default(name: str) -> str:
+    return _DEFAULTS.get(name) or _NO_FILTER[name.rpartition(".")[2]]
+
+
+def _asked(git: Git) -> bytes:
+    return git.run("config", "-z", "--get-regexp", _PATTERN, accept=(0, 1)).out
+
+
+def _read(listed: bytes) -> Mapping[str, str]:
+    """A name alone stands for true; of several values the last one counts."""
+    fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
+    return {name: value if separator else "true" for name, separator, value in fields}
+
+
+def _environment(values: Mapping[str, str]) -> Mapping[str, str]:
+    found = {"GIT_CONFIG_COUNT": str(len(values))}
+    for number, (name, value) in enumerate(values.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found

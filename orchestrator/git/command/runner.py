@@ -1,0 +1,278 @@
+"""Running git: nothing that is configured for people comes between, and failures are words."""
+
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.text.formatting import one_line
+from orchestrator.git.command import fifo_guard, stale_locks, temporary_files
+
+#: After these seconds, one after the other, it is looked at what git may be waiting for.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
+#: A checkout of a large repository on a slow disk takes its time; more is a hang.
+LONGEST_SECONDS = sum(PAUSES)
+#: What it prints is read in pieces of so many bytes where there may be much of it.
+PIECE_BYTES = 65536
+
+#: The user's own configuration counts (line ends, filters, ignored files, safe directories), but
+#: for what would run programs, ask, sign, or shape what is read here.
+_OPTIONS = (
+    "--no-pager",
+    "--literal-pathspecs",
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.untrackedCache=false"),
+    *("-c", "core.quotePath=false"),
+    *("-c", "core.splitIndex=false"),
+    *("-c", "advice.detachedHead=false"),
+    *("-c", "commit.gpgSign=false"),
+    *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),
+    *("-c", "submodule.recurse=false"),
+    *("-c", "diff.external="),
+    *("-c", "diff.renames=false"),
+    *("-c", "merge.renames=true"),
+    *("-c", "merge.directoryRenames=true"),
+    *("-c", "merge.conflictStyle=merge"),
+    # What Git LFS has here is written out; what it has not stays a pointer, and nobody is asked.
+    *("-c", "lfs.url=file:///nonexistent"),
+    *("-c", "lfs.skipdownloaderrors=true"),
+)
+#: Where its program is missing, a filter that is configured as required would end every checkout.
+_WITHOUT_LFS = (
+    *("-c", "filter.lfs.process="),
+    *("-c", "filter.lfs.smudge="),
+    *("-c", "filter.lfs.clean="),
+    *("-c", "filter.lfs.required=false"),
+)
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "true",
+    "SSH_ASKPASS": "true",
+    "GIT_EDITOR": "true",
+    "GIT_SEQUENCE_EDITOR": "true",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+}
+
+
+#: So many locks that were left behind stand in the way of one call, at most.
+_MOST_LOCKS = 10
+
+#: For ``update-ref``: a worker can have made a branch of its own a name for one of the user's.
+ITSELF = ("--no-deref",)
+
+
+def has_lfs() -> bool:
+    """Return True if git-lfs can be run here; it may be installed while the server runs."""
+    return shutil.which("git-lfs") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class GitOutput:
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return os.fsdecode(self.out).strip()
+
+    @property
+    def line(self) -> str:
+        """A path, which may begin or end with spaces, or have several lines itself."""
+        return os.fsdecode(self.out).removesuffix("\n")
+
+    @property
+    def fields(self) -> list[str]:
+        """What ``-z`` separates."""
+        return os.fsdecode(self.out).split("\0")[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """Git in one directory, or with one repository and its files, as ``env`` says."""
+
+    directory: str
+    env: Mapping[str, str]
+
+    def run(
+        self,
+        *arguments: str,
+        given: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        accept: Sequence[int] = (0,),
+    ) -> GitOutput:
+        """Raise RepositoryError for another exit code; OSError when a disk is full."""
+        around = {**self.env, **(env or {})}
+        began = time.time()
+        answer = self._asked(arguments, given, around)
+        if answer.code and _says_full(answer):
+            self._remove_temporary(around, began)
+        if answer.code not in accept:
+            if answer.code == FATAL and self._has_full_disk(around):
+                raise _full(arguments[0], answer)
+            raise failure(arguments[0], answer)
+        return answer
+
+    def _remove_temporary(self, env: Mapping[str, str], since: float) -> None:
+        """What this call could not write to its end, and git does not remove."""
+        where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
+        if where:
+            temporary_files.sweep(Path(self.directory, where), since)
+
+    def _has_full_disk(self, env: Mapping[str, str]) -> bool:
+        """Whether nothing can be written: of some files git does not say why it cannot."""
+        own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
+        return any(map(_is_full, (self.directory, own)))
+
+    def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> GitOutput:
+        answer, released = self._once(arguments, given, env)
+        if answer.code and released:
+            # It could not do with what it was let read.
+            answer, _ = self._once(arguments, given, env)
+        for _ in range(_MOST_LOCKS):
+            if not answer.code or not stale_locks.is_gone(answer.err):
+                break
+            answer, _ = self._once(arguments, given, env)
+        return answer
+
+    def _once(
+        self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
+    ) -> tuple[GitOutput, bool]:
+        """And whether it waited at a pipe."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        try:
+            with subprocess.Popen(
+                ["git", *_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments],
+                cwd=self.directory,
+                env={**inherited, **_ENVIRONMENT, **env},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            ) as process:
+                _feed(process, given)
+                out, said, released = self._ended(process, env)
+        except FileNotFoundError as error:
+            raise RepositoryError(f"git cannot be run in {self.directory}: {error}") from error
+        except subprocess.TimeoutExpired:
+            raise RepositoryError(
+                f"git {arguments[0]} did not end within {LONGEST_SECONDS:g} seconds"
+            ) from None
+        return GitOutput(process.returncode, out, os.fsdecode(said).strip()), released
+
+    def _ended(
+        self, process: subprocess.Popen[bytes], env: Mapping[str, str]
+    ) -> tuple[bytes, bytes, bool]:
+        """What it prints. Raise TimeoutExpired, and kill it then."""
+        released = False
+        try:
+            for pause in PAUSES[:-1]:
+                with suppress(subprocess.TimeoutExpired):
+                    return (*process.communicate(timeout=pause), released)
+                released = fifo_guard.release(self.directory, env) or released
+            return (*process.communicate(timeout=PAUSES[-1]), released)
+        except BaseException:
+            process.kill()
+            raise
+
+    def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
+        """What it prints, as it comes; who reads no further ends it. Raise RepositoryError."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        with tempfile.TemporaryFile() as source:
+            source.write(given)
+            source.seek(0)
+            with subprocess.Popen(
+                ["git", *_OPTIONS, *arguments],
+                cwd=self.directory,
+                env={**inherited, **_ENVIRONMENT, **self.env},
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            ) as process:
+                assert process.stdout is not None
+                try:
+                    while piece := process.stdout.read(PIECE_BYTES):
+                        yield piece
+                except GeneratorExit:
+                    process.kill()
+                    raise
+        if process.returncode:
+            raise RepositoryError(f"git {arguments[0]} failed: exit code {process.returncode}")
+
+    def ask(self, *arguments: str) -> str:
+        """The answer in one line; empty when git has none."""
+        answer = self._asked(arguments, b"", self.env)
+        return answer.text if answer.code == 0 else ""
+
+
+def _says_full(answer: GitOutput) -> bool:
+    return any(each in answer.err for each in _FULL)
+
+
+def _full(what: str, answer: GitOutput) -> OSError:
+    return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
+
+
+def _is_full(path: str) -> bool:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < LEAST_BYTES
+
+
+#: What git ends with when it cannot go on.
+FATAL = 128
+#: On a disk with less, a call that ended so found no space, whatever it says.
+LEAST_BYTES = 64 * 1024
+#: What git says of a full disk: of some files that it writes it does not tell the reason.
+_FULL = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "Out of diskspace",
+    "unable to write file",
+    "unable to write new index file",
+    "Could not write new index file",
+)
+
+
+def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
+    """Have it read this. ``communicate`` would not go on writing once its timeout was over."""
+    source = process.stdin
+    if not given or source is None:
+        return
+    process.stdin = None
+
+    def write() -> None:
+        with suppress(BrokenPipeError), source:
+            source.write(given)
+
+    try:
+        threading.Thread(target=write, daemon=True).start()
+    except RuntimeError:
+        # There is no room for one more thread, and git waits for this.
+        write()
+
+
+def failure(what: str, answer: GitOutput) -> Exception:
+    """OSError when the disk is full, so that it is tried again when it is not."""
+    if _says_full(answer):
+        return _full(what, answer)
+    said = one_line(answer.err)[-500:]
+    said = stale_locks.in_words(answer.err) or said
+    if answer.code < 0:
+        # What it said before is no cause.
+        said = f"it was ended by signal {-answer.code}{f' ({said})' if said else ''}"
+    return RepositoryError(f"git {what} failed: {said or f'exit code {answer.code}'}")

@@ -1,0 +1,68 @@
+"""Locks that a git left behind that was killed: no other one goes on where they are."""
+
+import os
+import re
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from shlex import quote
+
+from orchestrator.core.repository.git_refs import BRANCHES
+
+#: Seconds after which a lock of a ref of ours, which is there for an instant, was left behind.
+LEFT_SECONDS = 1.0
+_HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
+#: Where refs are kept in a table, git names no path.
+_TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
+_OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
+
+
+def path_of(said: str) -> str:
+    """The lock that git could not have, by what it says; empty: that was not the reason."""
+    found = _HELD.search(said)
+    return found["path"] if found else ""
+
+
+def in_words(said: str) -> str:
+    """What to do about a lock; empty: that was not the reason."""
+    path = path_of(said)
+    if not path and _TABLE_IS_LOCKED not in said:
+        return ""
+    what = quote(path) if path else f'"$(git rev-parse --git-common-dir)/{_TABLE}"'
+    return (
+        f"{path or _TABLE} is there, as another git is at work in the repository, or was killed "
+        f"there; when none is: `rm {what}`, and try again"
+    )
+
+
+def is_gone(said: str) -> bool:
+    """Whether it can be tried again: a lock of a ref of ours that was left behind is removed.
+
+    Nobody but the orchestrator writes there, besides a worker, whose git may have been killed.
+    """
+    path = path_of(said)
+    if not _OURS.search(path) or os.path.isdir(path):
+        return False
+    before = _seen(path)
+    clear([path])
+    return before is None or _seen(path) != before
+
+
+def clear(paths: Iterable[str]) -> None:
+    """Remove those that are the same after a moment: whoever made them is gone."""
+    before = {path: _seen(path) for path in paths}
+    if not before:
+        return
+    time.sleep(LEFT_SECONDS)
+    for path, seen in before.items():
+        if seen is not None and _seen(path) == seen:
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def _seen(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -1,0 +1,199 @@
+"""What is in commits and on refs: nothing here needs a worktree.
+
+Added lines are streamed, since a history may be long.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from orchestrator.core.model.attempt.attempt_result import ChangeSize
+from orchestrator.core.repository.repository import (
+    BranchWork,
+    ConflictText,
+    Merge,
+    Signature,
+    Undone,
+)
+from orchestrator.git.base import start_commit
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import diff
+from orchestrator.git.merge import merge_tree, rebase
+from orchestrator.git.merge import undone_changes as undone
+from orchestrator.git.repair import broken_worktrees
+from orchestrator.git.submodules import user_submodules
+from orchestrator.git.worktrees import ignored_files
+from orchestrator.git.worktrees.location import GitLocation
+
+#: As text whatever is in a file or in .gitattributes, and whatever the user has configured.
+_PLAIN = (
+    *("-p", "-U0", "-r", "-a", "--root", "--always", "--full-index"),
+    *("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short"),
+    # Of a merge: what none of its sides has.
+    *("-c", "--format=commit %H%n%w(0,1,1)%B"),
+)
+
+
+def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
+    """Commits that ``end`` has and ``start`` has not, the oldest first.
+
+    Each begins with ``commit <name>`` and its message, moved in by one space. ``below`` comes
+    before paths.
+    """
+    lines = git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
+    # What has no parent is compared with the start: not all of it is new.
+    given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
+    names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
+    return git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode())
+
+
+def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
+    """All that is in a commit, as if it had no history."""
+    empty = git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
+    names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
+    yield f"commit {commit}\n".encode()
+    yield from git.streamed("diff-tree", *_PLAIN, *names, empty, commit)
+
+
+def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
+    """Those that stand in a file of a commit; none may have a line end."""
+    if not texts:
+        return set()
+    # On its standard input: arguments of programs can be read by others.
+    given = b"".join(text + b"\n" for text in texts)
+    how = ("-a", "-h", "-o", "-F", "--no-color", "-f", "-")
+    answer = git.run("grep", *how, commit, given=given, accept=(0, 1))
+    return set(answer.out.split(b"\n")) & set(texts)
+
+
+class Committed(ABC):
+    """A part of ``core.repository.repository.Repository``, which says what each method does."""
+
+    @abstractmethod
+    def place(self) -> GitLocation:
+        """Raise RepositoryError when there is no repository."""
+
+    def conflict_markers(self, start: str, end: str) -> Sequence[str]:
+        return broken_worktrees.in_words(
+            broken_worktrees.conflict_markers(self.place().git, start, end)
+        )
+
+    def not_kept(self, commit: str) -> Mapping[str, str]:
+        found = ignored_files.note_of(self.place().git, commit).get("not_kept")
+        return found if isinstance(found, dict) else {}
+
+    def tip(self, name: str) -> str:
+        return self.place().git.ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+
+    def tips(self, prefix: str) -> Mapping[str, str]:
+        shown = self.place().git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix)
+        return dict(line.split(" ") for line in shown.text.splitlines())
+
+    def point(self, name: str, commit: str) -> None:
+        self.place().git.run("update-ref", *ITSELF, "-m", "orchestrator", name, commit)
+
+    def point_all(self, refs: Mapping[str, str]) -> None:
+        given = "".join(f"update {name} {commit}\n" for name, commit in refs.items())
+        how = (*ITSELF, "-m", "orchestrator", "--stdin")
+        self.place().git.run("update-ref", *how, given=given.encode())
+
+    def drop(self, name: str) -> None:
+        self.place().git.run("update-ref", *ITSELF, "-d", name)
+
+    def contains(self, commit: str, ancestor: str) -> bool:
+        answer = self.place().git.run(
+            "merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)
+        )
+        return answer.code == 0
+
+    def changed(self, start: str, end: str) -> Sequence[str]:
+        return commits.changed(self.place().git, start, end)
+
+    def touched(self, start: str, end: str) -> Mapping[str, bool]:
+        return commits.touched(self.place().git, start, end)
+
+    def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
+        return commits.moved(self.place().git, start, end)
+
+    def added(self, start: str, end: str) -> Iterator[bytes]:
+        place = self.place()
+        yield from added(place.git, start, end)
+        for git, path, before, after in user_submodules.added(place.git, place.top, start, end):
+            if before:
+                yield from added(git, before, after, f"{path}/")
+            else:
+                yield from whole(git, after, f"{path}/")
+
+    def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
+        return present(self.place().git, commit, texts)
+
+    def work(self, start: str, end: str) -> BranchWork:
+        return diff.work(self.place().git, start, end)
+
+    def size(self, start: str, end: str) -> ChangeSize:
+        return diff.size(self.place().git, start, end)
+
+    def patch(self, start: str, end: str, most_bytes: int) -> str:
+        return diff.patch(self.place().git, start, end, most_bytes)
+
+    def tracks(self, commit: str, path: str) -> bool:
+        return start_commit.tracks(self.place().git, commit, path)
+
+    def join(
+        self, first: str, second: str, message: str, signature: Signature, content: str = ""
+    ) -> str:
+        git = self.place().git
+        tree = commits.tree_of(git, content or first)
+        return commits.commit_tree(git, tree, [first, second], message, signature)
+
+    def line(self, start: str, tip: str) -> Sequence[str]:
+        return rebase.line(self.place().git, start, tip)
+
+    def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
+        return rebase.in_history(self.place().git, start, tip, paths)
+
+    def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
+        return rebase.folded(self.place().git, onto, refused, tip, message)
+
+    def replay(
+        self,
+        onto: str,
+        commits: Sequence[str],
+        final: str,
+        message: str,
+        signature: Signature,
+    ) -> str:
+        return rebase.replay(self.place().git, onto, commits, final, message, signature)
+
+    def merge(
+        self,
+        ours: str,
+        theirs: str,
+        message: str,
+        signature: Signature,
+        *,
+        force: bool,
+        union: bool = False,
+    ) -> Merge:
+        how = merge_tree.MergeOptions(force=force, union=union)
+        return merge_tree.merge(self.place().git, ours, theirs, message, signature, how)
+
+    def undone(
+        self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
+    ) -> Undone:
+        return undone.undone(self.place().git, base, result, tip, earlier, others)
+
+    def reapplied(
+        self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
+    ) -> Merge:
+        git = self.place().git
+        return undone.reapplied(git, base, result, tip, message, signature, force=force)
+
+    def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
+        return merge_tree.marked(self.place().git, ours, theirs, message, signature)
+
+    def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
+        return merge_tree.conflict_texts(self.place().git, ours, theirs)
+
+    def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
+        return merge_tree.unresolved(self.place().git, ours, theirs, commit)

@@ -1,0 +1,1 @@
+"""Reading and making commits of worktrees."""

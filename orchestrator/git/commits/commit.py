@@ -1,0 +1,373 @@
+"""Commits that the orchestrator makes of what lies in a worktree."""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.uncommitted_files import HeldBack
+from orchestrator.core.outcome.resource_exhaustion import is_full_disk
+from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command import fifo_guard
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits import nested_repositories as nested
+from orchestrator.git.commits import never_commit, quarantine
+from orchestrator.git.commits.ignore_rules import Patterns
+from orchestrator.git.commits.nested_repositories import Nested
+from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
+from orchestrator.git.commits.staged import Staged, as_new, staged
+
+#: Else what lies outside of a sparse checkout, and was made there all the same, would be removed.
+_NOT_SPARSE = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.sparseCheckout",
+    "GIT_CONFIG_VALUE_0": "false",
+}
+
+
+#: Given to one call of git.
+_MOST_PATHS = 500
+
+
+def commit_tree(
+    git: Git, tree: str, parents: Sequence[str], message: str, signature: Signature
+) -> str:
+    above = [word for parent in parents for word in ("-p", parent)]
+    text = message.encode("utf-8", "replace")
+    return git.run("commit-tree", *above, tree, given=text, env=signed(signature)).text
+
+
+def signed(signature: Signature) -> Mapping[str, str]:
+    return {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", signature.name), ("EMAIL", signature.email))
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommitRules:
+    """What of a worktree's files is committed."""
+
+    patterns: Patterns
+    #: What the worker began with.
+    start: str
+    #: What stays out of it, though no .gitignore may say so any more.
+    without: Sequence[str] = ()
+    #: New files that are not committed, and promised ones that are all the same.
+    never: NeverCommit = NOTHING
+    promised: Sequence[str] = ()
+    #: Below this: refs for what the branch had, if the worker left it for another one.
+    aside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedFiles:
+    """What an index has besides files that git adds by itself."""
+
+    nested: Sequence[Nested]
+    #: What was taken out again.
+    held: Sequence[HeldBack]
+    #: Objects that only those have.
+    unwanted: Collection[str]
+
+
+#: Have an index hold all files but some.
+_Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
+
+
+def commit_rest(
+    git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
+) -> tuple[str, AddedFiles]:
+    """Commit what is uncommitted, wherever HEAD is, and have the branch and HEAD there."""
+    head, present, current = _head(git)
+    tree, found = _tree_of_files(git, rules, _add_all)
+    if tree != present:
+        head = commit_tree(git, tree, [head], message, signature)
+    # An agent may have gone to a branch of its own, or have moved this one.
+    if current != branch:
+        _keep_aside(git, branch, head, rules.aside)
+        git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
+    git.run("update-ref", *ITSELF, "-m", "orchestrator: what the worker left", branch, head)
+    return head, found
+
+
+def _head(git: Git) -> tuple[str, str, str]:
+    """The commit, its tree, and the branch; no full name if HEAD is detached."""
+    asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
+    # Where an agent has given a branch the name HEAD, git does not print the last one.
+    commit, tree, *branch = git.run("rev-parse", *asked).text.split("\n")
+    return commit, tree, branch[0] if branch else ""
+
+
+def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
+    """A rebase that was not finished has taken commits off the branch: they are no other work."""
+    rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
+    old = git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}")
+    if not prefix or not old or any(map(os.path.exists, rebases)):
+        return
+    if git.run("merge-base", "--is-ancestor", old, head, accept=(0, 1)).code:
+        git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
+
+
+def _tree_of_files(
+    git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str] | None = None
+) -> tuple[str, AddedFiles]:
+    try:
+        return _fitting(git, rules, add, modules or {})
+    except RepositoryError:
+        # Objects that the index speaks of are gone: a `git gc --prune=now` of somebody else, or
+        # a commit before this one that a full disk or a crash cut off.
+        git.run("read-tree", "HEAD")
+        return _fitting(git, rules, add, modules or {})
+
+
+def _fitting(
+    git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
+) -> tuple[str, AddedFiles]:
+    """On a full disk a second time, without the files that are held back.
+
+    To find them first would cost each commit a process.
+    """
+    try:
+        return _written(git, rules, add, modules)
+    except OSError as error:
+        without = _held_beforehand(git, rules) if is_full_disk(error) else ()
+        if not without:
+            raise
+        return _written(git, rules, add, modules, without)
+
+
+def _held_beforehand(git: Git, rules: CommitRules) -> Sequence[Staged]:
+    listed = git.run("ls-files", "--others", "--exclude-standard", "-z").fields
+    new = {each: as_new(each) for each in listed if not each.endswith("/")}
+    held = never_commit.held(git, rules.never, rules.start, new.values(), rules.promised)
+    return [new[each] for each in held.files]
+
+
+def _written(
+    git: Git,
+    rules: CommitRules,
+    add: _Add,
+    modules: Mapping[str, str],
+    without: Sequence[Staged] = (),
+) -> tuple[str, AddedFiles]:
+    with quarantine.opened(git) as apart:
+        found = add(apart.git, rules, without)
+        apart.drop(found.unwanted)
+        _leave_out(apart.git, rules.without)
+        put_modules(apart.git, modules)
+        return apart.git.run("write-tree").text, found
+
+
+def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
+    """All files of an attempt that is over, also where git cannot read them as they are."""
+    try:
+        return _add(git, rules, without)
+    except RepositoryError:
+        make_readable(git.directory)
+        return _add(git, rules, without)
+
+
+def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
+    """Have an index hold all files, also those of repositories in the worktree.
+
+    Files in ``without`` are held back already.
+    """
+    unborn: Sequence[str] = ()
+    left_out = [each.path for each in without]
+    try:
+        _add_but(git, left_out)
+    except RepositoryError:
+        unborn = nested.unborn(git)
+        if not unborn:
+            raise
+        _add_but(git, [*left_out, *unborn])
+    changed = staged(git, rules.start)
+    links = [each.path for each in changed if each.is_new_link]
+    others = [each for each in links if nested.is_worktree(git, each)]
+    if others:
+        _leave_out(git, others)
+        links = [each for each in links if each not in others]
+    submodules = nested.declared(git) if links else set()
+    entered = nested.enter(git, [*unborn, *(each for each in links if each not in submodules)])
+    kept = (nested.at(git, each) for each in links if each in submodules)
+    inner = [*entered, *kept, *nested.among(git, changed)]
+    hidden = rules.patterns.add_hidden(git)
+    changed = staged(git, rules.start) if entered or hidden else changed
+    held = never_commit.held(git, rules.never, rules.start, [*changed, *without], rules.promised)
+    _leave_out(git, held.files)
+    out = {*held.files}
+    unwanted = {each.object for each in changed if each.path in out}
+    unwanted -= {each.object for each in changed if each.path not in out}
+    return AddedFiles(inner, held.found, unwanted)
+
+
+def _add_but(git: Git, paths: Sequence[str]) -> None:
+    if not paths:
+        git.run("add", "--all", "--sparse", "--", ".")
+        return
+    # In a list, as there may be too many for a command line.
+    given = "".join((".\0", *(f":(exclude,top,literal){each}\0" for each in paths)))
+    listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+    how = ("add", "--all", "--sparse", *listed)
+    git.run("--no-literal-pathspecs", *how, given=os.fsencode(given))
+
+
+def make_readable(directory: str) -> None:
+    """Files that their owner may not read, and a pipe or a socket in place of a file, keep git from
+    adding anything at all."""
+    for parent, names, files in os.walk(directory):
+        for name in names:
+            _allow(os.path.join(parent, name), 0o700)
+        for name in files:
+            _allow(os.path.join(parent, name), 0o400)
+            _put_aside(os.path.join(parent, name))
+
+
+def _allow(path: str, mode: int) -> None:
+    with suppress(FileNotFoundError):
+        present = os.lstat(path).st_mode
+        if not stat.S_ISLNK(present) and present & mode != mode:
+            os.chmod(path, present & 0o7777 | mode)
+
+
+def _put_aside(path: str) -> None:
+    """What is no file: whatever was there before counts as removed."""
+    if fifo_guard.is_special(path):
+        os.rename(path, free(path))
+
+
+def free(name: str) -> str:
+    """A name that nothing has yet: what an agent made is not thrown away."""
+    number = 1
+    while os.path.lexists(f"{name}-{number}"):
+        number += 1
+    return f"{name}-{number}"
+
+
+def _leave_out(git: Git, paths: Sequence[str]) -> None:
+    if paths:
+        given = os.fsencode("".join(f"{path}\0" for path in paths))
+        listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+        how = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
+        git.run("rm", *how, *listed, given=given)
+
+
+def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
+    """Have an index hold these commits of submodules."""
+    lines = "".join(f"160000 {commit}\t{path}\0" for path, commit in modules.items())
+    if lines:
+        git.run("update-index", "-z", "--index-info", given=os.fsencode(lines), env=env)
+
+
+def snapshot(
+    git: Git,
+    admin: Path,
+    message: str,
+    signature: Signature,
+    modules: Mapping[str, str],
+    rules: CommitRules,
+) -> tuple[str, AddedFiles]:
+    """With an index of its own, so that the agent, which may be at work, notices nothing.
+
+    ``modules`` are commits of submodules that are not at these.
+    """
+    head, present, _ = _head(git)
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        index = os.path.join(directory, "index")
+        if (admin / "index").exists():
+            shutil.copy2(admin / "index", index)
+        inside = Git(git.directory, {**git.env, "GIT_INDEX_FILE": index})
+        tree, found = _tree_of_files(inside, rules, _add, modules)
+    return head if tree == present else commit_tree(git, tree, [head], message, signature), found
+
+
+def bring(git: Git, now: str, then: str) -> None:
+    """With an index of its own; git looks at every file that is to change before it changes one."""
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index"), **_NOT_SPARSE}
+        git.run("read-tree", now, env=env)
+        git.run("update-index", "--refresh", "-q", env=env, accept=(0, 1))
+        git.run("read-tree", "-m", "-u", now, then, env=env)
+
+
+def tree_of(git: Git, commit: str) -> str:
+    return git.run("rev-parse", "--verify", f"{commit}^{{tree}}").text
+
+
+def changed(git: Git, start: str, end: str) -> list[str]:
+    names = ("--name-only", "--diff-filter=d", "--no-renames", "-r", "-z")
+    return git.run("diff-tree", *names, start, end, "--").fields
+
+
+def touched(git: Git, start: str, end: str) -> dict[str, bool]:
+    """Every path that differs; whether ``start`` has it."""
+    found = git.run("diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end).fields
+    return {path: status != "A" for status, path in zip(found[::2], found[1::2], strict=True)}
+
+
+#: So much of a file is the same, in percent, where it was moved and changed.
+_LEAST_SIMILAR = 50
+
+
+def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
+    """By the new path: the old one, and whether the content is the same."""
+    how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
+    found = git.run("diff-tree", *how, start, end).fields
+    threes = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return {after: (before, status == "R100") for status, before, after in threes}
+
+
+def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
+    """See ``core.repository.repository.Repository``; HEAD and its branch stay."""
+    entries = _entries(git, base, sorted({each for each in swap.values() if each}))
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        git.run("read-tree", commit, env=env)
+        lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
+        given = os.fsencode("".join(lines))
+        git.run("update-index", "-z", "--index-info", given=given, env=env)
+        tree = git.run("write-tree", env=env).text
+    git.run("read-tree", "--reset", "-u", tree)
+
+
+def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """Mode, kind and name of what a commit has at some paths."""
+    found: dict[str, str] = {}
+    for begin in range(0, len(paths), _MOST_PATHS):
+        some = paths[begin : begin + _MOST_PATHS]
+        for field in git.run("ls-tree", "--full-tree", "-z", commit, "--", *some).fields:
+            entry, path = field.split("\t", 1)
+            found[path] = entry
+    return found
+
+
+def _index_line(path: str, entry: str | None) -> str:
+    return f"{entry}\t{path}\0" if entry else f"0 {'0' * 40}\t{path}\0"
+
+
+def restore(git: Git, commit: str) -> None:
+    """Have the files, and the worktree's own branch, as in a commit.
+
+    What is ignored stays, and so does what was held back.
+    """
+    git.run("read-tree", "--reset", "-u", commit)
+    unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
+    git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
+    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
+    # Never a branch of the user's that somebody has gone to.
+    own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
+    if own and git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}") != commit:
+        git.run("update-ref", "-m", "orchestrator: as it was committed", "HEAD", commit)
+
+
+def changed_any(git: Git, start: str, end: str) -> bool:
+    """Also files that are gone."""
+    return tree_of(git, start) != tree_of(git, end)

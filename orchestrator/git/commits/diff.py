@@ -1,0 +1,144 @@
+"""How much two commits differ, and in what."""
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import NotFound
+from orchestrator.core.model.attempt.attempt_result import ChangeSize
+from orchestrator.core.model.attempt.failure import after
+from orchestrator.core.repository.git_refs import branch_of, checkpoint_refs, child_refs, hidden
+from orchestrator.core.repository.repository import BranchWork
+from orchestrator.git.command.runner import Git
+
+#: The same for everybody, whatever is configured.
+_PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+
+#: What a list of a branch's work has room for.
+MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
+#: Of changed files, so many are read.
+_MOST_LOOKED_INTO = 20
+
+
+def work(git: Git, start: str, end: str) -> BranchWork:
+    span = ("--first-parent", f"{start}..{end}")
+    count = int(git.run("rev-list", "--count", *span, "--").text)
+    shown = git.run("log", "-z", f"-n{MOST_COMMITS}", "--format=%h %s", *span, "--")
+    commits = tuple(_commit(each) for each in shown.fields)
+    stat = git.run(
+        "diff", *_PLAIN, f"--stat={STAT_WIDTH}", f"--stat-count={MOST_FILES}", start, end, "--"
+    )
+    return BranchWork(commits=commits, more=count - len(commits), stat=stat.text.strip("\n"))
+
+
+def _commit(field: str) -> tuple[str, str]:
+    commit, _, subject = field.partition(" ")
+    return commit, subject[:SUBJECT_CHARACTERS]
+
+
+def size(git: Git, start: str, end: str) -> ChangeSize:
+    shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
+    counts = list(_counts(shown.fields))
+    return ChangeSize(
+        files=len(counts),
+        added=sum(added for added, _ in counts),
+        removed=sum(removed for _, removed in counts),
+    )
+
+
+def _counts(fields: list[str]) -> Iterator[tuple[int, int]]:
+    """Added and removed lines of each file; "-" stands for a file that is no text."""
+    for field in fields:
+        added, removed, _ = field.split("\t", 2)
+        yield int(added) if added != "-" else 0, int(removed) if removed != "-" else 0
+
+
+def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
+    shown = git.run("diff", "--patch", *_PLAIN, start, end, "--").out
+    text = shown[:most_bytes].decode("utf-8", "replace")
+    if len(shown) <= most_bytes:
+        return text
+    return f"{text}\n(cut here: {len(shown):,} bytes in all)\n"
+
+
+def between(project: Path, first: str, second: str) -> bytes:
+    """A patch from one branch to another. Raise NotFound for a branch that is gone."""
+    git = Git(str(project), {})
+    commits = [_commit_of(git, each) for each in (first, second)]
+    return git.run("diff", "--patch", "--binary", *_PLAIN, *commits, "--").out
+
+
+def of_worker(
+    project: Path, root_id: str, worker_id: str, *, attempt: int | None = None, stat: bool
+) -> bytes:
+    """A patch of what one worker changed, also in its child jobs. Raise NotFound without a branch.
+
+    The worker may have failed, or have lost against another candidate. With ``attempt``, of what
+    it had changed when that attempt was over.
+    """
+    git = Git(str(project), {})
+    how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
+    if attempt is not None:
+        span = _span_of_attempt(git, root_id, worker_id, attempt)
+        return git.run("diff", *how, *_PLAIN, *span, "--").out
+    spans = list(_spans(git, root_id, worker_id))
+    if not spans:
+        raise NotFound(
+            f"no branch has changes of {worker_id} in job {root_id}: it had no worktree, has not "
+            f"started, or its job was removed; workers of the job: {COMMAND} status {root_id}"
+        )
+    return b"".join(git.run("diff", *how, *_PLAIN, *span, "--").out for span in spans)
+
+
+def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tuple[str, str]:
+    start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
+    checkpoint = f"{checkpoint_refs(root_id, worker_id)}{after(attempt)}"
+    left = git.ask("rev-parse", "-q", "--verify", checkpoint)
+    if not start or not left:
+        raise NotFound(
+            f"there is no checkpoint after attempt {attempt} of {worker_id} in job {root_id}; list "
+            f"the checkpoints: {COMMAND} checkpoints {root_id} {worker_id}"
+        )
+    return start, left
+
+
+def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
+    """Pairs of commits: what the worker began with and came to, and the same of child jobs whose
+    results its branch does not have."""
+    start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
+    tip = git.ask("rev-parse", "-q", "--verify", branch_of(root_id, worker_id))
+    if start and tip:
+        yield start, tip
+    prefix = child_refs(root_id, worker_id)
+    listed = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
+    refs = dict(line.split(" ") for line in listed.splitlines())
+    for name in (each for each in refs if each.endswith("/result")):
+        base, result = refs.get(f"{name.removesuffix('result')}base"), refs[name]
+        if base and not (tip and git.ask("merge-base", tip, result) == result):
+            yield base, result
+
+
+def _commit_of(git: Git, branch: str) -> str:
+    commit = git.ask("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")
+    if not commit:
+        raise NotFound(f"there is no branch {branch}; what a job leaves is removed with the job")
+    return commit
+
+
+def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
+    """By path, digests of the places in which tracked files differ from a commit."""
+    quiet = ("--ignore-submodules=all", *_PLAIN)
+    paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
+    found = {path: [""] for path in paths}
+    for path in paths[:_MOST_LOOKED_INTO]:
+        shown = git.run("diff", "--unified=0", "--binary", *quiet, commit, "--", path).out
+        found[path] = [sha256(each).hexdigest() for each in _places(shown)] or [""]
+    return found
+
+
+def _places(patch: bytes) -> list[bytes]:
+    """Removed and added lines without their numbers; all of it where the file is no text."""
+    hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
+    return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

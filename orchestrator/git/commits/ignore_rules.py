@@ -1,0 +1,61 @@
+"""What git ignores counts as it was when a job began, but for the ``.gitignore`` of a worktree.
+
+``info/exclude`` and the configuration belong to all worktrees: a worker that has git ignore what
+it leaves behind would hide the new files of all the others.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.git.command.runner import Git
+from orchestrator.git.command.write_once import note_once
+
+#: In a root job's directory.
+NAME = "ignored-before"
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    #: Of the repository, which all worktrees share.
+    common: Path
+    #: Where those are kept that count for a job; without it, all of them count.
+    noted: Path
+
+    def note(self, git: Git) -> None:
+        """Idempotent: what comes later does not count."""
+        note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
+
+    def add_hidden(self, git: Git) -> bool:
+        """Have the index hold new files that are ignored only since then. True if any are."""
+        if not self._have_changed():
+            return False
+        kinds = ("--exclude-per-directory=.gitignore", f"--exclude-from={self.noted}")
+        hidden = git.run("ls-files", "--others", "-z", *kinds).out
+        if hidden:
+            listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+            git.run("add", "--force", "--sparse", *listed, given=hidden)
+        return bool(hidden)
+
+    def _have_changed(self) -> bool:
+        """By time: where something else in the configuration has, it costs a look."""
+        if not self.noted.exists():
+            return False
+        began = self.noted.stat().st_mtime_ns
+        places = (self._shared, self.common / "config")
+        return any(each.exists() and each.stat().st_mtime_ns > began for each in places)
+
+    @property
+    def _shared(self) -> Path:
+        return self.common / "info" / "exclude"
+
+
+def _of_user(git: Git) -> Path:
+    """The user's own patterns, for all repositories."""
+    named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(git.directory, named or f"{home}/git/ignore")
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""

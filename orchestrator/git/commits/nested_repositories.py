@@ -1,0 +1,246 @@
+"""Repositories that an agent creates in its worktree (`git init`, `git clone`, scaffolders).
+
+Their files are committed as files of the worktree. Git would commit a link to a commit that
+exists nowhere else. Their own history is kept on refs of the user's repository.
+"""
+
+import logging
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.ref_names import part_of_ref
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits.staged import Staged
+from orchestrator.security.paths import read_regular
+
+logger = logging.getLogger(__name__)
+
+_QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
+#: Of a nested repository; more branches than this are a clone's.
+_MOST_BRANCHES = 100
+#: In a shallow clone: its last state, without the history that it lacks.
+_ALONE = "refs/orchestrator/alone"
+_MOST_LINK_BYTES = 65536
+_NOBODY = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "orchestrator"), ("EMAIL", "nested@orchestrator.invalid"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A repository within a worktree."""
+
+    #: From the top of the worktree.
+    path: str
+    directory: str
+
+    @property
+    def git(self) -> Git:
+        place = {"GIT_DIR": f"{self.directory}/.git", "GIT_WORK_TREE": self.directory}
+        return Git(self.directory, place)
+
+    @property
+    def head(self) -> str:
+        """Empty if it has no commit."""
+        return self.git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+
+
+def at(git: Git, path: str) -> Nested:
+    """A path in a worktree; empty for its top."""
+    return Nested(path, os.path.join(git.directory, path))
+
+
+def is_worktree(git: Git, path: str) -> bool:
+    """True for another worktree of the same repository: its work is merged."""
+    link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
+    leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
+    entries = os.path.dirname(os.path.realpath(git.env["GIT_DIR"]))
+    return bool(leads) and os.path.dirname(os.path.realpath(leads)) == entries
+
+
+def unborn(git: Git) -> list[str]:
+    """Nested repositories without a commit: git refuses to add anything because of them."""
+    found = []
+    for parent, names, _ in os.walk(git.directory):
+        if parent != git.directory and ".git" in names:
+            path = os.path.relpath(parent, git.directory)
+            if not at(git, path).head:
+                found.append(path)
+        names[:] = [each for each in names if each != ".git"]
+    return found
+
+
+def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
+    """Have the index hold the files of nested repositories in place of links to them.
+
+    Return all of them, also those at deeper levels. The files and the repositories stay.
+    """
+    found: list[Nested] = []
+    files: list[str] = []
+    for path in paths:
+        _enter(git, at(git, path), found, files)
+    if found:
+        links = os.fsencode("".join(f"{each.path}\0" for each in found))
+        git.run("update-index", "--force-remove", "-z", "--stdin", given=links)
+    if files:
+        given = os.fsencode("".join(f"{each}\0" for each in files))
+        git.run("update-index", "--add", "--replace", "-z", "--stdin", given=given)
+    return found
+
+
+def _enter(git: Git, nested: Nested, found: list[Nested], files: list[str]) -> None:
+    found.append(nested)
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        empty = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        as_top = Git(nested.directory, {**git.env, "GIT_WORK_TREE": nested.directory, **empty})
+        how = ("--others", "--exclude-standard", "-z")
+        listed = as_top.run("ls-files", *how).fields
+        tracked = set(nested.git.run("ls-files", "-z", accept=range(256)).fields)
+        ignored = _ignored(git, nested.path, {*listed, *tracked}, tracked, empty)
+    deeper = [each.rstrip("/") for each in listed if each.endswith("/")]
+    plain = {each for each in listed if not each.endswith("/")}
+    plain |= {each for each in tracked if _is_file(nested.directory, each)}
+    files += (f"{nested.path}/{each}" for each in sorted(plain - ignored))
+    for each in deeper:
+        if f"{each}/" not in ignored:
+            _enter(git, at(git, f"{nested.path}/{each}"), found, files)
+
+
+def _ignored(
+    git: Git, path: str, names: Iterable[str], tracked: set[str], empty: Mapping[str, str]
+) -> set[str]:
+    """Names that the project's rules ignore.
+
+    What the nested repository tracks is not ignored by its own `.gitignore`.
+    """
+    given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
+    command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
+    fields = git.run(*command, given=given, env=empty, accept=(0, 1)).fields
+    found = set()
+    for source, pattern, told in zip(fields[::4], fields[2::4], fields[3::4], strict=True):
+        name = told.removeprefix(f"./{path}/")
+        own = posixpath.normpath(source).startswith(f"{path}/")
+        if not pattern.startswith("!") and not (own and name in tracked):
+            found.add(name)
+    return found
+
+
+def _is_file(directory: str, name: str) -> bool:
+    """And not below a link, which git does not follow."""
+    place = os.path.join(directory, name)
+    above = os.path.dirname(place)
+    if os.path.realpath(above) != os.path.join(os.path.realpath(directory), os.path.dirname(name)):
+        return False
+    return os.path.islink(place) or os.path.isfile(place)
+
+
+def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
+    """Repositories in directories of changed files: git commits those files by itself."""
+    directories = {posixpath.dirname(each.path) for each in changed}
+    while directories:
+        for each in sorted(directories - {""}):
+            if os.path.lexists(f"{git.directory}/{each}/.git"):
+                yield at(git, each)
+        directories = {posixpath.dirname(each) for each in directories} - {""}
+
+
+def declared(git: Git) -> set[str]:
+    """Paths of submodules that `.gitmodules` names."""
+    if not os.path.isfile(f"{git.directory}/.gitmodules"):
+        return set()
+    asked = ("config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
+    fields = git.run(*asked, accept=range(256)).fields
+    return {each.partition("\n")[2].rstrip("/") for each in fields}
+
+
+def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
+    """Fetch the histories to refs below ``prefix``. Idempotent.
+
+    An earlier history that a later one does not contain stays under a name of its own. What
+    cannot be fetched is logged: the files are in the worker's commit.
+    """
+    names: list[str] = []
+    for _, each in sorted({nested.path: nested for nested in found}.items()):
+        name = _name(each.path, names)
+        names.append(each.path)
+        try:
+            _keep(git, each, f"{prefix}{name}")
+        except RepositoryError as error:
+            about = {"nested": each.path, "error": error.message}
+            logger.warning("the history of a nested repository is not kept", extra=about)
+
+
+def _name(path: str, above: Sequence[str]) -> str:
+    """A ref cannot have the name of a directory of refs."""
+    outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
+    if not outer:
+        return part_of_ref(path)
+    rest = path.removeprefix(f"{outer}/")
+    return f"{_name(outer, above[: above.index(outer)])}+/{part_of_ref(rest)}"
+
+
+def _keep(git: Git, nested: Nested, ref: str) -> None:
+    refs, present = _refs(nested, ref), _present(git, ref)
+    wanted = {name: source for name, source in refs.items() if present.get(name) != source.commit}
+    if not wanted:
+        return
+    for name, source in wanted.items():
+        old = present.get(name, "")
+        if old and not _has(nested.git, source.commit, old):
+            git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", f"{name}+{old[:12]}", old)
+    specs = [f"{source.ref}:{name}" for name, source in wanted.items()]
+    fetch = ("-c", "protocol.file.allow=always", "fetch", *_QUIET, "--no-auto-maintenance")
+    git.run(*fetch, "--", nested.directory, *specs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A ref of a nested repository."""
+
+    ref: str
+    commit: str
+
+
+def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
+    """What is to be kept, by the names that it gets: HEAD, and branches that HEAD lacks."""
+    git, head = nested.git, nested.head
+    if git.ask("rev-parse", "--is-shallow-repository") == "true":
+        return {ref: _alone(git, head)} if head else {}
+    lacks = (f"--no-merged={head}",) if head else ()
+    how = (f"--count={_MOST_BRANCHES}", "--format=%(refname) %(objectname)", *lacks)
+    shown = git.run("for-each-ref", *how, "refs/heads", "refs/stash").text
+    branches = (line.split(" ") for line in shown.splitlines())
+    found = {
+        f"{ref}+{name.removeprefix('refs/')}": _Source(name, commit) for name, commit in branches
+    }
+    return {**({ref: _Source("HEAD", head)} if head else {}), **found}
+
+
+def _alone(git: Git, head: str) -> _Source:
+    """To fetch the history of a shallow clone would make the user's repository a shallow one."""
+    when = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
+    dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), when, strict=True)
+    env = {name: f"@{seconds} +0000" for name, seconds in dates} | _NOBODY
+    message = git.run("show", "--no-patch", "--format=%B", head).out
+    commit = git.run("commit-tree", f"{head}^{{tree}}", given=message, env=env).text
+    git.run("update-ref", *ITSELF, _ALONE, commit)
+    return _Source(_ALONE, commit)
+
+
+def _present(git: Git, ref: str) -> dict[str, str]:
+    """Of all refs whose names begin so."""
+    above = ref.rpartition("/")[0]
+    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", above).text
+    return dict(line.split(" ") for line in shown.splitlines())
+
+
+def _has(git: Git, commit: str, ancestor: str) -> bool:
+    known = git.run("merge-base", "--is-ancestor", ancestor, commit, accept=range(256))
+    return known.code == 0

@@ -1,0 +1,196 @@
+"""New files that no project wants in its history: they stay uncommitted, and are reported.
+
+Dependencies, environments, caches, core dumps and large files. The project's `.gitignore` names
+them in most cases. Only files that the worker's start does not track are held back.
+"""
+
+import json
+import os
+import posixpath
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from orchestrator.core.model.attempt.delivery import held_by, normalized
+from orchestrator.core.model.attempt.uncommitted_files import MOST_STORED, HeldBack, HeldBackRule
+from orchestrator.core.model.path_patterns import matches
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.staged import LINK, Staged
+from orchestrator.security.paths import read_regular
+
+#: In a worktree's own part of the repository: what was held back of its files.
+NAME = "orchestrator-held-back"
+_MOST_BYTES = 1 << 20
+#: A directory with such a file is an environment, or a cache.
+_MARKS = {"pyvenv.cfg": HeldBackRule.ENVIRONMENT, "CACHEDIR.TAG": HeldBackRule.CACHE}
+_CACHE = b"Signature: 8a477f597d28d172789f06886806bc55"
+#: Of a file that may be a core dump, and how it begins: ELF, and the type of the file.
+_LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeverCommit:
+    """Patterns as in `.gitignore`; empty: nothing is held back by its name or its content."""
+
+    patterns: tuple[str, ...] = ()
+    #: Larger files are held back, in bytes; 0: none is.
+    over: int = 0
+
+
+#: Everything is committed.
+NOTHING = NeverCommit()
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    path: str
+    rule: HeldBackRule
+
+
+@dataclass(slots=True)
+class HeldFiles:
+    #: What is to be taken out of the index.
+    files: list[str] = field(default_factory=list)
+    found: list[HeldBack] = field(default_factory=list)
+
+
+def held(
+    git: Git,
+    never: NeverCommit,
+    start: str,
+    staged: Iterable[Staged],
+    promised: Sequence[str] = (),
+) -> HeldFiles:
+    """Of the files that an index has and a worker's start has not; ``promised`` are committed."""
+    new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
+    roots = _Roots(git.directory, never, new)
+    by_root: dict[_Root, list[str]] = {}
+    for path in new:
+        root = roots.of(path)
+        if root is not None and not _is_promised(root, path, promised, never):
+            by_root.setdefault(root, []).append(path)
+    if not by_root:
+        return HeldFiles()
+    tracked = _tracked(git, start, [root.path for root in by_root])
+    result = HeldFiles()
+    for root, files in by_root.items():
+        if root.path not in tracked:
+            result.files += files
+            size = sum(_size(f"{git.directory}/{each}") for each in files)
+            result.found.append(
+                HeldBack(path=root.path, rule=root.rule, files=len(files), size=size)
+            )
+    return result
+
+
+class _Roots:
+    """Which directory, or file, holds a file back."""
+
+    def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
+        self._top = top
+        self._never = never
+        self._marked = dict(self._marks(new)) if never.patterns else {}
+        self._known: dict[str, _Root | None] = {"": None}
+
+    def _marks(self, new: Sequence[str]) -> Iterator[tuple[str, HeldBackRule]]:
+        for path in new:
+            directory, name = posixpath.split(path)
+            rule = _MARKS.get(name)
+            if directory and rule and (rule is not HeldBackRule.CACHE or self._is_cache(path)):
+                yield directory, rule
+
+    def _is_cache(self, path: str) -> bool:
+        return _begin(f"{self._top}/{path}", len(_CACHE)) == _CACHE
+
+    def of(self, path: str) -> _Root | None:
+        above = self._of_directory(posixpath.dirname(path))
+        if above is not None:
+            return above
+        if matches(path, self._never.patterns):
+            return _Root(path, HeldBackRule.NAME)
+        rule = self._by_content(f"{self._top}/{path}")
+        return _Root(path, rule) if rule else None
+
+    def _of_directory(self, directory: str) -> _Root | None:
+        if directory not in self._known:
+            above = self._of_directory(posixpath.dirname(directory))
+            self._known[directory] = above or self._at(directory)
+        return self._known[directory]
+
+    def _at(self, directory: str) -> _Root | None:
+        if matches(f"{directory}/", self._never.patterns):
+            return _Root(directory, HeldBackRule.NAME)
+        rule = self._marked.get(directory)
+        return _Root(directory, rule) if rule else None
+
+    def _by_content(self, place: str) -> HeldBackRule | None:
+        size = _size(place)
+        if self._never.patterns and size >= _LEAST_CORE and _is_core(place):
+            return HeldBackRule.CORE
+        return HeldBackRule.SIZE if 0 < self._never.over < size else None
+
+
+def _size(place: str) -> int:
+    with suppress(OSError):
+        found = os.lstat(place)
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return 0
+
+
+def _begin(place: str, count: int) -> bytes:
+    with suppress(OSError), open(place, "rb") as file:
+        return file.read(count)
+    return b""
+
+
+def _is_core(place: str) -> bool:
+    begin = _begin(place, _TYPE_AT + 2)
+    kind = begin[_TYPE_AT : _TYPE_AT + 2]
+    return begin.startswith(_ELF) and _ELF_CORE in kind and sum(kind) == _ELF_CORE
+
+
+def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
+    """A promise of a directory is no promise of the dependencies in it: it has to name them."""
+    for each in map(normalized, promised):
+        names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
+        if each != "." and names_it and held_by(each, [path]):
+            return True
+    return False
+
+
+def _tracked(git: Git, start: str, paths: Sequence[str]) -> set[str]:
+    """Those at which the start has something: then the project wants them."""
+    answer = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
+    return set(answer.fields)
+
+
+def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:
+    """Have gates and later commits of the worktree know what stays uncommitted."""
+    place = admin / NAME
+    if found or promised:
+        listed = [asdict(each) for each in found[:MOST_STORED]]
+        place.write_text(json.dumps({"found": listed, "promised": list(promised)}), "utf-8")
+    else:
+        place.unlink(missing_ok=True)
+
+
+def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
+    """What ``note`` wrote; nothing if a worker has put something else there."""
+    try:
+        about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
+        listed = about.get("found", ())
+        found = (HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
+        return tuple(found), tuple(map(str, about.get("promised", ())))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return (), ()
+
+
+def unharmed(admin: Path) -> list[str]:
+    """Options of ``git clean``, so that gates find what the worker's own checks found."""
+    return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
+
+
+def _escaped(path: str) -> str:
+    return "".join(f"\\{sign}" if sign in "\\*?[]! #" else sign for sign in path)

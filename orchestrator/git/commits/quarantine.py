@@ -1,0 +1,122 @@
+"""New objects of a commit, apart from those of the repository until its tree is whole.
+
+As git does for a push: what a full disk or a crash cuts off, and what is held back, takes no space
+in the repository.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.git.command.runner import Git
+
+#: Such a directory is in a worktree's own part of the repository, and is removed with it.
+PREFIX = "orchestrator-objects-"
+#: Of this process; others are of a server that was killed.
+_in_use: set[str] = set()
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    #: Writes objects here, and reads those of the repository, too.
+    git: Git
+    directory: Path
+
+    def drop(self, objects: Collection[str]) -> None:
+        """Have new objects stay out of the repository; of a pack, only if it has no others."""
+        for name in objects:
+            (self.directory / name[:2] / name[2:]).unlink(missing_ok=True)
+        for index in self.directory.glob("pack/*.idx") if objects else ():
+            listed = self.git.run("show-index", given=index.read_bytes()).text.splitlines()
+            if {line.split(" ")[1] for line in listed} <= {*objects}:
+                for part in list(index.parent.glob(f"{index.stem}.*")):
+                    part.unlink()
+
+
+@contextmanager
+def opened(git: Git) -> Iterator[Quarantine]:
+    """For git in a worktree. The repository has all objects after the block; none if it raises.
+
+    Raise RepositoryError if it cannot be written to; OSError if the disk is full.
+    """
+    admin = git.env["GIT_DIR"]
+    objects = str(Path(admin).parents[1] / "objects")
+    with _writing(), _opening:
+        _sweep(admin)
+        directory = tempfile.mkdtemp(prefix=PREFIX, dir=admin)
+        _in_use.add(directory)
+    try:
+        apart = Git(git.directory, {**git.env, **_around(directory, objects)})
+        yield Quarantine(apart, Path(directory))
+        failpoints.reached("worktree: objects are written")
+        with _writing():
+            _move(directory, objects)
+    finally:
+        # Cheaper than to remove a tree, and most are empty by now.
+        with suppress(OSError):
+            os.rmdir(directory)
+        if os.path.lexists(directory):
+            shutil.rmtree(directory, ignore_errors=True)
+        _in_use.discard(directory)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_shortage(error):
+            raise
+        raise RepositoryError(
+            f"new objects cannot be written to the repository: {error}"
+        ) from error
+
+
+def _sweep(admin: str) -> None:
+    for name in os.listdir(admin):
+        left = os.path.join(admin, name)
+        if name.startswith(PREFIX) and left not in _in_use:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _around(directory: str, objects: str) -> Mapping[str, str]:
+    # Quoted, as a colon in the path would separate two of them.
+    quoted = objects.replace("\\", "\\\\").replace('"', '\\"')
+    return {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"'}
+
+
+def _move(directory: str, objects: str) -> None:
+    for name in os.listdir(directory):
+        source, target = os.path.join(directory, name), os.path.join(objects, name)
+        try:
+            os.rename(source, target)
+        except OSError:
+            # The repository has such a directory, or it is on another disk.
+            os.makedirs(target, exist_ok=True)
+            # The index of a pack comes last: git reads the pack from then on.
+            for file in sorted(os.listdir(source), key=lambda name: name.endswith(".idx")):
+                _replace(os.path.join(source, file), target, file)
+            os.rmdir(source)
+
+
+def _replace(source: str, directory: str, name: str) -> None:
+    target = os.path.join(directory, name)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copied = os.path.join(directory, f"tmp_obj_{name}")
+        shutil.copy2(source, copied)
+        os.replace(copied, target)
+        os.unlink(source)

@@ -1,0 +1,51 @@
+"""What an index has that the worker's start has not, or not so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.git.command.runner import Git
+
+#: Mode of a link to a commit of another repository.
+LINK = "160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    path: str
+    #: Modes; "000000" for none.
+    before: str
+    mode: str
+    #: Blob, or commit of a link.
+    object: str
+
+    @property
+    def is_new_link(self) -> bool:
+        return self.mode == LINK and self.before != LINK
+
+    @property
+    def is_new(self) -> bool:
+        return not int(self.before)
+
+    @property
+    def is_gone(self) -> bool:
+        return not int(self.mode)
+
+
+def as_new(path: str) -> Staged:
+    """A file that no index has yet."""
+    return Staged(path, "000000", "100644", "")
+
+
+def staged(git: Git, start: str) -> Sequence[Staged]:
+    """Compare the index with a commit; with HEAD if there is no such commit."""
+    how = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
+    answer = git.run("diff-index", *how, start, "--", accept=(0, 128))
+    if answer.code:
+        answer = git.run("diff-index", *how, "HEAD", "--")
+    fields = answer.fields
+    pairs = zip(fields[::2], fields[1::2], strict=True)
+    return [_read(about.removeprefix(":").split(" "), path) for about, path in pairs]
+
+
+def _read(words: Sequence[str], path: str) -> Staged:
+    return Staged(path, words[0], words[1], words[3])

@@ -1,0 +1,1 @@
+"""Ignored files, environments and packages of a project, in its worktrees."""

@@ -1,0 +1,225 @@
+"""Ignored files that a build needs: they are carried from the user's checkout into worktrees.
+
+Python's virtual environments name the place where they were made: a copy names its own place.
+"""
+
+import errno
+import glob
+import logging
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
+from orchestrator.git.user_repository.checkout import ignored
+from orchestrator.security.paths import open_log, open_plain, read_regular
+
+#: Scripts and lists of paths are small; what is larger is a program.
+_MOST_BYTES = 1 << 20
+_NAMES = ("bin/*", *(f"lib*/python*/site-packages/{each}" for each in ("*.pth", "*.egg-link")))
+_EDITABLE = "lib*/python*/site-packages/__editable__*"
+
+
+def relocate(directory: str, before: str, after: str) -> None:
+    """In a copied environment: paths below ``before`` are below ``after`` from now on.
+
+    Else its scripts would run the user's environment, and install into it.
+    """
+    if os.path.islink(directory) or not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
+        return
+    if any(os.path.islink(each.path) for each in os.scandir(directory) if each.name == "bin"):
+        return
+    path = re.compile(re.escape(os.fsencode(before)) + rb"(?=[/\n\r'\":;]|$)")
+    for name in _texts(directory):
+        with open(name, "r+b") as file:
+            text = file.read()
+            changed = path.sub(lambda _: os.fsencode(after), text)
+            if changed != text and b"\0" not in text:
+                file.seek(0)
+                file.write(changed)
+                file.truncate()
+
+
+def _texts(directory: str) -> Iterator[str]:
+    for pattern in (*_NAMES, _EDITABLE):
+        for name in glob.glob(f"{glob.escape(directory)}/{pattern}"):
+            regular = os.path.isfile(name) and not os.path.islink(name)
+            if regular and os.path.getsize(name) <= _MOST_BYTES:
+                yield name
+
+
+logger = logging.getLogger(__name__)
+
+#: In a worktree's own part of the repository: what was carried into it, which is no worker's work.
+CARRIED = "orchestrator-carried"
+#: Of that list.
+MOST_BYTES = 64 << 20
+#: In the project: more patterns of what is to be copied, one a line, as Claude Code reads them.
+INCLUDE = ".worktreeinclude"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CopyRules:
+    """What of a worktree is not committed.
+
+    Patterns of ignored files: a name, anywhere in the project, or a path from the top.
+    """
+
+    copy: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+    #: Whether what is installed in the checkout is derived for worktrees.
+    derive: bool = True
+    #: New files that are not committed.
+    never: NeverCommit = NOTHING
+
+
+NO_RULES = CopyRules()
+
+
+def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Sequence[str]) -> None:
+    """Have what the rules name in a worktree, too. Idempotent: what is there stays.
+
+    Only what git ignores on both sides, so that it is in no commit. What cannot be read is left
+    out; OSError where there is no room.
+    """
+    top, to = checkout.directory, worktree.directory
+    for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
+        found = [each for each in _named(checkout, patterns) if each.rstrip("/") not in ours]
+        for path in ignored(worktree, [each for each in found if not _is_there(to, each)]):
+            note(admin, path.rstrip("/"))
+            _try(act, os.path.join(top, path.rstrip("/")), os.path.join(to, path.rstrip("/")))
+            relocate(os.path.join(to, path), top, to)
+
+
+def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) -> None:
+    """Have files that are to be copied as the worker has them for whom this one works.
+
+    Before ``carry``, which leaves what is there. ``top`` is the user's checkout. A worker may have
+    made of them what it likes, at this moment, too: only plain files are taken.
+    """
+    to = worktree.directory
+    try:
+        named = [each for each in _named(above, (*rules.copy, *_included(top))) if each[-1] != "/"]
+        found = ignored(worktree, [each for each in named if not _is_there(to, each)])
+    except RepositoryError:
+        logger.warning("nothing comes from a worker's worktree", exc_info=True)
+        return
+    for path in found:
+        note(admin, path)
+        act = partial(_copy_plain, within=above.directory)
+        _try(act, os.path.join(above.directory, path), os.path.join(to, path))
+
+
+def note(admin: Path, path: str) -> None:
+    """Have a path count as carried: no work of the worker's."""
+    with os.fdopen(open_log(admin / CARRIED), "ab") as file:
+        file.write(os.fsencode(path) + b"\0")
+
+
+def carried(admin: Path) -> list[str]:
+    """Paths in the worktree, without a slash at the end."""
+    listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
+    return os.fsdecode(listed).split("\0")[:-1]
+
+
+def _included(top: str) -> list[str]:
+    try:
+        lines = Path(top, INCLUDE).read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#!"]
+
+
+def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
+    """Ignored files, and directories with a slash at the end, that match."""
+    if not patterns:
+        return []
+    wanted = [each.strip("/") for each in patterns]
+    listed = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    found = [each for each in checkout.run(*listed).fields if _matches(each, wanted)]
+    # Those that lie in directories that are ignored as a whole.
+    deep = [each for pattern in wanted if "/" in pattern for each in _glob(checkout, pattern)]
+    return list(dict.fromkeys([*found, *ignored(checkout, deep)]))
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    path = path.rstrip("/")
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(path if "/" in each else name, each) for each in patterns)
+
+
+def _glob(checkout: Git, pattern: str) -> Iterator[str]:
+    if ".." in pattern.split("/"):
+        return
+    for path in Path(checkout.directory).glob(pattern):
+        slash = "/" if path.is_dir() and not path.is_symlink() else ""
+        yield f"{path.relative_to(checkout.directory)}{slash}"
+
+
+def _is_there(directory: str, path: str) -> bool:
+    return os.path.lexists(os.path.join(directory, path.rstrip("/")))
+
+
+def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        act(source, target)
+    except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        logger.warning("not carried into a worktree: %s", source, exc_info=True)
+
+
+def _copy(source: str, target: str) -> None:
+    """A file for its owner alone, as it may hold secrets; a directory as it is."""
+    if os.path.isdir(source) and not os.path.islink(source):
+        _copy_directory(source, target)
+        return
+    if not stat.S_ISREG(os.stat(source).st_mode):
+        return
+    with open(source, "rb") as given:
+        _copy_open(given, target)
+
+
+def _copy_plain(source: str, target: str, *, within: str) -> None:
+    with open_plain(source, within) as given:
+        _copy_open(given, target)
+
+
+def _copy_open(given: BinaryIO, target: str) -> None:
+    executable = os.fstat(given.fileno()).st_mode & stat.S_IXUSR
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with open(descriptor, "wb") as file:
+        shutil.copyfileobj(given, file)
+        os.fchmod(descriptor, 0o700 if executable else 0o600)
+
+
+def _copy_directory(source: str, target: str) -> None:
+    """Sharing blocks where the file system can; never hard links, which share what is written."""
+    if sys.platform == "linux" and shutil.which("cp"):
+        command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
+        subprocess.run(command, check=True, capture_output=True)
+        return
+    shutil.copytree(source, target, symlinks=True)
+
+
+def _link(source: str, target: str) -> None:
+    """A directory of links, not a link to a directory: ``node_modules/`` in .gitignore is for
+    directories, and what is added or removed at the top stays in the worktree."""
+    if not os.path.isdir(source):
+        os.symlink(source, target)
+        return
+    os.mkdir(target)
+    for name in os.listdir(source):
+        os.symlink(os.path.join(source, name), os.path.join(target, name))

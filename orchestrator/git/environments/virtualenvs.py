@@ -1,0 +1,194 @@
+"""A Python environment of the checkout, derived for a worktree: its packages, but other sources.
+
+The derived one has a ``site-packages`` of its own, so that nothing is written into the user's. It
+lists the user's as one more place of packages, without the links there that lead to the checkout's
+sources (editable installs); these are made again, and lead to the same paths in the worktree.
+"""
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from orchestrator.security.paths import read_regular
+
+CONFIGURATION = "pyvenv.cfg"
+#: Scripts and lists of paths are small; what is larger is a program.
+_MOST_BYTES = 1 << 20
+#: First and last among the lists of paths, which Python reads by name.
+_PACKAGES, _ADDED = "00-packages-of-the-checkout.pth", "zz-packages-of-the-worktree.pth"
+_EDITABLE = ("__editable__", "_editable_", "__editables_")
+#: Linux reads so much of the line that names a script's interpreter; others less.
+_LONGEST_SHEBANG = 120
+
+
+@dataclass(frozen=True, slots=True)
+class PathMove:
+    """Paths below ``before`` are below ``after`` in what is derived."""
+
+    before: str
+    after: str
+
+    def of(self, path: str) -> str:
+        """The path itself where it lies elsewhere."""
+        if path == self.before or path.startswith(f"{self.before}/"):
+            return self.after + path[len(self.before) :]
+        return path
+
+    def text(self, content: bytes) -> bytes:
+        plain, in_address = (self.before, self.after), (quote(self.before), quote(self.after))
+        for before, after in {tuple(map(os.fsencode, each)) for each in (plain, in_address)}:
+            ends = rb"(?=[/\n\r'\":;]|$)"
+            content = re.sub(re.escape(before) + ends, after.replace(b"\\", rb"\\"), content)
+        return content
+
+
+def is_environment(directory: str) -> bool:
+    return os.path.isfile(f"{directory}/{CONFIGURATION}") and os.path.isdir(f"{directory}/bin")
+
+
+def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> None:
+    """Make ``target``, which must not exist, of the environment ``source``. Raise OSError.
+
+    ``sources`` says where the checkout's files are instead. ``added``: directories with packages
+    that the environment does not have itself.
+    """
+    os.makedirs(f"{target}/bin", mode=0o700)
+    Path(target, ".gitignore").write_text("*\n")
+    for packages in _packages(source):
+        place = f"{target}/{os.path.relpath(packages, source)}"
+        os.makedirs(place)
+        _derive_packages(packages, place, source, sources)
+        _list(f"{place}/{_PACKAGES}", [packages])
+        if added:
+            _list(f"{place}/{_ADDED}", added)
+    for name in ("share", "etc"):
+        if os.path.isdir(f"{source}/{name}"):
+            os.symlink(f"{source}/{name}", f"{target}/{name}")
+    if not os.path.lexists(f"{target}/lib64") and os.path.islink(f"{source}/lib64"):
+        os.symlink("lib", f"{target}/lib64")
+    for entry in list(os.scandir(f"{source}/bin")):
+        _derive_program(entry.path, f"{target}/bin/{entry.name}", PathMove(source, target))
+    # Last: an environment without it is none.
+    shutil.copyfile(f"{source}/{CONFIGURATION}", f"{target}/{CONFIGURATION}")
+
+
+def leads_to(directory: str, sources: PathMove) -> bool:
+    """Whether an environment has a link to the checkout's sources."""
+    return any(_leads(packages, directory, sources) for packages in _packages(directory))
+
+
+def _leads(packages: str, source: str, sources: PathMove) -> bool:
+    for entry in list(os.scandir(packages)):
+        if entry.is_symlink():
+            real = os.path.realpath(entry.path)
+            if sources.of(real) != real and not _is_below(real, source):
+                return True
+        elif entry.name.endswith((".pth", ".egg-link")) or entry.name.startswith(_EDITABLE):
+            text = read_regular(entry.path, _MOST_BYTES) or b""
+            if sources.text(text) != text:
+                return True
+    return False
+
+
+def packages_of(directory: str) -> list[str]:
+    """The directories of an environment that hold its packages."""
+    return list(_packages(directory))
+
+
+def _packages(directory: str) -> Iterator[str]:
+    for found in Path(directory, "lib").glob("python*/site-packages"):
+        if found.is_dir():
+            yield str(found)
+
+
+def _derive_program(source: str, target: str, own: PathMove) -> None:
+    if os.path.islink(source):
+        os.symlink(own.of(os.readlink(source)), target)
+        return
+    found = os.lstat(source)
+    if not stat.S_ISREG(found.st_mode):
+        return
+    script = None if found.st_size > _MOST_BYTES else read_regular(source, _MOST_BYTES)
+    if script is None or b"\0" in script or os.fsencode(own.before) not in script:
+        os.symlink(source, target)
+        return
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, found.st_mode & 0o777)
+    with open(descriptor, "wb") as file:
+        file.write(_with_shebang(own.text(script)))
+
+
+def _with_shebang(script: bytes) -> bytes:
+    """As pip writes it where the path of the interpreter is too long for the system."""
+    first, _, rest = script.partition(b"\n")
+    if not first.startswith(b"#!/") or len(first) <= _LONGEST_SHEBANG:
+        return script
+    return b"#!/bin/sh\n'''exec' \"" + first[2:].strip() + b'" "$0" "$@"\n\' \'\'\'\n' + rest
+
+
+# -- packages --------------------------------------------------------------------------------------
+
+
+def _derive_packages(packages: str, place: str, source: str, sources: PathMove) -> None:
+    for entry in list(os.scandir(packages)):
+        to = f"{place}/{entry.name}"
+        if entry.name.endswith(".pth"):
+            _derive_list(entry.path, to, source, sources)
+        elif entry.is_symlink():
+            real = os.path.realpath(entry.path)
+            if sources.of(real) != real and not _is_below(real, source):
+                os.symlink(sources.of(real), to)
+        elif entry.name.endswith(".egg-link") or entry.name.startswith(_EDITABLE):
+            _copy_text(entry.path, to, sources)
+        elif entry.name.endswith(".dist-info") and _leads_to(entry.path, sources):
+            shutil.copytree(entry.path, to)
+            _copy_text(f"{entry.path}/direct_url.json", f"{to}/direct_url.json", sources)
+
+
+def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
+    """Paths of sources; and lines of code, with the module that each of them calls."""
+    if listed.endswith("-nspkg.pth"):  # Python has such packages without it.
+        return
+    lines = []
+    for line in (read_regular(listed, _MOST_BYTES) or b"").splitlines():
+        text = os.fsdecode(line.strip())
+        if text.startswith(("import ", "import\t")):
+            lines.append(sources.text(line))
+            _take_modules(text, os.path.dirname(listed), os.path.dirname(to), sources)
+        elif text and not text.startswith("#"):
+            path = os.path.normpath(os.path.join(os.path.dirname(listed), text))
+            lines.append(os.fsencode(path if _is_below(path, source) else sources.of(path)))
+    if lines:
+        Path(to).write_bytes(b"\n".join(lines) + b"\n")
+
+
+def _take_modules(line: str, packages: str, place: str, sources: PathMove) -> None:
+    """Those that name sources of the checkout."""
+    for name in re.findall(r"import\s+([\w.]+)", line):
+        module = f"{packages}/{name}.py"
+        text = read_regular(module, _MOST_BYTES) or b""
+        if os.fsencode(sources.before) in text:
+            _copy_text(module, f"{place}/{name}.py", sources)
+
+
+def _copy_text(path: str, to: str, sources: PathMove) -> None:
+    text = read_regular(path, _MOST_BYTES)
+    if text is not None:
+        Path(to).write_bytes(sources.text(text))
+
+
+def _leads_to(distribution: str, sources: PathMove) -> bool:
+    url = read_regular(f"{distribution}/direct_url.json", _MOST_BYTES) or b""
+    return os.fsencode(quote(sources.before)) in url
+
+
+def _list(path: str, paths: Sequence[str]) -> None:
+    Path(path).write_bytes(b"".join(os.fsencode(each) + b"\n" for each in paths))
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}/")

@@ -1,0 +1,98 @@
+"""A checkout that a killed git left among the files: some as before, some as they were to be."""
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command import stale_locks
+from orchestrator.git.command.runner import Git
+from orchestrator.git.landing import update_checkout
+
+
+def has_only_added(git: Git, before: str, after: str) -> bool:
+    """Whether it was killed before any file changed but new ones: git takes them for the user's."""
+    return os.path.lexists(_lock(git)) and any(_existing(git, before, after, "A"))
+
+
+def put_back(git: Git, before: str, after: str) -> bool:
+    """Have the files as in ``before``, where HEAD is, although some are as in ``after``.
+
+    False, with nothing changed, if a file is as in neither, or another git may be at work.
+    """
+    indexed = any(_is_index_of(git, each) for each in (before, after))
+    if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
+        return False
+    update_checkout.put_back(git, before, after)
+    return True
+
+
+def _is_index_of(git: Git, commit: str) -> bool:
+    asked = ("diff-index", "--cached", "--quiet", commit, "--")
+    return git.run(*asked, accept=range(256)).code == 0
+
+
+def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
+    top = _top(git)
+    paths = update_checkout.differing(git, kinds, before, after)
+    return [each for each in paths if os.path.lexists(os.path.join(top, each))]
+
+
+def _has_others(git: Git, before: str, after: str) -> bool:
+    """Whether somebody changed a file since: to what neither commit has."""
+    others = {*_existing(git, before, after, "ADMT")}
+    for commit, absent in ((before, "A"), (after, "D")):
+        others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
+    return not all(_is_beginning(git, after, each) for each in others)
+
+
+def _unlike(git: Git, commit: str) -> set[str]:
+    """Tracked files that are not as in a commit, as git compares them."""
+    with tempfile.TemporaryDirectory() as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        git.run("read-tree", commit, env=env)
+        git.run("update-index", "-q", "--refresh", env=env, accept=(0, 1))
+        return {*git.run("diff-files", "--name-only", "-z", env=env).fields}
+
+
+def _is_beginning(git: Git, commit: str, path: str) -> bool:
+    """Whether git was killed while it wrote this file."""
+    place = Path(_top(git), path)
+    with suppress(RepositoryError, OSError):
+        if stat.S_ISREG(place.lstat().st_mode):
+            whole = git.run("cat-file", "--filters", f"{commit}:{path}").out
+            return whole.startswith(place.read_bytes())
+    return False
+
+
+def _is_unlocked(git: Git) -> bool:
+    """Also after the index lock of a git that was killed is removed."""
+    lock = _lock(git)
+    if os.path.lexists(lock) and not _is_git_at(_top(git)):
+        stale_locks.clear([lock])
+    return not os.path.lexists(lock)
+
+
+def _is_git_at(top: str) -> bool:
+    """Whether a git may be at work in a directory; one of another user's may be anywhere."""
+    top = os.path.realpath(top)
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_git = (process / "comm").read_text().startswith("git")
+            if is_git and f"{os.readlink(process / 'cwd')}/".startswith(f"{top}/"):
+                return True
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+    return False
+
+
+def _lock(git: Git) -> str:
+    return f"{git.run('rev-parse', '--absolute-git-dir').line}/index.lock"
+
+
+def _top(git: Git) -> str:
+    return git.run("rev-parse", "--show-toplevel").line

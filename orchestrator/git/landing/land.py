@@ -1,0 +1,407 @@
+"""Taking a job's result onto the branch that the user has checked out, and undoing that."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from shlex import quote
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict, NotFound, RepositoryError
+from orchestrator.core.repository.commit_messages import of_job
+from orchestrator.core.repository.git_refs import (
+    dirty_ref,
+    hidden,
+    landed_refs,
+    result_branch,
+    short,
+)
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.base import dirty_base
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
+from orchestrator.git.landing.authorship import as_users, signature_of_user
+from orchestrator.git.merge import merge_tree
+
+_LINK, _MODULE = "120000", "160000"
+#: What stands for a file that Git LFS keeps.
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_KINDS = {_LINK: "it is a link", _MODULE: "it is a submodule"}
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A path, relative to the top of the repository."""
+
+    path: str
+    executable: bool = False
+    #: Empty when it is gone.
+    blob: str = ""
+    #: Why its content cannot be given; empty when it can.
+    kind: str = ""
+
+
+def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
+    quiet = ("--no-renames", "--raw", "-r", "-z", "--no-abbrev")
+    fields = iter(git.run("diff-tree", *quiet, base, result, "--").fields)
+    for words in fields:
+        _, mode, _, blob, status = words.removeprefix(":").split(" ")
+        gone = status.startswith("D")
+        yield Changed(next(fields), mode == "100755", "" if gone else blob, _KINDS.get(mode, ""))
+
+
+def content(git: Git, found: Changed) -> bytes:
+    """As a checkout would write it. Raise OSError for what cannot be had."""
+    try:
+        written = git.run("cat-file", "--filters", f"--path={found.path}", found.blob).out
+    except RepositoryError as error:
+        raise OSError(error.message) from error
+    if written.startswith(_POINTER):
+        raise OSError("Git LFS keeps it, and its content is not here (git lfs fetch)")
+    return written
+
+
+_NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
+
+
+class LandOptions(Enum):
+    """What a branch gets."""
+
+    #: a fast-forward, or else a merge commit
+    ANY = "--ff"
+    FAST_FORWARD = "--ff-only"
+    MERGE = "--no-ff"
+    #: one commit without the history of the result
+    SQUASH = "--squash"
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Of one job's result. Every method raises Conflict where it cannot be done, and then has
+    changed nothing."""
+
+    project: Path
+    root_id: str
+    job_id: str
+    #: The user is to be author and committer of what is landed.
+    as_user: bool = False
+
+    @property
+    def _git(self) -> Git:
+        return Git(str(self.project), {})
+
+    @property
+    def _branch(self) -> str:
+        return result_branch(self.root_id, self.job_id)
+
+    @property
+    def _before(self) -> str:
+        return self._ref("before")
+
+    @property
+    def _after(self) -> str:
+        return self._ref("after")
+
+    @property
+    def _retold(self) -> str:
+        """The result that was landed by other commits: as one, or as the user's."""
+        return self._ref("result")
+
+    @property
+    def _undoing(self) -> str:
+        """There while ``undo`` moves the checkout."""
+        return self._ref("undoing")
+
+    def _ref(self, what: str) -> str:
+        """Of the branch that is checked out: what was landed on another one is not undone here."""
+        branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
+        return f"{self._notes}{what}/{branch or 'HEAD'}"
+
+    @property
+    def _notes(self) -> str:
+        return landed_refs(self.root_id, self.job_id)
+
+    def result(self) -> str:
+        """The commit that came out of the job. Raise NotFound when nothing did."""
+        commit = self._git.ask("rev-parse", "--verify", "--quiet", self._branch)
+        if not commit:
+            raise NotFound(
+                f"job {self.job_id} has no merged result: there is no branch "
+                f"{short(self._branch)}; {self._instead()}"
+            )
+        return commit
+
+    def _instead(self) -> str:
+        if self._git.ask("for-each-ref", "--count=1", f"{hidden(self.root_id)}start/"):
+            return f"commands that bring changes into the result: {COMMAND} status {self.job_id}"
+        return f"copy the files of workers without worktrees: {COMMAND} apply {self.job_id}"
+
+    def diff(self, *, stat: bool) -> bytes:
+        """What the job changed, as a patch that git apply takes, or in short."""
+        result = self.result()
+        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
+        quiet = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
+        return self._git.run("diff", *how, *quiet, base, result, "--").out
+
+    @property
+    def _base(self) -> str:
+        return f"{hidden(self.root_id)}base/{self.job_id}"
+
+    @property
+    def _dirt(self) -> str:
+        """What the job began with, when it took uncommitted work along; else empty."""
+        return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
+
+    def _has(self, commit: str, ancestor: str) -> bool:
+        return self._git.ask("merge-base", commit, ancestor) == ancestor
+
+    def changed(self) -> Iterator[tuple[Changed, Callable[[], bytes]]]:
+        """Every path that the job changed, with what gives its content."""
+        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        for found in changed(self._git, base, self.result()):
+            yield found, partial(content, self._git, found)
+
+    def branch(self) -> str:
+        """What is checked out: a branch, or in words a commit."""
+        name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
+        return short(name) if name else "HEAD (detached: on no branch)"
+
+    def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> str:
+        """Fast-forward, a merge commit, or one commit; what was done, as text.
+
+        ``title`` is the subject of a squash commit. Idempotent.
+        """
+        branch, result = self.branch(), self.result()
+        self._resume()
+        if self._dirt:
+            dirty_base.check_committed(self._git, self._dirt, self.job_id)
+        update_checkout.check_clean(self._git)
+        before = self._head()
+        common = self._git.ask("merge-base", before, result)
+        if common == result:
+            return f"nothing to do: {branch} has all of it"
+        retold = self._retold_on(before, result)
+        if retold:
+            return f"nothing to do: it is already landed on {branch}, as commit {retold[:12]}"
+        if not common:
+            raise Conflict(f"{branch} has nothing in common with what the job began with")
+        if how is LandOptions.FAST_FORWARD and common != before:
+            raise Conflict(f"{branch} went on since the job began: it takes a merge commit")
+        straight = common == before and how is not LandOptions.MERGE
+        after = self._to_land(before, result, straight=straight)
+        landed = "fast-forward" if after == result else "a merge commit"
+        if how is LandOptions.SQUASH:
+            after, landed = self._as_one(before, after, result, title), "one commit"
+        elif self.as_user:
+            after = self._as_users(before, after)
+            landed += f", author {self._user().name}"
+        self._move(before, after, "" if self._has(after, result) else result)
+        return f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
+
+    def to_push(self) -> str:
+        """The result as a commit for others to merge, by the user if the user is to be author.
+
+        Raise Conflict for a job that began with uncommitted work.
+        """
+        result = self.result()
+        if self._dirt:
+            raise Conflict(
+                "the job began with what was not committed, which would be pushed, too; commit "
+                f"that, then: {COMMAND} land {self.job_id}, and push your branch"
+            )
+        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        return as_users(self._git, result, [base], self._user()) if self.as_user else result
+
+    def title(self, request: str) -> str:
+        """The request as one line."""
+        return squash.subject_of(request, self.job_id)
+
+    @property
+    def head(self) -> str:
+        """The name of the result branch."""
+        return short(self._branch)
+
+    def _to_land(self, before: str, result: str, *, straight: bool) -> str:
+        """The commit that the branch is to be at."""
+        words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
+        if self._dirt and not self._has(before, self._dirt):
+            # That is a merge commit already.
+            return dirty_base.merged(self._git, before, self._dirt, result, words)
+        if straight:
+            return result
+        tree = tree_of(self._git, self._merged(self._with_retold(before), result))
+        return commit_tree(self._git, tree, [before, result], words, self._signature())
+
+    def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
+        """The content of ``landed`` as one commit on top of ``before``."""
+        base = self._git.ask("rev-parse", "--verify", "--quiet", self._base)
+        span = (result, f"^{before}", *((f"^{base}",) if base else ()))
+        who = self._user() if self.as_user else self._signature()
+        words = squash.message(self._git, self.job_id, title, span, who)
+        return squash.squash(self._git, landed, before, words, who)
+
+    def _as_users(self, before: str, after: str) -> str:
+        """The commits that ``before`` lacks, as the user's own."""
+        earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
+        is_there = earlier and self._retold_on(before, earlier)
+        without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
+        return as_users(self._git, after, without, self._user())
+
+    def _retold_on(self, head: str, result: str) -> str:
+        """The commit by which ``head`` has all of the result; empty for none."""
+        found = squash.landed_at(self._git, self.root_id, self.job_id, result)
+        return next((each for each in found if self._has(head, each)), "")
+
+    def _with_retold(self, head: str) -> str:
+        """``head``, or a commit with an earlier result as parent that ``head`` has otherwise.
+
+        Otherwise lines of the earlier result would conflict with those of the present one.
+        """
+        earlier = self._git.ask("rev-parse", "--verify", "--quiet", self._retold)
+        if not earlier or not self._retold_on(head, earlier):
+            return head
+        return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
+
+    def _move(self, before: str, after: str, retold: str) -> None:
+        """It is noted first: what a crash left landed can be undone."""
+        noted = self._noted()
+        had = self._git.ask("rev-parse", "-q", "--verify", self._retold)
+        self._note(before, after, retold)
+        try:
+            update_checkout.move(self._git, before, after, f"orchestrator land {self.job_id}")
+        except Exception:
+            with suppress(RepositoryError):
+                self._note(*noted, had)
+            raise
+
+    def _noted(self) -> tuple[str, str]:
+        """Where the branch was, and where landing left it; empty when it was not landed."""
+        before, after = (
+            self._git.ask("rev-parse", "-q", "--verify", each)
+            for each in (self._before, self._after)
+        )
+        return before, after
+
+    def _note(self, before: str, after: str, retold: str) -> None:
+        """The result comes last: it counts by the commit that is noted then."""
+        moved = ((self._before, before), (self._after, after), (self._undoing, ""))
+        for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
+            self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
+
+    def undo(self) -> str:
+        """Have the branch where it was before ``land``; what was done, in words."""
+        resumed = self._resume()
+        branch = self.branch()
+        before, after = self._noted()
+        if resumed and self._head() == before:
+            return f"{branch} is at {before[:12]} again; landing was interrupted among the files"
+        if not before or not after or self._head() == before:
+            self._check_not_elsewhere(branch)
+            raise NotFound(f"job {self.job_id} was not landed, or that was undone already")
+        if self._head() != after:
+            raise Conflict(
+                f"{branch} is not at {after[:12]}, where landing left it; "
+                f"`{self._takes_back(before, after)}` takes the changes back without touching what "
+                "came later"
+            )
+        has_retold = self._git.ask("rev-parse", "-q", "--verify", self._retold)
+        noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
+        why = f"orchestrator undo {self.job_id}"
+        update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
+        return f"{branch} is at {before[:12]} again"
+
+    def _check_not_elsewhere(self, branch: str) -> None:
+        """Raise Conflict where it was landed on a branch that is not checked out."""
+        prefix = f"{self._notes}after/"
+        for after in self._git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines():
+            name = after.removeprefix(prefix)
+            tip, landed = (
+                self._git.ask("rev-parse", f"refs/{name}"),
+                self._git.ask("rev-parse", after),
+            )
+            if name != "HEAD" and tip and self._has(tip, landed):
+                raise Conflict(
+                    f"job {self.job_id} was landed on {short(f'refs/{name}')}, and {branch} is "
+                    "checked out; check that out first"
+                )
+
+    def _resume(self) -> bool:
+        """Have the files as in HEAD again where ``land`` or ``undo`` was killed among them.
+
+        False: they are. Raise Conflict if somebody changed them since.
+        """
+        before, after = self._noted()
+        if not before or not after:
+            return False
+        undoing = self._git.ask("rev-parse", "-q", "--verify", self._undoing)
+        head = self._head()
+        if head == before:
+            meant, what = after, "landing"
+        elif head == after and undoing:
+            meant, what = before, "taking back"
+        else:
+            return False
+        between = update_checkout.is_between(self._git, head, meant)
+        if not between and not interrupted_checkout.has_only_added(self._git, head, meant):
+            return False
+        if interrupted_checkout.put_back(self._git, head, meant):
+            if undoing:
+                self._git.run("update-ref", *ITSELF, "-d", self._undoing)
+            return True
+        if not between:
+            return False
+        raise Conflict(
+            f"{what} job {self.job_id} was interrupted: some files are as in {meant[:12]}, and "
+            f"others were changed since, or another git is at work; {self._ends(meant)}"
+        )
+
+    def _ends(self, commit: str) -> str:
+        """What brings it to its end, in words."""
+        lock = self._git.run("rev-parse", "--absolute-git-dir").line + "/index.lock"
+        command, when = f"git reset --hard {commit[:12]}", ""
+        if os.path.lexists(lock):
+            command, when = f"rm {quote(lock)} && {command}", "when no other git is at work here, "
+        return f"{when}`{command}` brings it to its end (what you changed since then is lost)"
+
+    def _takes_back(self, before: str, after: str) -> str:
+        """A command. Git reverts one commit; what was landed as it was may be many, and merges."""
+        parents = self._git.run("rev-parse", f"{after}^@").text.split()
+        if parents[:1] == [before]:
+            return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
+        # In a directory further down, apply would leave out what lies outside of it.
+        top = '"$(git rev-parse --show-toplevel)"'
+        return f"git diff --binary {after[:12]} {before[:12]} | git -C {top} apply --3way"
+
+    def _head(self) -> str:
+        return self._git.run("rev-parse", "--verify", "HEAD").text
+
+    def _merged(self, before: str, result: str) -> str:
+        tried = merge_tree.merge(self._git, before, result, "trial", _NOBODY)
+        if tried.conflicts:
+            paths = ", ".join(each.path for each in tried.conflicts[:10])
+            many = len(tried.conflicts)
+            files = "1 file was" if many == 1 else f"{many} files were"
+            raise Conflict(
+                f"{files} changed on both sides: {paths}; "
+                f"merge by hand: git merge {short(self._branch)}"
+            )
+        return tried.commit
+
+    def _user(self) -> Signature:
+        """Raise Conflict if git has no identity of the user."""
+        found = self._signature()
+        if found is _NOBODY:
+            raise Conflict(
+                "git.author is user, and git knows no user; nothing was changed; set "
+                "`git config user.name NAME` and `git config user.email ADDRESS`"
+            )
+        return found
+
+    def _signature(self) -> Signature:
+        """The user's own; ours where they have none."""
+        return signature_of_user(self._git) or _NOBODY

@@ -1,0 +1,127 @@
+"""Pull requests: the result of a job is pushed, and ``gh`` or ``glab`` opens the request.
+
+Both run as the user runs them: with the user's credentials, hooks, and terminal.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import join
+
+from orchestrator.core.errors import Conflict
+from orchestrator.git.command.runner import Git
+
+#: Each with the words in the host of a remote that are its service's, and where it comes from.
+_TOOLS = {"gh": ("github", "https://cli.github.com"), "glab": ("gitlab", "https://gitlab.com/cli")}
+#: Services take no longer description (GitHub: 65,536 characters).
+_MOST_CHARACTERS = 60_000
+#: Of a git that has called this one.
+_FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullRequest:
+    """A branch that is to be merged on a service."""
+
+    project: Path
+    environ: Mapping[str, str]
+    #: What is pushed, and the names of the branches there.
+    commit: str
+    head: str
+    base: str
+    title: str
+    body: str
+
+    def check(self) -> tuple[str, str]:
+        """The remote, and the program that opens the request. Raise Conflict without them."""
+        remote = self._remote()
+        return remote, self._tool(remote)
+
+    def open(self, remote: str, tool: str) -> str:
+        """Push, and open the request; what the program prints. Raise Conflict.
+
+        What was pushed stays when the request cannot be opened.
+        """
+        push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
+        if self._ran(push).returncode:
+            raise Conflict(f"git did not push to {remote}; no pull request was opened")
+        command = self._command(tool)
+        done = self._ran(command, given=self.body if tool == "gh" else "", captured=True)
+        if done.returncode:
+            raise Conflict(
+                f"{self.head} was pushed to {remote}, and {tool} opened no pull request: "
+                f"{join(command[:3])} ended with exit code {done.returncode}"
+            )
+        return str(done.stdout).strip()
+
+    def _remote(self) -> str:
+        git = Git(str(self.project), {})
+        remotes = git.run("remote").text.split()
+        own = git.ask("config", f"branch.{self.base}.remote")
+        known = [name for name in (own, "origin") if name in remotes]
+        if known or len(remotes) == 1:
+            return (*known, *remotes)[0]
+        if not remotes:
+            raise Conflict("the repository has no remote; git remote add origin ADDRESS")
+        raise Conflict(
+            f"{self.base} has no remote of its own, and there are {', '.join(remotes)}; "
+            f"git config branch.{self.base}.remote NAME"
+        )
+
+    def _tool(self, remote: str) -> str:
+        address = Git(str(self.project), {}).ask("remote", "get-url", "--push", remote)
+        named = [tool for tool, (word, _) in _TOOLS.items() if word in _host(address)]
+        found = [tool for tool in named or _TOOLS if shutil.which(tool, path=self._path)]
+        if found:
+            return found[0]
+        wanted = named or list(_TOOLS)
+        places = " or ".join(f"{tool} ({_TOOLS[tool][1]})" for tool in wanted)
+        push = join(["git", "push", remote, f"{self.commit[:12]}:refs/heads/{self.head}"])
+        raise Conflict(
+            f"no program opens a pull request at {remote}; nothing was changed; install {places}, "
+            f"or push and open the pull request by hand: {push}"
+        )
+
+    @property
+    def _path(self) -> str:
+        return self.environ.get("PATH", os.defpath)
+
+    def _command(self, tool: str) -> list[str]:
+        if tool == "gh":
+            command = ["gh", "pr", "create", "--base", self.base, "--head", self.head]
+            return [*command, "--title", self.title, "--body-file", "-"]
+        command = ["glab", "mr", "create", "--target-branch", self.base]
+        command += ["--source-branch", self.head, "--title", self.title]
+        return [*command, "--description", self.body[:_MOST_CHARACTERS], "--yes"]
+
+    def _ran(
+        self, command: Sequence[str], given: str = "", *, captured: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        program = shutil.which(command[0], path=self._path) or command[0]
+        env = {name: value for name, value in self.environ.items() if name not in _FOREIGN}
+        # Without a request in a terminal, gh would ask what is given already.
+        env["GH_PROMPT_DISABLED"] = "1"
+        try:
+            return subprocess.run(
+                [program, *command[1:]],
+                cwd=self.project,
+                env=env,
+                input=given[:_MOST_CHARACTERS] or None,
+                stdout=subprocess.PIPE if captured else 2,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise Conflict(f"{command[0]} cannot be run: {error}") from None
+
+
+def _host(address: str) -> str:
+    """Of ``https://host/path``, ``ssh://user@host/path`` or ``user@host:path``; empty for none."""
+    _, has_scheme, rest = address.partition("://")
+    if has_scheme:
+        return rest.partition("/")[0].rpartition("@")[2].lower()
+    place, is_scp, _ = address.partition(":")
+    return place.rpartition("@")[2].lower() if is_scp and "/" not in place else ""

@@ -1,0 +1,74 @@
+"""One commit with all that a job changed, and what counts as landed by other commits."""
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.repository.git_refs import BRANCHES, landed_refs
+from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.formatting import cut
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.landing.authorship import coauthor
+
+#: Characters of a subject that people read without a line break.
+_MOST_SUBJECT = 72
+
+
+def squash(git: Git, tree: str, before: str, message: str, signature: Signature) -> str:
+    """A commit on top of ``before`` with the content of ``tree``."""
+    return commit_tree(git, tree_of(git, tree), [before], message, signature)
+
+
+def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signature) -> str:
+    """The job's request, the subjects of the commits in ``span``, and all their trailers once.
+
+    Other authors than the user are added as ``Co-authored-by``.
+    """
+    subject = subject_of(title, job_id)
+    subjects = _shown(git, span, "%s", "--no-merges")
+    listed = [f"- {each}" for each in subjects] if len(subjects) > 1 else []
+    paragraphs = (subject, "\n".join(listed), "\n".join(_trailers(git, job_id, span, user)))
+    return "\n\n".join(filter(None, paragraphs)) + "\n"
+
+
+def subject_of(title: str, job_id: str) -> str:
+    """The first line of a request, as one line that people read whole."""
+    lines = title.strip().splitlines()
+    subject = lines[0] if lines else f"Result of job {job_id}"
+    return cut(subject, _MOST_SUBJECT)
+
+
+def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> Iterator[str]:
+    found = _shown(git, span, "%(trailers:only,unfold)")
+    authors = (each.split("\0") for each in _shown(git, span, "%an%x00%ae", "--no-merges"))
+    signatures = [Signature(name=name, email=email) for name, email in authors]
+    with_authors = [coauthor(each) for each in signatures if each.email != user.email]
+    told = [f"Orchestrator-Job: {job_id}", *found, *filter(None, with_authors)]
+    yield from dict.fromkeys(told)
+
+
+def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
+    """Lines of a format, of the oldest commit first, each once."""
+    order = ("--reverse", "--topo-order", "--no-show-signature", "--no-color")
+    shown = git.run("log", *order, *how, f"--format={what}", *span, "--").text
+    return list(dict.fromkeys(line for line in shown.splitlines() if line.strip()))
+
+
+def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
+    """Commits that have all of ``result``, though it is none of their ancestors."""
+    notes = landed_refs(root_id, job_id)
+    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{notes}result/").text
+    for name, _, landed in (line.partition(" ") for line in shown.splitlines()):
+        after = git.ask("rev-parse", "-q", "--verify", name.replace("/result/", "/after/", 1))
+        if after and landed == result:
+            yield after
+
+
+def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
+    """True if a branch of the user's has the result by other commits."""
+    own = f"refs/heads/{BRANCHES}/"
+    for commit in landed_at(git, root_id, job_id, result):
+        how = ("--format=%(refname)", f"--contains={commit}", "refs/heads")
+        branches = git.run("for-each-ref", *how).text.splitlines()
+        if any(not each.startswith(own) for each in branches):
+            return True
+    return False

@@ -1,0 +1,179 @@
+"""Moving the user's checkout from one commit to another: branch, index and files, or nothing."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.git.command import stale_locks
+from orchestrator.git.command.runner import Git
+from orchestrator.git.repair.broken_worktrees import unfinished
+from orchestrator.git.user_repository.checkout import path_of
+
+
+def move(
+    git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
+) -> None:
+    """From ``before``, where HEAD is; then ``drop``, refs, are gone. Raise Conflict where it
+    cannot be done, and then have changed nothing.
+
+    ``mark`` is a ref that is there for as long as files are of both commits.
+    """
+    check_clean(git)
+    _check_finished(git)
+    _check_untracked(git, before, after)
+    _check_locks(git, before, after, drop, mark)
+    # A file that was only touched is no change; what is changed behind git's back is.
+    _try(git, "update-index", "--refresh", accept=(0, 1))
+    _try(git, "read-tree", "-n", "-m", "-u", before, after)
+    if mark:
+        _try(git, "update-ref", mark, before)
+    failpoints.reached("landing: about to move")
+    there = _locks(git)
+    try:
+        _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
+    except Conflict:
+        # Of a git that was killed: it removes its own in every other case.
+        stale_locks.clear(_locks(git) - there)
+        # The branch is moved last: files and index are there then, too.
+        if git.ask("rev-parse", "--verify", "HEAD") != after:
+            put_back(git, before, after)
+            if mark:
+                git.run("update-ref", "-d", mark)
+            raise
+    failpoints.reached("landing: moved")
+    for ref in (*drop, *filter(None, [mark])):
+        _drop(git, ref)
+
+
+def check_clean(git: Git) -> None:
+    changed = _changed(git)
+    if changed:
+        files = f"{len(changed)} changed file{'s' * (len(changed) != 1)}"
+        raise Conflict(f"the checkout has {files}; commit or stash first")
+
+
+def is_between(git: Git, before: str, after: str) -> bool:
+    """Whether files are changed, and none but those that are to be moved."""
+    changed = {path_of(each) for each in _changed(git)}
+    return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
+
+
+def _changed(git: Git) -> list[str]:
+    return git.run("status", "--porcelain=v2", "-z", "--untracked-files=no").fields
+
+
+def _check_finished(git: Git) -> None:
+    """What is under way would go on from another commit than it stopped at."""
+    kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
+    if kinds:
+        raise Conflict(f"a {kinds[0]} is under way in the checkout; finish or end it first")
+
+
+def _check_untracked(git: Git, before: str, after: str) -> None:
+    """Git itself would write over files that are ignored."""
+    top = git.run("rev-parse", "--show-toplevel").line
+    paths = differing(git, "A", before, after)
+    tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
+    places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
+    lost = [each for place in places for each in _files(top, place) if each not in tracked]
+    if lost:
+        raise Conflict(
+            f"{len(lost)} file{'s' * (len(lost) != 1)} that git does not track would be lost: "
+            f"{', '.join(lost[:10])}; move them away first"
+        )
+
+
+def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
+    """Paths; ``kinds`` as for --diff-filter."""
+    how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
+    return git.run("diff-tree", *how, before, after, "--").fields
+
+
+def _in_the_way(top: str, path: str) -> str:
+    """What is where a file is to come, or a directory of its path; empty for nothing."""
+    parts = path.split("/")
+    for count in range(1, len(parts)):
+        above = "/".join(parts[:count])
+        place = os.path.join(top, above)
+        if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
+            return above
+    return path if os.path.lexists(os.path.join(top, path)) else ""
+
+
+def _files(top: str, path: str) -> Iterator[str]:
+    """What is lost with a path: itself, or all that a directory has in it."""
+    if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
+        yield path
+        return
+    with os.scandir(os.path.join(top, path)) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            yield from _files(top, f"{path}/{entry.name}")
+
+
+def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:
+    """Git looks whether a branch can be moved only when all files are written."""
+    lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
+    lines += [f"update {mark} {before}"] if mark else []
+    given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
+    _try(git, "update-ref", "--stdin", given=given)
+
+
+def _try(git: Git, *arguments: str, **more: Any) -> None:
+    """What git refuses to do to the checkout. Raise Conflict."""
+    try:
+        git.run(*arguments, **more)
+    except (RepositoryError, OSError) as error:
+        raise Conflict(f"{error} (nothing was changed)") from error
+
+
+def _drop(git: Git, ref: str) -> None:
+    there = _locks(git)
+    try:
+        git.run("update-ref", "-d", ref)
+    except RepositoryError:
+        # The checkout is moved; a git that is killed leaves a lock on packed refs.
+        stale_locks.clear(_locks(git) - there)
+        git.run("update-ref", "-d", ref)
+
+
+def _locks(git: Git) -> set[str]:
+    """Those that git takes for it, as far as they are there."""
+    own, common = (
+        git.run("rev-parse", "--path-format=absolute", what).line
+        for what in ("--git-dir", "--git-common-dir")
+    )
+    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
+    places = [f"{own}/{name}" for name in ("index", "HEAD", "ORIG_HEAD")]
+    places += [f"{common}/{name}" for name in ("packed-refs", branch)]
+    return {f"{place}.lock" for place in places if os.path.lexists(f"{place}.lock")}
+
+
+def put_back(git: Git, before: str, after: str) -> None:
+    """Files as they were, where git stopped among them: none of them had changes."""
+    if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
+        git.run("read-tree", "-m", after, before)
+    top = git.run("rev-parse", "--show-toplevel").line
+    for path in differing(git, "A", before, after):
+        _remove(top, path)
+    given = os.fsencode("".join(f"{path}\0" for path in differing(git, "a", before, after)))
+    with suppress(RepositoryError):
+        Git(top, git.env).run("checkout-index", "-f", "-q", "-z", "--stdin", given=given)
+
+
+def _remove(top: str, path: str) -> None:
+    place = os.path.join(top, path)
+    with suppress(OSError):
+        if os.path.isdir(place) and not os.path.islink(place):
+            os.rmdir(place)
+        else:
+            os.unlink(place)
+    above = os.path.dirname(path)
+    with suppress(OSError):
+        while above:
+            os.rmdir(os.path.join(top, above))
+            above = os.path.dirname(above)

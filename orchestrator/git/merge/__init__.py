@@ -1,0 +1,1 @@
+"""Merging commits and files without a checkout."""

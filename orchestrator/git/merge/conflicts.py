@@ -1,0 +1,114 @@
+"""What two commits both claim: paths as people know them, and giving all of them to one side."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+
+from orchestrator.core.repository.repository import FileConflict
+from orchestrator.git.command.runner import Git
+
+#: Mode, blob, stage (1: common ancestor, 2: ours, 3: theirs) and path of one side.
+Side = tuple[str, str, int, str]
+#: Mode, object and path of an entry of a tree.
+Entry = tuple[str, str, str]
+#: More paths than this are not named to git one by one: a command line has an end.
+MOST_NAMED = 300
+
+
+def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
+    """Of what ``merge-tree`` prints for each side, with the names that the files have.
+
+    Where a file meets a directory, or a link, git calls one of them ``<path>~<commit>``.
+    """
+    invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
+    return [_side(each, invented) for each in fields]
+
+
+def _side(text: str, invented: re.Pattern[str]) -> Side:
+    numbers, path = text.split("\t", 1)
+    mode, blob, stage = numbers.split(" ")
+    return mode, blob, int(stage), invented.sub("", path)
+
+
+def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
+    for path in dict.fromkeys(path for *_, path in sides):
+        blobs = {stage: blob for _, blob, stage, where in sides if where == path}
+        yield FileConflict(
+            path=path, base=blobs.get(1, ""), ours=blobs.get(2, ""), theirs=blobs.get(3, "")
+        )
+
+
+def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
+    """The merged tree, with what they have at every path that conflicts: also when it is gone.
+
+    A path that neither side has was guessed by git, from a directory that one of them renamed:
+    what is there stays. What we renamed keeps our name, with what they have in it.
+    """
+    paths = list(dict.fromkeys(path for *_, path in sides))
+    kept = [*entries_at(git, theirs, paths)]
+    known = _above(path for *_, path in (*entries_at(git, ours, paths), *kept))
+    meant = [path for path in paths if path in known]
+    invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
+    gone = [path for *_, path in entries_at(git, tree, [*meant, *invented])]
+    lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
+    back = _displaced(git, tree, ours, theirs, kept)
+    entries = (*_renamed(sides, kept), *back, *kept)
+    lines += [f"{mode} {name}\t{path}" for mode, name, path in entries]
+    return edited(git, tree, lines)
+
+
+def _displaced(
+    git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
+) -> Iterator[Entry]:
+    """What they have under a name that we gave up for one where something of theirs comes.
+
+    Neither our new name nor the old one would have it else.
+    """
+    places = {path for *_, path in kept}
+    above = _above(places)
+    base = git.ask("merge-base", ours, theirs)
+    how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
+    fields = git.run("diff-tree", *how, base, ours).fields if base and places else []
+    for before, after in zip(fields[1::3], fields[2::3], strict=True):
+        taken = after in above or not places.isdisjoint(_above([after]))
+        if taken and not any(entries_at(git, tree, [before])):
+            yield from entries_at(git, theirs, [before])
+
+
+def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
+    """What they have under another name than the conflict, where nothing of theirs is."""
+    above = _above(path for *_, path in kept)
+    for mode, blob, stage, path in sides:
+        if stage == 3 and path not in above:
+            yield mode, blob, path
+
+
+def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
+    """Entries at these paths, and in directories of that name."""
+    few, places = len(paths) <= MOST_NAMED, frozenset(paths)
+    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
+    for field in listed.fields:
+        words, path = field.split("\t", 1)
+        mode, _, name = words.split(" ")
+        if few or not places.isdisjoint(_above([path])):
+            yield mode, name, path
+
+
+def _above(paths: Iterable[str]) -> set[str]:
+    """They themselves, and all directories that they are in."""
+    found: set[str] = set()
+    for path in paths:
+        while path and path not in found:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return found
+
+
+def edited(git: Git, tree: str, lines: Iterable[str]) -> str:
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        git.run("read-tree", tree, env=env)
+        given = os.fsencode("".join(f"{line}\0" for line in lines))
+        git.run("update-index", "-z", "--index-info", given=given, env=env)
+        return git.run("write-tree", env=env).text

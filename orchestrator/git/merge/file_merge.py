@@ -1,0 +1,317 @@
+"""Files that two sides changed, put together line by line where git gives up, or one side wins."""
+
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.core.repository.repository import ConflictText, FileWay, LostHunk
+from orchestrator.git.command.runner import Git
+from orchestrator.git.merge import union
+from orchestrator.git.merge.conflicts import Entry, Side, entries_at
+from orchestrator.git.merge.hunks import (
+    Edit,
+    Hunk,
+    HunkKind,
+    Lines,
+    Span,
+    edits_of,
+    hunks,
+    key,
+    lines_of,
+)
+
+#: Larger files are taken as a whole.
+MOST_BYTES = 8 * 2**20
+#: So many lines of a hunk that was overruled are shown, and so much of each.
+SHOWN_LINES, SHOWN_CHARACTERS = 3, 120
+#: As git: a file with a zero byte in its beginning is no text.
+_BEGINNING = 8000
+_REGULAR = ("100644", "100755")
+#: As git merges, whatever is configured for people.
+_DIFF = (
+    *("--no-index", "--no-ext-diff", "--no-textconv", "--text", "--unified=0", "--no-color"),
+    *("--diff-algorithm=histogram", "--no-indent-heuristic", "--inter-hunk-context=0"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--no-renames"),
+)
+
+
+#: Of a path, and whether both sides made that file: whether both sides' lines may count.
+Unites = Callable[[str, bool], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictedFile:
+    """A file with text on both sides; without a base where both sides made it."""
+
+    path: str
+    mode: str
+    #: Whether both sides' modes are one mode.
+    mode_agrees: bool
+    base: bytes | None
+    ours: bytes
+    theirs: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What became of such a file; None: as git does without help, nothing."""
+
+    path: str
+    mode: str
+    text: bytes | None
+    way: FileWay | None = None
+    #: What of ours is not in it.
+    lost: tuple[LostHunk, ...] = ()
+
+
+def contents(
+    git: Git, tree: str, sides: Sequence[Side], *, unites: Unites, forces: bool
+) -> Iterator[Content]:
+    """Each file with text that conflicts; ``tree`` is what git made of all.
+
+    ``unites``: where both sides only add lines, both have them. ``forces``: theirs wins else.
+    """
+    files = list(_contested(git, tree, sides))
+    ours, theirs = _edits(git, files)
+    for number, file in enumerate(files):
+        both = (ours.get(number, []), theirs.get(number, []))
+        may_unite = unites(file.path, file.base is None)
+        yield _Merger(file, both, unites=may_unite, forces=forces).content()
+
+
+def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictText]:
+    """Each place where files with text conflict."""
+    files = list(_contested(git, tree, sides))
+    ours, theirs = _edits(git, files)
+    for number, file in enumerate(files):
+        both = (ours.get(number, []), theirs.get(number, []))
+        yield from _Merger(file, both, unites=False, forces=False).conflict_texts()
+
+
+def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
+    """Their texts in the repository, as entries for a tree."""
+    there = [(each, each.text) for each in contents if each.text is not None]
+    with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
+        paths = [Path(name, str(number)) for number in range(len(there))]
+        for path, (_, text) in zip(paths, there, strict=True):
+            path.write_bytes(text)
+        given = os.fsencode("".join(f"{path}\n" for path in paths))
+        blobs = git.run("hash-object", "-w", "--no-filters", "--stdin-paths", given=given).text
+    pairs = zip(there, blobs.split(), strict=True)
+    return [(each.mode, blob, each.path) for (each, _), blob in pairs]
+
+
+class _Merger:
+    def __init__(
+        self, file: ConflictedFile, edits: Sequence[list[Edit]], *, unites: bool, forces: bool
+    ) -> None:
+        self._file = file
+        self._base = lines_of(file.base or b"")
+        self._ours, self._theirs = lines_of(file.ours), lines_of(file.theirs)
+        if file.base is None:
+            edits = [_whole(self._ours), _whole(self._theirs)]
+        self._hunks = list(hunks(self._base, self._ours, self._theirs, edits))
+        self._unites = unites
+        self._forces = forces
+        self._differs_at_ends = False
+
+    def content(self) -> Content:
+        conflicts = [each for each in self._hunks if each.kind is HunkKind.CONFLICT]
+        unites = self._unites and all(each.only_adds for each in conflicts)
+        text = self._text(unites)
+        none = Content(self._file.path, self._file.mode, None)
+        if not conflicts:
+            # What git did not merge for another reason than line ends stays a conflict.
+            way = FileWay.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
+            return self._found(text, way) if way or self._forces else none
+        if unites and self._file.mode_agrees:
+            sides = (self._file.ours, self._file.theirs)
+            if union.is_sound(self._file.path, text, sides):
+                return self._found(text, FileWay.UNION)
+        if not self._forces or self._file.base is None:
+            # Of two new files all is theirs, and what was renamed to there has to go back.
+            return none
+        lost = tuple(self._lost(each) for each in conflicts)
+        return self._found(self._text(unites=False), None, lost)
+
+    def conflict_texts(self) -> Iterator[ConflictText]:
+        for hunk in self._hunks:
+            if hunk.kind is HunkKind.CONFLICT:
+                yield ConflictText(
+                    path=self._file.path,
+                    line=hunk.ours[0] + 1,
+                    base=_decoded(self._base[slice(*hunk.base)]),
+                    ours=_decoded(self._ours[slice(*hunk.ours)]),
+                    theirs=_decoded(self._theirs[slice(*hunk.theirs)]),
+                )
+
+    def _found(self, text: bytes, way: FileWay | None, lost: tuple[LostHunk, ...] = ()) -> Content:
+        return Content(self._file.path, self._file.mode, text, way, lost)
+
+    def _text(self, unites: bool) -> bytes:
+        lines = [line for hunk in self._hunks for line in self._lines(hunk, unites)]
+        return _joined(lines, self._line_end(), [self._base, self._ours, self._theirs])
+
+    def _lines(self, hunk: Hunk, unites: bool) -> Iterable[bytes]:
+        ours, theirs = self._ours[slice(*hunk.ours)], self._theirs[slice(*hunk.theirs)]
+        if hunk.kind is HunkKind.SAME:
+            return [*self._unchanged(self._base[slice(*hunk.base)], ours, theirs)]
+        if hunk.kind is HunkKind.THEIRS:
+            self._note_ends(self._base[slice(*hunk.base)], ours)
+            return theirs
+        if hunk.kind is HunkKind.CONFLICT:
+            return union.united(self._file.path, ours, theirs) if unites else theirs
+        if hunk.kind is HunkKind.BOTH:
+            self._note_ends(theirs, ours)
+        else:
+            self._note_ends(self._base[slice(*hunk.base)], theirs)
+        return ours
+
+    def _unchanged(self, base: Lines, ours: Lines, theirs: Lines) -> Iterator[bytes]:
+        for before, mine, other in zip(base, ours, theirs, strict=True):
+            self._note_ends([before, before], [mine, other])
+            yield other if mine == before else mine
+
+    def _note_ends(self, some: Lines, others: Lines) -> None:
+        for one, other in zip(some, others, strict=False):
+            differs = one.rstrip(b"\n") != other.rstrip(b"\n") and key(one) == key(other)
+            self._differs_at_ends = self._differs_at_ends or differs
+
+    def _line_end(self) -> bytes | None:
+        """What every line of the result ends with; None: as the lines do."""
+        base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
+        return theirs if ours == base else ours
+
+    def _lost(self, hunk: Hunk) -> LostHunk:
+        ours = self._ours[slice(*hunk.ours)]
+        first, last = _unlike(ours, self._theirs[slice(*hunk.theirs)])
+        if first < last:
+            start = hunk.ours[0]
+            return LostHunk(
+                first=start + first + 1, last=start + last, text=_shown(ours[first:last])
+            )
+        low, high = hunk.base
+        text = _shown(self._base[low:high])
+        return LostHunk(first=low + 1, last=high, removed=True, text=text)
+
+
+def _unlike(ours: Lines, theirs: Lines) -> Span:
+    """Without what both begin and end with."""
+    mine, others = [*map(key, ours)], [*map(key, theirs)]
+    least, first = min(len(mine), len(others)), 0
+    while first < least and mine[first] == others[first]:
+        first += 1
+    same = 0
+    while same < least - first and mine[-1 - same] == others[-1 - same]:
+        same += 1
+    return first, len(mine) - same
+
+
+def _shown(lines: Lines) -> tuple[str, ...]:
+    texts = (key(each).decode("utf-8", "replace") for each in lines if key(each))
+    return tuple(text[:SHOWN_CHARACTERS] for text in islice(texts, SHOWN_LINES))
+
+
+def _decoded(lines: Lines) -> str:
+    return b"".join(lines).decode("utf-8", "replace")
+
+
+def _joined(lines: Sequence[bytes], line_end: bytes | None, texts: Sequence[Lines]) -> bytes:
+    if not lines:
+        return b""
+    usual = line_end or b"\n"
+    whole = [
+        line.rstrip(b"\r\n") + usual if line_end or not line.endswith(b"\n") else line
+        for line in lines
+    ]
+    open_ended = not any(text and text[-1].endswith(b"\n") for text in texts)
+    if open_ended:
+        whole[-1] = whole[-1].rstrip(b"\r\n")
+    return b"".join(whole)
+
+
+def _line_end(lines: Lines) -> bytes | None:
+    ends = {b"\r\n" if line.endswith(b"\r\n") else b"\n" for line in lines if line.endswith(b"\n")}
+    return ends.pop() if len(ends) == 1 else None
+
+
+def _whole(lines: Lines) -> list[Edit]:
+    return [((0, 0), (0, len(lines)))] if lines else []
+
+
+def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
+    """Those whose place in the merged tree is theirs, and that git may merge as text."""
+    stages: dict[str, dict[int, tuple[str, str]]] = {}
+    for mode, blob, stage, path in sides:
+        stages.setdefault(path, {})[stage] = mode, blob
+    found = {path: each for path, each in stages.items() if _is_regular(each)}
+    places = {path for mode, _, path in entries_at(git, tree, [*found]) if mode in _REGULAR}
+    found = {path: each for path, each in found.items() if path in places}
+    special = _with_drivers(git, [*found])
+    known = _texts(git, {blob for each in found.values() for _, blob in each.values()})
+    for path, each in found.items():
+        texts = {stage: known[blob] for stage, (_, blob) in each.items() if blob in known}
+        if path not in special and texts.keys() == each.keys():
+            mode, agrees = _mode(each)
+            yield ConflictedFile(path, mode, agrees, texts.get(1), texts[2], texts[3])
+
+
+def _is_regular(stages: Mapping[int, tuple[str, str]]) -> bool:
+    return {2, 3} <= stages.keys() and all(mode in _REGULAR for mode, _ in stages.values())
+
+
+def _mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
+    base, ours, theirs = (stages.get(stage, ("",))[0] for stage in (1, 2, 3))
+    if ours == base:
+        return theirs, True
+    return (ours, True) if theirs in (ours, base) else (theirs, False)
+
+
+def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
+    """By their ids; without what is no text, or too large."""
+    listed = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
+    told = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
+    sizes = {words[0]: int(words[2]) for words in map(str.split, told) if words[1] == "blob"}
+    small = [blob for blob, size in sizes.items() if size <= MOST_BYTES]
+    out = git.run("cat-file", "--batch", given="".join(f"{each}\n" for each in small).encode()).out
+    found, at = {}, 0
+    for blob in small:
+        start = out.index(b"\n", at) + 1
+        at = start + sizes[blob] + 1
+        content = out[start : at - 1]
+        if b"\0" not in content[:_BEGINNING]:
+            found[blob] = content
+    return found
+
+
+def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
+    """Paths for which the repository says how they are merged."""
+    given = os.fsencode("".join(f"{path}\0" for path in paths))
+    fields = git.run("check-attr", "-z", "--stdin", "merge", given=given).fields
+    told = zip(fields[::3], fields[2::3], strict=True)
+    return {path for path, driver in told if driver not in ("unspecified", "set", "text")}
+
+
+def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:
+    """By number, what each side changed; line ends do not count."""
+    with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
+        folder = Path(name)
+        for side in ("base", "ours", "theirs"):
+            (folder / side).mkdir()
+            for number, file in enumerate(files):
+                content = getattr(file, side) or b""
+                text = b"".join(key(line) + b"\n" for line in lines_of(content))
+                (folder / side / str(number)).write_bytes(text)
+        return tuple(_diffs(Git(name, git.env), side) for side in ("ours", "theirs"))
+
+
+def _diffs(git: Git, side: str) -> dict[int, list[Edit]]:
+    shown = git.run("diff", *_DIFF, "base", side, accept=(0, 1)).out
+    found: dict[int, list[Edit]] = {}
+    for part in (b"\n" + shown).split(b"\ndiff --git ")[1:]:
+        number = part.split(b"\n", 1)[0].rpartition(b"/")[2]
+        found[int(number)] = edits_of(part)
+    return found

@@ -1,0 +1,196 @@
+"""Merging two commits as objects: no file, index or branch of anybody is touched."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
+
+from orchestrator.core.repository.repository import (
+    ConflictText,
+    FileConflict,
+    FileWay,
+    LostHunk,
+    Merge,
+    MergedFile,
+    Signature,
+)
+from orchestrator.git.command.runner import Git, failure
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.merge import conflict_markers, union
+from orchestrator.git.merge.conflicts import Side, all_theirs, conflicts, edited, sides_of
+from orchestrator.git.merge.file_merge import Content, contents, texts_of, written
+
+#: In the answer of ``blame --porcelain``: a commit, and the line's number in the file.
+_LINE = re.compile(r"^([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$", re.MULTILINE)
+#: More places of one file are not looked up.
+MOST_PLACES = 100
+
+
+def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
+    """With the commits from which the lines of ``commit`` come that are lost."""
+    places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
+    if not places:
+        return conflict
+    spans = [f"-L{each.first},{each.last}" for each in places]
+    how = ("-c", "blame.ignoreRevsFile=", "blame", "--porcelain", *spans, commit)
+    shown = git.run(*how, "--", conflict.path, accept=(0, 128)).out.decode("utf-8", "replace")
+    origins = {int(number): name for name, number in _LINE.findall(shown)}
+
+    def known(each: LostHunk) -> LostHunk:
+        names = (origins.get(line, "") for line in range(each.first, each.last + 1))
+        return replace(each, commits=tuple(dict.fromkeys(filter(None, names))))
+
+    return replace(conflict, lost=tuple(known(e) if e in places else e for e in conflict.lost))
+
+
+#: What git calls it when it puts a file where the other side moved its directory.
+_MOVED = "Path updated due to directory rename"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MergeOptions:
+    #: Theirs win what conflicts.
+    force: bool = False
+    #: Where both sides only add lines, both count.
+    union: bool = False
+
+
+#: What has no conflict, and no more.
+PLAIN = MergeOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What git makes of two commits."""
+
+    #: With marks in files that conflict.
+    tree: str
+    #: Of those files.
+    sides: list[Side]
+    #: Files that went where the other side moved their directory.
+    moved: list[str]
+
+
+def merge(
+    git: Git, ours: str, theirs: str, message: str, signature: Signature, how: MergeOptions = PLAIN
+) -> Merge:
+    base = git.ask("merge-base", ours, theirs)
+    if base == theirs:
+        return Merge(commit=ours)
+    if base == ours:
+        return Merge(commit=theirs)
+    made = tried(git, ours, theirs)
+    texts = _texts(git, made, how, base, (ours, theirs))
+    settled = {path for path, each in texts.items() if not each.lost}
+    found = conflicts([each for each in made.sides if each[-1] not in settled])
+    lost = [_with_lost(each, texts.get(each.path)) for each in found]
+    if lost and not how.force:
+        return Merge(conflicts=tuple(replace(each, lost=()) for each in lost))
+    tree = _whole(git, made, ours, theirs, texts)
+    commit = commit_tree(git, tree, [ours, theirs], message, signature)
+    by_us = tuple(authored(git, ours, each) for each in lost)
+    files = [MergedFile(path=path, way=FileWay.DIRECTORY_RENAME) for path in made.moved]
+    files += [MergedFile(path=each.path, way=each.way) for each in texts.values() if each.way]
+    return Merge(commit=commit, conflicts=by_us, files=tuple(files))
+
+
+def _texts(
+    git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
+) -> dict[str, Content]:
+    """By path: files that conflict, and that can be put together by their lines."""
+    if not made.sides:
+        return {}
+    renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
+
+    def unites(path: str, is_new: bool) -> bool:
+        may = how.union and union.may_unite(path, is_new=is_new)
+        return may and not (is_new and path in renamed())
+
+    found = contents(git, made.tree, made.sides, unites=unites, forces=how.force)
+    return {each.path: each for each in found if each.text is not None}
+
+
+def _renamed(git: Git, base: str, commit: str) -> list[str]:
+    """Names that files have got since ``base``; nothing without one."""
+    how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
+    return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
+
+
+def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
+    """The tree that git made, with these texts; other files that conflict as they have them."""
+    tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
+    if others:
+        tree = all_theirs(git, tree, ours, theirs, others)
+    if texts:
+        entries = written(git, texts.values())
+        tree = edited(git, tree, [f"{mode} {blob}\t{path}" for mode, blob, path in entries])
+    return tree
+
+
+def _with_lost(conflict: FileConflict, content: Content | None) -> FileConflict:
+    if content is not None:
+        return replace(conflict, lost=content.lost)
+    undone = bool(conflict.base and conflict.theirs and not conflict.ours)
+    whole = (LostHunk(removed=undone),) if conflict.ours or undone else ()
+    return replace(conflict, lost=whole)
+
+
+def tried(git: Git, ours: str, theirs: str) -> Tried:
+    # An agent can begin a history of its own; its files are merged then.
+    how = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
+    answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
+    # For a commit that it cannot find it says 1 as well, and prints nothing.
+    if answer.code == 128 or not answer.out:
+        raise failure("merge-tree", answer)
+    # Sides of files up to an empty field, then messages.
+    tree, *rest = os.fsdecode(answer.out).split("\0")
+    end = rest.index("")
+    sides = sides_of(rest[:end], ours, theirs) if answer.code else []
+    return Tried(tree, sides, [*_moves(rest[end + 1 :])])
+
+
+def _moves(messages: Sequence[str]) -> Iterator[str]:
+    """Each message: how many paths, the paths, a kind that stays the same, words for people."""
+    fields = iter(messages)
+    for count in fields:
+        if not count.isdigit():
+            return
+        paths = [*islice(fields, int(count))]
+        kind, _ = next(fields), next(fields)
+        if kind == _MOVED:
+            yield paths[0]
+
+
+def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
+    """A merge of two commits, with marks in the files where they exclude each other."""
+    made = tried(git, ours, theirs)
+    return commit_tree(git, made.tree, [ours, theirs], message, signature)
+
+
+def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
+    made = tried(git, ours, theirs)
+    paths = dict.fromkeys(path for *_, path in made.sides)
+    found: dict[str, list[ConflictText]] = {}
+    for each in texts_of(git, made.tree, made.sides) if paths else ():
+        found.setdefault(each.path, []).append(each)
+    return [each for path in paths for each in found.get(path) or [ConflictText(path=path)]]
+
+
+def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
+    """Of the files where two commits exclude each other: those that a third one does not settle.
+
+    All of them, where it is as ``marked`` made it: a binary file or a deletion has no marks. A mark
+    is a line of that kind that neither side has; so is a name that git made up, for a file where
+    there is a directory.
+    """
+    made = tried(git, ours, theirs)
+    paths = list(dict.fromkeys(path for *_, path in made.sides))
+    if not paths or made.tree == tree_of(git, commit):
+        return paths
+    left, also = (conflict_markers.lines(git, side, commit, *paths) for side in (ours, theirs))
+    marked_files = dict.fromkeys(path for path, number in left if (path, number) in also)
+    invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
+    listed = git.run("ls-tree", "-r", "-z", "--name-only", commit, "--", *invented).fields
+    return [*marked_files, *listed]

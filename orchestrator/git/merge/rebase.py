@@ -1,0 +1,151 @@
+"""Commits told again in a line: each on top of the one before, by its author, in its words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.merge.merge_tree import tried
+
+_FORMAT = "%T%x00%P%x00%an%x00%ae%x00%ad%x00%B"
+#: Of no commit that is kept: they only tell git what two sides have in common.
+_NOBODY = Signature(name="orchestrator", email="replay@orchestrator.invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A commit that is to be told again."""
+
+    commit: str
+    tree: str
+    parent: str
+    author: Mapping[str, str]
+    message: str
+
+
+def line(git: Git, start: str, tip: str) -> list[str]:
+    """Commits from ``start`` to ``tip``, the oldest first, without those that only merge."""
+    how = ("--first-parent", "--no-merges", "--reverse", tip, f"^{start}")
+    return git.run("rev-list", *how, "--").text.split()
+
+
+def replay(
+    git: Git, onto: str, commits: Sequence[str], final: str, message: str, signature: Signature
+) -> str:
+    """``commits`` on top of ``onto``; the last one has the content of ``final``.
+
+    What does not go on top by itself comes with the commit after it; what adds nothing is left
+    out. ``message`` is for a change that no commit tells of.
+    """
+    tip, tree = onto, tree_of(git, onto)
+    goal = tree_of(git, final)
+    for place, commit in enumerate(commits):
+        told = _told(git, commit)
+        is_last = place == len(commits) - 1
+        after = goal if is_last else _on_top(git, tree, told)
+        if after and after != tree:
+            tip, tree = _committed(git, after, tip, told, signature), after
+    return tip if tree == goal else commit_tree(git, goal, [tip], message, signature)
+
+
+def _told(git: Git, commit: str) -> _Told:
+    shown = git.run("show", "-s", "--date=raw", f"--format={_FORMAT}", commit, "--")
+    tree, parents, name, email, date, message = shown.text.split("\0", 5)
+    author = {
+        "GIT_AUTHOR_NAME": name,
+        "GIT_AUTHOR_EMAIL": email,
+        "GIT_AUTHOR_DATE": f"@{date}",
+    }
+    return _Told(commit, tree, parents.split(" ")[0], author, f"{message}\n")
+
+
+def _on_top(git: Git, tree: str, told: _Told) -> str:
+    """The tree with what a commit changed; empty where that excludes what is there.
+
+    By commits without history: git 2.39 cannot be told what two sides have in common.
+    """
+    if not told.parent:
+        return ""
+    before = tree_of(git, told.parent)
+    if before == tree:
+        return told.tree
+    common = commit_tree(git, before, [], "common", _NOBODY)
+    ours, theirs = (commit_tree(git, each, [common], "side", _NOBODY) for each in (tree, told.tree))
+    made = tried(git, ours, theirs)
+    return "" if made.sides else made.tree
+
+
+def _committed(git: Git, tree: str, parent: str, told: _Told, signature: Signature) -> str:
+    committer = {
+        "GIT_COMMITTER_NAME": signature.name,
+        "GIT_COMMITTER_EMAIL": signature.email,
+    }
+    env = {**told.author, **committer}
+    text = told.message.encode("utf-8", "surrogateescape")
+    return git.run("commit-tree", "-p", parent, tree, given=text, env=env).text
+
+
+def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
+    """Those of the paths that a commit after ``start`` has changed, up to ``tip``."""
+    how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
+    return [path for path in paths if git.run(*how, path).text]
+
+
+def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
+    """``tip`` with the commits from ``onto`` to ``refused`` as part of the commit after them.
+
+    ``message`` is for that commit, where the others have other subjects. ``tip`` itself if it is
+    not on top of them, or if one of them, or what follows them, is a merge.
+    """
+    above = _parents(git, refused, onto)
+    after = _parents(git, tip, refused)
+    inner = {*above} - {refused}
+    is_line = above and all(len(each) == 1 for each in above.values())
+    is_on_top = [each for each in after.values() if refused in each] == [[refused]]
+    if not (is_line and is_on_top) or any(inner & {*each} for each in after.values()):
+        return tip
+    renamed = {refused: onto}
+    title = message.partition("\n")[0]
+    subjects = _subjects(git, above, title)
+    for commit, parents in after.items():
+        raw = git.run("cat-file", "commit", commit).out
+        head, _, text = raw.partition(b"\n\n")
+        told = dict.fromkeys([*subjects, *_subjects(git, [commit], title)])
+        if refused in parents and told:
+            text = _with_subjects(message, told).encode("utf-8", "surrogateescape")
+        lines = [_renamed(line, renamed) for line in head.split(b"\n")]
+        given = b"\n".join(lines) + b"\n\n" + text
+        renamed[commit] = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=given).text
+    return renamed[tip]
+
+
+def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
+    """Of the commits that ``tip`` has and ``start`` has not, the oldest first."""
+    how = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
+    lines = git.run("rev-list", *how, "--").text.splitlines()
+    return {line.split()[0]: line.split()[1:] for line in lines}
+
+
+def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
+    """Of commits besides ``title``, with those that one of that title lists."""
+    how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
+    found = []
+    for text in git.run("log", *how, *commits, "--").text.split("\0"):
+        subject, _, rest = text.strip().partition("\n")
+        listed = rest.strip().split("\n\n")[0].splitlines()
+        own = [line.removeprefix("- ") for line in listed if line.startswith("- ")]
+        found += own if subject == title else [subject]
+    return [each for each in found if each]
+
+
+def _with_subjects(message: str, subjects: Iterable[str]) -> str:
+    subject, _, trailers = message.partition("\n\n")
+    listed = "\n".join(f"- {each}" for each in subjects)
+    return f"{subject}\n\n{listed}\n\n{trailers}"
+
+
+def _renamed(line: bytes, renamed: Mapping[str, str]) -> bytes:
+    kind, _, commit = line.partition(b" ")
+    new = renamed.get(commit.decode("latin-1")) if kind == b"parent" else None
+    return b"parent " + new.encode() if new else line

@@ -1,0 +1,316 @@
+"""Branches, worktrees and stash entries that an agent creates: merged into its worker's branch.
+
+Only what the worker created counts. Git writes the address of the process that creates a ref into
+the ref's log, and each worker has an address of its own. All that is not proved so stays as it is.
+Every step can be repeated after a crash: what a branch has already is not merged a second time.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
+from orchestrator.core.repository.git_refs import BRANCHES, aside_refs, checkpoint_refs, kept_refs
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.ref_names import part_of_ref
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import nested_repositories
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.nested_repositories import Nested
+from orchestrator.git.merge import merge_tree
+from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
+from orchestrator.security.paths import read_regular
+
+logger = logging.getLogger(__name__)
+
+_HEADS = "refs/heads/"
+_STASH = "refs/stash"
+_MOST_LOG_BYTES = 64 << 20
+_NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Home:
+    """A worker's worktree when its attempt has ended, all of it committed."""
+
+    found: Found
+    git: Git
+    branch: str
+    root_id: str
+    worker_id: str
+    #: Of the worker: the address proves what it created.
+    signature: Signature
+    message: str
+    rules: commits.CommitRules
+    #: Gives the git that writes files; it takes one more process.
+    settled: Callable[[Git], Git]
+    #: The job's directory: worktrees below it are removed once their work is safe.
+    job: Path
+
+    @property
+    def common(self) -> Path:
+        return self.found.admin.parents[1]
+
+    @property
+    def kept(self) -> str:
+        return f"{kept_refs(self.root_id)}{self.worker_id}/"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Piece:
+    """Work that is to be merged."""
+
+    kind: SideWorkKind
+    name: str
+    commit: str
+    #: Of a stash entry, which is a change to this commit.
+    base: str = ""
+    #: What is kept for a person if it conflicts: the entry of the stash.
+    original: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refs:
+    #: The worker's own branches, and what its branch had before it left it for another.
+    side: dict[str, str]
+    aside: list[str]
+    kept: dict[str, str]
+    #: What these have was merged by an earlier attempt, and perhaps rolled back since.
+    checkpoints: list[str]
+
+
+def fold(home: Home, worktrees: GitWorktrees, tip: str) -> tuple[str, tuple[SideWork, ...]]:
+    """Merge the worker's side work into its branch, whose tip this is. Idempotent.
+
+    What conflicts is kept on a ref. Return the tip then, and all that was merged or is kept.
+    """
+    refs, own, stashed = _refs(home), list(_own_worktrees(home, worktrees)), _stashed(home)
+    if refs.side or own or stashed:
+        home = replace(home, git=home.settled(home.git))
+    folding = _Folding(home, worktrees, refs, tip)
+    folding.run(own, stashed)
+    return folding.tip, tuple(folding.work)
+
+
+class _Folding:
+    def __init__(self, home: Home, worktrees: GitWorktrees, refs: _Refs, tip: str) -> None:
+        self._home = home
+        self._git = home.git
+        self._worktrees = worktrees
+        self._refs = refs
+        self.tip = tip
+        self.work: list[SideWork] = []
+
+    def run(self, own: Sequence[Found], stashed: Sequence[tuple[str, str]]) -> None:
+        inner: list[Nested] = []
+        for found in own:
+            with _logged("worktree", found.directory):
+                self._settle(_of_worktree(self._home, self._worktrees, found, inner))
+                nested_repositories.keep(self._git, inner, f"{self._home.kept}nested/")
+                self._remove(found)
+        for ref, commit in self._refs.side.items():
+            with _logged("ref", ref):
+                name = ref.removeprefix(_HEADS)
+                self._settle(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
+        for ref in self._refs.aside:
+            self._git.run("update-ref", *ITSELF, "-d", ref)
+        for commit, name in stashed:
+            with _logged("stash", name):
+                self._settle(_of_stash(self._git, commit, name))
+                _drop(self._home, commit)
+        if self._refs.kept or self.work or inner:
+            self.work += self._kept_before()
+
+    def _settle(self, piece: _Piece) -> None:
+        """Have it in the branch, or else on a ref."""
+        if not piece.base and any(
+            _has(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
+        ):
+            return
+        merged = self._merged(piece)
+        if merged and tree_of(self._git, merged) == tree_of(self._git, self.tip):
+            return
+        if merged and self._moved_to(merged):
+            self.work.append(SideWork(kind=piece.kind, name=piece.name))
+            return
+        ref = self._ref_of(piece)
+        kept = piece.original or piece.commit
+        self._git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", ref, kept)
+        failpoints.reached("side work: kept")
+        self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
+
+    def _merged(self, piece: _Piece) -> str:
+        """Empty if it conflicts."""
+        git, who = self._git, self._home.signature
+        message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
+        if not piece.base:
+            return merge_tree.merge(git, self.tip, piece.commit, message, who).commit
+        # The commit that the entry belongs to may be one that the worker has discarded.
+        base = commit_tree(git, tree_of(git, piece.base), [], message, _NOBODY)
+        ours = commit_tree(git, tree_of(git, self.tip), [base], message, _NOBODY)
+        theirs = commit_tree(git, tree_of(git, piece.commit), [base], message, _NOBODY)
+        merged = merge_tree.merge(git, ours, theirs, message, who).commit
+        return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
+
+    def _moved_to(self, merged: str) -> bool:
+        """Files first: what a crash leaves then is committed as the worker's, and merged again."""
+        try:
+            self._git.run("read-tree", "-m", "-u", self.tip, merged)
+        except RepositoryError:
+            logger.warning("a file is in the way of side work", exc_info=True)
+            return False
+        failpoints.reached("side work: files are merged")
+        reason = "orchestrator: merged what the worker did elsewhere"
+        self._git.run("update-ref", *ITSELF, "-m", reason, self._home.branch, merged)
+        failpoints.reached("side work: branch moved")
+        self.tip = merged
+        return True
+
+    def _ref_of(self, piece: _Piece) -> str:
+        """Another work of the same name, of an earlier attempt, stays."""
+        ref = f"{self._home.kept}{piece.kind}/{part_of_ref(piece.name)}"
+        commit = piece.original or piece.commit
+        if piece.kind is SideWorkKind.STASH:
+            return f"{self._home.kept}{piece.kind}/{commit[:12]}"
+        return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
+
+    def _remove(self, found: Found) -> None:
+        """Gates would find its files a second time; those of the user's directories stay."""
+        if found.directory.startswith(f"{os.path.realpath(self._home.job)}/"):
+            self._worktrees.close(found.directory)
+
+    def _kept_before(self) -> Iterator[SideWork]:
+        """What is on refs besides: of earlier attempts, of this one before a crash, and nested."""
+        told = {each.ref for each in self.work}
+        for ref, commit in _below(self._git, self._home.kept).items():
+            kind, _, rest = ref.removeprefix(self._home.kept).partition("/")
+            is_work = kind in set(SideWorkKind) and ref not in told
+            if is_work and not (kind == SideWorkKind.NESTED and "+" in rest.replace("+/", "/")):
+                name = unquote(rest.replace("+/", "/"))
+                found = SideWork(kind=SideWorkKind(kind), name=name, ref=ref)
+                if not (found.is_missing and _has(self._git, self.tip, commit)):
+                    yield found
+
+
+@contextmanager
+def _logged(kind: str, name: str) -> Iterator[None]:
+    """What cannot be read stays where it is: the worker's own work does not fail for it."""
+    try:
+        yield
+    except RepositoryError as error:
+        about = {"kind": kind, "named": name, "error": error.message}
+        logger.warning("what an agent did elsewhere is not merged", extra=about)
+
+
+def _refs(home: Home) -> _Refs:
+    """All in one call: most workers have none."""
+    before = checkpoint_refs(home.root_id, home.worker_id)
+    aside = aside_refs(home.root_id, home.worker_id)
+    how = "--format=%(refname) %(objectname) %(committeremail)"
+    shown = home.git.run("for-each-ref", how, _HEADS, home.kept, before, aside).text
+    found = [line.split(" ", 2) for line in shown.splitlines()]
+    side = {
+        ref: commit
+        for ref, commit, email in found
+        if ref.startswith(aside) or (email == f"<{home.signature.email}>" and _is_own(home, ref))
+    }
+    return _Refs(
+        side,
+        [ref for ref in side if ref.startswith(aside)],
+        {ref: commit for ref, commit, _ in found if ref.startswith(home.kept)},
+        [commit for ref, commit, _ in found if ref.startswith(before) and ref.endswith("-after")],
+    )
+
+
+def _is_own(home: Home, ref: str) -> bool:
+    """A branch besides the orchestrator's that the worker created."""
+    if not ref.startswith(_HEADS) or ref.startswith(f"{_HEADS}{BRANCHES}/"):
+        return False
+    return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
+
+
+def _own_worktrees(home: Home, worktrees: GitWorktrees) -> Iterator[Found]:
+    for found in worktrees.all():
+        first = _log(found.admin / "logs" / "HEAD")[:1]
+        if found.admin != home.found.admin and any(_is_by(home, line) for line in first):
+            yield found
+
+
+def _log(path: Path) -> list[bytes]:
+    """The log of a ref, the oldest entry first."""
+    return (read_regular(path, _MOST_LOG_BYTES) or b"").splitlines()
+
+
+def _is_by(home: Home, line: bytes) -> bool:
+    return f" <{home.signature.email}> ".encode() in line.partition(b"\t")[0]
+
+
+def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[Nested]) -> _Piece:
+    git = worktrees.git_of(found)
+    kind, name = SideWorkKind.WORKTREE, found.admin.name
+    if not os.path.isdir(found.directory):
+        # The agent has removed it.
+        git = Git(str(home.common), {"GIT_DIR": str(found.admin)})
+        return _Piece(kind=kind, name=name, commit=git.run("rev-parse", "HEAD^{commit}").text)
+    worktrees.unlock(found)
+    commit, added = commits.snapshot(git, found.admin, home.message, home.signature, {}, home.rules)
+    inner += added.nested
+    return _Piece(kind=kind, name=name, commit=commit)
+
+
+def _stashed(home: Home) -> list[tuple[str, str]]:
+    """The worker's entries, the oldest first, and their messages."""
+    lines = (line for line in _log(home.common / "logs" / _STASH) if _is_by(home, line))
+    return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
+
+
+def _commit_of(line: bytes) -> str:
+    return os.fsdecode(line.split(b" ")[1])
+
+
+def _of_stash(git: Git, entry: str, name: str) -> _Piece:
+    """The change of the files, with those that were untracked."""
+    base, _, *untracked = git.run("rev-list", "--parents", "-n1", entry).text.split(" ")[1:]
+    tree = tree_of(git, entry)
+    if untracked:
+        with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+            env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+            git.run("read-tree", entry, env=env)
+            listed = git.run("ls-tree", "-r", "-z", untracked[0]).out
+            git.run("update-index", "-z", "--index-info", given=listed, env=env)
+            tree = git.run("write-tree", env=env).text
+    commit = commit_tree(git, tree, [base], name, _NOBODY)
+    kind = SideWorkKind.STASH
+    return _Piece(kind=kind, name=name, commit=commit, base=base, original=entry)
+
+
+def _drop(home: Home, entry: str) -> None:
+    """Take one entry out of the list, which the user may change at the same moment.
+
+    Git counts entries from the latest: another one that went in its place is put back.
+    """
+    before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
+    if entry not in before:
+        return
+    place = len(before) - 1 - before.index(entry)
+    home.git.run("stash", "drop", "--quiet", f"stash@{{{place}}}")
+    after = {_commit_of(line) for line in _log(home.common / "logs" / _STASH)}
+    for lost in (each for each in before if each not in after and each != entry):
+        home.git.run("stash", "store", "--quiet", "-m", "restored", lost)
+
+
+def _has(git: Git, commit: str, ancestor: str) -> bool:
+    return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
+
+
+def _below(git: Git, prefix: str) -> dict[str, str]:
+    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
+    return dict(line.split(" ") for line in shown.splitlines())

@@ -1,0 +1,236 @@
+"""What of a child job's changes a commit has no more, and how they are put into it again."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from orchestrator.core.repository.repository import Merge, Signature, Undone, UndonePlace
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits import commit as commits
+from orchestrator.git.merge import merge_tree
+from orchestrator.git.merge.hunks import key
+
+#: More of a diff is not read: then files count as a whole.
+_MOST_BYTES = 16 * 2**20
+#: Of the lines of a hunk whose file has another content now, one in so many has to be left.
+_LEAST_LEFT = 10
+_WORD = re.compile(rb"\w")
+_HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_DIFF = (
+    *("diff", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--inter-hunk-context=0"),
+)
+_RAW = ("--raw", "-r", "-z", "--no-renames", "--no-abbrev")
+#: No such file.
+_ABSENT = "000000"
+
+#: By path, its mode and blob before and after.
+_Changes = Mapping[str, tuple[str, str]]
+
+
+@dataclass(slots=True)
+class _Hunk:
+    #: Line numbers after the change; before it, where lines were only removed.
+    first: int
+    last: int
+    added: list[bytes] = field(default_factory=list)
+    removed: list[bytes] = field(default_factory=list)
+
+
+_Hunks = Mapping[str, list[_Hunk]]
+
+
+def undone(
+    git: Git, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
+) -> Undone:
+    """See ``core.repository.repository.Repository``."""
+    made, after = _changes(git, base, result), _changes(git, result, tip)
+    differing = {path: after[path][1] for path in made if path in after}
+    if not differing:
+        return Undone()
+    return _Search(git, (base, result, tip), made, earlier, others).undone(differing)
+
+
+class _Search:
+    def __init__(
+        self,
+        git: Git,
+        commits: tuple[str, str, str],
+        made: _Changes,
+        earlier: Sequence[str],
+        others: Sequence[str],
+    ) -> None:
+        self._git = git
+        self._base, self._result, self._tip = commits
+        self._made = made
+        self._others = others
+        self._earlier = [_changes(git, self._base, each) for each in earlier]
+        self._hunks = _hunks(git, self._base, self._result)
+        now = _hunks(git, self._base, self._tip)
+        self._is_known = self._hunks is not None and now is not None
+        self._added = {
+            key(line) for each in chain.from_iterable((now or {}).values()) for line in each.added
+        }
+        self._removed = {
+            path: {key(line) for each in found for line in each.removed}
+            for path, found in (now or {}).items()
+        }
+
+    def undone(self, differing: Mapping[str, str]) -> Undone:
+        moved = {old for old, _ in commits.moved(self._git, self._result, self._tip).values()}
+        places: list[UndonePlace] = []
+        restored = 0
+        for path, entry in differing.items():
+            found = [] if path in moved else list(self._places(path, entry))
+            places += found
+            restored += bool(found) and self._is_as_before(path, entry)
+        is_whole = restored == len(self._made) and not self._was_taken_out()
+        return Undone(places=tuple(places), whole=is_whole)
+
+    def _places(self, path: str, entry: str) -> Iterator[UndonePlace]:
+        before, after = self._made[path]
+        hunks = (self._hunks or {}).get(path, [])
+        if self._is_as_before(path, entry) or _is_absent(entry):
+            if self._is_elsewhere(hunks):
+                return
+            gone = hunks
+        elif not hunks or not self._is_known:
+            is_text = path in self._removed
+            if self._is_known and not is_text and _blob(entry) != _blob(after):
+                yield UndonePlace(path=path)
+            return
+        else:
+            gone = [each for each in hunks if self._is_gone(path, each)]
+        is_new_or_gone = any(map(_is_absent, (before, after, entry)))
+        if not hunks or (is_new_or_gone and len(gone) == len(hunks)):
+            yield UndonePlace(path=path)
+            return
+        yield from (UndonePlace(path=path, first=each.first, last=each.last) for each in gone)
+
+    def _is_as_before(self, path: str, entry: str) -> bool:
+        before = self._made[path][0]
+        return entry == before or any(
+            entry == each.get(path, ("", before))[1] for each in self._earlier
+        )
+
+    def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
+        """Whether half of its lines at least are new in any file."""
+        lines = list(_telling(line for each in hunks for line in each.added))
+        return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
+
+    def _is_gone(self, path: str, hunk: _Hunk) -> bool:
+        added, removed = list(_telling(hunk.added)), list(_telling(hunk.removed))
+        still_removed = self._removed.get(path, set())
+        left = sum(each in self._added for each in added)
+        left += sum(each in still_removed for each in removed)
+        return left * _LEAST_LEFT < len(added) + len(removed)
+
+    def _was_taken_out(self) -> bool:
+        """Whether a commit of the worker's own, or of another child job, says so."""
+        log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
+        spans = (each.split("..") for each in self._others)
+        steps = [_read(self._git.run(*log).fields)]
+        steps += [_read(_diff_tree(self._git, *each)) for each in spans]
+        return any(
+            path in self._made and old == self._made[path][1]
+            for each in steps
+            for path, old, _ in each
+        )
+
+
+def reapplied(
+    git: Git, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
+) -> Merge:
+    """See ``core.repository.repository.Repository``. Git by itself merges nothing that it has
+    merged before, so that commits without that history stand for the three sides."""
+    below = _copy(git, base, tip, message, signature)
+    ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))
+    merged = merge_tree.merge(
+        git, ours, theirs, message, signature, merge_tree.MergeOptions(force=force)
+    )
+    if not merged.commit:
+        return merged
+    tree = commits.tree_of(git, merged.commit)
+    if tree == commits.tree_of(git, tip):
+        return replace(merged, commit=tip)
+    commit = commits.commit_tree(git, tree, [tip, result], message, signature)
+    return replace(merged, commit=commit)
+
+
+def _copy(git: Git, commit: str, parent: str, message: str, signature: Signature) -> str:
+    return commits.commit_tree(git, commits.tree_of(git, commit), [parent], message, signature)
+
+
+def _changes(git: Git, start: str, end: str) -> _Changes:
+    return {path: (old, new) for path, old, new in _read(_diff_tree(git, start, end))}
+
+
+def _diff_tree(git: Git, start: str, end: str) -> list[str]:
+    return git.run("diff-tree", *_RAW, start, end, "--").fields
+
+
+def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Path, and what it was before and after."""
+    present = iter([each for each in fields if each.strip()])
+    for header, path in zip(present, present, strict=True):
+        old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
+        yield path, f"{old_mode} {old}", f"{new_mode} {new}"
+
+
+def _is_absent(entry: str) -> bool:
+    return entry.startswith(_ABSENT)
+
+
+def _blob(entry: str) -> str:
+    return entry.split(" ")[1]
+
+
+def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines that are not only blanks and brackets."""
+    return (key(each) for each in lines if _WORD.search(each))
+
+
+def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
+    """By path, of files with text; None: there is too much of it."""
+    pieces, size = [], 0
+    for piece in git.streamed(*_DIFF, start, end, "--"):
+        pieces.append(piece)
+        size += len(piece)
+        if size > _MOST_BYTES:
+            return None
+    return _parsed(b"".join(pieces).split(b"\n"))
+
+
+def _parsed(lines: list[bytes]) -> _Hunks:
+    found: dict[str, list[_Hunk]] = {}
+    old = path = b""
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        if line.startswith(b"--- "):
+            old = line
+        elif line.startswith(b"+++ "):
+            # Git ends a name with blanks in it with a tab.
+            name = old if line == b"+++ /dev/null" else line
+            path = name[len(b"+++ a/") :].removesuffix(b"\t")
+        elif match := _HEADER.match(line):
+            numbers = [1 if each is None else int(each) for each in match.groups()]
+            hunk, at = _hunk(numbers, lines, at)
+            found.setdefault(path.decode(errors="surrogateescape"), []).append(hunk)
+    return found
+
+
+def _hunk(numbers: Sequence[int], lines: Sequence[bytes], at: int) -> tuple[_Hunk, int]:
+    old_first, old_count, first, count = numbers
+    begin, length = (first, count) if count else (old_first, old_count)
+    hunk = _Hunk(begin, begin + length - 1)
+    left = old_count + count
+    while left and at < len(lines):
+        line = lines[at]
+        if line.startswith((b"-", b"+")):
+            (hunk.added if line.startswith(b"+") else hunk.removed).append(line[1:])
+            left -= 1
+        at += 1
+    return hunk, at

@@ -1,0 +1,155 @@
+"""Which files may have the lines that both sides added, one after the other, and how that is done.
+
+A file that a program reads must still be readable: lock files are never united, and a JSON, TOML,
+YAML, XML or Python file only if the result parses, without a name that stands twice.
+"""
+
+import ast
+import json
+import re
+import tomllib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from xml.parsers import expat
+
+from orchestrator.git.merge.hunks import Lines, key
+
+#: Files that a tool writes as a whole, with checksums.
+_LOCKS = re.compile(
+    r"(^|/)([^/]*\.lock|[^/]*-lock\.(json|ya?ml)|[^/]*\.lock\.(json|hcl)|npm-shrinkwrap\.json|"
+    r"bun\.lockb|go\.work\.sum|Package\.resolved|gradle\.lockfile)$"
+)
+#: Files whose lines are a set: a line that both sides added stands there once.
+_SETS = re.compile(
+    r"(^|/)(\.[a-z]*ignore|\.gitattributes|\.mailmap|go\.sum|MANIFEST\.in|CODEOWNERS|AUTHORS|"
+    r"CONTRIBUTORS|[^/]*requirements[^/]*\.(txt|in))$"
+)
+#: Files that two sides may begin, each with lines of its own.
+_OF_LINES = re.compile(r"\.(txt|log)$")
+#: Lines that mean the same however often they stand there.
+_IMPORT = re.compile(
+    rb"(import|from|use|using|open|include|#include|@import|require) ?[\w\s\"'<{(]"
+)
+
+
+def may_unite(path: str, *, is_new: bool) -> bool:
+    """``is_new``: both sides made the file, so that every line of it was added."""
+    if _LOCKS.search(path):
+        return False
+    return not is_new or bool(_SETS.search(path) or _OF_LINES.search(path))
+
+
+def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
+    """What both sides added at one place: ours, then theirs; nothing that is the same twice."""
+    mine, others = [*map(key, ours)], [*map(key, theirs)]
+    if others[: len(mine)] == mine:
+        return [*theirs]
+    if mine[: len(others)] == others:
+        return [*ours]
+    return [*ours, *_unlike(path, frozenset(mine), theirs)]
+
+
+def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]:
+    is_set = bool(_SETS.search(path))
+    for line in theirs:
+        if key(line) not in mine or not (is_set or _IMPORT.match(line)):
+            yield line
+
+
+def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
+    """Whether a united file can be read as both of its sides can."""
+    check = _CHECKS.get(PurePosixPath(path).suffix.lower())
+    if check is None:
+        return True
+    return _passes(check, content) or not all(_passes(check, each) for each in sides)
+
+
+def _passes(check: Callable[[bytes], object], content: bytes) -> bool:
+    try:
+        check(content)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, expat.ExpatError):
+        return False
+    return True
+
+
+def _json(content: bytes) -> None:
+    json.loads(content, object_pairs_hook=_no_name_twice)
+
+
+def _no_name_twice(pairs: Sequence[tuple[str, object]]) -> Mapping[str, object]:
+    _check_names(name for name, _ in pairs)
+    return dict(pairs)
+
+
+def _check_names(names: Iterable[object]) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{name!r} stands there twice")
+        seen.add(name)
+
+
+def _toml(content: bytes) -> None:
+    tomllib.loads(content.decode())
+
+
+def _yaml(content: bytes) -> None:
+    import yaml
+
+    try:
+        for node in yaml.compose_all(content, yaml.SafeLoader):
+            _check_node(node)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _check_node(top: object) -> None:
+    import yaml
+
+    nodes, seen = [top], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            _check_names(name.value for name, _ in node.value if isinstance(name.value, str))
+            nodes += (value for _, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+
+
+def _xml(content: bytes) -> None:
+    expat.ParserCreate().Parse(content, True)
+
+
+def _python(content: bytes) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(content)
+    _check_scopes(tree)
+
+
+def _check_scopes(tree: ast.Module) -> None:
+    """Two functions or classes of one name: only the later one would count."""
+    scopes: list[Sequence[ast.stmt]] = [tree.body]
+    while scopes:
+        body = scopes.pop()
+        defined = [each for each in body if isinstance(each, _DEFINITIONS)]
+        _check_names(each.name for each in defined if not each.decorator_list)
+        scopes += (each.body for each in defined)
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_CHECKS: Mapping[str, Callable[[bytes], object]] = {
+    ".json": _json,
+    ".ipynb": _json,
+    ".toml": _toml,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+    ".xml": _xml,
+    ".svg": _xml,
+    ".py": _python,
+    ".pyi": _python,
+}

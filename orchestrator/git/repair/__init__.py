@@ -1,0 +1,1 @@
+"""Repairing what workers broke: repositories, worktrees, refs."""

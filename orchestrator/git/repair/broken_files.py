@@ -1,0 +1,83 @@
+"""What was broken of a repository: set aside in the job's directory, and told there."""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.security.paths import read_regular
+
+#: In a root job's directory.
+NAME = "repository-broken"
+#: There: a line for each time.
+_TOLD = "told.txt"
+_MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    #: The root job's directory.
+    job: Path
+
+    def told(self) -> list[str]:
+        found = read_regular(self.job / NAME / _TOLD, _MOST_BYTES) or b""
+        return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
+
+    def tell(self, line: str) -> None:
+        """In the reports of all jobs whose workers may have done it."""
+        working = at_work(self.job.parent)
+        for job in {self.job, *(each.parents[2] for each in working)}:
+            (job / NAME).mkdir(exist_ok=True, mode=0o700)
+            with (job / NAME / _TOLD).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(f"{line}{_who(job, working)}\n")
+
+    def keep(self, path: str) -> str:
+        """Where it is kept, in words; something is to take its place then."""
+        if not os.path.lexists(path):
+            return ""
+        place = self._free(path)
+        mode = os.lstat(path).st_mode
+        if stat.S_ISFIFO(mode):
+            # There is nothing in it.
+            os.unlink(path)
+            return ""
+        if stat.S_ISREG(mode) and os.access(path, os.R_OK):
+            shutil.copyfile(path, place)
+        else:
+            shutil.move(path, place)
+        return f"; what was there is kept as {place}"
+
+    def _free(self, path: str) -> str:
+        (self.job / NAME).mkdir(exist_ok=True, mode=0o700)
+        number = 1
+        while os.path.lexists(place := f"{self.job / NAME}/{os.path.basename(path)}-{number}"):
+            number += 1
+        return place
+
+
+def at_work(workspace: Path) -> Sequence[Path]:
+    """Worktrees of workers."""
+    return sorted(workspace.glob("job_*/depth_*/*/worktree"))
+
+
+def _who(job: Path, working: Sequence[Path]) -> str:
+    own = [each.parent.name for each in working if each.parents[2] == job]
+    others = [
+        f"{each.parent.name} of {each.parents[2].name}"
+        for each in working
+        if each.parents[2] != job
+    ]
+    names = ", ".join([*own, *others])
+    return f" (workers with a worktree at that time: {names})" if names else ""
+
+
+def write_whole(path: str, content: bytes, mode: int) -> None:
+    """Or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+    os.replace(temporary, path)

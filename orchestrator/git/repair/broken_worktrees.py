@@ -1,0 +1,151 @@
+"""Worktrees that their agents left broken: what is wrong with them, and mending them so far that
+what is in them can be kept."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits.commit import free
+from orchestrator.git.merge import conflict_markers as markers
+from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
+from orchestrator.security.paths import read_regular
+
+#: So many paths are named in a sentence.
+MOST_PATHS = 5
+#: Of a file with the name of a commit.
+MOST_BYTES = 4096
+#: What git leaves in a worktree's own part of the repository, and what is unfinished then.
+_UNFINISHED = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+_BESIDE = ("MERGE_MSG", "MERGE_MODE", "MERGE_RR", "AUTO_MERGE", "REBASE_HEAD", "sequencer")
+_BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START")
+
+
+def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
+    """What was broken, in words; all of it is mended but what files hold. Idempotent.
+
+    ``start`` is where a branch begins that is gone.
+    """
+    aside = f"{directory}{ASIDE}"
+    if not os.path.lexists(directory) and os.path.lexists(aside):
+        os.rename(aside, directory)
+    if not os.path.lexists(directory):
+        worktrees.open(directory, branch, start)
+        return ["it was deleted"]
+    broken = list(_link(worktrees, directory, branch))
+    found = worktrees.find(directory)
+    if found is None:
+        raise RepositoryError(f"the worktree {directory} is gone")
+    worktrees.unlock(found, branch)
+    git = worktrees.git_of(found)
+    broken += [*_head(git, found, branch, start), *_index(git, found)]
+    return broken + [f"a {kind} was not finished" for kind in unfinished(found.admin)]
+
+
+def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
+    """Have ``.git`` lead to the worktree's own part of the repository."""
+    found = worktrees.find(directory)
+    if found is None:
+        found = worktrees.register_again(directory, branch)
+        yield "its part of the repository was removed"
+    link, wanted = f"{directory}/.git", f"gitdir: {found.admin}\n".encode()
+    if not os.path.lexists(link):
+        yield "its .git was deleted"
+    elif os.path.islink(link) or not os.path.isfile(link):
+        yield "its .git was replaced"
+        os.rename(link, free(f"{directory}.git"))
+    elif Path(link).read_bytes().strip() != wanted.strip():
+        yield "its .git leads elsewhere"
+    else:
+        return
+    Path(link).write_bytes(wanted)
+
+
+def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
+    if not is_head(found.admin / "HEAD"):
+        (found.admin / "HEAD").unlink(missing_ok=True)
+        (found.admin / "HEAD").write_text(f"ref: {branch}\n")
+        yield "its HEAD was unreadable"
+    if git.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
+        return
+    yield "its HEAD led nowhere"
+    if not git.ask("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}"):
+        git.run("update-ref", *ITSELF, branch, start)
+    git.run("symbolic-ref", "HEAD", branch)
+
+
+def is_head(path: Path) -> bool:
+    """Otherwise git does not even take it for a repository."""
+    try:
+        content = path.read_text("utf-8").strip() if path.is_file() else ""
+    except (OSError, ValueError):
+        return False
+    hexadecimal = len(content) in (40, 64) and not content.strip("0123456789abcdef")
+    return hexadecimal or content.startswith("ref: refs/")
+
+
+def _index(git: Git, found: Found) -> Iterator[str]:
+    if not (found.admin / "index").exists():
+        git.run("read-tree", "HEAD")
+        return
+    try:
+        unmerged = git.run("ls-files", "--unmerged", "-z").fields
+    except RepositoryError:
+        (found.admin / "index").unlink(missing_ok=True)
+        git.run("read-tree", "HEAD")
+        yield "its index was unreadable"
+        return
+    paths = dict.fromkeys(field.partition("\t")[2] for field in unmerged)
+    if paths:
+        yield f"conflicts were not resolved in {_named(list(paths))}"
+
+
+def unfinished(admin: Path) -> list[str]:
+    """What is under way in a checkout, by its own part of the repository."""
+    kinds = (kind for name, kind in _UNFINISHED.items() if (admin / name).exists())
+    return list(dict.fromkeys(kinds))
+
+
+def interrupted(found: Found) -> str:
+    """The commit that a branch was at before a rebase that was not finished; empty: there is none.
+
+    Only part of what it has is on the branch.
+    """
+    for name in ("rebase-merge/orig-head", "rebase-apply/orig-head"):
+        content = read_regular(found.admin / name, MOST_BYTES)
+        if content is not None and content.isascii():
+            return content.decode("ascii").strip()
+    return ""
+
+
+def settle(found: Found) -> None:
+    """Nothing is under way any more, as ``git merge --quit`` has it. Files stay. Idempotent."""
+    for name in (*_UNFINISHED, *_BESIDE, *_BISECT):
+        path = found.admin / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def conflict_markers(git: Git, start: str, end: str) -> list[str]:
+    """Files that have conflict markers in lines that they did not have at ``start``."""
+    return list(dict.fromkeys(path for path, _ in markers.lines(git, start, end)))
+
+
+def _named(paths: list[str]) -> str:
+    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
+    return ", ".join(paths[:MOST_PATHS]) + more
+
+
+def in_words(paths: list[str]) -> list[str]:
+    return [f"conflict markers are left in {_named(paths)}"] if paths else []

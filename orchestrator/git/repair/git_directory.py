@@ -1,0 +1,201 @@
+"""Restores what git needs to recognise a directory as a repository: HEAD, config, branches, tags.
+
+It belongs to the user and to all worktrees, so a worker that breaks it would have all the others
+fail. Only what git cannot work with is restored: all else may be what the user meant.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.write_once import note_once
+from orchestrator.git.repair.broken_files import Quarantine, at_work, write_whole
+from orchestrator.git.repair.git_directory_files import (
+    Before,
+    configure,
+    deciding,
+    present,
+    read,
+    written,
+)
+from orchestrator.security.paths import read_regular
+
+#: How ``noted`` and a file of packed refs begin a line, and end it.
+_ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
+
+
+def noted(git: Git) -> bytes:
+    """All there are, as a file of packed refs tells them."""
+    return git.run(*_ASKED).out
+
+
+def listed(content: bytes) -> dict[str, str]:
+    """Names to commits; what is no line of such a file, or half of one, is left out."""
+    lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
+
+
+def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
+    """``missing``: those that are there stay as they are. A ref that cannot be is left out."""
+    there = listed(noted(git)) if missing else {}
+    for name in refs.keys() - there.keys():
+        git.ask("update-ref", *ITSELF, name, refs[name])
+
+
+#: In a root job's directory, as they were.
+NAME = "repository-before.json"
+REFS = "refs-before"
+INDEX = "index-before"
+_MOST_BYTES = 64 * 1024 * 1024
+#: An index that is larger, of some 150,000 files, is not kept with every job.
+_LARGEST_INDEX = 16 * 1024 * 1024
+#: Seconds after which it is looked once more: an editor may empty a file before it writes it.
+PAUSE_SECONDS = 0.3
+#: Root jobs share the repository.
+_PUTTING_BACK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryBackup:
+    #: The root job's directory.
+    job: Path
+
+    def note(self, git: Git, common: Path) -> None:
+        """As it is before any agent begins. Idempotent: what comes later does not count.
+
+        Raise RepositoryError where git cannot work with it.
+        """
+        if (self.job / NAME).exists():
+            return
+        content = written(git, common)
+        index = git.run("rev-parse", "--absolute-git-dir").line + "/index"
+        note_once(self.job / REFS, lambda: noted(git))
+        note_once(self.job / INDEX, lambda: _small(index))
+        note_once(self.job / NAME, lambda: content)
+
+    def put_back(self) -> Sequence[str]:
+        """All that was put back since then, in words. Idempotent.
+
+        Raise RepositoryError where the repository is gone.
+        """
+        before = read(self.job / NAME)
+        if before is not None and not before.is_untouched():
+            with _PUTTING_BACK:
+                _Again(before, Quarantine(self.job)).put_back()
+        return Quarantine(self.job).told()
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    before: Before
+    aside: Quarantine
+
+    def put_back(self) -> None:
+        if not os.path.isdir(self.before.common):
+            raise RepositoryError(f"the repository {self.before.common} is gone")
+        if self.before.is_usable():
+            return
+        time.sleep(PAUSE_SECONDS)
+        refs_are_gone = self._make_directories()
+        for path in self.before.unusable():
+            what = "could not be used by git" if os.path.lexists(path) else "was gone"
+            self._tell(path, what, f"it is as before the job{self._exchange(path)}")
+        for path in self.before.configs:
+            for mend in (self._settle, self._exchange_config):
+                if not self.before.works():
+                    mend(path)
+        if self.before.works():
+            self._put_back_large(refs_are_gone)
+
+    def _put_back_large(self, refs_are_gone: bool) -> None:
+        if not self.before.has_index():
+            self._exchange_index()
+        if refs_are_gone or not self.before.has_refs():
+            self._put_back_refs(refs_are_gone)
+
+    def _make_directories(self) -> bool:
+        """Whether all refs went with one of them that was none."""
+        gone = list(self.before.missing())
+        for path in gone:
+            kept = self.aside.keep(path)
+            if os.path.isfile(path):
+                os.unlink(path)
+            os.mkdir(path)
+            content = "with what was in it before the job" if path.endswith("/refs") else "empty"
+            self._tell(path, "was no directory", f"it is one again, {content}{kept}")
+        # With a table of refs there is nothing in it.
+        in_table = os.path.isdir(f"{self.before.common}/reftable")
+        return f"{self.before.common}/refs" in gone and not in_table
+
+    def _settle(self, path: str) -> None:
+        """Only what decides: the rest of the configuration may be what somebody meant."""
+        now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
+        names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+        if not names:
+            return
+        kept = self.aside.keep(path)
+        for name in names:
+            configure(path, name, then.get(name))
+        what = f"had {', '.join(names)} set so that git did not work"
+        self._tell(path, what, f"that is as before the job{kept}")
+
+    def _exchange_config(self, path: str) -> None:
+        """Unless it is something else that git cannot work with."""
+        now = present(path)
+        kept = self._exchange(path)
+        if self.before.works():
+            what = "had settings with which git did not work"
+            self._tell(path, what, f"it is as before the job{kept}")
+        elif now is not None:
+            write_whole(path, now, self.before.modes.get(path, 0o644))
+
+    def _exchange(self, path: str) -> str:
+        """Where it is kept, in words."""
+        kept, content = self.aside.keep(path), self.before.files[path]
+        if content is None:
+            Path(path).unlink(missing_ok=True)
+        else:
+            write_whole(path, content, self.before.modes.get(path, 0o644))
+        return kept
+
+    def _exchange_index(self) -> None:
+        path, content = self.before.index, read_regular(self.aside.job / INDEX, _LARGEST_INDEX)
+        if content:
+            kept = self.aside.keep(path)
+            write_whole(path, content, 0o644)
+            self._tell(path, "could not be used by git", f"it is as before the job{kept}")
+
+    def _put_back_refs(self, all_gone: bool) -> None:
+        """As before the job; where only packed ones are lost, as the broken file has them."""
+        git, path = Git(self.before.top, {}), self.before.packed_refs
+        refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
+        if all_gone and self.before.has_refs():
+            put_back(git, refs, missing=False)
+            return
+        packed = listed(read_regular(path, _MOST_BYTES) or b"")
+        kept = self.aside.keep(path)
+        Path(path).unlink(missing_ok=True)
+        refs = {**packed, **refs} if all_gone else {**refs, **packed}
+        put_back(git, refs, missing=not all_gone)
+        what = "what refs it had are there again, or as before the job"
+        self._tell(path, "could not be used by git", f"{what}{kept}")
+
+    def _tell(self, path: str, what: str, now: str) -> None:
+        self.aside.tell(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
+
+
+def put_back_at_work(workspace: Path) -> None:
+    """What any job needs that has a worker with a worktree."""
+    for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
+        RepositoryBackup(job).put_back()
+
+
+def _small(path: str) -> bytes:
+    content = read_regular(path, _LARGEST_INDEX + 1) or b""
+    return content if len(content) <= _LARGEST_INDEX else b""

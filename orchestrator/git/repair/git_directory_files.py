@@ -1,0 +1,204 @@
+"""The files of a repository that git reads before anything else, as they were at one time."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.runner import Git, GitOutput
+from orchestrator.git.repair.broken_worktrees import is_head
+from orchestrator.security.paths import read_regular
+
+#: What in the configuration decides whether git takes the directory for this repository.
+_DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"
+_MOST_BYTES = 64 * 1024 * 1024
+_DIRECTORIES = ("objects", "refs")
+#: Size, time and number of a file; None: there is none.
+Stamp = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Before:
+    """Paths are absolute."""
+
+    top: str
+    common: str
+    #: What ``_where`` gives.
+    where: str
+    #: The user's own part of the repository; the same, but for a worktree.
+    admin: str
+    #: What is too large to be read each time: by what it can be told that it is as it was.
+    stamps: Mapping[str, Stamp]
+    #: None for what was not there. Links, and what else is no file, are not looked at.
+    files: Mapping[str, bytes | None]
+    modes: Mapping[str, int]
+
+    @property
+    def configs(self) -> list[str]:
+        return [path for path in self.files if os.path.basename(path).startswith("config")]
+
+    @property
+    def index(self) -> str:
+        return f"{self.admin}/index"
+
+    @property
+    def packed_refs(self) -> str:
+        return f"{self.common}/packed-refs"
+
+    def is_untouched(self) -> bool:
+        same = all(present(path) == content for path, content in self.files.items())
+        unchanged = all(_stamp(path) == stamp for path, stamp in self.stamps.items())
+        return same and unchanged and not list(self.missing())
+
+    def is_usable(self) -> bool:
+        sound = not [*self.missing(), *self.unusable()] and self.works()
+        return sound and self.has_index() and self.has_refs()
+
+    def has_index(self) -> bool:
+        """Whether git can read it."""
+        if self.stamps.get(self.index) and not _stamp(self.index):
+            return False
+        return self._says("ls-files", "--", "nothing")
+
+    def has_refs(self) -> bool:
+        """Whether git can read all of them."""
+        return self._says("for-each-ref", "--format=%(refname)")
+
+    def _says(self, *arguments: str) -> bool:
+        return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
+
+    def works(self) -> bool:
+        """Whether git takes it for the repository that the checkout belongs to."""
+        with suppress(RepositoryError):
+            return _where(Git(self.top, {})) == self.where
+        return False
+
+    def missing(self) -> Iterator[str]:
+        """Directories; something else may be in their place."""
+        places = (f"{self.common}/{name}" for name in _DIRECTORIES)
+        yield from (each for each in places if not os.path.isdir(each))
+        worktrees = f"{self.common}/worktrees"
+        if os.path.lexists(worktrees) and not os.path.isdir(worktrees):
+            yield worktrees
+
+    def unusable(self) -> list[str]:
+        """Files that git cannot read as what they are, or that are gone."""
+        return [path for path in self.files if not self._is_usable(path)]
+
+    def _is_usable(self, path: str) -> bool:
+        if path.endswith("/shallow"):
+            return all(map(_is_id, (present(path) or b"").split()))
+        if not os.path.lexists(path) or present(path) == b"":
+            # Nobody empties it on purpose.
+            return not self.files[path]
+        if path.endswith("/HEAD"):
+            return is_head(Path(path))
+        return _is_plain(path) and _outside("--file", path, "--list").code == 0
+
+
+def configure(path: str, name: str, value: str | None) -> None:
+    """None: nothing is set."""
+    how = ("--unset-all", name) if value is None else ("--replace-all", name, value)
+    _outside("--file", path, *how)
+
+
+def written(git: Git, common: Path) -> bytes:
+    """What ``read`` gives again. Raise RepositoryError where git cannot work with it."""
+    where = _where(git)
+    if not where.endswith(f" {git.directory}"):
+        raise RepositoryError("git does not take the checkout for one at present")
+    admin = git.run("rev-parse", "--absolute-git-dir").line
+    names = ("config", "config.worktree", "shallow", "HEAD")
+    paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])
+    files = {path: _noted(path) for path in paths if _is_plain(path) or not os.path.lexists(path)}
+    stamps = {path: _stamp(path) for path in (f"{admin}/index", f"{common}/packed-refs")}
+    found = {"top": git.directory, "common": str(common), "where": where, "admin": admin}
+    return json.dumps({**found, "stamps": stamps, "files": files}).encode()
+
+
+def _where(git: Git) -> str:
+    """The kind of ids, and the top of the checkout. Raise RepositoryError."""
+    asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
+    return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
+
+
+def _noted(path: str) -> tuple[str, int] | None:
+    content = present(path)
+    if content is None:
+        return None
+    return content.decode("latin-1"), stat.S_IMODE(os.stat(path).st_mode)
+
+
+def read(path: Path) -> Before | None:
+    """None where nothing is written, or nothing that can be read."""
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
+        found = json.loads(read_regular(path, _MOST_BYTES) or b"")
+        files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
+        modes = {name: each[1] for name, each in found["files"].items() if each}
+        where = {each: found[each] for each in ("top", "common", "where", "admin")}
+        stamps = {path: each and tuple(each) for path, each in found["stamps"].items()}
+        return Before(**where, stamps=stamps, files=files, modes=modes)
+    return None
+
+
+def moved(before: Before, top: str, common: str) -> Mapping[str, object]:
+    """What ``written`` gives, of a repository that is now at ``common`` with its files."""
+    places = {before.common: common, before.top: top}
+
+    def here(path: str) -> str:
+        for old, new in places.items():
+            if path == old or path.startswith(f"{old}/"):
+                return f"{new}{path.removeprefix(old)}"
+        return path
+
+    files = {
+        here(path): None if content is None else (content.decode("latin-1"), before.modes[path])
+        for path, content in before.files.items()
+    }
+    return {
+        "top": top,
+        "common": common,
+        "where": before.where.replace(before.top, top),
+        "admin": here(before.admin),
+        "stamps": {here(path): stamp for path, stamp in before.stamps.items()},
+        "files": files,
+    }
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _is_id(word: bytes) -> bool:
+    return len(word) in (40, 64) and not word.strip(b"0123456789abcdef")
+
+
+def present(path: str) -> bytes | None:
+    """None for what is no file."""
+    return read_regular(path, _MOST_BYTES)
+
+
+def _is_plain(path: str) -> bool:
+    return present(path) is not None
+
+
+def deciding(config: bytes) -> dict[str, str]:
+    """What is set of what decides whether git takes a directory for a repository."""
+    asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
+    answer = _outside(*asked, given=config)
+    pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
+    return {name: value if sign else "true" for name, sign, value in pairs}
+
+
+def _outside(*arguments: str, given: bytes = b"") -> GitOutput:
+    """Of git in no repository: it may not be able to work with the one in question."""
+    git = Git("/", {"GIT_DIR": os.devnull})
+    return git.run("config", *arguments, given=given, accept=range(256))

@@ -1,0 +1,219 @@
+"""Restoring the user's repository: settings, hooks, branches and tags that a job changed."""
+
+import base64
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+
+from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.model.repository_changes import (
+    ChangedKind,
+    RepositoryAlteration,
+    RepositoryChange,
+    state_name,
+)
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.user_repository import checkout
+from orchestrator.git.worktrees.location import GitLocation, place_of
+from orchestrator.security.paths import read_regular
+
+_MOST_BYTES = 256 << 20
+#: So many lines show the difference of a file, and so many commits that of a branch.
+_MOST_LINES, _MOST_COMMITS = 40, 10
+_FILES = frozenset({ChangedKind.HOOK, ChangedKind.GIT_FILE})
+_REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
+
+
+class RestoreState(StrEnum):
+    """How far a change can be restored."""
+
+    CAN_BE_RESTORED = "can be restored"
+    AS_BEFORE = "as before the job"
+    #: It is neither as the job left it nor as before.
+    CHANGED_SINCE = "changed since the job"
+    #: ``restore`` does not do it.
+    BY_HAND = "by hand"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restorable:
+    """A change, and what can be done about it now."""
+
+    change: RepositoryChange
+    standing: RestoreState
+    #: States before the job, after it, and now; empty: there was, or is, no such thing.
+    before: str = ""
+    after: str = ""
+    #: Why it has to be done by hand, or the command that does it.
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchRestore:
+    """Of one root job. Idempotent; what somebody changed since the job stays."""
+
+    project: Path
+    #: What both states of each change are noted in, by name.
+    noted: Path
+
+    @cached_property
+    def _place(self) -> GitLocation:
+        return place_of(self.project, self.project)
+
+    @property
+    def _common(self) -> Path:
+        return self._place.common
+
+    @property
+    def _git(self) -> Git:
+        return self._place.git
+
+    @cached_property
+    def _states(self) -> Mapping[str, Sequence[str]]:
+        try:
+            found = json.loads(read_regular(self.noted, _MOST_BYTES) or b"")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise Conflict(f"nothing can be restored: {self.noted} cannot be read")
+        return found
+
+    def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
+        """What each change of a job is now. Raise Conflict or RepositoryError."""
+        return [self._looked_at(each) for each in changes]
+
+    def _looked_at(self, change: RepositoryChange) -> Restorable:
+        if change.kind is ChangedKind.PUSH:
+            standing = RestoreState.BY_HAND
+            return Restorable(change=change, standing=standing, hint=_of_push(change))
+        before, after = (*self._states.get(state_name(change), ()), "", "")[:2]
+        standing, hint = self._standing(change, before, after)
+        return Restorable(change=change, standing=standing, before=before, after=after, hint=hint)
+
+    def _standing(
+        self, change: RepositoryChange, before: str, after: str
+    ) -> tuple[RestoreState, str]:
+        if change.kind not in (*_FILES, *_REFS, ChangedKind.SETTING):
+            return RestoreState.BY_HAND, _of_other(change)
+        now = self._now(change)
+        if now == before:
+            return RestoreState.AS_BEFORE, ""
+        if now != after:
+            return RestoreState.CHANGED_SINCE, ""
+        if change.kind in _FILES and before and " " not in before:
+            return RestoreState.BY_HAND, "what it contained is not stored"
+        if change.kind is ChangedKind.BRANCH and (why := self._is_in_use(change)):
+            return RestoreState.BY_HAND, why
+        return RestoreState.CAN_BE_RESTORED, ""
+
+    def _now(self, change: RepositoryChange) -> str:
+        name = state_name(change)
+        if change.kind is ChangedKind.SETTING:
+            return checkout.settings(self._common).get(name, "")
+        if change.kind in _FILES:
+            return checkout.content(self._path(change))
+        return self._git.ask("rev-parse", "--verify", "--quiet", name)
+
+    def _path(self, change: RepositoryChange) -> Path:
+        where = "hooks" if change.kind is ChangedKind.HOOK else "."
+        return self._common / where / change.name
+
+    def _is_in_use(self, change: RepositoryChange) -> str:
+        """Why a branch is not moved: it is checked out, and files would not follow."""
+        where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
+        is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)
+        if not where or (is_here and change.alteration is RepositoryAlteration.CHANGED):
+            return ""
+        return f"it is checked out in {where}"
+
+    def restore(self, each: Restorable) -> None:
+        """Raise Conflict if it cannot be done; it stays as it is then."""
+        change, name = each.change, state_name(each.change)
+        try:
+            if self._now(change) != each.after:
+                raise Conflict(f"{change.name} was changed just now")
+            if change.kind is ChangedKind.SETTING:
+                self._set(change.name, json.loads(each.before) if each.before else [])
+            elif change.kind in _FILES:
+                _write(self._path(change), each.before)
+            elif self._git.ask("symbolic-ref", "--quiet", "HEAD") == name:
+                self._git.run("reset", "--keep", each.before)
+            elif each.before:
+                none = "0" * len(each.before)
+                self._git.run("update-ref", *ITSELF, name, each.before, each.after or none)
+            else:
+                self._git.run("update-ref", *ITSELF, "-d", name, each.after)
+        except (RepositoryError, OSError) as error:
+            raise Conflict(f"{change.name} was not restored: {error}") from None
+
+    def _set(self, name: str, values: Sequence[str | None]) -> None:
+        config = ("config", "--file", str(self._common / "config"))
+        self._git.run(*config, "--unset-all", name, accept=(0, 5))
+        for value in values:
+            self._git.run(*config, "--add", name, "true" if value is None else value)
+
+    def difference(self, each: Restorable) -> Iterator[str]:
+        """Lines that show what the job changed."""
+        change = each.change
+        if change.kind is ChangedKind.SETTING:
+            yield from (f"- {value}" for value in _values(each.before))
+            yield from (f"+ {value}" for value in _values(each.after))
+        elif change.kind in _FILES:
+            before, after = (_text(state).splitlines() for state in (each.before, each.after))
+            shown = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
+            yield from shown[:_MOST_LINES]
+            yield from [f"({len(shown) - _MOST_LINES} more lines)"] * (len(shown) > _MOST_LINES)
+        elif each.before and each.after and change.kind in _REFS:
+            how = ("--oneline", "--no-decorate", "--no-color", "--no-show-signature")
+            for sign, span in (("-", (each.after, each.before)), ("+", (each.before, each.after))):
+                most = f"--max-count={_MOST_COMMITS}"
+                shown = self._git.ask("log", *how, most, "..".join(span), "--").splitlines()
+                yield from (f"{sign} {line}" for line in shown)
+
+
+def _write(path: Path, state: str) -> None:
+    """A file as ``checkout.content`` told it, whole or not at all."""
+    if not state:
+        path.unlink(missing_ok=True)
+        return
+    mode, _, encoded = state.partition(" ")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.orchestrator")
+    temporary.write_bytes(base64.b64decode(encoded))
+    temporary.chmod(int(mode, 8))
+    temporary.replace(path)
+
+
+def _text(state: str) -> str:
+    encoded = state.partition(" ")[2]
+    return base64.b64decode(encoded).decode("utf-8", "replace")
+
+
+def _values(state: str) -> list[str]:
+    return ["true" if each is None else each for each in json.loads(state)] if state else []
+
+
+def _of_push(change: RepositoryChange) -> str:
+    remote, name = quote(change.remote), quote(change.name)
+    if change.alteration is RepositoryAlteration.ADDED:
+        return f"git push {remote} --delete {name}"
+    lease = quote(f"--force-with-lease={change.name}:{change.after}")
+    return f"git push {lease} {remote} {change.before}:{quote(f'refs/heads/{change.name}')}"
+
+
+def _of_other(change: RepositoryChange) -> str:
+    match change.kind:
+        case ChangedKind.HEAD:
+            return f"git switch {quote(change.before)}"
+        case ChangedKind.STASH:
+            return "git stash list"
+        case ChangedKind.LOCK:
+            return "remove it if no git is at work"
+        case _:
+            return "restore does not change it"

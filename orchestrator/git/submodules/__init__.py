@@ -1,0 +1,1 @@
+"""Submodules: in worktrees, and the user's own."""

@@ -1,0 +1,58 @@
+"""The user's own repositories of submodules: what is missing, what was added, what must stay."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.submodules.worktree_submodules import has, links, listed
+
+
+def missing(git: Git, top: str, commit: str) -> list[str]:
+    """Submodules that the user does not have here, so that workers find empty directories."""
+    found = listed(git, Path(top), top, commit)
+    return [each.path for each in found if not each.is_here]
+
+
+def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
+    """For each submodule that differs: the user's repository of it, its path, and both commits.
+
+    The earlier one is empty where it is not there.
+    """
+    before = links(git, start)
+    for module in listed(git, Path(top), top, end):
+        earlier = before.get(module.path, "")
+        source = module.source
+        if earlier != module.commit and source is not None and has(source, module.commit):
+            known = bool(earlier) and has(source, earlier)
+            yield source, module.path, earlier if known else "", module.commit
+
+
+def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
+    """What must not change in the user's repositories of submodules, as words to values."""
+    for module in listed(git, Path(top), top, "HEAD"):
+        source = module.source
+        if source is not None:
+            own = ("--exclude=refs/heads/orchestrator/*", "--exclude=refs/orchestrator/*")
+            refs = source.run("rev-parse", *own, "--all", "HEAD", accept=range(256)).out
+            config = source.run("config", "--local", "--list", "-z", accept=range(256)).out
+            yield f"submodule {module.path}", hashlib.sha256(refs + config).hexdigest()
+
+
+def forget(git: Git, top: str, root_id: str) -> None:
+    """Remove what was kept for a root job; a branch stays that has commits nothing else has."""
+    for module in listed(git, Path(top), top, "HEAD"):
+        source = module.source
+        if source is not None:
+            _forget(source, root_id)
+
+
+def _forget(git: Git, root_id: str) -> None:
+    hidden, branches = f"refs/orchestrator/{root_id}/", f"refs/heads/orchestrator/{root_id}/"
+    gone = git.run("for-each-ref", "--format=%(refname)", hidden).text.split()
+    for name in git.run("for-each-ref", "--format=%(refname)", branches).text.split():
+        holders = git.run("for-each-ref", "--format=%(refname)", f"--contains={name}").text.split()
+        if any(not each.startswith(("refs/heads/orchestrator/", hidden)) for each in holders):
+            gone.append(name)
+    given = "".join(f"delete {name}\n" for name in gone)
+    git.run("update-ref", *ITSELF, "--stdin", given=given.encode())

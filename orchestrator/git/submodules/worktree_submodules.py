@@ -1,0 +1,269 @@
+"""Submodules in worktrees: filled from the user's own copies of them, without any network.
+
+Each is a repository of its own, in the worktree's part of the host project's, that borrows the
+objects of the user's. What a worker does in it is committed there, and fetched from there onto a
+branch of the user's, so that its commits outlive the worktree; else nothing of that is changed.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit import commit_tree, free, put_modules, tree_of
+
+logger = logging.getLogger(__name__)
+
+#: In a submodule's repository of ours: its files were all written once.
+READY = "orchestrator-ready"
+_KEPT = "refs/orchestrator/kept"
+_HIDDEN = "refs/orchestrator/"
+_LINK = "160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    #: In what it is a submodule of.
+    path: str
+    #: Where the user has it checked out, and where the worktree has.
+    users: str
+    directory: str
+    #: The commit that the worktree is to have.
+    commit: str
+    #: Its repository in the worktree's part of the host project's.
+    own: Path
+
+    @property
+    def git(self) -> Git:
+        return Git(self.directory, {"GIT_DIR": str(self.own), "GIT_WORK_TREE": self.directory})
+
+    @property
+    def is_filled(self) -> bool:
+        return (self.own / READY).exists()
+
+    @property
+    def is_workers(self) -> bool:
+        """The worker has put something where nothing of ours was."""
+        place = self.directory
+        return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
+
+    @property
+    def source(self) -> Git | None:
+        """The user's repository of it; None where there is none."""
+        if not os.path.lexists(f"{self.users}/.git"):
+            return None
+        found = Git(self.users, {}).ask("rev-parse", "--absolute-git-dir")
+        return Git(found, {"GIT_DIR": found}) if found else None
+
+    @property
+    def is_here(self) -> bool:
+        source = self.source
+        return source is not None and has(source, self.commit)
+
+
+def has(git: Git, commit: str) -> bool:
+    return git.run("cat-file", "-e", f"{commit}^{{tree}}", accept=range(256)).code == 0
+
+
+def links(git: Git, commit: str) -> dict[str, str]:
+    """Paths of submodules, and their commits."""
+    if not git.ask("ls-tree", commit, "--", ".gitmodules"):
+        return {}
+    entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
+    return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(_LINK)}
+
+
+def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
+    for path, each in links(git, commit).items():
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        place = f"{git.directory}/{path}"
+        yield Module(path, f"{top}/{path}", place, each, admin / "modules" / name)
+
+
+def _may_have_some(git: Git, admin: Path) -> bool:
+    """Of a worktree, without running git: most repositories have no submodules."""
+    return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
+
+
+def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
+    """Have a worktree's submodules as a commit says, as far as the user has them.
+
+    ``anew``: also those that are filled already; else they stay as they are.
+    """
+    for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
+        if not anew and (module.is_filled or module.is_workers):
+            continue
+        if (module.is_filled or _make(module)) and _check_out(module):
+            fill(module.git, module.own, module.users, module.commit, anew=anew)
+
+
+def _check_out(module: Module) -> bool:
+    """False where the user's repository lacks files of the commit (a partial clone): it is empty
+    then, as one that the user does not have."""
+    _relink(module)
+    try:
+        module.git.run("checkout", "--quiet", "--force", "--detach", module.commit)
+    except RepositoryError as error:
+        if module.is_filled:
+            raise
+        about = {"submodule": module.path, "error": error.message}
+        logger.warning("a submodule stays empty", extra=about)
+        shutil.rmtree(module.directory)
+        shutil.rmtree(module.own)
+        os.mkdir(module.directory)
+        return False
+    module.git.run("clean", "-ffdq", accept=range(256))
+    (module.own / READY).touch()
+    return True
+
+
+def _make(module: Module) -> bool:
+    users = module.source
+    if users is None or not module.is_here or os.path.islink(module.directory):
+        return False
+    shutil.rmtree(module.own, ignore_errors=True)
+    module.own.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(module.directory, exist_ok=True)
+    kind = users.run("rev-parse", "--show-object-format").text
+    # The user's templates may have hooks in them.
+    module.git.run("init", "--quiet", "--template=", f"--object-format={kind}")
+    asked = ("rev-parse", "--path-format=absolute", "--git-path")
+    (module.own / "objects" / "info").mkdir(parents=True, exist_ok=True)
+    lines = f"{users.run(*asked, 'objects').line}\n"
+    (module.own / "objects" / "info" / "alternates").write_bytes(os.fsencode(lines))
+    shallow = users.run(*asked, "shallow").line
+    if os.path.exists(shallow):
+        shutil.copy2(shallow, module.own / "shallow")
+    store = users.run(*asked, "lfs").line
+    if os.path.isdir(store):
+        module.git.run("config", "lfs.storage", store)
+    return True
+
+
+def _relink(module: Module) -> None:
+    """A worker may have put a repository of its own there, with any configuration."""
+    link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
+    if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
+        return
+    if os.path.isdir(link) and not os.path.islink(link):
+        os.rename(link, free(f"{module.directory}/dot-git"))
+    elif os.path.lexists(link):
+        os.unlink(link)
+    Path(link).write_bytes(wanted)
+
+
+def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
+    """Those that were filled, and that the worker has not removed."""
+    for module in listed(git, admin, top, commit) if _may_have_some(git, admin) else ():
+        place = module.directory
+        has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
+        if has_files and (module.is_filled or _revive(module)):
+            _relink(module)
+            (module.own / "index.lock").unlink(missing_ok=True)
+            yield module
+
+
+def _revive(module: Module) -> bool:
+    """Of a worktree whose part of the repository was removed: what differs counts as changed."""
+    if not _make(module):
+        return False
+    module.git.run("update-ref", "--no-deref", "HEAD", module.commit)
+    module.git.run("read-tree", "HEAD")
+    (module.own / READY).touch()
+    return True
+
+
+def commit_all(
+    git: Git, admin: Path, top: str, branch: str, message: str, signature: Signature
+) -> None:
+    """Commit what is uncommitted in submodules, and keep all of it on ``branch`` of the user's
+    repositories of them. Idempotent."""
+    for module in _live(git, admin, top, "HEAD"):
+        inner = module.git
+        commit_all(inner, module.own, module.users, branch, message, signature)
+        head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
+        inner.run("add", "--all", "--sparse", "--", ".")
+        tree = inner.run("write-tree").text
+        if tree != tree_of(inner, head):
+            head = commit_tree(inner, tree, [head], message, signature)
+            inner.run("update-ref", "-m", "orchestrator: what the worker left", "HEAD", head)
+        _keep(module, head, branch)
+
+
+def _keep(module: Module, commit: str, name: str) -> None:
+    """Fetched by the user's repository: a push would run its hooks."""
+    source = module.source
+    if source is None:
+        raise RepositoryError(
+            f"what was done in the submodule {module.path} cannot be kept: your copy of it is gone"
+        )
+    if _is_kept(source, commit, hidden=name.startswith(_HIDDEN)):
+        return
+    module.git.run("update-ref", _KEPT, commit)
+    quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
+    source.run(
+        *("-c", "protocol.file.allow=always"),
+        *("fetch", *quiet, str(module.own), f"{_KEPT}:{name}"),
+    )
+
+
+def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
+    """Whether a ref of the user's repository has it that stays for as long as is wanted."""
+    if not has(git, commit):
+        return False
+    shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}").text.split()
+    if any(hidden or not each.startswith(_HIDDEN) for each in shown):
+        return True
+    return git.run("merge-base", "--is-ancestor", commit, "HEAD", accept=range(256)).code == 0
+
+
+def snapshot(
+    git: Git, admin: Path, top: str, name: str, message: str, signature: Signature
+) -> Mapping[str, str]:
+    """Commits of submodules as they are, which are not as their HEAD; nothing of theirs changes.
+
+    They are kept below ``name`` in the user's repositories of them.
+    """
+    found = {}
+    for module in _live(git, admin, top, "HEAD"):
+        inner = module.git
+        below = snapshot(inner, module.own, module.users, name, message, signature)
+        head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
+        with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+            env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+            inner.run("read-tree", "HEAD", env=env)
+            inner.run("add", "--all", "--sparse", "--", ".", env=env)
+            put_modules(inner, below, env)
+            tree = inner.run("write-tree", env=env).text
+        commit = head
+        if tree != tree_of(inner, head):
+            commit = commit_tree(inner, tree, [head], message, signature)
+            found[module.path] = commit
+        _keep(module, commit, f"{name}/{commit}")
+    return found
+
+
+def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
+    """Raise RepositoryError where what is uncommitted in a submodule stands in the way."""
+    after = links(git, then)
+    for module in listed(git, admin, top, now):
+        moves = module.is_filled and after.get(module.path) not in (module.commit, None)
+        if moves and module.git.run("status", "--porcelain", "-z").fields:
+            raise RepositoryError(f"there is uncommitted work in submodule {module.path}")
+
+
+def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
+    """Have those that differ between two commits as in the second one."""
+    before = links(git, now)
+    for module in listed(git, admin, top, then):
+        if before.get(module.path) != module.commit and (module.is_filled or _make(module)):
+            _relink(module)
+            module.git.run("checkout", "--quiet", "--detach", module.commit)
+            (module.own / READY).touch()

@@ -1,0 +1,1 @@
+"""The user's own checkout and refs: read, not written."""

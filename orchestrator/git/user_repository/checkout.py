@@ -1,0 +1,179 @@
+"""The user's own checkout: read to see that it stays as it is, never written to.
+
+The one exception is ``info/exclude``, in which the workspace is named when it would show up.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.core.model.repository_changes import SETTING, WAYS_TO_MERGE
+from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.git.command.runner import Git
+
+#: More changed files than this are not looked at one by one.
+MOST_FILES = 20_000
+_REFS = ("refs/heads", "refs/tags", "refs/stash", "refs/notes", "refs/replace")
+#: Below the repository: what decides which programs run there, and what counts as a file.
+_SETTINGS = (
+    *("config.worktree", "hooks", "objects/info/alternates"),
+    *("info/exclude", "info/attributes", "info/sparse-checkout", "info/grafts", "shallow"),
+)
+#: Larger files of the repository are compared, and not kept.
+MOST_CONTENT = 65536
+_MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
+_ESCAPED = "\\*?[]! #"
+
+
+def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
+    """What is where, as words to values: two states that are equal have nothing between them.
+
+    ``ours`` are the product's own folders, relative to the top: what happens there is no leak.
+    """
+    found = {"HEAD": git.ask("symbolic-ref", "--quiet", "HEAD") or git.ask("rev-parse", "HEAD")}
+    found |= settings(common)
+    for name in _SETTINGS:
+        found |= {f"git {_inside(each, common)}": content(each) for each in _all(common / name)}
+    # Of a git that is at work, or left by one that was killed: then no other one can go on.
+    locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
+    found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
+    refs = git.run("for-each-ref", "--format=%(refname) %(objectname)", *_REFS).text
+    for line in refs.splitlines():
+        name, _, commit = line.partition(" ")
+        if not name.startswith(f"refs/heads/{BRANCHES}/"):
+            found[name] = commit
+    found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
+    for index, field in enumerate(_status(git, top)):
+        path = path_of(field)
+        if index < MOST_FILES and not any(within(path, each) for each in ours):
+            found[f"file {path}"] = f"{field} {_seen(os.path.join(top, path))}"
+    return found
+
+
+def settings(common: Path) -> dict[str, str]:
+    """The repository's own configuration: for each setting its values, as a JSON list."""
+    config = common / "config"
+    how = ("--file", str(config), "--no-includes", "--list", "-z")
+    listed = Git("/", {"GIT_DIR": os.devnull}).run("config", *how, accept=range(256))
+    if listed.code:
+        return {"git config": content(config)}
+    values: dict[str, list[str | None]] = {}
+    for name, is_set, value in (each.partition("\n") for each in listed.fields):
+        values.setdefault(name, []).append(value if is_set else None)
+    return {f"{SETTING}{name}": json.dumps(found) for name, found in values.items()}
+
+
+def content(path: Path) -> str:
+    """A file as text from which ``restoring`` makes it again; of a large one, or an example of a
+    hook, a digest. Empty for none."""
+    try:
+        mode = os.lstat(path).st_mode
+        read = path.read_bytes()
+    except OSError:
+        return ""
+    digest = hashlib.sha256(read).hexdigest()
+    if not stat.S_ISREG(mode) or len(read) > MOST_CONTENT or path.name.endswith(".sample"):
+        return digest
+    return f"{stat.S_IMODE(mode):o} {base64.b64encode(read).decode()}"
+
+
+def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
+    """What is uncommitted, by path; without what git ignores, and the product's own folders."""
+    fields = [each for each in _status(git, top) if not each.startswith("!")]
+    found = {path_of(each): each for each in fields[:MOST_FILES]}
+    return {
+        path: f"{field} {_seen(os.path.join(top, path))}"
+        for path, field in found.items()
+        if not any(within(path, each) for each in ours)
+    }
+
+
+def ways_to_merge(git: Git, common: Path) -> str:
+    """See ``core.repository.repository``."""
+    said = git.run("config", "-z", "--get-regexp", _MERGING, accept=(0, 1)).out
+    attributes = common / "info" / "attributes"
+    said += attributes.read_bytes() if attributes.is_file() else b""
+    return hashlib.sha256(said).hexdigest() if said else ""
+
+
+def _status(git: Git, top: str) -> list[str]:
+    """Nothing where git cannot tell, as with a filter that fails: to look must harm no job.
+
+    A worker may have set ``core.worktree`` to a directory that takes for ever to look through.
+    """
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
+    answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
+    # What is in a directory that is ignored as such is not looked at.
+    return [each for each in answer.fields if not each.endswith("/")] if answer.code == 0 else []
+
+
+def _flags(git: Git) -> dict[str, str]:
+    """What the index says of files besides their content: those it does not look at, say."""
+    listed = git.run("ls-files", "-v", "-z", accept=range(256)).fields
+    marked = "\0".join(each for each in listed if not each.startswith("H"))
+    digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
+    return {"flags in the index": digest} if marked else {}
+
+
+def path_of(field: str) -> str:
+    """Of an entry of ``status``: ``? path``, or several words and the path."""
+    words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
+    return field.split(" ", words)[-1]
+
+
+def _seen(path: str) -> str:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return "gone"
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def _all(path: Path) -> list[Path]:
+    """The file itself, or those in a directory."""
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _inside(path: Path, directory: Path) -> str:
+    return os.path.relpath(path, directory)
+
+
+def within(path: str, directory: str) -> bool:
+    """Whether it is the directory, or in it; both are relative to the same place."""
+    return path == directory or path.startswith(f"{directory}/")
+
+
+def hide(git: Git, top: str, common: Path, directory: str) -> None:
+    """Have the user's git not see a directory that lies in the checkout. Idempotent."""
+    relative = os.path.relpath(directory, top)
+    if relative.startswith(".."):
+        return
+    if ignored(git, [f"{relative}/x"]):
+        return
+    line = f"/{_escaped(relative)}/\n".encode("utf-8", "surrogateescape")
+    path = common / "info" / "exclude"
+    path.parent.mkdir(exist_ok=True)
+    present = path.read_bytes() if path.exists() else b""
+    if line in present.splitlines(keepends=True):
+        return
+    with path.open("ab") as file:
+        file.write((b"" if not present or present.endswith(b"\n") else b"\n") + line)
+
+
+def ignored(git: Git, paths: Sequence[str]) -> list[str]:
+    """Those that git ignores and does not track; a directory has a slash at its end."""
+    if not paths:
+        return []
+    # It takes no literal paths; with the dot a colon in front means nothing.
+    given = os.fsencode("".join(f"./{path}\0" for path in paths))
+    command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
+    found = git.run(*command, given=given, accept=(0, 1)).fields
+    return [path.removeprefix("./") for path in found]
+
+
+def _escaped(path: str) -> str:
+    return "".join(f"\\{sign}" if sign in _ESCAPED else sign for sign in path)

@@ -1,0 +1,70 @@
+"""What workers did to refs, by the logs that git keeps: each entry has an address."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from orchestrator.core.model.repository_changes import RefMove
+from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.core.repository.repository import ADDRESSES
+from orchestrator.security.paths import read_regular
+
+_MOST_BYTES = 64 << 20
+_PLACES = ("refs/heads", "refs/tags", "refs/notes", "refs/remotes")
+_SINGLE = ("HEAD", "refs/stash")
+#: What git writes into the log of a remote-tracking branch that a push has moved.
+_PUSHED = b"update by push"
+#: File systems may store a time a little earlier than the clock's.
+_CLOCK_SECONDS = 2.0
+#: The orchestrator's own, which is no worker's.
+_MERGER = "merge"
+
+
+def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
+    """Of workers of a root job: for each ref, worker, and way the first and the last commit.
+
+    Logs that nobody wrote to since then are not read. Fetching is not among them.
+    """
+    logs = common / "logs"
+    for path in chain((logs / each for each in _SINGLE), *(_below(logs / e) for e in _PLACES)):
+        ref = os.path.relpath(path, logs)
+        if not ref.startswith(f"refs/heads/{BRANCHES}/") and _is_newer(path, since):
+            yield from _of_log(path, ref, f"@{root_id}{ADDRESSES}")
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(directory):
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def _is_newer(path: Path, since: float) -> bool:
+    try:
+        return os.lstat(path).st_mtime >= since - _CLOCK_SECONDS
+    except OSError:
+        return False
+
+
+def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
+    found: dict[tuple[str, bool], RefMove] = {}
+    for line in (read_regular(path, _MOST_BYTES) or b"").splitlines():
+        who, _, message = line.partition(b"\t")
+        before, after, worker_id = _entry(os.fsdecode(who), address)
+        is_push = ref.startswith("refs/remotes/")
+        if worker_id in ("", _MERGER) or is_push is not message.startswith(_PUSHED):
+            continue
+        earlier = found.get((worker_id, is_push))
+        first = earlier.before if earlier else before
+        found[worker_id, is_push] = RefMove(
+            worker_id=worker_id, ref=ref, before=first, after=after, is_push=is_push
+        )
+    yield from found.values()
+
+
+def _entry(who: str, address: str) -> tuple[str, str, str]:
+    """Both commits of an entry, and its worker if it has the address of one."""
+    before, _, rest = who.partition(" ")
+    after, _, rest = rest.partition(" ")
+    email = rest.rpartition(" <")[2].partition(">")[0]
+    worker_id = email.removesuffix(address) if email.endswith(address) else ""
+    return before.strip("0") and before, after.strip("0") and after, worker_id

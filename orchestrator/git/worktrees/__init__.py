@@ -1,0 +1,1 @@
+"""Worktrees: where they are, making, reusing and mending them."""

@@ -1,0 +1,191 @@
+"""The files of a worktree that git ignores: kept as a commit of their own, and put back."""
+
+import filecmp
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.core.model.attempt.delivery import held_by
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit import commit_tree
+from orchestrator.git.environments import copied_files
+
+#: A directory or file that has more than this is not kept, and not rolled back either.
+MOST_BYTES = 64 * 1024 * 1024
+MOST_FILES = 5_000
+#: The same for all of them together.
+MOST_BYTES_IN_ALL = 256 * 1024 * 1024
+MOST_FILES_IN_ALL = 20_000
+_NOTE = "Orchestrator-Ignored: "
+
+
+@dataclass(slots=True)
+class Ignored:
+    """Paths relative to the worktree."""
+
+    #: Those that are kept.
+    files: list[str] = field(default_factory=list)
+    size: int = 0
+    #: Those that are not, and why; directories without a slash.
+    not_kept: dict[str, str] = field(default_factory=dict)
+    #: Those that are as in the user's checkout: their content is no business of a commit.
+    shared: list[str] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.files or self.not_kept or self.shared)
+
+
+def keep(git: Git, top: str, message: str, signature: Signature) -> str:
+    """A commit of what is ignored; empty when nothing is."""
+    found = look(git, top)
+    if found.is_empty:
+        return ""
+    note = json.dumps({"not_kept": found.not_kept, "shared": found.shared})
+    tree = _tree(git, found.files)
+    return commit_tree(git, tree, [], f"{message}\n\n{_NOTE}{note}\n", signature)
+
+
+def look(git: Git, top: str) -> Ignored:
+    found, carried = Ignored(), _carried(git)
+    how = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
+    for entry in git.run("ls-files", *how).fields:
+        name = entry.rstrip("/")
+        if name in carried and os.path.isdir(os.path.join(git.directory, name)):
+            found.not_kept[name] = "it came from your checkout"
+        else:
+            _take(found, git.directory, name, top)
+    return found
+
+
+def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
+    """Ignored files that fit paths or patterns below ``prefix``, relative to it."""
+    how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
+    plain = not any(set(each) & set("*?[") for each in promised)
+    asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
+    carried = _carried(git)
+    found = git.run("ls-files", *how, *asked).fields
+    own = (each for each in found if not any(_is_at_or_below(each, top) for top in carried))
+    paths = [os.path.relpath(each, prefix or ".") for each in own]
+    return [path for path in paths if any(held_by(each, [path]) for each in promised)]
+
+
+def _is_at_or_below(path: str, top: str) -> bool:
+    return path == top or path.startswith(f"{top}/")
+
+
+def _carried(git: Git) -> frozenset[str]:
+    """What was linked or copied from the user's checkout when the worktree was made."""
+    return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
+
+
+def _take(found: Ignored, directory: str, entry: str, top: str) -> None:
+    files: list[str] = []
+    size = 0
+    for path, bytes_ in _below(directory, entry):
+        if bytes_ < 0:
+            found.not_kept[entry] = "it has a repository of its own"
+            return
+        files.append(path)
+        size += bytes_
+        if _too_much(found, len(files), size):
+            found.not_kept[entry] = "it is too large"
+            return
+    if len(files) == 1 and _is_shared(f"{directory}/{entry}", f"{top}/{entry}"):
+        found.shared.append(entry)
+        return
+    found.files += files
+    found.size += size
+
+
+def _too_much(found: Ignored, files: int, size: int) -> bool:
+    in_all = len(found.files) + files > MOST_FILES_IN_ALL
+    in_all = in_all or found.size + size > MOST_BYTES_IN_ALL
+    return in_all or files > MOST_FILES or size > MOST_BYTES
+
+
+def _below(directory: str, entry: str) -> Iterator[tuple[str, int]]:
+    """Files and links with their sizes; -1 for what git does not take. No pipes or devices."""
+    place = os.path.join(directory, entry)
+    if os.path.islink(place) or not os.path.isdir(place):
+        yield from _file(directory, entry)
+        return
+    for parent, names, files in os.walk(place):
+        if ".git" in names or ".git" in files:
+            yield os.path.relpath(parent, directory), -1
+        links = [name for name in names if os.path.islink(os.path.join(parent, name))]
+        for name in (*files, *links):
+            yield from _file(directory, os.path.relpath(os.path.join(parent, name), directory))
+
+
+def _file(directory: str, path: str) -> Iterator[tuple[str, int]]:
+    place = os.path.join(directory, path)
+    with suppress(OSError):
+        if os.path.islink(place) or os.path.isfile(place):
+            yield path, os.lstat(place).st_size
+
+
+def _is_shared(own: str, users: str) -> bool:
+    """Copied from the user's checkout. A link is kept as a link, without what it leads to."""
+    with suppress(OSError):
+        return not os.path.islink(own) and filecmp.cmp(own, users, shallow=False)
+    return False
+
+
+def _tree(git: Git, files: list[str]) -> str:
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        given = os.fsencode("".join(f"{path}\0" for path in files))
+        git.run("update-index", "--add", "-z", "--stdin", given=given, env=env)
+        return git.run("write-tree", env=env).text
+
+
+def note_of(git: Git, commit: str) -> Mapping[str, object]:
+    """What a commit of ignored files says of those that are not in it."""
+    lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
+    text = next((each for each in lines if each.startswith(_NOTE)), "")
+    found: object = json.loads(text.removeprefix(_NOTE) or "{}")
+    return found if isinstance(found, dict) else {}
+
+
+def put_back(git: Git, top: str, commit: str) -> None:
+    """The files of ``keep``, over whatever is there. Idempotent."""
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        git.run("read-tree", commit, env=env)
+        git.run("checkout-index", "--all", "--force", env=env)
+    shared = note_of(git, commit).get("shared", ())
+    for path in shared if isinstance(shared, list) else ():
+        _share(Path(top, path), Path(git.directory, path))
+
+
+def _share(users: Path, own: Path) -> None:
+    if not os.path.lexists(own) and users.is_file():
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(users, own)
+
+
+def clear(git: Git, left: Mapping[str, str]) -> None:
+    """Remove all that is not in the index, ignored or not, but ``left`` paths."""
+    for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
+        _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
+
+
+def _remove(path: str, directory: str, left: Mapping[str, str]) -> None:
+    name = os.path.relpath(path, directory)
+    if name in left:
+        return
+    if os.path.islink(path) or not os.path.isdir(path):
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    elif any(each.startswith(f"{name}/") for each in left):
+        for child in os.listdir(path):
+            _remove(os.path.join(path, child), directory, left)
+    else:
+        shutil.rmtree(path)

@@ -1,0 +1,72 @@
+"""Where the host project's repository is."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.runner import Git
+from orchestrator.git.worktrees.pool import Spares
+from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
+
+#: The first that has ``merge-tree --write-tree``.
+OLDEST = (2, 38)
+
+
+@dataclass(frozen=True, slots=True)
+class GitLocation:
+    """Where things of a repository are."""
+
+    top: str
+    common: Path
+    #: The host project within its repository; empty when it is all of it.
+    prefix: str
+    git: Git
+    worktrees: GitWorktrees
+    spares: Spares
+
+    def whole(self, directory: str) -> Found:
+        """A worktree that is there. Raise RepositoryError."""
+        found = self.worktrees.find(directory)
+        if found is None or not found.is_whole:
+            raise RepositoryError(f"the worktree {directory} is gone, or not known to be whole")
+        return found
+
+
+def place_of(project: Path, workspace: Path) -> GitLocation:
+    """Raise RepositoryError when there is no repository."""
+    git = Git(str(project), {})
+    top, common, prefix = (
+        git.run("rev-parse", "--path-format=absolute", what).line
+        for what in ("--show-toplevel", "--git-common-dir", "--show-prefix")
+    )
+    git = Git(top, {})
+    spares = Spares(git, Path(common), workspace)
+    return GitLocation(
+        top, Path(common), prefix, git, GitWorktrees(git, Path(common), spares), spares
+    )
+
+
+def has_repository(project: Path) -> bool:
+    """Without running git: most projects on a machine without it have none."""
+    above = Path(os.path.abspath(project))
+    is_bare = all((above / each).exists() for each in ("HEAD", "objects", "refs"))
+    return is_bare or any(os.path.lexists(each / ".git") for each in (above, *above.parents))
+
+
+def check_has_files(git: Git) -> None:
+    """Raise RepositoryError for a bare repository."""
+    if git.ask("rev-parse", "--is-inside-work-tree") == "false":
+        raise RepositoryError(
+            "the project is a bare repository, which has no files; have a clone or a worktree of "
+            "it as the project"
+        )
+
+
+def check_version(git: Git) -> None:
+    """Raise RepositoryError for a git that is too old."""
+    said = git.run("version").text
+    numbers = [part for part in said.split() if part[:1].isdigit()]
+    found = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
+    if found < OLDEST:
+        raise RepositoryError(f"{said} is too old: {OLDEST[0]}.{OLDEST[1]} is needed")

@@ -1,0 +1,189 @@
+"""Files of worktrees that are not needed any more, for the next worktrees of the same job.
+
+Writing 50,000 files takes seconds, and on ext4 several times that after as many were removed;
+taking those that are there and changing what differs takes a fraction of one.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.git.command.runner import Git
+from orchestrator.security.paths import read_regular
+
+#: An index smaller than this is of so few files that they are quicker written than looked at.
+LEAST_INDEX_BYTES = 256 * 1024
+#: So many are kept in a job.
+MOST = 8
+#: In the job's directory.
+DIRECTORY = ".spare"
+#: In a worktree's own part of the repository: the index as it was when its files were written.
+PRISTINE = "orchestrator-index"
+#: Of what is noted of a spare worktree.
+MOST_BYTES = 4096
+_ATTRIBUTES = ".gitattributes"
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    path: Path
+
+    @property
+    def files(self) -> Path:
+        return self.path / "files"
+
+    @property
+    def index(self) -> Path:
+        return self.path / "index"
+
+    @property
+    def about(self) -> Path:
+        """The commit that the index is of, and what the files were written by."""
+        return self.path / "about"
+
+
+class Spares:
+    """Any thread may call. What a crash leaves lies in the job's directory, and goes with it."""
+
+    def __init__(self, git: Git, common: Path, workspace: Path) -> None:
+        self._git = git
+        self._common = common
+        self._workspace = os.path.realpath(workspace)
+        self._lock = threading.Lock()
+
+    def note(self, directory: str, admin: Path) -> None:
+        """Of a worktree whose files were just written: it may become a spare one."""
+        index = admin / "index"
+        sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
+        plain = not sparse.exists() and not os.path.lexists(submodules)
+        if plain and index.exists() and index.stat().st_size >= LEAST_INDEX_BYTES:
+            # With its times: git goes by them to see what was changed.
+            shutil.copy2(index, admin / PRISTINE)
+            own = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
+            commit = own.run("rev-parse", "--verify", "HEAD").text
+            (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
+
+    def put(self, directory: str, admin: Path) -> bool:
+        """Take the files of a worktree; False where that is not worth it."""
+        place = self._place(directory)
+        noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
+        if place is None or not all(map(Path.is_file, noted)):
+            return False
+        with self._lock:
+            kept = self._all(place)
+            if len(kept) >= MOST:
+                return False
+            spare = Spare(place / f"{admin.name}-{os.urandom(4).hex()}")
+            spare.path.mkdir(mode=0o700, parents=True)
+        shutil.copy2(admin / PRISTINE, spare.index)
+        os.rename(directory, spare.files)
+        # Last: a spare without it is not taken.
+        shutil.copy2(admin / f"{PRISTINE}.about", spare.about)
+        return True
+
+    def take(self, directory: str, admin: Path, start: str) -> bool:
+        """Have the files of a spare worktree in a new one, with an index that fits them.
+
+        They are as somebody has left them; False where none fits.
+        """
+        place = self._place(directory)
+        spare = place and self._claimed(place)
+        if not spare:
+            return False
+        about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
+        commit, _, written_by = about.partition(" ")
+        # A worker may have written something else there, an option of git for one.
+        known = commit.isalnum() and written_by == self._written_by()
+        if not known or self._filters_differ(commit, start):
+            discard(spare.path)
+            return False
+        (spare.files / ".git").unlink(missing_ok=True)
+        os.replace(f"{directory}/.git", spare.files / ".git")
+        os.rmdir(directory)
+        os.rename(spare.files, directory)
+        shutil.copy2(spare.index, admin / "index")
+        discard(spare.path)
+        return True
+
+    def drop(self, directory: str) -> None:
+        """Those of a root job, given its directory. Idempotent."""
+        place = Path(directory, DIRECTORY)
+        if place.exists():
+            discard(place)
+
+    def _place(self, directory: str) -> Path | None:
+        inside = os.path.relpath(os.path.realpath(directory), self._workspace)
+        job = inside.split("/")[0]
+        return None if job in ("..", ".") else Path(self._workspace, job, DIRECTORY)
+
+    def _all(self, place: Path) -> list[Spare]:
+        with suppress(FileNotFoundError):
+            # Others are being taken or removed.
+            return [Spare(each) for each in place.iterdir() if "." not in each.name]
+        return []
+
+    def _claimed(self, place: Path) -> Spare | None:
+        with self._lock:
+            found = next((each for each in self._all(place) if each.about.exists()), None)
+            if found is None:
+                return None
+            claimed = Spare(found.path.with_name(f"{found.path.name}.taken"))
+            with suppress(OSError):
+                os.rename(found.path, claimed.path)
+                return claimed
+            return None
+
+    def _written_by(self) -> str:
+        """The configuration and attributes that decide what is in a file besides its blob."""
+        said = self._git.run("config", "--list", "-z").out
+        attributes = self._common / "info" / "attributes"
+        said += attributes.read_bytes() if attributes.exists() else b""
+        return hashlib.sha256(said).hexdigest()
+
+    def _filters_differ(self, before: str, after: str) -> bool:
+        changed = self._git.run("diff-tree", "-r", "-z", "--name-only", before, after, "--").fields
+        return any(path.rpartition("/")[2] == _ATTRIBUTES for path in changed)
+
+
+def restore(git: Git, start: str) -> bool:
+    """Have the files of a spare worktree as in its commit; False where that cannot be had.
+
+    ``reset`` writes every file anew whose times, size or number differ from the index; a change of
+    mode alone within the second in which the file was written goes unseen.
+    """
+    exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
+    git.run(*exact, "reset", "--hard", "--quiet", start)
+    cleaned = git.run("clean", "-ffdxq", accept=range(256))
+    return cleaned.code == 0 and all(_is_open(each) for each in _directories(git, start))
+
+
+def _directories(git: Git, commit: str) -> Iterator[str]:
+    yield git.directory
+    for path in git.run("ls-tree", "-r", "-d", "-z", "--name-only", commit).fields:
+        yield os.path.join(git.directory, path)
+
+
+def _is_open(directory: str) -> bool:
+    return os.lstat(directory).st_mode & 0o700 == 0o700
+
+
+def discard(path: Path) -> None:
+    """Out of the way at once; removed by a thread of its own."""
+    gone = path.with_name(f".{path.name}.gone-{os.urandom(4).hex()}")
+    with suppress(FileNotFoundError):
+        os.rename(path, gone)
+        removing = threading.Thread(target=_remove, args=(gone,), name="discarding", daemon=True)
+        try:
+            removing.start()
+        except RuntimeError:
+            _remove(gone)  # No thread can be had.
+
+
+def _remove(path: Path) -> None:
+    subprocess.run(["rm", "-rf", "--", str(path)], capture_output=True, check=False)

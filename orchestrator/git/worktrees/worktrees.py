@@ -1,0 +1,302 @@
+"""Worktrees: made, found again, and removed without losing what is in them, even if damaged."""
+
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command import fifo_guard
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.worktrees.pool import Spares, restore
+from orchestrator.security.paths import read_regular
+
+#: What git answers with when it could compare, whether or not there was a difference.
+_COMPARED = (0, 1)
+
+
+def mend(git: Git, admin: Path, branch: str) -> None:
+    """Have a worktree's HEAD and index be readable; its files stay. Idempotent."""
+    _mend_link(git.directory, admin)
+    if _is_sound(git):
+        return
+    # Without such a file git takes it for no repository; where HEAD is kept elsewhere, git is told.
+    (admin / "HEAD").write_text(f"ref: {branch}\n")
+    git.run("symbolic-ref", "HEAD", branch)
+    refill(git, admin)
+
+
+def refill(git: Git, admin: Path) -> None:
+    """An index of what HEAD has: what differs in the files counts as changed."""
+    (admin / "index").unlink(missing_ok=True)
+    git.run("read-tree", "HEAD")
+
+
+def _is_sound(git: Git) -> bool:
+    answer = git.run("diff-index", "--cached", "--quiet", "HEAD", "--", accept=range(256))
+    return answer.code in _COMPARED
+
+
+def _mend_link(directory: str, admin: Path) -> None:
+    link = os.path.join(directory, ".git")
+    if not os.path.lexists(link):
+        Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
+
+
+#: Follows the name of a directory whose files are being written, or removed; a crash leaves it.
+#: Nothing in the worktree's own part of the repository says so: an agent may remove anything there.
+FILLING = ".filling"
+#: Follows the name of a directory that is out of the way for a moment.
+ASIDE = ".aside"
+_LONGEST_LINK = 65536
+_LOCKED = ("--lock", "--reason", "a worker of the orchestrator is at work here")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A worktree as the repository knows it."""
+
+    directory: str
+    #: Its own part of the repository: HEAD, index.
+    admin: Path
+
+    @property
+    def is_whole(self) -> bool:
+        return was_whole(self.directory)
+
+
+class GitWorktrees:
+    """``git worktree add`` is not safe beside itself: entries are made one at a time.
+
+    Files are written outside of that lock, several worktrees side by side.
+    """
+
+    def __init__(self, git: Git, common: Path, spares: Spares) -> None:
+        self._git = git
+        self._spares = spares
+        self._entries = common / "worktrees"
+        self._adding = threading.Lock()
+
+    def find(self, directory: str) -> Found | None:
+        # Git has written down the real path.
+        real = os.path.realpath(directory)
+        return next((each for each in self.all() if each.directory == real), None)
+
+    def all(self) -> Iterator[Found]:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for admin in sorted(self._entries.iterdir()):
+                with suppress(OSError):
+                    yield Found(_link(admin).removesuffix("/.git"), admin)
+
+    def git_of(self, found: Found) -> Git:
+        """Git for a worktree, whatever its agent has put where ``.git`` was."""
+        place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
+        return Git(found.directory, place)
+
+    def open(
+        self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
+    ) -> Found:
+        """See ``core.repository.repository``. ``settled`` gives the git that writes the files."""
+        found = self.sound(directory, branch)
+        if found is not None:
+            return found
+        with _filling(directory):
+            with self._adding:
+                self._drop(directory)
+                made = self._add(directory, branch, start)
+            failpoints.reached("worktree: registered")
+            made = self._filled(made, branch, start, settled)
+            self._spares.note(made.directory, made.admin)
+            failpoints.reached("worktree: checked out")
+        return made
+
+    def _filled(self, made: Found, branch: str, start: str, settled: Callable[[Git], Git]) -> Found:
+        tip = self._git.ask("rev-parse", "--verify", "--quiet", branch) or start
+        if self._spares.take(made.directory, made.admin, tip):
+            failpoints.reached("worktree: spare files taken")
+            with suppress(RepositoryError, OSError):
+                if restore(settled(self.git_of(made)), tip):
+                    return made
+            with self._adding:
+                self._drop(made.directory)
+                made = self._add(made.directory, branch, start)
+        settled(self.git_of(made)).run("reset", "--hard", "--quiet")
+        return made
+
+    def sound(self, directory: str, branch: str) -> Found | None:
+        """A worktree whose files were all written, ready for git; None where there is none.
+
+        What was damaged is mended, and what git does not know any more is made known to it.
+        """
+        if not was_whole(directory):
+            return None
+        found = self.find(directory)
+        if found is None and not os.path.isdir(f"{directory}/.git"):
+            found = self._adopt(directory, branch)
+        if found is None:
+            return None
+        self.unlock(found, branch)
+        mend(self.git_of(found), found.admin, branch)
+        return found
+
+    def _adopt(self, directory: str, branch: str) -> Found | None:
+        """Files whose entry somebody has removed; None where there is no such branch."""
+        if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
+            return None
+        aside = f"{directory}.aside"
+        with self._adding, _filling(directory):
+            os.rename(directory, aside)
+            made = self._add(directory, branch, "")
+            os.replace(f"{directory}/.git", f"{aside}/.git")
+            os.rmdir(directory)
+            os.rename(aside, directory)
+        refill(self.git_of(made), made.admin)
+        return made
+
+    def open_at(self, directory: str, commit: str) -> Found:
+        """A commit without a branch. Idempotent, like ``open``."""
+        found = self.find(directory)
+        if found is not None and found.is_whole:
+            self.unlock(found)
+            return found
+        with _filling(directory):
+            with self._adding:
+                self._drop(directory)
+                reason = ("--lock", "--reason", "the orchestrator looks at a commit here")
+                detached = ("--no-checkout", "--detach", *reason)
+                self._git.run("worktree", "add", *detached, "--", directory, commit)
+                made = self.find(directory)
+                assert made is not None, "git has just made it"
+            self.git_of(made).run("reset", "--hard", "--quiet")
+        return made
+
+    def register_again(self, directory: str, branch: str) -> Found:
+        """A worktree whose own part of the repository is gone; its files stay as they are.
+
+        Its ``.git`` and its index are for the caller to put right.
+        """
+        aside = f"{directory}{ASIDE}"
+        with self._adding, _filling(directory):
+            os.rename(directory, aside)
+            how = ("--no-checkout", "--detach", *_LOCKED)
+            self._git.run("worktree", "add", *how, "--", directory, "HEAD")
+            shutil.rmtree(directory)
+            os.rename(aside, directory)
+            found = self.find(directory)
+        assert found is not None, "git has just made it"
+        # Through git, which need not keep it in a file.
+        self.git_of(found).run("symbolic-ref", "HEAD", branch)
+        return found
+
+    def unlock(self, found: Found, branch: str = "") -> None:
+        """Locks of a git that was killed with its worker: nothing of an ended attempt is alive.
+
+        And pipes, at which git would wait; and where git finds the repository is as it was.
+        """
+        fifo_guard.clear(found.admin)
+        _restore(found.admin / "commondir", b"../..\n")
+        for name in ("index.lock", "HEAD.lock"):
+            (found.admin / name).unlink(missing_ok=True)
+        if branch:
+            # Where refs are kept in a table, ``refs/heads`` is a file.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                (self._entries.parent / f"{branch}.lock").unlink()
+
+    def _add(self, directory: str, branch: str, start: str) -> Found:
+        exists = self._git.ask("rev-parse", "--verify", "--quiet", branch)
+        if not exists:
+            # Not by ``worktree add -b``, which would look at branch.autoSetupMerge.
+            self._git.run("update-ref", *ITSELF, branch, start, "")
+        name = branch.removeprefix("refs/heads/")
+        self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
+        found = self.find(directory)
+        assert found is not None, "git has just made it"
+        return found
+
+    def close(self, directory: str, *, spare: bool = False) -> None:
+        """Its files and its entry; its branch stays. Idempotent.
+
+        ``spare``: the files may be kept for the next worktree of the job.
+        """
+        found = self.find(directory) if spare else None
+        if found is not None and found.is_whole:
+            self._spares.put(directory, found.admin)
+        mark = Path(f"{directory}{FILLING}")
+        with self._adding:
+            if os.path.lexists(directory):
+                # Else what a crash leaves of it would be taken for what its worker left.
+                mark.touch()
+            self._drop(directory)
+        mark.unlink(missing_ok=True)
+
+    def _drop(self, directory: str) -> None:
+        found = self.find(directory)
+        # The entry last: as long as it is there, ``clean`` finds the files.
+        if os.path.lexists(directory):
+            _remove(directory)
+        if found is not None:
+            remove_entry(found.admin)
+            with suppress(OSError):
+                self._entries.rmdir()
+
+
+def was_whole(directory: str) -> bool:
+    """All its files were written once, and none is being removed: what is missing since then, its
+    agent has removed."""
+    return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
+
+
+@contextmanager
+def _filling(directory: str) -> Iterator[None]:
+    """Until the end is reached, what is in it is not all that is to be."""
+    mark = Path(f"{directory}{FILLING}")
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    yield
+    mark.unlink(missing_ok=True)
+
+
+def _link(admin: Path) -> str:
+    """The path of its ``.git``; what is no file there goes, as git would wait for it."""
+    handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            fifo_guard.clear(admin)
+        return os.fsdecode(os.read(handle, _LONGEST_LINK)).removesuffix("\n")
+    finally:
+        os.close(handle)
+
+
+def _restore(path: Path, content: bytes) -> None:
+    if read_regular(path, _LONGEST_LINK) == content:
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def remove_entry(admin: Path) -> None:
+    """Also while a ``git gc`` of somebody else removes it."""
+    while os.path.lexists(admin):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(admin)
+
+
+def _remove(directory: str) -> None:
+    """Also where an agent has left directories that nobody may write to."""
+    with suppress(PermissionError):
+        shutil.rmtree(directory)
+        return
+    os.chmod(directory, 0o700)
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
+    shutil.rmtree(directory)

@@ -1,0 +1,1 @@
+"""How a worker's processes are kept together: one module for each mode."""

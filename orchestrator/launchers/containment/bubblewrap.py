@@ -1,0 +1,143 @@
+"""The sandbox: bubblewrap around a worker, with a PID namespace and a host that is read-only."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from orchestrator.launchers.containment.pid_namespace import Namespaces
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.start import SpawnFailed
+
+_INIT = (
+    "import sys; sys.path[0] = sys.argv[1]; "
+    "from orchestrator.launchers.containment.namespace_init import main; main()"
+)
+_ROOT = str(Path(__file__).resolve().parents[3])
+_DESCRIPTOR = 3
+_PRIVATE = "/tmp"
+_SCRATCH = "TMPDIR"
+#: As in ``security.scratch``, which is not imported where a shim starts.
+_PREFIX = "orc-"
+_DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
+    "ORCHESTRATOR_WORKER_DIR",
+    "ORCHESTRATOR_CONTROL_DIR",
+    "ORCHESTRATOR_SESSIONS_DIR",
+    "ORCHESTRATOR_HOME",
+)
+
+
+class Sandboxes(Namespaces):
+    """Namespaces that bubblewrap makes: it ends with this process, and all in it with it."""
+
+    mode = "sandbox"
+
+    def __init__(self, plan: Message) -> None:
+        super().__init__(plan)
+        self._sandbox: Message = plan["sandbox"]
+        self._program = self._sandbox["program"]
+
+    def _start_init(
+        self,
+        init_end: socket.socket,
+        source: int,
+        output: int,
+        cwd: str,
+        env: Mapping[str, str],
+    ) -> None:
+        init = [sys.executable, "-S", "-E", "-B", "-c", _INIT, _ROOT, str(_DESCRIPTOR)]
+        argv = [self._program, *arguments(self._sandbox, cwd, env), "--", *init]
+        given = ((source, 0), (output, 1), (output, 2), (init_end.fileno(), _DESCRIPTOR))
+        # Away from the numbers that they are to get, and closed by the exec.
+        lifted = [(os.dup(each), number) for each, number in given]
+        try:
+            self._guard = os.posix_spawn(
+                self._program,
+                argv,
+                {"PATH": os.defpath},
+                file_actions=[(os.POSIX_SPAWN_DUP2, each, number) for each, number in lifted],
+            )
+        except OSError as error:
+            raise SpawnFailed(f"cannot start {self._program}: {error.strerror}") from None
+        finally:
+            for each, _ in lifted:
+                os.close(each)
+
+    def _hear(self) -> Message:
+        message = super()._hear()
+        if not self._init:
+            self._init = _first_inside(self._guard)
+        return message
+
+
+def _first_inside(guard: int) -> int:
+    """bubblewrap's only child: the first process of the namespace."""
+    found = proc.children(guard)
+    if len(found) != 1:
+        raise SpawnFailed("bubblewrap has no process inside of the sandbox")
+    return found[0]
+
+
+def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
+    """bubblewrap's options for one worker; the later ones lie over the earlier."""
+    words = ["--unshare-pid", "--as-pid-1", "--die-with-parent", "--unshare-ipc"]
+    words += ["--cap-drop", "ALL"]
+    if not sandbox["network"]:
+        words.append("--unshare-net")
+    words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", _PRIVATE]
+    home = [env[_HOME]] if _HOME in env else []
+    # Without these it could not start, nor its child jobs.
+    needed = [*sandbox["needed"], *(f"{each}/bin" for each in home)]
+    # Parts of what is visible may be hidden below.
+    visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
+    words += _uncovered([*needed, *visible], [_PRIVATE])
+    own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
+    # One of the attempt's own; what the user calls so is not opened to workers.
+    if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
+        own.append(env[_SCRATCH])
+    own += sandbox["writable"]
+    # A task may work in the project itself: what is hidden there, and this folder, lie over it.
+    first = [each for each in own if _is_above(each, [*sandbox["hide"], *home])]
+    words += _writable(first)
+    for path in (os.path.realpath(each) for each in home):
+        if _is_below(path, first):
+            words += ("--ro-bind", path, path)
+    words += _covered(sandbox["hide"])
+    words += _uncovered(needed, sandbox["hide"])
+    return words + list(_writable([each for each in own if each not in first]))
+
+
+def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
+    """Show what was covered, under the name by which it is known and under its real one."""
+    names = (name for path in paths for name in (path, os.path.realpath(path)))
+    for name in dict.fromkeys(names):
+        if not os.path.exists(name) or not _is_below(name, covers):
+            continue
+        if os.path.islink(name):
+            yield from ("--symlink", os.readlink(name), name)
+        else:
+            yield from ("--ro-bind", name, name)
+
+
+def _covered(paths: list[str]) -> Iterator[str]:
+    for path in dict.fromkeys(map(os.path.realpath, paths)):
+        if os.path.isdir(path):
+            yield from ("--tmpfs", path)
+        elif os.path.exists(path):
+            yield from ("--ro-bind", os.devnull, path)
+
+
+def _writable(paths: list[str]) -> Iterator[str]:
+    for path in dict.fromkeys(map(os.path.realpath, paths)):
+        if os.path.exists(path):
+            yield from ("--bind", path, path)
+
+
+def _is_above(path: str, others: list[str]) -> bool:
+    return any(_is_below(os.path.realpath(each), [path]) for each in others)
+
+
+def _is_below(path: str, covers: list[str]) -> bool:
+    return any(Path(path).is_relative_to(os.path.realpath(cover)) for cover in covers)

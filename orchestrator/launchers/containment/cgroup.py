@@ -1,0 +1,186 @@
+"""Control groups (version 2): one for each worker, so that one write kills all that is in it."""
+
+import errno
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from orchestrator.launchers.containment.subreaper import Subreaper
+from orchestrator.launchers.process import proc, rlimits
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.start import SpawnFailed, start_worker
+
+#: What the ``cpu`` limit is a share of, in microseconds.
+_PERIOD = 100_000
+_PREFIX = "orchestrator-worker-"
+
+
+class ControlGroups(Subreaper):
+    """A subreaper whose workers each have a control group besides.
+
+    The group holds also what the subreaper loses when it is killed, and it can limit.
+    """
+
+    mode = "cgroup"
+
+    def __init__(self, plan: Message) -> None:
+        super().__init__()
+        self._base = plan["cgroup"]
+        self._limits: Message = plan["limits"]
+        self._controllers = plan["controllers"]
+        self._enter_limits = rlimits.entry(self._limits)
+        self._directory = ""
+
+    def _start(
+        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
+    ) -> int:
+        self._directory = self.traces["cgroup"] = _directory(self._base, env[proc.MARKER])
+        try:
+            os.makedirs(self._directory, exist_ok=True)
+            self._limit()
+            return start_worker(argv, cwd, env, source, output, self._join)
+        except OSError as error:
+            remove(self._directory)
+            raise SpawnFailed(f"no control group: {error}") from None
+        except SpawnFailed:
+            remove(self._directory)
+            raise
+
+    def _join(self) -> None:
+        _write(f"{self._directory}/cgroup.procs", "0")
+        if self._enter_limits is not None:
+            self._enter_limits()
+
+    def _limit(self) -> None:
+        for name, content in settings(self._limits, self._controllers).items():
+            _write(f"{self._directory}/{name}", content)
+        if "memory" in self._controllers:
+            with suppress(OSError):  # There is no such file without swap.
+                _write(f"{self._directory}/memory.swap.max", "0")
+
+    def kill(self, spare: Collection[int] = ()) -> None:
+        kill(self._directory)
+        super().kill(spare)
+
+    def close(self) -> str:
+        hit = limit_hit(self._directory, self._limits)
+        remove(self._directory)
+        self._directory = ""
+        return hit
+
+
+def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
+    """The files of a worker's group that have to be written, with their content."""
+    files = {}
+    if wanted.get("cpu") is not None and "cpu" in controllers:
+        files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
+    if wanted.get("memory") is not None and "memory" in controllers:
+        files["memory.max"] = str(wanted["memory"])
+        # One process that is killed alone leaves a worker that cannot know what it lacks.
+        files["memory.oom.group"] = "1"
+    if wanted.get("processes") is not None and "pids" in controllers:
+        files["pids.max"] = str(wanted["processes"])
+    return files
+
+
+def find_traced(content: bytes, attempt_id: str) -> str:
+    """The group that an attempt's ``.run`` file names; empty for none, or for one not its own."""
+    found = re.search(rb'"cgroup": "([^"\\]+)"', content)
+    directory = found[1].decode("ascii", "replace") if found else ""
+    own = directory == _directory(os.path.dirname(directory), attempt_id)
+    return directory if own and directory.startswith("/sys/fs/cgroup/") else ""
+
+
+def kill(directory: str) -> None:
+    """Kill everything in a group and below it, at once. Nothing there: nothing."""
+    if directory:
+        with suppress(OSError):
+            _write(f"{directory}/cgroup.kill", "1")
+
+
+def members(directory: str) -> list[int]:
+    """The pids in a group itself."""
+    return [int(pid) for pid in read(f"{directory}/cgroup.procs").split()]
+
+
+def remove(directory: str) -> None:
+    """Remove an empty group with those that its worker made in it. Idempotent."""
+    if not directory:
+        return
+    for place, _, _ in os.walk(directory, topdown=False):
+        with suppress(OSError):
+            os.rmdir(place)
+
+
+def read(path: str) -> str:
+    """The content of a file; empty when there is none."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def limit_hit(directory: str, wanted: Message) -> str:
+    """Which limit a group has counted as hit, in words; empty for none."""
+    if _count(f"{directory}/memory.events", "oom_kill"):
+        return rlimits.memory_words(wanted["memory"]) if wanted.get("memory") else ""
+    if wanted.get("processes") and _count(f"{directory}/pids.events", "max"):
+        return f"tried to run more than {wanted['processes']} processes and threads"
+    return ""
+
+
+def _count(path: str, name: str) -> int:
+    found = re.search(rf"^{name} (\d+)$", read(path), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _directory(base: str, attempt_id: str) -> str:
+    return f"{base}/{_PREFIX}{attempt_id.replace('/', '.')}"
+
+
+def _write(path: str, content: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, content.encode("ascii"))
+    finally:
+        os.close(descriptor)
+
+
+def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Let the groups below ``base`` limit; which of the wanted controllers they can.
+
+    A group that limits those below it may hold no process itself: this one moves out of the way.
+    """
+    for controller in wanted:
+        try:
+            _delegate(base, controller)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                continue
+            with suppress(OSError):
+                _make_room(base)
+                _delegate(base, controller)
+    enabled = read(f"{base}/cgroup.subtree_control").split()
+    return tuple(name for name in wanted if name in enabled)
+
+
+def _delegate(base: str, controller: str) -> None:
+    _write(f"{base}/cgroup.subtree_control", f"+{controller}")
+
+
+SERVER_GROUP = "orchestrator-server"
+
+
+def _make_room(base: str) -> None:
+    place = f"{base}/{SERVER_GROUP}"
+    os.makedirs(place, exist_ok=True)
+    _write(f"{place}/cgroup.procs", "0")
+
+
+def wanted_controllers(wanted: Any) -> list[str]:
+    """The controllers that limits (``plan.Limits``) need."""
+    needs = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
+    return [name for name, value in needs if value is not None]

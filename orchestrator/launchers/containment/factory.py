@@ -1,0 +1,34 @@
+"""Which family of processes a mode of containment has, in a shim."""
+
+from orchestrator.launchers.containment.subreaper import Subreaper
+from orchestrator.launchers.process import rlimits
+from orchestrator.launchers.process.channel import Message
+
+
+def family_for(plan: Message) -> Subreaper:
+    """For a shim; ``plan`` is what ``Plan.for_shims`` says. Imports no more than it needs."""
+    mode = plan["mode"]
+    if mode == "cgroup":
+        from orchestrator.launchers.containment.cgroup import ControlGroups
+
+        return ControlGroups(plan)
+    if mode == "pidns":
+        from orchestrator.launchers.containment.pid_namespace import Namespaces
+
+        return Namespaces(plan)
+    if mode == "sandbox":
+        from orchestrator.launchers.containment.bubblewrap import Sandboxes
+
+        return Sandboxes(plan)
+    enter = rlimits.entry(plan["limits"])
+    if mode == "basic":
+        from orchestrator.launchers.containment.process_group import ProcessGroups
+
+        return ProcessGroups(enter)
+    return Subreaper(enter)
+
+
+def held_by_family(plan: Message) -> list[str]:
+    """The limits that nobody needs to watch."""
+    names = {"memory": "memory", "pids": "processes"}
+    return [names[each] for each in plan["controllers"] if each in names]

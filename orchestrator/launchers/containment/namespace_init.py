@@ -1,0 +1,121 @@
+"""The first process of a worker's PID namespace: starts the worker, reaps, and tells of its end.
+
+It says little and does what its shim asks: everything else is the shim's. It dies with the shim.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import sys
+
+from orchestrator.launchers.process import rlimits
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.start import SpawnFailed, start_worker
+
+_PR_SET_PDEATHSIG = 1
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
+
+
+def main() -> None:
+    """Entry point inside of a sandbox; the number of the socket's descriptor is the last word."""
+    end = socket.socket(fileno=int(sys.argv[-1]))
+    end.set_inheritable(False)
+    serve(end, own_mounts=False)
+
+
+def keep_only(end: socket.socket, source: int, output: int) -> None:
+    """Close everything that came by the fork, but for the worker's input and output."""
+    for standard, given in enumerate((source, output, output)):
+        os.dup2(given, standard)
+    os.closerange(3, end.fileno())
+    os.closerange(end.fileno() + 1, 1 << 16)
+
+
+def serve(end: socket.socket, own_mounts: bool) -> None:
+    """Live until nothing is left in the namespace. With ``own_mounts``, mount /proc first."""
+    try:
+        _serve(end, own_mounts)
+    except Exception as error:
+        _say(end, {"error": f"cannot set up the PID namespace: {error}"})
+    finally:
+        os._exit(0)
+
+
+def _serve(end: socket.socket, own_mounts: bool) -> None:
+    # Said only when the one that forked this process has ended: the shim is the parent now.
+    launch = _hear(end)
+    if own_mounts:
+        _die_with_parent(end)
+        _mount_proc()
+    try:
+        worker = start_worker(
+            launch["argv"], launch["cwd"], launch["env"], 0, 1, rlimits.entry(launch["limits"])
+        )
+    except SpawnFailed as error:
+        _say(end, {"error": str(error)})
+        return
+    _say(end, {"started": worker})
+    # The worker's own pipe must not stay open through this process.
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    end.recv(1)
+    _reap(end, worker)
+
+
+def _reap(end: socket.socket, worker: int) -> None:
+    while True:
+        try:
+            pid, status = os.wait()
+        except ChildProcessError:
+            return
+        if pid == worker:
+            _say(end, {"status": status})
+
+
+def _hear(end: socket.socket) -> Message:
+    with end.makefile("rb", buffering=0) as lines:
+        line = b""
+        while not line.endswith(b"\n"):
+            chunk = lines.read(1 << 16)
+            if not chunk:
+                raise OSError("the shim is gone")
+            line += chunk
+    launch: Message = json.loads(line)
+    return launch
+
+
+def _say(end: socket.socket, message: Message) -> None:
+    try:
+        end.sendall(json.dumps(message).encode("ascii") + b"\n")
+    except OSError:
+        os._exit(1)  # Without the shim there is nobody to tell, and nothing to live for.
+
+
+def _die_with_parent(end: socket.socket) -> None:
+    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # It may have died just before.
+    poll = select.poll()
+    poll.register(end, 0)
+    if poll.poll(0):
+        os._exit(1)
+
+
+def _mount_proc() -> None:
+    """Its own /proc, or programs would find other processes under the numbers of theirs."""
+    _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
+    _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+
+
+def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
+    if _libc().mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"mount {target.decode()}: {os.strerror(code)}")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

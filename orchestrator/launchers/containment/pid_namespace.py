@@ -1,0 +1,184 @@
+"""PID namespaces: the death of a namespace's first process is the death of all in it."""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from resource import struct_rusage
+
+from orchestrator.launchers.containment import namespace_init
+from orchestrator.launchers.containment.subreaper import Subreaper
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.start import SpawnFailed, fork_quietly
+
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+#: Setting up takes milliseconds; only a machine that hardly moves needs more.
+_START_SECONDS = 20.0
+_END_SECONDS = 5.0
+_NO_USAGE = struct_rusage((0.0,) * 2 + (0,) * 14)
+
+
+class Namespaces(Subreaper):
+    """Each worker is the child of an ``init`` of its own, the first process of a namespace.
+
+    The init dies with this process, whatever ends it, and with the init dies everything.
+    """
+
+    mode = "pidns"
+
+    def __init__(self, plan: Message) -> None:
+        super().__init__()
+        self._limits: Message = plan["limits"]
+        #: The direct child of this process through which the namespace is held.
+        self._guard = 0
+        self._init = 0
+        #: The worker's pid as it is seen from here; 0 once its end has been told.
+        self._worker = 0
+        self._wire: socket.socket | None = None
+
+    def _start(
+        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
+    ) -> int:
+        self._wire, init_end = socket.socketpair()
+        self._wire.settimeout(_START_SECONDS)
+        try:
+            with init_end:
+                self._start_init(init_end, source, output, cwd, env)
+            self._worker = self._start_inside(argv, cwd, env)
+        except (OSError, ValueError) as error:
+            self._abandon()
+            raise SpawnFailed(f"containment {self.mode} failed: {error}") from None
+        except SpawnFailed:
+            self._abandon()
+            raise
+        self._wire.setblocking(False)
+        self.notices = self._wire.fileno()
+        return self._worker
+
+    def _start_init(
+        self, init_end: socket.socket, source: int, output: int, cwd: str, env: Mapping[str, str]
+    ) -> None:
+        middle = fork_quietly()
+        if middle == 0:
+            _become_init(init_end, source, output)
+        # The init falls to this process when the one in the middle ends.
+        os.waitpid(middle, 0)
+        self._guard = self._init = int(self._hear()["init"])
+
+    def _start_inside(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> int:
+        launch = {"argv": list(argv), "cwd": cwd, "env": dict(env), "limits": self._limits}
+        assert self._wire is not None
+        self._wire.sendall(json.dumps(launch).encode("ascii") + b"\n")
+        self._hear()
+        # Its only child, which is not reaped before this is answered.
+        worker = proc.children(self._init)[0]
+        self._wire.sendall(b"\n")
+        return worker
+
+    def _hear(self) -> Message:
+        """The next line that is said to this process before the worker runs."""
+        assert self._wire is not None
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            # One by one: what follows belongs to somebody else.
+            byte = self._wire.recv(1)
+            if not byte:
+                raise SpawnFailed(f"containment {self.mode}: it ended before the worker began")
+            line += byte
+        message: Message = json.loads(line)
+        if "error" in message:
+            raise SpawnFailed(message["error"])
+        return message
+
+    def _abandon(self) -> None:
+        """Nothing has been started in there that could be of use: end it all."""
+        give_up_at = time.monotonic() + _END_SECONDS
+        while not self.is_empty and time.monotonic() < give_up_at:
+            Subreaper.kill(self)
+            for _ in Subreaper.reap(self):
+                pass
+            time.sleep(0.001)
+        self.close()
+
+    def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
+        yield from self._told()
+        for pid, status, usage in super().reap():
+            if pid == self._guard:
+                yield from self._told()
+                yield from self._silenced()
+            yield pid, status, usage
+
+    def _told(self) -> Iterator[tuple[int, int, struct_rusage]]:
+        """The worker's end, if its init has told of it."""
+        if self._worker == 0 or self._wire is None:
+            return
+        try:
+            line = self._wire.recv(4096)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            # It was killed before it read that its worker is known, as by a limit.
+            line = b""
+        self.notices = None  # There is no more to come but the end of the stream.
+        if line:
+            worker, self._worker = self._worker, 0
+            yield worker, json.loads(line)["status"], _NO_USAGE
+
+    def _silenced(self) -> Iterator[tuple[int, int, struct_rusage]]:
+        """A worker whose init was killed was killed with it."""
+        if self._worker:
+            worker, self._worker = self._worker, 0
+            yield worker, signal.SIGKILL, _NO_USAGE
+
+    def members(self) -> list[proc.Process]:
+        return list(proc.descendants(self._init)) if self._init else []
+
+    def detached(self, spare: Collection[int]) -> list[proc.Process]:
+        found = (proc.look_up(pid) for pid in proc.children(self._init))
+        return [each for each in found if each and each.alive and each.pid not in spare]
+
+    def close(self) -> str:
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = self.notices = None
+        self._guard = self._init = self._worker = 0
+        return ""
+
+
+def _become_init(end: socket.socket, source: int, output: int) -> None:
+    """In the process in the middle: fork the init into a new namespace, and make way for it."""
+    try:
+        _unshare()
+        pid = os.fork()
+        if pid == 0:
+            namespace_init.keep_only(end, source, output)
+            namespace_init.serve(end, own_mounts=True)
+        end.sendall(b'{"init": %d}\n' % pid)
+    except OSError as error:
+        end.sendall(json.dumps({"error": f"containment pidns failed: {error}"}).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _unshare() -> None:
+    """New namespaces for what this process forks; an ordinary user needs one of users for it."""
+    user, group = os.geteuid(), os.getegid()
+    flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if user == 0 else _CLONE_NEWUSER)
+    if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
+        raise OSError(ctypes.get_errno(), f"unshare: {os.strerror(ctypes.get_errno())}")
+    if user:
+        # The files below belong to root while the memory is hidden.
+        proc.hide_memory(False)
+        _map("setgroups", "deny")
+        _map("uid_map", f"{user} {user} 1")
+        _map("gid_map", f"{group} {group} 1")
+        proc.hide_memory()
+
+
+def _map(name: str, content: str) -> None:
+    with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+        file.write(content)

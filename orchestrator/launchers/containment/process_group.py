@@ -1,0 +1,95 @@
+"""Without a subreaper (macOS): a worker's process group, its session, and its marker.
+
+What leaves the session *and* clears its environment is not found, nor what forks itself anew
+faster than it is looked for. Where there is no /proc, the group alone is held.
+"""
+
+import os
+import signal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from resource import struct_rusage
+
+from orchestrator.launchers.containment.subreaper import Subreaper
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.start import Enter, start_worker
+
+
+class ProcessGroups(Subreaper):
+    mode = "basic"
+
+    def __init__(self, enter: Enter | None = None) -> None:
+        # Not the parent's: this process adopts nothing.
+        self._own_pid = os.getpid()
+        self._enter = enter
+        self.notices = None
+        self.traces = {}
+        self._no_child = True
+        #: The leader of the worker's session and group, and when it started.
+        self._leader = 0
+        self._ticks: int | None = None
+        self._attempt_id = ""
+
+    def _start(
+        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
+    ) -> int:
+        self._leader = start_worker(argv, cwd, env, source, output, self._enter)
+        self._ticks = proc.start_ticks(self._leader)
+        self._attempt_id = env[proc.MARKER]
+        return self._leader
+
+    @property
+    def is_empty(self) -> bool:  # type: ignore[override]
+        """Nothing is left that can be found."""
+        return self._no_child and not self.members() and not self._group_lives()
+
+    def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
+        self._no_child = False
+        try:
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                yield pid, status, usage
+        except ChildProcessError:
+            self._no_child = True
+
+    def members(self) -> list[proc.Process]:
+        if not self._leader:
+            return []
+        marked = {each.pid for each in proc.marked(self._attempt_id)}
+        found = (each for each in proc.everything() if each.pid != self._own_pid)
+        return [each for each in found if each.pid in marked or self._in_session(each)]
+
+    def detached(self, spare: Collection[int]) -> list[proc.Process]:
+        return [each for each in self.members() if each.pid not in spare]
+
+    def kill(self, spare: Collection[int] = ()) -> None:
+        for process in self.detached(spare):
+            proc.send_signal(process, signal.SIGKILL)
+        if self._leader and not proc.has_proc():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._leader, signal.SIGKILL)
+
+    def close(self) -> str:
+        self._leader, self._attempt_id = 0, ""
+        return ""
+
+    def _in_session(self, process: proc.Process) -> bool:
+        """A stranger can have the leader's number only once its session and group are empty."""
+        if self._leader not in (process.group, process.session):
+            return False
+        return self._ticks is None or (process.ticks >= self._ticks and not self._is_reused())
+
+    def _is_reused(self) -> bool:
+        leader = proc.look_up(self._leader)
+        return leader is not None and leader.ticks != self._ticks
+
+    def _group_lives(self) -> bool:
+        if not self._leader or proc.has_proc():
+            return False
+        try:
+            os.killpg(self._leader, 0)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,90 @@
+"""What holds an attempt's processes together, so that all of them can be found and ended."""
+
+import os
+import signal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from resource import struct_rusage
+
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.start import Enter, open_input, start_worker
+
+
+class Subreaper:
+    """All descendants of this process, which adopts whatever they orphan.
+
+    A direct child keeps its pid until this process reaps it, so killing direct children, and then
+    those that they leave, needs no further proof of identity; parents first, so that none is there
+    to replace a child. Repeated until nothing is left, it beats a process that re-forks for ever.
+
+    The other families have the same methods, and hold by other means.
+    """
+
+    mode = "subreaper"
+
+    def __init__(self, enter: Enter | None = None, *, adopts: bool = True) -> None:
+        """``enter`` is done by each worker before it becomes its program.
+
+        Without ``adopts`` this is but the direct children, for systems that have no subreaper.
+        """
+        if adopts:
+            proc.become_subreaper()
+        self._own_pid = os.getpid()
+        self._enter = enter
+        #: No child was left at the latest ``reap``: nothing of the tree is alive.
+        self.is_empty = True
+        #: Becomes readable when ``reap`` has something to tell that no SIGCHLD tells.
+        self.notices: int | None = None
+        #: What is written down beside the worker's pid, for whoever finds this process dead.
+        self.traces: Message = {}
+
+    def start(
+        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], stdin: str | None, output: int
+    ) -> int:
+        """Start a worker; its pid. Raise SpawnFailed, and then nothing of it is left."""
+        source = open_input(stdin)
+        try:
+            return self._start(argv, cwd, env, source, output)
+        finally:
+            os.close(source)
+
+    def _start(
+        self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
+    ) -> int:
+        return start_worker(argv, cwd, env, source, output, self._enter)
+
+    def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
+        """(pid, wait status, resources) of every child that has ended."""
+        self.is_empty = False
+        try:
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                yield pid, status, usage
+        except ChildProcessError:
+            self.is_empty = True
+
+    def members(self) -> list[proc.Process]:
+        """Everything alive in the tree."""
+        return list(proc.descendants(self._own_pid))
+
+    def detached(self, spare: Collection[int]) -> list[proc.Process]:
+        """What hangs from this process directly and is not to be spared."""
+        found = (proc.look_up(pid) for pid in self._children(spare))
+        return [process for process in found if process is not None and process.alive]
+
+    def kill(self, spare: Collection[int] = ()) -> None:
+        """One pass; what it orphans is found by the next."""
+        for pid in self._children(spare):
+            # Refused for a program that runs as another user; then it has to be waited for.
+            with suppress(PermissionError, ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> str:
+        """Nothing is left: release what the attempt had; which limit it hit, in words."""
+        return ""
+
+    def _children(self, spare: Collection[int]) -> list[int]:
+        return [pid for pid in proc.children(self._own_pid) if pid not in spare]

@@ -1,0 +1,174 @@
+"""The lock and the record of one attempt: one file, in the course of its life under two names.
+
+``<name>.run`` is made by whoever runs the attempt, locked, and says who that is. At the end the
+exit record replaces its content, and only then, complete, it is renamed to ``<name>.json``. So
+there is one inode an attempt, and a record is there whole or not at all, but for a loss of power
+where nobody waited for the disk: then it may hold anything, and is told as no record.
+A directory is not synced: a ``.run`` that is unlocked and holds a whole exit record (after a power
+cut, or a kill before the rename) counts as published; see ``record.inspect``.
+"""
+
+import errno
+import fcntl
+import json
+import math
+import os
+import stat
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from orchestrator.core import failpoints
+from orchestrator.launchers.process import proc
+
+_SUFFIX = ".json"
+_NOTHING: Mapping[str, object] = {}
+#: Whether what is in the place of an exit record was put there by somebody else than a shim.
+IsForged = Callable[[str], bool]
+
+
+def _never(_exit_path: str) -> bool:
+    return False
+
+
+class ClaimRefused(Exception):
+    """The attempt has been run, is being run or was given up: it must not be started."""
+
+
+class Foreign(OSError):
+    """In the place of an attempt's file is a link, a FIFO or the like, which a worker has put."""
+
+
+def run_path(exit_path: str) -> str:
+    return exit_path.removesuffix(_SUFFIX) + ".run"
+
+
+class Claim:
+    """The sole right to run, or to give up, an attempt; held until it is published or dropped."""
+
+    def __init__(self, descriptor: int, exit_path: str) -> None:
+        self._descriptor = descriptor
+        self._exit_path = exit_path
+        #: Where the holder's line ends, and where all that was written does, if that is known.
+        self._end = 0
+        self._length: float = math.inf
+
+    @classmethod
+    def take(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
+        """Claim an attempt that nobody ever has. Raise Refused, or OSError from the disk."""
+        path = run_path(exit_path)
+        try:
+            descriptor = _open(path, os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            raise ClaimRefused(f"{path} exists: this attempt was started before") from None
+        failpoints.reached("claim: made")
+        claim = cls._locked(descriptor, exit_path, is_forged)
+        claim._length = 0
+        return claim
+
+    @classmethod
+    def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
+        """Claim an attempt whose runner is gone. Raise Refused when it is alive; Foreign."""
+        return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
+
+    @classmethod
+    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged = _never) -> "Claim":
+        claim = cls(descriptor, exit_path)
+        try:
+            claim._lock(is_forged)
+        except BaseException:
+            claim.drop()
+            raise
+        return claim
+
+    def _lock(self, is_forged: IsForged) -> None:
+        path = run_path(self._exit_path)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClaimRefused(f"{path} is locked by a process that is alive") from None
+        # Between the opening and the lock, another may have published this very file.
+        if not _is_at(self._descriptor, path):
+            raise ClaimRefused(f"{self._exit_path}: this attempt was given up")
+        if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
+            os.unlink(path)
+            raise ClaimRefused(f"{self._exit_path} exists: this attempt has ended")
+
+    def write_holder(self, attempt_id: str) -> None:
+        """Say who runs the attempt."""
+        self._end = self._write(0, encoded({"attempt": attempt_id, **_identity(os.getpid())}))
+        failpoints.reached("claim: holder written")
+
+    def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
+        """Say which process the worker is and what else there is of it, on a line of its own."""
+        self._write(self._end, encoded({"worker": pid, **traces}))
+
+    def publish(self, record: bytes, *, synced: bool = True) -> None:
+        """Make the exit record visible, and let go. On OSError the claim is kept.
+
+        ``synced`` waits until it survives a loss of power. That costs as much as all else that a
+        short worker does to the disk, and is not needed where a store has it a moment later.
+        """
+        # In place and shortened last: on a full disk the block that is there is enough.
+        end = self._write(0, record)
+        if end < self._length:  # on a disk it costs as much as a small write
+            os.ftruncate(self._descriptor, end)
+        if synced:
+            os.fsync(self._descriptor)
+        failpoints.reached("exit record: before the rename")
+        os.rename(run_path(self._exit_path), self._exit_path)
+        failpoints.reached("exit record: after the rename")
+        self.drop()
+
+    def read(self, limit: int) -> bytes:
+        return os.pread(self._descriptor, limit, 0)
+
+    def drop(self) -> None:
+        """Let go; what is in the file stays."""
+        os.close(self._descriptor)
+
+    def _write(self, at: int, content: bytes) -> int:
+        """Write one line; where it ends."""
+        line = content + b"\n"
+        written = os.pwrite(self._descriptor, line, at)
+        if written < len(line):
+            raise OSError(f"{self._exit_path}: only {written} of {len(line)} bytes were written")
+        self._length = max(self._length, at + written)
+        return at + written
+
+
+def encoded(content: Mapping[str, Any]) -> bytes:
+    """As it is written, on one line."""
+    return json.dumps(content).encode("ascii")
+
+
+@cache
+def _identity(pid: int) -> dict[str, Any]:
+    ticks = proc.start_ticks(pid)
+    return {"shim": pid, "shim_start": ticks, "boot_id": proc.boot_id()}
+
+
+def _open(path: str, flags: int) -> int:
+    flags |= os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise Foreign(f"{path} is not a plain file") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Foreign(f"{path} is not a plain file")
+    return descriptor
+
+
+def set_aside(path: str) -> None:
+    """Make room for a claim or a record, and keep what was in its place."""
+    os.rename(path, f"{path}.foreign")
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False

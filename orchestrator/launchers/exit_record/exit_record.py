@@ -1,0 +1,337 @@
+"""Reading and giving up attempts from outside: what a restarted server decides by.
+
+``digest`` is the SHA-256 of the secret that only the attempt's shim had. A record without the
+secret is forged and counts as none, whatever it says. A tombstone is written by processes that know
+the digest only: it has a mark that is made of the digest. Where no digest was stored, any record
+counts.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.earlier_exits import cause_of
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.exit_record.claim import (
+    Claim,
+    ClaimRefused,
+    Foreign,
+    encoded,
+    run_path,
+    set_aside,
+)
+from orchestrator.launchers.process import proc
+from orchestrator.security.paths import open_plain, read_regular
+
+#: How long a lock may have a holder that is not (yet, or no longer) written in the file.
+_HOLDER_SECONDS = 2.0
+HOLDER_BYTES = 64 * 1024
+#: No exit record is so large; a worker may have put anything there.
+_RECORD_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishedRecord:
+    exit: Exit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningRecord:
+    """A shim that is alive holds the lock."""
+
+    shim_pid: int
+    start_ticks: int
+
+
+class Unfinished(Enum):
+    #: It was started, and whoever ran it is gone.
+    DEAD = "dead"
+    #: Nobody has started it. Somebody still may, until it has a tombstone.
+    NEVER = "never"
+
+
+State = FinishedRecord | RunningRecord | Unfinished
+
+
+def inspect(exit_path: str, digest: str = "") -> State:
+    """How it stands with an attempt. A publication that was cut off is completed."""
+    give_up_at = time.monotonic() + _HOLDER_SECONDS
+    while (state := _inspect_once(exit_path, digest)) is None:
+        if time.monotonic() > give_up_at:
+            # Nothing of it can be taken over while somebody else has the lock.
+            if (other := _holder_of_lock(exit_path)) is not None:
+                return other
+            raise OSError(f"{run_path(exit_path)} is locked by a process that it does not name")
+        time.sleep(0.001)
+    return state
+
+
+def tombstone(
+    exit_path: str,
+    reason: str,
+    strays: tuple[Stray, ...] = (),
+    cause: ExitCause = ExitCause.NONE,
+    digest: str = "",
+) -> Exit | None:
+    """Make sure that an attempt never runs (again): how it ended, by its own word if it has one.
+
+    Idempotent. None when it is running: nothing was changed.
+    """
+    while True:
+        ended = read_exit(exit_path, digest)
+        if ended is not None:
+            return ended
+        try:
+            return _bury(exit_path, reason, strays, cause, digest)
+        except FileNotFoundError:
+            continue  # It was published between two looks.
+        except ClaimRefused:
+            if isinstance(inspect(exit_path, digest), RunningRecord):
+                return None
+
+
+def read_exit(exit_path: str, digest: str = "") -> Exit | None:
+    """None when there is no exit record. One that cannot be read says so in ``error``."""
+    try:
+        content = _content(exit_path)
+    except FileNotFoundError:
+        return None
+    if _is_forged(content, digest):
+        return None
+    return _parse(content) or Exit(
+        ended_by=EndedBy.LOST, error=f"{exit_path} is not an exit record"
+    )
+
+
+def is_forged(exit_path: str, digest: str) -> bool:
+    """Whether there is a record that neither its shim has written nor who knows the digest."""
+    try:
+        return _is_forged(_content(exit_path), digest)
+    except FileNotFoundError:
+        return False
+
+
+def _content(exit_path: str) -> bytes:
+    """Raise FileNotFoundError. Nothing for what a worker has put there that is no plain file."""
+    try:
+        with open_plain(Path(exit_path)) as file:
+            return file.read(_RECORD_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return b""
+
+
+def _is_forged(content: bytes, digest: str) -> bool:
+    ended = _parse(content) if digest else None
+    if ended is None:
+        return False
+    said = json.loads(content.split(b"\n", 1)[0])
+    is_marked = hmac.compare_digest(_bytes(said.get("tombstone")), _bytes(_mark(digest)))
+    if ended.ended_by is EndedBy.LOST and is_marked:
+        return False
+    found = hashlib.sha256(_bytes(said.get("secret"))).hexdigest()
+    return not hmac.compare_digest(found, digest)
+
+
+def _bytes(said: object) -> bytes:
+    return str(said).encode("utf-8", "replace")
+
+
+def _mark(digest: str) -> str:
+    """Of tombstones. It does not tell the digest, and proves no other record."""
+    return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
+
+
+def exit_from(record: dict[str, Any]) -> Exit:
+    """The exit that a shim reported or wrote; ValueError or TypeError for anything else.
+
+    A worker may have written what stands in its place, and no value of it may stop a server.
+    """
+    fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
+    strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
+    ended_by = EndedBy(record["ended_by"])
+    if "cause" not in fields:
+        fields["cause"] = cause_of(ended_by, fields.get("error", ""), fields.get("stopped_by", ""))
+    return Exit(ended_by=ended_by, strays=strays, **fields)
+
+
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < _LATEST:
+        raise ValueError(f"{value!r:.50} is no time")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"{value!r:.50} is no count")
+    return value
+
+
+def _code(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or abs(value) >= 2**31):
+        raise ValueError(f"{value!r:.50} is no exit code or signal")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{value!r:.50} is not true or false")
+    return value
+
+
+def _text(value: Any) -> str:
+    """Without halves of characters, which no store takes."""
+    if type(value) is not str:
+        raise ValueError(f"{value!r:.50} is no text")
+    return value.encode("utf-8", "replace").decode()
+
+
+def _cause(value: Any) -> ExitCause:
+    """One that only a later version knows tells this one nothing."""
+    return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
+
+
+def _stray(pid: Any, command: Any) -> Stray:
+    return Stray(pid=_count(pid), command=_text(command))
+
+
+_CAUSES = frozenset(ExitCause)
+#: In seconds since the epoch: in the year 5138.
+_LATEST = 1e11
+_FITTING: dict[str, Callable[[Any], Any]] = {
+    "cause": _cause,
+    "code": _code,
+    "signal": _code,
+    "error": _text,
+    "stopped_by": _text,
+    "started_at": _seconds,
+    "ended_at": _seconds,
+    "cpu_seconds": _seconds,
+    "peak_memory_bytes": _count,
+    "log_bytes": _count,
+    "log_truncated": _flag,
+    "log_lost": _flag,
+    "containment": _text,
+}
+
+
+def _inspect_once(exit_path: str, digest: str) -> State | None:
+    ended = read_exit(exit_path, digest)
+    if ended is not None:
+        return _who_runs_on(exit_path) or FinishedRecord(exit=ended)
+    try:
+        claim = Claim.take_over(exit_path, partial(is_forged, digest=digest))
+    except FileNotFoundError:
+        if not os.path.exists(exit_path):
+            return Unfinished.NEVER
+        return Unfinished.DEAD if is_forged(exit_path, digest) else None
+    except ClaimRefused:
+        return holder(exit_path)
+    except Foreign:
+        return Unfinished.DEAD
+    return _complete(claim, exit_path, digest)
+
+
+def _who_runs_on(exit_path: str) -> RunningRecord | None:
+    """Whoever runs an attempt of which a record is there that is not theirs: the worker's own.
+
+    A record is the claim itself under its second name: where both are, it did not come that way.
+    """
+    return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
+
+
+def _complete(claim: Claim, exit_path: str, digest: str) -> State:
+    content = claim.read(_RECORD_BYTES)
+    ended = _parse(content)
+    if ended is None or _is_forged(content, digest):
+        claim.drop()
+        return Unfinished.DEAD
+    _make_room(exit_path)
+    claim.publish(content.split(b"\n", 1)[0])
+    return FinishedRecord(exit=ended)
+
+
+def holder(exit_path: str) -> RunningRecord | None:
+    """The shim that holds the lock; None when that cannot be said at this moment. Only reads."""
+    try:
+        written = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
+        said = json.loads(written.split(b"\n", 1)[0])
+        pid, ticks, boot = said["shim"], said["shim_start"], said["boot_id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return _holder_of_lock(exit_path)
+    if boot != proc.boot_id() or proc.start_ticks(pid) != ticks:
+        return None
+    return RunningRecord(shim_pid=pid, start_ticks=ticks)
+
+
+def _holder_of_lock(exit_path: str) -> RunningRecord | None:
+    """As the kernel knows it: what is in the file was cut off, or written by another release."""
+    pid = proc.lock_holder(run_path(exit_path))
+    ticks = None if pid is None else proc.start_ticks(pid)
+    return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)
+
+
+def _bury(
+    exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause, digest: str
+) -> Exit:
+    claim = _claim_any(exit_path, digest)
+    content = claim.read(_RECORD_BYTES)
+    ended, line = _parse(content), content.split(b"\n", 1)[0]
+    if ended is None or _is_forged(content, digest):
+        ended = Exit(
+            ended_by=EndedBy.LOST,
+            cause=cause,
+            error=reason,
+            ended_at=time.time(),
+            strays=strays,
+        )
+        mark = {"tombstone": _mark(digest)} if digest else {}
+        line = encoded({**_record_of(ended), **mark})
+    try:
+        _make_room(exit_path)
+        claim.publish(line)
+    except OSError:
+        claim.drop()
+        raise
+    return ended
+
+
+def _make_room(exit_path: str) -> None:
+    """Keep a forged record beside the one that is about to be published, under the claim."""
+    if os.path.lexists(exit_path):
+        set_aside(exit_path)
+
+
+def _claim_any(exit_path: str, digest: str) -> Claim:
+    forged = partial(is_forged, digest=digest)
+    if os.path.lexists(run_path(exit_path)):
+        try:
+            return Claim.take_over(exit_path, forged)
+        except Foreign:
+            set_aside(run_path(exit_path))
+    os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
+    return Claim.take(exit_path, forged)
+
+
+def _record_of(ended: Exit) -> dict[str, Any]:
+    record = {name: getattr(ended, name) for name in Exit.__dataclass_fields__}
+    record["strays"] = [{"pid": each.pid, "command": each.command} for each in ended.strays]
+    return record
+
+
+def _parse(content: bytes) -> Exit | None:
+    # One line; what a cut-off publication left of a longer line before it does not count.
+    try:
+        return exit_from(json.loads(content.split(b"\n", 1)[0]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None

@@ -1,0 +1,1 @@
+"""The server's side: the launcher of this machine."""

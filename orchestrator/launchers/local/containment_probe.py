@@ -1,0 +1,182 @@
+"""Finding out which containment works here, by really trying it. Server's side."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.launchers.containment import cgroup
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+
+_PROGRAM = (
+    "import sys; sys.path[0] = sys.argv[1]; "
+    "from orchestrator.launchers.containment.trial import main; main()"
+)
+_ROOT = Path(__file__).resolve().parents[3]
+_TRIAL_SECONDS = 30.0
+
+#: What can be done for a mode that does not work.
+ADVICE: Mapping[Mode, str] = {
+    Mode.SUBREAPER: "run on Linux and allow prctl(PR_SET_CHILD_SUBREAPER) in the seccomp profile",
+    Mode.CGROUP: "start the server in a delegated control group: "
+    "systemd-run --user --scope -p Delegate=yes bin/orchestrator serve",
+    Mode.PIDNS: "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
+    "kernel.apparmor_restrict_unprivileged_userns=0) and an unmasked /proc, or run as root",
+    Mode.SANDBOX: "install bubblewrap (apt-get install bubblewrap) and allow user namespaces",
+    Mode.BASIC: "make sure that this user may start processes",
+}
+
+
+def choose(asked: ContainmentPlan) -> ContainmentPlan:
+    """The plan that will be in force. Raise ContainmentUnavailable for one that cannot be."""
+    plan = _strongest(asked)
+    if asked.strict and (loose := plan.loose_limits()):
+        advice = ADVICE[Mode.CGROUP]
+        if asked.mode not in (Mode.AUTO, Mode.CGROUP):
+            advice = f"set workers.containment: auto and {advice}"
+        raise ContainmentUnavailable(
+            f"workers.limits.strict: {', '.join(loose.values())}; {advice}; "
+            "or set workers.limits.strict: false"
+        )
+    return plan
+
+
+def _strongest(asked: ContainmentPlan) -> ContainmentPlan:
+    if asked.mode is not Mode.AUTO:
+        return _settle(asked)
+    faults = []
+    for mode in _strongest_first():
+        try:
+            return _settle(replace(asked, mode=mode))
+        except ContainmentUnavailable as error:
+            faults.append(error.message)
+    raise ContainmentUnavailable("\n".join(faults))
+
+
+def _strongest_first() -> tuple[Mode, ...]:
+    if sys.platform != "linux":
+        return (Mode.BASIC,)
+    return (Mode.CGROUP, Mode.SUBREAPER) if _is_delegated() else (Mode.SUBREAPER,)
+
+
+def _settle(plan: ContainmentPlan) -> ContainmentPlan:
+    try:
+        prepared = _PREPARE.get(plan.mode, _as_it_is)(plan)
+    except OSError as error:
+        raise _unavailable(plan.mode, str(error)) from error
+    fault = _try(prepared)
+    if fault:
+        raise _unavailable(plan.mode, fault)
+    return prepared
+
+
+def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
+    return ContainmentUnavailable(
+        f"workers.containment: {mode} does not work here: {fault}; "
+        f"{ADVICE[mode]}; or set workers.containment: auto"
+    )
+
+
+def _try(plan: ContainmentPlan) -> str:
+    """Hold and kill a process in this mode; why that failed, or nothing."""
+    argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, str(_ROOT), plan.for_shims()]
+    try:
+        done = subprocess.run(
+            argv,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TRIAL_SECONDS,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"a trial did not end within {_TRIAL_SECONDS:.0f} s"
+    if done.returncode == 0:
+        return ""
+    said = (done.stdout + done.stderr).strip().splitlines()
+    return said[-1] if said else f"a trial ended with {done.returncode}"
+
+
+def _as_it_is(plan: ContainmentPlan) -> ContainmentPlan:
+    return plan
+
+
+def _with_group(plan: ContainmentPlan) -> ContainmentPlan:
+    base = _own_group()
+    if not os.access(base, os.W_OK):
+        raise OSError(f"{base} belongs to somebody else")
+    controllers = cgroup.enable(base, cgroup.wanted_controllers(plan.limits))
+    return replace(plan, cgroup=base, controllers=controllers)
+
+
+def _own_group() -> str:
+    """The control group (v2) in which this server is. Raise OSError."""
+    mount = _mount_point()
+    path = next(
+        (line[3:] for line in cgroup.read("/proc/self/cgroup").splitlines() if line[:3] == "0::"),
+        None,
+    )
+    if mount is None or path is None:
+        raise OSError("control groups of version 2 are not mounted")
+    directory = (mount + path).rstrip("/")
+    if os.path.basename(directory) == cgroup.SERVER_GROUP:
+        directory = os.path.dirname(directory)
+    if not os.path.isdir(directory):
+        raise OSError(f"this server's control group {path} is not below {mount}")
+    return directory
+
+
+def _mount_point() -> str | None:
+    for line in cgroup.read("/proc/self/mounts").splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return place
+    return None
+
+
+def _is_delegated() -> bool:
+    """Whether the control group is meant for this server; root may write to all, and should not."""
+    try:
+        group = _own_group()
+    except OSError:
+        return False
+    if group == _mount_point():
+        return False
+    return _is_marked(group) or (os.geteuid() != 0 and os.access(group, os.W_OK))
+
+
+def _is_marked(group: str) -> bool:
+    """systemd says so in an attribute."""
+    for name in ("user.delegate", "trusted.delegate"):
+        try:
+            if os.getxattr(group, name) == b"1":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise OSError("bwrap is not installed")
+    return replace(plan, sandbox=replace(plan.sandbox, program=program, needed=_needed()))
+
+
+def _needed() -> tuple[str, ...]:
+    """What a sandbox must be able to read, wherever it lies: this package and its Python."""
+    own = (str(_ROOT / "orchestrator"), str(_ROOT / "bin"))
+    return tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
+
+
+_PREPARE: Mapping[Mode, Callable[[ContainmentPlan], ContainmentPlan]] = {
+    Mode.CGROUP: _with_group,
+    Mode.SANDBOX: _with_bubblewrap,
+}

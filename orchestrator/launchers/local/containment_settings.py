@@ -1,0 +1,120 @@
+"""What was asked for and what is in force: containment, limits and the sandbox. Server's side."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from orchestrator.core.command_name import COMMAND
+
+_WATCHED = (
+    "is looked at ten times a second: a quick rise may go above it before the worker is killed"
+)
+
+
+class Mode(StrEnum):
+    """How a worker's processes are held together. Kept in step with ``config``'s Containment."""
+
+    #: the strongest that works here
+    AUTO = "auto"
+    #: orphans fall to the worker's own shim
+    SUBREAPER = "subreaper"
+    #: a control group of its own
+    CGROUP = "cgroup"
+    #: a PID namespace of its own
+    PIDNS = "pidns"
+    #: bubblewrap: a PID namespace, and a host that can only be read
+    SANDBOX = "sandbox"
+    #: its process group and its marker; does not hold a daemon
+    BASIC = "basic"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLimits:
+    """Of one worker with all that it starts; None is no limit."""
+
+    #: In processors: 0.5 is half of one.
+    cpu: float | None = None
+    #: In bytes.
+    memory: int | None = None
+    #: Processes and threads.
+    processes: int | None = None
+    #: In bytes, of each file.
+    file_size: int | None = None
+    #: Of each process.
+    open_files: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sandbox:
+    """What a worker in a sandbox sees of the host. Paths are absolute."""
+
+    network: bool = True
+    hide: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    #: Shown although it lies below the host's /tmp, which is covered; ``hide`` still covers it.
+    visible: tuple[str, ...] = ()
+    #: What has to be readable whatever is hidden: this package, the interpreter.
+    needed: tuple[str, ...] = ()
+    #: bubblewrap; ``probing`` finds it.
+    program: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainmentPlan:
+    """``mode`` is what was asked for, or what is in force once ``probing`` has chosen."""
+
+    mode: Mode = Mode.AUTO
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+    #: Limits that are not held exactly are refused.
+    strict: bool = False
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    #: The directory below which workers get their control groups; only with ``cgroup``.
+    cgroup: str = ""
+    #: What that directory's children can limit: "cpu", "memory", "pids".
+    controllers: tuple[str, ...] = ()
+
+    def for_shims(self) -> str:
+        """As the text that the spawner is given."""
+        return json.dumps(asdict(self))
+
+    def exact_limits(self) -> list[str]:
+        """The limits that are set and that the mode in force holds exactly."""
+        controllers = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
+        held = (*self.controllers, "")
+        asked = asdict(self.limits).items()
+        return [name for name, limit in asked if limit and controllers.get(name, "") in held]
+
+    def soft_spots(self) -> Iterator[str]:
+        """What the mode in force does not hold, or not exactly, of what was asked for."""
+        if self.mode is Mode.BASIC:
+            yield (
+                "containment basic does not hold a process that leaves its group and clears its "
+                "environment, nor one that forks faster than it is found"
+            )
+        yield from self.loose_limits().values()
+        if self.mode is Mode.SANDBOX and not self.sandbox.network:
+            yield "workers.sandbox.network is false: workers cannot start child jobs"
+
+    def loose_limits(self) -> dict[str, str]:
+        """The limits that are set and not held exactly, each with the reason."""
+        limits, found = self.limits, {}
+        if limits.cpu is not None and "cpu" not in self.controllers:
+            found["cpu"] = f"workers.limits.cpu is not held by {self._holder('cpu')}"
+        if limits.memory is not None and "memory" not in self.controllers:
+            found["memory"] = f"workers.limits.memory {_WATCHED} ({self._holder('memory')})"
+        if limits.processes is not None and "pids" not in self.controllers:
+            found["processes"] = f"workers.limits.processes {_WATCHED} ({self._holder('pids')})"
+        return found
+
+    def notice(self) -> str:
+        """The limits of ``loose_limits`` in one line; empty for none."""
+        loose = self.loose_limits()
+        names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
+        said = f"not held exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"
+        return said if names else ""
+
+    def _holder(self, controller: str) -> str:
+        if self.mode is Mode.CGROUP:
+            return f"cgroup: the {controller} controller is not delegated here"
+        return f"{self.mode}: only cgroup does that exactly"

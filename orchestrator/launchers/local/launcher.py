@@ -1,0 +1,378 @@
+"""The launcher that runs workers on this machine, each under a shim.
+
+If a shim cannot say how its attempt ended, a background thread finds out.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.outcome.resource_exhaustion import NO_ROOM
+from orchestrator.core.ports.launcher import Launch, LauncherEvents
+from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
+from orchestrator.launchers.local.containment_probe import choose
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.local.recovery import Adopted, settle
+from orchestrator.launchers.local.shims import IDLE_SECONDS, ShimLink, ShimPool
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.start import never_started
+from orchestrator.security.masking import Masker
+
+logger = logging.getLogger(__name__)
+
+_THREADS = 2
+_RETRY_SECONDS = 0.5
+
+
+class Inquiries:
+    """For what takes time: all processes are looked through, those of an attempt are ended."""
+
+    def __init__(self, tell: Callable[[str, Exit], None]) -> None:
+        """``tell`` takes an attempt's id and its end, from any thread."""
+        self._tell = tell
+        self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
+        # Has the first thread made: when it is needed there may be none to be had.
+        self._threads.submit(int)
+        self._closing = threading.Event()
+
+    def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+        # Where no further thread can be had, it is in the queue of those that are there.
+        with suppress(RuntimeError):
+            self._threads.submit(self._ask_until_known, attempt_id, ask)
+
+    def close(self) -> None:
+        """Wait for what is being found out; the rest is left to the next server. Idempotent."""
+        self._closing.set()
+        self._threads.shutdown(cancel_futures=True)
+
+    def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+        """Until it is settled (is the disk full?), the next attempt must not begin."""
+        while not self._closing.is_set():
+            try:
+                self._tell(attempt_id, ask())
+                return
+            except Exception:
+                logger.exception("an end is not settled", extra={"action": "inquiry"})
+            self._closing.wait(_RETRY_SECONDS)
+
+
+#: What ``close`` allows for killing and publishing, besides the grace of the workers.
+_CLOSE_SECONDS = 15.0
+_CLOSE_LOOK_SECONDS = 0.5
+#: Of one waiting: epoll refuses more than 24 days.
+_LONGEST_SECONDS = 3600.0
+#: Of the end of an attempt whose remains fell to no process of ours.
+_UNHELD = (
+    "processes without the marker ORCHESTRATOR_WORKER may remain, because its spawner and keeper "
+    "were killed, too"
+)
+
+
+class LocalLauncher:
+    """See ``core.ports.launcher.Launcher``. Any thread may call it; one of them listens.
+
+    Calls write to the shims' sockets directly, without blocking; what does not fit is sent by the
+    listening thread. ``_lock`` guards all of the state and is not held while events are reported.
+    """
+
+    def __init__(self, asked: ContainmentPlan | None = None) -> None:
+        """``asked`` is what the workers are to be held by; whether that works, ``open`` finds."""
+        self._asked = asked or ContainmentPlan()
+        self._plan: ContainmentPlan | None = None
+        self._lock = threading.Lock()
+        self._attempts: dict[str, ShimLink | Adopted] = {}
+        self._adopted: dict[int, Adopted] = {}
+        self._longest_grace = 0.0
+        #: Attempts that were given to a second shim.
+        self._begun_anew: set[str] = set()
+        #: Attempts whose shim died after its spawner and keeper, or with them.
+        self._unheld: set[str] = set()
+        #: Ends that no shim has told, to be reported by the thread that listens.
+        self._found_out: deque[tuple[str, Exit]] = deque()
+        self._inquiries = Inquiries(self._report_soon)
+        self._wake_lock = threading.Lock()
+        self._is_open = False
+
+    @property
+    def containment(self) -> str:
+        return self.plan.mode
+
+    @property
+    def limits_notice(self) -> str:
+        return self.plan.notice()
+
+    @property
+    def plan(self) -> ContainmentPlan:
+        """What is in force; before ``open``, what was asked for."""
+        return self._plan or self._asked
+
+    @property
+    def keeper_pid(self) -> int:
+        """Of the process above the spawner, for tests."""
+        with self._lock:
+            return self._pool.spawner.pid
+
+    def open(self, events: LauncherEvents) -> None:
+        """Raise ContainmentUnavailable when workers cannot be held as was asked."""
+        self._plan = choose(self._asked)
+        for soft_spot in self._plan.soft_spots():
+            logger.warning(soft_spot, extra={"action": "containment"})
+        self._events = events
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._pool = ShimPool(self._epoll, self._plan)
+        _ = self._pool.spawner  # started here, so that a machine that cannot says so at once
+        self._is_open = True
+
+    def start(self, launch: Launch) -> None:
+        with self._lock:
+            self._longest_grace = max(self._longest_grace, launch.grace)
+            self._start_on_shim(launch, lambda link: link.start(launch))
+
+    def _start_on_shim(self, launch: Launch, begin: Callable[[ShimLink], None]) -> None:
+        try:
+            link = self._pool.take()
+        except OSError as error:
+            self._fail(launch, *never_started(error))
+            return
+        self._attempts[launch.attempt_id] = link
+        begin(link)
+        if link.has_unsent:
+            self._pool.watch(link)
+
+    def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, why: str) -> None:
+        now, why = time.time(), f"{why} (no shim can be had)"
+        ended = Exit(
+            ended_by=EndedBy(ended_by), cause=cause, error=why, started_at=now, ended_at=now
+        )
+        self._report_soon(launch.attempt_id, ended)
+
+    def stop(self, attempt_id: str, ended_by: str, stopped_by: str) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if holder is not None:
+                holder.stop(ended_by, stopped_by)
+
+    def waiting(self, attempt_id: str, waiting: bool) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if holder is not None:
+                holder.waiting(waiting)
+
+    def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
+        """Watch over an attempt that an earlier server started; its end is reported like any.
+
+        False when it is not running: ``record.inspect`` says what there is instead.
+        """
+        adopted = Adopted.adopt(attempt_id, exit_path, digest)
+        if adopted is None:
+            return False
+        with self._lock:
+            self._attempts[attempt_id] = adopted
+            self._adopted[adopted.fileno()] = adopted
+            self._epoll.register(adopted, select.EPOLLIN)
+        return True
+
+    @property
+    def adopted(self) -> int:
+        """How many attempts run that an earlier server started."""
+        return len(self._adopted)
+
+    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
+        """How an attempt ended that does not run; after this it can never start. Idempotent."""
+        return settle(attempt_id, exit_path, digest=digest)
+
+    def close(self, stop: bool) -> None:
+        if not self._is_open:
+            return
+        if stop:
+            self._stop_all()
+        self._inquiries.close()
+        with self._lock, self._wake_lock:
+            self._is_open = False
+            for adopted in self._adopted.values():
+                adopted.close()
+            self._pool.close()
+            os.close(self._wake)
+            self._epoll.close()
+
+    def _stop_all(self) -> None:
+        """Stop everything; an adopted attempt's grace is not known and counts as the longest."""
+        with self._lock:
+            for holder in self._attempts.values():
+                holder.stop(EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
+            give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
+        while self._attempts and time.monotonic() < give_up_at:
+            self.listen(_CLOSE_LOOK_SECONDS)
+
+    def wake(self) -> None:
+        with self._wake_lock:  # its number may be another file's once it is closed
+            if self._is_open:
+                os.eventfd_write(self._wake, 1)
+
+    def _report_soon(self, attempt_id: str, ended: Exit) -> None:
+        self._found_out.append((attempt_id, ended))
+        self.wake()
+
+    # From here on: the thread that listens.
+
+    def listen(self, seconds: float | None) -> bool:
+        if not self._is_open:
+            return False
+        for descriptor, ready in self._epoll.poll(self._patience(seconds)):
+            self._guarded(self._serve, descriptor, ready)
+        while self._found_out:
+            self._guarded(self._report_end, *self._found_out.popleft())
+        return True
+
+    def _guarded(self, step: Callable[..., None], *told: object) -> None:
+        try:
+            step(*told)
+        except Exception:
+            logger.exception("launcher event failed", extra={"action": "launcher_event"})
+
+    def _patience(self, seconds: float | None) -> float:
+        with self._lock:
+            if not self._pool.has_surplus:
+                return _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
+            self._pool.let_idle_go()
+        return IDLE_SECONDS if seconds is None else min(seconds, IDLE_SECONDS)
+
+    def _serve(self, descriptor: int, ready: int) -> None:
+        with self._lock:
+            link = self._pool.at(descriptor)
+            adopted = self._adopted.get(descriptor)
+        if link is not None:
+            self._serve_shim(link, ready)
+        elif adopted is not None:
+            self._adopted_ended(adopted)
+        elif descriptor == self._wake:
+            os.eventfd_read(self._wake)
+        else:
+            self._serve_spawner()
+
+    def _serve_shim(self, link: ShimLink, ready: int = select.EPOLLIN) -> None:
+        with self._lock:
+            if ready & select.EPOLLOUT:
+                link.flush()
+                self._pool.watch(link)
+            messages, connected = link.receive()
+        for message in messages:
+            self._take_message(link, message)
+        if not connected:
+            self._shim_fell(link)
+
+    def _take_message(self, link: ShimLink, message: Message) -> None:
+        launch = link.launch
+        if "failed" in message:
+            logger.error("shim failed", extra={"action": "shim_failed", "error": message["failed"]})
+        elif launch is not None and "started" in message:
+            link.has_begun()
+            self._events.started(launch.attempt_id, message["started"])
+        elif launch is not None:
+            if message.get("pid"):
+                self._events.started(launch.attempt_id, message["pid"])
+            with self._lock:
+                link.launch = None
+                if message["clean"]:
+                    self._pool.give_back(link)
+            if message["ended"].get("refused"):
+                self._inquire(launch)
+            else:
+                self._report_end(launch.attempt_id, exit_from(message["ended"]))
+
+    def _shim_fell(self, link: ShimLink) -> None:
+        with self._lock:
+            is_alone = self._pool.fell(link)
+        if is_alone:
+            self._lose(link, ())
+
+    def _serve_spawner(self) -> None:
+        with self._lock:
+            gone = self._pool.gone()
+        for link, strays in gone:
+            # Its last words, and then its end, may not have been read yet.
+            for _ in range(2):
+                if link.is_open:
+                    self._serve_shim(link)
+            self._lose(link, strays)
+
+    def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
+        """A shim has died at work. Nothing that it left is alive, if its spawner says so."""
+        launch, link.launch = link.launch, None
+        if launch is None:
+            return
+        if link.refused:
+            self._fail(launch, EndedBy.LOST, ExitCause.NO_ROOM, f"{NO_ROOM}: {link.refused}")
+            return
+        if not link.may_have_begun and self._never_began(launch):
+            with self._lock:
+                self._start_on_shim(launch, lambda new: new.take_over(link, launch))
+            return
+        if not link.is_gone and self.plan.mode is Mode.SUBREAPER:
+            self._unheld.add(launch.attempt_id)
+        self._inquire(launch, strays, has_begun=link.may_have_begun)
+
+    def _inquire(
+        self, launch: Launch, strays: tuple[Stray, ...] = (), *, has_begun: bool = False
+    ) -> None:
+        """What became of an attempt that no shim of ours serves: it runs, or it has ended.
+
+        It runs when its shim is about to die, and when an earlier server, whose record of it was
+        lost with the power, had started it.
+        """
+        if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
+            asked = partial(_settled, launch, strays, has_begun)
+            self._inquiries.begin(launch.attempt_id, asked)
+
+    def _never_began(self, launch: Launch) -> bool:
+        """Its shim was killed before it came to the attempt, as with a spawner that is killed.
+
+        Asked once for each attempt: a shim that cannot begin it is not tried for ever.
+        """
+        if launch.attempt_id in self._begun_anew:
+            return False
+        self._begun_anew.add(launch.attempt_id)
+        return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER
+
+    def _adopted_ended(self, adopted: Adopted) -> None:
+        with self._lock:
+            del self._adopted[adopted.fileno()]
+            self._epoll.unregister(adopted)
+            adopted.close()
+        self._inquiries.begin(adopted.attempt_id, adopted.ended)
+
+    def _report_end(self, attempt_id: str, ended: Exit) -> None:
+        with self._lock:
+            self._attempts.pop(attempt_id, None)
+            self._begun_anew.discard(attempt_id)
+        if attempt_id in self._unheld:
+            self._unheld.discard(attempt_id)
+            if ended.ended_by is EndedBy.LOST:
+                ended = replace(ended, error=f"{ended.error}; {_UNHELD}")
+        self._events.ended(attempt_id, ended)
+
+
+def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool) -> Exit:
+    masker = Masker(launch.secrets)
+    masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
+    digest = launch.proof.digest
+    return settle(
+        launch.attempt_id,
+        launch.exit_path,
+        masked,
+        masker,
+        digest=digest,
+        has_begun=has_begun,
+    )

@@ -1,0 +1,50 @@
+"""Processes that outlive their attempt, found by its marker. Only reads."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.launchers.exit_record.claim import run_path
+from orchestrator.launchers.exit_record.exit_record import holder
+from orchestrator.launchers.process import proc
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A living process that nothing of ours will end before the next start of a server."""
+
+    pid: int
+    #: The kernel's short name: a whole command line may hold secrets.
+    command: str
+    root_id: str
+    worker_id: str
+
+
+def leftovers(workspace: Path) -> Iterator[Leftover]:
+    """Processes of this workspace's attempts that have ended, or whose shim was killed.
+
+    As far as this user may see. Never those of the caller's own attempt.
+    """
+    own = os.environ.get(proc.MARKER)
+    for process, attempt_id in proc.marked_by_any():
+        root_id, _, attempt = attempt_id.partition("/")
+        worker_id, _, number = attempt.rpartition("/")
+        record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
+        # Looked up last: what has ended meanwhile ended with its attempt.
+        if attempt_id != own and _has_ended(record) and _lives(process):
+            yield Leftover(process.pid, process.command, root_id, worker_id)
+
+
+def _has_ended(record: str) -> bool:
+    """Whether no shim runs the attempt: of a worker, or of a gate, whose record is named so."""
+    for path in (f"{record}.exit.json", f"{record}.json"):
+        if os.path.lexists(run_path(path)):
+            return holder(path) is None
+        if os.path.lexists(path):
+            return True
+    return False
+
+
+def _lives(process: proc.Process) -> bool:
+    return proc.start_ticks(process.pid) == process.ticks

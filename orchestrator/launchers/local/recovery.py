@@ -1,0 +1,139 @@
+"""How an attempt ended whose shim cannot say so, and watching shims of an earlier server."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.containment import cgroup
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.exit_record.claim import run_path
+from orchestrator.launchers.process import proc
+from orchestrator.security.masking import Masker
+from orchestrator.security.paths import read_regular
+
+#: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
+_KILL_SECONDS = 2.0
+_NEVER = ExitCause.NEVER_BEGAN, "it never began: its server ended before it was started"
+_DIED = ExitCause.SHIM_DIED, "its shim died: how the worker ended is not known"
+_FORGED = (
+    ExitCause.RECORD_FORGED,
+    "its shim died, and the exit record that was there was not written by it: how the worker ended "
+    "is not known",
+)
+
+
+def settle(
+    attempt_id: str,
+    exit_path: str,
+    strays: tuple[Stray, ...] = (),
+    masker: Masker | None = None,
+    *,
+    digest: str = "",
+    has_begun: bool = False,
+) -> Exit:
+    """The end of an attempt whose shim is gone: what it published, else LOST, under a tombstone.
+
+    ``has_begun``: its worker ran for certain, whatever files it has removed.
+    What is left of the attempt is killed first. Without a masker only short names are listed.
+    """
+    state = exit_record.inspect(exit_path, digest)
+    if isinstance(state, exit_record.FinishedRecord):
+        return state.exit
+    if isinstance(state, exit_record.Unfinished):
+        clear_group(attempt_id, exit_path)
+        told = {stray.pid for stray in strays}
+        strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in told)
+        died = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
+        never_began = state is exit_record.Unfinished.NEVER and not has_begun
+        cause, reason = _NEVER if never_began else died
+        ended = exit_record.tombstone(exit_path, reason, strays, cause, digest)
+        if ended is not None:
+            return ended
+    return Exit(ended_by=EndedBy.LOST, error=f"{exit_path}: another process runs this attempt")
+
+
+def clear_group(attempt_id: str, exit_path: str) -> None:
+    """Kill and remove the control group that a dead shim has left. Idempotent."""
+    written = read_regular(run_path(exit_path), exit_record.HOLDER_BYTES) or b""
+    directory = cgroup.find_traced(written, attempt_id)
+    if not directory:
+        return
+    cgroup.kill(directory)
+    give_up_at = time.monotonic() + _KILL_SECONDS
+    while os.path.exists(directory) and time.monotonic() < give_up_at:
+        cgroup.remove(directory)
+        time.sleep(0.001)
+
+
+def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
+    """Kill everything that carries the attempt's marker, until nothing does (or will not end)."""
+    killed: dict[int, Stray] = {}
+    give_up_at = time.monotonic() + _KILL_SECONDS
+    while (found := proc.marked(attempt_id)) and time.monotonic() < give_up_at:
+        for process in found:
+            command = masker.text(proc.command_line(process.pid)) if masker else ""
+            stray = Stray(pid=process.pid, command=command or process.command)
+            killed.setdefault(process.pid, stray)
+            proc.send_signal(process, signal.SIGKILL)
+    return tuple(killed.values())
+
+
+class Adopted:
+    """An attempt under a shim that this server did not start."""
+
+    def __init__(
+        self, attempt_id: str, exit_path: str, shim: proc.Process, pidfd: int, digest: str
+    ) -> None:
+        self.attempt_id = attempt_id
+        self.exit_path = exit_path
+        self._shim = shim
+        self._pidfd = pidfd
+        self._digest = digest
+        self._asked: tuple[str, str, ExitCause] | None = None
+
+    @classmethod
+    def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
+        """None when no living shim runs the attempt."""
+        state = exit_record.inspect(exit_path, digest)
+        if not isinstance(state, exit_record.RunningRecord):
+            return None
+        try:
+            pidfd = os.pidfd_open(state.shim_pid)
+        except ProcessLookupError:
+            return None
+        shim = proc.look_up(state.shim_pid)
+        if shim is None or not shim.alive or shim.ticks != state.start_ticks:
+            os.close(pidfd)
+            return None
+        return cls(attempt_id, exit_path, shim, pidfd, digest)
+
+    def fileno(self) -> int:
+        """Becomes readable when the shim has ended."""
+        return self._pidfd
+
+    def close(self) -> None:
+        os.close(self._pidfd)
+
+    def stop(self, ended_by: str, stopped_by: str, cause: ExitCause = ExitCause.NONE) -> None:
+        if self._asked is None:
+            self._asked = (ended_by, stopped_by, cause)
+            self._signal(signal.SIGTERM)
+
+    def waiting(self, waiting: bool) -> None:
+        self._signal(signal.SIGUSR1 if waiting else signal.SIGUSR2)
+
+    def _signal(self, number: int) -> None:
+        proc.send_signal(self._shim, number)
+
+    def ended(self) -> Exit:
+        """How it ended, its shim being gone."""
+        ended = settle(self.attempt_id, self.exit_path, digest=self._digest, has_begun=True)
+        # A signal cannot say who asked for it and why.
+        if self._asked and ended.ended_by is EndedBy.CANCEL:
+            ended_by, stopped_by, cause = self._asked
+            kind = EndedBy(ended_by)
+            return replace(ended, ended_by=kind, stopped_by=stopped_by, cause=cause)
+        return ended

@@ -1,0 +1,1 @@
+"""What all of them use: processes, limits, framing. Standard library only."""

@@ -1,0 +1,270 @@
+"""What /proc tells of processes. A process is (pid, start ticks); a zombie is dead."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+
+#: The variable that marks every process of an attempt.
+MARKER = "ORCHESTRATOR_WORKER"
+COMMAND_LIMIT = 200
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+_ZOMBIES = "ZX"
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Places in /proc/<pid>/stat, counted from the state.
+_VSIZE, _ENV_END = 20, 48
+#: Longer than this nobody waits for a process to become its program.
+_EXEC_SECONDS = 1.0
+
+
+class Process:
+    """A process as it was found, at one moment."""
+
+    __slots__ = ("command", "group", "parent", "pid", "session", "state", "threads", "ticks")
+
+    def __init__(self, pid: int, fields: list[bytes], command: str) -> None:
+        """``fields`` are those of /proc/<pid>/stat, from the state on."""
+        self.pid = pid
+        self.state = fields[0].decode("ascii")
+        self.parent = int(fields[1])
+        self.group = int(fields[2])
+        self.session = int(fields[3])
+        self.threads = int(fields[17])
+        self.ticks = int(fields[19])
+        #: The kernel's short name of it.
+        self.command = command
+
+    @property
+    def alive(self) -> bool:
+        return self.state not in _ZOMBIES
+
+
+def look_up(pid: int) -> Process | None:
+    """None when there is no such process."""
+    content = read(f"/proc/{pid}/stat")
+    if not content:
+        return None
+    # The name is in parentheses and may hold anything, also parentheses.
+    name_start, name_end = content.index(b"(") + 1, content.rindex(b")")
+    fields = content[name_end + 2 :].split()
+    name = content[name_start:name_end].decode("utf-8", "replace")
+    return Process(pid, fields, name)
+
+
+def start_ticks(pid: int) -> int | None:
+    """When a living process started, in clock ticks since boot; None when it is not alive."""
+    process = look_up(pid)
+    return process.ticks if process and process.alive else None
+
+
+def boot_id() -> str:
+    return read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+
+
+def command_line(pid: int) -> str:
+    """Bounded; empty when the process is gone or has none."""
+    words = read(f"/proc/{pid}/cmdline", COMMAND_LIMIT).rstrip(b"\0").replace(b"\0", b" ")
+    return words.decode("utf-8", "replace")
+
+
+def lock_holder(path: str) -> int | None:
+    """The process that holds the flock of a file; None when there is none, or none to be seen."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in read("/proc/locks").decode("ascii", "replace").splitlines():
+        fields = line.split()
+        if fields[1:2] == ["FLOCK"] and fields[5:6] == [device]:
+            return int(fields[4])
+    return None
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory that a process has mapped and touched; 0 when it is gone."""
+    fields = read(f"/proc/{pid}/statm").split()
+    return int(fields[1]) * _PAGE if fields else 0
+
+
+def children(pid: int) -> list[int]:
+    """Pids of the direct children, zombies included. May miss one that comes or goes just now."""
+    if not _has_children_files():
+        return _children_by_scan(pid)
+    files = (f"/proc/{pid}/task/{thread}/children" for thread in _threads(pid))
+    return [int(child) for file in files for child in read(file).split()]
+
+
+def descendants(pid: int) -> Iterator[Process]:
+    """Everything alive below a process, parents first."""
+    parents = [pid]
+    while parents:
+        parent = parents.pop()
+        for child in children(parent):
+            process = look_up(child)
+            if process is not None and process.parent == parent:
+                parents.append(child)
+                if process.alive:
+                    yield process
+
+
+def marked(attempt_id: str) -> list[Process]:
+    """The living processes that carry an attempt's marker, as far as we may see."""
+    found = map(look_up, carrying(_all_pids(), attempt_id))
+    return [process for process in found if process is not None and process.alive]
+
+
+def marked_by_any() -> Iterator[tuple[Process, str]]:
+    """Each living process that carries a marker, with the attempt's id, as far as we may see."""
+    prefix = f"{MARKER}=".encode()
+    for process in everything():
+        for variable in (_environment(process.pid) or b"").split(b"\0"):
+            if variable.startswith(prefix):
+                yield process, variable.removeprefix(prefix).decode("utf-8", "replace")
+                break
+
+
+def carrying(pids: list[int], attempt_id: str) -> list[int]:
+    """Which of these processes carry an attempt's marker, as far as we may see.
+
+    One that is just becoming another program has no environment for a moment: that is waited for.
+    """
+    wanted = f"{MARKER}={attempt_id}".encode()
+    give_up_at = time.monotonic() + _EXEC_SECONDS
+    found: list[int] = []
+    while pids and time.monotonic() < give_up_at:
+        contents = {pid: _environment(pid) for pid in pids}
+        found += [pid for pid, text in contents.items() if text and wanted in text.split(b"\0")]
+        pids = _between_programs([pid for pid, text in contents.items() if text == b""])
+    return found
+
+
+def _environment(pid: int) -> bytes | None:
+    """None when the process is gone or not ours to see."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _between_programs(pids: list[int]) -> list[int]:
+    """Of processes whose environment was empty: those that may have one now, or soon.
+
+    An exec makes new memory, and writes arguments and environment there a little later: first
+    their addresses are 0, then both the same. They stay the same where there is none: that is told
+    by one pause for all, as every shim and spawner is such a process.
+    """
+    before = {pid: _environment_addresses(pid) for pid in pids}
+    unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
+    if not unsure:
+        return []
+    time.sleep(0.0005)
+    after = {pid: _environment_addresses(pid) for pid in unsure}
+    return [pid for pid, (begin, end) in after.items() if begin != end or end == 0]
+
+
+def _environment_addresses(pid: int) -> tuple[int, int]:
+    """(-1, -1) where there can be none."""
+    content = read(f"/proc/{pid}/stat")
+    fields = content[content.rfind(b")") + 2 :].split()
+    if len(fields) <= _ENV_END or fields[0].decode("ascii") in _ZOMBIES or fields[_VSIZE] == b"0":
+        return -1, -1
+    return int(fields[_ENV_END - 1]), int(fields[_ENV_END])
+
+
+def everything() -> Iterator[Process]:
+    """Every living process of this machine; nothing where there is no /proc."""
+    for pid in _all_pids():
+        process = look_up(pid)
+        if process is not None and process.alive:
+            yield process
+
+
+def send_signal(process: Process, number: int) -> None:
+    """Signal exactly this process, never another one that got its pid. None there: nothing."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        if start_ticks(process.pid) == process.ticks:
+            signal.pidfd_send_signal(handle, number)
+    except (ProcessLookupError, PermissionError):
+        return
+    finally:
+        os.close(handle)
+
+
+def signal_group(leader: int, number: int) -> None:
+    """Signal a process group whose leader has not been reaped."""
+    # Not there: it has ended and waits to be reaped. Not allowed: it runs as another user.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of whatever its descendants orphan. Not inherited by forks."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hide_memory(hidden: bool = True) -> None:
+    """Keep other processes of the same user from this one's memory, descriptors and environment.
+
+    They may not trace it either, and it leaves no core dump. Inherited by forks, until an exec.
+    Root with CAP_SYS_PTRACE still may. Nothing where there is no /proc.
+    """
+    if has_proc():
+        _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
+
+
+def signal_at_parents_end(number: int) -> None:
+    """Have this process sent a signal when its parent, which has one thread, ends."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, value: int) -> None:
+    import ctypes  # not at the top: the server imports this module too, and needs none of it
+
+    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(f"prctl({option}) was refused")
+
+
+@cache
+def has_proc() -> bool:
+    return os.path.exists("/proc/self/stat")
+
+
+@cache
+def _has_children_files() -> bool:
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+
+def _all_pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except FileNotFoundError:
+        return []  # Not Linux.
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def _children_by_scan(pid: int) -> list[int]:
+    found = (look_up(each) for each in _all_pids())
+    return [process.pid for process in found if process is not None and process.parent == pid]
+
+
+def read(path: str, limit: int = -1) -> bytes:
+    """The content of a file of /proc; empty when the process is gone or not ours to see."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(limit) or b""
+    except OSError:
+        return b""

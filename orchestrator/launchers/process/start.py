@@ -1,0 +1,229 @@
+"""Starting a worker's own process."""
+
+import errno
+import os
+import signal
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.outcome.resource_exhaustion import NO_ROOM, STARTS_LATER
+
+#: Python ignores some signals, and a server under nohup another: a worker starts with none ignored.
+_ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+#: The C library keeps these two to itself.
+_DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
+_LONGEST_REASON = 1000
+_NO_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+#: Of a worker above the server, of 1,000: when memory runs out, the kernel kills workers first.
+_OOM_SCORE_ADDED = 300
+
+Enter = Callable[[], None]
+
+
+#: Of a program that does not exist or is being replaced.
+PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
+
+
+class SpawnFailed(Exception):
+    """The program could not be started; the message says which one and why."""
+
+    def __init__(self, message: str, number: int = 0) -> None:
+        super().__init__(message)
+        self.cause = ExitCause.PROGRAM if number in PROGRAM_ERRNOS else ExitCause.NONE
+
+
+def start_worker(
+    argv: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    source: int,
+    output: int,
+    enter: Enter | None = None,
+) -> int:
+    """Start a program as the leader of its own session; its pid. Raise SpawnFailed.
+
+    ``source`` and ``output`` are descriptors. ``enter`` is done by the new process just before it
+    becomes the program: to join a group, to take on limits.
+
+    posix_spawn (vfork inside) took 0.4 of the time of fork and exec; it is used where there is
+    nothing to enter. It has no working directory, so this process, which has one thread and no use
+    for its own, goes there and comes back.
+    """
+    try:
+        os.chdir(cwd)
+        program = _find(argv[0], env.get("PATH", _NO_PATH))
+        if enter is None:
+            pid = _spawn(program, argv, env, source, output)
+        else:
+            pid = _fork(program, argv, env, source, output, enter)
+        _offer_to_oom_killer(pid)
+        return pid
+    except NotADirectoryError:
+        raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: not a directory") from None
+    except FileNotFoundError:
+        raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: no such directory") from None
+    except OSError as error:
+        raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: {error.strerror}") from error
+    finally:
+        os.chdir("/")
+
+
+def _offer_to_oom_killer(pid: int) -> None:
+    """From outside: this process, and its child before the exec, may not write there (they are
+    not dumpable)."""
+    score = _oom_score_of_workers(os.getpid())
+    if not score:
+        return
+    with suppress(OSError):
+        descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, score)
+        finally:
+            os.close(descriptor)
+
+
+@cache
+def _oom_score_of_workers(pid: int) -> bytes:
+    """Empty where /proc is that of another namespace: its numbers mean other processes."""
+    with suppress(OSError, ValueError):
+        if os.readlink("/proc/self") == str(pid):
+            with open("/proc/self/oom_score_adj", "rb") as own:
+                return b"%d" % min(1000, int(own.read()) + _OOM_SCORE_ADDED)
+    return b""
+
+
+def make_directory(path: str) -> None:
+    """For its owner alone; one that is there is left as it is. Raise OSError."""
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+def open_input(path: str | None) -> int:
+    """What a worker reads; nothing is /dev/null. Raise SpawnFailed."""
+    try:
+        descriptor = os.open(path or os.devnull, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise SpawnFailed(f"cannot read the input {path}: {error.strerror}") from None
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        # Another worker has put it there; without a writer it is read for ever.
+        os.close(descriptor)
+        raise SpawnFailed(f"cannot read the input: {path} is a FIFO")
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def _spawn(
+    program: str, argv: Sequence[str], env: Mapping[str, str], source: int, output: int
+) -> int:
+    actions = [
+        (os.POSIX_SPAWN_DUP2, source, 0),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    try:
+        return os.posix_spawn(
+            program,
+            list(argv),
+            env,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=[],
+            setsigdef=_ignored(),
+        )
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", 0) or 0
+        raise SpawnFailed(f"cannot start {program!r}: {_why(error)}", number) from error
+
+
+def _fork(
+    program: str,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    source: int,
+    output: int,
+    enter: Enter,
+) -> int:
+    told, telling = os.pipe2(os.O_CLOEXEC)
+    pid = fork_quietly()
+    if pid == 0:
+        try:
+            os.setsid()
+            for standard, given in enumerate((source, output, output)):
+                os.dup2(given, standard)
+            enter()
+            os.execve(program, list(argv), env)
+        except (OSError, ValueError) as error:
+            told_why = f"{getattr(error, 'errno', 0) or 0} {_why(error)}"
+            os.write(telling, told_why.encode()[:_LONGEST_REASON])
+        finally:
+            os._exit(127)
+    os.close(telling)
+    # Ends without a word when the program has been started: its end of the pipe closes then.
+    reason = os.read(told, _LONGEST_REASON)
+    os.close(told)
+    if reason:
+        os.waitpid(pid, 0)
+        number, _, why = reason.decode().partition(" ")
+        raise SpawnFailed(f"cannot start {program!r}: {why}", int(number))
+    return pid
+
+
+@cache
+def _ignored() -> tuple[int, ...]:
+    """By this process, for all of its life; what has a handler is reset by the exec itself.
+
+    Each one named to posix_spawn is a call to the system.
+    """
+    return tuple(each for each in _DEFAULTED if signal.getsignal(each) is signal.SIG_IGN)
+
+
+def fork_quietly() -> int:
+    """Fork; the child has no handlers, so that no signal to it is noted as one to this process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+    pid = os.fork()
+    if pid == 0:
+        signal.set_wakeup_fd(-1)
+        for number in _DEFAULTED:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ALL_SIGNALS)
+    return pid
+
+
+def _find(name: str, path: str) -> str:
+    """The file that is meant by a program's name; relative ones from the working directory."""
+    if "/" in name:
+        return name
+    candidates = [os.path.join(directory or ".", name) for directory in path.split(":")]
+    existing = [each for each in candidates if os.path.isfile(each)]
+    for candidate in existing:
+        if os.access(candidate, os.X_OK):
+            return candidate
+    if existing:
+        raise SpawnFailed(f"cannot start {name!r}: {existing[0]} is not executable", errno.EACCES)
+    raise SpawnFailed(f"cannot start {name!r}: command not found in PATH={path}", errno.ENOENT)
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
+    if error.errno == errno.E2BIG:
+        return "its arguments and environment are larger than the system allows"
+    if error.errno == errno.ENOENT:
+        return "no such file, or its interpreter is missing"
+    return os.strerror(error.errno or 0)
+
+
+def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
+    """``ended_by``, cause and error of an attempt that could not be started.
+
+    A shortage is nobody's failure.
+    """
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError) and cause.errno in STARTS_LATER:
+        return "lost", ExitCause.NO_ROOM, f"{NO_ROOM}: {error}"
+    told = error.cause if isinstance(error, SpawnFailed) else ExitCause.NONE
+    return "spawn_failed", told, str(error)

@@ -1,0 +1,355 @@
+"""One attempt inside its shim: from the claim over the worker's end to the exit record."""
+
+import os
+import time
+from collections.abc import Collection
+from enum import StrEnum
+from signal import SIGCONT, SIGTERM
+
+from orchestrator.core import failpoints
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.containment.subreaper import Subreaper
+from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused, encoded
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.rlimits import LimitWatch, hit_by_end
+from orchestrator.launchers.process.start import SpawnFailed, make_directory, never_started
+from orchestrator.launchers.shim.worker_log import WorkerLog
+from orchestrator.security.masking import Masker
+
+
+class Clock:
+    """Counts work against a timeout; time spent waiting is free. Times are monotonic seconds."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._left = timeout
+        #: Since when it runs; None while it stands.
+        self._since: float | None = None
+
+    def start(self, now: float) -> None:
+        """Idempotent."""
+        if self._since is None:
+            self._since = now
+
+    def pause(self, now: float) -> None:
+        """Idempotent."""
+        if self._since is not None and self._left is not None:
+            self._left -= now - self._since
+        self._since = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When the time is over if nothing changes; None is never."""
+        if self._left is None or self._since is None:
+            return None
+        return self._since + self._left
+
+
+_MOST_LISTED = 20
+
+
+class Strays:
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+        self._found: dict[tuple[int, int], Message] = {}
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._found) >= _MOST_LISTED
+
+    def note(self, found: list[proc.Process]) -> None:
+        for process in found[:_MOST_LISTED]:
+            if not self.is_full:
+                command = proc.command_line(process.pid) or process.command
+                stray = {"pid": process.pid, "command": self._masker.text(command)}
+                self._found.setdefault((process.pid, process.ticks), stray)
+
+    def listed(self) -> list[Message]:
+        return list(self._found.values())
+
+
+#: Silence after which the beginning of what may be a secret is shown, if it is a short one.
+_SILENCE_SECONDS = 0.05
+#: What is left after the worker's own end has had its chance.
+_STRAY_GRACE_SECONDS = 0.2
+_KILL_INTERVAL_SECONDS = 0.002
+#: A process that a SIGKILL does not end hangs inside the kernel; nobody can wait for that.
+_UNKILLABLE_SECONDS = 10.0
+_CHUNK = 64 * 1024
+#: What a pipe can hold at the worker's end, at most.
+_DRAIN_BYTES = 1024 * 1024
+
+
+class _Phase(StrEnum):
+    RUNNING = "running"
+    #: Asked to end, in its grace time.
+    STOPPING = "stopping"
+    #: The worker has ended by itself; what it left is asked to end.
+    SWEEPING = "sweeping"
+    #: Everything is killed until nothing is left.
+    KILLING = "killing"
+    DONE = "done"
+
+
+class ShimAttempt:
+    """Driven by its shim's loop; times are monotonic seconds."""
+
+    def __init__(
+        self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
+    ) -> None:
+        """``held`` are the names of those limits that the family holds by itself."""
+        self._launch = launch
+        self._family = family
+        self._limits = limits
+        self._watch = LimitWatch(limits, held)
+        self._phase = _Phase.RUNNING
+        #: When the present phase is over; RUNNING has the clock.
+        self._phase_ends = 0.0
+        self._kill_until = 0.0
+        self._clock = Clock(launch["timeout"])
+        self._masker = Masker(launch["secrets"])
+        self._claim: Claim | None = None
+        self._log: WorkerLog | None = None
+        self._heard_at = 0.0
+        self._strays = Strays(self._masker)
+        self._cpu_seconds = 0.0
+        self._peak_kib = 0
+        #: The worker's own process, until it has been reaped.
+        self._worker = 0
+        #: The reading end of the worker's output, while there may be some.
+        self.output: int | None = None
+        #: The other end. Kept, so that a worker's end makes one event (SIGCHLD) and not two.
+        self._output_kept = -1
+        #: Somebody hears of its end and stores it.
+        self.has_server = True
+        self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
+        self.record["containment"] = family.mode
+        if secret := launch.get("record_secret"):  # a server of an earlier release has none
+            self.record["secret"] = secret
+        #: The record as it was published.
+        self.encoded_record = b""
+
+    @property
+    def is_done(self) -> bool:
+        return self._phase is _Phase.DONE
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing of it is left: the shim can serve another one."""
+        return self._family.is_empty
+
+    def start(self, now: float) -> int:
+        """Start the worker; its pid, or 0 when that failed and the attempt has ended."""
+        self.record["started_at"] = time.time()
+        try:
+            self._claim = Claim.take(self._launch["exit_path"])
+            self._claim.write_holder(self._launch["attempt"])
+            self._worker = self._start_worker()
+            failpoints.reached("worker: started")
+            self._claim.add_worker(self._worker, self._family.traces)
+        except ClaimRefused as error:
+            # The server looks for itself what has become of it.
+            self.record["refused"] = True
+            self._fail("lost", ExitCause.NONE, str(error), now)
+        except (SpawnFailed, OSError) as error:
+            self._fail(*never_started(error), now)
+        self._clock.start(now)
+        return self._worker
+
+    def _start_worker(self) -> int:
+        launch = self._launch
+        if launch.get("make_cwd"):  # a server of an earlier release made it itself
+            make_directory(launch["cwd"])
+        self._log = WorkerLog(launch["log"], launch["log_limit_bytes"], self._masker)
+        env = {**launch["env"], proc.MARKER: launch["attempt"]}
+        self.output, self._output_kept = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(self._output_kept, True)
+        return self._family.start(
+            launch["argv"], launch["cwd"], env, launch["stdin"], self._output_kept
+        )
+
+    def _fail(self, ended_by: str, cause: ExitCause, error: str, now: float) -> None:
+        self.record.update(ended_by=ended_by, cause=cause, error=self._masker.text(error))
+        if self._worker == 0:
+            self._finish()
+        else:
+            self._kill(now)
+
+    def stop(self, ended_by: str, stopped_by: str, cause: str, now: float) -> None:
+        """Begin the stop ladder. Idempotent; the first one to ask is remembered."""
+        if self._phase is not _Phase.RUNNING:
+            return
+        self.record.update(ended_by=ended_by, stopped_by=stopped_by, cause=cause)
+        self._enter(_Phase.STOPPING, now + self._launch["grace"])
+        # Its own group alone: an agent gets the time to end its tools itself.
+        for number in (SIGTERM, SIGCONT):
+            proc.signal_group(self._worker, number)
+
+    def set_waiting(self, waiting: bool, now: float) -> None:
+        """While it waits for child jobs, its clock stands."""
+        if waiting:
+            self._clock.pause(now)
+        else:
+            self._clock.start(now)
+
+    def read_output(self, now: float) -> None:
+        """Take one chunk of what the worker said."""
+        self._read_chunk()
+        self._heard_at = now
+
+    def _read_chunk(self) -> int:
+        """Length of it: 0 when there is nothing now."""
+        if self.output is None or self._log is None:
+            return 0
+        try:
+            chunk = os.read(self.output, _CHUNK)
+        except BlockingIOError:
+            return 0
+        self._log.write(chunk)
+        return len(chunk)
+
+    @property
+    def wakes_at(self) -> float | None:
+        """When ``pass_time`` has something to do; None: not by itself."""
+        due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
+        if self._watch.due is not None and self._worker:
+            due = sooner(due, self._watch.due)
+        if self._log is not None and self._log.awaits_silence:
+            due = sooner(due, self._heard_at + _SILENCE_SECONDS)
+        return due
+
+    def pass_time(self, now: float) -> None:
+        """Do what is due. Idempotent."""
+        if self._log is not None and now >= self._heard_at + _SILENCE_SECONDS:
+            self._log.silence()
+        if self._worker and self._watch.due is not None and now >= self._watch.due:
+            self._look(now)
+        if self._phase is _Phase.RUNNING:
+            deadline = self._clock.deadline
+            if deadline is not None and now >= deadline:
+                by = f"timeout ({self._launch['timeout']:g} s)"
+                self.stop("timeout", by, ExitCause.TASK_TIMEOUT, now)
+        elif now >= self._phase_ends and self._phase is not _Phase.DONE:
+            if self._worker == 0 and self._family.is_empty:
+                self._finish()  # Of what was not this process's child, no signal tells the end.
+            else:
+                self._kill(now)
+
+    def _look(self, now: float) -> None:
+        hit = self._watch.look(self._family.members(), now)
+        if hit and self._phase in (_Phase.RUNNING, _Phase.STOPPING):
+            self._watch.due = None
+            self.record.update(ended_by="limit", error=hit)
+            self._kill(now)
+
+    def reap(self, now: float) -> None:
+        """Some process of the tree has ended."""
+        for pid, status, usage in self._family.reap():
+            # The peak is never below this shim's own size: Linux counts it until the exec.
+            self._cpu_seconds += usage.ru_utime + usage.ru_stime
+            self._peak_kib = max(self._peak_kib, usage.ru_maxrss)
+            if pid == self._worker:
+                self._worker_ended(status)
+        if self._worker:
+            return
+        if self._family.is_empty:
+            self._finish()
+        elif self._phase is _Phase.KILLING:
+            self._kill(now)
+        elif self._phase is not _Phase.SWEEPING:
+            self._sweep(now)
+
+    def _worker_ended(self, status: int) -> None:
+        self._worker = 0
+        self.record["ended_at"] = time.time()
+        if os.WIFSIGNALED(status):
+            self.record["signal"] = os.WTERMSIG(status)
+        else:
+            self.record["code"] = os.waitstatus_to_exitcode(status)
+
+    def _sweep(self, now: float) -> None:
+        """Ask what the worker left to end."""
+        members = self._family.members()
+        self._strays.note(members)
+        self._enter(_Phase.SWEEPING, now + _STRAY_GRACE_SECONDS)
+        for process in members:
+            proc.send_signal(process, SIGTERM)
+            proc.send_signal(process, SIGCONT)
+
+    def _kill(self, now: float) -> None:
+        """One pass of killing everything; ``reap`` and the next passes see to the rest."""
+        if self._phase is _Phase.KILLING and now > self._kill_until:
+            left = ", ".join(str(process.pid) for process in self._family.members())
+            self.record["error"] = f"processes that cannot be killed: {left}"
+            self._finish()
+            return
+        found = self._family.detached(spare=(self._worker,)) if self._may_list else []
+        self._family.kill()
+        self._strays.note(found)
+        if self._phase is not _Phase.KILLING:
+            self._kill_until = now + _UNKILLABLE_SECONDS
+        self._enter(_Phase.KILLING, now + _KILL_INTERVAL_SECONDS)
+
+    @property
+    def _may_list(self) -> bool:
+        """Passes that follow a stop find the worker's own tools, which are no strays."""
+        swept = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
+        return swept and not self._strays.is_full
+
+    def _enter(self, phase: _Phase, ends: float) -> None:
+        self._phase, self._phase_ends = phase, ends
+
+    def _finish(self) -> None:
+        """Nothing runs any more: close the log and publish."""
+        self._drain()
+        self._phase = _Phase.DONE
+        self._blame(self._family.close())
+        self.record.setdefault("ended_at", time.time())
+        self.record.update(
+            cpu_seconds=self._cpu_seconds,
+            peak_memory_bytes=self._peak_kib * 1024,
+            strays=self._strays.listed(),
+        )
+        if self._log is not None:
+            self._log.close()
+            self.record.update(
+                log_bytes=self._log.written_bytes,
+                log_truncated=self._log.is_truncated,
+                log_lost=self._log.is_lost,
+            )
+        self._publish()
+
+    def _blame(self, hit: str) -> None:
+        """Say which limit ended the worker, if one did."""
+        code, number = self.record.get("code"), self.record.get("signal")
+        hit = hit_by_end(self._limits, code, number) or hit
+        if hit and self.record["ended_by"] == "exit" and (code or number):
+            self.record.update(ended_by="limit", error=hit)
+
+    def _drain(self) -> None:
+        """What is left in the pipe; its writers are gone, so there is nothing to wait for."""
+        drained = 0
+        while drained < _DRAIN_BYTES and (length := self._read_chunk()):
+            drained += length
+        if self.output is not None:
+            os.close(self.output)
+            os.close(self._output_kept)
+            self.output = None
+
+    def _publish(self) -> None:
+        self.encoded_record = encoded(self.record)
+        if self._claim is None:
+            return
+        try:
+            self._claim.publish(self.encoded_record, synced=not self.has_server)
+        except OSError as error:
+            # The server still hears of it; a restarted one finds a dead attempt.
+            said = self.record.get("error") or "the exit record could not be written"
+            self.record["error"] = f"{said}: {error}"
+            self.encoded_record = encoded(self.record)
+            self._claim.drop()
+
+
+def sooner(time: float | None, other: float) -> float:
+    """The earlier of two moments; None is never."""
+    return other if time is None or other < time else time

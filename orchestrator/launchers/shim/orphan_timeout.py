@@ -1,0 +1,50 @@
+"""How long a worker may go on when its server is gone: it may be spending money for nobody."""
+
+import fcntl
+import os
+
+#: Seconds between two looks for a server, at most.
+_LOOK_SECONDS = 60.0
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class OrphanTimeout:
+    """Counts from the moment at which a server was last seen. Times are monotonic seconds.
+
+    A server is there while the workspace's lock is held; which one, and whether it was started
+    before this shim, does not matter.
+    """
+
+    def __init__(self, lock: str, seconds: float, now: float) -> None:
+        self._lock = lock
+        self._seconds = seconds
+        self._seen_at = now
+        self._look_at = now
+
+    @property
+    def wakes_at(self) -> float | None:
+        """When ``is_over`` has something to find out; None: it never is."""
+        return self._look_at if self._seconds else None
+
+    def is_over(self, now: float) -> bool:
+        if not self._seconds or now < self._look_at:
+            return False
+        if self._is_served():
+            self._seen_at = now
+        ends_at = self._seen_at + self._seconds
+        self._look_at = min(now + min(_LOOK_SECONDS, self._seconds / 4), max(ends_at, now))
+        return now >= ends_at
+
+    def _is_served(self) -> bool:
+        try:
+            descriptor = os.open(self._lock, _FLAGS)
+        except OSError:
+            return False
+        try:
+            # Let go at once: a server that wants the lock in this moment tries again.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False

@@ -1,0 +1,1 @@
+"""The processes that fork shims and outlive the server. Standard library only."""

@@ -1,0 +1,180 @@
+"""The keeper: stands above shims, kills what a dead one has left, and tells the server of it.
+
+There are two in a row. The spawner is a keeper that forks shims besides. Above it is one that only
+waits: when the spawner is killed, shims and what they leave fall to it. Either lives, also without
+a server, until the last shim has ended and nothing is left of it.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from typing import Any
+
+from orchestrator.launchers.containment.subreaper import Subreaper
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.shim import shim
+from orchestrator.launchers.spawner.shim_table import ShimTable
+
+_MOST_LISTED = 20
+#: Between two passes while something is being killed.
+_KILL_MILLISECONDS = 5.0
+#: What a SIGKILL does not end hangs inside the kernel, or belongs to another user.
+_UNKILLABLE_SECONDS = 10.0
+
+#: A shim that is stopped again and again gets nowhere; one that is killed is told of.
+_MOST_STOPS = 10
+
+Request = tuple[int, list[int]]
+
+
+class Reaper:
+    def __init__(self, control: socket.socket, plan: dict[str, Any], roster: ShimTable) -> None:
+        self._control = control
+        self._plan = plan
+        self._roster = roster
+        self._signals = shim.wake_on_signals((signal.SIGCHLD,))
+        self._poll = select.poll()
+        self._poll.register(self._signals, select.POLLIN)
+        #: What falls to this process from a namespace is its first process, which is ours.
+        self._may_list = plan["mode"] not in ("pidns", "sandbox")
+        self._family = Subreaper(adopts=plan["mode"] != "basic")
+        #: Serial numbers of the living shims by pid.
+        self._shims: dict[int, int] = {}
+        #: Serial numbers of shims that have ended, not yet told.
+        self._ended: list[int] = []
+        #: Why there is none, by serial number, of those that could not be forked.
+        self._refused: dict[int, str] = {}
+        self._killed: dict[tuple[int, int], dict[str, object]] = {}
+        #: Since when there is something to kill at each pass.
+        self._killing_since: float | None = None
+        #: How often each shim was stopped.
+        self._stops: Counter[int] = Counter()
+        #: Children that a SIGKILL has not ended.
+        self._unkillable: set[int] = set()
+
+    def take_over(self) -> None:
+        """The one that forked shims has ended: they are this process's children now."""
+        self._retire()
+        for serial, pid in self._roster.take_over():
+            child = proc.look_up(pid) if pid else None
+            if child is not None and child.parent == os.getpid():
+                self._shims[pid] = serial
+            else:
+                self._ended.append(serial)
+
+    def run(self) -> None:
+        ready: Collection[int] = ()
+        while True:
+            self._serve(ready)
+            self._clean_up()
+            if not self._has_work:
+                return
+            ready = self._wait()
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._shims) or self._killing_since is not None
+
+    def _wait(self) -> Collection[int]:
+        """Descriptors that have something to be read."""
+        patience = None if self._killing_since is None else _KILL_MILLISECONDS
+        ready = {descriptor for descriptor, _ in self._poll.poll(patience)}
+        if self._signals in ready:
+            os.read(self._signals, 4096)
+        return ready
+
+    def _serve(self, ready: Collection[int]) -> None:
+        """Nothing: shims are forked by the spawner."""
+
+    def _retire(self) -> None:
+        """No shim can be asked for any more; the server is to have another spawner."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_RD)
+        while (request := self._receive()) is not None:
+            self._refuse(*request)
+        self._send({"retired": True})
+
+    def _receive(self) -> Request | None:
+        """The next request: a serial number, and the socket of the shim to be."""
+        try:
+            serial, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
+        except OSError:
+            return None
+        return (int(serial), descriptors) if serial else None
+
+    def _refuse(self, serial: int, descriptors: list[int]) -> None:
+        """The server learns it from the socket, which closes here, and from the report."""
+        self._ended.append(serial)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def _clean_up(self) -> None:
+        """Reap; kill what a dead shim left; report shims after which nothing is left."""
+        self._continue_stopped()
+        for pid, _, _ in self._family.reap():
+            self._unkillable.discard(pid)
+            if pid in self._shims:
+                serial = self._shims.pop(pid)
+                del self._stops[pid]
+                self._roster.reaped(serial)
+                self._ended.append(serial)
+        spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
+        orphans = self._family.detached(spared)
+        self._family.kill(spared)
+        self._note(orphans)
+        self._heed_time(orphans)
+        if not orphans:
+            self._report()
+
+    def _continue_stopped(self) -> None:
+        """A worker may have stopped its shim, which then keeps no deadline and is told nothing."""
+        for pid in _stopped_children():
+            if pid in self._shims:
+                self._stops[pid] += 1
+                again = self._stops[pid] > _MOST_STOPS
+                os.kill(pid, signal.SIGKILL if again else signal.SIGCONT)
+
+    def _note(self, orphans: list[proc.Process]) -> None:
+        for process in orphans[: _MOST_LISTED - len(self._killed)] if self._may_list else ():
+            command = proc.command_line(process.pid) or process.command
+            entry = {"pid": process.pid, "command": command}
+            self._killed.setdefault((process.pid, process.ticks), entry)
+
+    def _heed_time(self, orphans: list[proc.Process]) -> None:
+        """Nobody can wait for ever for what does not end."""
+        if not orphans:
+            self._killing_since = None
+        elif self._killing_since is None:
+            self._killing_since = time.monotonic()
+        elif time.monotonic() > self._killing_since + _UNKILLABLE_SECONDS:
+            self._unkillable.update(process.pid for process in orphans)
+
+    def _report(self) -> None:
+        for serial in self._ended:
+            refused = self._refused.pop(serial, "")
+            killed = list(self._killed.values())
+            self._send({"shim": serial, "strays": killed, "refused": refused})
+            self._roster.told(serial)
+        self._ended.clear()
+        self._killed.clear()
+
+    def _send(self, message: dict[str, object]) -> None:
+        with suppress(OSError):  # There is no server any more.
+            self._control.send(json.dumps(message).encode("ascii"))
+
+
+def _stopped_children() -> Iterator[int]:
+    """Each once for each time that it was stopped; none on macOS, where nobody can ask."""
+    with suppress(ChildProcessError):
+        while found := _asked_of_stopped():
+            yield found.si_pid
+
+
+def _asked_of_stopped() -> "os.waitid_result | None":
+    return os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG) if hasattr(os, "waitid") else None

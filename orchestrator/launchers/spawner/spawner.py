@@ -1,0 +1,133 @@
+"""The spawner: a small process with one thread that forks shims for the server, which never forks.
+
+Each request is a packet with a serial number and a socket for the new shim; when that shim has
+ended and nothing that it left is alive any more, the serial number comes back with the names of
+what had to be killed. It is a subreaper and kills whatever it did not start itself, as does its
+keeper, the process above it, when the spawner has been killed. It leaves living shims alone.
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Collection
+from typing import Any
+
+from orchestrator.core import failpoints
+from orchestrator.launchers.process import crash_injection, proc
+from orchestrator.launchers.shim import shim
+from orchestrator.launchers.spawner.reaper import Reaper
+from orchestrator.launchers.spawner.shim_table import ShimTable
+
+#: A keeper that cannot fork ends, and the server starts another one: not at full speed.
+_NO_FORK_SECONDS = 1.0
+
+
+def main() -> None:
+    """Entry point: the last arguments are the plan and the control socket's descriptor."""
+    # Before there is a shim: it holds the secret of its attempt's exit record.
+    proc.hide_memory()
+    told, descriptor = sys.argv[-2:]
+    control = socket.socket(fileno=int(descriptor))
+    control.set_inheritable(False)
+    crash_injection.arm_from(os.environ)
+    plan, roster = json.loads(told), ShimTable()
+    # Shims share the pages of this process as long as nobody writes into them.
+    gc.freeze()
+    if plan["mode"] == "basic":
+        # Nothing would fall to a keeper.
+        Spawner(control, plan, roster, os.getppid()).run()
+    else:
+        _run_under_keeper(control, plan, roster)
+
+
+def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: ShimTable) -> None:
+    # Before there is a spawner: this is not inherited, and nothing may fall past this process.
+    proc.become_subreaper()
+    keeper = os.getpid()
+    try:
+        spawner = os.fork()
+    except OSError:
+        time.sleep(_NO_FORK_SECONDS)
+        raise
+    if spawner == 0:
+        proc.signal_at_parents_end(signal.SIGCHLD)
+        Spawner(control, plan, roster, keeper).run()
+        return
+    while os.WIFSTOPPED(os.waitpid(spawner, os.WUNTRACED)[1]):
+        os.kill(spawner, signal.SIGCONT)
+    failpoints.reached("keeper: spawner ended")
+    above = Reaper(control, plan, roster)
+    above.take_over()
+    above.run()
+
+
+class Spawner(Reaper):
+    def __init__(
+        self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
+    ) -> None:
+        """``parent`` is the process without which no more shims are forked."""
+        super().__init__(control, plan, roster)
+        self._pid, self._parent = os.getpid(), parent
+        self._serves = True
+        self._poll.register(control, select.POLLIN)
+
+    @property
+    def _has_work(self) -> bool:
+        return self._serves or super()._has_work
+
+    def _serve(self, ready: Collection[int]) -> None:
+        """Fork a shim as asked, until there is no server or no keeper any more."""
+        if not self._serves:
+            return
+        if os.getppid() != self._parent:
+            self._stop_serving()
+            self._retire()
+        elif self._control.fileno() in ready:
+            request = self._receive()
+            if request is None:
+                self._stop_serving()
+            else:
+                self._fork_shim(*request)
+
+    def _stop_serving(self) -> None:
+        self._serves = False
+        self._poll.unregister(self._control)
+
+    def _fork_shim(self, serial: int, descriptors: list[int]) -> None:
+        if not descriptors:  # This process has too many open to be given another.
+            self._refuse(serial, descriptors)
+            return
+        try:
+            self._roster.add(serial)
+            pid = os.fork()
+        except OSError as error:
+            self._refused[serial] = str(error)
+            self._refuse(serial, descriptors)
+            return
+        if pid == 0:
+            self._become_shim(serial, *descriptors)
+        self._shims[pid] = serial
+        failpoints.reached("spawner: shim forked")
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def _become_shim(self, serial: int, descriptor: int) -> None:
+        status = 1
+        try:
+            self._roster.enter(serial)
+            # Otherwise the keeper may have looked just before, and not know this process.
+            if os.getppid() == self._pid:
+                self._control.close()
+                os.close(self._signals)
+                os.close(signal.set_wakeup_fd(-1))
+                # recv_fds gives it as inheritable, whatever the flags: no worker may have it.
+                os.set_inheritable(descriptor, False)
+                shim.serve(socket.socket(fileno=descriptor), self._plan)
+                status = 0
+        finally:
+            os._exit(status)

@@ -1,0 +1,1 @@
+"""Numbers of a job: usage, time, the critical path."""

@@ -1,0 +1,321 @@
+"""The figures of a job and everything below it, and their form in ``analytics.json``.
+
+``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
+seconds, memory is bytes, and null means "not known", never zero.
+
+``schema``
+    1. A field may be added under the same number; none changes its meaning.
+``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``
+    The job the figures are of.
+``wall_seconds``
+    From the first start to the end of the last worker.
+``work_seconds``
+    Sum of all attempts, without the time in which a worker's child jobs were unfinished.
+``slots``, ``busy_slots``, ``efficiency``
+    ``max_workers`` of the root job; ``work_seconds / wall_seconds``; ``busy_slots / slots``.
+``processors``, ``usable_slots``, ``parallel_efficiency``
+    Processors that the job manager may use; the least of ``slots``, started workers, and
+    ``processors``; ``busy_slots / usable_slots``, at most 1: workers that wait need no processor.
+``caps``
+    The job's limits on what agents use: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only
+    those that there are.
+``critical_path``
+    ``seconds`` and ``steps`` (``worker_id``, ``job_id``, ``task_id``, ``seconds`` of own work), see
+    ``critical_path.py``. ``bottleneck`` is the id of the worker with the longest step.
+``queued_seconds``, ``waited_seconds``
+    Sums over the workers of: time from being able to start until started; time in which child
+    jobs were unfinished.
+``attempts``, ``retries``, ``strays``, ``refused_child_jobs``
+    Counts. A stray is a process that had to be swept after its worker's own process had ended; a
+    refused child job was asked for in vain because a limit was hit.
+``containment``
+    How the workers' processes were held together: every mode that one of the attempts had.
+``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``,
+``cache_read_tokens``, ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``,
+``prompt_bytes_left_out``
+    ``{"value", "known", "unknown"}``: the sum over the workers that were started and know it, and
+    how many know it and do not. With ``unknown`` above zero the sum is partial. Input tokens do
+    not count those that a provider read from its cache: ``cache_read_tokens`` are what was saved,
+    as the agents tell it. Prompts, in bytes: all; the beginnings that an earlier worker of the job
+    and agent had been given already, which a provider may have kept; and results of other tasks
+    that were named by their paths and not repeated.
+``peak_memory_bytes``, ``peak_memory_worker``
+    The highest peak of one worker, and whose it was.
+``workers_by_status``, ``jobs_by_status``
+    Counts.
+``depths``
+    Per depth: ``depth``, ``jobs``, ``workers``, ``workers_by_status``, ``work_seconds``.
+``jobs``
+    Per job, parents first: ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
+    ``wall_seconds``, ``workers``.
+``workers``
+    Per worker, by depth: the fields of ``WorkerFigures``. ``files_created`` says who made what.
+``comparisons``
+    Per task that several workers tried: the fields of ``core.candidates.comparison.Comparison``, as
+    the API tells them of its candidates.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, TypeVar
+
+from orchestrator.core.candidates.comparison import Comparison
+from orchestrator.core.limits.budget import caps_in_words, caps_of
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.reports.figures.critical_path import CriticalPath, critical_path
+from orchestrator.reports.figures.job_tree import Family
+from orchestrator.reports.figures.worker_figures import WorkerFigures, worker_figures
+
+SCHEMA = 1
+
+Kind = TypeVar("Kind", WorkerStatus, JobStatus)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Total:
+    """A sum over workers of which some may not know their share."""
+
+    value: float | None
+    known: int
+    unknown: int
+
+
+class Totals(TypedDict):
+    """The sums of a job whose shares some workers may not know."""
+
+    cpu_seconds: Total
+    input_tokens: Total
+    output_tokens: Total
+    cost_usd: Total
+    steps: Total
+    cache_read_tokens: Total
+    cache_write_tokens: Total
+    prompt_bytes: Total
+    prompt_bytes_shared: Total
+    prompt_bytes_left_out: Total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DepthFigures:
+    depth: int
+    jobs: int
+    workers: int
+    workers_by_status: Mapping[WorkerStatus, int]
+    work_seconds: float
+
+    @property
+    def succeeded(self) -> int:
+        return sum(count for status, count in self.workers_by_status.items() if status.succeeded)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFigures:
+    job_id: str
+    parent_worker_id: str | None
+    depth: int
+    status: JobStatus
+    wall_seconds: float
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Analytics:
+    """See the module's docstring; field by field it is the content of ``analytics.json``."""
+
+    schema: int
+    job_id: str
+    root_id: str
+    status: JobStatus
+    created_at: float
+    started_at: float
+    ended_at: float
+    wall_seconds: float
+    work_seconds: float
+    slots: int
+    busy_slots: float | None
+    efficiency: float | None
+    processors: int
+    usable_slots: int
+    parallel_efficiency: float | None
+    critical_path: CriticalPath
+    bottleneck: str | None
+    queued_seconds: float
+    waited_seconds: float
+    attempts: int
+    retries: int
+    strays: int
+    refused_child_jobs: int
+    caps: Mapping[str, float]
+    containment: tuple[str, ...]
+    cpu_seconds: Total
+    input_tokens: Total
+    output_tokens: Total
+    cost_usd: Total
+    steps: Total
+    cache_read_tokens: Total
+    cache_write_tokens: Total
+    prompt_bytes: Total
+    prompt_bytes_shared: Total
+    prompt_bytes_left_out: Total
+    peak_memory_bytes: int | None
+    peak_memory_worker: str | None
+    workers_by_status: Mapping[WorkerStatus, int]
+    jobs_by_status: Mapping[JobStatus, int]
+    depths: tuple[DepthFigures, ...]
+    jobs: tuple[JobFigures, ...]
+    workers: tuple[WorkerFigures, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def caps_in_words(self) -> str:
+        return caps_in_words(self.caps)
+
+
+def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
+    """The figures of a job with all its descendants, run on so many processors."""
+    jobs = sorted(family.descendants(job), key=lambda each: each.depth)
+    workers = [worker for each in jobs for worker in family.workers(each.id)]
+    figures = tuple(worker_figures(family, worker) for worker in workers)
+    path = critical_path(family, job)
+    wall = family.wall_seconds(job)
+    work = sum(each.work_seconds for each in figures)
+    slots = family.tree.root.config.max_workers
+    busy = work / wall if wall > 0 else None
+    started = [each for each in figures if each.attempts]
+    usable = max(1, min(slots, len(started), processors))
+    advisers = [worker_figures(family, each) for each in family.advisers(jobs)]
+    spenders = [*started, *(each for each in advisers if each.attempts)]
+    largest = max(started, key=lambda each: each.peak_memory_bytes or 0, default=None)
+    return Analytics(
+        schema=SCHEMA,
+        job_id=job.id,
+        root_id=job.root_id,
+        status=family.status(job),
+        created_at=job.created_at,
+        started_at=family.began(job),
+        ended_at=family.ended(job),
+        wall_seconds=wall,
+        work_seconds=work,
+        slots=slots,
+        caps=caps_of(job.config),
+        busy_slots=busy,
+        efficiency=None if busy is None else busy / slots,
+        processors=processors,
+        usable_slots=usable,
+        parallel_efficiency=None if busy is None else min(1.0, busy / usable),
+        critical_path=path,
+        bottleneck=path.longest_step.worker_id if path.longest_step else None,
+        queued_seconds=sum(each.queued_seconds or 0.0 for each in figures),
+        waited_seconds=sum(each.waited_seconds for each in figures),
+        attempts=sum(each.attempts for each in figures),
+        retries=sum(each.retries for each in figures),
+        strays=sum(each.strays for each in figures),
+        refused_child_jobs=sum(each.refused_child_jobs for each in figures),
+        containment=_containment(family, workers),
+        **_totals(started, spenders),
+        peak_memory_bytes=largest.peak_memory_bytes if largest else None,
+        peak_memory_worker=largest.worker_id if largest and largest.peak_memory_bytes else None,
+        workers_by_status=_worker_counts(workers),
+        jobs_by_status=_in_order(JobStatus, Counter(family.status(each) for each in jobs)),
+        depths=_depths(jobs, figures, workers),
+        jobs=tuple(_job_figures(family, each) for each in jobs),
+        workers=figures,
+        comparisons=tuple(found for each in jobs for found in family.comparisons(each)),
+    )
+
+
+def _containment(family: Family, workers: Iterable[Worker]) -> tuple[str, ...]:
+    attempts = (attempt for worker in workers for attempt in family.attempts(worker))
+    modes = {attempt.exit.containment for attempt in attempts if attempt.exit}
+    return tuple(sorted(modes - {""}))
+
+
+def as_json(figures: Analytics) -> str:
+    """One line for each field, and for each job and worker."""
+    lines = [f' "{name}": {_json(value)}' for name, value in _by_name(figures).items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _json(value: object) -> str:
+    if isinstance(value, tuple) and value:
+        return "[\n  " + ",\n  ".join(map(_json_line, value)) + "\n ]"
+    return _json_line(value)
+
+
+def _by_name(value: Any) -> dict[str, object]:
+    return {name: _exact(getattr(value, name)) for name in value.__dataclass_fields__}
+
+
+def _exact(value: object) -> object:
+    """Without the digits that are nothing but the noise of subtracting times."""
+    return round(value, 6) if isinstance(value, float) else value
+
+
+_json_line = json.JSONEncoder(default=_by_name).encode
+
+
+def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
+    """Money is spent also by those that carry out no task: ``spenders``."""
+    return Totals(
+        cpu_seconds=_total(each.cpu_seconds for each in started),
+        input_tokens=_total(each.input_tokens for each in spenders),
+        output_tokens=_total(each.output_tokens for each in spenders),
+        cost_usd=_total(each.cost_usd for each in spenders),
+        steps=_total(each.steps for each in spenders),
+        cache_read_tokens=_total(each.cache_read_tokens for each in spenders),
+        cache_write_tokens=_total(each.cache_write_tokens for each in spenders),
+        prompt_bytes=_total(each.prompt_bytes for each in started),
+        prompt_bytes_shared=_total(each.prompt_bytes_shared for each in started),
+        prompt_bytes_left_out=_total(each.prompt_bytes_left_out for each in started),
+    )
+
+
+def _total(values: Iterable[float | None]) -> Total:
+    every = list(values)
+    known = [value for value in every if value is not None]
+    return Total(
+        value=sum(known) if known else None, known=len(known), unknown=len(every) - len(known)
+    )
+
+
+def _worker_counts(workers: Iterable[Worker]) -> Mapping[WorkerStatus, int]:
+    return _in_order(WorkerStatus, Counter(worker.status for worker in workers))
+
+
+def _in_order(kind: type[Kind], counts: Counter[Kind]) -> Mapping[Kind, int]:
+    return {each: counts[each] for each in kind if counts[each]}
+
+
+def _depths(
+    jobs: Sequence[Job], figures: Sequence[WorkerFigures], workers: Sequence[Worker]
+) -> tuple[DepthFigures, ...]:
+    by_depth: dict[int, list[Worker]] = {job.depth: [] for job in jobs}
+    work_seconds = dict.fromkeys(by_depth, 0.0)
+    for worker, each in zip(workers, figures, strict=True):
+        by_depth[worker.depth].append(worker)
+        work_seconds[worker.depth] += each.work_seconds
+    job_counts = Counter(job.depth for job in jobs)
+    return tuple(
+        DepthFigures(
+            depth=depth,
+            jobs=job_counts[depth],
+            workers=len(members),
+            workers_by_status=_worker_counts(members),
+            work_seconds=work_seconds[depth],
+        )
+        for depth, members in sorted(by_depth.items())
+    )
+
+
+def _job_figures(family: Family, job: Job) -> JobFigures:
+    return JobFigures(
+        job_id=job.id,
+        parent_worker_id=job.parent_worker_id,
+        depth=job.depth,
+        status=family.status(job),
+        wall_seconds=family.wall_seconds(job),
+        workers=len(family.workers(job.id)),
+    )

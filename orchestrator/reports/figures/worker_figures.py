@@ -1,0 +1,144 @@
+"""The figures of one worker over all its attempts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.model.attempt.attempt_result import Exit, Usage
+from orchestrator.core.model.attempt.failure import Failure, Rollback
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.reports.figures.critical_path import own_seconds
+from orchestrator.reports.figures.job_tree import Family, overlap_seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerFigures:
+    """Durations are seconds, memory is bytes; None is "not known"."""
+
+    worker_id: str
+    job_id: str
+    task_id: str
+    agent: str
+    depth: int
+    status: WorkerStatus
+    started_at: float | None
+    ended_at: float | None
+    attempts: int
+    retries: int
+    #: From being able to start (its job was there, its dependencies had ended) until started.
+    queued_seconds: float | None
+    #: Own work of all attempts: without the time in which its child jobs were unfinished.
+    work_seconds: float
+    #: Time of its attempts in which its child jobs were unfinished.
+    waited_seconds: float
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    steps: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    cost_usd: float | None
+    #: What its latest attempt was given to read; of that, what an earlier worker of its job and
+    #: agent had been given already; and, of the results of other tasks, what the prompt only names.
+    prompt_bytes: int | None
+    prompt_bytes_shared: int | None
+    prompt_bytes_left_out: int | None
+    strays: int
+    refused_child_jobs: int
+    child_job_ids: tuple[str, ...]
+    files_created: tuple[str, ...]
+    #: What was made of the attempts that failed.
+    failures: tuple[Failure, ...] = ()
+    #: What people had go back to a checkpoint.
+    rollbacks: tuple[Rollback, ...] = ()
+
+
+def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
+    attempts = max(worker.attempt, len(family.attempts(worker)))
+    usage = worker.result.usage if worker.result else Usage()
+    prompt = worker.result.prompt if worker.result else None
+    exits = [attempt.exit for attempt in family.attempts(worker) if attempt.exit]
+    return WorkerFigures(
+        worker_id=worker.id,
+        job_id=worker.job_id,
+        task_id=worker.task_id,
+        agent=worker.agent,
+        depth=worker.depth,
+        status=worker.status,
+        started_at=_first_start(family, worker),
+        ended_at=worker.ended_at,
+        attempts=attempts,
+        retries=max(0, attempts - 1),
+        queued_seconds=_queued_seconds(family, worker),
+        work_seconds=own_seconds(family, worker),
+        waited_seconds=overlap_seconds(family.runs(worker), family.lent(worker)),
+        cpu_seconds=_cpu_seconds(worker, exits),
+        peak_memory_bytes=_peak_memory_bytes(worker, exits),
+        steps=usage.steps,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost_usd=usage.cost_usd,
+        prompt_bytes=prompt.whole if prompt else None,
+        prompt_bytes_shared=_shared(family, worker) if prompt else None,
+        prompt_bytes_left_out=prompt.left_out if prompt else None,
+        strays=_strays(worker, exits),
+        refused_child_jobs=worker.result.refused_child_jobs if worker.result else 0,
+        child_job_ids=tuple(job.id for job in family.child_jobs(worker)),
+        files_created=worker.result.files_created if worker.result else (),
+        failures=worker.result.failures if worker.result else (),
+        rollbacks=worker.result.rollbacks if worker.result else (),
+    )
+
+
+def _shared(family: Family, worker: Worker) -> int:
+    """Zero for the first worker of its job and agent that was given them: they were new then."""
+    if worker.is_adviser:
+        return 0
+    given = [
+        (_first_start(family, each) or 0.0, each.index, each.result.prompt.shared)
+        for each in family.workers(worker.job_id)
+        if each.agent == worker.agent and each.result and each.result.prompt
+    ]
+    _, first, _ = min(given)
+    own = next(shared for _, index, shared in given if index == worker.index)
+    return 0 if first == worker.index else own
+
+
+def _first_start(family: Family, worker: Worker) -> float | None:
+    starts = [start for start, _ in family.runs(worker)]
+    return min(starts, default=worker.started_at)
+
+
+def _queued_seconds(family: Family, worker: Worker) -> float | None:
+    start = _first_start(family, worker)
+    if start is None:
+        return None
+    submitted = family.job(worker.job_id).created_at
+    needed = family.task(worker).depends_on
+    ends = [family.task_ended(worker.job_id, task_id) for task_id in needed]
+    ready = max([submitted, *(end for end in ends if end is not None)])
+    return max(0.0, start - ready)
+
+
+def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
+    if _peak_memory_bytes(worker, exits) is None:
+        return None
+    from_exits = sum(each.cpu_seconds for each in exits)
+    return worker.result.cpu_seconds if worker.result else from_exits
+
+
+def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
+    """Zero is not known: no process does without memory, but not everything can be measured."""
+    measured = [each.peak_memory_bytes for each in exits]
+    if worker.result is not None:
+        measured.append(worker.result.peak_memory_bytes)
+    return max(measured, default=0) or None
+
+
+def _strays(worker: Worker, exits: Sequence[Exit]) -> int:
+    if exits:
+        return sum(len(each.strays) for each in exits)
+    return len(worker.result.strays) if worker.result else 0

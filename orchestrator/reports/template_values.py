@@ -1,0 +1,323 @@
+"""What templates are given of workers and jobs: frozen values, text still as the worker left it.
+
+Everything but ids, states and numbers may hold text from users and workers, so a template puts it
+through a filter (see ``markdown.py`` and ``document.py``).
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from orchestrator.core.candidates.comparison import Comparison
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
+from orchestrator.core.model.attempt.failure import Failure, Rollback
+from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.failure_classifier import failure_of
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.outcome.job.reason import changed_nothing
+from orchestrator.reports.figures.job_tree import Family
+from orchestrator.reports.figures.worker_figures import WorkerFigures
+from orchestrator.reports.text.plain_text import bounded
+
+#: Attempts that a report tells of, beside a worker's last one.
+EARLIER_ATTEMPTS = 5
+
+REQUEST_CHARACTERS = 4_000
+
+SECTION = "\n## "
+#: A last section that is shorter than that may well say something new each time.
+REPEATED_CHARACTERS = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobLine:
+    """A job as it is mentioned in another one's report."""
+
+    id: str
+    depth: int
+    status: JobStatus
+    seconds: float
+    request: str
+    parent_worker_id: str | None
+    #: Its report, seen from the root job's directory.
+    report: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedAttempt:
+    number: int
+    reason: str
+    #: What was made of that; None for attempts of an earlier release.
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerView:
+    id: str
+    job_id: str
+    depth: int
+    task_id: str
+    title: str
+    agent: str
+    status: WorkerStatus
+    succeeded: bool
+    started: bool
+    #: Its program was started at least once.
+    has_log: bool
+    #: What its task claimed.
+    locks: Sequence[str]
+    #: Another candidate succeeded at the same task, so this failure did no harm.
+    replaced: bool
+    #: No other candidate of its task was better.
+    counts: bool
+    reason: str
+    attempts: int
+    #: The latest of those that another attempt followed.
+    earlier_attempts: Sequence[FailedAttempt]
+    #: What was made of its last attempt, if that failed.
+    failure: Failure | None
+    #: The latest one of its tool, if it had several attempts.
+    session: Session | None
+    #: What people had go back to a checkpoint.
+    rollbacks: Sequence[Rollback]
+    #: Of all attempts, waiting for child jobs included; None when it was never started.
+    seconds: float | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    #: As much of the output as the report has room for, and its whole length in characters.
+    output: str
+    output_length: int
+    files_created: Sequence[str]
+    log_truncated: bool
+    #: What the checks of its latest attempt came to.
+    gates: Sequence[GateResult]
+    refused_child_jobs: int
+    strays: Sequence[str]
+    child_jobs: Sequence[JobLine]
+    #: Seen from the root job's directory.
+    directory: str
+    log: str
+
+    @property
+    def shortened(self) -> bool:
+        return len(self.output) < self.output_length
+
+    @property
+    def worth_telling(self) -> bool:
+        """There is more to say than a line in a table can."""
+        why_not = self.reason and not self.succeeded
+        return bool(
+            self.output
+            or why_not
+            or self.earlier_attempts
+            or self.rollbacks
+            or self.strays
+            or self.log_truncated
+            or self.refused_child_jobs
+            or self.locks
+            or any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
+        )
+
+    @property
+    def left_out(self) -> bool:
+        return self.output_length > 0 and not self.output
+
+    def measured(self) -> Self:
+        """Without the account of what happened: status, times, gates, and links remain."""
+        return replace(
+            self,
+            reason="",
+            earlier_attempts=(),
+            failure=None,
+            session=None,
+            rollbacks=(),
+            log_truncated=False,
+            refused_child_jobs=0,
+            strays=(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobView:
+    """A job with all its workers."""
+
+    line: JobLine
+    #: As much of it as a report shows, and its whole length in characters.
+    request: str
+    request_length: int
+    reason: str
+    #: So many of its workers succeeded without a change where that is a surprise.
+    changed_nothing: int
+    cancelled_by: str | None
+    workers: Sequence[WorkerView]
+    tasks: int
+    tasks_succeeded: int
+    #: Of the tasks that several of the workers tried.
+    comparisons: Sequence[Comparison]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Maker:
+    """A worker as the one who made a file."""
+
+    id: str
+    directory: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadeFile:
+    path: str
+    workers: Sequence[Maker]
+    #: The file itself, seen from the root job's directory, if it is in the project; else empty.
+    link: str = ""
+
+
+class ReportSpace:
+    """How much worker output a report may still take."""
+
+    def __init__(self, per_worker: int, total: int) -> None:
+        self._per_worker = per_worker
+        self._left = total
+        #: Long last sections of what was taken whole: what every worker of a kind ends with.
+        self._endings: set[str] = set()
+
+    def once(self, text: str) -> str:
+        """An output without a last section that the report has already."""
+        beginning, head, ending = text.rpartition(SECTION)
+        if head + ending not in self._endings:
+            return text
+        title, _, _ = ending.partition("\n")
+        return f"{beginning.rstrip()}\n\n*{title}: as above.*"
+
+    def take(self, text: str) -> str:
+        shown = bounded(text, min(self._per_worker, self._left))
+        self._left -= len(shown)
+        _, head, ending = text.rpartition(SECTION)
+        if head and shown == text and len(ending) >= REPEATED_CHARACTERS:
+            self._endings.add(head + ending)
+        return shown
+
+
+def job_line(family: Family, job: Job) -> JobLine:
+    return JobLine(
+        id=job.id,
+        depth=job.depth,
+        status=family.status(job),
+        seconds=family.wall_seconds(job),
+        request=job.request,
+        parent_worker_id=job.parent_worker_id,
+        report="FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md",
+    )
+
+
+def job_view(
+    family: Family, job: Job, figures: Mapping[str, WorkerFigures], room: ReportSpace
+) -> JobView:
+    workers = family.workers(job.id)
+    succeeded = tasks_succeeded(workers)
+    return JobView(
+        line=job_line(family, job),
+        request=bounded(job.request, REQUEST_CHARACTERS),
+        request_length=len(job.request),
+        reason=job.reason,
+        changed_nothing=len(changed_nothing(job)),
+        cancelled_by=job.cancelled_by,
+        workers=[
+            worker_view(family, worker, figures[worker.id], room, succeeded[worker.task_id])
+            for worker in workers
+        ],
+        tasks=len(succeeded),
+        tasks_succeeded=sum(succeeded.values()),
+        comparisons=family.comparisons(job),
+    )
+
+
+def worker_view(
+    family: Family, worker: Worker, figures: WorkerFigures, room: ReportSpace, task_succeeded: bool
+) -> WorkerView:
+    result = worker.result
+    output = room.once(worker_output(worker))
+    return WorkerView(
+        id=worker.id,
+        job_id=worker.job_id,
+        depth=worker.depth,
+        task_id=worker.task_id,
+        title=family.label(worker),
+        agent=worker.agent,
+        status=worker.status,
+        succeeded=worker.status.succeeded,
+        started=figures.attempts > 0,
+        has_log=any(map(_has_log, family.attempts(worker))),
+        locks=family.task(worker).locks,
+        replaced=task_succeeded and not worker.status.succeeded,
+        counts=worker.chosen is not False,
+        reason=worker.reason,
+        attempts=figures.attempts,
+        earlier_attempts=[
+            FailedAttempt(
+                number=attempt.number,
+                reason=attempt.reason,
+                failure=failure_of(worker, attempt.number),
+            )
+            for attempt in family.attempts(worker)[:-1][-EARLIER_ATTEMPTS:]
+        ],
+        failure=failure_of(worker, worker.attempt),
+        session=result.session if result and worker.attempt > 1 else None,
+        rollbacks=figures.rollbacks,
+        seconds=figures.work_seconds + figures.waited_seconds if figures.attempts else None,
+        cpu_seconds=figures.cpu_seconds,
+        peak_memory_bytes=figures.peak_memory_bytes,
+        output=room.take(output),
+        output_length=len(output),
+        files_created=figures.files_created,
+        log_truncated=bool(result and result.log_truncated),
+        gates=result.gates if result else (),
+        refused_child_jobs=figures.refused_child_jobs,
+        strays=_stray_commands(family, worker),
+        child_jobs=[job_line(family, child) for child in family.child_jobs(worker)],
+        directory=f"depth_{worker.depth}/{worker.id}",
+        log=f"logs/depth_{worker.depth}_{worker.id}.log",
+    )
+
+
+def _has_log(attempt: Attempt) -> bool:
+    found = attempt.exit
+    return not (found and (found.ended_by is EndedBy.SPAWN_FAILED or found.cause in RAN_NOTHING))
+
+
+def worker_output(worker: Worker) -> str:
+    return worker.result.output.strip() if worker.result else ""
+
+
+def made_files(
+    workers: Iterable[WorkerFigures], in_project: Collection[str] = (), project: str = ""
+) -> Sequence[MadeFile]:
+    """Every file that was made, once, with all workers that made it.
+
+    ``in_project``: workers that made theirs in ``project``, seen from the root job's directory.
+    """
+    makers: dict[str, list[Maker]] = {}
+    for worker in workers:
+        for path in worker.files_created:
+            maker = Maker(id=worker.worker_id, directory=f"depth_{worker.depth}/{worker.worker_id}")
+            makers.setdefault(path, []).append(maker)
+    there = {
+        path: f"{project}/{path}"
+        for path, found in makers.items()
+        if project and any(each.id in in_project for each in found)
+    }
+    return [
+        MadeFile(path=path, workers=makers[path], link=there.get(path, ""))
+        for path in sorted(makers)
+    ]
+
+
+def _stray_commands(family: Family, worker: Worker) -> Sequence[str]:
+    exits = [attempt.exit for attempt in family.attempts(worker) if attempt.exit]
+    if exits:
+        return [stray.command for each in exits for stray in each.strays]
+    return [stray.command for stray in worker.result.strays] if worker.result else []

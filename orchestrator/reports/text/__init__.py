@@ -1,0 +1,1 @@
+"""Escaping text for Markdown and for terminals."""

@@ -1,0 +1,247 @@
+"""How text that is not ours is put into Markdown: every such string goes through one of these.
+
+``fence`` and ``code`` show it as it is; ``cell`` and ``inline`` show it as text within a line;
+``document`` (in ``document.py``) keeps a worker's own Markdown readable.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from urllib.parse import quote
+
+from orchestrator.core.text.formatting import fence as code_block
+from orchestrator.core.text.formatting import ticks
+from orchestrator.reports.text.plain_text import one_line, plain
+
+_SPECIAL = re.compile(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])")
+_BY_NAME = {"<": "&lt;", "|": "&#124;", "\\": "&#92;"}
+_LINK_START = re.compile(r"(?i)\b(www|mailto|xmpp)([.:])")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+#: What starts a heading, list, quote, rule or underline when it is the first in a line.
+_BLOCK_START = re.compile(r"^(?:[#>+=:-]|\d+(?=[.)]))")
+
+
+def fence(text: str, language: str = "text") -> str:
+    """A code block that no line of the text can end."""
+    return code_block(plain(text).strip("\n"), language)
+
+
+def code(text: str, limit: int = 400) -> str:
+    """A code span; not for tables, where a ``|`` would end the cell."""
+    content = one_line(text, limit) or " "
+    around = ticks(content)
+    pad = " " if "`" in (content[0], content[-1]) else ""
+    return f"{around}{pad}{content}{pad}{around}"
+
+
+def inline(text: str, limit: int = 400) -> str:
+    """One line of inert text, at whatever place in a line."""
+    return _BLOCK_START.sub(_escaped_start, cell(text, limit))
+
+
+def cell(text: str, limit: int = 160) -> str:
+    """One line of inert text that stays in its table cell."""
+    line = _ENTITY.sub("&amp;", one_line(text, limit))
+    return unlinked(_SPECIAL.sub(_escaped, line))
+
+
+def unlinked(line: str) -> str:
+    """Text that no renderer turns into a link or a mention by itself."""
+    line = line.replace("://", ":&#47;&#47;").replace("@", "&#64;")
+    return _LINK_START.sub(lambda found: found.group(1) + f"&#{ord(found.group(2))};", line)
+
+
+def href(path: str) -> str:
+    """A relative path as the target of a link."""
+    return quote(path, safe="/._-")
+
+
+def shell(*words: str) -> str:
+    """The words as one line that can be pasted into a shell."""
+    return shlex.join(words)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """With a backslash, which reads better in the source, where that is safe in a table too."""
+    character = found.group()
+    return _BY_NAME.get(character, "\\" + character)
+
+
+def _escaped_start(found: re.Match[str]) -> str:
+    start = found.group()
+    return f"&#{ord(start[0])};{start[1:]}"
+
+
+#: Headings of the report itself use levels 1 to 3.
+_SMALLEST_OWN_HEADING = 3
+
+_CONTAINERS = r"(?:[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]))*[ \t]*"
+_FENCE = re.compile(rf"^({_CONTAINERS})(?:(`{{3,}})([^`]*)|(~{{3,}})(.*))$")
+_HEADING = re.compile(rf"^({_CONTAINERS})(#{{1,6}})(?=[ \t]|$)")
+_UNDERLINE = re.compile(rf"^({_CONTAINERS})(?:(=+)|(-+))[ \t]*$")
+_LINK = re.compile(
+    r"!?\[([^\[\]]{0,300})\]"
+    r"\(\s{0,9}<?([^()\s<>`|]{0,500})>?(?:\s{1,9}[\"'][^\"'()]{0,300}[\"'])?\s{0,9}\)"
+)
+_ADDRESS = re.compile(r"(?i)\b(?:https?|ftp)://[^\s<>`|\"'()\[\]*]+")
+#: Headings, tables, code blocks, bold text and links.
+_SIGN = re.compile(
+    r"(?m)^ {0,3}(?:#{1,6} \S|```|~~~|\|?[ :]*-{3,}[ :]*\|)|\*\*\S[^*\n]*\*\*|\]\(\S"
+)
+_PROSE_COLUMNS = 120
+_RUN = re.compile(r"(\\?)(`+)")
+#: Ends of links and their definitions; GitHub's alerts and formulas.
+_NEUTRAL = {"](": "]&#40;", "]:": "]&#58;", "][": "]&#91;", "[!": "&#91;!", "$": "&#36;"}
+#: GitHub draws these instead of showing them.
+_DRAWN = {"mermaid", "geojson", "topojson", "stl", "math"}
+
+
+class Opened(NamedTuple):
+    """The fence that began a code block."""
+
+    character: str
+    length: int
+    column: int
+    language: str
+
+
+def document(text: str) -> str:
+    """The text, ready to stand in a report of its own lines; empty for a text without content.
+
+    Text that shows no sign of being Markdown, such as the output of a command, is a code block.
+    """
+    return quoted(text) if _is_markdown(text) else fence(text)
+
+
+def _is_markdown(text: str) -> bool:
+    """Long lines are taken for prose, which a code block would not wrap."""
+    lines = text.strip().splitlines()
+    return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
+
+
+def quoted(text: str) -> str:
+    """A worker's Markdown as a block quote."""
+    lines = list(_lines(plain(text).expandtabs(4).strip("\n").split("\n")))
+    if not any(line.strip() for line in lines):
+        return ""
+    return "\n".join(f"> {line}".rstrip() for line in lines)
+
+
+def _lines(source: list[str]) -> Iterator[str]:
+    block: list[str] | None = None
+    opened = Opened("", 0, 0, "")
+    for line in source:
+        if block is not None:
+            if _closes(line, opened):
+                yield from _code_block(block, opened.language)
+                block = None
+            else:
+                block.append(_outdented(line, opened.column))
+        elif start := _FENCE.match(line):
+            block = []
+            opened = _opening(start)
+            yield from _text_before(start)
+        else:
+            yield _text(line)
+    if block is not None:
+        yield from _code_block(block, opened.language)
+
+
+def _opening(start: re.Match[str]) -> Opened:
+    run = start.group(2) or start.group(4)
+    named = re.match(r"\s*([\w+#.-]{1,20})", start.group(3) or start.group(5) or "", re.ASCII)
+    language = named.group(1) if named else "text"
+    language = "text" if language.lower() in _DRAWN else language
+    return Opened(run[0], len(run), len(start.group(1)), language)
+
+
+def _text_before(start: re.Match[str]) -> Iterator[str]:
+    """The list item or quote that a fence was opened in; the fence itself goes below it."""
+    if start.group(1).strip():
+        yield start.group(1).rstrip()
+        yield ""
+
+
+def _closes(line: str, opened: Opened) -> bool:
+    run = line.strip(" >")
+    return len(run) >= opened.length and set(run) == {opened.character}
+
+
+def _outdented(line: str, column: int) -> str:
+    margin = line[:column]
+    return margin.lstrip(" >") + line[column:]
+
+
+def _code_block(block: list[str], language: str) -> Iterator[str]:
+    line = ticks("\n".join(block), 3)
+    yield line + language
+    yield from block
+    yield line
+
+
+def _text(line: str) -> str:
+    underline = _UNDERLINE.match(line)
+    if underline:
+        # "---" and "===" below a line make it a heading; a rule and plain text do not.
+        return underline.group(1) + ("***" if underline.group(3) else "&#61;" * 3)
+    heading = _HEADING.match(line)
+    if heading:
+        level = min(6, len(heading.group(2)) + _SMALLEST_OWN_HEADING)
+        return heading.group(1) + "#" * level + _inert(line[heading.end() :])
+    return _inert(line)
+
+
+def _inert(line: str) -> str:
+    """Return a line from outside of code blocks with its Markdown neutralised, except code spans.
+
+    A link becomes text, and an address becomes a code span.
+    """
+    pairs = list(_spans(_each_text(_each_text(line, _LINK, _link_as_text), _ADDRESS, r"`\g<0>`")))
+    # In a table, a "|" ends the cell even within a code span.
+    broken = any("|" in span for _, span in pairs)
+    return "".join(_neutral(text) + (_neutral(span) if broken else span) for text, span in pairs)
+
+
+def _each_text(
+    line: str, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]
+) -> str:
+    """The line with a pattern replaced, but not within code spans."""
+    return "".join(pattern.sub(replacement, text) + span for text, span in _spans(line))
+
+
+def _link_as_text(found: re.Match[str]) -> str:
+    words, address = found.groups()
+    if not address or words == address:
+        return words or address
+    return f"{words} (`{address}`)"
+
+
+def _spans(line: str) -> Iterator[tuple[str, str]]:
+    """The line as pairs of text and the code span after it; lone backticks become entities."""
+    text, at = "", 0
+    while run := _RUN.search(line, at):
+        ticks = run.group(2)
+        text += line[at : run.start()]
+        closing = None if run.group(1) else _closing(line, run)
+        if closing is None:
+            text += "&#96;" * len(ticks)
+            at = run.end()
+        else:
+            yield text, line[run.start() : closing]
+            text, at = "", closing
+    yield text + line[at:], ""
+
+
+def _closing(line: str, run: re.Match[str]) -> int | None:
+    """Where the code span that a run of backticks opens has ended."""
+    ticks = run.group(2)
+    found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
+    return found.end() if found else None
+
+
+def _neutral(text: str) -> str:
+    text = re.sub(r"\\?<", "&lt;", text)
+    for found, inert in _NEUTRAL.items():
+        text = text.replace(found, inert)
+    return unlinked(text)

@@ -1,0 +1,1 @@
+"""What agents answer: plans, gates, reviews."""

@@ -1,0 +1,123 @@
+"""What a planning agent answers with: a plan as JSON, published as ``plan.schema.json``."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.attempt.delivery import REPORTING_ROLES, is_relative
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.repository.repository import GitUse
+from orchestrator.schemas.agent_output.plan_gates import planned_gates
+from orchestrator.schemas.fields.text import LockNames, TaskId, Text
+from orchestrator.schemas.fields.validation_errors import faults
+from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.requests.job import Texts
+
+KIND = "invalid-plan"
+#: A plan with more than that is not read.
+MOST_TASKS = 1000
+MOST_FAULTS_TOLD = 10
+#: So many beginnings of an object are tried in an answer that is mostly prose.
+MOST_BEGINNINGS = 2000
+
+
+class PlannedTask(Wire):
+    """One task of a plan."""
+
+    id: TaskId
+    """A short name of letters, digits and _.:@+-, unique within the plan."""
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    """What to do, in a few words."""
+    prompt: Annotated[Text, Field(min_length=1)]
+    """All that the worker needs to know; it sees nothing of this plan but its own task."""
+    depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
+    """Ids of tasks that must succeed first; their results are given to this one."""
+    role: Annotated[str, Field(max_length=100)] | None = None
+    """Who does this kind of work, such as backend, testing or documentation."""
+    files: Texts = ()
+    """Paths that it writes; no other task may name them, unless one depends on the other."""
+    gates: Texts = ()
+    """What must be true when it is done, each in a sentence, which the worker checks, or as the
+    plain command of a test runner or linter, which is run on its result."""
+
+    workdir: Literal["own", "worktree"] | None = None
+    """Where its worker starts: own (default), or worktree, a git worktree of the project even for
+    an agent that gets none by itself."""
+
+    locks: LockNames = ()
+    """What only one task on this machine may use at a time, such as "port:8080" or "database"; not
+    files, which are kept apart by files and depends_on."""
+
+    def to_task(self) -> TaskSpec:
+        checks = "".join(f"\n- {gate}" for gate in self.gates)
+        asked = f"\n\nBefore you say that it is done, check that this is true:{checks}"
+        return TaskSpec(
+            id=self.id,
+            title=self.title,
+            prompt=self.prompt + (asked if checks else ""),
+            depends_on=self.depends_on,
+            role=self.role,
+            files=self.files,
+            git=str(GitUse.ON) if self.workdir == "worktree" else None,
+            writes=() if self.role in REPORTING_ROLES else tuple(filter(is_relative, self.files)),
+            gates=planned_gates(self.gates),
+            locks=tuple(dict.fromkeys(self.locks)),
+        )
+
+
+class Plan(Wire):
+    """A request split into tasks."""
+
+    tasks: Annotated[
+        tuple[PlannedTask, ...], Field(strict=False, min_length=1, max_length=MOST_TASKS)
+    ]
+    """In an order in which they could be done one after the other."""
+
+    def to_tasks(self) -> tuple[TaskSpec, ...]:
+        return tuple(task.to_task() for task in self.tasks)
+
+
+def plan_schema() -> str:
+    """The text of ``plan.schema.json``."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema = {**head, **Plan.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def plan_in(text: str) -> Plan:
+    """The plan in an agent's answer: the last JSON object in it that has any ``tasks``.
+
+    What stands around it is left. Raise InvalidRequest with all that is wrong.
+    """
+    found = None
+    for value in objects_in(text):
+        # An example of the form, with nothing in it, may come after the plan.
+        if value.get("tasks") or (found is None and "tasks" in value):
+            found = value
+    if found is None:
+        raise InvalidRequest('there is no JSON object with "tasks" in the answer', kind=KIND)
+    if found["tasks"] == []:
+        raise InvalidRequest("a plan needs at least one task, and this one has none", kind=KIND)
+    try:
+        return Plan.model_validate(found)
+    except ValidationError as error:
+        told = [str(fault) for fault in faults(error, Plan)[:MOST_FAULTS_TOLD]]
+        raise InvalidRequest("; ".join(told), kind=KIND) from error
+
+
+def objects_in(text: str) -> Iterator[dict[str, Any]]:
+    """Objects in a text, whatever stands between them; those inside of another are skipped."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    for _ in range(MOST_BEGINNINGS):
+        if at < 0:
+            return
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            yield value
+        at = text.find("{", end)

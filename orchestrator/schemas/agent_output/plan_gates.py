@@ -1,0 +1,89 @@
+"""Commands among the words of a plan that an agent made.
+
+An agent's plan may be under the influence of what the agent has read, so that only plain calls of
+programs that check are run: no shell syntax, no variables, nothing of any other program.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.model.gate import Gate, GateSource
+
+#: The beginnings of commands that check.
+_CHECKS: tuple[tuple[str, ...], ...] = (
+    ("pytest",),
+    ("python", "-m", "pytest"),
+    ("python3", "-m", "pytest"),
+    ("ruff", "check"),
+    ("ruff", "format", "--check"),
+    ("mypy",),
+    ("npm", "test"),
+    ("npm", "run", "test"),
+    ("npm", "run", "lint"),
+    ("npm", "run", "typecheck"),
+    ("cargo", "test"),
+    ("cargo", "clippy"),
+    ("go", "test"),
+    ("go", "vet"),
+    ("make", "check"),
+    ("make", "test"),
+)
+#: Options that change how much is said or how strict a check is, and nothing else.
+_OPTIONS = re.compile(
+    r"-(?:q|qq|v|vv|x|race|short|count=\d{1,4})|"
+    r"--(?:quiet|verbose|exitfirst|maxfail=\d{1,4}|strict|workspace|all|all-features|all-targets|"
+    r"locked|release|lib|check)"
+)
+#: No quotes, variables, globs, redirections; no way out of the worktree.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ./:,=\[\]@+-]{0,300}")
+MOST_GATES = 10
+
+
+def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
+    """Those of the words that are commands, as gates that must pass."""
+    found = {each.run: each for each in _gates(words)}
+    return tuple(found.values())[:MOST_GATES]
+
+
+def _gates(words: Sequence[str]) -> Iterator[Gate]:
+    for text in words:
+        command = _command_in(text)
+        if command:
+            name = re.sub(r"[^A-Za-z0-9]+", "-", command).strip("-").lower()[:40].strip("-")
+            yield Gate(
+                name=f"planned-{name}",
+                run=command,
+                timeout=600.0,
+                new_only=False,
+                source=GateSource.PLANNED,
+                why="the plan asks for it",
+                program=command.split(" ")[0],
+            )
+
+
+def _command_in(text: str) -> str:
+    """The whole text, or what stands between backticks in it; empty for a sentence."""
+    quoted = re.findall(r"`([^`]+)`", text)
+    candidates = quoted if len(quoted) == 1 else [text]
+    command = candidates[0].strip()
+    return command if _is_safe(command) else ""
+
+
+def _is_safe(command: str) -> bool:
+    if not _PLAIN.fullmatch(command):
+        return False
+    words = tuple(shlex.split(command))
+    if not any(words[: len(each)] == each for each in _CHECKS):
+        return False
+    program = next(each for each in _CHECKS if words[: len(each)] == each)
+    rest = words[len(program) :]
+    return all(_is_safe_argument(each) for each in rest)
+
+
+def _is_safe_argument(word: str) -> bool:
+    """A path inside, or an option; a word of a sentence is neither."""
+    if word.startswith("-"):
+        return _OPTIONS.fullmatch(word) is not None
+    inside = not word.startswith("/") and ".." not in word.split("/")
+    return inside and "=" not in word and any(sign in word for sign in "./:_")

@@ -1,0 +1,68 @@
+"""What a reviewing agent answers with: a ranking as JSON, by ``review.schema.json``."""
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.schemas.agent_output.plan import objects_in
+from orchestrator.schemas.fields.text import Text
+from orchestrator.schemas.fields.validation_errors import faults
+from orchestrator.schemas.fields.wire import Wire
+
+KIND = "invalid-review"
+MOST_FAULTS_TOLD = 10
+
+
+class Ranked(Wire):
+    """One of the candidates."""
+
+    worker_id: Annotated[str, Field(min_length=1, max_length=200)]
+    """Its name, as it was given."""
+    reason: Annotated[Text, Field(min_length=1, max_length=2000)]
+    """Why it stands where it stands, in one or two sentences."""
+
+
+class Review(Wire):
+    """All candidates in order."""
+
+    ranking: Annotated[tuple[Ranked, ...], Field(strict=False, min_length=1, max_length=1000)]
+    """The best first; each candidate once."""
+
+
+def review_schema() -> str:
+    """The text of ``review.schema.json``."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema = {**head, **Review.model_json_schema()}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def review_in(text: str, candidates: Collection[str]) -> Review:
+    """The review in an agent's answer: the last JSON object in it that has ``ranking``.
+
+    Raise InvalidRequest with all that is wrong, also when it is not about these candidates.
+    """
+    found = None
+    for value in objects_in(text):
+        found = value if "ranking" in value else found
+    if found is None:
+        raise InvalidRequest('there is no JSON object with "ranking" in the answer', kind=KIND)
+    try:
+        review = Review.model_validate(found)
+    except ValidationError as error:
+        told = [str(fault) for fault in faults(error, Review)[:MOST_FAULTS_TOLD]]
+        raise InvalidRequest("; ".join(told), kind=KIND) from error
+    _check_names([each.worker_id for each in review.ranking], candidates)
+    return review
+
+
+def _check_names(named: list[str], candidates: Collection[str]) -> None:
+    if Counter(named) != Counter(candidates):
+        raise InvalidRequest(
+            f"ranking must name each of {', '.join(candidates)} once, and names "
+            f"{', '.join(named[:MOST_FAULTS_TOLD])}",
+            kind=KIND,
+        )

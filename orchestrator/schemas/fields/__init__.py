@@ -1,0 +1,1 @@
+"""Types of fields, and validation errors."""

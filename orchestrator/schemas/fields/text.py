@@ -1,0 +1,141 @@
+"""Kinds of text and numbers that requests are made of."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, StringConstraints
+
+from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
+from orchestrator.core.locks.lock_names import LONGEST_NAME as LONGEST_LOCK
+from orchestrator.core.locks.lock_names import MOST_NAMES as MOST_LOCKS
+from orchestrator.core.locks.lock_names import lock_name
+
+REQUEST_LIMIT_CHARACTERS = 200_000
+
+#: Variables of these names tell a worker who it is.
+RESERVED_VARIABLES = "ORCHESTRATOR_"
+
+TASK_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$"
+TASK_ID_WORDS = "1 to 128 letters, digits and _.:@+-, the first one a letter, a digit or _"
+
+#: Of a list or mapping, and of an agent's or a variable's name.
+MOST_ITEMS = 10_000
+LONGEST_NAME = 200
+
+
+def checked_text(value: object) -> object:
+    """Refuse what no file, argument or database column can hold; other types pass through."""
+    if not isinstance(value, str):
+        return value
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            "must not contain a lone surrogate (half of a character pair, "
+            f"at position {error.start})"
+        ) from None
+    return value
+
+
+def not_blank(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be blank")
+    return value
+
+
+def checked_command(value: object) -> str | tuple[str, ...]:
+    """A text for ``bash -c``, or a list of arguments as a tuple."""
+    if isinstance(value, str):
+        not_blank(value)
+        _checked_length(value)
+        checked_text(value)
+        return value
+    words = _texts(value, "must be a text for bash -c, or a list of arguments (all text)")
+    not_blank(words[0])
+    return words
+
+
+def checked_agents(value: object) -> tuple[str, ...]:
+    """One name, or several candidates."""
+    names = (value,) if isinstance(value, str) else value
+    texts = _texts(names, "must be an agent's name, or a list of names")
+    for name in texts:
+        if not name.strip() or len(name) > 100:
+            raise ValueError("an agent's name has 1 to 100 characters")
+    return texts
+
+
+def _texts(value: object, complaint: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(complaint)
+    if not all(isinstance(item, str) for item in value):
+        raise ValueError(complaint)
+    if len(value) > MOST_ITEMS:
+        raise ValueError(f"must not have more than {MOST_ITEMS} items")
+    for item in value:
+        _checked_length(item)
+        checked_text(item)
+    return tuple(value)
+
+
+def _checked_length(text: str) -> None:
+    if len(text) > REQUEST_LIMIT_CHARACTERS:
+        raise ValueError(f"must not have more than {REQUEST_LIMIT_CHARACTERS} characters")
+
+
+def checked_variable_name(value: object) -> object:
+    if isinstance(value, str) and (not 0 < len(value) <= LONGEST_NAME or "=" in value):
+        raise ValueError(f"a variable's name has 1 to {LONGEST_NAME} characters and no '='")
+    if isinstance(value, str) and value.startswith(RESERVED_VARIABLES):
+        raise ValueError(
+            f"{value[:100]} is set by the orchestrator for every worker; names that begin with "
+            f"{RESERVED_VARIABLES} are reserved, use another one"
+        )
+    return checked_text(value)
+
+
+Text = Annotated[
+    str,
+    BeforeValidator(checked_text),
+    StringConstraints(max_length=REQUEST_LIMIT_CHARACTERS),
+]
+Word = Annotated[
+    str,
+    BeforeValidator(not_blank),
+    BeforeValidator(checked_text),
+    StringConstraints(max_length=200),
+]
+RequestText = Annotated[
+    str,
+    BeforeValidator(not_blank),
+    BeforeValidator(checked_text),
+    StringConstraints(min_length=1, max_length=REQUEST_LIMIT_CHARACTERS),
+]
+TaskId = Annotated[
+    str,
+    BeforeValidator(checked_text),
+    StringConstraints(pattern=TASK_ID_PATTERN),
+]
+Command = Annotated[
+    str | tuple[str, ...], PlainValidator(checked_command, json_schema_input_type=str | list[str])
+]
+AgentNames = Annotated[
+    tuple[str, ...], PlainValidator(checked_agents, json_schema_input_type=str | list[str])
+]
+#: In its one spelling: ``./src//api/`` is ``src/api``, as is ``src/api/*.py``.
+LockName = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_LOCK), AfterValidator(lock_name)
+]
+LockNames = Annotated[tuple[LockName, ...], Field(strict=False, max_length=MOST_LOCKS)]
+VariableName = Annotated[str, BeforeValidator(checked_variable_name)]
+LabelName = Annotated[
+    str, BeforeValidator(checked_text), StringConstraints(min_length=1, max_length=100)
+]
+LabelValue = Annotated[str, BeforeValidator(checked_text), StringConstraints(max_length=1000)]
+
+Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
+Money = Annotated[float, Field(gt=0, le=1e12)]
+MoneyOrZero = Annotated[float, Field(ge=0, le=1e12)]

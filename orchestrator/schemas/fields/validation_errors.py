@@ -1,0 +1,141 @@
+"""What is wrong with a request, in words and with a place."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.schemas.fields.text import TASK_ID_PATTERN, TASK_ID_WORDS
+
+Place = tuple[int | str, ...]
+
+_PYDANTIC_PREFIXES = ("Value error, ", "Assertion failed, ")
+
+#: Said in the words of JSON instead of Python's.
+_PLAIN_WORDS = {
+    "missing": "is required",
+    "tuple_type": "must be a list",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes",
+    "string_type": "must be text, in quotes",
+    "string_unicode": "a name contains a lone surrogate (half of a character pair)",
+    "finite_number": "must be a finite number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+}
+
+#: The same with the limit, as pydantic names it.
+_PLAIN_LIMITS = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "string_too_long": "must have at most {max_length} characters",
+}
+
+
+#: What pydantic adds to a place for the key of a mapping, and for a form that a value may have.
+_NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One thing that is wrong."""
+
+    place: Place
+    detail: str
+    type: str
+
+    @property
+    def pointer(self) -> str:
+        """The place as a JSON pointer (RFC 6901); empty for the whole document."""
+        return "".join(f"/{_escaped(part)}" for part in self.place)
+
+    def __str__(self) -> str:
+        return f"{self.pointer}: {self.detail}" if self.place else self.detail
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+    """Everything wrong with what was given to ``model``; values are never repeated."""
+    found = error.errors(include_url=False, include_input=False)
+    return [_fault(dict(item), model) for item in found]
+
+
+def summary(found: Sequence[Fault]) -> str:
+    """One sentence: the first fault, and how many more there are."""
+    more = f" ({len(found) - 1} more under errors)" if len(found) > 1 else ""
+    return f"{found[0]}{more}"
+
+
+def _fault(item: dict[str, Any], model: type[BaseModel]) -> Fault:
+    below = item.get("ctx", {}).get("at", ())
+    place = tuple(part for part in (*item["loc"], *below) if str(part) not in _NO_PLACES)
+    return Fault(place=place, detail=_detail(item, place, model), type=item["type"])
+
+
+def _detail(item: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
+    if item["type"] == "extra_forbidden":
+        return unknown_name("field", str(place[-1]), _known_fields(model, place[:-1]))
+    if item["type"] in _PLAIN_WORDS:
+        return _PLAIN_WORDS[item["type"]]
+    limits = {name: _plain_number(value) for name, value in item.get("ctx", {}).items()}
+    if item["type"] in _PLAIN_LIMITS:
+        return _PLAIN_LIMITS[item["type"]].format(**limits)
+    if item["type"] in ("too_short", "too_long", "string_too_short"):
+        return _wrong_length(limits)
+    if limits.get("pattern") == TASK_ID_PATTERN:
+        return f"must be {TASK_ID_WORDS}"
+    message = str(item["msg"])
+    for prefix in _PYDANTIC_PREFIXES:
+        message = message.removeprefix(prefix)
+    return message
+
+
+_ONE = {"characters": "character", "entries": "entry"}
+
+
+def _wrong_length(limits: Mapping[str, Any]) -> str:
+    # A text that was checked before its length is measured is a "Value" to pydantic.
+    kind = "characters" if limits.get("field_type", "Value") == "Value" else "entries"
+    if "max_length" in limits:
+        return f"must have at most {limits['max_length']} {kind}"
+    least = limits["min_length"]
+    return f"must have at least {least} {kind if least != 1 else _ONE[kind]}"
+
+
+def _plain_number(value: Any) -> Any:
+    """1000000000 rather than 1000000000.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
+    """Say that a name is unknown, what was probably meant, and what exists."""
+    close = difflib.get_close_matches(name[:100], known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"
+
+
+def _known_fields(model: type[BaseModel], place: Place) -> list[str]:
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _model_in(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model), None)
+
+
+def _escaped(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")

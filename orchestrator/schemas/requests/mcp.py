@@ -1,0 +1,69 @@
+"""What the tools of the Model Context Protocol take."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from orchestrator.schemas.fields.text import Word
+from orchestrator.schemas.fields.wire import Wire
+from orchestrator.schemas.requests.job import OrchestrateRequest
+
+#: Clients give up on a call after 60 s.
+LONGEST_CALL_SECONDS = 44.0
+MOST_LINES = 1000
+
+
+def _bare(value: object) -> object:
+    """The id in the name of a job's directory."""
+    return value.removeprefix("job_") if isinstance(value, str) else value
+
+
+JobId = Annotated[Word, BeforeValidator(_bare)]
+
+
+class OrchestrateArguments(OrchestrateRequest):
+    """The same as the body of ``POST /api/v1/orchestrate``."""
+
+
+class StatusArguments(Wire):
+    job_id: JobId | None = None
+    """Id of the job; without it, the newest jobs are listed."""
+
+
+class JobArguments(Wire):
+    job_id: JobId
+    """Id of the job, as orchestrate answered it."""
+
+
+class WaitArguments(JobArguments):
+    timeout_seconds: Annotated[float, Field(ge=0)] = 40.0
+    """How long to wait at most; more than 44 is taken as 44."""
+
+    @property
+    def seconds(self) -> float:
+        return min(self.timeout_seconds, LONGEST_CALL_SECONDS)
+
+
+class LogsArguments(JobArguments):
+    worker_id: Word
+    """Name of the worker, such as worker_1; status lists them."""
+    lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = 50
+    """How many of the last lines."""
+
+
+class ReportArguments(JobArguments):
+    name: Word | None = None
+    """FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, timeline.md, ...; the job's own if absent."""
+
+
+class McpMessage(BaseModel):
+    """A JSON-RPC message of the Model Context Protocol; a description, nothing is checked by it."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+    jsonrpc: Literal["2.0"]
+    id: int | str = 0
+    """Absent in a notification."""
+    method: str
+    """initialize, server/discover, ping, tools/list or tools/call."""
+    params: dict[str, Any] = Field(default_factory=dict)

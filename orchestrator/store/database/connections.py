@@ -1,0 +1,264 @@
+"""Connections: one that writes and stays open, and a pool of those that read.
+
+A reader sees one moment of the database for as long as it is taken, and never waits for the writer.
+Commits are flushed to the disk in the background, many at once.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import StoreError
+from orchestrator.core.ports import Change
+from orchestrator.store import queries
+from orchestrator.store.database import file_lock, postgresql
+from orchestrator.store.statements import Writings
+
+logger = logging.getLogger(__name__)
+
+#: Time from a commit to the start of its flush, at most.
+LATE_SECONDS = 0.02
+#: How SQLite names a database's write-ahead log.
+_LOG_SUFFIX = "-wal"
+
+
+class LateSync:
+    """Flushes the write-ahead log of one database after commits that did not wait for the disk.
+
+    Any thread may call. The background thread starts with the first ``ask``.
+    """
+
+    def __init__(self, database: str) -> None:
+        # SQLite follows links, too.
+        self._path = os.path.realpath(database) + _LOG_SUFFIX
+        self._due = threading.Event()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def ask(self) -> None:
+        """Have a new commit flushed soon. Does not wait."""
+        self._due.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="late-sync", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Flush the remaining commits, and end the thread. Idempotent."""
+        self._closed.set()
+        self._due.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._due.wait()
+            self._closed.wait(LATE_SECONDS)
+            self._due.clear()
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
+            # Opened each time: the file is a new one after the connection was.
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            logger.warning("%s did not reach the disk: %s", self._path, error.strerror)
+
+
+#: Seconds that a writer waits for another program's lock.
+LOCK_TIMEOUT = 10.0
+#: Readers that stay connected, and how many more there may be at the same time.
+POOLED_READERS = 8
+EXTRA_READERS = 56
+
+#: Pages of 4 KiB in the write-ahead log that are then written to their places, for which the
+#: supervisor waits. Busy pages are in it many times and written once: seldom is cheaper.
+CHECKPOINT_PAGES = 4000
+
+_WRITER_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+)
+_READER_PRAGMAS = ("query_only=ON",)
+
+Result = TypeVar("Result")
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a database in a file, whatever characters the path has."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+class Connections:
+    """The connections to one database. Raises SQLAlchemyError and StoreError."""
+
+    def __init__(self, url: URL, *, alone: bool, echo: bool) -> None:
+        if url.get_backend_name() == "sqlite":
+            _prepare_file(url)
+            options, reader_options = _sqlite_options(), _sqlite_options()
+        else:
+            # Parameters by position, as in SQLite: rows of values are the same everywhere.
+            options = {"paramstyle": "format", "connect_args": postgresql.patience(url)}
+            reader_options = {**options, "isolation_level": "REPEATABLE READ"}
+        shared = {"echo": echo, "hide_parameters": True}
+        self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
+        self._readers = create_engine(
+            url,
+            pool_size=POOLED_READERS,
+            max_overflow=EXTRA_READERS,
+            **shared,
+            **reader_options,
+        )
+        if self._write_engine.dialect.name == "sqlite":
+            _set_up_sqlite(self._write_engine, _WRITER_PRAGMAS, "BEGIN IMMEDIATE")
+            _set_up_sqlite(self._readers, _READER_PRAGMAS, "BEGIN")
+        elif alone:
+            postgresql.take_for_one_writer(self._write_engine)
+        self.writer = self._write_engine.connect()
+        self._writings = Writings(self.writer.dialect)
+        driver: Any = self.writer.dialect.loaded_dbapi
+        self._driver_error = driver.Error
+        self._lost_error = (driver.OperationalError, driver.InterfaceError)
+        #: The latest commit may have been carried out although its answer never came.
+        self._in_doubt = False
+        #: Whether a commit waits for the disk; None where the database decides for itself.
+        self._waits: bool | None = None
+        self._late_sync: LateSync | None = None
+        if self.writer.dialect.name == "sqlite":
+            self._waits, self._late_sync = True, LateSync(str(url.database))
+        #: Of the file, once it is taken.
+        self._locks: list[int] = []
+
+    def take_file(self) -> None:
+        """Be the one server that uses it; a database on a server is taken by the connection."""
+        if self._write_engine.dialect.name == "sqlite":
+            self._locks = file_lock.take(str(self._write_engine.url.database))
+
+    def close(self) -> None:
+        if self._late_sync is not None:
+            self._late_sync.close()
+        self._readers.dispose()
+        # Last, so that it is the writer that folds the write-ahead log into the file.
+        self.writer.close()
+        self._write_engine.dispose()
+        file_lock.release(self._locks)
+
+    def write(self, change: Change) -> None:
+        """All of a change or nothing of it.
+
+        May be called again with the same change when the connection was lost: one that had been
+        stored after all is not stored twice.
+        """
+        try:
+            # Straight to the driver: this is what the supervisor waits for in every turn.
+            driver = self._driver()
+            if not (self._in_doubt and self._is_stored(change)):
+                self._wait_for_disk(driver, change.durable)
+                self._write(driver, change)
+        except self._driver_error as error:
+            if postgresql.is_locked(error):
+                raise DBAPIError(None, None, error) from error
+            # What state the connection is in is not known: the next change gets a new one.
+            self.writer.invalidate()
+            self._in_doubt |= isinstance(error, self._lost_error)
+            self._waits = None if self._waits is None else True
+            raise DBAPIError(None, None, error) from error
+        self._in_doubt = False
+
+    def _driver(self) -> Any:
+        """The writer's connection; where it was lost, a new one."""
+        return self.writer.connection.driver_connection
+
+    def _is_stored(self, change: Change) -> bool:
+        """A change that makes new rows tells of an event, and is there as a whole or not at all."""
+        if not change.events:
+            return False
+        first = change.events[0]
+        found = self.read(lambda reader: queries.events(reader, first.root_id, first.seq - 1, 1))
+        return [(each.seq, each.kind, each.at) for each in found] == [
+            (first.seq, first.kind, first.at)
+        ]
+
+    def _write(self, driver: Any, change: Change) -> None:
+        with closing(driver.cursor()) as cursor:
+            if self._waits is not None:
+                cursor.execute("BEGIN IMMEDIATE")
+            try:
+                self._writings.write(cursor, change)
+            except BaseException:
+                driver.rollback()
+                raise
+        failpoints.reached("store: before the commit")
+        driver.commit()
+        failpoints.reached("store: after the commit")
+        if self._late_sync is not None and not change.durable:
+            self._late_sync.ask()
+
+    def durable_writer(self) -> Connection:
+        """The writer, whose next commit waits until the disk has it."""
+        try:
+            self._wait_for_disk(self._driver(), True)
+        except self._driver_error as error:
+            raise DBAPIError(None, None, error) from error
+        return self.writer
+
+    def _wait_for_disk(self, driver: Any, durable: bool) -> None:
+        """On SQLite only a durable change waits until the disk has it."""
+        if self._waits is None or self._waits is durable:
+            return
+        driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        self._waits = durable
+
+    def read(self, query: Callable[[Connection], Result]) -> Result:
+        """What ``query`` finds; asked again when the server had closed an idle connection."""
+        try:
+            return self._read_once(query)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return self._read_once(query)
+
+    def _read_once(self, query: Callable[[Connection], Result]) -> Result:
+        with self._readers.connect() as connection:
+            return query(connection)
+
+
+def _sqlite_options() -> dict[str, Any]:
+    # A connection may be used by one thread after the other.
+    return {"connect_args": {"timeout": LOCK_TIMEOUT, "check_same_thread": False}}
+
+
+def _set_up_sqlite(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        # Else the driver begins transactions by itself, and later than it should.
+        connection.isolation_level = None
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def _prepare_file(url: URL) -> None:
+    """Create the file for its owner alone; SQLite gives its other files the same mode."""
+    if not url.database or url.database == ":memory:":
+        raise StoreError("an SQLite store needs a file: sqlite:////path/to/orchestrator.db")
+    try:
+        os.close(os.open(url.database, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(f"{url.database} cannot be opened: {error.strerror}") from error

@@ -1,0 +1,60 @@
+"""One server per database in a file: locks that the kernel frees with their holder."""
+
+import errno
+import fcntl
+import os
+import struct
+
+from orchestrator.core.errors import StoreError
+from orchestrator.store.database.errors import in_use
+
+#: Not the file itself: closing any handle of that ends the locks that SQLite holds on it.
+SUFFIX = "-lock"
+#: In the file itself, far behind all bytes that it has or that SQLite locks.
+_BYTE = 1 << 62
+_HELD = (errno.EAGAIN, errno.EACCES)
+
+
+def take(path: str) -> list[int]:
+    """The locks' handles, to be closed when no connection is left. Raises StoreError.
+
+    One is on a file beside the database. The other is on the database, because people remove lock
+    files: its handle is open for as long as SQLite's are.
+    """
+    # Whatever links lead there: SQLite follows them, too.
+    real = os.path.realpath(path)
+    beside = _open(real + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
+    handles = [beside]
+    try:
+        fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handles.append(_open(real))
+        _lock_inside(handles[-1])
+    except (OSError, StoreError) as error:
+        release(handles)
+        if isinstance(error, StoreError):
+            raise
+        raise in_use(path) from error
+    return handles
+
+
+def release(handles: list[int]) -> None:
+    """Idempotent."""
+    while handles:
+        os.close(handles.pop())
+
+
+def _open(path: str, more: int = 0) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | more, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened: {error.strerror}") from error
+
+
+def _lock_inside(handle: int) -> None:
+    """Raise OSError if another server has it; not every file system knows these locks."""
+    wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
+    try:
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, wanted)
+    except OSError as error:
+        if error.errno in _HELD:
+            raise

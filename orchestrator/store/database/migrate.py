@@ -1,0 +1,56 @@
+"""Bringing a database to the schema of this release, by the migrations in the package."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import StoreError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+#: The newest of them.
+LATEST = "0008"
+_TABLE = "alembic_version"
+
+
+def migrate(connection: Connection, where: str) -> None:
+    """Create or upgrade the schema, within the caller's transaction. Idempotent.
+
+    Raises StoreError when a newer release has already changed the schema.
+    """
+    found = _revisions(connection)
+    if found == {LATEST}:
+        return
+    # Not at the top: it takes a fifth of a second to load, and hardly any start needs it.
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
+    config = _config(connection)
+    scripts = ScriptDirectory.from_config(config)
+    if found - {script.revision for script in scripts.walk_revisions()}:
+        raise StoreError(
+            f"{where} was made by a newer release: use that release, or another store.url"
+        )
+    command.upgrade(config, "head")
+    failpoints.reached("migration: before the commit")
+
+
+def _revisions(connection: Connection) -> set[str]:
+    """What the database has; none when it is new."""
+    if not inspect(connection).has_table(_TABLE):
+        return set()
+    return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))
+
+
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    # The option is a template in which % begins a name.
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

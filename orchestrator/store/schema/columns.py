@@ -1,0 +1,404 @@
+"""How single values lie in columns: text, members of enums, documents.
+
+Any Python text comes back exactly as it was, although PostgreSQL holds no NUL and no database
+holds a lone surrogate: such characters are kept as ESCAPE and four hexadecimal digits. Times and
+durations are finite numbers.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from enum import StrEnum
+from typing import Any
+
+import pydantic_core
+from sqlalchemy import Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+from orchestrator.core.model.attempt.attempt_result import (
+    ChangeSize,
+    EndedBy,
+    Exit,
+    PromptSize,
+    Stray,
+    Usage,
+)
+from orchestrator.core.model.attempt.delivery import Delivery, Intent
+from orchestrator.core.model.attempt.earlier_exits import cause_of
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
+from orchestrator.core.model.attempt.final_text import FinalText
+from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
+from orchestrator.core.model.attempt.uncommitted_files import HeldBack, HeldBackRule
+from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.model.gate import (
+    Gate,
+    GateCause,
+    GateReport,
+    GateResult,
+    GateSource,
+    GateStatus,
+)
+from orchestrator.core.model.job import JobConfig, TaskSpec, WaitingFor
+from orchestrator.core.model.job_facts import (
+    CapPassed,
+    CheckoutChange,
+    EarlierPart,
+    FlakyGate,
+    GateFact,
+    JobFacts,
+    LossCause,
+    Missing,
+    Overruled,
+    PlanFallback,
+    Shortfall,
+    SwitchedOff,
+    UnjudgedCause,
+    UnjudgedFile,
+    UnjudgedWork,
+)
+from orchestrator.core.model.repository_changes import (
+    ChangedKind,
+    RepositoryAlteration,
+    RepositoryChange,
+)
+from orchestrator.core.model.states import WaitKind
+from orchestrator.core.model.worker_result import WorkerResult
+
+#: SUBSTITUTE: a control character that hardly occurs in text.
+ESCAPE = "\x1a"
+_UNSTORABLE = re.compile("[\0\x1a\ud800-\udfff]")
+_ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
+
+
+def stored(text: str) -> str:
+    """Text that every database can hold."""
+    # Printable text holds neither control characters nor surrogates.
+    if text.isprintable():
+        return text
+    return _UNSTORABLE.sub(lambda found: f"{ESCAPE}{ord(found[0]):04x}", text)
+
+
+def restored(text: str) -> str:
+    """What ``stored`` was given."""
+    if ESCAPE not in text:
+        return text
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def _plain(value: Any) -> object:
+    """What JSON has for a value of the core."""
+    if is_dataclass(value):
+        # As ``fields`` does, without building a tuple of them for every value.
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} cannot be stored")
+
+
+# Unescaped, so that two lone surrogates are not read back as the one character they spell.
+_any_to_json = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _to_json(value: Any) -> str:
+    try:
+        # Takes a third of the time, which every end of a worker needs twice.
+        return pydantic_core.to_json(value, fallback=_plain).decode()
+    except pydantic_core.PydanticSerializationError:
+        return _any_to_json(value)  # it holds a lone surrogate
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return pydantic_core.from_json(text)
+    except (TypeError, ValueError):
+        return json.loads(text)
+
+
+class Kept(TypeDecorator[Any]):
+    """A column of text that ``write`` makes of a value and ``read`` makes a value of.
+
+    The processors are these functions themselves: the usual hooks cost two more calls a value.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def write(self, value: Any) -> str:
+        raise NotImplementedError
+
+    def read(self, text: str) -> Any:
+        raise NotImplementedError
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:
+        write = self.write
+        return lambda value: None if value is None else write(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        read = self.read
+        return lambda text: None if text is None else read(text)
+
+
+class PlainText(Kept):
+    """Text as it is."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:
+        return _stored_or_none
+
+    def read(self, text: str) -> str:
+        return restored(text)
+
+
+def _stored_or_none(text: str | None) -> str | None:
+    # As ``stored`` does; most of 35 texts for every worker are plain, and a call takes longer.
+    return text if text is None or text.isprintable() else stored(text)
+
+
+class Member(Kept):
+    """A member of an enum, by its value; it may be compared with any text."""
+
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+        self._texts: Mapping[str, str] = {member: str(member) for member in kind}
+
+    def write(self, value: str) -> str:
+        return self._texts.get(value) or stored(str(value))
+
+    def read(self, text: str) -> StrEnum:
+        return self.kind(text)
+
+
+class Document(Kept):
+    """A tuple, mapping or dataclass as compact JSON; ``make`` makes it of what JSON holds."""
+
+    cache_ok = True
+
+    def __init__(self, make: Callable[[Any], object]) -> None:
+        super().__init__()
+        self.make = make
+
+    def write(self, value: Any) -> str:
+        if not value:
+            return "[]" if isinstance(value, tuple) else "{}"
+        return stored(_to_json(value))
+
+    def read(self, text: str) -> Any:
+        return self.make(_from_json(restored(text)))
+
+
+_TUPLES_OF_TASK = ("agents", "depends_on", "files", "writes", "locks")
+
+Found = dict[str, Any]
+
+
+def read_config(found: Found) -> JobConfig:
+    if "context_files" in found:
+        found["context_files"] = tuple(found["context_files"])
+    return JobConfig(**_with_gates(found))
+
+
+def read_task(found: Found) -> TaskSpec:
+    for name in _TUPLES_OF_TASK:
+        if name in found:
+            found[name] = tuple(found[name])
+    if isinstance(found.get("command"), list):
+        found["command"] = tuple(found["command"])
+    return TaskSpec(**_with_gates(found))
+
+
+def read_exit(found: Found) -> Exit:
+    ended_by = EndedBy(found["ended_by"])
+    if "cause" in found:
+        cause = ExitCause(found["cause"])
+    else:
+        cause = cause_of(ended_by, found.get("error", ""), found.get("stopped_by", ""))
+    return Exit(**{**_with_strays(found), "ended_by": ended_by, "cause": cause})
+
+
+def read_result(found: Found) -> WorkerResult:
+    if "files_created" in found:
+        found["files_created"] = tuple(found["files_created"])
+    found["conflicts"] = tuple(found.get("conflicts", ()))
+    for name in ("usage", "usage_before"):
+        if found.get(name) is not None:
+            found[name] = Usage(**found[name])
+    if found.get("prompt") is not None:
+        found["prompt"] = PromptSize(**found["prompt"])
+    found["gates"] = tuple(_gate_result(each) for each in found.get("gates", ()))
+    if "failures" in found:
+        found["failures"] = tuple(_read_failure(each) for each in found["failures"])
+    found["rollbacks"] = tuple(Rollback(**each) for each in found.get("rollbacks", ()))
+    if found.get("change") is not None:
+        found["change"] = ChangeSize(**found["change"])
+    if found.get("delivery") is not None:
+        found["delivery"] = _read_delivery(found["delivery"])
+    if found.get("session") is not None:
+        found["session"] = read_session(found["session"])
+    if found.get("standing") is not None:
+        by = Criterion(found["standing"]["by"])
+        found["standing"] = CandidateRank(**{**found["standing"], "by": by})
+    return WorkerResult(**_with_strays(found))
+
+
+def read_session(found: Found) -> Session:
+    return Session(**found)
+
+
+def _read_delivery(found: Found) -> Delivery:
+    paths = {
+        name: tuple(found.get(name, ()))
+        for name in ("missing", "saved", "outside", "checkout", "code")
+    }
+    deferred = found.get("deferred")
+    own = {
+        "intent": Intent(found.get("intent", Intent.ANSWER)),
+        "deferred": None if deferred is None else FinalText(deferred),
+        "side_work": _read_side_work(found),
+        "held_back": _read_held_back(found),
+    }
+    return Delivery(**{**found, **paths, **own})
+
+
+def _read_held_back(found: Found) -> tuple[HeldBack, ...]:
+    listed = found.get("held_back", ())
+    return tuple(HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
+
+
+def _read_side_work(found: Found) -> tuple[SideWork, ...]:
+    listed = found.get("side_work", ())
+    return tuple(SideWork(**{**each, "kind": SideWorkKind(each["kind"])}) for each in listed)
+
+
+def _read_failure(found: Found) -> Failure:
+    kind, strategy = FailureKind(found["kind"]), RetryStrategy(found["strategy"])
+    gates = tuple(found.get("gates", ()))
+    return Failure(**{**found, "kind": kind, "strategy": strategy, "gates": gates})
+
+
+def read_facts(found: Found) -> JobFacts:
+    missing = tuple(_read_missing(each) for each in found.get("missing", ()))
+    below = tuple(_read_missing(each) for each in found.get("lost_below", ()))
+    overruled = tuple(_read_overruled(each) for each in found.get("overruled", ()))
+    also = tuple(_read_overruled(each) for each in found.get("overruled_below", ()))
+    shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
+    gates = tuple(_gate_fact(each) for each in found.get("gates", ()))
+    fallback = found.get("plan_fallback")
+    return JobFacts(
+        **{
+            **found,
+            "missing": missing,
+            "lost_below": below,
+            "not_in_parent": tuple(found.get("not_in_parent", ())),
+            "taken": tuple(found.get("taken", ())),
+            "taken_jobs": tuple(found.get("taken_jobs", ())),
+            "overruled": overruled,
+            "overruled_below": also,
+            "shortfalls": shortfalls,
+            "both_kept": tuple(found.get("both_kept", ())),
+            "gates": gates,
+            "gates_passed": tuple(found.get("gates_passed", ())),
+            "flaky": tuple(
+                FlakyGate(**{**each, "findings": tuple(each["findings"])})
+                for each in found.get("flaky", ())
+            ),
+            "checkout": tuple(
+                CheckoutChange(path=each["path"], workers=tuple(each["workers"]))
+                for each in found.get("checkout", ())
+            ),
+            "unjudged_files": tuple(
+                UnjudgedFile(**{**each, "cause": UnjudgedCause(each["cause"])})
+                for each in found.get("unjudged_files", ())
+            ),
+            "switched_off": tuple(
+                SwitchedOff(gate=each["gate"], places=tuple(each["places"]))
+                for each in found.get("switched_off", ())
+            ),
+            "unjudged_work": tuple(
+                UnjudgedWork(
+                    worker_id=each["worker_id"],
+                    files=tuple(each["files"]),
+                    beside=tuple(each.get("beside", ())),
+                )
+                for each in found.get("unjudged_work", ())
+            ),
+            "unpriced": tuple(found.get("unpriced", ())),
+            "repository_changes": tuple(
+                _read_repository_change(each) for each in found.get("repository_changes", ())
+            ),
+            "earlier_parts": tuple(EarlierPart(**each) for each in found.get("earlier_parts", ())),
+            "caps_passed": tuple(CapPassed(**each) for each in found.get("caps_passed", ())),
+            "plan_fallback": PlanFallback(**fallback) if fallback else None,
+        }
+    )
+
+
+def _read_repository_change(found: Found) -> RepositoryChange:
+    kind, how = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
+    return RepositoryChange(**{**found, "kind": kind, "alteration": how})
+
+
+def _read_missing(found: Found) -> Missing:
+    cause = LossCause(found.get("cause", LossCause.CONFLICT))
+    return Missing(**{**found, "cause": cause, "paths": tuple(found.get("paths", ()))})
+
+
+def _read_overruled(found: Found) -> Overruled:
+    return Overruled(**{**found, "places": tuple(found.get("places", ()))})
+
+
+def _read_shortfall(found: Found) -> Shortfall:
+    paths = {name: tuple(found.get(name, ())) for name in ("outside", "checkout", "judges")}
+    return Shortfall(
+        worker_id=found["worker_id"],
+        unchanged=bool(found.get("unchanged")),
+        has_worktree=bool(found.get("has_worktree", True)),
+        judges_with_code=bool(found.get("judges_with_code")),
+        **paths,
+        held_back=_read_held_back(found),
+    )
+
+
+def _gate_fact(found: Found) -> GateFact:
+    return GateFact(**{**found, "cause": GateCause(found["cause"]) if found["cause"] else None})
+
+
+def read_waiting(found: Found) -> WaitingFor:
+    return WaitingFor(kind=WaitKind(found["kind"]), name=found.get("name", ""))
+
+
+def read_names(found: list[str]) -> tuple[str, ...]:
+    return tuple(found)
+
+
+def read_mapping(found: Found) -> Found:
+    return found
+
+
+def _with_strays(found: Found) -> Found:
+    return {**found, "strays": tuple(Stray(**stray) for stray in found.get("strays", ()))}
+
+
+def _with_gates(found: Found) -> Found:
+    return {**found, "gates": tuple(_gate(each) for each in found.get("gates", ()))}
+
+
+def _gate(found: Found) -> Gate:
+    lists = {name: tuple(found.get(name, ())) for name in ("when", "configured_by", "looks_at")}
+    report, source = GateReport(found["report"]), found.get("source", GateSource.ASKED)
+    return Gate(**{**found, **lists, "report": report, "source": GateSource(source)})
+
+
+def _gate_result(found: Found) -> GateResult:
+    status, failures = GateStatus(found["status"]), tuple(found["failures"])
+    cause = GateCause(found["cause"]) if found.get("cause") else None
+    names = ("judges", "new_tests", "looks_at", "not_imported", "flaky", "switched_off")
+    lists = {name: tuple(found.get(name, ())) for name in names}
+    lists["failures"] = failures
+    return GateResult(**{**found, **lists, "status": status, "cause": cause})

@@ -1,0 +1,191 @@
+"""The tables. A column is named as the field it holds.
+
+``migrations`` makes these tables; a test compares the two.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    false,
+    text,
+)
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.states import (
+    JobStatus,
+    MergeState,
+    StopCause,
+    WorkerKind,
+    WorkerStatus,
+)
+from orchestrator.store.schema import columns
+from orchestrator.store.schema.columns import Document, Member, PlainText
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("root_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("status", Member(JobStatus), nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("parent_worker_id", PlainText),
+    Column("parent_job_id", PlainText, ForeignKey("jobs.id")),
+    Column("digest", PlainText, nullable=False),
+    Column("submitted_by", PlainText, nullable=False),
+    Column("idempotency_key", PlainText),
+    Column("plan_source", PlainText, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("cancelled_by", PlainText),
+    Column("stop_cause", Member(StopCause)),
+    Column("merge_state", Member(MergeState), nullable=False, server_default=MergeState.NONE),
+    Column("awaits_approval", Boolean, nullable=False, server_default=false()),
+    Column("facts", Document(columns.read_facts), nullable=False, server_default="{}"),
+    Column("config", Document(columns.read_config), nullable=False),
+    Column("request", PlainText, nullable=False),
+    Index(None, "created_at", "id"),
+    Index(None, "status", "created_at"),
+    Index(None, "root_id", "created_at"),
+    Index(None, "parent_job_id", "created_at"),
+    Index(None, "submitted_by", "idempotency_key"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("job_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("task", Document(columns.read_task), nullable=False),
+)
+
+#: Marks columns whose values are in other columns, too: they are written and never read.
+DERIVED = {"derived": True}
+
+
+def told(table: Table) -> list[Column[Any]]:
+    """The columns that make a value of the core."""
+    return [column for column in table.c if not column.info]
+
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("id", PlainText, primary_key=True),
+    Column("job_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("task_id", PlainText, nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("kind", Member(WorkerKind), nullable=False, server_default=WorkerKind.TASK),
+    Column("depth", Integer, nullable=False),
+    Column("agent", PlainText, nullable=False),
+    Column("status", Member(WorkerStatus), nullable=False),
+    Column("reason", PlainText, nullable=False),
+    Column("waiting_for", Document(columns.read_waiting)),
+    Column("attempt", Integer, nullable=False),
+    Column("budget_from", Integer, nullable=False),
+    Column("failure", PlainText, nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("child_job_ids", Document(columns.read_names), nullable=False),
+    Column("child_workers", Integer, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("result", Document(columns.read_result)),
+    # Of its result, for sums over all workers.
+    Column("cost_usd", Double, info=DERIVED),
+    Column("cost_marks", Integer, nullable=False, server_default="0", info=DERIVED),
+    Index(None, "job_id", "index"),
+    # All that is asked of every worker at once, so that no row has to be read for it.
+    Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
+)
+# The latest of an agent that succeeded; a worker comes into it when it ends.
+Index(
+    "ix_workers_ended",
+    workers.c.agent,
+    workers.c.ended_at,
+    workers.c.status,
+    workers.c.kind,
+    sqlite_where=workers.c.ended_at.is_not(None),
+    postgresql_where=workers.c.ended_at.is_not(None),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("root_id", PlainText, primary_key=True),
+    Column("worker_id", PlainText, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("job_id", PlainText, ForeignKey("jobs.id"), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("token_hash", PlainText, nullable=False),
+    Column("record_hash", PlainText, nullable=False, server_default=text("''")),
+    Column("ended_at", Double),
+    Column("exit", Document(columns.read_exit)),
+    Column("reason", PlainText, nullable=False),
+    Column("session", Document(columns.read_session)),
+    ForeignKeyConstraint(["root_id", "worker_id"], ["workers.root_id", "workers.id"]),
+    Index(None, "token_hash"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("job_id", PlainText, nullable=False),
+    Column("kind", Member(EventKind), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("worker_id", PlainText),
+    Column("data", Document(columns.read_mapping), nullable=False),
+)
+
+#: What the jobs of each key cost on each day, which counts from the epoch.
+spent_days = Table(
+    "spent_days",
+    metadata,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("key_name", PlainText, primary_key=True),
+    Column("cost_usd", Double, nullable=False),
+)
+
+#: A lease stands while its attempt has not ended.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
+    Column("worker_id", PlainText, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("job_id", PlainText, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("taken_at", Double, nullable=False),
+    #: 1: a worker below its holder has been given a greater number since.
+    Column("passed_on", Integer, nullable=False),
+)
+
+#: One row: the greatest fencing number given so far. Whoever changes it has leases to itself.
+lease_numbers = Table(
+    "lease_numbers",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+)

@@ -1,0 +1,355 @@
+"""The store of jobs, tasks, workers, attempts and events in an SQL database.
+
+The state of running jobs, which most reads ask for, is cached until it changes.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import (
+    URL,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import ArgumentError
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import StoreError
+from orchestrator.core.events import Event
+from orchestrator.core.limits.quotas import DaySpent
+from orchestrator.core.locks.lease import Grant, Lease
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.ports import Change, Page, StoreStats, Tree
+from orchestrator.store import deletes, leases, queries
+from orchestrator.store.database.connections import Connections
+from orchestrator.store.database.errors import told_as_store_errors, told_as_unreadable
+from orchestrator.store.database.migrate import migrate
+from orchestrator.store.queries import values
+from orchestrator.store.schema.tables import attempts, events, jobs, tasks, told, workers
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """Values by job id, the longest unused one first to go. Any thread may call it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._values: OrderedDict[str, Value] = OrderedDict()
+        #: Readings that are under way and that no change has overtaken.
+        self._readings: dict[str, object] = {}
+
+    def get(self, job_id: str, read: Callable[[], Value]) -> Value:
+        """What is kept, else what ``read`` finds; that is kept unless the job changes meanwhile."""
+        reading = object()
+        with self._lock:
+            if job_id in self._values:
+                self._values.move_to_end(job_id)
+                return self._values[job_id]
+            self._readings[job_id] = reading
+        value = read()
+        with self._lock:
+            if self._readings.get(job_id) is reading:
+                del self._readings[job_id]
+                self._keep(job_id, value)
+        return value
+
+    def _keep(self, job_id: str, value: Value) -> None:
+        self._values[job_id] = value
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
+
+    def drop(self, job_ids: Iterable[str]) -> None:
+        """These have changed. To be called after the change can be read."""
+        with self._lock:
+            for job_id in job_ids:
+                self._values.pop(job_id, None)
+                self._readings.pop(job_id, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()
+            self._readings.clear()
+
+
+#: With more jobs than that the whole tree is read: databases bound the length of a statement.
+MOST_NAMED_JOBS = 500
+
+
+class _Loading:
+    """The statements that load a tree: the whole of it, or only named jobs."""
+
+    def __init__(self, *, named: bool) -> None:
+        def within(column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+            return [column.in_(bindparam("named", expanding=True))] if named else []
+
+        root: BindParameter[str] = bindparam("root_id")
+        self.jobs = (
+            select(jobs)
+            .where(jobs.c.root_id == root, *within(jobs.c.id))
+            .order_by(jobs.c.created_at, jobs.c.id)
+        )
+        self.tasks = (
+            select(tasks.c.job_id, tasks.c.task)
+            .join(jobs, jobs.c.id == tasks.c.job_id)
+            .where(jobs.c.root_id == root, *within(tasks.c.job_id))
+            .order_by(tasks.c.job_id, tasks.c.position)
+        )
+        self.workers = select(*told(workers)).where(
+            workers.c.root_id == root, *within(workers.c.job_id)
+        )
+        self.attempts = select(attempts).where(
+            attempts.c.root_id == root, *within(attempts.c.job_id)
+        )
+
+
+_whole = _Loading(named=False)
+_named = _Loading(named=True)
+_last_seq = select(func.max(events.c.seq)).where(events.c.root_id == bindparam("root_id"))
+
+
+def tree(
+    connection: Connection, root_id: str, job_ids: Collection[str] | None = None
+) -> Tree | None:
+    """None when there is no such root job, or none of the jobs is in its tree."""
+    named = None if job_ids is None else frozenset(job_ids)
+    given: dict[str, object] = {"root_id": root_id}
+    loading = _whole
+    if named is not None and len(named) <= MOST_NAMED_JOBS:
+        given["named"] = list(named)
+        loading = _named
+    found = values(connection, Job, loading.jobs, **given)
+    mine = [job for job in found if named is None or job.id in named]
+    return _filled(connection, loading, given, mine) if mine else None
+
+
+def _filled(
+    connection: Connection, loading: _Loading, given: Mapping[str, object], mine: Sequence[Job]
+) -> Tree:
+    place = {job.id: position for position, job in enumerate(mine)}
+    found_workers = values(connection, Worker, loading.workers, **given)
+    ordered = _ordered_workers(found_workers, place)
+    found_attempts = values(connection, Attempt, loading.attempts, **given)
+    return Tree(
+        jobs=mine,
+        tasks=_tasks(connection, loading.tasks, given, place),
+        workers=[worker for worker in ordered if not worker.is_adviser],
+        planners=[worker for worker in ordered if worker.is_planner],
+        reviewers=[worker for worker in ordered if worker.is_reviewer],
+        attempts=_ordered_attempts(found_attempts, ordered),
+        last_seq=connection.execute(_last_seq, given).scalar_one() or 0,
+    )
+
+
+def _tasks(
+    connection: Connection,
+    statement: Select[Any],
+    given: Mapping[str, object],
+    place: Mapping[str, int],
+) -> dict[str, Sequence[TaskSpec]]:
+    found: dict[str, list[TaskSpec]] = {job_id: [] for job_id in place}
+    for job_id, task in connection.execute(statement, given):
+        if job_id in found:
+            found[job_id].append(task)
+    return dict(found)
+
+
+def _ordered_workers(found: Sequence[Worker], place: Mapping[str, int]) -> list[Worker]:
+    mine = [worker for worker in found if worker.job_id in place]
+    return sorted(mine, key=lambda worker: (place[worker.job_id], worker.index))
+
+
+def _ordered_attempts(found: Sequence[Attempt], workers: Sequence[Worker]) -> list[Attempt]:
+    place = {worker.id: position for position, worker in enumerate(workers)}
+    mine = [attempt for attempt in found if attempt.worker_id in place]
+    return sorted(mine, key=lambda attempt: (place[attempt.worker_id], attempt.number))
+
+
+Result = TypeVar("Result")
+#: Jobs whose latest state is kept in memory.
+_RECENT = 64
+
+
+class SqlStore:
+    """Matches core.ports.Store.
+
+    ``url`` is SQLAlchemy's: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``. Writes
+    come from one thread, reads from any. Text comes back exactly as it was saved, and so do
+    values; an event's ``data`` comes back as JSON has it (tuples are lists). ``alone`` refuses a
+    database that another server uses.
+    """
+
+    def __init__(self, url: str, *, alone: bool = False, echo: bool = False) -> None:
+        try:
+            self._url = make_url(url)
+        except ArgumentError as error:
+            raise StoreError("store.url is not the URL of a database") from error
+        self._where = _place(self._url)
+        self._alone = alone
+        self._echo = echo
+        self._connections: Connections | None = None
+        self._jobs: Recent[Job | None] = Recent(_RECENT)
+        self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
+
+    @property
+    def file(self) -> Path | None:
+        """None: it is on a server."""
+        named = self._url.database if self._url.get_backend_name() == "sqlite" else None
+        return Path(named) if named else None
+
+    def open(self) -> None:
+        if self._connections is not None:
+            return
+        with told_as_store_errors(self._where):
+            connections = Connections(self._url, alone=self._alone, echo=self._echo)
+            try:
+                if self._alone:
+                    connections.take_file()
+                with connections.writer.begin():
+                    migrate(connections.writer, self._where)
+                failpoints.reached("migration: after the commit")
+            except BaseException:
+                connections.close()
+                raise
+            self._connections = connections
+
+    def close(self) -> None:
+        if self._connections is None:
+            return
+        connections, self._connections = self._connections, None
+        self._forget_reads()
+        with told_as_store_errors(self._where):
+            connections.close()
+
+    def save(self, change: Change) -> None:
+        connections = self._opened()
+        with told_as_store_errors(self._where):
+            connections.write(change)
+        self._jobs.drop(job.id for job in chain(change.new_jobs, change.jobs))
+        self._workers.drop({worker.job_id for worker in chain(change.new_workers, change.workers)})
+
+    def forget(self, root_ids: Collection[str]) -> None:
+        connections = self._opened()
+        with told_as_store_errors(self._where), connections.durable_writer().begin():
+            deletes.forget(connections.writer, root_ids)
+        failpoints.reached("store: forgotten")
+        self._forget_reads()
+
+    def job(self, job_id: str) -> Job | None:
+        return self._jobs.get(
+            job_id, lambda: self._read(lambda connection: queries.job(connection, job_id))
+        )
+
+    def ended(self, before: float, limit: int) -> Sequence[Job]:
+        return self._read(lambda connection: queries.ended(connection, before, limit))
+
+    def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None:
+        return self._read(
+            lambda connection: queries.idempotent(connection, submitted_by, idempotency_key)
+        )
+
+    def list_jobs(
+        self,
+        *,
+        status: str | None,
+        parent: str | None,
+        root: str | None,
+        depth: int | None = None,
+        submitted_by: str | None = None,
+        offset: int,
+        limit: int,
+    ) -> Page:
+        wanted = queries.JobFilter(
+            status=status, parent=parent, root=root, depth=depth, submitted_by=submitted_by
+        )
+        return self._read(lambda connection: queries.page(connection, wanted, offset, limit))
+
+    def tasks(self, job_id: str) -> Sequence[TaskSpec]:
+        return self._read(lambda connection: queries.tasks(connection, job_id))
+
+    def workers(self, job_id: str) -> Sequence[Worker]:
+        return self._workers.get(
+            job_id, lambda: self._read(lambda connection: queries.workers(connection, job_id))
+        )
+
+    def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
+        return self._read(lambda connection: queries.recent_usage(connection, agent, most))
+
+    def planner(self, job_id: str) -> Worker | None:
+        return self._read(lambda connection: queries.planner(connection, job_id))
+
+    def reviewers(self, job_id: str) -> Sequence[Worker]:
+        return self._read(lambda connection: queries.reviewers(connection, job_id))
+
+    def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
+        return self._read(lambda connection: queries.workers_in_tree(connection, root_id))
+
+    def worker(self, key: WorkerKey) -> Worker | None:
+        return self._read(lambda connection: queries.worker(connection, key))
+
+    def attempts(self, key: WorkerKey) -> Sequence[Attempt]:
+        return self._read(lambda connection: queries.attempts(connection, key))
+
+    def attempt_by_token(self, token_hash: str) -> Attempt | None:
+        return self._read(lambda connection: queries.attempt_by_token(connection, token_hash))
+
+    def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
+        return self._read(lambda connection: tree(connection, root_id, job_ids))
+
+    def day_spending(self, day: int) -> Sequence[DaySpent]:
+        return self._read(lambda connection: queries.day_spending(connection, day))
+
+    def unfinished(self) -> Sequence[str]:
+        return self._read(queries.unfinished)
+
+    def events(self, root_id: str, after: int, limit: int) -> Sequence[Event]:
+        return self._read(lambda connection: queries.events(connection, root_id, after, limit))
+
+    def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
+        connections = self._opened()
+        with told_as_store_errors(self._where), connections.durable_writer().begin() as step:
+            return leases.take(connections.writer, step, owner, names, at)
+
+    def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
+        connections = self._opened()
+        with told_as_store_errors(self._where), connections.durable_writer().begin():
+            leases.end(connections.writer, key, names)
+
+    def leases(self) -> Sequence[Lease]:
+        return self._read(leases.standing)
+
+    def stats(self) -> StoreStats:
+        return self._read(queries.stats)
+
+    def _forget_reads(self) -> None:
+        self._jobs.clear()
+        self._workers.clear()
+
+    def _read(self, query: Callable[[Connection], Result]) -> Result:
+        connections = self._opened()
+        with told_as_store_errors(self._where), told_as_unreadable(self._where):
+            return connections.read(query)
+
+    def _opened(self) -> Connections:
+        if self._connections is None:
+            raise StoreError("the store is not open")
+        return self._connections
+
+
+def _place(url: URL) -> str:
+    """The database as error messages name it: its file, or its URL without the password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.render_as_string(hide_password=True)

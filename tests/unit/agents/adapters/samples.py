@@ -1,0 +1,47 @@
+"""The captured runs of ``tests/fixtures/agent_samples``, read by the product's readers."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agents.adapters.output_readers import KnownUsage, reader
+from orchestrator.agents.events.agent_events import Ending, Outcome, Reader, Sign
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+
+SAMPLES = Path(__file__).parents[3] / "fixtures" / "agent_samples"
+#: The small agent of our own that was measured beside them writes as claude does.
+READER_OF = {"pyagent": "claude"}
+#: What a driver keeps of standard error.
+STDERR_CHARS = 8000
+
+
+@dataclass(frozen=True)
+class Run:
+    signs: tuple[Sign, ...]
+    outcome: Outcome
+
+
+def read_sample(name: str, stopped_for: ErrorClass = ErrorClass.NONE) -> Run:
+    """One captured run; ``stopped_for`` as if it was we who had stopped it."""
+    meta = json.loads((SAMPLES / name / "meta.json").read_text())
+    code, argv = meta["rc"], meta["cmd"]
+    ending = Ending(
+        code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        stderr=(SAMPLES / name / "stderr").read_text()[-STDERR_CHARS:],
+        stopped_for=ErrorClass.TIMEOUT if meta["timed_out"] else stopped_for,
+    )
+    known = KnownUsage(model=argv[argv.index("-m") + 1] if "-m" in argv else "")
+    lines = (SAMPLES / name / "stdout").read_text().splitlines()
+    return read(READER_OF.get(name.split("_")[0], name.split("_")[0]), lines, ending, known)
+
+
+def read(agent: str, lines: Iterable[str], ending: Ending, known: KnownUsage | None = None) -> Run:
+    reading: Reader = reader(agent, known)
+    signs = [sign for line in lines for sign in reading.line(line)]
+    return Run(tuple(signs), reading.outcome(ending))
+
+
+def events(*of_run: object) -> list[str]:
+    return [json.dumps(each) for each in of_run]

@@ -1,0 +1,19 @@
+"""docs/agents.md says of the agents what the tests verify, and no more."""
+
+from pathlib import Path
+
+from orchestrator.agents.catalog.known_agents import KNOWN
+from tests.agents.real import capabilities, failures
+from tests.agents.real.tools import AGENTS
+
+DOCUMENT = Path(__file__).parents[4] / "docs" / "agents.md"
+
+
+def test_the_document_has_the_table_of_what_is_verified() -> None:
+    assert capabilities.table() in DOCUMENT.read_text()
+    assert failures.table() in DOCUMENT.read_text()
+    assert capabilities.versions() in DOCUMENT.read_text()
+
+
+def test_every_agent_but_aider_is_verified() -> None:
+    assert set(AGENTS) == {each.name for each in KNOWN} - {"aider"}

@@ -1,0 +1,204 @@
+"""Host and Origin checks, and the headers on every answer."""
+
+from http import HTTPStatus
+from ipaddress import ip_network
+
+import pytest
+from flask.testing import FlaskClient
+
+from orchestrator.api.access.origin_guard import Guard, host_name
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.server.app import create_app
+from tests.unit.api.fake_service import FakeService
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]", "[::1]:8000", "localhost."]
+)
+def test_names_of_this_machine_are_answered(anonymous: FlaskClient, host: str) -> None:
+    assert anonymous.get("/health", headers={"Host": host}).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "evil.localhost", "[::2]",
+     "127.0.0.1.nip.io", "0.0.0.0", "localhost@evil.example", "[::1", "192.168.0.1"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/api/v1/jobs", "/nothing"])
+def test_other_names_are_refused_everywhere(client: FlaskClient, host: str, path: str) -> None:
+    response = client.get(path, headers={"Host": host})
+    assert response.status_code == HTTPStatus.FORBIDDEN
+    assert response.content_type == "application/problem+json"
+    assert '"forbidden-host"' in response.text
+
+
+def test_a_request_without_a_host_is_refused_unless_it_is_old() -> None:
+    def application(environ, start_response):  # type: ignore[no-untyped-def]
+        start_response("200 OK", [])
+        return [b"in"]
+
+    guard = Guard(application, ApiOptions())
+    statuses: list[str] = []
+    environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"}
+    environ |= {"SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.input": None}
+    for version in ("HTTP/1.0", "HTTP/1.1"):
+        given = {**environ, "SERVER_PROTOCOL": version}
+        b"".join(guard(given, lambda status, *_: statuses.append(status)))  # type: ignore[arg-type,func-returns-value]
+    assert [status[:3] for status in statuses] == ["200", "403"]
+
+
+@pytest.mark.parametrize(
+    ("options", "host", "known"),
+    [
+        (ApiOptions(host="192.168.0.7"), "192.168.0.7:80", True),
+        (ApiOptions(host="192.168.0.7"), "192.168.0.8", False),
+        (ApiOptions(host="fe80::1"), "[fe80::1]:80", True),
+        (ApiOptions(host="0.0.0.0"), "10.0.0.1:80", True),
+        (ApiOptions(host="::"), "[2001:db8::1]", True),
+        (ApiOptions(host="0.0.0.0"), "evil.example", False),
+        (ApiOptions(allowed_hosts=("Build.Example",)), "build.example:8000", True),
+    ],
+)
+def test_names_come_from_where_it_listens(options: ApiOptions, host: str, known: bool) -> None:
+    assert Guard(lambda *_: [], options).knows(host) is known
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_calls_from_other_sites_are_refused(client: FlaskClient, headers: dict[str, str]) -> None:
+    for method, path in (
+        ("POST", "/api/v1/orchestrate"),
+        ("OPTIONS", "/api/v1/orchestrate"),
+        ("GET", "/api/v1/jobs"),
+        ("GET", "/health"),
+        ("POST", "/"),
+    ):
+        response = client.open(path, method=method, headers=headers)
+        assert response.status_code == HTTPStatus.FORBIDDEN
+        assert '"forbidden-origin"' in response.text
+    for path in ("/", "/docs", "/static/page.js"):
+        assert client.get(path, headers=headers).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://localhost:8000", "Host": "localhost:8000"},
+        {"Origin": "https://localhost", "Host": "localhost"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+def test_calls_from_its_own_pages_are_answered(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    response = client.post("/api/v1/orchestrate", json={"request": "x"}, headers=headers)
+    assert response.status_code == HTTPStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/api/v1/jobs", "/nothing", "/static/page.js"])
+def test_every_answer_has_the_security_headers(anonymous: FlaskClient, path: str) -> None:
+    headers = anonymous.get(path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_port_belongs_to_no_name() -> None:
+    assert host_name("[::1]:80") == "[::1]"
+    assert host_name("Localhost:80") == "localhost"
+    assert host_name("localhost.") == "localhost"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:80, evil", "localhost:80@evil", "[::1]x", "::1", "a:b"]
+)
+def test_what_is_no_host_has_no_name(host: str) -> None:
+    assert host_name(host) == ""
+
+
+def test_two_applications_do_not_share_their_counts(service: FakeService) -> None:
+    # The registry of metrics is private: a second application must not fail on it.
+    assert create_app(service) is not create_app(service)
+
+
+PROXIED = ApiOptions(
+    host="0.0.0.0",
+    trusted_proxies=(ip_network("10.0.0.0/24"), ip_network("fd00::1")),
+    allowed_hosts=("build.example.org",),
+)
+HTTPS = {"HTTP_X_FORWARDED_PROTO": "https"}
+
+
+def through(guarded: ApiOptions, remote: str, path: str = "/docs", **given: str) -> tuple[str, ...]:
+    """Status, caller's address and scheme of a request from ``remote``, and the answer."""
+
+    def application(environ, start_response):  # type: ignore[no-untyped-def]
+        start_response("200 OK", [])
+        return [f"{environ['REMOTE_ADDR']} {environ['wsgi.url_scheme']}".encode()]
+
+    statuses: list[str] = []
+    environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"}
+    environ |= {"SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "build.example.org"}
+    environ |= {"REMOTE_ADDR": remote, **given}
+    guard = Guard(application, guarded)
+    body = guard(environ, lambda status, *_: statuses.append(status))  # type: ignore[arg-type,func-returns-value]
+    return statuses[0][:3], b"".join(body).decode()
+
+
+@pytest.mark.parametrize(
+    ("remote", "given", "body"),
+    [
+        ("10.0.0.7", HTTPS, "10.0.0.7 https"),
+        ("fd00::1", HTTPS, "fd00::1 https"),
+        ("10.0.0.7", {**HTTPS, "HTTP_X_FORWARDED_FOR": "1.1.1.1, 203.0.113.9, 10.0.0.8"},
+         "203.0.113.9 https"),
+        ("10.0.0.7", {**HTTPS, "HTTP_X_FORWARDED_FOR": "<script>"}, "10.0.0.7 https"),
+        ("127.0.0.1", {}, "127.0.0.1 http"),
+        ("::1", HTTPS, "::1 http"),
+    ],
+)  # fmt: skip
+def test_a_trusted_proxy_and_this_machine_are_let_in(
+    remote: str, given: dict[str, str], body: str
+) -> None:
+    assert through(PROXIED, remote, **given) == ("200", body)
+
+
+@pytest.mark.parametrize(
+    ("remote", "given", "words"),
+    [
+        ("10.0.0.7", {}, "the header X-Forwarded-Proto: https is missing"),
+        ("10.0.0.7", {"HTTP_X_FORWARDED_PROTO": "http"}, "X-Forwarded-Proto: https is missing"),
+        ("10.0.0.7", {"HTTP_X_FORWARDED_PROTO": "https, http"}, "https is missing"),
+        ("10.0.1.7", HTTPS, "10.0.1.7 is not in api.trusted_proxies"),
+        ("unknown", HTTPS, "unknown is not in api.trusted_proxies"),
+    ],
+)
+def test_all_else_is_refused_and_names_what_is_missing(
+    remote: str, given: dict[str, str], words: str
+) -> None:
+    status, body = through(PROXIED, remote, **given)
+    assert status == "403" and words in body and "forbidden-proxy" in body
+
+
+def test_probes_of_a_container_platform_pass_the_proxy() -> None:
+    for path in ("/healthz", "/readyz"):
+        assert through(PROXIED, "10.0.1.7", path)[0] == "200"
+    assert through(PROXIED, "10.0.1.7", "/healthz/")[0] == "403"
+
+
+def test_a_proxy_does_not_vouch_for_names() -> None:
+    """A browser on the proxy's network could send its headers under a name that was rebound."""
+    status, body = through(PROXIED, "10.0.0.7", **HTTPS, HTTP_HOST="evil.example")
+    assert status == "403" and "api.allowed_hosts" in body

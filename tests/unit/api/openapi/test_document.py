@@ -1,0 +1,173 @@
+"""The OpenAPI document: complete, consistent, and true of what is answered."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import BaseModel
+
+from orchestrator.api.openapi.document import document
+from orchestrator.api.openapi.operations import OPERATIONS, Operation
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.submission import Submission
+from orchestrator.schemas.answers import common, problem
+from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.requests import job as requests
+from tests.unit.api.fake_service import KEY, FakeService
+
+VENDOR = Path(__file__).parents[4] / "orchestrator" / "api" / "static" / "vendor"
+
+
+@pytest.fixture(scope="module")
+def spec() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document())
+    return found
+
+
+def operations(spec: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, methods in spec["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def nodes(value: object) -> list[dict[str, Any]]:
+    if isinstance(value, list):
+        return [node for item in value for node in nodes(item)]
+    if not isinstance(value, dict):
+        return []
+    return [value, *(node for item in value.values() for node in nodes(item))]
+
+
+def test_it_names_every_route_and_no_other(app: Flask, spec: dict[str, Any]) -> None:
+    routes = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert {(path, method) for path, method, _ in operations(spec)} == routes
+
+
+def test_it_is_openapi_3_1(spec: dict[str, Any]) -> None:
+    assert spec["openapi"] == "3.1.0"
+    assert spec["info"]["title"] and spec["info"]["version"]
+    assert {"key", "bearer"} == set(spec["components"]["securitySchemes"])
+
+
+def test_every_reference_leads_somewhere(spec: dict[str, Any]) -> None:
+    for node in nodes(spec):
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            target: Any = spec
+            for part in reference.removeprefix("#/").split("/"):
+                target = target[part]
+            assert target
+
+
+def test_every_operation_is_complete(spec: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(spec)]
+    assert len(ids) == len(set(ids)) == len(OPERATIONS)
+    for path, _, operation in operations(spec):
+        declared = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", path))
+        expected = {"400", "403", "404", "405", "413", "422", "431", "500", "503"}
+        if operation.get("security") != []:
+            expected |= {"401", "429"}
+        if "requestBody" in operation:
+            expected |= {"415"}
+        assert expected <= set(operation["responses"])
+        for link in nodes(operation["responses"]):
+            if "operationId" in link:
+                assert link["operationId"] in ids
+
+
+def test_it_has_nothing_odd(spec: dict[str, Any]) -> None:
+    for node in nodes(spec):
+        assert not [key for key in node if key.startswith("x-") or key in ("nullable", "optional")]
+
+
+def test_only_health_and_pages_need_no_key(anonymous: FlaskClient, spec: dict[str, Any]) -> None:
+    for path, method, operation in operations(spec):
+        filled = re.sub(r"{\w+}", "x", path)
+        status = anonymous.open(filled, method=method.upper()).status_code
+        assert (status == 401) == (operation.get("security") != []), path
+
+
+def as_sent(model: type[BaseModel], value: dict[str, Any], schema: dict[str, Any]) -> None:
+    """An answer has all required fields of its schema, and no field that is not in it."""
+    assert set(schema.get("required", ())) <= set(value)
+    assert set(value) <= set(schema["properties"])
+    model.model_validate(value)
+
+
+def test_answers_fit_their_schemas(
+    client: FlaskClient, service: FakeService, spec: dict[str, Any]
+) -> None:
+    job = service.submit(service.authenticate(KEY), Submission(request="x")).job
+    service.finish(service.workers(job)[0])
+    service.end(job, JobStatus.COMPLETED)
+    for path, model in {
+        f"/api/v1/jobs/{job.id}": job_answers.JobAnswer,
+        f"/api/v1/jobs/{job.id}/status": common.StatusAnswer,
+        f"/api/v1/jobs/{job.id}/results": common.Results,
+        f"/api/v1/jobs/{job.id}/tree": job_answers.TreeAnswer,
+        f"/api/v1/jobs/{job.id}/wait": common.WaitAnswer,
+        "/api/v1/jobs": common.JobsAnswer,
+        "/health": common.HealthAnswer,
+    }.items():
+        value = client.get(path).json
+        as_sent(model, value, spec["components"]["schemas"][model.__name__])
+    missing = json.loads(client.get("/api/v1/jobs/none").text)
+    as_sent(problem.Problem, missing, spec["components"]["schemas"]["Problem"])
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+def test_every_body_has_examples_that_are_right(operation: Operation) -> None:
+    """It is required where a field of it is."""
+    if operation.body is None or operation.body is requests.EmptyRequest:
+        return
+    assert operation.examples
+    for example in operation.examples.values():
+        operation.body.model_validate(example)
+    needed = [name for name, each in operation.body.model_fields.items() if each.is_required()]
+    assert operation.body_required or not needed
+
+
+def test_a_job_can_be_submitted_as_in_the_examples(
+    client: FlaskClient, spec: dict[str, Any]
+) -> None:
+    [body] = spec["paths"]["/api/v1/orchestrate"]["post"]["requestBody"]["content"].values()
+    for example in body["examples"].values():
+        assert client.post("/api/v1/orchestrate", json=example["value"]).status_code == 202
+
+
+def test_requests_have_the_fields_of_the_contract(spec: dict[str, Any]) -> None:
+    schemas = spec["components"]["schemas"]
+    assert schemas["OrchestrateRequest"]["required"] == ["request"]
+    assert schemas["OrchestrateRequest"]["additionalProperties"] is False
+    fields = set(schemas["OrchestrateRequest"]["properties"])
+    assert fields == {"request", "config", "tasks", "workdir"}
+    assert schemas["Plan"]["required"] == ["tasks"]
+    assert schemas["PlannedTask"]["additionalProperties"] is False
+    task = set(schemas["TaskRequest"]["properties"])
+    assert {"id", "title", "prompt", "command", "agent", "depends_on", "gates", "locks"} <= task
+
+
+def test_the_document_is_served(anonymous: FlaskClient, spec: dict[str, Any]) -> None:
+    assert anonymous.get("/openapi.json").json == spec
+
+
+def test_vendored_files_are_those_that_were_recorded() -> None:
+    recorded = json.loads((VENDOR / "VENDORED.json").read_text())
+    files = {name: one["sha256"] for entry in recorded for name, one in entry["files"].items()}
+    present = {path.name for path in VENDOR.iterdir()} - {"VENDORED.json"}
+    assert present == set(files)
+    for name, digest in files.items():
+        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest

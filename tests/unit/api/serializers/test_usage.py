@@ -1,0 +1,24 @@
+"""What workers used together, as answers have it."""
+
+from orchestrator.api.serializers.common import usage_answer
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
+
+PAID = Usage(steps=1, input_tokens=10, cost_usd=0.5)
+
+
+def test_a_sum_that_lacks_the_cost_of_one_says_so() -> None:
+    answer = usage_answer([PAID, Usage(steps=2, input_tokens=20)])
+
+    assert (answer.steps, answer.cost_usd, answer.cost_partial) == (3, 0.5, True)
+
+
+def test_a_sum_of_all_costs_is_whole() -> None:
+    answer = usage_answer([PAID, PAID, NO_USAGE])
+
+    assert (answer.cost_usd, answer.cost_partial) == (1.0, None)
+
+
+def test_a_cost_that_nobody_knows_is_left_out() -> None:
+    answer = usage_answer([Usage(steps=2, input_tokens=20)])
+
+    assert (answer.cost_usd, answer.cost_partial) == (None, None)

@@ -1,0 +1,17 @@
+"""The stand-in for the engine's service: a call that it takes is one that the real one takes."""
+
+import inspect
+
+from orchestrator.engine.service.service import Service
+from tests.unit.api.fake_service import FakeService
+
+#: What nothing calls in the tests that use the stand-in.
+LEFT_OUT = {"approve", "reject", "used", "recount"}
+
+
+def test_the_stand_in_has_the_signatures_of_the_service() -> None:
+    calls = {name: call for name, call in vars(Service).items() if not name.startswith("_")}
+    taken = {name: call for name, call in vars(FakeService).items() if name in calls}
+    assert calls.keys() - taken.keys() == LEFT_OUT
+    for name, call in taken.items():
+        assert inspect.signature(call) == inspect.signature(calls[name]), name

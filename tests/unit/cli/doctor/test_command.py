@@ -1,0 +1,200 @@
+"""``orchestrator doctor``: what is wrong, and how to mend it."""
+
+import json
+import socket
+from contextlib import closing
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.doctor.config import config_checks
+from orchestrator.cli.doctor.install import install_checks
+from orchestrator.cli.doctor.machine import file_system_of
+from orchestrator.cli.output.exit_codes import ExitCode
+from tests.unit.cli.conftest import Orchestrator
+from tests.unit.cli.fake_api import KEY, FakeApi
+
+Capture = pytest.CaptureFixture[str]
+Checks = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def free_port() -> str:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return str(server.getsockname()[1])
+
+
+def checks(orchestrator: Orchestrator, capsys: Capture, **variables: str) -> Checks:
+    orchestrator("doctor", "--json", **variables)
+    return {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+
+
+def test_every_failure_says_how_to_mend_it(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    (folder / "config.yaml").chmod(0o644)
+
+    assert orchestrator("doctor") == ExitCode.FAILED
+
+    lines = capsys.readouterr().out.splitlines()
+    # The Python that runs it will do: whether that has the packages is another check.
+    assert any("note  .venv" in line for line in lines)
+    failed = [number for number, line in enumerate(lines) if line.startswith("FAIL")]
+    assert failed and all(lines[number + 1].startswith("      ") for number in failed)
+
+
+def test_a_config_that_others_can_read_is_a_failure(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert checks(orchestrator, capsys)["config mode"]["ok"]
+
+    (folder / "config.yaml").chmod(0o640)
+
+    check = checks(orchestrator, capsys)["config mode"]
+    assert (
+        check["ok"] is False and check["fix"] == f"chmod 600 {quote(str(folder / 'config.yaml'))}"
+    )
+
+
+def test_a_folder_with_a_space_can_be_pasted(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "my project"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("api:\n  port: 8000\n")
+    found = [check for check, _ in config_checks(folder, {}) if check.ok is False]
+    assert [check.name for check in found][-1] == "api key"
+    assert found[-1].fix.startswith(f"run '{folder}/install.sh', which")
+
+
+def test_the_containment_that_works_is_shown(orchestrator: Orchestrator, capsys: Capture) -> None:
+    check = checks(orchestrator, capsys)["containment"]
+    assert check["ok"] is True and check["message"] in ("subreaper", "cgroup")
+
+
+def test_a_containment_that_does_not_work_is_a_failure(
+    orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = checks(orchestrator, capsys, ORCHESTRATOR_WORKERS__CONTAINMENT="sandbox")["containment"]
+    assert check["ok"] is False and "bwrap is not installed" in check["message"]
+    assert "apt-get install bubblewrap" in check["fix"]
+
+
+def test_a_limit_that_the_containment_does_not_hold_is_told(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    limits = "{cpu: 0.5, open_files: 64}"
+    variables = {
+        "ORCHESTRATOR_WORKERS__CONTAINMENT": "pidns",
+        "ORCHESTRATOR_WORKERS__LIMITS": limits,
+    }
+    orchestrator("doctor", **variables)
+    lines = capsys.readouterr().out.splitlines()
+    assert "note  containment: workers.limits.cpu is not held by pidns" in "\n".join(lines)
+    assert "ok    limits: held exactly: open_files" in lines
+
+
+def test_a_strict_limit_that_cannot_be_held_is_a_failure(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    variables = {
+        "ORCHESTRATOR_WORKERS__CONTAINMENT": "subreaper",
+        "ORCHESTRATOR_WORKERS__LIMITS": "{cpu: 0.5, strict: true}",
+    }
+    check = checks(orchestrator, capsys, **variables)["containment"]
+    assert check["ok"] is False and "workers.limits.cpu is not held" in check["message"]
+    assert "systemd-run --user --scope" in check["fix"]
+
+
+def test_a_missing_key_and_a_wrong_setting_are_failures(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    (folder / "config.yaml").write_text("api:\n  port: 8000\n")
+    assert checks(orchestrator, capsys)["api key"]["ok"] is False
+
+    (folder / "config.yaml").write_text("api:\n  prot: 8000\n")
+    check = checks(orchestrator, capsys)["config"]
+    assert check["ok"] is False and "config.yaml:2" in check["message"]
+
+
+def test_a_key_that_looks_like_an_example_is_told(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert checks(orchestrator, capsys)["api key"]["message"] == "present"
+
+    (folder / "config.yaml").write_text("api:\n  api_key: your-secret-key-here\n")
+    check = checks(orchestrator, capsys)["api key"]
+    assert check["ok"] is None and "looks like an example" in check["message"]
+
+
+def test_a_port_that_another_program_has_is_a_failure(
+    orchestrator: Orchestrator, capsys: Capture, free_port: str
+) -> None:
+    variables = {"ORCHESTRATOR_API__PORT": free_port}
+    assert checks(orchestrator, capsys, **variables)["port"]["ok"]
+
+    with closing(socket.create_server(("127.0.0.1", int(free_port)))):
+        assert checks(orchestrator, capsys, **variables)["port"]["ok"] is False
+
+
+def test_our_own_server_is_no_other_program(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    found = checks(orchestrator, capsys)
+
+    assert found["server"]["ok"] and found["server key"]["ok"]
+    assert "port" not in found
+
+
+def test_a_server_with_another_key_is_a_failure(
+    served: FakeApi, folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    (folder / "config.yaml").write_text(f"api:\n  api_key: another-{KEY}\n")
+
+    check = checks(orchestrator, capsys)["server key"]
+    assert check["ok"] is False and "restart the server" in check["fix"]
+
+
+def test_a_stale_record_is_told(folder: Path, orchestrator: Orchestrator, capsys: Capture) -> None:
+    record = folder / "workspace" / "server.json"
+    record.write_text('{"url": "http://127.0.0.1:1", "pid": 4194305, "started_at": 1}')
+    assert "stale" in checks(orchestrator, capsys)["server"]["message"]
+
+    record.write_text("{")
+    assert checks(orchestrator, capsys)["server"]["ok"] is False
+
+
+def test_an_agent_that_is_not_installed_is_a_failure(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    with (folder / "config.yaml").open("a") as file:
+        file.write("agents:\n  here: {command: [sh, -c, 'true']}\n")
+        file.write("  gone: {command: [no-such-program]}\n")
+
+    found = checks(orchestrator, capsys)
+
+    assert found["agent here"]["ok"] is True
+    assert found["agent gone"]["ok"] is False
+
+
+def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(
+        "click==0.1 \\\n    --hash=sha256:00\nno-such-package==1\n"
+        "not-for-this-machine==2026.6 ; sys_platform == 'win32' \\\n    --hash=sha256:00\n"
+    )
+
+    packages = list(install_checks(tmp_path))[-1]
+
+    assert packages.ok is False
+    assert "click is " in packages.message
+    assert "no-such-package is not installed" in packages.message
+    assert "machine" not in packages.message and "platform" not in packages.message
+
+
+def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
+    assert file_system_of(Path("/proc/self")) == "proc"
+    assert file_system_of(tmp_path) != "proc"

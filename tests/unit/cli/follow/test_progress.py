@@ -1,0 +1,256 @@
+"""What events are told as."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.follow.blocked_reason import held_back
+from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
+from orchestrator.cli.follow.progress import Progress
+from orchestrator.cli.output.summary import counts_of
+from orchestrator.cli.output.terminal import duration, first_line, moment, printable, size, table
+
+
+def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) -> dict[str, Any]:
+    return {"kind": kind, "job_id": "j1", "worker_id": worker, "at": at, "data": data}
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"child_job_ids": [], "locks": ["db", "src"]}, "lock db, src"),
+        ({"child_job_ids": ["c1"], "locks": ["db"]}, "child job c1 and lock db"),
+        ({}, "child jobs"),
+    ],
+)
+def test_what_a_worker_waits_for_is_told(facts: dict[str, Any], said: str) -> None:
+    line = Progress().take(event("worker_waiting", "worker_2", **facts))
+
+    assert line == f"worker_2 waits for {said}"
+
+
+def test_the_tasks_of_a_plan_are_counted() -> None:
+    lines = [Progress().take(event("job_planned", tasks=many, source="claude")) for many in (1, 2)]
+
+    assert lines == ["job j1 has 1 task, by claude", "job j1 has 2 tasks, by claude"]
+
+
+def test_a_worker_is_told_from_start_to_end() -> None:
+    progress = Progress()
+
+    lines = [
+        progress.take(event("job_submitted", request="all", depth=0)),
+        progress.take(event("worker_started", "worker_2", attempt=1, agent="survey")),
+        progress.take(
+            event("job_submitted", request="child", parent_worker_id="worker_2", depth=1)
+        ),
+        progress.take(event("worker_waiting", "worker_2", child_job_ids=["c1"])),
+        progress.take(event("worker_started", "worker_2_1", at=101, attempt=2, agent="shell")),
+        progress.take(
+            event("worker_retrying", "worker_2_1", attempt=2, delay_seconds=2, reason="exit 3")
+        ),
+        progress.take(event("worker_started", "worker_2_1", at=104, attempt=3, agent="shell")),
+        progress.take(event("worker_ended", "worker_2_1", at=105.5, status="failed", reason="no")),
+        progress.take(event("worker_resumed", "worker_2")),
+        progress.take(event("worker_ended", "worker_2", at=120, status="recursive_success")),
+        progress.take(event("job_ended", status="partial")),
+    ]
+
+    assert lines == [
+        None,
+        "worker_2 started (survey)",
+        "worker_2 started child job j1: child",
+        "worker_2 waits for child job c1",
+        "  worker_2_1 started (shell, attempt 2)",
+        "  worker_2_1 attempt 2 failed: exit 3; retrying in 2.0 s",
+        "  worker_2_1 started (shell, attempt 3)",
+        "  worker_2_1 failed after 1.5 s: no",
+        "worker_2 goes on",
+        "worker_2 recursive success after 20 s",
+        None,
+    ]
+
+
+def test_a_worker_that_is_sent_back_is_retrying_only_if_a_retry_follows() -> None:
+    lines = [
+        Progress().take(event("worker_sent_back", "worker_1", status=status, reason="gate failed"))
+        for status in ("pending", "failed")
+    ]
+
+    assert lines == [
+        "worker_1 not merged: gate failed; retrying on the merged result",
+        "worker_1 not merged: gate failed",
+    ]
+
+
+def test_an_agent_that_is_passed_over_is_told() -> None:
+    facts = {"agent": "claude", "instead": "codex", "reason": "its key was refused"}
+
+    lines = [
+        Progress().take(event("agent_passed_over", worker, **facts))
+        for worker in ("worker_2", None)
+    ]
+
+    assert lines == [
+        "worker_2 has codex, not claude: its key was refused",
+        "job j1 has codex, not claude: its key was refused",
+    ]
+
+
+def test_counters_follow_the_workers() -> None:
+    progress = Progress()
+    for worker in ("worker_1", "worker_2", "worker_3"):
+        progress.take(event("worker_started", worker, agent="shell"))
+    progress.take(event("worker_ended", "worker_1", status="success"))
+    progress.take(event("worker_ended", "worker_3", status="timeout"))
+    progress.take(event("worker_waiting", "worker_2", child_job_ids=["c"]))
+
+    assert progress.counters() == "1 done, 1 timeout, 0 running, 1 waiting"
+    assert list(progress.running()) == []
+
+
+def test_what_was_cancelled_or_skipped_did_not_fail() -> None:
+    progress = Progress()
+    for number, status in enumerate(("cancelled", "skipped", "failed", "cancelled")):
+        progress.take(event("worker_ended", f"worker_{number}", status=status))
+
+    assert progress.counters() == "0 done, 1 failed, 2 cancelled, 1 skipped, 0 running"
+
+
+def test_text_of_workers_cannot_steer_the_terminal() -> None:
+    hostile = event("worker_ended", "worker_1", status="failed", reason="\x1b[2J\x9b1m\u202eevil\n")
+
+    assert Progress().take(hostile) == "worker_1 failed: [2J1mevil"
+
+
+def test_lines_carry_the_time_since_the_job_began_however_late_they_come(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    display = PlainDisplay()
+
+    display.event(event("job_submitted", at=100.0, request="all", depth=0))
+    display.event(event("worker_started", "worker_1", at=100.5, agent="shell"))
+    display.event(event("worker_ended", "worker_1", at=112.0, status="success"))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "    0.5s  worker_1 started (shell)",
+        "   12.0s  worker_1 success after 12 s",
+    ]
+
+
+def test_the_clock_of_a_job_does_not_count_what_came_before_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    display = LiveDisplay()
+    monkeypatch.setattr("orchestrator.cli.follow.display.time.time", lambda: 160.0)
+
+    display.event(event("job_submitted", at=100.0, request="all", depth=0))
+
+    assert "[1 min 00 s] 0 done" in capsys.readouterr().err
+
+
+def test_no_line_of_the_changing_part_wraps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    display = LiveDisplay()
+
+    display.event(event("worker_started", "worker_" + "1_" * 40 + "1", agent="survey"))
+    display.event(event("worker_started", "worker_2", agent="survey"))
+
+    out = capsys.readouterr().err
+    assert max(len(line) for line in out.split("\n") if "\x1b" not in line) < 30
+    assert "\x1b[2F\x1b[J" in out
+
+
+def test_many_running_workers_are_shown_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    display = LiveDisplay()
+    for number in range(50):
+        display.event(event("worker_started", f"worker_{number}", agent="shell"))
+    capsys.readouterr()
+
+    display.tick()
+
+    out = capsys.readouterr().err
+    assert "... and 42 more" in out and out.count("\n") == 10
+
+
+def test_what_holds_workers_back_is_found_at_any_depth() -> None:
+    waits = {"worker_id": "worker_1_2", "status": "pending", "reason": "waits for memory: 1 MiB"}
+    waits["waiting_for"] = {"kind": "memory", "name": ""}
+    tried = {"worker_id": "worker_1_1", "status": "pending", "reason": "exit code 3"}
+    above = {"worker_id": "worker_1", "status": "waiting", "reason": "waits for child job c"}
+    tree = {"workers": [{**above, "child_jobs": [{"workers": [tried, waits]}]}]}
+
+    assert list(held_back(tree)) == ["worker_1_2 waits for memory: 1 MiB"]
+
+
+def test_a_display_is_idle_while_no_worker_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    for display in (PlainDisplay(), LiveDisplay()):
+        assert display.idle()
+        display.event(event("worker_started", "worker_1", agent="shell"))
+        assert not display.idle()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (185, "3 min 05 s"), (7805, "2 h 10 min")],
+)
+def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_times_come_as_text_or_as_seconds() -> None:
+    assert moment("1970-01-01T00:01:00+00:00") == moment("1970-01-01T00:01:00Z") == moment(60)
+    assert moment(None) is None and moment("soon") is None
+
+
+def test_tables_align_and_keep_rows_on_one_line() -> None:
+    assert table([("A", "B"), ("long one", "x\ny")]) == "A         B\nlong one  x y"
+
+
+def test_the_first_line_that_says_something_is_shown() -> None:
+    assert first_line("\n\n# Title\nmore", 80) == "Title"
+    assert first_line("x" * 90, 10) == "xxxxxxx..."
+    assert printable("a\ud800b\r") == "ab"
+    assert size(1536) == "1.5 KiB"
+
+
+def test_counts_are_the_servers_or_those_of_the_results() -> None:
+    child = {"status": "failed"}
+    tasks = [{"status": "success"}, {"status": "failed", "child_results": [child]}]
+
+    assert counts_of({"results": {"tasks": tasks}}) == {"success": 1, "failed": 2}
+    assert counts_of({"counts": {"success": 9, "failed": 0}, "results": {}}) == {"success": 9}
+    assert counts_of({"workers": {"running": 2}}) == {"running": 2}
+
+
+def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
+    progress = Progress()
+    started = {"kind": "worker_started", "job_id": "a", "worker_id": "worker_1", "at": 1.0}
+    refused = {"kind": "child_job_refused", "job_id": "a", "worker_id": "worker_1", "at": 2.0}
+    progress.take({**started, "data": {"agent": "shell", "attempt": 1}})
+
+    line = progress.take({**refused, "data": {"limit": "limit-depth", "detail": "too deep"}})
+
+    assert line == "worker_1 was refused a child job: too deep"
+    assert [worker for worker, _ in progress.running()] == ["worker_1"]
+
+
+def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
+    def said(kind: str, **data: object) -> str | None:
+        return Progress().take({"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": data})
+
+    assert said("gate_run_started", gate="pytest", on="base commit") == (
+        "worker_1: gate pytest: base commit"
+    )
+    slow = {"gate": "pytest", "on": "merged result", "seconds": 12.0}
+    assert said("gate_run_ended", **slow) == "worker_1: gate pytest: merged result took 12 s"
+    assert said("gate_run_ended", **{**slow, "seconds": 0.4}) is None
+    assert said("gate_run_ended", **{**slow, "on": "worker_1"}) is None
+    why = "tests already fail on the base commit: ModuleNotFoundError: requests"
+    unrun = {"gate": "pytest", "outcome": "did_not_run", "cause": "fails_at_base", "note": why}
+    assert said("gate_ended", **unrun) == f"worker_1: gate pytest did not run: {why}"
+    found = {"gate": "ruff", "outcome": "failed", "seconds": 2.0, "failures": ["a.py:1: x"]}
+    assert said("gate_ended", **found) == "worker_1: gate ruff failed after 2.0 s: a.py:1: x"
+    assert said("gate_ended", **{**unrun, "cause": "nothing_changed"}) is None

@@ -1,0 +1,453 @@
+"""``orchestrator run`` as a program: its server, its progress, Ctrl-C."""
+
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.context import OWN_FOLDER
+from orchestrator.cli.output.exit_codes import ExitCode
+from tests.unit.cli import fake_api
+from tests.unit.cli.fake_api import KEY, FakeApi
+
+#: Stands in for the product's own server: the fake one, with the same lifecycle.
+FAKE_SERVER = f"""
+import json, os, signal, sys, threading, time
+sys.path.insert(0, {str(OWN_FOLDER)!r})
+from tests.unit.cli.fake_api import FakeApi, running
+
+def serve(folder, *, environ, flags, on_ready):
+    if "broken" in os.environ.get("FAKE", ""):
+        print("the database is on fire", file=sys.stderr)
+        return 1
+    record = folder / "workspace" / "server.json"
+    if "overtaken" in os.environ.get("FAKE", ""):
+        record.with_name("aside").rename(record)
+        return 1
+    port = flags.get("api.port") or os.environ["ORCHESTRATOR_API__PORT"]
+    api = FakeApi(int(port))
+    api.outcome = os.environ.get("OUTCOME", "completed")
+    api.output = os.environ.get("OUTPUT", "as asked")
+    api.end_at_once = "slow" not in os.environ.get("FAKE", "")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with running(api):
+        entry = {{"url": api.url, "pid": os.getpid(), "started_at": time.time()}}
+        record.write_text(json.dumps(entry))
+        on_ready(api.url, folder.parent)
+        while not stop.wait(0.1):  # the signal may reach another thread than this one
+            pass
+    record.unlink()
+    return 0
+"""
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Iterator[Path]:
+    """The product in a folder of its own, with the fake server; none is left at the end."""
+    folder = tmp_path / "a copy"
+    package = folder / "orchestrator"
+    shutil.copytree(OWN_FOLDER / "orchestrator" / "cli", package / "cli")
+    for part in (OWN_FOLDER / "orchestrator").iterdir():
+        if part.name not in ("cli", "__pycache__"):
+            (package / part.name).symlink_to(part)
+    (folder / "orchestrator" / "cli" / "server" / "server_process.py").write_text(FAKE_SERVER)
+    (folder / "workspace").mkdir()
+    (folder / "config.yaml").write_text(f"api:\n  api_key: {KEY}\n")
+    yield folder
+    if record := server_of(folder):
+        os.kill(record["pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def start(product: Path, port: int, environ: dict[str, str]) -> Run:
+    def start(*arguments: str, stderr: int = subprocess.PIPE, **extra: str) -> Any:
+        return subprocess.Popen(
+            # -P, and from its own directory: else the checkout would run instead of the copy.
+            [sys.executable, "-P", "-m", "orchestrator", *arguments],
+            cwd=product,
+            env={
+                **environ,
+                "PYTHONPATH": str(product),
+                "ORCHESTRATOR_API__PORT": str(port),
+                "ORCHESTRATOR_API__HOST": "127.0.0.1",
+                **extra,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+
+    return start
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def server_of(folder: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads((folder / "workspace" / "server.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.02)
+
+
+def test_a_server_is_started_and_stopped_again(product: Path, start: Run, port: int) -> None:
+    code, out, err = finish(start("run", "Survey this"))
+
+    assert code == ExitCode.OK
+    assert f"started the server at http://127.0.0.1:{port}" in err
+    assert "worker_1 started (shell)" in err
+    assert "job j1: completed after 0.0 s; 1 worker, 1 succeeded" in out
+    assert "Result:    /w/job_j1/FINAL_RESULT.md" in out
+    assert server_of(product) is None
+    assert "serving at" in (product / "logs" / "server.log").read_text()
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("failed", 1), ("partial", 6), ("cancelled", 1)])
+def test_it_exits_like_the_job(start: Run, outcome: str, code: int) -> None:
+    assert finish(start("run", "x", OUTCOME=outcome))[0] == code
+
+
+def test_json_goes_to_standard_output_and_progress_to_standard_error(start: Run) -> None:
+    _, out, err = finish(start("run", "x", "--json"))
+
+    assert json.loads(out)["job_id"] == "j1"
+    assert "timed_out" not in json.loads(out)
+    assert "worker_1" in err
+
+
+def test_the_server_stays_when_asked_and_is_used_by_the_next_run(product: Path, start: Run) -> None:
+    first = finish(start("run", "x", "--keep-server"))
+    record = server_of(product)
+    second = finish(start("run", "y", "--keep-server"))
+
+    assert first[0] == second[0] == ExitCode.OK
+    assert record and record == server_of(product)
+    assert f"(process {record['pid']})" in first[2]
+    assert "started the server" not in second[2]
+
+
+def test_wrong_settings_are_told_while_a_server_runs_too(product: Path, start: Run) -> None:
+    config = product / "config.yaml"
+    finish(start("run", "x", "--keep-server"))
+    with config.open("a") as file:
+        file.write("workrs: {max_workers: 2}\n")
+    wrong = finish(start("run", "y", "--keep-server"))
+    config.write_text(config.read_text().replace("workrs", "workers"))
+    mended = finish(start("run", "y", "--keep-server"))
+
+    assert (wrong[0], wrong[1]) == (ExitCode.USAGE, "")
+    assert "config.yaml:3:1: workrs: unknown section (did you mean 'workers'?)" in wrong[2]
+    assert mended[0] == ExitCode.OK
+    assert "config.yaml was changed after the server started" in mended[2]
+
+
+def test_a_taken_port_is_told_and_a_free_one_used(start: Run, port: int) -> None:
+    with closing(socket.create_server(("127.0.0.1", port))):
+        code, _, err = finish(start("run", "x"))
+
+    assert code == ExitCode.OK
+    assert f"port {port} is taken by something else" in err
+
+
+def test_after_a_crash_the_configured_port_wins_over_the_one_the_server_had(
+    product: Path, start: Run, port: int
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        had = other.getsockname()[1]
+    stale = {"url": f"http://127.0.0.1:{had}", "pid": 2**22 + 1, "started_at": 1.0}
+    record = product / "workspace" / "server.json"
+
+    record.write_text(json.dumps(stale))
+    _, _, free = finish(start("run", "x"))
+    record.write_text(json.dumps(stale))
+    with closing(socket.create_server(("127.0.0.1", port))):
+        _, _, taken = finish(start("run", "x"))
+
+    assert f"started the server at http://127.0.0.1:{port}" in free
+    assert f"started the server at http://127.0.0.1:{had}" in taken
+
+
+def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(
+    product: Path, start: Run
+) -> None:
+    log = product / "logs" / "server.log"
+    log.parent.mkdir()
+    log.write_text("of a server before this one\n")
+
+    code, out, err = finish(start("run", "x", FAKE="broken"))
+
+    assert (code, out) == (ExitCode.FAILED, "")
+    assert "the database is on fire" in err and "server.log" in err
+    assert "before this one" not in err
+
+
+def test_a_refused_request_stops_the_server_too(product: Path, start: Run) -> None:
+    code, _, err = finish(start("run", "x", ORCHESTRATOR_API_KEY="wrong"))
+
+    assert code == ExitCode.KEY_REFUSED
+    assert server_of(product) is None, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
+    product: Path, start: Run, number: signal.Signals
+) -> None:
+    process = start("run", "x", FAKE="slow")
+    read_until(process, "worker_1 started")
+
+    process.send_signal(number)
+    code, out, err = finish(process)
+
+    assert code == ExitCode.INTERRUPTED
+    assert "asking job j1 to stop" in err
+    assert "job j1: cancelled" in out
+    assert server_of(product) is None
+
+
+def on_a_terminal(start: Run, until: bytes, **extra: str) -> tuple[subprocess.Popen[str], int]:
+    """A run whose progress goes to a terminal, as soon as that shows ``until``; the terminal."""
+    ours, theirs = pty.openpty()
+    process = start("run", "x", stderr=theirs, FAKE="slow", **extra)
+    os.close(theirs)
+    shown = b""
+    while until not in shown:
+        shown += os.read(ours, 4096)
+    return process, ours
+
+
+def writes_nowhere(process: subprocess.Popen[str]) -> bool:
+    return os.readlink(f"/proc/{process.pid}/fd/2") == os.devnull
+
+
+def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: Run) -> None:
+    process, terminal = on_a_terminal(start, b"1 running", TERM="xterm")
+
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: writes_nowhere(process))
+    # The kernel and the shell may both send it.
+    process.send_signal(signal.SIGHUP)
+    os.close(terminal)
+    code, out, _ = finish(process)
+
+    assert code == ExitCode.INTERRUPTED and "job j1: cancelled" in out
+    assert server_of(product) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "until"), [("xterm", b"1 running"), ("dumb", b"worker_1 started")]
+)
+def test_a_terminal_that_ends_without_a_signal_is_a_hangup(
+    product: Path, start: Run, kind: str, until: bytes
+) -> None:
+    process, terminal = on_a_terminal(start, until, TERM=kind)
+
+    os.close(terminal)
+    code, out, _ = finish(process)
+
+    assert code == ExitCode.INTERRUPTED and "job j1: cancelled" in out
+    assert server_of(product) is None
+
+
+def test_a_run_ends_like_its_job_although_its_reader_has_left(product: Path, start: Run) -> None:
+    process = start("run", "x", stderr=subprocess.STDOUT, FAKE="slow")
+    assert process.stdout
+    for line in process.stdout:
+        if "worker_1 started" in line:
+            break
+    process.stdout.close()
+
+    assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+
+    # Not by this run, which would be "interrupted".
+    assert process.wait(60) == ExitCode.FAILED
+    assert server_of(product) is None
+
+
+def test_under_nohup_a_terminal_that_is_closed_stops_nothing(product: Path, start: Run) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process, terminal = on_a_terminal(start, b"worker_1 started", TERM="dumb")
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    os.close(terminal)
+    wait_until(lambda: writes_nowhere(process))
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+
+    assert "job j1: cancelled" in finish(process)[1], "the second signal was the first to count"
+
+
+def test_the_second_ctrl_c_leaves_at_once(product: Path, start: Run) -> None:
+    process = start("run", "x", FAKE="slow")
+    read_until(process, "worker_1 started")
+    record = server_of(product)
+    assert record
+    # A server that hangs: it cannot stop the job.
+    os.kill(record["pid"], signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    read_until(process, "asking job j1 to stop")
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    code, out, _ = finish(process)
+    os.kill(record["pid"], signal.SIGCONT)
+
+    assert (code, out) == (ExitCode.INTERRUPTED, "")
+    assert time.monotonic() - began < 20
+    wait_until(lambda: server_of(product) is None)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr
+    for line in process.stderr:
+        if text in line:
+            return
+    pytest.fail(f"it ended without saying {text!r}")
+
+
+def test_the_server_goes_on_for_the_jobs_of_others(product: Path, start: Run) -> None:
+    process = start("run", "x", FAKE="slow")
+    read_until(process, "worker_1 started")
+    assert finish(start("submit", "of others"))[:2] == (0, "j2\n")
+
+    assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+    _, _, err = finish(process)
+
+    assert "1 other job runs, so the server goes on" in err
+    assert server_of(product)
+
+
+def test_who_uses_a_left_server_last_stops_it(product: Path, start: Run) -> None:
+    first = start("run", "x", FAKE="slow")
+    read_until(first, "worker_1 started")
+    second = start("run", "of others")
+    read_until(second, "worker_1 started")
+    assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+    assert "so the server goes on" in finish(first)[2]
+
+    assert finish(start("cancel", "j2"))[0] == ExitCode.OK
+    finish(second)
+
+    assert server_of(product) is None
+
+
+def test_a_job_that_ended_just_before_its_server_is_told_by_the_workspace(
+    product: Path, start: Run
+) -> None:
+    process = start("run", "x", FAKE="slow")
+    read_until(process, "worker_1 started")
+    (product / "workspace" / "job_j1").mkdir()
+    status = {"job_id": "j1", "status": "partial", "seconds": 2, "counts": {"success": 1}}
+    (product / "workspace" / "job_j1" / "status.json").write_text(json.dumps(status))
+    record = server_of(product)
+    assert record
+    os.kill(record["pid"], signal.SIGKILL)
+
+    code, out, _ = finish(process)
+    (product / "workspace" / "server.json").unlink()
+
+    assert code == ExitCode.PARTIAL
+    assert "job j1: partial after 2.0 s" in out
+
+
+def test_a_server_of_somebody_who_was_faster_is_not_ones_own(product: Path, start: Run) -> None:
+    server = start("serve")
+    wait_until(lambda: server_of(product))
+    record = server_of(product)
+    assert record
+    workspace = product / "workspace"
+    (workspace / "server.left").write_text(f"{record['pid']} {record['started_at']}")
+    (workspace / "server.json").rename(workspace / "aside")
+
+    code, _, err = finish(start("run", "x", FAKE="overtaken"))
+
+    assert (code, "started the server" in err) == (ExitCode.OK, False)
+    finish(server)  # which was left, and had nobody else
+
+
+def test_a_server_that_was_started_by_itself_is_left_alone(product: Path, start: Run) -> None:
+    server = start("serve")
+    wait_until(lambda: server_of(product))
+
+    assert finish(start("run", "x"))[0] == ExitCode.OK
+
+    assert server_of(product) and server.poll() is None
+    server.terminate()
+    finish(server)
+
+
+@pytest.mark.parametrize("extra", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_on_a_terminal_running_workers_are_shown_in_place(
+    start: Run, extra: dict[str, str]
+) -> None:
+    ours, theirs = pty.openpty()
+    process = start("run", "x", stderr=theirs, **({"TERM": "xterm"} | extra))
+    os.close(theirs)
+    shown = read_terminal(ours)
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0 and "completed" in out
+    if extra:
+        assert "\x1b" not in shown
+        assert "worker_1 started (shell)" in shown
+    else:
+        assert "\x1b[J" in shown
+        assert "1 running" in shown or "1 done" in shown
+
+
+def read_terminal(terminal: int) -> str:
+    shown = b""
+    while select.select([terminal], [], [], 60)[0]:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(terminal)
+    return shown.decode()
+
+
+def test_in_a_worker_its_own_server_is_used(start: Run, product: Path) -> None:
+    api = FakeApi()
+    with fake_api.running(api):
+        known = {"ORCHESTRATOR_API_URL": api.url, "ORCHESTRATOR_API_KEY": KEY}
+        code, _, err = finish(start("run", "x", **known))
+
+    assert (code, server_of(product)) == (0, None)
+    assert "started the server" not in err

@@ -1,0 +1,325 @@
+"""Commands that read the files of jobs while no server runs."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli.local.log_files import tail_lines
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.schemas.answers.common import JobSummary
+from tests.unit.cli.conftest import Orchestrator
+
+Capture = pytest.CaptureFixture[str]
+LONG_AGO = "2020-01-02T03:04:05+00:00"
+
+
+def task(worker: str, status: str = "success", **more: Any) -> dict[str, Any]:
+    job = "c1" if worker.count("_") > 1 else "root"
+    says = f"{worker} says"
+    return {"worker_id": worker, "job_id": job, "status": status, "output": says, **more}
+
+
+def write_job(folder: Path, job_id: str, status: str = "completed", **more: Any) -> Path:
+    """A finished job's directory as the engine leaves it."""
+    directory = folder / "workspace" / f"job_{job_id}"
+    (directory / "logs").mkdir(parents=True)
+    children = [task("worker_2_1"), task("worker_2_2", "failed", reason="exit code 3")]
+    parent = task("worker_2", child_job_id="c1", child_job_ids=["c0", "c1"], child_results=children)
+    answer: Mapping[str, Any] = {
+        "job_id": job_id,
+        "status": status,
+        "request": f"request of {job_id}",
+        "created_at": LONG_AGO,
+        "ended_at": LONG_AGO if status != "running" else None,
+        "results": {
+            "tasks": [task("worker_1"), parent],
+            "workspace": str(directory),
+            "final_report": str(directory / "FINAL_RESULT.md"),
+        },
+        **more,
+    }
+    (directory / "status.json").write_text(json.dumps(answer))
+    return directory
+
+
+def test_status_and_jobs_are_read_from_the_files(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    write_job(folder, "old", created_at="2019-01-01T00:00:00+00:00")
+    write_job(folder, "new", status="partial", counts={"success": 3, "failed": 1})
+
+    assert orchestrator("status") == ExitCode.OK
+    listed = capsys.readouterr().out
+    assert listed.index("new ") < listed.index("old ")
+
+    assert orchestrator("status", "new") == ExitCode.PARTIAL
+    shown = capsys.readouterr().out
+    assert "job new: partial after 0.0 s; 4 workers, 3 succeeded, 1 failed" in shown
+    assert "    worker_2_2         failed            exit code 3" in shown
+
+
+def test_a_list_that_is_empty_says_of_what(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    orchestrator("jobs")
+    assert "no jobs yet" in capsys.readouterr().err
+    write_job(folder, "done")
+
+    orchestrator("jobs", "--status", "running")
+    assert capsys.readouterr().err == "no job is running\n"
+
+
+def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    child = {"job_id": "c1", "status": "failed", "request": "part", "created_at": LONG_AGO}
+    write_job(folder, "root", created_at="2019-01-01T00:00:00+00:00", child_jobs=[child])
+
+    orchestrator("jobs")
+    assert "c1" not in capsys.readouterr().out
+    orchestrator("jobs", "--all")
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["c1", "failed"],
+        ["root", "completed"],
+    ]
+    orchestrator("jobs", "--all", "--status", "failed", "--json")
+    assert [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]] == ["c1"]
+
+
+def test_jobs_of_another_user_are_named_and_not_taken_for_none(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = write_job(folder, "theirs")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != hidden and access(path, mode))
+
+    assert orchestrator("jobs") == orchestrator("status", "theirs") == ExitCode.FAILED
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"cannot read {folder / 'workspace'}; ask its owner" in first
+    assert f"cannot read {hidden}; ask its owner" in second
+
+    write_job(folder, "mine")
+    assert orchestrator("jobs") == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert "mine" in out and f"cannot read {hidden}; ask" in err
+
+
+def test_the_list_for_programs_has_the_shape_of_the_api(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    times = {"created_at": LONG_AGO, "started_at": LONG_AGO, "ended_at": "2020-01-02T03:04:07Z"}
+    below = {"parent_job_id": "root", "parent_worker_id": "worker_2", "depth": 1}
+    child = {"job_id": "c1", "status": "failed", "reason": "", "request": "part", **times, **below}
+    write_job(folder, "root", request="x" * 400, child_jobs=[child], **times)
+    orchestrator("jobs", "--all", "--json")
+
+    by_id = {job["job_id"]: job for job in json.loads(capsys.readouterr().out)["jobs"]}
+
+    assert set(by_id["c1"]) == set(JobSummary.model_fields)
+    assert set(by_id["root"]) == set(JobSummary.model_fields) - below.keys() | {"depth"}
+    assert (by_id["c1"]["root_job_id"], by_id["c1"]["seconds"]) == ("root", 2.0)
+    assert len(by_id["root"]["request"]) == 300
+
+
+def test_a_child_job_is_found_in_its_roots_files(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    directory = write_job(folder, "root")
+
+    assert orchestrator("status", "c1", "--json") == ExitCode.PARTIAL
+
+    child = json.loads(capsys.readouterr().out)
+    assert (child["status"], child["root_job_id"]) == ("partial", "root")
+    assert child["results"]["final_report"] == str(directory / "reports" / "job_c1.md")
+
+
+def test_a_half_written_or_foreign_directory_is_passed_over(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    write_job(folder, "good")
+    (folder / "workspace" / "job_bad").mkdir()
+    (folder / "workspace" / "job_bad" / "status.json").write_text("{")
+
+    orchestrator("jobs", "--json")
+
+    assert [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]] == ["good"]
+    assert orchestrator("status", "bad") == ExitCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "report"])
+def test_an_unknown_job_exits_3(orchestrator: Orchestrator, command: str) -> None:
+    assert orchestrator(command, "nope") == ExitCode.NOT_FOUND
+
+
+def test_waiting_for_an_ended_job_needs_no_server(folder: Path, orchestrator: Orchestrator) -> None:
+    write_job(folder, "a", status="partial")
+    write_job(folder, "b", status="running")
+
+    assert orchestrator("wait", "a") == ExitCode.PARTIAL
+    assert orchestrator("wait", "b") == ExitCode.UNREACHABLE
+
+
+def test_reports_are_read_from_their_places(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    directory = write_job(folder, "a")
+    places = [
+        "FINAL_RESULT.md",
+        "depth_1/LEVEL_1_REPORT.md",
+        "reports/tree.txt",
+        "reports/job_c1.md",
+    ]
+    for place in places:
+        (directory / place).parent.mkdir(exist_ok=True)
+        (directory / place).write_text(f"{place}\n")
+
+    orchestrator("report", "a")
+    orchestrator("report", "a", "LEVEL_1_REPORT.md")
+    orchestrator("report", "a", "tree.txt")
+    orchestrator("report", "c1")
+
+    assert capsys.readouterr().out.splitlines() == places
+
+
+@pytest.mark.parametrize("name", ["../status.json", "/etc/passwd", ".hidden", "nothing.md"])
+def test_a_report_is_never_read_from_elsewhere(
+    folder: Path, orchestrator: Orchestrator, name: str
+) -> None:
+    write_job(folder, "a")
+
+    assert orchestrator("report", "a", name) == ExitCode.NOT_FOUND
+
+
+def test_logs_name_the_worker_of_each_line(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    logs = write_job(folder, "a") / "logs"
+    (logs / "depth_0_worker_1.log").write_text("one\ntwo\n")
+    (logs / "depth_1_worker_2_1.log").write_text("three\x1b[2J\nno end")
+    (logs / "orchestrator.log").write_text("not a worker\n")
+
+    orchestrator("logs", "a", "-n", "1")
+    orchestrator("logs", "a", "worker_2_1")
+    orchestrator("logs", "c1", "-n", "1", "--json")
+
+    assert capsys.readouterr().out == (
+        "worker_1     | two\nworker_2_1   | no end\nthree[2J\nno end\n"
+        '{"worker_id": "worker_2_1", "line": "no end"}\n'
+    )
+    assert orchestrator("logs", "a", "worker_9") == ExitCode.NOT_FOUND
+
+
+def test_followed_logs_show_new_lines_and_new_workers_until_the_end(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    directory = write_job(folder, "a", status="running")
+    first = directory / "logs" / "depth_0_worker_1.log"
+    first.write_text("one\n")
+    status = json.loads((directory / "status.json").read_text())
+
+    def work() -> None:
+        with first.open("a") as log:
+            log.write("two\n")
+        (directory / "logs" / "depth_0_worker_2.log").write_text("three\nfour")
+        (directory / "status.tmp").write_text(json.dumps({**status, "status": "completed"}))
+        (directory / "status.tmp").rename(directory / "status.json")
+
+    threading.Timer(0.3, work).start()
+
+    assert orchestrator("logs", "a", "--follow") == ExitCode.OK
+    assert capsys.readouterr().out.splitlines() == [
+        "worker_1     | one",
+        "worker_1     | two",
+        "worker_2     | three",
+        "worker_2     | four",
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 99])
+@pytest.mark.parametrize("text", ["", "a", "a\n", "a\nb", "a\nb\n", "\n\n", "x" * 70000 + "\ny\n"])
+def test_the_tail_is_that_of_the_lines(tmp_path: Path, count: int, text: str) -> None:
+    path = tmp_path / "log"
+    path.write_text(text)
+
+    assert tail_lines(path, count) == text.splitlines()[len(text.splitlines()) - count :][
+        :count
+    ] or (count >= len(text.splitlines()) and tail_lines(path, count) == text.splitlines())
+
+
+def test_clean_removes_old_ended_jobs_only(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    elsewhere = folder / "precious"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("stays")
+    old = write_job(folder, "old")
+    (old / "link").symlink_to(elsewhere)
+    (old / "locked").mkdir()
+    (old / "locked" / "file").write_text("x")
+    (old / "locked").chmod(0o500)
+    running = write_job(folder, "busy", status="running")
+    recent = write_job(folder, "recent", ended_at=time.time())
+
+    assert orchestrator("clean", "--older-than", "7d", "--yes") == ExitCode.OK
+
+    assert capsys.readouterr().out == "old\n"
+    assert not old.exists()
+    assert running.exists() and recent.exists()
+    assert (elsewhere / "file").read_text() == "stays"
+
+
+def test_clean_finishes_what_was_begun(folder: Path, orchestrator: Orchestrator) -> None:
+    half = write_job(folder, "half")
+    half.rename(half.with_name(".removing-job_half"))
+
+    assert orchestrator("clean", "--older-than", "7d", "--yes") == ExitCode.OK
+    assert not list((folder / "workspace").glob(".removing-*"))
+
+
+def test_clean_asks_first(folder: Path, orchestrator: Orchestrator) -> None:
+    old = write_job(folder, "old")
+
+    assert orchestrator("clean", "--older-than", "1d") == ExitCode.FAILED
+    assert old.exists()
+
+
+@pytest.mark.parametrize(
+    "age", ["", "7", "d", "-1d", "1y", "9" * 400 + "d", "9" * 5000 + "d"], ids=len
+)
+def test_an_age_has_a_unit_and_a_sensible_number(orchestrator: Orchestrator, age: str) -> None:
+    assert orchestrator("clean", "--older-than", age) == ExitCode.USAGE
+
+
+def test_config_show_hides_the_key_and_says_where_values_come_from(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    code = orchestrator("config", "show", "--origin", "--json", ORCHESTRATOR_API__PORT="8123")
+
+    assert code == ExitCode.OK
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["api.port"] == {"value": 8123, "origin": "ORCHESTRATOR_API__PORT"}
+    assert "fake" not in json.dumps(shown)
+
+
+def test_config_check_tells_every_problem_with_its_place(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert orchestrator("config", "check") == ExitCode.OK
+
+    with (folder / "config.yaml").open("a") as file:
+        file.write("workers:\n  max_workrs: 3\n")
+
+    assert orchestrator("config", "check") == ExitCode.USAGE
+    err = capsys.readouterr().err
+    assert "config.yaml:4" in err and "max_workers" in err
+
+
+def test_config_schema_is_json(orchestrator: Orchestrator, capsys: Capture) -> None:
+    orchestrator("config", "schema")
+    assert "properties" in json.loads(capsys.readouterr().out)

@@ -1,0 +1,92 @@
+"""``orchestrator gates`` and ``--gate``: shown before they run."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.cli import execute
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.plan.job_options import JobOptions, request_options
+from tests.project import Project
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> CliContext:
+    project = Project(tmp_path / "project").begin({"ruff.toml": "", "Cargo.toml": ""})
+    folder = project.path / "product"
+    folder.mkdir()
+    settings = {
+        "orchestrator": {"project_root": str(project.path)},
+        "api": {"api_key": "a-key-of-16-characters-or-more"},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    return CliContext(folder=folder, environ={"PATH": "/usr/bin:/bin"})
+
+
+def test_what_would_be_run_is_listed_with_why(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["gates", "--json"], surroundings) == 0
+    gates = json.loads(capsys.readouterr().out)["gates"]
+
+    assert [gate["name"] for gate in gates] == ["secrets", "ruff", "cargo-test"]
+    assert (gates[1]["why"], gates[1]["baseline"]) == ("ruff.toml", "new-only")
+    surroundings.as_json = False
+    assert execute(["gates"], surroundings) == 0
+    assert "cargo test --no-fail-fast" in capsys.readouterr().out
+
+
+def test_switched_off_gates_are_said_to_be(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = CliContext(folder=surroundings.folder, environ={"ORCHESTRATOR_GATES__RUN": "off"})
+
+    assert execute(["gates"], off) == 0
+    assert "gates.run is off" in capsys.readouterr().out
+
+
+def test_a_plan_is_shown_with_what_its_results_are_checked_with(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["plan", "do it", "--agent", "claude"], surroundings) == 0
+
+    shown = capsys.readouterr()
+    assert "results are checked with:" in shown.err
+    assert "cargo-test" in shown.err
+
+
+@pytest.mark.parametrize("agent", ["shell", "survey"])
+def test_a_plan_for_workers_without_a_worktree_names_no_gates(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str], agent: str
+) -> None:
+    assert execute(["plan", "do it", "--agent", agent], surroundings) == 0
+
+    assert "checked with" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "gates"),
+    [
+        ([], None),
+        (["--gate", "off"], "off"),
+        (["--gate", "auto"], "auto"),
+        (["--gate", "auto", "--gate", "make check"], ["auto", "make check"]),
+        (["--gate", "pytest"], ["pytest"]),
+    ],
+)
+def test_gates_are_given_on_the_command_line(given: list[str], gates: object) -> None:
+    import click
+
+    found: list[object] = []
+
+    @click.command()
+    @request_options
+    def command(**options: object) -> None:
+        found.append(options["gates"])
+
+    command.main(["x", *given], standalone_mode=False)
+
+    assert found == [gates]
+    assert JobOptions(request="x").config == {}

@@ -1,0 +1,126 @@
+"""``orchestrator plan``: what the rules make of a request, and by which rule."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.context import CliContext
+from orchestrator.cli.output.exit_codes import ExitCode
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> CliContext:
+    return CliContext(folder=tmp_path, environ={})
+
+
+def test_the_kind_of_work_is_shown_with_the_tasks(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = "Build a full-stack application. Please keep it small and tidy."
+
+    assert execute(["plan", request], surroundings) == ExitCode.OK
+
+    out = capsys.readouterr().out
+    ids = [line.split()[0] for line in out.splitlines()]
+    assert ids[:5] == ["ID", "frontend", "backend", "database", "tests"]
+    assert 'planned by rules: kind of work "full-stack application"' in out
+
+
+def test_json_names_who_planned_and_by_which_rule(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["plan", "--json", "--max-cost", "2", "--max-steps", "5", "Add login. Add logout."]
+    execute(asked, surroundings)
+
+    shown = json.loads(capsys.readouterr().out)
+    planner = shown["planner"]
+    assert shown["config"] == {"max_cost_usd": 2.0, "max_steps": 5}
+    assert planner == {"source": "rules", "rule": "sentences", "kind": None, "fallback": None}
+
+
+def test_the_table_of_kinds_is_shown(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["plan", "--kinds"], surroundings) == ExitCode.OK
+    text = capsys.readouterr().out
+    assert execute(["plan", "--json", "--kinds"], surroundings) == ExitCode.OK
+    found = {kind["name"]: kind for kind in json.loads(capsys.readouterr().out)}
+
+    assert "microservices\n  request: Break down this complex backend" in text
+    assert [task["id"] for task in found["full-stack application"]["tasks"]] == [
+        "frontend",
+        "backend",
+        "database",
+        "tests",
+    ]
+
+
+def test_a_request_that_only_thanks_is_refused(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["plan", "Thank you very much."], surroundings) == ExitCode.USAGE
+    assert "asks for nothing" in capsys.readouterr().err
+
+
+def a_plan(folder: Path, *tasks: dict[str, object]) -> str:
+    path = folder / "plan.yaml"
+    path.write_text(json.dumps({"request": "x", "tasks": tasks}))
+    return str(path)
+
+
+SEVERAL = {"id": "a", "prompt": "x", "agent": ["claude", "codex"]}
+ALONE = {"id": "b", "prompt": "x", "agent": "claude"}
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "reviews"),
+    [
+        (["--review"], "", ["auto", None]),
+        (["--review", "claude"], "", ["claude", None]),
+        (["--review", "claude"], "codex", ["claude", None]),
+        (["--review"], "codex", ["codex", None]),
+    ],
+)
+def test_a_review_is_for_tasks_with_several_agents(
+    surroundings: CliContext,
+    capsys: pytest.CaptureFixture[str],
+    given: list[str],
+    named: str,
+    reviews: list[str | None],
+) -> None:
+    plan = a_plan(surroundings.folder, {**SEVERAL, "review": named}, ALONE)
+
+    assert execute(["plan", "--json", "--plan", plan, *given], surroundings) == ExitCode.OK
+
+    found = json.loads(capsys.readouterr().out)
+    assert [each.get("review") for each in found["tasks"]] == reviews
+    assert found["estimate"]["reviewers"] == 1
+    assert found["estimate"]["review_tokens"] in (0, 100_000)
+
+
+def test_the_plan_shows_who_reviews_and_what_the_review_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(tmp_path)}
+    surroundings = CliContext(folder=tmp_path, environ=environ)
+    plan = a_plan(tmp_path, SEVERAL)
+
+    assert execute(["plan", "--plan", plan, "--review", "claude"], surroundings) == ExitCode.OK
+
+    out = capsys.readouterr().out
+    assert "claude, codex; review: claude" in out
+    assert "2 workers and 1 reviewer: 100,000 tokens, cost not known" in out
+
+
+@pytest.mark.parametrize("command", ["run", "submit", "plan"])
+def test_a_review_without_candidates_is_refused(
+    surroundings: CliContext, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    plan = a_plan(surroundings.folder, ALONE)
+
+    for arguments in (["--plan", plan, "--review"], ["x", "--review"]):
+        assert execute([command, *arguments], surroundings) == ExitCode.USAGE
+        said = capsys.readouterr().err
+        assert "no task has any" in said and "--yaml > plan.yaml" in said

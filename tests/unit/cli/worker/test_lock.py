@@ -1,0 +1,45 @@
+"""``orchestrator lock``, run as workers run it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orchestrator.cli.worker.lock as lock_module
+from tests.unit.cli.fake_api import KEY, FakeApi
+
+
+def ran(api: FakeApi, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environ = {"ORCHESTRATOR_API_URL": api.url, "ORCHESTRATOR_API_KEY": KEY}
+    return subprocess.run(
+        [sys.executable, "-S", "-E", str(Path(lock_module.__file__)), *arguments],
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_what_was_given_back_before_the_answer_was_lost_is_given_back(api: FakeApi) -> None:
+    api.faults += [(0, {}, {}), (404, {"detail": "worker_1 holds no lease on x"}, {})]
+
+    assert ran(api, "unlock", "x").returncode == 0
+
+
+def test_what_was_never_held_cannot_be_given_back(api: FakeApi) -> None:
+    api.faults += [(503, {"detail": "busy"}, {}), (404, {"detail": "it holds no lease on x"}, {})]
+
+    done = ran(api, "unlock", "x")
+
+    assert (done.returncode, "holds no lease on x" in done.stderr) == (3, True)
+
+
+def test_it_speaks_in_its_own_name_while_no_server_answers(api: FakeApi) -> None:
+    api.faults += [(503, {"detail": "busy"}, {"Retry-After": "2"}), (409, {"detail": "no"}, {})]
+
+    done = ran(api, "lock", "x")
+
+    told = done.stderr.splitlines()
+    assert told[0].startswith("orchestrator lock: the server does not answer"), told
+    assert told[1:] == ["orchestrator lock: no"]

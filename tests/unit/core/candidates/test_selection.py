@@ -1,0 +1,249 @@
+"""Which candidate is taken, by what evidence, and what is said of the others."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.candidates.comparison import compared
+from orchestrator.core.candidates.selection import Candidate, candidates_of, chosen, ranked
+from orchestrator.core.model.attempt.attempt_result import ChangeSize, Usage
+from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from tests.unit.core.factories import a_worker
+
+RED = GateResult(name="pytest", status=GateStatus.FAILED, failures=("test_a", "test_b"))
+NOISY = GateResult(name="ruff", status=GateStatus.FAILED, required=False, failures=("E501",))
+GREEN = GateResult(name="pytest", status=GateStatus.PASSED, tests=12)
+
+#: What the first has, what the second has, what decides, and what is said of the second.
+TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
+    ({}, {"succeeded": False, "status": "timeout"}, Criterion.SUCCESS, "it ended timeout"),
+    ({}, {"blocking": ("pytest",)}, Criterion.GATES, "1 gate fails (pytest)"),
+    (
+        {"blocking": ("a",)},
+        {"blocking": ("a", "b", "c", "d")},
+        Criterion.GATES,
+        "4 gates fail (a, b, c, ...)",
+    ),
+    ({"failures": 1}, {"failures": 3}, Criterion.GATES, "2 failures more in gates"),
+    ({}, {"unchecked": True}, Criterion.GATES, "its gates did not run"),
+    ({"unchecked": True}, {"blocking": ("a",)}, Criterion.GATES, "1 gate fails (a)"),
+    ({}, {"judges": ("a.py",)}, Criterion.GATES, "it changed what it is judged by (a.py)"),
+    (
+        {"base_tests": 14},
+        {"base_tests": 12},
+        Criterion.BASE_TESTS,
+        "it passes 2 fewer of the base's tests",
+    ),
+    (
+        {"new_tests": ("t::a", "t::b")},
+        {"new_tests": ("t::b",)},
+        Criterion.NEW_TESTS,
+        "1 new test fewer that counts (t::a)",
+    ),
+    ({"lint": 1}, {"lint": 3}, Criterion.LINT, "2 findings more in files"),
+    (
+        {"review": 1},
+        {"review": 2, "remark": "leaks a file"},
+        Criterion.REVIEW,
+        "place 2 in the review: leaks a file",
+    ),
+    ({"review": 1}, {}, Criterion.REVIEW, "it was not reviewed"),
+    ({"lines": 500}, {"nothing": True, "lines": 0}, Criterion.SIZE, "it changed nothing"),
+    ({"lines": 8}, {"lines": 50}, Criterion.SIZE, "42 lines more"),
+    ({"lines": 8, "files": 1}, {"lines": 8, "files": 2}, Criterion.SIZE, "1 file more"),
+    ({"lines": 8}, {}, Criterion.SIZE, "it is not known how much it changed"),
+    ({"cost_usd": 0.5}, {"cost_usd": 0.75}, Criterion.COST, "$0.2500 more"),
+    ({"cost_usd": 9.0}, {}, Criterion.COST, "its cost is not known"),
+    ({"seconds": 1.0}, {"seconds": 4.25}, Criterion.TIME, "3.25 s longer"),
+    (
+        {},
+        {},
+        Criterion.ORDER,
+        "it stands later in the list, and nothing else tells them apart",
+    ),
+)
+
+
+def a_candidate(index: int, **facts: Any) -> Candidate:
+    return Candidate(worker_id=f"worker_{index + 1}", index=index, **facts)
+
+
+@pytest.mark.parametrize(("better", "worse", "by", "why"), TABLE)
+def test_what_decides_and_why(
+    better: dict[str, Any], worse: dict[str, Any], by: Criterion, why: str
+) -> None:
+    last_first = by is not Criterion.ORDER
+    good, bad = a_candidate(int(last_first), **better), a_candidate(int(not last_first), **worse)
+
+    (best, first), (other, second) = ranked([bad, good])
+
+    assert (best, other) == (good, bad)
+    assert (first.place, second.place) == (1, 2)
+    assert (second.by, second.why, first.by) == (by, why, by)
+    if by is not Criterion.SUCCESS:
+        assert first.why == f"{bad.worker_id} comes next: {why}"
+
+
+@pytest.mark.parametrize("stronger", range(len(TABLE) - 1))
+def test_a_criterion_outweighs_all_that_come_after_it(stronger: int) -> None:
+    better, worse, by, _ = TABLE[stronger]
+    after = [row for row in TABLE if list(Criterion).index(row[2]) > list(Criterion).index(by)]
+    for against in after:
+        good = a_candidate(1, **{**against[1], **better})
+        bad = a_candidate(0, **{**against[0], **worse})
+        assert ranked([good, bad])[0][0].worker_id == good.worker_id, against
+
+
+def test_the_only_one_that_succeeded_is_told_so() -> None:
+    (_, first), _ = ranked([a_candidate(0, succeeded=False, status="failed"), a_candidate(1)])
+    assert (first.by, first.why) == (Criterion.SUCCESS, "the only one that succeeded")
+
+
+names = st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True).map(tuple)
+candidates = st.builds(
+    Candidate,
+    worker_id=st.just(""),
+    index=st.just(0),
+    succeeded=st.booleans(),
+    unchecked=st.booleans(),
+    blocking=names,
+    failures=st.integers(0, 2),
+    base_tests=st.integers(0, 2),
+    new_tests=names,
+    lint=st.integers(0, 2),
+    review=st.none() | st.integers(1, 2),
+    nothing=st.booleans(),
+    lines=st.none() | st.integers(0, 2),
+    files=st.integers(0, 2),
+    cost_usd=st.none() | st.sampled_from([0.0, 0.1, 0.2]),
+    seconds=st.sampled_from([0.0, 1.0]),
+)
+
+
+@given(given_order=st.lists(candidates, min_size=1, max_size=6), data=st.data())
+def test_the_order_is_total_and_the_same_whoever_arrives_first(
+    given_order: list[Candidate], data: st.DataObject
+) -> None:
+    everybody = [
+        replace(each, worker_id=f"worker_{index}", index=index)
+        for index, each in enumerate(given_order)
+    ]
+    arrived = data.draw(st.permutations(everybody))
+
+    order = ranked(arrived)
+
+    assert order == ranked(everybody)
+    assert [standing.place for _, standing in order] == list(range(1, len(everybody) + 1))
+    assert {each.worker_id for each, _ in order} == {each.worker_id for each in everybody}
+    assert all(standing.why for _, standing in order)
+    # Leaving out those behind changes nothing for those ahead.
+    kept = [each for each, _ in order[: (len(order) + 1) // 2]]
+    assert [each for each, _ in ranked(kept)] == kept
+
+
+@given(three=st.lists(candidates, min_size=3, max_size=3))
+def test_being_better_is_transitive(three: list[Candidate]) -> None:
+    a, b, c = (replace(each, worker_id=str(at), index=at) for at, each in enumerate(three))
+
+    def better(one: Candidate, other: Candidate) -> bool:
+        return ranked([one, other])[0][0] is one
+
+    if better(a, b) and better(b, c):
+        assert better(a, c)
+
+
+# -- what counts of a worker ------------------------------------------------------------------
+
+
+def a_done(number: int, **result: Any) -> Worker:
+    return a_worker(
+        id=f"worker_{number}",
+        index=number - 1,
+        status=WorkerStatus.SUCCESS,
+        result=WorkerResult(**{"output": "done", **result}),
+    )
+
+
+def test_gates_tests_size_cost_and_time_come_from_what_a_worker_left() -> None:
+    change = ChangeSize(files=2, added=3, removed=4)
+    [found, _] = candidates_of(
+        [
+            a_done(1, gates=(RED, NOISY, GREEN), change=change, usage=Usage(cost_usd=0.5)),
+            a_done(2, work_seconds=7.0),
+        ]
+    )
+    assert (found.blocking, found.failures, found.base_tests) == (("pytest",), 3, 12)
+    assert (found.files, found.lines, found.cost_usd) == (2, 7, 0.5)
+
+
+def test_without_a_worktree_the_files_that_were_made_are_its_size() -> None:
+    (best, first), (_, second) = ranked(
+        candidates_of([a_done(1, files_created=("a", "b")), a_done(2, files_created=("a",))])
+    )
+    assert (best.worker_id, first.by, second.why) == ("worker_2", Criterion.SIZE, "1 file more")
+
+
+def test_a_gate_that_had_nothing_to_look_at_counts_no_tests_against_anybody() -> None:
+    skipped = GateResult(name="pytest", status=GateStatus.SKIPPED)
+    more = replace(GREEN, tests=15)
+    broken = replace(GREEN, status=GateStatus.BROKEN, required=False, tests=None)
+    workers = [a_done(number, gates=(gate,)) for number, gate in enumerate((skipped, GREEN), 1)]
+    assert [each.base_tests for each in candidates_of(workers)] == [12, 12]
+    workers += [a_done(3, gates=(more,)), a_done(4, gates=(broken,))]
+    assert [each.base_tests for each in candidates_of(workers)] == [12, 12, 15, 0]
+
+
+def test_who_was_not_checked_where_another_was_is_told_from_one_that_passed() -> None:
+    found = candidates_of([a_done(1, gates=(GREEN,)), a_done(2)])
+    assert [each.unchecked for each in found] == [False, True]
+    assert not any(each.unchecked for each in candidates_of([a_done(1), a_done(2)]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "nothing"),
+    [
+        ({"change": ChangeSize(files=1)}, {"change": ChangeSize(files=0)}, [False, True]),
+        ({"files_created": ("a",)}, {}, [False, True]),
+        ({"output": ""}, {"output": "an answer"}, [True, False]),
+        ({"output": ""}, {"output": ""}, [False, False]),
+        # Where somebody changed files, words alone are nothing.
+        ({"output": "an answer"}, {"output": "", "files_created": ("a",)}, [True, False]),
+        ({"change": ChangeSize(files=0)}, {"change": ChangeSize(files=0)}, [False, False]),
+    ],
+)
+def test_changing_nothing_counts_only_where_others_changed_something(
+    first: dict[str, Any], second: dict[str, Any], nothing: list[bool]
+) -> None:
+    found = candidates_of([a_done(1, **first), a_done(2, **second)])
+    assert [each.nothing for each in found] == nothing
+
+
+def test_the_chosen_one_is_the_first_by_standing() -> None:
+    second = CandidateRank(place=2, by=Criterion.SIZE, why="")
+    first = CandidateRank(place=1, by=Criterion.SIZE, why="")
+    workers = [a_done(1, standing=second), a_done(2, standing=first)]
+    assert chosen(workers) is workers[1]
+
+
+def test_without_a_choice_the_first_that_succeeded_is_taken_and_none_where_none_did() -> None:
+    failed = a_worker(status=WorkerStatus.FAILED)
+    done = [a_done(2), a_done(3)]
+    assert chosen([failed, *done]) is done[0]
+    assert chosen([failed]) is None
+
+
+def test_only_gates_that_have_passed_are_counted_as_passed() -> None:
+    skipped = GateResult(name="docs", status=GateStatus.SKIPPED)
+    known = GateResult(name="mypy", status=GateStatus.KNOWN)
+    worker = a_done(1, gates=(GREEN, known, skipped, NOISY))
+
+    [row] = compared(TaskSpec(id=worker.task_id), [worker]).candidates
+
+    assert (row.gates_passed, row.gates_failed) == (2, ())

@@ -1,0 +1,85 @@
+"""Which tests may be gone, by the names that runners give them."""
+
+import pytest
+
+from orchestrator.core.gates.findings import LOST, Ran, Reading, result_of
+from orchestrator.core.gates.removed_tests import RemovedTest, removal_of
+from orchestrator.core.model.gate import Gate, GateReport, Leave
+
+GATE = Gate(
+    name="pytest", run="x", report=GateReport.JUNIT, configured_by=("conftest.py", "pytest.ini")
+)
+
+
+def removal(*paths: str, **leave: object) -> RemovedTest:
+    return removal_of(GATE, dict.fromkeys(paths, True), [Leave(**leave)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("test", "path"),
+    [
+        ("tests.test_a::test_x", "tests/test_a.py"),
+        ("tests.test_a.TestX::test_x[1-a.b]", "tests/test_a.py"),
+        ("tests.test_a::test_x", "backend/tests/test_a.py"),
+        ("src/a.test.ts::a adds", "src/a.test.ts"),
+        ("example.com/x/calc::TestAdd", "calc/calc_test.go"),
+    ],
+)
+def test_a_test_may_go_whose_file_is_promised_whatever_else_is_changed(
+    test: str, path: str
+) -> None:
+    found = removal(path, "tests/test_other.py", "src/b.test.ts", "net/net_test.go", writes=(path,))
+    other = removal(path, "tests/test_other.py", writes=("tests/test_other.py",))
+
+    assert found.forbidden([test]) == []
+    assert other.forbidden([test]) == [test]
+    assert path in other.advice([test])
+
+
+@pytest.mark.parametrize("name", ["adds", "group::adds", "cargo::tests::adds"])
+def test_of_a_test_whose_name_has_no_file_every_changed_file_must_be_promised(name: str) -> None:
+    both = removal("a_test.rs", "conftest.py", writes=("a_test.rs", "conftest.py"))
+    one = removal("a_test.rs", "conftest.py", writes=("a_test.rs",))
+
+    assert both.forbidden([name]) == []
+    assert one.forbidden([name]) == [name]
+
+
+def test_the_role_testing_may_remove_tests_and_not_by_settings() -> None:
+    name = "tests.test_a::test_x"
+
+    assert removal("tests/test_a.py", tests=True).forbidden([name]) == []
+    assert removal("pytest.ini", tests=True).forbidden([name]) == [name]
+    assert removal().forbidden([name]) == [name]
+
+
+def test_what_child_jobs_removed_was_judged_there() -> None:
+    judged = frozenset({"tests/test_a.py"})
+
+    assert removal("tests/test_a.py", judged=judged).forbidden(["tests.test_a::test_x"]) == []
+
+
+def test_a_result_without_the_tests_that_may_go_passes_and_names_only_the_others() -> None:
+    base = Ran(reading=Reading(passed=("tests.test_a::x", "tests.test_b::y", "tests.test_c::z")))
+    now = Ran(reading=Reading(passed=("tests.test_c::z",)))
+    may = removal("tests/test_a.py", "tests/test_b.py", writes=("tests/test_a.py",))
+
+    found = result_of(GATE, now, base, ["tests/test_a.py", "tests/test_b.py"], may)
+
+    assert found.failures == (f"tests.test_b::y: {LOST}",)
+    assert found.advice == (
+        "to allow it: writes: [tests/test_b.py] in the task, "
+        "or gates.tests_may_vanish: true in config.yaml"
+    )
+
+
+def test_a_suite_may_be_removed_as_a_whole_if_all_its_files_are_promised() -> None:
+    base = Ran(reading=Reading(passed=("tests.test_a::x",)))
+    now = Ran(reading=Reading(passed=()))
+    paths = ["tests/test_a.py"]
+
+    allowed = result_of(GATE, now, base, paths, removal(*paths, writes=("tests/",)))
+    refused = result_of(GATE, now, base, paths, removal(*paths))
+
+    assert (allowed.status, allowed.blocks) == ("skipped", False)
+    assert (refused.status, refused.blocks) == ("failed", True)

@@ -1,0 +1,158 @@
+"""What keys and the whole server may spend in a day: sums, refusals, and jobs that are stopped."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import LimitReached
+from orchestrator.core.limits.quotas import DAY_SECONDS, DaySpent, KeyLimits, Quotas, day_of
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
+from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
+from orchestrator.core.scheduler.queue.ready_queue import Prompting
+from tests.unit.core.factories import EXIT_0, a_task
+from tests.unit.core.story import Story
+
+NOON = 20_000 * DAY_SECONDS + DAY_SECONDS / 2.0
+AI = a_task("a", agents=("ai",))
+STOPPED = Exit(ended_by=EndedBy.LIMIT, signal=15, stopped_by="limits.max_cost_usd_per_day")
+PER_DAY = "limits.max_cost_usd_per_day"
+
+
+def a_story(**limits: Any) -> Story:
+    return Story(quotas=Quotas(**limits), prompting=Prompting(reads=lambda agent: agent != "shell"))
+
+
+def test_sums_are_of_a_key_and_a_day() -> None:
+    quotas = Quotas()
+    assert quotas.spend("ci", 1.0, NOON) == DaySpent(day=20_000, key_name="ci", cost_usd=1.0)
+    assert quotas.spend("ci", 0.5, NOON).cost_usd == 1.5
+    quotas.spend("me", 2.0, NOON)
+    assert (quotas.spent(NOON, "ci"), quotas.spent(NOON)) == (1.5, 3.5)
+    assert quotas.spent(NOON + DAY_SECONDS) == 0.0
+    assert quotas.spend("ci", 1.0, NOON + DAY_SECONDS).cost_usd == 1.0
+
+
+def test_what_was_stored_counts_after_a_restart() -> None:
+    quotas = Quotas(max_cost_usd_per_day=2.0)
+    quotas.load([DaySpent(day=day_of(NOON), key_name="ci", cost_usd=2.0)])
+    assert quotas.day_reached("me", NOON) is not None
+
+
+@pytest.mark.parametrize(
+    ("limits", "key", "named"),
+    [
+        ({}, "ci", None),
+        ({"max_cost_usd_per_day": 1.6}, "ci", None),
+        ({"max_cost_usd_per_day": 1.5}, "me", PER_DAY),
+        ({"keys": {"ci": KeyLimits(max_cost_usd_per_day=1.5)}}, "ci", f"api.keys[ci].{PER_DAY}"),
+        ({"keys": {"ci": KeyLimits(max_cost_usd_per_day=1.5)}}, "me", None),
+    ],
+)
+def test_a_refusal_names_the_limit_and_when_it_is_free_again(
+    limits: dict[str, Any], key: str, named: str | None
+) -> None:
+    quotas = Quotas(**limits)
+    quotas.spend("ci", 1.5, NOON)
+    if named is None:
+        quotas.check_day(key, NOON)
+        return
+    with pytest.raises(LimitReached, match="free again at 2024-10-05 00:00 UTC") as refused:
+        quotas.check_day(key, NOON)
+    error = refused.value
+    assert (error.limit, error.most, error.used) == (named, 1.5, 1.5)
+    assert error.free_at == NOON + DAY_SECONDS / 2
+    assert named in error.message
+    quotas.check_day(key, NOON + DAY_SECONDS)
+
+
+def test_a_key_has_so_many_unfinished_jobs() -> None:
+    quotas = Quotas(keys={"ci": KeyLimits(max_running_jobs=2)})
+    quotas.check_running("ci", 1)
+    quotas.check_running("me", 9)
+    with pytest.raises(LimitReached, match="2 of 2 jobs of the key 'ci'") as refused:
+        quotas.check_running("ci", 2)
+    assert (refused.value.limit, refused.value.free_at) == (
+        "api.keys[ci].limits.max_running_jobs",
+        None,
+    )
+
+
+def test_a_spent_day_stops_every_job_in_which_a_model_is_at_work() -> None:
+    story = a_story(max_cost_usd_per_day=1.0)
+    story.now = NOON
+    one, other = story.root(AI), story.root(AI, a_task("b", "a"))
+    commands = story.root()
+    first, (second, waiting) = story.key(one), story.keys(other)
+
+    story.scheduler.used(first, 1, Usage(cost_usd=1.25), story.now)
+    story.turn()
+    for key in (first, second):
+        story.ends(key, STOPPED)
+    story.left_alone()
+
+    for job in (one, other):
+        ended = story.job(job.id)
+        assert (ended.status, ended.stop_cause) == (JobStatus.FAILED, StopCause.LIMIT)
+        assert f"{PER_DAY} ($1.25 of $1.00 used, free again at 2024-10-05" in ended.reason
+    assert story.worker(waiting).status is WorkerStatus.FAILED
+    assert story.job(commands.id).status is JobStatus.COMPLETED
+
+
+def test_a_key_that_spent_its_day_stops_its_own_jobs_alone() -> None:
+    story = a_story(keys={"ci": KeyLimits(max_cost_usd_per_day=1.0)})
+    story.now = NOON
+    mine, theirs = story.root(AI, submitted_by="ci"), story.root(AI, submitted_by="me")
+    story.scheduler.used(story.key(theirs), 1, Usage(cost_usd=5.0), story.now)
+    story.scheduler.used(story.key(mine), 1, Usage(cost_usd=1.0), story.now)
+    story.turn()
+    assert story.job(mine.id).stop_cause is StopCause.LIMIT
+    assert story.job(theirs.id).stop_cause is None
+
+
+def test_the_sum_of_a_day_is_stored_with_the_usage_and_not_counted_twice() -> None:
+    story = a_story(max_cost_usd_per_day=10.0)
+    story.now = NOON
+    job = story.root(AI, submitted_by="ci")
+    key = story.key(job)
+    story.scheduler.used(key, 1, Usage(cost_usd=0.5), story.now)
+    story.turn()
+    story.crash()
+    assert story.kept.days == {(20_000, "ci"): 0.5}
+    assert story.scheduler._trees.quotas.spent(NOON) == 0.5
+    story.ends(key, EXIT_0, Evidence(output="x", usage=Usage(cost_usd=0.75)))
+    assert story.kept.days == {(20_000, "ci"): 0.75}
+
+
+def test_workers_of_a_key_share_its_slots() -> None:
+    story = a_story(keys={"ci": KeyLimits(max_workers=3)})
+    tasks = [a_task("a"), a_task("b")]
+    jobs = [story.root(*tasks, submitted_by="ci") for _ in range(2)]
+    free = story.root(*tasks, submitted_by="me")
+    running = [story.status(key) is WorkerStatus.RUNNING for job in jobs for key in story.keys(job)]
+    assert sum(running) == 3
+    assert all(story.status(key) is WorkerStatus.RUNNING for key in story.keys(free))
+    story.ends(story.keys(jobs[0])[0])
+    assert sum(story.status(k) is WorkerStatus.RUNNING for j in jobs for k in story.keys(j)) == 3
+
+
+def test_a_job_with_a_cost_cap_stops_when_a_price_is_not_known() -> None:
+    story = Story()
+    job = story.root(a_task("a"), a_task("b", "a"), max_cost_usd=1.0)
+    first, second = story.keys(job)
+    story.ends(first, EXIT_0, Evidence(output="x", usage=Usage(output_tokens=5)))
+    story.left_alone()
+
+    ended = story.job(job.id)
+    assert ended.status is JobStatus.PARTIAL and ended.stop_cause is StopCause.LIMIT
+    assert story.status(first) is WorkerStatus.SUCCESS
+    assert f"what {first.worker_id} cost is not known" in ended.reason
+    assert f"the cost cap does not hold for {first.worker_id}" in ended.reason
+    assert story.worker(second).attempt == 0
+
+
+def test_an_unknown_price_stops_nothing_without_a_cost_cap() -> None:
+    story = Story()
+    job = story.root(a_task("a"), a_task("b", "a"), max_tokens=1000)
+    story.ends(story.keys(job)[0], EXIT_0, Evidence(output="x", usage=Usage(output_tokens=5)))
+    story.left_alone()
+    assert story.job(job.id).status is JobStatus.COMPLETED

@@ -1,0 +1,384 @@
+"""Claims and leases, as stories."""
+
+import pytest
+
+from orchestrator.core.errors import Deadlock
+from orchestrator.core.events import EventKind
+from orchestrator.core.locks.lock_names import lock_name, names_above, overlap
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from tests.unit.core.factories import LOST, a_task
+from tests.unit.core.locks.lock_story import LockStory
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("src/api/", "src/api"),
+        ("./src//api/.", "src/api"),
+        ("port:8080", "port:8080"),
+        (" database ", "database"),
+        (".", "."),
+        ("./", "."),
+        ("e\u0301", "\u00e9"),
+        ("🔒", "🔒"),
+        ("src/**", "src"),
+        ("src/api/*.py", "src/api"),
+        ("src/**/test_*.py", "src"),
+        ("*.py", "."),
+        ("app/[id]/page.tsx", "app/[id]/page.tsx"),
+    ],
+)
+def test_a_name_has_one_spelling(given: str, name: str) -> None:
+    assert lock_name(given) == name
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", " ", "/", "/etc", "../x", "a/../b", "a\nb", "a\0b", "\x1b[31m", "\ud800", "x" * 501],
+)
+def test_what_is_no_name_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="lock's name"):
+        lock_name(given)
+
+
+def test_a_path_is_about_all_below_it() -> None:
+    assert names_above("src/api") == (".", "src")
+    assert overlap("src", "src/api") and overlap("src/api", ".") and overlap("a", "a")
+    assert not overlap("src", "srcs") and not overlap("src/api", "src/web")
+
+
+def test_conflicting_claims_are_kept_apart_and_others_go_ahead() -> None:
+    story = LockStory(max_workers=3)
+
+    root = story.root(
+        a_task("a", locks=("src",)),
+        a_task("b", locks=("src/api", "db")),
+        a_task("c"),
+        max_workers=3,
+    )
+    first, second, third = story.keys(root)
+
+    assert story.running == [first, third]
+    assert story.worker(second).reason == f"waits for src/api, held by worker_1 of job {root.id}"
+
+    story.ends(first)
+    assert story.running == [second, third]
+    assert story.worker(second).reason == ""
+
+
+def test_claims_hold_across_jobs() -> None:
+    story = LockStory()
+    first, second = (story.root(a_task("a", locks=("db",))) for _ in "12")
+
+    assert story.running == [story.key(first)]
+    assert f"of job {first.id}" in story.worker(story.key(second)).reason
+
+    story.fails(story.key(first))
+    assert story.running == [story.key(second)]
+
+
+def test_who_asked_first_goes_first() -> None:
+    story = LockStory()
+    holder = story.root(a_task("a", locks=("a",)))
+    both = story.root(a_task("a", locks=("a", "b")))
+    later = story.root(a_task("a", locks=("b",)))
+
+    assert story.running == [story.key(holder)]
+    assert "after worker_1" in story.worker(story.key(later)).reason
+
+    story.ends(story.key(holder))
+    assert story.running == [story.key(both)]
+    story.ends(story.key(both))
+    assert story.running == [story.key(later)]
+
+
+def test_many_that_want_the_same_get_it_in_order() -> None:
+    story = LockStory()
+    root = story.root(*(a_task(f"t{at}", locks=("db",)) for at in range(50)), max_workers=10)
+
+    for _ in range(50):
+        assert len(story.running) == 1
+        story.ends(story.running[0])
+
+    assert story.starts == story.keys(root)
+
+
+def test_a_cancelled_one_lets_those_behind_it_go_on() -> None:
+    story = LockStory()
+    holder, second, third = (story.root(a_task("a", locks=("db",))) for _ in "123")
+
+    story.cancel(second)
+    story.ends(story.key(holder))
+
+    assert story.running == [story.key(third)]
+
+
+def test_candidates_of_a_task_share_what_it_claims() -> None:
+    story = LockStory()
+    root = story.root(a_task("a", locks=("src",), agents=("one", "two")), max_workers=2)
+
+    assert story.running == story.keys(root)
+
+
+def test_a_claim_is_held_while_child_jobs_run_and_does_not_keep_them_out() -> None:
+    story = LockStory()
+    root = story.root(a_task("a", locks=("src",)))
+    other = story.root(a_task("a", locks=("src/api",)))
+
+    child = story.child(story.key(root), a_task("a", locks=("src/api",)))
+
+    assert story.running == [story.key(child)]
+    story.ends(story.key(child))
+    assert story.running == [story.key(root)]
+    story.ends(story.key(root))
+    assert story.running == [story.key(other)]
+
+
+def test_a_claim_is_held_while_child_jobs_outlive_their_parents_process() -> None:
+    story = LockStory()
+    root = story.root(a_task("a", locks=("src",)))
+    other = story.root(a_task("a", locks=("src",)))
+    child = story.child(story.key(root))
+
+    story.ends(story.key(root))
+
+    assert story.running == [story.key(child)]
+    story.ends(story.key(child))
+    assert story.running == [story.key(other)]
+
+
+def test_others_go_on_between_two_attempts() -> None:
+    story = LockStory()
+    first = story.root(a_task("a", locks=("db",), retries=1))
+    second = story.root(a_task("a", locks=("db",)))
+
+    story.fails(story.key(first))
+    assert story.running == [story.key(second)]
+
+    story.later(10)
+    assert story.running == [story.key(second)]
+    story.ends(story.key(second))
+    assert story.running == [story.key(first)]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_an_attempt_beside_child_jobs_of_the_one_before_holds_its_claim_once(
+    restart: bool,
+) -> None:
+    story = LockStory()
+    root = story.root(a_task("a", locks=("db",), retries=1))
+    other = story.root(a_task("a", locks=("db",)))
+    child = story.child(story.key(root))
+    story.ends(story.key(root), LOST)
+    if restart:
+        story.crash()
+    story.later(10)
+    assert set(story.running) == {story.key(root), story.key(child)}, "both are at work"
+
+    story.ends(story.key(child))
+    story.ends(story.key(root))
+
+    assert story.running == [story.key(other)]
+    assert story.events(root).count(EventKind.LOCK_TAKEN) == 1
+
+
+def test_claims_are_known_after_a_restart() -> None:
+    story = LockStory()
+    first, second = (story.root(a_task("a", locks=("db",))) for _ in "12")
+
+    story.crash()
+
+    assert story.running == [story.key(first)]
+    story.ends(story.key(first))
+    assert story.running == [story.key(second)]
+
+
+def test_a_child_job_whose_locks_could_never_come_is_refused() -> None:
+    story = LockStory()
+    one = story.root(a_task("a", locks=("a",)))
+    two = story.root(a_task("a", locks=("b",)))
+    story.child(story.key(one), a_task("x", locks=("b",)))
+
+    with pytest.raises(Deadlock) as refused:
+        story.child(story.key(two), a_task("y", locks=("a",)))
+
+    assert "would wait for a, held by worker_1" in refused.value.message
+    assert "worker_1_1" in refused.value.message
+    assert len(story.kept.jobs) == 3
+
+
+def test_events_tell_of_claims() -> None:
+    story = LockStory()
+    root = story.root(a_task("a", locks=("db",)))
+    story.ends(story.key(root))
+
+    told = [event for event in story.kept.events[root.id] if str(event.kind).startswith("lock_")]
+    assert [(each.kind, each.data) for each in told] == [
+        (EventKind.LOCK_TAKEN, {"names": ["db"], "lock": "claim"}),
+        (EventKind.LOCK_RELEASED, {"names": ["db"], "lock": "claim"}),
+    ]
+
+
+def test_jobs_without_locks_never_come_near_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def party_of(self: JobTrees, worker: object) -> None:
+        raise AssertionError("locks were looked at")
+
+    monkeypatch.setattr(JobTrees, "party_of", party_of)
+    story = LockStory()
+    root = story.root(*(a_task(f"t{at}") for at in range(20)))
+    story.child(story.key(root))
+    story.left_alone()
+
+    assert story.scheduler._trees.locks.is_empty
+
+
+# -- leases ---------------------------------------------------------------------------------------
+
+
+def test_a_lease_keeps_out_claims_and_other_leases() -> None:
+    story = LockStory()
+    one, two = story.root(), story.root()
+
+    assert story.asks(story.key(one), "db")
+    assert not story.asks(story.key(two), "db/main")
+    claims = story.root(a_task("a", locks=("db",)))
+    assert claims.id not in [key.root_id for key in story.running]
+
+    story.gives_back(story.key(one), "db")
+    assert (story.key(two), "db/main") in story.leases
+    story.ends(story.key(two))
+    assert story.key(claims) in story.running
+
+
+def test_a_hundred_that_contend_get_it_in_order() -> None:
+    story = LockStory(max_workers=100)
+    root = story.root(*(a_task(f"t{at}") for at in range(100)), max_workers=100)
+    for key in story.keys(root):
+        story.asks(key, "db")
+
+    served = []
+    while story.leases:
+        [(key, _)] = story.leases
+        served.append(key)
+        story.gives_back(key, "db")
+
+    assert served == story.keys(root)
+
+
+def test_a_lease_is_taken_again_by_its_holder_and_by_those_below_it() -> None:
+    story = LockStory()
+    root = story.root()
+    assert story.asks(story.key(root), "db")
+    assert story.asks(story.key(root), "db")
+
+    child = story.child(story.key(root), a_task("a"), a_task("b"), max_workers=2)
+
+    assert story.asks(story.key(child), "db")
+    assert not story.asks(story.key(child, 2), "db"), "brothers keep each other out"
+
+
+def test_a_lease_ends_with_its_attempt() -> None:
+    story = LockStory()
+    one, two = story.root(a_task(retries=1)), story.root()
+    story.asks(story.key(one), "db")
+    story.asks(story.key(two), "db")
+
+    story.fails(story.key(one))
+
+    assert list(story.leases) == [(story.key(two), "db")]
+
+
+def test_two_that_would_wait_for_each_other_are_told_so() -> None:
+    story = LockStory()
+    one, two = story.root(), story.root()
+    story.asks(story.key(one), "a")
+    story.asks(story.key(two), "b")
+    story.asks(story.key(one), "b")
+
+    with pytest.raises(
+        Deadlock, match=r"would wait for a, held by worker_1.* waits for b, held by"
+    ):
+        story.asks(story.key(two), "a")
+
+    story.gives_back(story.key(two), "b")
+    assert (story.key(one), "b") in story.leases
+
+
+def test_parents_that_wait_for_their_children_are_part_of_a_circle() -> None:
+    story = LockStory()
+    one, two = story.root(), story.root()
+    story.asks(story.key(one), "a")
+    story.asks(story.key(two), "b")
+    child = story.child(story.key(one))
+    assert not story.asks(story.key(child), "b")
+
+    with pytest.raises(Deadlock, match="worker_1_1"):
+        story.asks(story.key(two), "a")
+
+
+def test_a_worker_is_not_sent_back_to_wait_for_who_waits_for_its_parent() -> None:
+    story = LockStory()
+    story.writes_reports = False
+    parent = story.key(story.root(a_task(locks=("a",))))
+    child = story.child(parent, a_task(locks=("b",)), max_retries=3)
+    story.ends(story.key(child))
+    other = story.key(story.root())
+    story.asks(other, "b")
+    assert not story.asks(other, "a")
+
+    assert not story.refuses(child.id, story.key(child))
+
+    refused = story.worker(story.key(child))
+    assert refused.status is WorkerStatus.FAILED
+    assert refused.reason.startswith("tests fail; not tried again: this would be a deadlock: ")
+    story.left_alone()
+    assert story.status(other) is WorkerStatus.SUCCESS
+
+
+def test_who_waits_for_long_lends_its_slot() -> None:
+    story = LockStory(max_workers=2)
+    holder, waiter = story.root(), story.root()
+    story.asks(story.key(holder), "db")
+    story.asks(story.key(waiter), "db")
+    third = story.root()
+    assert story.running == [story.key(holder), story.key(waiter)]
+
+    story.now = story.scheduler.next_time() or 0
+    story.turn()
+
+    assert story.status(story.key(waiter)) is WorkerStatus.WAITING
+    assert story.worker(story.key(waiter)).reason.startswith("waits for db, held by worker_1")
+    assert story.running == [story.key(holder), story.key(third)]
+
+    story.gives_back(story.key(holder), "db")
+    assert story.status(story.key(waiter)) is WorkerStatus.WAITING, "it has no slot yet"
+    story.ends(story.key(third))
+    assert story.status(story.key(waiter)) is WorkerStatus.RUNNING
+
+
+def test_a_holder_gets_its_child_job_done_with_a_single_slot() -> None:
+    story = LockStory(max_workers=1)
+    holder = story.root()
+    story.asks(story.key(holder), "db")
+    child = story.child(story.key(holder), a_task("a"), a_task("b", "a"))
+    story.ends(story.key(child))
+    waiter = story.root()
+
+    story.left_alone()
+
+    assert story.status(story.key(waiter)) is WorkerStatus.SUCCESS
+
+
+def test_leases_and_places_survive_what_they_should() -> None:
+    story = LockStory()
+    one, two = story.root(), story.root()
+    story.asks(story.key(one), "db")
+    story.asks(story.key(two), "db")
+
+    story.crash()
+
+    assert story.status(story.key(two)) is WorkerStatus.RUNNING
+    assert not story.asks(story.key(two), "db"), "its call is made again after a restart"
+    story.gives_back(story.key(one), "db")
+    assert list(story.leases) == [(story.key(two), "db")]

@@ -1,0 +1,249 @@
+"""Agents whose login is refused: one worker shows it, and no other is started."""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Usage
+from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.agent_logins import KNOWN_SECONDS, Needs
+from orchestrator.core.scheduler.planned_job import planner_of
+from orchestrator.core.scheduler.queue.ready_queue import Prompting
+from tests.unit.core.factories import EXIT_1, a_job, a_task, workers_for
+from tests.unit.core.story import Story
+
+PENDING, RUNNING, FAILED = WorkerStatus.PENDING, WorkerStatus.RUNNING, WorkerStatus.FAILED
+REFUSED = Evidence(error_class=ErrorClass.AUTH, error="invalid x-api-key")
+
+
+def a_story() -> Story:
+    """``opencode`` wants a login, and its provider keeps no prompts; ``shell`` wants nothing."""
+    needs = Needs(login={"opencode"}.__contains__, mend=lambda agent: "opencode auth login")
+    return Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+
+
+def several(story: Story, *agents: str) -> tuple[Job, list[WorkerKey]]:
+    job = story.root(*(a_task(f"t{n}", agents=(each,)) for n, each in enumerate(agents)))
+    return job, story.keys(job)
+
+
+def states(story: Story, keys: list[WorkerKey]) -> list[WorkerStatus]:
+    return [story.status(key) for key in keys]
+
+
+def test_one_worker_goes_ahead_and_the_rest_follow_when_its_login_works() -> None:
+    story = a_story()
+    _, keys = several(story, "opencode", "opencode", "shell")
+    assert states(story, keys) == [RUNNING, PENDING, RUNNING]
+    assert story.worker(keys[1]).reason.endswith("begun to answer: then their login works")
+
+    story.scheduler.used(keys[0], 1, Usage(output_tokens=3), story.now)
+    story.turn()
+
+    assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
+
+
+def test_a_refused_login_is_tried_once_and_the_reason_says_what_mends_it() -> None:
+    story = a_story()
+    job, keys = several(story, "opencode", "opencode", "opencode")
+
+    story.ends(keys[0], EXIT_1, REFUSED)
+
+    assert states(story, keys) == [FAILED, FAILED, FAILED]
+    said = "the agent's key or login was refused: invalid x-api-key; to mend it: opencode auth"
+    assert story.worker(keys[0]).reason.startswith(said)
+    assert story.worker(keys[2]).reason.startswith(f"not started: {said}")
+    assert [story.worker(key).attempt for key in keys] == [1, 0, 0]
+    assert story.job_status(job) is JobStatus.FAILED
+
+
+def test_workers_that_wait_for_others_are_not_started_either() -> None:
+    story = a_story()
+    first = a_task("a", agents=("shell",))
+    job = story.root(
+        first,
+        a_task("b", agents=("opencode",)),
+        a_task("c", agents=("opencode",), depends_on=("a",)),
+        a_task("d", agents=("shell",), depends_on=("c",)),
+    )
+    a, b, c, d = story.keys(job)
+
+    story.ends(b, EXIT_1, REFUSED)
+    assert states(story, [a, b, c, d]) == [RUNNING, FAILED, FAILED, WorkerStatus.SKIPPED]
+    story.ends(a)
+
+    assert story.job_status(job) is JobStatus.PARTIAL
+
+
+def test_other_agents_go_on() -> None:
+    story = a_story()
+    job, keys = several(story, "opencode", "shell")
+
+    story.ends(keys[0], EXIT_1, REFUSED)
+    story.ends(keys[1])
+
+    assert story.job_status(job) is JobStatus.PARTIAL
+
+
+def test_a_login_that_worked_is_not_doubted_for_a_while() -> None:
+    story = a_story()
+    _, keys = several(story, "opencode")
+    story.ends(keys[0])
+
+    _, keys = several(story, "opencode", "opencode")
+    assert states(story, keys) == [RUNNING, RUNNING]
+
+    story.later(KNOWN_SECONDS)
+    _, keys = several(story, "opencode", "opencode")
+    assert states(story, keys) == [RUNNING, PENDING]
+
+
+def test_after_a_refusal_a_job_tries_again() -> None:
+    """The user may have logged in."""
+    story = a_story()
+    _, keys = several(story, "opencode")
+    story.ends(keys[0], EXIT_1, REFUSED)
+    seen = story.scheduler.view.logins_seen(story.now)["opencode"]
+    assert (seen.works, seen.why) == (
+        False,
+        "the agent's key or login was refused: invalid x-api-key",
+    )
+
+    _, keys = several(story, "opencode", "opencode")
+    story.ends(keys[0])
+
+    assert states(story, keys)[1] is RUNNING
+    assert story.scheduler.view.logins_seen(story.now)["opencode"].works
+
+
+def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
+    credential = {"opencode": "old"}
+    needs = Needs(login=credential.__contains__, credential=credential.__getitem__)
+    story = Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+    _, keys = several(story, "opencode")
+    story.ends(keys[0], EXIT_1, REFUSED)
+    logins = story.scheduler._trees.logins
+    assert list(logins.refused(story.now)) == ["opencode"]
+
+    credential["opencode"] = "new"
+
+    assert not logins.refused(story.now)
+    assert not logins.seen(story.now)
+    assert logins.doubtful("opencode", story.now), "it may be refused, too"
+
+
+def test_nobody_waits_for_longer_than_the_bound() -> None:
+    story = a_story()
+    _, keys = several(story, "opencode", "opencode")
+
+    story.later(20)
+
+    assert states(story, keys) == [RUNNING, RUNNING]
+
+
+BEST_FIRST = ("claude", "codex", "gemini")
+
+
+def best_without(refused: Collection[str]) -> str:
+    return next((each for each in BEST_FIRST if each not in refused), "")
+
+
+def a_choice() -> Story:
+    needs = Needs(login=BEST_FIRST.__contains__, best_without=best_without)
+    return Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+
+
+def submitted(story: Story, *asked: str) -> tuple[Job, list[WorkerKey]]:
+    """A job with one task for each of these; for ``auto`` it takes claude, as the engine does."""
+    tasks = [a_task(f"t{n}", agents=(each,)) for n, each in enumerate(asked)]
+    job = a_job(created_at=story.now)
+    workers = [
+        replace(each, agent=best_without(()) if each.agent == "auto" else each.agent)
+        for each in workers_for(job, tasks)
+    ]
+    story.scheduler.submit(job, tasks, workers, story.now)
+    story.turn()
+    return job, story.keys(job)
+
+
+def agents(story: Story, keys: list[WorkerKey]) -> list[str]:
+    return [story.worker(key).agent for key in keys]
+
+
+def test_a_task_that_may_have_any_agent_goes_on_with_the_next_best() -> None:
+    story = a_choice()
+    job, keys = submitted(story, "auto", "auto", "claude")
+
+    story.ends(keys[0], EXIT_1, REFUSED)
+
+    assert agents(story, keys) == ["codex", "codex", "claude"]
+    assert sorted(states(story, keys)) == [FAILED, PENDING, RUNNING], "one goes ahead"
+    assert story.status(keys[2]) is FAILED, "its agent was named"
+    assert EventKind.AGENT_PASSED_OVER in story.events(job)
+    for key in sorted(keys[:2], key=lambda key: story.status(key) is PENDING):
+        story.ends(key)
+    assert [story.worker(key).attempt for key in keys] == [2, 1, 0]
+    assert story.job_status(job) is JobStatus.PARTIAL
+
+
+def test_another_agent_uses_none_of_a_workers_retries() -> None:
+    story = a_choice()
+    job = a_job(created_at=story.now, config=story._config({"max_retries": 0}))
+    tasks = [a_task("a", agents=("auto",))]
+    workers = [replace(each, agent="claude") for each in workers_for(job, tasks)]
+    story.scheduler.submit(job, tasks, workers, story.now)
+    story.turn()
+    [key] = story.keys(job)
+
+    story.ends(key, EXIT_1, REFUSED)
+    story.ends(key, EXIT_1, REFUSED)
+
+    assert (story.status(key), story.worker(key).agent) == (RUNNING, "gemini")
+    story.ends(key, EXIT_1, REFUSED)
+    assert story.status(key) is FAILED, "none is left"
+
+
+def test_candidates_keep_the_agents_that_they_were_given() -> None:
+    story = a_choice()
+    job = a_job(created_at=story.now)
+    tasks = [a_task("a", agents=("auto", "codex"))]
+    given = zip(workers_for(job, tasks), ("claude", "codex"), strict=True)
+    workers = [replace(each, agent=agent) for each, agent in given]
+    story.scheduler.submit(job, tasks, workers, story.now)
+    story.turn()
+    keys = story.keys(job)
+
+    story.ends(keys[0], EXIT_1, REFUSED)
+
+    assert agents(story, keys) == ["claude", "codex"]
+    assert states(story, keys) == [FAILED, RUNNING]
+
+
+def test_a_plan_is_asked_of_the_next_best() -> None:
+    story = a_choice()
+    config = story._config({"planner": "auto", "agent": "auto"})
+    job = a_job(created_at=story.now, status=JobStatus.PLANNING, config=config)
+    job = replace(job, plan_source="claude")
+    story.scheduler.submit(job, (), (), story.now, planner_of(job, "claude", "planner"))
+    story.turn()
+
+    story.ends(story.planner(job), EXIT_1, REFUSED)
+
+    assert story.worker(story.planner(job)).agent == "codex"
+    assert story.job(job.id).plan_source == "codex"
+
+
+def test_a_review_is_asked_of_the_next_best_unless_its_agent_was_named() -> None:
+    for by_any, status, agent in ((True, RUNNING, "codex"), (False, FAILED, "claude")):
+        story = a_choice()
+        task = a_task("a", agents=("shell", "shell"), review="claude", review_by_any=by_any)
+        job = story.root(task)
+        for key in story.keys(job):
+            story.ends(key)
+        [reviewer] = story.reviewers(job)
+
+        story.ends(reviewer, EXIT_1, REFUSED)
+
+        assert (story.status(reviewer), story.worker(reviewer).agent) == (status, agent)
+        assert (EventKind.REVIEWER_RETRYING in story.events(job)) is by_any

@@ -1,0 +1,276 @@
+"""What is made of a failure: an example for each row of the table, and the ladders."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import (
+    EndedBy,
+    ErrorClass,
+    Evidence,
+    Exit,
+    WorktreeState,
+)
+from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.failure import (
+    ASKED,
+    NO_CHANGES,
+    NOT_STARTED,
+    FailureKind,
+    RetryStrategy,
+)
+from orchestrator.core.model.attempt.final_text import FinalText
+from orchestrator.core.model.gate import SECRETS, GateCause, GateResult, GateStatus
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.attempt_outcome import judge
+from orchestrator.core.outcome.failure_classifier import NEVER_RAN, TABLE, classify, noted
+from tests.unit.core.factories import (
+    CANCELLED,
+    DONE,
+    EXIT_0,
+    EXIT_1,
+    LOST,
+    TIMED_OUT,
+    a_task,
+    a_worker,
+)
+from tests.unit.core.story import Story
+
+SOUND = WorktreeState()
+BROKEN = WorktreeState(faults=("a merge was not finished",))
+RED = GateResult(name="pytest", status=GateStatus.FAILED)
+GREEN = GateResult(name="ruff", status=GateStatus.PASSED)
+NOTHING = Delivery(changed=False, expected=True)
+TREE = Evidence(output="x", worktree=SOUND)
+ALIKE = "the same failure"
+
+
+def _of(kind: ErrorClass) -> Evidence:
+    return replace(TREE, error_class=kind)
+
+
+#: Row, exit, evidence, kind, strategies of the first failures in a row. Each example but the last
+#: would fit lower rows, too.
+EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str]] = [
+    (
+        NEVER_RAN,
+        replace(LOST, cause=ExitCause.NEVER_BEGAN),
+        replace(TREE, worktree=BROKEN),
+        "transient",
+        "current current current",
+    ),
+    (NEVER_RAN, replace(LOST, cause=ExitCause.NO_ROOM), TREE, "transient", "current"),
+    (
+        "broken worktree",
+        EXIT_1,
+        replace(TREE, worktree=BROKEN, error="No space left on device"),
+        "corrupted_state",
+        "last safe safe",
+    ),
+    (
+        "disk full",
+        EXIT_1,
+        replace(TREE, output="write: No space left on device", error_class=ErrorClass.API),
+        "corrupted_state",
+        "last safe safe",
+    ),
+    ("disk full", replace(EXIT_0, log_lost=True), TREE, "corrupted_state", "last"),
+    ("rate limit", EXIT_1, _of(ErrorClass.RATE_LIMIT), "transient", "current current current"),
+    ("api", EXIT_1, _of(ErrorClass.API), "transient", "current current"),
+    (NOT_STARTED, EXIT_1, _of(ErrorClass.START), "transient", "current current"),
+    ("internal", EXIT_1, _of(ErrorClass.INTERNAL), "transient", "current current"),
+    ("refused", EXIT_1, _of(ErrorClass.AUTH), "logic_error", "escalate"),
+    ("refused", EXIT_1, _of(ErrorClass.DENIED), "logic_error", "escalate"),
+    ("refused", Exit(ended_by=EndedBy.LIMIT, signal=9), TREE, "logic_error", "escalate"),
+    ("not started", Exit(ended_by=EndedBy.SPAWN_FAILED), TREE, "unknown", "escalate"),
+    (ASKED, EXIT_0, replace(TREE, final_text=FinalText.QUESTION), "logic_error", "current current"),
+    (NO_CHANGES, EXIT_0, replace(TREE, delivery=NOTHING), "logic_error", "current current"),
+    (
+        "gates",
+        EXIT_1,
+        replace(TREE, gates=(RED, GREEN)),
+        "logic_error",
+        "current current safe safe",
+    ),
+    ("timeout", TIMED_OUT, TREE, "transient", "current current current"),
+    ("timeout", EXIT_1, _of(ErrorClass.TIMEOUT), "transient", "current"),
+    ("lost", LOST, TREE, "transient", "current last safe safe"),
+    (
+        "killed",
+        Exit(ended_by=EndedBy.EXIT, signal=9),
+        replace(TREE, claimed_success=False),
+        "transient",
+        "current last safe",
+    ),
+    ("killed", EXIT_1, _of(ErrorClass.KILLED), "transient", "current"),
+    ("same failure", EXIT_1, replace(TREE, output=ALIKE), "logic_error", "safe safe"),
+    (
+        "said it failed",
+        EXIT_1,
+        replace(TREE, claimed_success=False),
+        "logic_error",
+        "current current safe",
+    ),
+    ("exit code", EXIT_1, TREE, "logic_error", "current current safe"),
+    (
+        "unknown",
+        EXIT_0,
+        replace(TREE, output="", output_required=True),
+        "unknown",
+        "current last safe safe",
+    ),
+    ("unknown", EXIT_1, replace(TREE, output=""), "unknown", "current"),
+]
+_SHORT = {
+    RetryStrategy.RETRY_CURRENT: "current",
+    RetryStrategy.ROLLBACK_LAST: "last",
+    RetryStrategy.ROLLBACK_SAFE: "safe",
+    RetryStrategy.ESCALATE: "escalate",
+}
+
+
+def fail(worker: Worker, exit: Exit, evidence: Evidence) -> Worker:
+    """The worker after one more attempt, with what was made of it."""
+    worker = replace(worker, attempt=worker.attempt + 1)
+    failure = classify(worker, exit, evidence, judge(exit, evidence))
+    return replace(worker, result=noted(worker.result or WorkerResult(), failure))
+
+
+def failures(worker: Worker) -> Sequence[RetryStrategy]:
+    assert worker.result is not None
+    return [each.strategy for each in worker.result.failures]
+
+
+@pytest.mark.parametrize(("cause", "exit", "evidence", "kind", "strategies"), EXAMPLES)
+def test_every_row_of_the_table(
+    cause: str, exit: Exit, evidence: Evidence, kind: str, strategies: str
+) -> None:
+    same = judge(exit, evidence).failure if evidence.output == ALIKE else ""
+    worker = a_worker(failure=same)
+    for _ in strategies.split():
+        worker = fail(worker, exit, evidence)
+    assert worker.result is not None
+    last = worker.result.failures[-1]
+    assert (last.cause, str(last.kind)) == (cause, kind)
+    assert [_SHORT[each] for each in failures(worker)] == strategies.split()
+    assert last.reason and 0 < last.confidence <= 1
+
+
+@pytest.mark.parametrize("exit", [LOST, Exit(ended_by=EndedBy.EXIT, signal=9)])
+def test_a_crash_never_undoes_work(exit: Exit) -> None:
+    worker = a_worker()
+    # The work is of an earlier attempt: the later ones change nothing.
+    for changed in (True, False, False):
+        worker = fail(worker, exit, replace(TREE, has_work=True, files_changed=changed))
+    assert set(failures(worker)) == {RetryStrategy.RETRY_CURRENT}
+
+
+def test_a_failure_says_whether_changes_are_undone() -> None:
+    broken = replace(TREE, worktree=BROKEN, has_work=True)
+    worker = fail(a_worker(), EXIT_1, replace(broken, files_changed=True))
+    worker = fail(worker, EXIT_1, replace(broken, has_work=False))
+    assert worker.result is not None
+    assert [each.undone for each in worker.result.failures] == [True, False]
+
+
+def test_every_row_has_an_example() -> None:
+    assert {row.cause for row in TABLE} == {cause for cause, *_ in EXAMPLES}
+
+
+def test_success_and_a_cancel_are_no_failures() -> None:
+    for exit in (EXIT_0, CANCELLED):
+        assert classify(a_worker(), exit, DONE, judge(exit, DONE)) is None
+
+
+def test_without_a_worktree_there_is_nothing_to_go_back_to() -> None:
+    worker = a_worker()
+    for _ in range(3):
+        worker = fail(worker, LOST, DONE)
+    assert failures(worker) == [RetryStrategy.RETRY_CURRENT] * 3
+    assert worker.result is not None
+    assert {(each.checkpoint, each.kept) for each in worker.result.failures} == {("", "")}
+
+
+def test_checkpoints_are_named_and_the_safe_one_is_that_whose_gates_passed() -> None:
+    worker = fail(fail(a_worker(), LOST, TREE), LOST, TREE)
+    assert worker.result is not None
+    assert [each.checkpoint for each in worker.result.failures] == ["", "2-before"]
+    assert [each.kept for each in worker.result.failures] == ["1-after", "2-after"]
+    safe = fail(worker, LOST, TREE)
+    good = fail(replace(worker, result=replace(worker.result, good="1-after")), LOST, TREE)
+    assert safe.result is not None and good.result is not None
+    assert safe.result.failures[-1].checkpoint == "start"
+    assert good.result.failures[-1].checkpoint == "1-after"
+
+
+def test_another_failure_and_a_retry_by_a_person_begin_the_ladder_anew() -> None:
+    worker = fail(fail(a_worker(), LOST, TREE), EXIT_1, TREE)
+    assert failures(fail(worker, LOST, TREE))[-1] is RetryStrategy.RETRY_CURRENT
+    again = replace(fail(a_worker(), LOST, TREE), budget_from=1)
+    assert failures(fail(again, LOST, TREE))[-1] is RetryStrategy.RETRY_CURRENT
+
+
+def test_an_attempt_that_never_ran_does_not_break_the_ladder() -> None:
+    worker = fail(a_worker(), LOST, TREE)
+    worker = fail(worker, replace(LOST, cause=ExitCause.NEVER_BEGAN), TREE)
+    assert failures(fail(worker, LOST, TREE))[-1] is RetryStrategy.ROLLBACK_LAST
+
+
+def test_what_is_made_of_a_failure_is_told_with_the_retry_and_kept() -> None:
+    story = Story()
+    root = story.root(max_retries=1)
+    story.ends(story.key(root), EXIT_1, replace(TREE, worktree=BROKEN))
+    [event] = [
+        each for each in story.kept.events[root.id] if each.kind is EventKind.WORKER_RETRYING
+    ]
+    assert event.data["strategy"] == "rollback_last"
+    assert event.data["failure_kind"] == "corrupted_state"
+    assert event.data["confidence"] == 0.9
+    assert event.data["checkpoint"] == "1-before"
+    result = story.worker(story.key(root)).result
+    assert result is not None and result.failures[0].kind is FailureKind.CORRUPTED_STATE
+
+
+def test_when_no_attempt_follows_it_is_escalated() -> None:
+    story = Story()
+    root = story.root(a_task("a", retries=1))
+    story.ends(story.key(root), EXIT_1, replace(TREE, worktree=BROKEN))
+    story.later(60)
+    story.ends(story.key(root), EXIT_1, replace(TREE, worktree=BROKEN))
+    worker = story.worker(story.key(root))
+    assert worker.status is WorkerStatus.FAILED and worker.result is not None
+    last = worker.result.failures[-1]
+    assert (last.strategy, last.checkpoint) == (RetryStrategy.ESCALATE, "")
+    assert "no automatic retry" in last.reason
+    [ended] = [e for e in story.kept.events[root.id] if e.kind is EventKind.WORKER_ENDED]
+    assert ended.data["strategy"] == "escalate"
+
+
+def test_a_result_whose_gates_passed_is_known_to_be_good() -> None:
+    story = Story()
+    root = story.root(max_retries=2)
+    story.ends(story.key(root), LOST, replace(TREE, gates=(GREEN,)))
+    story.later(60)
+    story.ends(story.key(root), LOST, replace(TREE, gates=(GREEN, RED)))
+    result = story.worker(story.key(root)).result
+    assert result is not None and result.good == "1-after"
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        GateResult(name=SECRETS, status=GateStatus.PASSED),
+        GateResult(name="tests", status=GateStatus.PASSED, cause=GateCause.NO_TESTS),
+    ],
+)
+def test_a_result_that_no_gate_judged_is_not_known_to_be_good(gate: GateResult) -> None:
+    story = Story()
+    root = story.root(max_retries=2)
+    story.ends(story.key(root), LOST, replace(TREE, gates=(gate,)))
+    result = story.worker(story.key(root)).result
+    assert result is not None and result.good == ""

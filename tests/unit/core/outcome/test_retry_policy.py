@@ -1,0 +1,156 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
+from orchestrator.core.model.job import Worker
+from orchestrator.core.outcome.attempt_outcome import Verdict, judge
+from orchestrator.core.outcome.retry_policy import (
+    MAX_DELAY_SECONDS,
+    failure_reason,
+    may_retry,
+    retry_delay,
+)
+from tests.unit.core.factories import CANCELLED, EXIT_1, LOST, TIMED_OUT, a_config, a_task, a_worker
+
+FAILURE = judge(EXIT_1, Evidence(output="x"))
+OTHER_FAILURE = judge(EXIT_1, Evidence(output="y"))
+TIMEOUT = judge(TIMED_OUT, Evidence())
+NOT_STARTED = judge(Exit(ended_by=EndedBy.SPAWN_FAILED), Evidence())
+
+
+def may(
+    verdict: Verdict = FAILURE,
+    *,
+    attempt: int = 1,
+    before: Verdict | None = None,
+    retries: int | None = None,
+    child_failed: bool = False,
+    budget_from: int = 0,
+    command: bool = True,
+    **config: Any,
+) -> bool:
+    failure = before.failure if before else ""
+    worker = a_worker(attempt=attempt, budget_from=budget_from, failure=failure)
+    config = {"max_retries": 2, **config}
+    task = a_task(retries=retries, command="make" if command else None)
+    return may_retry(worker, task, a_config(**config), verdict, child_failed)
+
+
+def attempts_used(**given: Any) -> int:
+    """How many attempts a worker gets that fails the same way each time."""
+    number = 1
+    while may(attempt=number, before=FAILURE if number > 1 else None, **given):
+        number += 1
+    return number
+
+
+def test_a_failure_is_tried_again() -> None:
+    assert may()
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3, 7])
+def test_retries_of_a_task_are_all_used(retries: int) -> None:
+    assert attempts_used(retries=retries) == 1 + retries
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3, 7])
+def test_retries_asked_of_a_job_are_all_used(retries: int) -> None:
+    assert attempts_used(max_retries=retries, retries_asked=True) == 1 + retries
+
+
+@pytest.mark.parametrize("asked", [{"retries": 7}, {"max_retries": 7, "retries_asked": True}])
+def test_the_same_failure_twice_ends_the_retries_of_an_agent_also_those_asked_for(
+    asked: dict[str, Any],
+) -> None:
+    assert attempts_used(command=False, **asked) == 2
+    assert may(command=False, attempt=2, before=OTHER_FAILURE, **asked)
+
+
+def test_a_command_that_does_not_exist_is_never_tried_again() -> None:
+    not_found = judge(replace(EXIT_1, code=127), Evidence())
+    assert not may(not_found, retries=5)
+
+
+def test_default_retries_stop_at_the_same_failure_twice_in_a_row() -> None:
+    assert attempts_used(max_retries=7) == 2
+
+
+def test_default_retries_go_on_while_failures_differ() -> None:
+    assert may(attempt=2, before=OTHER_FAILURE)
+    assert not may(attempt=3, before=OTHER_FAILURE)
+
+
+def test_a_tasks_own_retries_replace_those_of_the_job() -> None:
+    assert attempts_used(retries=1, max_retries=5, retries_asked=True) == 2
+
+
+def test_a_retry_of_the_job_gives_a_new_budget() -> None:
+    assert not may(attempt=3, retries=2)
+    assert may(attempt=4, retries=2, budget_from=3)
+    assert not may(attempt=6, retries=2, budget_from=3)
+
+
+def test_a_timeout_is_tried_again_only_when_retries_were_asked_for() -> None:
+    assert not may(TIMEOUT)
+    assert may(TIMEOUT, retries=1)
+    assert may(TIMEOUT, retries_asked=True)
+
+
+def test_a_cancelled_attempt_is_never_tried_again() -> None:
+    cancelled = judge(CANCELLED, Evidence())
+    assert not may(cancelled, retries=5)
+
+
+def test_a_program_that_cannot_be_started_is_never_tried_again() -> None:
+    assert not may(NOT_STARTED)
+    assert not may(NOT_STARTED, retries=5)
+
+
+def test_a_lost_attempt_is_tried_again() -> None:
+    assert may(judge(LOST, Evidence()))
+
+
+def test_the_failure_of_a_child_job_is_not_multiplied_by_its_parents_retries() -> None:
+    assert not may(child_failed=True)
+    assert not may(child_failed=True, retries_asked=True)
+    assert may(child_failed=True, retries=1)
+
+
+def delays(attempts: Sequence[Worker], backoff_seconds: float = 1.0) -> list[float]:
+    return [retry_delay(worker, backoff_seconds) for worker in attempts]
+
+
+def test_the_pause_doubles_with_every_failure_up_to_a_minute() -> None:
+    attempts = [a_worker(attempt=number) for number in range(1, 9)]
+    assert delays(attempts) == [1, 2, 4, 8, 16, 32, MAX_DELAY_SECONDS, MAX_DELAY_SECONDS]
+
+
+def test_the_pause_begins_anew_with_a_new_budget() -> None:
+    assert delays([a_worker(attempt=6, budget_from=5)]) == [1]
+
+
+def test_the_pause_stays_finite_after_very_many_attempts() -> None:
+    assert delays([a_worker(attempt=100_000)]) == [MAX_DELAY_SECONDS]
+    assert delays([a_worker(attempt=100_000)], backoff_seconds=0.0) == [0.0]
+
+
+def reason(worker: Worker, verdict: Verdict = FAILURE, max_retries: int = 2) -> str:
+    return failure_reason(worker, a_task(), a_config(max_retries=max_retries), verdict)
+
+
+def test_the_reason_counts_the_attempts() -> None:
+    assert reason(a_worker(attempt=1)) == "exit code 1"
+    assert reason(a_worker(attempt=3)) == "exit code 1 (attempt 3 of 3)"
+
+
+def test_the_reason_says_that_it_stopped_at_the_same_failure() -> None:
+    worker = a_worker(attempt=2, failure=FAILURE.failure)
+    assert "same failure twice" in reason(worker)
+
+
+def test_the_reason_of_a_cancelled_worker_is_left_as_it_is() -> None:
+    verdict = judge(CANCELLED, Evidence())
+    assert reason(a_worker(attempt=3), verdict) == "cancelled by user"

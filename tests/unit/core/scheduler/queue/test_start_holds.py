@@ -1,0 +1,152 @@
+"""Workers that wait for their shared context, and for the first of them to be heard of."""
+
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import Job, WaitingFor, WorkerKey
+from orchestrator.core.model.states import WaitKind, WorkerStatus
+from orchestrator.core.scheduler.commands import MakeContext
+from orchestrator.core.scheduler.queue.ready_queue import Prompting
+from tests.unit.core.factories import EXIT_0, EXIT_1, a_task
+from tests.unit.core.story import Story
+
+PENDING, RUNNING = WorkerStatus.PENDING, WorkerStatus.RUNNING
+
+
+def a_story(**more: object) -> Story:
+    """Workers of claude and codex read prompts, claude's provider keeps them; shell does not."""
+    prompting = Prompting(
+        reads={"claude", "codex"}.__contains__, caches={"claude"}.__contains__, ahead_seconds=20
+    )
+    return Story(prompting=prompting, **more)
+
+
+def three(story: Story, agent: str = "claude") -> tuple[Job, list[WorkerKey]]:
+    job = story.root(*(a_task(name, agents=(agent,)) for name in "abc"))
+    return job, story.keys(job)
+
+
+def states(story: Story, keys: list[WorkerKey]) -> list[WorkerStatus]:
+    return [story.status(key) for key in keys]
+
+
+def tells(story: Story, key: WorkerKey, usage: Usage) -> None:
+    story.scheduler.used(key, story.worker(key).attempt, usage, story.now)
+    story.turn()
+
+
+def test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of() -> None:
+    story = a_story()
+    _, keys = three(story)
+    assert states(story, keys) == [RUNNING, PENDING, PENDING]
+    assert story.worker(keys[2]).waiting_for == WaitingFor(WaitKind.FIRST_ANSWER, "worker_1")
+
+    tells(story, keys[0], Usage(steps=0))
+    assert states(story, keys) == [RUNNING, PENDING, PENDING], "nothing is known of an answer"
+    tells(story, keys[0], Usage(output_tokens=3))
+
+    assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
+    assert story.worker(keys[2]).reason == ""
+
+
+def test_nobody_waits_for_longer_than_the_bound() -> None:
+    story = a_story()
+    _, keys = three(story)
+
+    story.later(19)
+    assert states(story, keys) == [RUNNING, PENDING, PENDING]
+    assert story.scheduler.next_time() == story.now + 1
+    story.later(1)
+
+    assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
+
+
+def test_when_the_first_fails_unheard_the_next_one_is_the_first() -> None:
+    story = a_story()
+    _, keys = three(story)
+
+    story.ends(keys[0], EXIT_1)
+
+    assert states(story, keys)[1:] == [RUNNING, PENDING]
+    assert "waits until worker_2" in story.worker(keys[2]).reason
+
+
+def test_agents_without_a_cache_start_together() -> None:
+    story = a_story()
+    _, keys = three(story, "codex")
+    assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
+
+
+def test_those_set_aside_hold_nobody_else_up() -> None:
+    story = a_story(max_workers=2)
+    job = story.root(
+        a_task("a", agents=("claude",)),
+        a_task("b", agents=("claude",)),
+        a_task("c", agents=("shell",)),
+    )
+    assert states(story, story.keys(job)) == [RUNNING, PENDING, RUNNING]
+
+
+def test_another_job_has_a_first_of_its_own() -> None:
+    story = a_story()
+    _, one = three(story)
+    _, two = three(story)
+    assert states(story, [*one, *two]) == [RUNNING, PENDING, PENDING] * 2
+
+
+def test_the_shared_context_is_asked_for_once_and_only_where_a_prompt_is_read() -> None:
+    story = a_story()
+    story.makes_contexts = False
+    job, keys = three(story, "codex")
+    _, shells = three(story, "shell")
+
+    assert states(story, shells) == [RUNNING] * 3
+    assert states(story, keys) == [PENDING] * 3
+    assert "workers of its job share" in story.worker(keys[0]).reason
+    assert [each for each in story.commands if isinstance(each, MakeContext)] == [
+        MakeContext(job.id)
+    ]
+    story.prepared(job.id)
+    assert states(story, keys) == [RUNNING] * 3
+
+
+def test_a_server_that_comes_back_asks_for_the_context_again() -> None:
+    story = a_story()
+    story.makes_contexts = False
+    job, keys = three(story, "codex")
+
+    story.crash()
+    assert story.to_make == [job.id]
+    story.prepared(job.id)
+
+    assert states(story, keys) == [RUNNING] * 3
+
+
+def test_a_job_cancelled_while_it_waits_for_its_context_ends() -> None:
+    story = a_story()
+    story.makes_contexts = False
+    job, keys = three(story)
+
+    story.cancel(job)
+    assert states(story, keys) == [WorkerStatus.CANCELLED] * 3
+    story.prepared(job.id)
+
+    assert states(story, keys) == [WorkerStatus.CANCELLED] * 3
+
+
+def test_after_a_restart_nobody_waits_for_one_that_runs_already() -> None:
+    story = a_story()
+    _, keys = three(story)
+
+    story.crash()
+
+    assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
+
+
+def test_what_was_heard_counts_for_workers_that_start_later() -> None:
+    story = a_story(max_workers=1)
+    _, keys = three(story)
+    tells(story, keys[0], Usage(input_tokens=9))
+
+    story.ends(keys[0], EXIT_0)
+
+    assert states(story, keys)[1:] == [RUNNING, PENDING]
+    assert "waits until" not in story.worker(keys[2]).reason

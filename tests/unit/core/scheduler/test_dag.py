@@ -1,0 +1,73 @@
+import pytest
+
+from orchestrator.core.errors import InvalidRequest, PlanCycle
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.scheduler.dag import check, check_overlaps, dependents
+from tests.unit.core.factories import a_task
+
+
+def test_tasks_may_name_tasks_that_come_later() -> None:
+    check([a_task("b", "a"), a_task("a")])
+
+
+def test_no_tasks_are_a_valid_graph() -> None:
+    check([])
+
+
+def test_two_tasks_with_one_id_are_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest, match="two tasks have the id 'a'"):
+        check([a_task("a"), a_task("a")])
+
+
+def test_an_unknown_dependency_is_refused_with_the_ids_that_exist() -> None:
+    with pytest.raises(InvalidRequest, match=r"'b' depends on 'z'.*known: a, b") as refused:
+        check([a_task("a"), a_task("b", "z")])
+    assert refused.value.kind == "unknown-dependency"
+
+
+def test_a_circle_is_refused_with_its_members() -> None:
+    with pytest.raises(PlanCycle) as refused:
+        check([a_task("a", "c"), a_task("b", "a"), a_task("c", "b"), a_task("d")])
+    circle = refused.value.message.split(": ")[1].split(";")[0].split(" -> ")
+    assert circle[0] == circle[-1]
+    assert set(circle) == {"a", "b", "c"}
+    assert refused.value.kind == "plan-cycle"
+
+
+def test_a_task_that_waits_for_itself_is_a_circle() -> None:
+    with pytest.raises(PlanCycle, match="a -> a"):
+        check([a_task("a", "a")])
+
+
+def test_a_chain_of_ten_thousand_tasks_is_checked_without_recursion() -> None:
+    tasks = [a_task("0")] + [a_task(str(n), str(n - 1)) for n in range(1, 10_000)]
+    check(tasks)
+    check(tasks[::-1])
+
+
+def test_dependents_are_in_task_order_and_named_once() -> None:
+    tasks = [a_task("a"), a_task("c", "a", "a"), a_task("b", "a", "c")]
+    assert dependents(tasks) == {"a": ("c", "b"), "c": ("b",)}
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        [a_task("a", files=("x",)), a_task("b", files=("y",))],
+        [a_task("a", files=("x", "x"))],
+        [a_task("a", files=("x",)), a_task("b", "a", files=("x",))],
+        # Through one that names nothing, and listed the other way round.
+        [a_task("c", "b", files=("x",)), a_task("b", "a"), a_task("a", files=("./x",))],
+    ],
+)
+def test_a_file_may_be_named_by_tasks_that_wait_for_each_other(tasks: list[TaskSpec]) -> None:
+    check_overlaps(tasks)
+
+
+def test_two_tasks_that_run_side_by_side_must_not_name_the_same_file() -> None:
+    tasks = [a_task("a"), a_task("b", "a", files=("x",)), a_task("c", "a", files=("d/../x",))]
+
+    with pytest.raises(InvalidRequest, match="'b' and 'c' both name the file 'x'") as refused:
+        check_overlaps(tasks)
+
+    assert refused.value.kind == "overlap"

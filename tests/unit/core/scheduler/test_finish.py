@@ -1,0 +1,220 @@
+"""Parents and their children; ends that are of no concern: told as stories."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import Evidence
+from orchestrator.core.model.attempt.delivery import Delivery, Intent
+from orchestrator.core.model.attempt.final_text import FinalText
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from tests.unit.core.factories import CANCELLED, DONE, EXIT_0, a_task
+from tests.unit.core.story import Story, a_family, stops
+
+# Parents and children
+
+
+def test_a_parent_that_exits_while_children_run_waits_without_a_process() -> None:
+    story, root, parent, _, worker = a_family()
+    story.ends(parent)
+    assert story.status(parent) is WorkerStatus.WAITING
+    assert story.worker(parent).reason.startswith("its process has ended (exit code 0)")
+    assert story.scheduler.view.slots()["live"] == 1
+    assert story.job_status(root) is JobStatus.RUNNING
+    story.ends(worker)
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def promised(said: FinalText = FinalText.ANSWER, **delivery: object) -> Evidence:
+    """Of a worker whose process ends while its child jobs are at work."""
+    found = Delivery(changed=False, expected=True, deferred=said)
+    return Evidence(output="Which one?", delivery=replace(found, **delivery))  # type: ignore[arg-type]
+
+
+def changed(*files: str) -> Evidence:
+    return Evidence(output="done", files_created=files, delivery=Delivery(changed=True))
+
+
+def test_a_promise_is_kept_by_child_jobs_that_end_later() -> None:
+    story, root, parent, _, worker = a_family(base="abc")
+    story.ends(parent, evidence=promised(missing=("a.py", "b.py")))
+    story.ends(worker, evidence=changed("a.py"))
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.worker(parent).reason == "promised files are missing: b.py"
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("said", [FinalText.ANSWER, FinalText.QUESTION, FinalText.REFUSAL])
+def test_a_promise_that_no_child_job_kept_has_failed_after_a_retry(said: FinalText) -> None:
+    story, root, parent, _, worker = a_family(max_retries=2)
+    story.ends(parent, evidence=promised(said))
+    story.ends(worker)
+    assert story.status(parent) in (WorkerStatus.PENDING, WorkerStatus.RUNNING)
+    story.later(60)
+    result = story.worker(parent).result
+    cause = "asked" if said is FinalText.QUESTION else "no_changes"
+    assert result is not None and [each.cause for each in result.failures] == [cause]
+    again = promised(said, deferred=None)
+    story.ends(parent, evidence=replace(again, final_text=said))
+    assert story.status(parent) is WorkerStatus.FAILED
+    assert story.job_status(root) is JobStatus.FAILED
+
+
+def test_a_promise_is_judged_after_a_restart_too() -> None:
+    story, _, parent, _, worker = a_family()
+    story.ends(parent, evidence=promised())
+    story.crash()
+    story.ends(worker)
+    assert story.status(parent) is not WorkerStatus.RECURSIVE_SUCCESS
+
+
+def test_a_failed_child_job_goes_before_a_promise() -> None:
+    story, _, parent, child, worker = a_family()
+    story.ends(parent, evidence=promised())
+    story.fails(worker)
+    story.later(60)
+    story.left_alone()
+    assert story.worker(parent).reason == f"child job {child.id} ended failed"
+
+
+def test_what_changed_nothing_without_a_promise_is_noted_at_the_end() -> None:
+    story, root, parent, _, worker = a_family(base="abc")
+    story.ends(parent, evidence=promised(expected=False, intent=Intent.UNCLEAR))
+    story.ends(worker)
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.job(root.id).reason == f"nothing was changed by {parent.worker_id}"
+
+
+def test_a_parent_never_succeeds_when_a_child_job_failed() -> None:
+    story, root, parent, child, worker = a_family()
+    story.fails(worker)
+    story.ends(parent)
+    assert story.status(parent) is WorkerStatus.FAILED
+    assert story.worker(parent).reason == f"child job {child.id} ended failed"
+    assert story.job_status(root) is JobStatus.FAILED
+
+
+def test_a_parent_that_exited_early_fails_with_its_child_job() -> None:
+    story, _, parent, _, worker = a_family()
+    story.ends(parent)
+    story.fails(worker)
+    assert story.status(parent) is WorkerStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("digest", "status"),
+    [("the same", WorkerStatus.RECURSIVE_SUCCESS), ("another", WorkerStatus.FAILED)],
+)
+def test_a_later_child_job_makes_up_for_a_failed_one_when_it_was_asked_the_same(
+    digest: str, status: WorkerStatus
+) -> None:
+    story = Story()
+    parent = story.key(story.root())
+    story.fails(story.key(story.child(parent, digest="the same")))
+    story.ends(story.key(story.child(parent, digest=digest)))
+    story.ends(parent)
+    assert story.status(parent) is status
+
+
+def test_a_parent_may_take_a_child_job_back() -> None:
+    story, _, parent, child, worker = a_family()
+    story.cancel(child, by=parent.worker_id, worker=parent)
+    story.ends(worker, CANCELLED)
+    story.ends(parent)
+    assert story.job_status(child) is JobStatus.CANCELLED
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+
+
+def test_a_child_job_cancelled_by_somebody_else_is_a_failed_one() -> None:
+    story, _, parent, child, worker = a_family()
+    story.cancel(child)
+    story.ends(worker, CANCELLED)
+    story.ends(parent)
+    assert story.status(parent) is WorkerStatus.FAILED
+
+
+def test_a_failed_parent_stops_its_child_jobs_and_ends_after_them() -> None:
+    story, root, parent, child, worker = a_family()
+    story.fails(parent)
+    assert stops(story) == [worker]
+    assert story.status(parent) is WorkerStatus.WAITING
+    story.ends(worker, CANCELLED)
+    assert story.job_status(child) is JobStatus.CANCELLED
+    assert story.status(parent) is WorkerStatus.FAILED
+    assert story.worker(parent).reason == "exit code 1"
+    assert story.job_status(root) is JobStatus.FAILED
+
+
+def test_a_parent_that_is_tried_again_leaves_its_child_jobs_running() -> None:
+    story, root, parent, _, worker = a_family(max_retries=1)
+    story.fails(parent)
+    assert not stops(story)
+    story.ends(worker)
+    story.later(1)
+    story.ends(parent)
+    assert story.worker(parent).attempt == 2
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_a_parent_does_not_resume_before_its_child_jobs_reports_are_written() -> None:
+    story, _, parent, child, worker = a_family()
+    story.writes_reports = False
+    story.ends(worker)
+    assert story.status(parent) is WorkerStatus.WAITING
+    assert story.to_render == [child.id]
+    story.rendered(child.id)
+    assert story.status(parent) is WorkerStatus.RUNNING
+
+
+# Ends that are of no concern
+
+
+def test_the_end_of_an_older_attempt_is_ignored() -> None:
+    story = Story()
+    root = story.root(a_task("a", retries=1))
+    key = story.key(root)
+    story.fails(key)
+    story.later(1)
+    before = story.worker(key)
+    story.scheduler.exited(key, 1, EXIT_0, DONE, story.now)
+    story.turn()
+    assert story.worker(key) == before
+    assert story.scheduler.view.slots()["live"] == 1
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_the_end_of_an_attempt_that_was_never_started_is_ignored(number: int) -> None:
+    story = Story()
+    root = story.root()
+    story.scheduler.exited(story.key(root), number, EXIT_0, DONE, story.now)
+    story.turn()
+    assert story.status(story.key(root)) is WorkerStatus.RUNNING
+
+
+def test_an_end_that_is_told_twice_counts_once() -> None:
+    story = Story()
+    root = story.root(a_task("a"), a_task("b"))
+    for _ in range(2):
+        story.scheduler.exited(story.key(root), 1, EXIT_0, DONE, story.now)
+    story.turn()
+    assert story.scheduler.view.slots() == {"running": 1, "live": 1, "slots": 10}
+    assert story.job_status(root) is JobStatus.RUNNING
+
+
+def test_the_end_of_an_unknown_worker_is_ignored() -> None:
+    story = Story()
+    story.scheduler.exited(WorkerKey("nowhere", "worker_1"), 1, EXIT_0, DONE, story.now)
+    story.turn()
+    assert not story.commands
+
+
+def test_reports_that_are_written_twice_end_a_job_once() -> None:
+    story = Story()
+    root = story.root()
+    story.ends(story.key(root))
+    story.scheduler.rendered(root.id, story.now)
+    story.turn()
+    assert story.events(root).count(EventKind.JOB_ENDED) == 1

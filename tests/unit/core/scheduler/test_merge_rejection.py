@@ -1,0 +1,162 @@
+"""Workers whose changes do not pass with the others' changes: told as stories."""
+
+import pytest
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.failure import SENT_BACK
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from tests.unit.core.factories import a_task
+from tests.unit.core.story import Story
+
+
+def _done(**config: object) -> tuple[Story, Job]:
+    """Two tasks that succeeded, the second on top of the first, and no report yet."""
+    story = Story()
+    story.writes_reports = False
+    root = story.root(a_task("a"), a_task("b", "a"), **config)
+    for key in story.keys(root):
+        story.ends(key)
+    return story, root
+
+
+def test_a_worker_that_is_sent_back_works_again_and_its_job_goes_on() -> None:
+    story, root = _done(max_retries=1)
+    first, second = story.keys(root)
+
+    assert story.refuses(root.id, first)
+
+    assert story.running == [first]
+    assert story.worker(first).failure == SENT_BACK
+    assert EventKind.WORKER_SENT_BACK in story.events(root)
+    assert story.job_status(root) is JobStatus.RUNNING
+    story.left_alone()
+    assert story.job_status(root) is JobStatus.COMPLETED
+    assert [story.worker(key).attempt for key in (first, second)] == [2, 1]
+
+
+def test_its_retries_are_used_and_then_it_has_failed() -> None:
+    story, root = _done(max_retries=1)
+    first, second = story.keys(root)
+    assert story.refuses(root.id, second)
+    story.ends(second)
+
+    assert not story.refuses(root.id, second, reason="tests still fail")
+
+    assert story.worker(second).reason == "tests still fail"
+    story.rendered(root.id)
+    assert story.job_status(root) is JobStatus.PARTIAL
+    # A person may still have it tried again.
+    assert story.retry(root) == 1
+    story.left_alone()
+    assert story.status(second) is WorkerStatus.SUCCESS
+    assert story.worker(first).attempt == 1
+
+
+def test_one_goes_on_while_another_has_no_attempt_left() -> None:
+    story = Story()
+    story.writes_reports = False
+    root = story.root(a_task("a", retries=0), a_task("b", retries=1))
+    first, second = story.keys(root)
+    story.ends(first)
+    story.ends(second)
+
+    assert story.refuses(root.id, first, second)
+
+    assert [story.status(key) for key in (first, second)] == [
+        WorkerStatus.FAILED,
+        WorkerStatus.RUNNING,
+    ]
+    story.left_alone()
+    assert story.job_status(root) is JobStatus.PARTIAL
+
+
+def test_one_that_waits_for_another_follows_it() -> None:
+    story, root = _done(max_retries=1)
+    first, second = story.keys(root)
+    assert story.refuses(root.id, first, second)
+    assert story.running == [first]
+    story.fails(first)
+    assert story.status(second) is WorkerStatus.SKIPPED
+    story.rendered(root.id)
+    assert story.job_status(root) is JobStatus.FAILED
+
+
+def test_a_job_that_is_cancelled_meanwhile_is_not_begun_again() -> None:
+    story, root = _done(max_retries=1)
+    story.cancel(root)
+    assert not story.refuses(root.id, story.key(root))
+    story.rendered(root.id)
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_what_is_told_late_is_not_listened_to() -> None:
+    story, root = _done(max_retries=5)
+    assert story.refuses(root.id, story.key(root))
+    assert not story.scheduler.merge_refused(root.id, (), story.now)
+    assert not story.refuses("gone", story.key(root))
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_crash_forgets_nothing_of_it(stored: bool) -> None:
+    story, root = _done(max_retries=1)
+    if stored:
+        story.refuses(root.id, story.key(root))
+    story.crash()
+    if not stored:
+        assert story.to_render == [root.id]
+        story.refuses(root.id, story.key(root))
+    story.left_alone()
+    assert story.job_status(root) is JobStatus.COMPLETED
+    assert story.worker(story.key(root)).attempt == 2
+
+
+def test_a_parent_waits_for_a_child_job_that_goes_on() -> None:
+    story = Story()
+    story.writes_reports = False
+    root = story.root()
+    parent = story.key(root)
+    child = story.child(parent, max_retries=1)
+    worker = story.key(child)
+    story.ends(worker)
+    assert story.refuses(child.id, worker)
+    assert story.status(parent) is WorkerStatus.WAITING
+    story.left_alone()
+    assert story.worker(worker).attempt == 2
+    assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_another_agent_may_carry_out_the_next_attempt() -> None:
+    story, root = _done(max_retries=1)
+    _, second = story.keys(root)
+    assert story.refuses(root.id, second, agent="resolver", required=False)
+    assert story.running == [second]
+    assert story.worker(second).agent == "resolver"
+    story.ends(second)
+    # Without another attempt it stays as it is.
+    assert not story.refuses(root.id, second, agent="resolver", required=False)
+    story.left_alone()
+    assert story.status(second) is WorkerStatus.SUCCESS
+    assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_one_that_cannot_resolve_its_conflicts_leaves_the_worker_as_it_was() -> None:
+    story, root = _done(max_retries=3)
+    _, second = story.keys(root)
+    asked = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}
+    assert story.refuses(root.id, second, **asked)
+    # The same failure twice: retries would be left.
+    story.fails(second)
+    story.later(60)
+    story.fails(second)
+
+    worker = story.worker(second)
+    assert (worker.status, worker.attempt) == (WorkerStatus.SUCCESS, 3)
+    assert worker.reason.startswith("its conflicts are not resolved: ")
+    assert worker.result is not None
+    assert worker.result.unresolved
+    # Nobody is asked again.
+    assert not story.refuses(root.id, second, **asked)
+    story.rendered(root.id)
+    assert story.job_status(root) is JobStatus.COMPLETED

@@ -1,0 +1,374 @@
+"""Random stories: whatever happens in whatever order, the promises hold."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from orchestrator.core.candidates.selection import chosen
+from orchestrator.core.model.attempt.attempt_result import Evidence, Usage
+from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import (
+    JOB_TRANSITIONS,
+    WORKER_TRANSITIONS,
+    JobStatus,
+    WorkerStatus,
+)
+from orchestrator.core.scheduler.queue.ready_queue import Prompting
+from tests.examples import examples
+from tests.unit.core.factories import (
+    CANCELLED,
+    DONE,
+    EXIT_0,
+    EXIT_1,
+    LOST,
+    TIMED_OUT,
+    a_task,
+    count_anew,
+)
+from tests.unit.core.remains import memory_of, state_of
+from tests.unit.core.story import Story
+
+MOST_JOBS = 12
+NAMES = "abcd"
+
+EXITS = st.sampled_from([EXIT_0, EXIT_0, EXIT_1, EXIT_1, TIMED_OUT, LOST, CANCELLED])
+EVIDENCE = st.sampled_from([DONE, Evidence(output="x"), Evidence(claimed_success=False)])
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[TaskSpec]:
+    """Up to four tasks, each needing some of those before it."""
+    names = NAMES[: draw(st.integers(1, len(NAMES)))]
+    return [
+        a_task(
+            name,
+            *sorted(draw(st.sets(st.sampled_from(names[:place]), max_size=2)) if place else ()),
+            agents=draw(st.sampled_from([(), (), ("one", "two")])),
+            review=draw(st.sampled_from(["", "one"])),
+            retries=draw(st.sampled_from([None, None, 0, 2])),
+        )
+        for place, name in enumerate(names)
+    ]
+
+
+CONFIGS = st.fixed_dictionaries(
+    {
+        "max_workers": st.integers(1, 4),
+        "max_retries": st.integers(0, 2),
+        "max_wall_seconds": st.sampled_from([50.0, 86_400.0]),
+        "approve": st.sampled_from([False, False, True]),
+    }
+)
+
+
+class Stories(RuleBasedStateMachine):
+    """Steps are taken by a Story, which stores every turn and checks what is stored."""
+
+    @initialize(workers=st.integers(1, 3), live=st.integers(1, 4))
+    def begin(self, workers: int, live: int) -> None:
+        count_anew()
+        self.max_live = live
+        prompting = Prompting(reads={"one", "two"}.__contains__, caches={"one"}.__contains__)
+        self.story = Story(max_workers=workers, max_live_workers=live, prompting=prompting)
+        self.story.writes_reports = self.story.makes_contexts = False
+        self.story.takes_plans = False
+        self.server_workers = workers
+        self.grown_from = (0, 0)
+        self.moved: list[tuple[object, object]] = []
+        self._watch()
+
+    def _watch(self) -> None:
+        """Note every change of a status, also those that one turn makes one after the other."""
+        unit_of_work = self.story.scheduler._unit_of_work
+        update_job, update_worker = unit_of_work.update_job, unit_of_work.update_worker
+
+        def watched_job(job_id: str, **changes: Any) -> Job:
+            self.moved.append((unit_of_work.jobs[job_id].status, changes.get("status")))
+            return update_job(job_id, **changes)
+
+        def watched_worker(key: WorkerKey, **changes: Any) -> Any:
+            self.moved.append((unit_of_work.workers[key].status, changes.get("status")))
+            return update_worker(key, **changes)
+
+        unit_of_work.update_job = watched_job  # type: ignore[method-assign]
+        unit_of_work.update_worker = watched_worker  # type: ignore[method-assign]
+
+    # What may be picked
+
+    def _asking(self) -> list[WorkerKey]:
+        """Workers whose process is there: they may ask for child jobs and exit."""
+        return [attempt.key for attempt in self.story.kept.running]
+
+    def _workers_asking(self) -> list[WorkerKey]:
+        """Planners and reviewers start no child jobs."""
+        return [key for key in self._asking() if not self.story.worker(key).is_adviser]
+
+    def _unfinished(self) -> list[Job]:
+        return [job for job in self.story.kept.jobs.values() if not job.status.ended]
+
+    def _retryable(self) -> list[Job]:
+        kept = self.story.kept
+        ended = [job for job in kept.jobs.values() if job.status.ended]
+        return [
+            job
+            for job in ended
+            if str(job.status) != "completed"
+            and (job.parent_key is None or self._goes_on(kept.workers[job.parent_key]))
+        ]
+
+    def _goes_on(self, worker: Worker) -> bool:
+        return not worker.status.ended and worker.status is not WorkerStatus.PENDING
+
+    # What may happen
+
+    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS)
+    @rule(tasks=graphs(), config=CONFIGS)
+    def a_root_job_is_submitted(self, tasks: list[TaskSpec], config: dict[str, Any]) -> None:
+        self.story.root(*tasks, **config)
+
+    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS and self._workers_asking())
+    @rule(data=st.data(), tasks=graphs(), config=CONFIGS, digest=st.sampled_from([None, "same"]))
+    def a_worker_starts_a_child_job(
+        self, data: st.DataObject, tasks: list[TaskSpec], config: dict[str, Any], digest: str | None
+    ) -> None:
+        parent = data.draw(st.sampled_from(self._workers_asking()))
+        self.story.child(parent, *tasks, digest=digest, **config)
+
+    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS)
+    @rule(config=CONFIGS)
+    def a_root_job_is_submitted_that_is_planned(self, config: dict[str, Any]) -> None:
+        self.story.planned_root(**config)
+
+    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS and self._workers_asking())
+    @rule(data=st.data(), config=CONFIGS, digest=st.sampled_from([None, "same"]))
+    def a_worker_starts_a_child_job_that_is_planned(
+        self, data: st.DataObject, config: dict[str, Any], digest: str | None
+    ) -> None:
+        parent = data.draw(st.sampled_from(self._workers_asking()))
+        self.story.planned_child(parent, digest=digest, **config)
+
+    @precondition(lambda self: self.story.to_plan)
+    @rule(data=st.data(), tasks=graphs())
+    def a_plan_is_taken(self, data: st.DataObject, tasks: list[TaskSpec]) -> None:
+        self.story.takes_plan(data.draw(st.sampled_from(self.story.to_plan)), *tasks)
+
+    @precondition(lambda self: self.story.to_plan)
+    @rule(data=st.data())
+    def no_plan_can_be_carried_out(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.story.to_plan))
+        self.story.to_plan.remove(job_id)
+        if self.story.scheduler.view.awaits_plan(job_id):
+            self.story.scheduler.plan_impossible(job_id, "too many", self.story.now)
+        self.story.turn()
+
+    @precondition(lambda self: self.story.awaiting_approval)
+    @rule(data=st.data())
+    def a_plan_is_approved(self, data: st.DataObject) -> None:
+        self.story.approve(data.draw(st.sampled_from(self.story.awaiting_approval)))
+
+    @precondition(lambda self: self._asking())
+    @rule(data=st.data(), exit=EXITS, evidence=EVIDENCE)
+    def an_attempt_ends(self, data: st.DataObject, exit: Any, evidence: Evidence) -> None:
+        self.story.ends(data.draw(st.sampled_from(self._asking())), exit, evidence)
+
+    @precondition(lambda self: self.story.kept.attempts)
+    @rule(data=st.data(), exit=EXITS)
+    def an_end_is_told_that_is_of_no_concern(self, data: st.DataObject, exit: Any) -> None:
+        kept = self.story.kept
+        over = [key for key, attempt in kept.attempts.items() if attempt.ended_at is not None]
+        strange = [(key, number + 1) for key, number in kept.attempts]
+        strange = [each for each in strange if each not in kept.attempts]
+        key, number = data.draw(st.sampled_from(over + strange))
+        before = dict(kept.workers)
+        self.story.scheduler.exited(key, number, exit, DONE, self.story.now)
+        self.story.turn()
+        assert kept.workers == before
+
+    @precondition(lambda self: self._unfinished())
+    @rule(data=st.data())
+    def a_job_is_cancelled(self, data: st.DataObject) -> None:
+        self.story.cancel(data.draw(st.sampled_from(self._unfinished())))
+
+    @precondition(lambda self: self.story.to_render)
+    @rule(data=st.data())
+    def reports_are_written(self, data: st.DataObject) -> None:
+        self.story.rendered(data.draw(st.sampled_from(self.story.to_render)))
+
+    @precondition(lambda self: self.story.to_render)
+    @rule(data=st.data())
+    def changes_are_refused(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.story.to_render))
+        keys = self.story.keys(self.story.job(job_id))
+        if keys:
+            refused = data.draw(st.sets(st.sampled_from(keys), min_size=1))
+            self.story.refuses(job_id, *sorted(refused), required=data.draw(st.booleans()))
+
+    @precondition(lambda self: self.story.to_make)
+    @rule(data=st.data())
+    def a_shared_context_is_made(self, data: st.DataObject) -> None:
+        self.story.prepared(data.draw(st.sampled_from(self.story.to_make)))
+
+    @precondition(lambda self: self._asking())
+    @rule(data=st.data())
+    def a_worker_tells_what_it_has_used(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self._asking()))
+        attempt = self.story.worker(key).attempt
+        self.story.scheduler.used(key, attempt, Usage(output_tokens=1), self.story.now)
+        self.story.turn()
+
+    @precondition(lambda self: self._retryable())
+    @rule(data=st.data())
+    def a_job_is_retried(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self._retryable()))
+        done = {key for key, worker in self.story.kept.workers.items() if worker.status.succeeded}
+        attempts = {key: self.story.worker(key).attempt for key in done}
+        self.story.retry(job)
+        assert attempts == {key: self.story.worker(key).attempt for key in done}
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 60.0]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.story.later(seconds)
+
+    @rule(admit=st.booleans())
+    def memory_is_scarce_or_not(self, admit: bool) -> None:
+        self.story.admit = admit
+        self.story.turn()
+
+    @rule()
+    def the_server_crashes(self) -> None:
+        before = state_of(self.story.scheduler)
+        unknown = self.story.crash(turn=False)
+        assert unknown == sorted(
+            self.story.kept.running, key=lambda each: (self._place(each.root_id), each.key)
+        )
+        assert state_of(self.story.scheduler) == before
+        self._watch()
+        self.story.turn()
+
+    def _place(self, root_id: str) -> int:
+        return list(self.story.kept.jobs).index(root_id)
+
+    # What holds after each turn
+
+    @invariant()
+    def nothing_is_over_committed(self) -> None:
+        slots, kept = self.story.scheduler._slots, self.story.kept
+        allowed = [job.config.max_workers for job in self._unfinished() if job.is_root]
+        grown = slots.running > self.grown_from[0]
+        assert not grown or slots.running <= max([self.server_workers, *allowed])
+        # It grows over the limit only by one that starts while every other worker waits.
+        if slots.live > max(self.grown_from[1], self.max_live):
+            assert slots.running == 1
+        self.grown_from = (slots.running, slots.live)
+        for job in kept.jobs.values():
+            if job.id in self.story.scheduler.view.jobs:
+                assert slots.running_in(job.id) <= job.config.max_workers
+
+    @invariant()
+    def slots_are_counted_right(self) -> None:
+        scheduler = self.story.scheduler
+        nodes = scheduler._trees.nodes
+        assert scheduler._slots.running == sum(node.has_slot for node in nodes.values())
+        assert scheduler._slots.live == sum(node.alive for node in nodes.values())
+        assert {key for key, node in nodes.items() if node.has_slot} == set(self.story.running)
+
+    @invariant()
+    def no_worker_runs_twice(self) -> None:
+        current = [attempt.key for attempt in self.story.kept.running]
+        assert len(current) == len(set(current))
+        nodes = self.story.scheduler._trees.nodes
+        assert {key for key, node in nodes.items() if node.alive} == set(current)
+
+    @invariant()
+    def no_parent_ends_before_its_children(self) -> None:
+        kept = self.story.kept
+        for job in kept.jobs.values():
+            if job.parent_key is not None and not job.status.ended:
+                assert not kept.workers[job.parent_key].status.ended
+
+    @invariant()
+    def no_parent_succeeds_when_a_child_job_failed(self) -> None:
+        kept = self.story.kept
+        for worker in kept.workers.values():
+            assert worker.status is not WorkerStatus.SUCCESS or not worker.child_job_ids
+            if worker.status is WorkerStatus.RECURSIVE_SUCCESS:
+                children = [kept.jobs[job_id] for job_id in worker.child_job_ids]
+                good = {job.digest for job in children if str(job.status) == "completed"}
+                assert all(job.digest in good for job in children)
+
+    @invariant()
+    def a_job_that_has_ended_has_only_workers_that_have(self) -> None:
+        kept = self.story.kept
+        for worker in kept.workers.values():
+            assert worker.status.ended or not kept.jobs[worker.job_id].status.ended
+
+    @invariant()
+    def nothing_starts_before_there_is_an_approved_plan(self) -> None:
+        kept = self.story.kept
+        for job in kept.jobs.values():
+            if job.status is JobStatus.PLANNING:
+                own = [each for each in kept.workers.values() if each.job_id == job.id]
+                assert all(each.attempt == 0 for each in own if not each.is_planner)
+
+    @invariant()
+    def a_planner_is_done_before_its_job_has_tasks(self) -> None:
+        kept = self.story.kept
+        for worker in kept.workers.values():
+            if worker.is_planner and kept.tasks[worker.job_id]:
+                assert worker.status.ended
+                assert not worker.child_job_ids
+
+    @invariant()
+    def a_task_of_candidates_that_is_done_has_one_that_is_chosen(self) -> None:
+        kept = self.story.kept
+        for job_id, tasks in kept.tasks.items():
+            for task in tasks:
+                own = [each for each in kept.workers.values() if each.job_id == job_id]
+                self._check_choice([each for each in own if each.task_id == task.id])
+
+    def _check_choice(self, workers: list[Worker]) -> None:
+        candidates = [each for each in workers if not each.is_adviser]
+        results = [each.result for each in candidates]
+        places = [each.standing.place for each in results if each and each.standing]
+        done = all(each.status.ended for each in workers)
+        if done and len(candidates) > 1 and any(each.status.succeeded for each in candidates):
+            assert sorted(places) == list(range(1, len(candidates) + 1))
+            best = chosen(candidates)
+            assert best and best.result and best.result.standing
+            assert best.result.standing.place == 1
+        else:
+            assert not places
+
+    @invariant()
+    def every_move_is_in_its_table(self) -> None:
+        for before, after in self.moved:
+            table: Any = JOB_TRANSITIONS if isinstance(before, JobStatus) else WORKER_TRANSITIONS
+            assert after is None or after in table[before]
+        self.moved.clear()
+
+    def teardown(self) -> None:
+        if hasattr(self, "story"):
+            self.story.admit = True
+            self.story.left_alone()
+            assert not memory_of(self.story.scheduler)
+
+
+TestRandomStories = Stories.TestCase
+TestRandomStories.settings = settings(
+    max_examples=examples(20, 100),
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    # Making a failing story shorter takes minutes; add Phase.shrink to read one.
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

@@ -1,0 +1,118 @@
+"""Results that come after their attempt was given up: told as stories."""
+
+import pytest
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.scheduler.commands import Start
+from tests.unit.core.factories import DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
+from tests.unit.core.story import Story
+
+
+def a_loss(**config: int) -> tuple[Story, WorkerKey]:
+    """A worker whose first attempt is lost, and whose next one has not started."""
+    story = Story()
+    key = story.key(story.root(a_task("a"), a_task("b", "a"), **{"max_retries": 2, **config}))
+    story.ends(key, LOST)
+    return story, key
+
+
+def comes(story: Story, exit: Exit = EXIT_0) -> int:
+    """What was sought is there now; how many attempts that are."""
+    sought = story.scheduler.attempts_sought(story.now)
+    for attempt in sought:
+        story.scheduler.late_result(attempt, exit, DONE, "the record", story.now)
+    story.turn()
+    return len(sought)
+
+
+def test_it_is_looked_for_when_the_next_attempt_is_due() -> None:
+    story, key = a_loss()
+    assert not story.scheduler.attempts_sought(story.now)
+    story.now += 1
+    assert [attempt.key for attempt in story.scheduler.attempts_sought(story.now)] == [key]
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_it_is_taken_and_what_waited_for_it_starts(crash: bool) -> None:
+    story, key = a_loss()
+    story.now += 1
+    if crash:
+        story.crash(turn=False)
+    assert comes(story) == 1
+    assert story.status(key) is WorkerStatus.SUCCESS
+    assert [each.attempt for each in story.commands if isinstance(each, Start)] == [1, 1]
+    story.left_alone()
+    assert [job.status for job in story.kept.jobs.values()] == [JobStatus.COMPLETED]
+
+
+def test_an_end_after_which_nothing_is_tried_again_is_taken_too() -> None:
+    story, key = a_loss()
+    story.now += 1
+    comes(story, TIMED_OUT)
+    assert story.status(key) is WorkerStatus.TIMEOUT
+
+
+def test_after_a_failure_the_next_attempt_starts_as_was_decided() -> None:
+    story, key = a_loss()
+    story.now += 1
+    comes(story, EXIT_1)
+    assert (story.status(key), story.worker(key).attempt) == (WorkerStatus.RUNNING, 2)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_after_the_next_start_it_is_salvage(crash: bool) -> None:
+    story, key = a_loss()
+    story.later(1)
+    if crash:
+        story.crash()
+    story.scheduler.exited(key, 2, EXIT_0, DONE, story.now)
+    assert comes(story) == 1
+    assert story.status(key) is WorkerStatus.SUCCESS
+    attempts = story.kept.tree(key.root_id).attempts
+    first = next(each for each in attempts if each.key == key)
+    assert first.exit == EXIT_0 and "salvage: the record" in first.reason
+    kinds = [event.kind for event in story.kept.events[key.root_id]]
+    assert kinds.count(EventKind.LATE_RESULT) == 1
+
+
+def test_it_comes_once() -> None:
+    story, key = a_loss()
+    story.now += 1
+    [attempt] = story.scheduler.attempts_sought(story.now)
+    for _ in range(2):
+        story.scheduler.late_result(attempt, EXIT_0, DONE, "the record", story.now)
+    story.turn()
+    kinds = [event.kind for event in story.kept.events[key.root_id]]
+    assert kinds.count(EventKind.LATE_RESULT) == 1
+
+
+def test_of_a_worker_that_is_done_it_is_salvage() -> None:
+    story = Story()
+    root = story.root(a_task("a"), a_task("b"))
+    key = story.key(root)
+    story.ends(key, LOST)
+    assert comes(story) == 1
+    assert story.status(key) is WorkerStatus.FAILED
+    assert EventKind.LATE_RESULT in story.events(root)
+
+
+def test_a_retry_of_its_job_takes_it() -> None:
+    story, key = a_loss(max_retries=0)
+    story.scheduler.attempts_sought(story.now)
+    assert story.status(key) is WorkerStatus.FAILED
+    story.scheduler = type(story.scheduler)(max_workers=1)
+    story.scheduler.restore(story.kept.tree(key.root_id), story.now)
+    story.scheduler.retry(key.root_id, "user", story.now)
+    assert comes(story) == 1
+    assert story.status(key) is WorkerStatus.SUCCESS
+
+
+def test_nothing_is_remembered_of_trees_that_have_ended() -> None:
+    story, _ = a_loss()
+    story.later(1)
+    story.left_alone()
+    assert not story.scheduler.attempts_sought(story.now)
+    assert not story.scheduler._late.expects_any

@@ -1,0 +1,53 @@
+"""Text that is cut, put on one line, or fenced."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.text.formatting import cut, cut_bytes, cut_middle, fence, one_line, ticks
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [
+        ("abcdef", 6, "abcdef"),
+        ("abcdefg", 6, "abc..."),
+        ("ab defg", 6, "ab..."),
+        ("abcdefg", 2, "..."),
+    ],
+)
+def test_a_text_that_is_cut_ends_with_a_mark(text: str, most: int, shown: str) -> None:
+    assert cut(text, most) == shown
+
+
+def test_the_mark_of_a_cut_is_the_callers_and_counts() -> None:
+    assert cut("abcdef", 5, "…") == "abcd…"
+    assert cut("abcdef", 5, "\n(cut)") == "\n(cut)"
+
+
+def test_a_middle_that_is_cut_out_leaves_both_ends() -> None:
+    assert cut_middle("abcdef", 3, " ... ") == "abcdef"
+    assert cut_middle("abcdefg", 3, " ... ") == "abc ... efg"
+
+
+@given(st.text(st.characters(codec="utf-8")), st.integers(0, 20))
+def test_bytes_are_cut_between_characters(text: str, most: int) -> None:
+    shown = cut_bytes(text, most)
+    assert text.startswith(shown)
+    assert most - 4 < len(shown.encode()) <= most or shown == text
+
+
+def test_one_line_has_no_line_ends() -> None:
+    assert one_line(" a\r\n\tb  c\n") == "a b c"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("plain", "```"), ("`", "```"), ("```sh\nls\n```", "````")]
+)
+def test_a_fence_is_longer_than_every_row_of_backticks_within(text: str, line: str) -> None:
+    assert fence(text) == f"{line}\n{text}\n{line}"
+    assert fence(text, "text") == f"{line}text\n{text}\n{line}"
+
+
+def test_a_code_span_needs_one_backtick_more_than_stand_in_a_row() -> None:
+    assert ticks("a") == "`" and ticks("a`b``c") == "```"

@@ -1,0 +1,288 @@
+"""Finding those whose changes make the gates fail, in few runs."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.repository.repository import FileWay, MergedFile
+from orchestrator.engine.merge.bisect import (
+    Batch,
+    MergePart,
+    MergeStep,
+    best_last,
+    blocked,
+    in_order,
+    split,
+)
+from tests.examples import examples
+from tests.unit.core.factories import a_task, a_worker
+
+FAILED = (GateResult(name="tests", status=GateStatus.FAILED),)
+PASSED = (GateResult(name="tests", status=GateStatus.PASSED),)
+
+
+def part(name: str, *needs: str) -> MergePart:
+    return MergePart(a_worker(id=name, task_id=name), frozenset(needs))
+
+
+class Bench:
+    """States are the names of the parts in them; the gates fail where one of ``bad`` is in."""
+
+    def __init__(self, *bad: frozenset[str], conflicting: frozenset[str] = frozenset()) -> None:
+        self.bad, self.conflicting = bad, conflicting
+        self.runs: list[str] = []
+
+    def add(self, state: str, part: MergePart, may_unite: bool = True) -> MergeStep:
+        if part.worker.id in self.conflicting:
+            return MergeStep(part=part, commit=state, taken=False)
+        return MergeStep(part=part, commit=f"{state}/{part.worker.id}")
+
+    def judge(self, state: str) -> tuple[GateResult, ...]:
+        self.runs.append(state)
+        inside = set(state.split("/"))
+        return FAILED if any(each <= inside for each in self.bad) else PASSED
+
+
+def bad(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+def test_a_batch_that_passes_takes_one_run() -> None:
+    bench = Bench()
+    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    assert bench.runs == ["base/a/b/c/d"]
+    assert settled.results == PASSED
+
+
+def test_nothing_is_run_where_nothing_was_changed() -> None:
+    bench = Bench(conflicting=bad("a"))
+    settled = Batch("base", [part("a")], bench.add, bench.judge).settle()
+    assert bench.runs == []
+    assert settled.commit == "base"
+
+
+def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
+    bench = Bench(bad("b"))
+    parts = [part("a"), part("b"), part("c", "b"), part("d", "c"), part("e")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["b"]
+    assert [each.worker.id for each in settled.dropped] == ["c", "d"]
+    assert settled.commit == "base/a/e"
+    assert settled.culprits[0][1] == FAILED
+
+
+def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() -> None:
+    """A person took a second candidate of the task, and the gates refuse that one."""
+    bench = Bench(bad("taken"))
+    taken = MergePart(a_worker(id="taken", task_id="a"))
+    parts = [part("a"), taken, part("b", "a")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["taken"]
+    assert settled.commit == "base/a/b"
+
+
+def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
+    bench = Bench(bad("a", "c"))
+    parts = [part(name) for name in "abcd"]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["c"]
+    assert settled.commit == "base/a/b/d"
+
+
+def test_one_with_which_many_do_not_go_is_dropped_and_not_they() -> None:
+    bench = Bench(*(bad("a", each) for each in "bcdefgh"))
+    settled = Batch("base", [part(name) for name in "abcdefgh"], bench.add, bench.judge).settle()
+    assert [each.worker.id for each, _ in settled.culprits] == ["a"]
+    assert settled.culprits[0][1] == FAILED
+    assert settled.commit == "base/b/c/d/e/f/g/h"
+    assert len(bench.runs) == 9
+
+
+def test_several_with_which_others_do_not_go_are_dropped() -> None:
+    bench = Bench(*(bad(a, b) for a in "adh" for b in "abcdefgh" if a != b))
+    settled = Batch("base", [part(name) for name in "abcdefgh"], bench.add, bench.judge).settle()
+    assert sorted(each.worker.id for each, _ in settled.culprits) == ["a", "d", "h"]
+    assert settled.commit == "base/b/c/e/f/g"
+
+
+def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
+    bench = Bench(bad("a", "b"), bad("a", "c"))
+    parts = [part("a"), part("b"), part("x", "b"), part("c")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert settled.commit == "base/b/x/c"
+    assert settled.dropped == ()
+
+
+def test_one_on_which_the_others_build_stays() -> None:
+    bench = Bench(bad("a", "b"), bad("a", "c"))
+    parts = [part("a"), part("b"), part("c", "a")]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert settled.commit == "base/a"
+
+
+def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
+    class Fussy(Bench):
+        def add(self, state: str, part: MergePart, may_unite: bool = True) -> MergeStep:
+            if part.worker.id == "c" and "b" in state.split("/"):
+                return MergeStep(part=part, commit=state, taken=False)
+            return super().add(state, part, may_unite)
+
+    bench = Fussy(bad("b"))
+    parts = [part(name) for name in "abc"]
+    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    assert settled.commit == "base/a/c"
+
+
+class Uniting(Bench):
+    """Parts in ``united`` go on top of others only by a union; its state is another one."""
+
+    def __init__(self, *bad: frozenset[str], united: frozenset[str]) -> None:
+        super().__init__(*bad)
+        self.united = united
+
+    def add(self, state: str, part: MergePart, may_unite: bool = True) -> MergeStep:
+        name = part.worker.id
+        if name not in self.united or state == "base":
+            return super().add(state, part)
+        if not may_unite:
+            return MergeStep(part=part, commit=state, taken=False)
+        files = (MergedFile(path="log", way=FileWay.UNION),)
+        return MergeStep(part=part, commit=f"{state}/{name}", files=files)
+
+
+def test_a_union_that_the_gates_pass_counts() -> None:
+    bench = Uniting(united=bad("b"))
+    settled = Batch("base", [part(name) for name in "abc"], bench.add, bench.judge).settle()
+    assert (settled.commit, bench.runs) == ("base/a/b/c", ["base/a/b/c"])
+
+
+def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker() -> None:
+    bench = Uniting(bad("a", "c"), united=bad("c"))
+    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    assert settled.commit == "base/a/b/d"
+    assert settled.culprits == ()
+    assert [step.part.worker.id for step in settled.steps if not step.taken] == ["c"]
+    assert not blocked(settled.results)
+
+
+@pytest.mark.parametrize(
+    ("cause", "required", "counts"),
+    [
+        (GateCause.NO_TESTS, True, False),
+        (GateCause.TIMEOUT, True, False),
+        (GateCause.FAILS_AT_BASE, True, False),
+        (GateCause.NO_TESTS, False, True),
+        # It has nothing to look at, so there is none for it.
+        (GateCause.NOTHING_CHANGED, True, True),
+    ],
+)
+def test_a_union_counts_only_if_gates_ran(cause: GateCause, required: bool, counts: bool) -> None:
+    class Silent(Uniting):
+        def judge(self, state: str) -> tuple[GateResult, ...]:
+            idle = GateResult(name="t", status=GateStatus.SKIPPED, cause=cause, required=required)
+            return (*PASSED, idle)
+
+    bench = Silent(united=bad("b", "d"))
+    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    assert settled.commit == ("base/a/b/c/d" if counts else "base/a/c")
+    left = [step.part.worker.id for step in settled.steps if not step.taken]
+    assert left == ([] if counts else ["b", "d"])
+
+
+NAMES = [chr(ord("a") + number) for number in range(16)]
+
+
+@settings(max_examples=examples(50, 300), deadline=None, database=None)
+@given(
+    count=st.integers(1, 16),
+    culprits=st.sets(st.sampled_from(NAMES), max_size=5),
+    conflicting=st.sets(st.sampled_from(NAMES), max_size=4),
+)
+def test_exactly_the_culprits_are_found_in_few_runs(
+    count: int, culprits: set[str], conflicting: set[str]
+) -> None:
+    names = NAMES[:count]
+    bench = Bench(*(bad(each) for each in culprits), conflicting=frozenset(conflicting))
+    settled = Batch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+
+    found = [each.worker.id for each, _ in settled.culprits]
+    assert found == [each for each in names if each in culprits - conflicting]
+    assert not blocked(settled.results)
+    kept = [each for each in names if each not in culprits | conflicting]
+    assert settled.commit == "/".join(["base", *kept])
+    for_each = 1 + math.ceil(math.log2(count))
+    assert len(bench.runs) <= 1 + len(found) * for_each + max(0, len(found) - 1) * for_each
+    assert len(bench.runs) == len(set(bench.runs))
+
+
+@settings(max_examples=examples(50, 300), deadline=None, database=None)
+@given(
+    count=st.integers(2, 10),
+    pairs=st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=12),
+)
+def test_what_is_left_of_any_pairs_passes_and_nobody_is_dropped_for_nothing(
+    count: int, pairs: set[tuple[str, str]]
+) -> None:
+    names, clashes = NAMES[:count], [bad(*each) for each in pairs]
+    bench = Bench(*clashes)
+    settled = Batch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+
+    kept = set(settled.commit.split("/")[1:])
+    dropped = {each.worker.id for each, _ in settled.culprits}
+    assert kept | dropped == set(names)
+    assert not kept & dropped
+    assert not blocked(settled.results)
+    assert all(any(each in clash for clash in clashes) for each in dropped)
+
+
+def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
+    tasks = [a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d")]
+    parts = [part("b", "a"), part("c", "b"), part("d")]
+    whole, without = split(parts, tasks)
+    assert [each.worker.id for each in whole] == ["d"]
+    assert [(each.worker.id, task) for each, task in without] == [("b", "a"), ("c", "b")]
+
+
+def test_those_that_have_the_others_in_them_come_last() -> None:
+    parts = [part("a"), part("b"), part("c", "b"), part("d")]
+    ordered = in_order(parts, lambda worker: worker.id == "b")
+    assert [each.worker.id for each in ordered] == ["a", "d", "b", "c"]
+
+
+def judged(name: str, *needs: str, tests: int = 0, failures: int = 0) -> MergePart:
+    gate = GateResult(
+        name="tests",
+        status=GateStatus.PASSED,
+        tests=tests,
+        failures=tuple(f"test_{number}" for number in range(failures)),
+    )
+    worker = a_worker(id=name, task_id=name, result=WorkerResult(gates=(gate,)))
+    return MergePart(worker, frozenset(needs))
+
+
+def names(parts: Sequence[MergePart]) -> str:
+    return "".join(part.worker.id for part in parts)
+
+
+def test_the_better_result_comes_after_the_others() -> None:
+    parts = [judged("a", tests=3), judged("b", tests=2), judged("c", tests=9, failures=1)]
+    assert names(best_last(parts)) == "cba"
+
+
+def test_what_builds_on_others_comes_after_them_however_good_they_are() -> None:
+    parts = [judged("a", tests=9), judged("b", "a", tests=1), judged("c", tests=5)]
+    assert names(best_last(parts)) == "cab"
+
+
+@given(st.lists(st.sets(st.integers(0, 7)), max_size=8))
+def test_where_the_evidence_is_the_same_the_order_stays(needs: list[set[int]]) -> None:
+    parts = [
+        part(str(number), *(str(each) for each in before if each < number))
+        for number, before in enumerate(needs)
+    ]
+    assert best_last(parts) == parts

@@ -1,0 +1,79 @@
+"""What became of a job's changes, in words that stay readable however much there is to tell."""
+
+from typing import Any
+
+from orchestrator.engine.merge.merge_messages import MOST_LINES, MOST_PATHS, in_words
+from orchestrator.engine.merge.record import MergeRecord
+
+
+def conflict(number: int, *, resolved: bool) -> dict[str, Any]:
+    return {"path": f"{number}.py", "worker_id": "worker_2", "resolved": resolved}
+
+
+def record(count: int, *, resolved: bool, **more: Any) -> MergeRecord:
+    conflicts = [conflict(number, resolved=resolved) for number in range(count)]
+    return MergeRecord(job_id="1", strategy="theirs", base="0", conflicts=conflicts, **more)
+
+
+def test_of_many_files_that_one_won_the_first_are_named_and_the_others_counted() -> None:
+    lines = list(in_words(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
+    assert len(lines) == MOST_LINES + 1
+    assert lines[0] == "0.py: worker_2's version won."
+    assert lines[-1] == "So it was in 5 more places: see reports/merge_1.json."
+
+
+def test_a_few_files_that_one_won_are_all_named() -> None:
+    assert len(list(in_words(record(MOST_LINES, resolved=True, merged=["worker_2"])))) == MOST_LINES
+
+
+def test_of_many_conflicts_for_which_one_is_left_out_it_is_said_how_many() -> None:
+    left = {"worker_2": "orchestrator/1/worker_2"}
+    line, _ = in_words(record(MOST_PATHS + 3, resolved=False, left_out=left))
+    assert line.endswith("9.py and 3 more.")
+
+
+def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
+    left = {"worker_2": "orchestrator/1/worker_2"}
+    made = record(1, resolved=False, left_out=left, hindrances={"worker_2": "no_retry"})
+
+    told = " ".join(in_words(made, above=["2", "3"]))
+
+    chain = "merge 1 --strategy theirs && bin/orchestrator merge 2 && bin/orchestrator merge 3."
+    assert f"once job 3 has ended: bin/orchestrator {chain}" in told
+    assert "--resolve" not in told
+    assert "bin/orchestrator merge 1 --resolve worker." in " ".join(in_words(made))
+
+
+def lost(path: str, **more: Any) -> dict[str, Any]:
+    hunk = {"first": 0, "last": 0, "removed": False, "text": [], "workers": ["worker_1"], **more}
+    return {"path": path, "worker_id": "worker_2", "resolved": True, "lost": [hunk]}
+
+
+def test_each_place_that_was_overruled_is_named_with_its_worker() -> None:
+    found = [
+        lost("a.py", first=5, last=6, text=["    return 1", "x"]),
+        lost("b.py", first=3, last=3, removed=True),
+        lost("c.bin"),
+    ]
+    who = ["worker_1", "worker_2"]
+    made = MergeRecord(
+        job_id="1", strategy="theirs", base="0", conflicts=found, merged=who, branch="b"
+    )
+    lines = list(in_words(made))
+    assert "but for 3 places where another worker's version won" in lines[0]
+    assert [line for line in lines if line.startswith("Overruled")] == [
+        "Overruled in a.py, lines 5-6 of worker_1, worker_2's version won:     return 1 | x",
+        "Overruled in b.py, the removal of line 3 of worker_1, worker_2's version won",
+        "Overruled in c.bin, the whole file of worker_1, worker_2's version won",
+    ]
+
+
+def test_in_which_way_files_were_merged_is_told() -> None:
+    ways = [("a", "union"), ("b", "union"), ("c", "line_ends"), ("d", "directory_rename")]
+    files = [{"worker_id": "worker_2", "path": path, "way": way} for path, way in ways]
+    lines = list(in_words(MergeRecord(job_id="1", strategy="auto", base="0", files=files)))
+    assert lines == [
+        "Both sides only added lines, and the result has both: a, b.",
+        "Merged without regard to blanks and carriage returns at line ends: c.",
+        "Moved along with the directory that another worker renamed: d.",
+    ]

@@ -1,0 +1,43 @@
+"""Starts are held back while the server itself has few descriptors left."""
+
+import os
+import resource
+from pathlib import Path
+
+from orchestrator.core.model.states import WaitKind
+from orchestrator.engine.runtime import headroom
+from orchestrator.engine.runtime.headroom import LEAST_DESCRIPTORS, Bounds, Headroom, Readings
+
+
+class NoReserve:
+    def hold(self) -> None: ...
+
+    def release(self) -> bool:
+        return False
+
+
+def test_each_start_takes_one_and_some_are_kept(tmp_path: Path) -> None:
+    readings = Readings(
+        memory=lambda: None,
+        pressure=lambda: None,
+        disk=lambda _: None,
+        descriptors=lambda: LEAST_DESCRIPTORS + 2,
+        clock=lambda: 0.0,
+    )
+    bounds = Bounds(least_memory_bytes=0, least_disk_bytes=0)
+    room = Headroom(tmp_path, bounds, lambda agent: 0, NoReserve(), readings).room()
+
+    told = [room.lack("shell") for _ in range(3)]
+
+    assert told[:2] == [None, None]
+    assert told[2] is not None and told[2].kind is WaitKind.DESCRIPTORS
+
+
+def test_the_kernel_says_how_many_there_are() -> None:
+    before = headroom.free_descriptors()
+    opened = os.open(os.devnull, os.O_RDONLY)
+    after = headroom.free_descriptors()
+    os.close(opened)
+
+    assert before is not None and after == before - 1
+    assert 0 < before < resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -1,0 +1,59 @@
+"""Work that a full disk holds up is repeated, ever more seldom."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from orchestrator.engine.runtime import background
+from orchestrator.engine.runtime.background import SpaceWaits
+
+WITHIN = 20.0
+
+
+@pytest.fixture
+def waits() -> Iterator[SpaceWaits]:
+    made = SpaceWaits(lambda work: work())
+    yield made
+    made.close()
+
+
+def test_pauses_double_until_it_is_done(
+    waits: SpaceWaits, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(background, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(background, "LONGEST_PAUSE_SECONDS", 0.05)
+    pauses, over = [0.01], threading.Event()
+
+    def work() -> None:
+        if len(pauses) == 5:
+            assert waits.done("a")
+            over.set()
+            return
+        assert not waits.hold("a", work, "no space")
+        pauses.append(waits._waits["a"].pause)
+
+    assert waits.hold("a", work, "no space")
+
+    assert over.wait(WITHIN)
+    assert pauses == [0.01, 0.02, 0.04, 0.05, 0.05]
+    assert waits.reason == ""
+    assert [record.message for record in caplog.records] == ["no space"], "told once"
+
+
+def test_what_is_woken_is_done_at_once_and_after_the_end_nothing_is(
+    waits: SpaceWaits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "FIRST_PAUSE_SECONDS", 3600.0)
+    woken = threading.Event()
+    waits.hold("a", woken.set, "no space")
+    assert waits.reason == "no space"
+
+    waits.wake("a")
+
+    assert woken.wait(WITHIN)
+    later: list[Callable[[], None]] = []
+    waits.close()
+    waits.hold("b", lambda: later.append(woken.set), "no space")
+    waits.wake("b")
+    assert later == []

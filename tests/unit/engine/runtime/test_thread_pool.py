@@ -1,0 +1,31 @@
+"""Threads where no further one can be had."""
+
+import threading
+
+import pytest
+
+from orchestrator.engine.runtime.background import PrestartedThreadPool
+
+
+def no_thread(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_what_is_handed_in_is_done_by_the_threads_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with PrestartedThreadPool(4, "test") as threads:
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        gate = threading.Event()
+        held = threads.submit(gate.wait, 60)
+        done = [threads.submit(lambda: "done") for _ in range(3)]
+        gate.set()
+
+        assert held.result(60)
+        assert [each.result(60) for each in done] == ["done"] * 3
+
+
+def test_without_a_single_thread_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        PrestartedThreadPool(4, "test")

@@ -1,0 +1,84 @@
+"""One thread takes what others put, and listens to the launcher meanwhile."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from orchestrator.engine.supervisor.inbox import Inbox
+
+HANG_SECONDS = 30.0
+
+
+class StubLauncher:
+    """Nothing happens but what a test wants to happen."""
+
+    def __init__(self) -> None:
+        self.woken = threading.Event()
+        self.wakes = 0
+        self.waited: list[float | None] = []
+        self.happens: Callable[[], None] = lambda: None
+
+    def listen(self, seconds: float | None) -> bool:
+        self.waited.append(seconds)
+        self.happens()
+        if seconds != 0:
+            self.woken.wait(HANG_SECONDS if seconds is None else seconds)
+        self.woken.clear()
+        return True
+
+    def wake(self) -> None:
+        self.wakes += 1
+        self.woken.set()
+
+
+def made() -> tuple[Inbox[str], StubLauncher]:
+    launcher = StubLauncher()
+    return Inbox(launcher), launcher
+
+
+def test_what_is_there_is_taken_in_order_without_waiting() -> None:
+    inbox, launcher = made()
+    for item in "abc":
+        inbox.put(item)
+    assert inbox.wait(None) == ["a", "b", "c"]
+    assert launcher.waited == [0.0], "the launcher is listened to all the same"
+    assert launcher.wakes == 0, "nobody waited"
+
+
+def test_a_put_from_another_thread_ends_the_wait() -> None:
+    inbox, launcher = made()
+    launcher.happens = threading.Thread(target=inbox.put, args=("a",)).start
+    began = time.monotonic()
+    assert inbox.wait(None) == ["a"]
+    assert time.monotonic() - began < HANG_SECONDS
+
+
+def test_what_the_launcher_reports_wakes_nobody() -> None:
+    inbox, launcher = made()
+    launcher.happens = lambda: inbox.put("ended")
+    assert inbox.wait(0.01) == ["ended"]
+    assert launcher.wakes == 0
+
+
+def test_the_wait_ends_when_its_time_is_over() -> None:
+    inbox, launcher = made()
+    assert inbox.wait(0.01) == []
+    assert launcher.waited == [0.01]
+
+
+def test_nothing_is_lost_between_threads() -> None:
+    inbox, _ = made()
+    names = [f"{thread} {number}" for thread in range(4) for number in range(500)]
+
+    def put(thread: int) -> None:
+        for number in range(500):
+            inbox.put(f"{thread} {number}")
+
+    threads = [threading.Thread(target=put, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    taken: list[str] = []
+    deadline = time.monotonic() + HANG_SECONDS
+    while len(taken) < len(names) and time.monotonic() < deadline:
+        taken += inbox.wait(None)
+    assert sorted(taken) == sorted(names)

@@ -1,0 +1,39 @@
+"""Observers are told of everything, in order, however much has come together."""
+
+import threading
+
+from orchestrator.core.ports import Change
+from orchestrator.engine.supervisor.publisher import Publisher, merged
+from tests.unit.core.factories import a_job
+
+
+def test_changes_that_came_together_are_told_as_one_in_their_order() -> None:
+    first, second = a_job(), a_job()
+
+    told = merged([Change(new_jobs=[first]), Change(jobs=[first]), Change(jobs=[second])])
+
+    assert (told.new_jobs, told.jobs) == ([first], [first, second])
+
+
+def test_what_comes_while_an_observer_is_busy_is_told_and_waited_for() -> None:
+    publisher, busy, go_on = Publisher(), threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def observer(change: Change) -> None:
+        busy.set()
+        assert go_on.wait(10)
+        told.extend(job.id for job in change.jobs)
+
+    publisher.add(observer)
+    publisher.start()
+    jobs = [a_job() for _ in range(5)]
+    for job in jobs:
+        publisher.announce()
+        publisher.publish(Change(jobs=[job]))
+    assert busy.wait(10)
+    assert not publisher.catch_up(0)
+    go_on.set()
+
+    assert publisher.catch_up(10)
+    assert told == [job.id for job in jobs]
+    publisher.stop()

@@ -1,0 +1,23 @@
+"""Where a worker's conflicts are, by the refs that a crash may leave behind."""
+
+from pathlib import Path
+
+from orchestrator.core.repository.git_refs import resolving_ref, taken_ref, worker_branch
+from orchestrator.engine.worktrees.start.conflict_attempt import own_tip, unresolved
+from orchestrator.git import GitRepository
+from tests.project import Project
+from tests.unit.core.factories import a_worker
+
+
+def test_a_crash_before_all_refs_are_there_leaves_the_workers_own_branch(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "one\n"})
+    repository = GitRepository(project.path, tmp_path / "workspace", tmp_path)
+    worker = a_worker()
+    tip = repository.base().commit
+    repository.point(worker_branch(worker), tip)
+
+    for ref in (resolving_ref(worker), taken_ref(worker)):
+        repository.point(ref, tip)
+        assert unresolved(repository, worker) == ()
+        assert own_tip(repository, worker) == tip
+        repository.drop(ref)

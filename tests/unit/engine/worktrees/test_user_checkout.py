@@ -1,0 +1,58 @@
+"""What is told of the user's checkout at the end of a job: locks come and go there."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from orchestrator.core.model.repository_changes import RefMove, state_name
+from orchestrator.core.repository.repository import Repository
+from orchestrator.engine.worktrees import user_checkout
+from orchestrator.engine.worktrees.user_checkout import UsersCheckout
+from orchestrator.workspace.layout import Workspace
+
+LOCK = "git index.lock"
+
+
+class Looks:
+    """One look after the other; the last one stays."""
+
+    def __init__(self, *looks: Mapping[str, str]) -> None:
+        self._looks = list(looks)
+
+    def note(self, directory: str) -> None:
+        pass
+
+    def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
+        return ()
+
+    def checkout_state(self) -> Mapping[str, str]:
+        return self._looks.pop(0) if len(self._looks) > 1 else self._looks[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({}, [{LOCK: "1"}], [LOCK]),
+        ({}, [{LOCK: "1"}, {}], []),
+        ({}, [{LOCK: "1"}, {LOCK: "2"}], []),
+        ({LOCK: "1"}, [{LOCK: "1"}], []),
+        ({LOCK: "1"}, [{}], []),
+        ({}, [{LOCK: "1", "file a": "x"}, {"file a": "x"}], ["file a"]),
+        ({"file yarn.lock": "1"}, [{"file yarn.lock": "2"}, {}], ["file yarn.lock"]),
+    ],
+)
+def test_a_lock_is_told_when_nobody_is_at_work_with_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: Mapping[str, str],
+    after: Sequence[Mapping[str, str]],
+    told: Sequence[str],
+) -> None:
+    monkeypatch.setattr(user_checkout, "LEFT_SECONDS", 0.0)
+    repository = cast(Repository, cast(Any, Looks(before, *after)))
+    checkout = UsersCheckout(repository, Workspace(tmp_path))
+    checkout.note("0badc0de")
+
+    assert [state_name(each) for each in checkout.changes("0badc0de")] == told

@@ -1,0 +1,341 @@
+"""Which gates the files of a commit speak for, and what names and commands become."""
+
+import json
+from collections.abc import Collection, Mapping
+
+import pytest
+
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.gate import AUTO, Gate, GateSource
+from orchestrator.gates import Finder
+from orchestrator.schemas.requests.gates import GateRequest, gate_of
+
+
+class Files:
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+
+    def read(self, path: str) -> str:
+        return self._files.get(path, "")
+
+    def names(self, directory: str = "") -> Collection[str]:
+        beginning = f"{directory}/" if directory else ""
+        inside = [name for name in self._files if name.startswith(beginning)]
+        return {name[len(beginning) :].split("/")[0] for name in inside}
+
+    def paths(self) -> Collection[str]:
+        return list(self._files)
+
+
+def found(files: Mapping[str, str]) -> dict[str, Gate]:
+    return {gate.name: gate for gate in Finder(60).found(Files(files))}
+
+
+PACKAGE = json.dumps({"scripts": {"test": "jest --ci", "pretest": "tsc", "lint": "eslint ."}})
+
+
+JEST = json.dumps({"devDependencies": {"jest": "^30"}})
+VITEST = json.dumps({"devDependencies": {"jest": "^30", "vitest": "^4"}})
+TEST = "def test_a():\n    assert True\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ({}, []),
+        ({"pyproject.toml": "[tool.ruff]\n[tool.mypy]\n[tool.pytest.ini_options]"}, 3),
+        ({"pyproject.toml": "not = [toml"}, []),
+        ({"ruff.toml": ""}, ["ruff"]),
+        ({"setup.cfg": "[mypy]\n[tool:pytest]"}, ["mypy", "pytest"]),
+        ({"tests/test_a.py": TEST}, ["pytest"]),
+        ({"tests/unit/core/test_a.py": TEST}, ["pytest"]),
+        ({"test_a.py": "class TestA: ...", "a.py": ""}, ["pytest"]),
+        ({"app/core.py": "", "app/tests/test_core.py": TEST}, ["pytest"]),
+        ({"pkg/core_test.py": "import unittest"}, ["pytest"]),
+        ({"pkg/tests/conftest.py": "import pytest"}, ["pytest"]),
+        ({"scripts/test_connection.py": "print('ping')"}, []),
+        ({"app/vendor/lib/test_a.py": TEST, "tests/fixtures/test_a.py": TEST}, []),
+        ({".hidden/test_a.py": TEST, "node_modules/x/test_a.py": TEST}, []),
+        ({"tests/a.sh": ""}, []),
+        ({"package.json": JEST, "src/a.test.ts": ""}, ["jest"]),
+        ({"package.json": JEST, "src/a.ts": ""}, []),
+        ({"package.json": VITEST, "src/a.spec.tsx": ""}, ["vitest"]),
+        ({"package.json": PACKAGE, "src/a.test.ts": ""}, ["npm-lint", "npm-test"]),
+        ({"src/a.test.mjs": "import test from 'node:test'"}, ["node-test"]),
+        ({"src/a.test.mjs": "import test from 'tape'"}, []),
+        ({"package.json": PACKAGE}, ["npm-lint", "npm-test"]),
+        ({"package.json": '{"scripts": {"test": "echo no test specified && exit 1"}}'}, []),
+        ({"package.json": '{"scripts": ["x"]}'}, []),
+        ({"package.json": "[" * 50_000}, []),
+        ({"package.json": f"\ufeff{PACKAGE}"}, ["npm-lint", "npm-test"]),
+        ({"Cargo.toml": ""}, ["cargo-test"]),
+        ({"pyproject.toml": "[tool.bandit]"}, ["bandit"]),
+        ({".semgrep.yml": "rules: []", ".gitleaks.toml": ""}, ["semgrep", "gitleaks"]),
+        ({".npmrc": "audit-level=high"}, ["npm-audit"]),
+        ({"Makefile": "audit:\n\tnpm audit", "package-lock.json": ""}, ["npm-audit"]),
+        ({"Makefile": "audit:\n\tnpm audit"}, []),
+        ({"requirements-dev.txt": "pip-audit==2.9"}, ["pip-audit"]),
+        ({"Makefile": "a:\n\tcargo audit", "Cargo.lock": ""}, ["cargo-audit"]),
+        (
+            {"go.mod": "tool golang.org/x/vuln/cmd/govulncheck"},
+            ["go-vet", "go-test", "govulncheck"],
+        ),
+        ({"go.mod": ""}, ["go-vet", "go-test"]),
+        ({".pre-commit-config.yaml": ""}, ["pre-commit"]),
+        ({"Makefile": "check: lint\ntest:\n\tx"}, ["make-check"]),
+        ({"Makefile": "check:\n\t@echo none\n\ntest:\n\tx"}, ["make-test"]),
+        ({"Makefile": "test:\n\tpytest", "conftest.py": ""}, ["pytest"]),
+        ({"Makefile": "lint test all: x\n"}, ["make-test"]),
+        ({"Makefile": ".PHONY: test\ncheck-all: test\n"}, []),
+        ({"Makefile": "define x\ntest\nall: y\n\ttest: z\ntest = a: b"}, []),
+        ({"Makefile": "check := 3"}, []),
+        ({"Makefile": "check ::= 3\ntest:: a"}, ["make-test"]),
+    ],
+)
+def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) -> None:
+    gates = list(found(files))[1:]
+
+    assert gates == names if isinstance(names, list) else len(gates) == names
+    assert next(iter(found(files))) == "secrets"
+
+
+@pytest.mark.parametrize(
+    "script", ["true", ":", "exit 0", "echo ok", "echo 'a; b && c' && exit 0", "; true # none"]
+)
+def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
+    scripts = dict.fromkeys(("pretest", "test", "lint", "typecheck"), script)
+    package = {"scripts": scripts, "devDependencies": {"jest": "1"}}
+    files = {"package.json": json.dumps(package), "src/a.test.js": ""}
+
+    assert list(found(files)) == ["secrets", "jest"]
+    with pytest.raises(InvalidRequest, match="there is no gate named"):
+        named("npm-test", files=files)
+    assert [gate.run for gate in named(script, files=files)] == [script], "a person's own command"
+
+
+CALLED_SCRIPTS = {
+    "unit": "true",
+    "preunit": "echo",
+    "real": "node a.js",
+    "again": "npm run again",
+    "ci": "true",
+}
+CALLED = {
+    "Makefile": "none: empty\n\t@true\nempty:\nreal:\n\t./a.out\nbuild: file.c\n",
+    "none.sh": "#!/bin/sh\nset -e\n# none yet\nexit 0\n",
+    "real.sh": "#!/bin/sh\nnpm run real\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "judges"),
+    [
+        ("npm run unit", False),
+        ("npm run -s unit && yarn unit", False),
+        ("npm run again", False),
+        ("make none", False),
+        ("./none.sh; bash none.sh", False),
+        ("npm run unit && npm run real", True),
+        ("npm run none-such", True),
+        ("npm ci", True),
+        ("npm run unit -- --watch", True),
+        ("make real", True),
+        ("make build", True),
+        ("make -C sub none", True),
+        ("./real.sh", True),
+        ("./none-such.sh", True),
+    ],
+)
+def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
+    command: str, judges: bool
+) -> None:
+    package = {"package.json": json.dumps({"scripts": {**CALLED_SCRIPTS, "test": command}})}
+    makefile = {"Makefile": f"{CALLED['Makefile']}test:\n\t@{command.replace('make', '$(MAKE)')}\n"}
+    none = {"package.json": json.dumps({"scripts": CALLED_SCRIPTS})}
+
+    as_script = found({**CALLED, **package})
+    as_target = found({**CALLED, **none, **makefile})
+
+    assert ("npm-test" in as_script) is judges
+    assert ("make-test" in as_target) is judges
+
+
+@pytest.mark.parametrize(
+    "script", ["true && tsc", "echo x | node a.js", "true || (node a.js)", "exit 1", "echo 'x"]
+)
+def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
+    assert "npm-test" in found({"package.json": json.dumps({"scripts": {"test": script}})})
+
+
+@pytest.mark.parametrize(
+    "makefile",
+    [
+        "test:\n",
+        "test:\n\n# none yet\nx:\n\tpytest\n",
+        ".PHONY: test\ntest:\n\t@echo no tests\n\t-true\n",
+        "test: unit ; @true\nunit:\n\t@echo none \\\n\t  at all\n",
+        "test: check\ncheck: test\n",
+    ],
+)
+def test_a_target_that_judges_nothing_is_no_gate(makefile: str) -> None:
+    assert list(found({"Makefile": makefile})) == ["secrets"]
+
+
+@pytest.mark.parametrize(
+    "makefile",
+    [
+        "test: unit\nunit:\n\t./unit.sh\n",
+        "test: ; ./unit.sh\n",
+        "test: build/report\n",
+        "include more.mk\ntest:\n",
+        "test:\n\t@echo start\n\n\t$(PYTEST)\n",
+        "test:\nifdef CI\n\t./unit.sh\nendif\n",
+        "test: | unit\nunit: ; ./unit.sh\n",
+    ],
+)
+def test_a_target_that_runs_something_is_a_gate(makefile: str) -> None:
+    assert list(found({"Makefile": makefile})) == ["secrets", "make-test"]
+
+
+def test_scripts_are_run_as_the_base_has_them() -> None:
+    gate = found({"package.json": PACKAGE})["npm-test"]
+
+    assert (gate.run, gate.program) == ("tsc && jest --ci", "npm")
+    assert "package.json" in gate.configured_by
+
+
+def test_a_gate_of_ruff_repairs_nothing() -> None:
+    assert " --no-fix " in found({"ruff.toml": "fix = true"})["ruff"].run
+
+
+def test_mypy_is_given_files_unless_its_configuration_names_them() -> None:
+    assert found({"mypy.ini": "[mypy]\nfiles = src"})["mypy"].run.endswith("/dev/null")
+    assert found({"mypy.ini": "[mypy]\nstrict = true"})["mypy"].run.endswith("/dev/null .")
+
+
+def test_the_worktrees_own_modules_come_after_the_probe_and_before_what_is_installed() -> None:
+    run = found({"conftest.py": "", "src/a.py": ""})["pytest"].run
+
+    assert run.startswith('PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$PWD/src:$PWD" pytest ')
+
+
+@pytest.mark.parametrize(
+    ("script", "is_of_any_language"),
+    [
+        ("jest --ci", False),
+        ("eslint ./src && CI=1 npx tsc", False),
+        ("prettier --check go/ make.js", False),
+        ("make test", True),
+        ("jest && CI=1 python -m pytest", True),
+        ("npx tsc; ./check", True),
+    ],
+)
+def test_a_script_of_npm_looks_at_javascript_unless_it_calls_another_tool(
+    script: str, is_of_any_language: bool
+) -> None:
+    gate = found({"package.json": json.dumps({"scripts": {"test": script}})})["npm-test"]
+
+    assert (gate.looks_at == ()) is is_of_any_language
+    assert is_of_any_language or "*.tsx" in gate.looks_at
+
+
+def test_the_repositorys_own_file_counts_in_place_of_what_is_detected() -> None:
+    own = """
+gates:
+- {name: unit, run: "make unit", when: ["src/**"], timeout: 5, baseline: none}
+- secrets
+- name: ruff
+  required: false
+"""
+    files = {".orchestrator/gates.yaml": own, "ruff.toml": "", "conftest.py": ""}
+
+    gates = found(files)
+
+    assert list(gates) == ["unit", "secrets", "ruff"]
+    assert gates["unit"].when == ("src/**",)
+    assert (gates["unit"].timeout, gates["unit"].new_only) == (5, False)
+    assert (gates["ruff"].required, gates["ruff"].timeout) == (False, 60)
+    assert {gate.source for gate in gates.values()} == {GateSource.REPOSITORY}
+    assert list(found({**files, ".orchestrator/gates.yaml": "gates: [auto]"})) == [
+        "secrets",
+        "ruff",
+        "pytest",
+    ]
+    assert list(found({".orchestrator/gates.yaml": "gates: [make check]"})) == [
+        "secrets",
+        "make-check",
+    ]
+    assert list(found({".orchestrator/gates.yaml": "gates: []"})) == []
+
+
+@pytest.mark.parametrize("text", ["gates: 3", "gates: [{run: x}]", "- a", "gates: [", "a: &a [*a]"])
+def test_a_file_that_is_wrong_is_refused_in_words(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"\.orchestrator/gates\.yaml of the base commit"):
+        found({".orchestrator/gates.yaml": text})
+
+
+def test_what_is_wrong_in_the_repositorys_own_gates_is_said_with_its_place() -> None:
+    with pytest.raises(InvalidRequest, match=r"wrong: /gates/1/name: is required$"):
+        found({".orchestrator/gates.yaml": "gates: [make check, {run: x}]"})
+
+
+def named(*asked: str | dict[str, object], files: Mapping[str, str] | None = None) -> list[Gate]:
+    gates = [
+        gate_of(each if isinstance(each, str) else GateRequest.model_validate(each), new_only=False)
+        for each in asked
+    ]
+    return list(Finder(60).named(gates, Files(files or {})))
+
+
+def test_a_name_is_a_gate_and_anything_else_a_command() -> None:
+    pytest_gate, command, again, own = named(
+        "pytest", "./check.sh --all", "./check.sh  --all", {"name": "own", "run": "x", "timeout": 3}
+    )
+
+    assert (pytest_gate.report, pytest_gate.new_only) == ("junit", True)
+    assert (command.name, command.new_only, command.timeout) == ("check-sh-all", False, 60)
+    assert again.name == "check-sh-all-2"
+    assert (own.timeout, own.source) == (3, GateSource.ASKED)
+
+
+def test_auto_in_a_list_stands_for_what_is_found() -> None:
+    names = [gate.name for gate in named(AUTO, "true", files={"ruff.toml": ""})]
+
+    assert names == ["secrets", "ruff", "true"]
+
+
+@pytest.mark.parametrize("asked", ["npm-test", "make-check"])
+def test_a_name_without_anything_behind_it_is_refused(asked: str) -> None:
+    with pytest.raises(InvalidRequest, match="there is no gate named"):
+        named(asked)
+
+
+def test_a_name_that_no_gate_has_needs_a_command() -> None:
+    with pytest.raises(InvalidRequest, match="give its command"):
+        named({"name": "unheard-of"})
+
+
+def test_the_scripts_that_a_gate_runs_configure_it() -> None:
+    files = {
+        "check.sh": "x",
+        "tools/lint.js": "x",
+        "package.json": json.dumps({"scripts": {"lint": "node tools/lint.js --all src"}}),
+        "src/a.js": "",
+        "Makefile": "check: all\n\t@./check.sh --x=$(X) && other/none.sh\n",
+    }
+    gates = found(files)
+    assert "/tools/lint.js" in gates["npm-lint"].configured_by
+    assert gates["make-check"].run == "make -f Makefile check"
+    assert {"/check.sh", "GNUmakefile"} < {*gates["make-check"].configured_by}
+
+    assert "/src/a.js" not in gates["npm-lint"].configured_by, "an operand is judged"
+    asked = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
+    [mine, other] = Finder(60).named(asked, Files(files))
+    assert (mine.configured_by, other.configured_by) == (("/check.sh",), ())
+
+
+def test_a_long_command_is_looked_at_in_no_time() -> None:
+    files = Files({f"f{number}": "x" for number in range(500)})
+    [gate] = Finder(60).named([Gate(name="x", run=" ".join(files.names()) * 10)], files)
+    assert len(gate.configured_by) <= 20
+    Finder(60).named([Gate(name="x", run="./" * 100_000 + "-." * 100_000)], files)

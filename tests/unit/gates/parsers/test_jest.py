@@ -1,0 +1,58 @@
+"""What jest and vitest report: output of jest 30 and vitest 4, without what is not read."""
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.core.gates.findings import Reading, UnreadableReport
+from orchestrator.gates.parsers import jest
+
+
+def read(*suites: dict[str, Any]) -> Reading:
+    return jest.read(json.dumps({"testResults": suites}).encode(), "/work/tree")
+
+
+JEST = {
+    "name": "/work/tree/src/sum.test.js",
+    "status": "failed",
+    "message": "  ● sum › bad",
+    "assertionResults": [
+        {"fullName": "sum adds", "status": "passed", "failureMessages": []},
+        {"fullName": "sum bad", "status": "failed", "failureMessages": ["Error: 3\n  is not 4"]},
+        {"fullName": "sum later", "status": "pending", "failureMessages": []},
+        {"fullName": "sum some day", "status": "todo", "failureMessages": []},
+    ],
+}
+
+
+def test_tests_are_named_by_file_and_title() -> None:
+    reading = read(JEST)
+
+    assert reading.passed == ("src/sum.test.js::sum adds",)
+    assert [each.text for each in reading.flaws] == ["src/sum.test.js::sum bad: Error: 3 is not 4"]
+    assert len(reading.skipped) == 2
+
+
+def test_a_file_that_cannot_be_loaded_is_a_flaw() -> None:
+    broken = {
+        "name": "/work/tree/src/broken.test.js",
+        "status": "failed",
+        "message": "Cannot find module 'nope'",
+        "assertionResults": [],
+    }
+
+    [flaw] = read(broken).flaws
+
+    assert flaw.key == "src/broken.test.js"
+    assert flaw.text.endswith("Cannot find module 'nope'")
+
+
+def test_a_report_without_tests_has_none() -> None:
+    assert read().passed == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"testResults": 3}', b"not json"])
+def test_what_is_no_report_is_refused(content: bytes) -> None:
+    with pytest.raises(UnreadableReport):
+        jest.read(content, "/work/tree")

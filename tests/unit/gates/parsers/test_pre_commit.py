@@ -1,0 +1,31 @@
+"""What ``pre-commit run`` prints, as it really does, is read hook by hook."""
+
+from orchestrator.core.gates.findings import Reading
+from orchestrator.gates.parsers.pre_commit import read_pre_commit
+
+PRINTED = b"""[INFO] Installing environment for local.
+ruff....................................................................Passed
+no bad words............................................................Failed
+- hook id: nobad
+- exit code: 1
+
+b.txt:1:BAD thing
+mend... ends............................................................Failed
+- hook id: fix
+- files were modified by this hook
+shellcheck..........................................(no files to check)Skipped
+"""
+
+
+def test_hooks_pass_fail_or_have_nothing_to_look_at() -> None:
+    found = read_pre_commit(PRINTED)
+    assert [flaw.text for flaw in found.flaws] == [
+        "no bad words: hook id: nobad, exit code: 1",
+        "mend... ends: hook id: fix, files were modified by this hook",
+    ]
+    assert [flaw.key for flaw in found.flaws] == ["no bad words", "mend... ends"]
+    assert found.passed == ("ruff", "shellcheck")
+
+
+def test_what_is_something_else_has_no_hooks() -> None:
+    assert read_pre_commit(b"An error has occurred\xff" + b"." * 200_000) == Reading(passed=())

@@ -1,0 +1,165 @@
+"""Named pipes that an agent leaves where git, or we, read a file: nobody waits at them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git import GitRepository
+from orchestrator.git.command import fifo_guard, runner
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+pytestmark = pytest.mark.slow
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+OTHER = "refs/heads/orchestrator/1/worker_2"
+WITHIN = 20.0
+
+#: Where they are put: in the worktree, in its own part of the repository, in the repository.
+IN_THE_FILES = (".gitignore", "dir/.gitattributes", "new/.gitignore", ".gitmodules", ".git")
+IN_ITS_PART = (
+    "gitdir",
+    "commondir",
+    "HEAD",
+    "index",
+    "logs/HEAD",
+    "orchestrator-carried",
+    "rebase-merge/orig-head",
+    "MERGE_HEAD",
+    "info/sparse-checkout",
+)
+IN_THE_REPOSITORY = (BRANCH, f"logs/{BRANCH}")
+
+
+@pytest.fixture
+def opened(
+    repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    monkeypatch.setattr(runner, "PAUSES", (0.1,) * 200)
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    yield Path(directory)
+
+
+def in_time(act: Callable[[], str]) -> str:
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(act).result(WITHIN)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def put_pipe(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def committed(repository: GitRepository, directory: Path) -> str:
+    """As after an attempt; and another worktree is opened and removed meanwhile."""
+    start = repository.base().commit
+    beside = f"{directory}-2"
+    repository.open_worktree(beside, OTHER, start)
+    repository.mend(str(directory), BRANCH, start)
+    repository.keep_ignored(str(directory), "Ignored\n", WHO)
+    done = repository.commit(str(directory), BRANCH, "What it did\n", WHO)
+    repository.close_worktree(beside, OTHER, WHO)
+    return done
+
+
+@pytest.mark.parametrize("name", [*IN_THE_FILES, *IN_ITS_PART, *IN_THE_REPOSITORY])
+def test_nobody_waits_at_a_pipe_and_the_work_is_kept(
+    project: Project, repository: GitRepository, opened: Path, name: str
+) -> None:
+    common = project.path / ".git"
+    admin = common / "worktrees" / opened.name
+    places = {**dict.fromkeys(IN_ITS_PART, admin), **dict.fromkeys(IN_THE_REPOSITORY, common)}
+    (opened / "made.txt").write_text("x\n")
+    (opened / "a.txt").write_text("changed\n")
+    put_pipe(places.get(name, opened) / name)
+
+    commit = in_time(lambda: committed(repository, opened))
+
+    assert project.show(commit, "made.txt") == "x"
+    assert project.show(commit, "a.txt") == "changed"
+    assert project.show(commit, "dir/b.txt") == "b"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_what_is_no_file_in_place_of_one_counts_as_its_removal(
+    project: Project,
+    repository: GitRepository,
+    opened: Path,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (opened / "new.txt").touch()
+    (opened / "a.txt").unlink()
+    if kind == "pipe":
+        os.mkfifo(opened / "a.txt")
+    else:
+        monkeypatch.chdir(opened)
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("a.txt")
+
+    tip = repository.commit(str(opened), BRANCH, "What it did\n", WHO)
+
+    assert project.files(tip) == ["dir/b.txt", "new.txt"]
+    assert os.path.lexists(opened / "a.txt-1")
+    repository.close_worktree(str(opened), BRANCH, WHO)
+    assert project.worktrees() == []
+
+
+def test_who_comes_while_a_pipe_is_removed_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """Each opens it again and again, so that some are just about to when it goes."""
+    pipe = tmp_path / "MERGE_HEAD"
+    script = (
+        "import os, sys\n"
+        "while not os.path.exists(sys.argv[2]):\n"
+        "    try: os.close(os.open(sys.argv[1], os.O_RDONLY))\n"
+        "    except FileNotFoundError: pass\n"
+    )
+    command = [sys.executable, "-S", "-c", script, str(pipe), str(tmp_path / "enough")]
+    readers = [subprocess.Popen(command) for _ in range(2)]
+    try:
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            os.mkfifo(pipe)
+            fifo_guard.clear(tmp_path)
+        (tmp_path / "enough").touch()
+        assert [each.wait(WITHIN) for each in readers] == [0, 0]
+    finally:
+        for each in readers:
+            each.kill()
+            each.wait()
+
+
+def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepository) -> None:
+    put_pipe(project.path / "fifo")
+    put_pipe(project.path / "dir" / ".gitfifo")
+
+    runner.fifo_guard.release(str(project.path), {})
+
+    assert (project.path / "fifo").is_fifo() and (project.path / "dir" / ".gitfifo").is_fifo()
+
+
+def test_what_git_is_given_is_given_once_however_long_it_takes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git waits a second for this lock before it reads on."""
+    monkeypatch.setattr(runner, "PAUSES", (0.0, *(0.05,) * 400))
+    head = project.git("rev-parse", "HEAD").strip()
+    project.git("pack-refs", "--all")
+    lock = project.path / ".git" / "packed-refs.lock"
+    lock.touch()
+    lines = "".join(f"delete refs/heads/gone-{number}\n" for number in range(5000))
+    given = f"start\nupdate refs/heads/main {head}\n{lines}prepare\nabort\n".encode()
+    with pytest.raises(RepositoryError, match=r"packed-refs\.lock"):
+        runner.Git(str(project.path), {}).run("update-ref", "--stdin", given=given)

@@ -1,0 +1,18 @@
+"""What is noted when a job begins counts until its end."""
+
+from pathlib import Path
+
+from orchestrator.git.command.write_once import note_once
+
+
+def test_what_comes_later_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "noted"
+    note_once(path, lambda: b"before")
+    note_once(path, lambda: b"a worker changed it")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_noted_where_there_is_no_job(tmp_path: Path) -> None:
+    note_once(tmp_path / "gone" / "noted", lambda: b"x")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,243 @@
+"""Branches, worktrees and stash entries that an agent creates: all of it is merged, or kept."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.model.attempt.side_work import SideWork, SideWorkKind
+from orchestrator.git import GitRepository
+from tests.project import Project
+from tests.unit.git.conftest import WHO
+
+pytestmark = pytest.mark.slow
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+KEPT = "refs/orchestrator-kept/1/worker_1"
+
+
+@pytest.fixture
+def worktree(repository: GitRepository, directory: str) -> Path:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    return Path(directory)
+
+
+def does(worktree: Path, script: str, who: str = WHO.email) -> None:
+    """What the worker does, by the name that its environment has for git."""
+    names = {f"GIT_{role}_NAME": "worker_1" for role in ("AUTHOR", "COMMITTER")}
+    emails = {f"GIT_{role}_EMAIL": who for role in ("AUTHOR", "COMMITTER")}
+    env = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **names, **emails}
+    subprocess.run(["bash", "-ec", script], cwd=worktree, env=env, check=True, capture_output=True)
+
+
+def closed(repository: GitRepository, worktree: Path) -> tuple[str, Sequence[SideWork]]:
+    tip = repository.commit(str(worktree), BRANCH, "work\n", WHO)
+    folded = repository.fold(str(worktree), BRANCH, tip, "work\n", WHO)
+    return folded.commit, folded.work
+
+
+def added(repository: GitRepository, tip: str) -> list[str]:
+    return list(repository.changed(repository.base().commit, tip))
+
+
+def kept(project: Project) -> list[str]:
+    return project.git("for-each-ref", "--format=%(refname)", KEPT).splitlines()
+
+
+FEATURE = """
+git switch -q -c feature; echo f > f.txt; git add f.txt; git commit -qm f; git switch -q -
+"""
+
+
+def test_a_branch_of_its_own_is_merged(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, f"{FEATURE} echo loose > loose.txt")
+
+    tip, work = closed(repository, worktree)
+
+    assert added(repository, tip) == ["f.txt", "loose.txt"]
+    assert work == (SideWork(kind=SideWorkKind.BRANCH, name="feature"),)
+    assert (worktree / "f.txt").read_text() == "f\n"
+    assert Project(worktree).git("status", "--porcelain") == ""
+    assert project.git("rev-parse", BRANCH) == tip
+    # A second time there is nothing to merge.
+    assert closed(repository, worktree) == (tip, ())
+
+
+def test_a_branch_on_top_is_a_fast_forward(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, FEATURE)
+    tip, _ = closed(repository, worktree)
+    assert tip == project.git("rev-parse", "feature")
+
+
+def test_what_its_own_branch_had_before_it_left_for_another_is_merged(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, "echo a > a2.txt; git add .; git commit -qm a")
+    does(worktree, "git switch -q -c other HEAD~1; echo b > b2.txt; git add .; git commit -qm b")
+
+    tip, _ = closed(repository, worktree)
+
+    assert added(repository, tip) == ["a2.txt", "b2.txt"]
+
+
+def test_a_branch_that_conflicts_is_kept_and_named(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, "git switch -q -c x; echo theirs > a.txt; git commit -qam x; git switch -q -")
+    (worktree / "a.txt").write_text("ours\n")
+
+    tip, work = closed(repository, worktree)
+
+    ref = f"{KEPT}/branch/x"
+    assert work == (SideWork(kind=SideWorkKind.BRANCH, name="x", ref=ref),)
+    assert project.show(tip, "a.txt") == "ours"
+    assert project.show(ref, "a.txt") == "theirs"
+    assert closed(repository, worktree) == (tip, work)
+
+
+@pytest.mark.parametrize("place", ["inside", "../beside"])
+def test_a_worktree_of_its_own_is_merged_with_its_loose_files(
+    project: Project, repository: GitRepository, worktree: Path, place: str
+) -> None:
+    does(
+        worktree,
+        f"git worktree add -q -b feature {place}; cd {place}; echo c > c.txt; git add c.txt;"
+        "git commit -qm c; echo loose > loose.txt; mkdir n; cd n; git init -q; echo n > n.txt;"
+        "git add .; git commit -qm n",
+    )
+
+    tip, work = closed(repository, worktree)
+
+    assert added(repository, tip) == ["c.txt", "loose.txt", "n/n.txt"]
+    assert [each.name for each in work if each.kind is SideWorkKind.WORKTREE] == [Path(place).name]
+    assert kept(project) == [f"{KEPT}/nested/n"]
+    assert project.worktrees() == [str(worktree)]
+    assert not (worktree / place).exists()
+    assert closed(repository, worktree)[0] == tip
+
+
+def test_a_stash_is_applied_and_the_users_list_is_as_before(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    project.write("a.txt", "the user's\n")
+    project.git("stash", "push", "-q", "-m", "mine")
+    project.write("dir/b.txt", "the user's, too\n")
+    project.git("stash", "push", "-q", "-m", "mine as well")
+    before = project.git("stash", "list", "--format=%H %gs")
+    log = (project.path / ".git/logs/refs/stash").read_bytes()
+    does(worktree, "echo s > a.txt; echo new > new.txt; git stash -q -u")
+    does(worktree, "echo stashed > dir/b.txt; git stash push -q -m second")
+
+    tip, work = closed(repository, worktree)
+
+    assert project.show(tip, "a.txt") == "s"
+    assert project.show(tip, "new.txt") == "new"
+    assert project.show(tip, "dir/b.txt") == "stashed"
+    assert (worktree / "new.txt").exists()
+    assert [each.kind for each in work] == [SideWorkKind.STASH] * 2
+    assert project.git("stash", "list", "--format=%H %gs") == before
+    assert (project.path / ".git/logs/refs/stash").read_bytes() == log
+
+
+def test_a_stash_between_the_users_is_taken_out_alone(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, "echo s > a.txt; git stash -q")
+    project.write("a.txt", "the user's\n")
+    project.git("stash", "push", "-q", "-m", "mine")
+    mine = project.git("rev-parse", "stash@{0}")
+
+    tip, _ = closed(repository, worktree)
+
+    assert project.show(tip, "a.txt") == "s"
+    assert project.git("stash", "list", "--format=%H") == mine
+
+
+def test_a_stash_that_conflicts_is_kept_and_can_be_applied(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, "echo s > a.txt; git stash -q; echo other > a.txt")
+
+    _, work = closed(repository, worktree)
+
+    (stash,) = work
+    assert stash.is_missing and project.git("stash", "list") == ""
+    project.git("stash", "apply", stash.ref)
+    assert (project.path / "a.txt").read_text() == "s\n"
+
+
+def test_a_stash_on_commits_that_the_agent_discarded_brings_only_its_own_change(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(
+        worktree,
+        "echo x > x.txt; git add x.txt; git commit -qm x; echo s > a.txt; git stash -q;"
+        "git reset -q --hard HEAD~1",
+    )
+    tip, _ = closed(repository, worktree)
+    assert added(repository, tip) == ["a.txt"]
+
+
+def test_what_another_made_is_not_touched(
+    project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
+) -> None:
+    """The user's, at the same time and from the worker's own commits, and another worker's."""
+    does(worktree, "echo a > a2.txt; git add .; git commit -qm a")
+    project.git("branch", "peek", BRANCH)
+    does(worktree, "git reset -q --hard HEAD~1")
+    other = "worker_2@example.org"
+    does(worktree, "git branch b2; git stash -q || true", who=other)
+    does(
+        worktree,
+        f"git worktree add -q -b b3 '{tmp_path}/w3'; cd '{tmp_path}/w3'; echo 3 > 3.txt;"
+        "git add .; git commit -qm 3",
+        who=other,
+    )
+    project.git("worktree", "add", "-q", "-b", "users", str(tmp_path / "users"))
+    Project(tmp_path / "users").commit({"u.txt": "u\n"})
+    project.write("a.txt", "stashed\n")
+    project.git("stash", "-q")
+    refs = project.git("for-each-ref", "refs/heads", "refs/stash")
+
+    tip, work = closed(repository, worktree)
+
+    assert (added(repository, tip), work) == ([], ())
+    assert project.git("for-each-ref", "refs/heads", "refs/stash") == refs
+    assert (tmp_path / "w3" / "3.txt").exists() and (tmp_path / "users" / "u.txt").exists()
+
+
+def test_work_of_an_attempt_that_was_rolled_back_does_not_come_back(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, FEATURE)
+    tip, _ = closed(repository, worktree)
+    repository.point("refs/orchestrator/1/checkpoint/worker_1/1-after", tip)
+    repository.roll_back(str(worktree), BRANCH, repository.base().commit, "")
+    (worktree / "new.txt").write_text("new\n")
+
+    tip, work = closed(repository, worktree)
+
+    assert (added(repository, tip), work) == (["new.txt"], ())
+
+
+def test_a_worker_that_did_nothing_of_it_costs_two_processes(
+    repository: GitRepository, worktree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reads what is new in the index, one reads refs: besides six to commit nothing."""
+    (tmp_path / "bin").mkdir()
+    called, git = tmp_path / "called", tmp_path / "bin" / "git"
+    git.write_text(f'#!/bin/sh\necho >> "{called}"\nexec {shutil.which("git")} "$@"\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+
+    closed(repository, worktree)
+
+    assert len(called.read_text().splitlines()) == 8

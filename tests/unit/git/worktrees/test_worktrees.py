@@ -1,0 +1,386 @@
+"""Worktrees and commits in real repositories."""
+
+import errno
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import InvalidRequest, RepositoryError
+from orchestrator.git import GitRepository
+from orchestrator.git.command.runner import Git
+from orchestrator.git.worktrees import worktrees
+from orchestrator.git.worktrees.pool import Spares
+from tests.project import Project
+from tests.soaking.disk import fill, mounted, unmount
+from tests.unit.git.conftest import WHO
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+
+
+@pytest.fixture
+def opened(repository: GitRepository, directory: str) -> Path:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    return Path(directory)
+
+
+def commit(repository: GitRepository, directory: Path) -> str:
+    return repository.commit(str(directory), BRANCH, "What it did\n", WHO)
+
+
+def test_a_worktree_has_the_files_and_a_lock_and_its_own_branch(
+    project: Project, opened: Path
+) -> None:
+    assert (opened / "dir" / "b.txt").read_text() == "b\n"
+    project.git("worktree", "prune", "--expire=now")
+    assert project.worktrees() == [str(opened)]
+    assert project.git("rev-parse", BRANCH) == project.git("rev-parse", "main")
+    assert "locked" in project.git("worktree", "list", "--porcelain")
+
+
+def test_a_disk_that_fills_up_meanwhile_is_told_as_such(
+    project: Project, repository: GitRepository, tmp_path: Path
+) -> None:
+    disk = mounted(tmp_path / "small")
+    if disk is None:
+        pytest.skip("only root can mount a small disk")
+    project.commit({"large.txt": "x" * 1_000_000})
+    fill(disk, 300_000)
+    try:
+        with pytest.raises(OSError, match=r"large\.txt") as raised:
+            repository.open_worktree(str(disk / "worktree"), BRANCH, repository.base().commit)
+        assert raised.value.errno == errno.ENOSPC
+    finally:
+        unmount(disk)
+
+
+def test_opening_again_changes_nothing(
+    repository: GitRepository, directory: str, opened: Path
+) -> None:
+    (opened / "a.txt").write_text("mine\n")
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    assert (opened / "a.txt").read_text() == "mine\n"
+
+
+def test_one_that_was_removed_by_hand_is_made_anew(
+    repository: GitRepository, directory: str, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    commit(repository, opened)
+    shutil.rmtree(opened)
+
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+
+    assert (opened / "new.txt").exists()
+
+
+def test_one_that_a_crash_left_half_is_made_anew(
+    project: Project, repository: GitRepository, directory: str, opened: Path
+) -> None:
+    Path(f"{opened}.filling").touch()
+    (opened / "a.txt").unlink()
+
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+
+    assert (opened / "a.txt").exists()
+    assert project.worktrees() == [str(opened)]
+
+
+def test_many_are_made_side_by_side(project: Project, repository: GitRepository) -> None:
+    base = repository.base().commit
+    root = project.path / "product" / "workspace"
+
+    def make(number: int) -> None:
+        holder = root / f"worker_{number}"
+        holder.mkdir()
+        branch = f"refs/heads/orchestrator/1/worker_{number}"
+        repository.open_worktree(str(holder / "worktree"), branch, base)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(make, range(12)))
+
+    assert len(project.worktrees()) == 12
+    assert all((Path(each) / "a.txt").exists() for each in project.worktrees())
+
+
+def test_a_commit_takes_all_but_what_is_ignored_under_any_name(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / ".gitignore").write_text("*.log\n")
+    (opened / "x.log").touch()
+    names = ["with space", "-dash", "new\nline", ":colon", "é", 'quo"te', "star*"]
+    for name in names:
+        (opened / name).write_text(name)
+    Path(os.fsdecode(os.path.join(os.fsencode(opened), b"latin-\xe9"))).touch()
+    (opened / "link").symlink_to("/etc/passwd")
+    (opened / "a.txt").unlink()
+
+    tip = commit(repository, opened)
+
+    found = repository.changed(repository.base().commit, tip)
+    assert sorted(found) == sorted([".gitignore", "link", os.fsdecode(b"latin-\xe9"), *names])
+    assert "a.txt" not in project.git("ls-tree", "--name-only", tip).splitlines()
+    assert commit(repository, opened) == tip
+
+
+def test_a_lock_of_a_killed_git_does_not_stop_the_next_attempt(
+    project: Project, repository: GitRepository, directory: str, opened: Path
+) -> None:
+    (project.path / ".git" / "worktrees" / "worktree" / "index.lock").touch()
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    (opened / "new.txt").touch()
+    assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+
+
+def test_a_lock_of_a_killed_git_does_not_stop_the_commit(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "new.txt").touch()
+    (project.path / ".git" / "worktrees" / "worktree" / "index.lock").touch()
+    (project.path / ".git" / f"{BRANCH}.lock").touch()
+    assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+
+
+def test_where_refs_are_in_a_table_there_is_no_lock_of_a_branch_to_remove(tmp_path: Path) -> None:
+    """Git has a file called ``refs/heads`` there."""
+    (tmp_path / "refs").mkdir()
+    (tmp_path / "refs" / "heads").write_text("this repository uses the reftable format\n")
+    admin = tmp_path / "worktrees" / "worktree"
+    admin.mkdir(parents=True)
+    git = Git(str(tmp_path), {})
+    found = worktrees.Found(str(tmp_path), admin)
+
+    worktrees.GitWorktrees(git, tmp_path, Spares(git, tmp_path, tmp_path)).unlock(found, BRANCH)
+
+
+def test_what_somebody_pruned_of_an_index_is_written_anew(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("new\n")
+    subprocess.run(["git", "add", "new.txt"], cwd=opened, check=True)
+    name = project.git("hash-object", str(opened / "new.txt"))
+    (project.path / ".git" / "objects" / name[:2] / name[2:]).unlink()
+
+    assert project.show(commit(repository, opened), "new.txt") == "new"
+
+
+def test_an_entry_that_somebody_else_removes_meanwhile_is_gone(tmp_path: Path) -> None:
+    """As the user's ``git gc`` does, which prunes worktrees, too."""
+    entry = tmp_path / "entry"
+    (entry / "logs").mkdir(parents=True)
+    for number in range(500):
+        (entry / "logs" / f"{number}").touch()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(worktrees.remove_entry, [entry] * 4))
+
+    assert not entry.exists()
+
+
+def test_what_an_agent_puts_where_git_looks_is_not_followed(
+    project: Project, repository: GitRepository, opened: Path, tmp_path: Path
+) -> None:
+    evil = Project(tmp_path / "evil").begin({"e.txt": "e\n"})
+    evil.git("config", "core.fsmonitor", f"touch {tmp_path}/ran")
+    (opened / ".git").write_text(f"gitdir: {evil.path}/.git\n")
+    (opened / "new.txt").touch()
+
+    assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_removing_keeps_what_was_not_committed(
+    project: Project, repository: GitRepository, directory: str, opened: Path
+) -> None:
+    (opened / "wip.txt").write_text("wip\n")
+    (opened / "closed").mkdir(mode=0o500)
+
+    repository.close_worktree(directory, BRANCH, WHO)
+    repository.close_worktree(directory, BRANCH, WHO)
+
+    assert project.show(BRANCH, "wip.txt") == "wip"
+    assert not opened.exists()
+    assert project.worktrees() == []
+
+
+def killed_while_removing(directory: str) -> None:
+    Path(directory, "a.txt").unlink()
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def half_removed(
+    repository: GitRepository, directory: str, opened: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A worktree whose server was killed while it removed the files."""
+    (opened / "new.txt").write_text("new\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(worktrees, "_remove", killed_while_removing)
+        with pytest.raises(KeyboardInterrupt):
+            repository.close_worktree(directory, BRANCH, WHO)
+    return opened
+
+
+def test_what_was_removed_when_its_server_was_killed_is_no_change(
+    project: Project, repository: GitRepository, directory: str, half_removed: Path
+) -> None:
+    repository.close_worktree(directory, BRANCH, WHO)
+
+    assert project.files(BRANCH) == ["a.txt", "dir/b.txt", "new.txt"]
+    assert not half_removed.exists()
+    assert project.worktrees() == []
+
+
+def test_a_worktree_that_was_half_removed_is_made_anew(
+    repository: GitRepository, directory: str, half_removed: Path
+) -> None:
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    assert (half_removed / "a.txt").exists()
+
+
+def test_a_commit_that_was_half_removed_is_looked_at_anew(
+    repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository.base().commit
+    repository.open_at(directory, commit)
+    with monkeypatch.context() as patched:
+        patched.setattr(worktrees, "_remove", killed_while_removing)
+        with pytest.raises(KeyboardInterrupt):
+            repository.close_at(directory)
+
+    repository.open_at(directory, commit)
+
+    assert Path(directory, "a.txt").exists()
+
+
+def test_a_snapshot_has_uncommitted_work_and_changes_nothing(
+    project: Project, repository: GitRepository, directory: str, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    index = project.path / ".git" / "worktrees" / "worktree" / "index"
+    before = index.read_bytes()
+
+    taken = repository.snapshot(directory, "as it is", WHO)
+
+    assert project.show(taken, "new.txt") == "x"
+    assert project.git("rev-parse", BRANCH) == project.git("rev-parse", "main")
+    assert index.read_bytes() == before
+
+
+def test_forgetting_a_job_leaves_nothing_but_a_result_that_nobody_took(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    (opened / "new.txt").write_text("x\n")
+    tip = commit(repository, opened)
+    repository.point("refs/heads/orchestrator/1/result", tip)
+    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    job = str(project.path / "product" / "workspace" / "job_1")
+
+    repository.forget("1", job, job)
+
+    assert project.worktrees() == []
+    assert project.git("for-each-ref", "--format=%(refname)", "refs/orchestrator") == ""
+    assert project.git("branch", "--list", "--format=%(refname:short)", "orchestrator/*") == (
+        "orchestrator/1/result"
+    )
+    project.git("merge", "-q", "--ff-only", tip)
+    repository.forget("1", job, job)
+    assert project.git("branch", "--list", "orchestrator/*") == ""
+
+
+def test_forgetting_touches_no_other_job_and_no_worktree_of_the_users(
+    project: Project, repository: GitRepository, opened: Path, tmp_path: Path
+) -> None:
+    project.git("worktree", "add", "-q", str(tmp_path / "mine"), "-b", "mine")
+    job = str(project.path / "product" / "workspace" / "job_2")
+    assert repository.forget("2", job, job) == ()
+    assert sorted(project.worktrees()) == sorted([str(opened), str(tmp_path / "mine")])
+
+
+def test_the_workspace_is_hidden_once_and_only_where_it_shows(
+    project: Project, repository: GitRepository, opened: Path, directory: str
+) -> None:
+    exclude = project.path / ".git" / "info" / "exclude"
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    assert exclude.read_text().count("/product/workspace/\n") == 1
+    assert project.git("status", "--porcelain") == ""
+
+    again = GitRepository(project.path, project.path / "product" / "workspace", project.path)
+    again.open_worktree(directory, BRANCH, again.base().commit)
+    assert exclude.read_text().count("workspace") == 1
+
+
+def test_a_branch_that_is_in_the_way_is_told(project: Project, repository: GitRepository) -> None:
+    project.git("branch", "orchestrator")
+    base = repository.base()
+    assert base.commit == ""
+    assert "a branch is named 'orchestrator'" in base.note
+
+
+@pytest.mark.parametrize("inside", [".", "main"])
+def test_a_bare_repository_has_no_files_for_workers(
+    project: Project, tmp_path: Path, inside: str
+) -> None:
+    """Itself, and where people keep one beside its worktrees."""
+    top = tmp_path / "top"
+    project.git("clone", "-q", "--bare", ".", str(top if inside == "." else top / ".bare"))
+    if inside != ".":
+        (top / ".git").write_text("gitdir: ./.bare\n")
+    product = top / "product"
+
+    base = GitRepository(top, product / "workspace", product).base()
+
+    assert (base.commit, "the project is a bare repository" in base.note) == ("", True), base
+    assert GitRepository(top, product / "workspace", product).forget("1", "x", "x") == ()
+
+
+def test_a_directory_without_a_repository_needs_no_git(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    if subprocess.run(["git", "rev-parse"], cwd=tmp_path, capture_output=True).returncode == 0:
+        pytest.skip("the temporary directory lies in a repository")
+    base = GitRepository(tmp_path / "plain", tmp_path, tmp_path).base()
+    assert (base.commit, base.note) == ("", "")
+
+
+def test_a_project_that_its_repository_does_not_know_is_none(project: Project) -> None:
+    (project.path / "strange").mkdir()
+    base = GitRepository(project.path / "strange", project.path / "w", project.path / "w").base()
+    assert base.commit == "" and "is not in the last commit" in base.note
+
+
+def test_errors_are_words(repository: GitRepository) -> None:
+    with pytest.raises(RepositoryError, match=r"git diff-tree failed: .*nothing-like-it"):
+        repository.changed("nothing-like-it", "HEAD")
+
+
+def test_an_extension_that_this_git_does_not_know_is_named(
+    project: Project, repository: GitRepository
+) -> None:
+    project.git("config", "core.repositoryFormatVersion", "1")
+    project.git("config", "extensions.somethingNew", "true")
+    assert "unknown repository extension found" in repository.base().note
+    with pytest.raises(InvalidRequest, match="somethingnew"):
+        repository.base("HEAD")
+
+
+def test_a_base_whose_files_a_partial_clone_does_not_have_is_refused(
+    project: Project, tmp_path: Path
+) -> None:
+    first = project.git("rev-parse", "HEAD")
+    project.commit({"a.txt": "other\n"}, "second")
+    project.git("config", "uploadpack.allowFilter", "true")
+    project.git("clone", "-q", "--filter=blob:none", project.path.as_uri(), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    repository = GitRepository(clone.path, tmp_path / "workspace", tmp_path / "product")
+
+    assert repository.base().note == ""
+    with pytest.raises(
+        InvalidRequest, match=r"partial one, in which 1 of its files.*`git diff "
+    ) as raised:
+        repository.base(first)
+
+    subprocess.run(["bash", "-ec", str(raised.value).split("`")[1]], cwd=clone.path, check=True)
+    assert repository.base(first).commit == first

@@ -1,0 +1,39 @@
+"""The clock of an attempt's timeout."""
+
+import pytest
+
+from orchestrator.launchers.shim.attempt import Clock
+
+
+def test_a_clock_that_runs_has_a_deadline() -> None:
+    clock = Clock(10.0)
+    assert clock.deadline is None
+    clock.start(100.0)
+    assert clock.deadline == 110.0
+
+
+def test_waiting_costs_no_time() -> None:
+    clock = Clock(10.0)
+    clock.start(100.0)
+    clock.pause(104.0)
+    assert clock.deadline is None
+    clock.start(200.0)
+    assert clock.deadline == pytest.approx(206.0)
+
+
+def test_saying_it_twice_changes_nothing() -> None:
+    clock = Clock(10.0)
+    clock.start(100.0)
+    clock.start(105.0)
+    clock.pause(106.0)
+    clock.pause(109.0)
+    clock.start(200.0)
+    assert clock.deadline == pytest.approx(204.0)
+
+
+def test_without_a_timeout_there_is_no_deadline() -> None:
+    clock = Clock(None)
+    clock.start(100.0)
+    clock.pause(101.0)
+    clock.start(102.0)
+    assert clock.deadline is None

@@ -1,0 +1,59 @@
+"""The lease of a worker whose server is gone, by a clock that the test moves."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    path = tmp_path / "server.lock"
+    path.touch()
+    return path
+
+
+def ends_after(lease: OrphanTimeout, start: float, most: float) -> float | None:
+    """When it is over, looked at whenever it asks for it."""
+    now = start
+    while now <= start + most:
+        if lease.is_over(now):
+            return now - start
+        assert lease.wakes_at is not None and lease.wakes_at > now
+        now = lease.wakes_at
+    return None
+
+
+def test_it_is_over_when_its_time_is(lock: Path) -> None:
+    assert ends_after(OrphanTimeout(str(lock), 7200, 50.0), 50.0, 10_000) == pytest.approx(7200)
+
+
+def test_zero_is_for_ever(lock: Path) -> None:
+    lease = OrphanTimeout(str(lock), 0, 50.0)
+    assert lease.wakes_at is None and not lease.is_over(1e9)
+
+
+def test_a_server_that_holds_the_lock_renews_it(lock: Path) -> None:
+    held = os.open(lock, os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    lease = OrphanTimeout(str(lock), 100, 0.0)
+    assert ends_after(lease, 0.0, 1000) is None
+    os.close(held)
+    now = lease.wakes_at
+    assert now is not None
+    left = ends_after(lease, now, 1000)
+    assert left is not None and 70 <= left <= 100
+
+
+def test_a_look_leaves_the_lock_as_it_was(lock: Path) -> None:
+    lease = OrphanTimeout(str(lock), 100, 0.0)
+    lease.is_over(30.0)
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_workspace_that_is_gone_has_no_server(tmp_path: Path) -> None:
+    assert ends_after(OrphanTimeout(str(tmp_path / "no" / "lock"), 10, 0.0), 0.0, 100) == 10

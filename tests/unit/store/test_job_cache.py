@@ -1,0 +1,52 @@
+"""What a store keeps of its latest reads."""
+
+from orchestrator.store.store import Recent
+
+
+def test_what_is_kept_is_not_read_again() -> None:
+    recent: Recent[int] = Recent(2)
+
+    assert recent.get("a", lambda: 1) == 1
+    assert recent.get("a", lambda: 2) == 1
+
+
+def test_what_has_changed_is_read_again() -> None:
+    recent: Recent[int] = Recent(2)
+    recent.get("a", lambda: 1)
+
+    recent.drop(["a", "unknown"])
+
+    assert recent.get("a", lambda: 2) == 2
+
+
+def test_a_change_that_comes_while_it_is_read_is_not_missed() -> None:
+    recent: Recent[int] = Recent(2)
+
+    def overtaken() -> int:
+        recent.drop(["a"])
+        return 1
+
+    assert recent.get("a", overtaken) == 1
+    assert recent.get("a", lambda: 2) == 2
+
+
+def test_the_later_of_two_readers_keeps_what_it_found() -> None:
+    recent: Recent[int] = Recent(2)
+
+    def slower() -> int:
+        recent.get("a", lambda: 2)
+        return 1
+
+    assert recent.get("a", slower) == 1
+    assert recent.get("a", lambda: 3) == 2
+
+
+def test_the_longest_unused_one_goes_first() -> None:
+    recent: Recent[int] = Recent(2)
+    for name in ("a", "b", "a", "c"):
+        recent.get(name, lambda: 1)
+
+    assert recent.get("a", lambda: 2) == 1
+    assert recent.get("b", lambda: 2) == 2
+    recent.clear()
+    assert recent.get("b", lambda: 3) == 3

@@ -1,0 +1,41 @@
+"""The documents for engineers name files that exist, and names that are in them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("docs/architecture.md", "CONTRIBUTING.md")
+#: A module, or a folder within a folder.
+PATH = re.compile(r"`((?:[\w.]+/)+\w+\.(?:py|json)|(?:[\w.]+/){2,})`")
+#: A step of a worked example: a file, and a name in it.
+STEP = re.compile(r"^\d\. `([^`]+)`: `(\w+)`", re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_of_a_document_exists(document: str) -> None:
+    named = PATH.findall((ROOT / document).read_text("utf-8"))
+
+    missing = {
+        path
+        for path in named
+        if not (path.startswith("workspace/") and path.endswith(".json"))
+        and not any((ROOT / base / path).exists() for base in (".", "orchestrator"))
+    }
+
+    assert named and not missing
+
+
+@pytest.mark.parametrize(("example", "most"), [("An API call", 4), ("A built-in agent", 6)])
+def test_a_worked_example_names_what_is_there_and_touches_few_files(
+    example: str, most: int
+) -> None:
+    document = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    section = document.partition(f"### {example}\n")[2].partition("\n#")[0]
+    steps = STEP.findall(section)
+
+    assert steps
+    assert len({path for path, _ in steps}) <= most
+    for path, name in steps:
+        assert re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8")), f"{name} in {path}"

@@ -1,0 +1,323 @@
+"""The files of a workspace: the job's log, status.json, the lock."""
+
+import errno
+import fcntl
+import json
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.errors import WorkspaceBusy
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.job import Job, JobConfig, Worker
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.ports import Change, Tree
+from orchestrator.security.paths import NotPlain
+from orchestrator.workspace import JobLog, StatusFiles, Workspace, WorkspaceLock
+from orchestrator.workspace.job_log import line_of
+from tests.integration.engine.site import until
+
+CONFIG = JobConfig(
+    max_workers=2, default_timeout=10, max_retries=0, max_depth=3, max_wall_seconds=99
+)
+JOB = Job(id="abc", root_id="abc", depth=0, request="x", config=CONFIG, created_at=1.0)
+WORKER = Worker(
+    id="worker_1", job_id="abc", root_id="abc", task_id="a", index=0, depth=0, agent="shell"
+)
+
+
+def event(**data: Any) -> Event:
+    return Event(root_id="abc", seq=1, job_id="abc", kind=EventKind.JOB_ENDED, at=0.0, data=data)
+
+
+def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path: Path) -> None:
+    workspace, elsewhere = Workspace(tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    directory = Path(workspace.worker_directory(WORKER))
+    directory.parent.mkdir(parents=True)
+    directory.symlink_to(elsewhere)
+
+    assert workspace.is_bare(WORKER) and workspace.snapshot(WORKER) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("plain", "plain"),
+        ("with-dash_and.dot", "with-dash_and.dot"),
+        ("two words", '"two words"'),
+        ('say "x"', '"say \\"x\\""'),
+        ("a\nb", '"a\\nb"'),
+        ("\x1b[31mred", '"\\u001b[31mred"'),
+        ("a\u2028b\x85", '"a\\u2028b\\u0085"'),
+        ("x=1 y=2", '"x=1 y=2"'),
+        (3, "3"),
+        (["a\nb"], '["a\\nb"]'),
+    ],
+)
+def test_what_others_wrote_is_quoted_in_the_log(value: object, shown: str) -> None:
+    line = line_of(event(said=value))
+
+    assert line == f"1970-01-01T00:00:00.000Z job_ended job=abc said={shown}\n"
+
+
+def test_a_long_text_is_cut_in_the_log() -> None:
+    assert len(line_of(event(request="x y" * 100_000))) < 400
+
+
+class Told:
+    """What the store has of the events of root jobs."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, root_id: str, after: int, limit: int) -> list[Event]:
+        return [e for e in self.events if e.root_id == root_id and e.seq > after][:limit]
+
+    def add(self, *kinds: EventKind, root: str = "abc") -> Change:
+        """As a change that has been stored."""
+        first = len(self(root, 0, 9999)) + 1
+        new = [
+            Event(root_id=root, seq=seq, job_id=root, kind=kind, at=0.0, data={"n": seq})
+            for seq, kind in enumerate(kinds, first)
+        ]
+        self.events += new
+        return Change(events=new)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+def lines_of(place: Path, root: str = "abc") -> list[int]:
+    """Numbers of the events in a job's log."""
+    text = (place / f"job_{root}" / "logs" / "orchestrator.log").read_text()
+    assert text.endswith("\n")
+    return [int(line.rpartition("=")[2]) for line in text.splitlines()]
+
+
+SUBMITTED, ENDED = EventKind.JOB_SUBMITTED, EventKind.JOB_ENDED
+
+
+def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, told: Told) -> None:
+    log = JobLog(Workspace(tmp_path), told)
+
+    for kind in (SUBMITTED, SUBMITTED, ENDED):
+        log(told.add(kind))
+
+    assert lines_of(tmp_path) == [1, 2, 3]
+
+
+def test_what_a_crash_kept_out_of_the_log_comes_before_what_follows(
+    tmp_path: Path, told: Told
+) -> None:
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+    told.add(SUBMITTED, SUBMITTED)
+    path = tmp_path / "job_abc" / "logs" / "orchestrator.log"
+    path.write_text(path.read_text() + "1970-01-01T00:0")
+
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED, ENDED))
+
+    assert lines_of(tmp_path) == [1, 2, 3, 4, 5]
+
+
+def test_the_log_of_a_job_that_ended_in_a_crash_is_mended(tmp_path: Path, told: Told) -> None:
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+    told.add(SUBMITTED, ENDED)
+
+    for _ in range(2):
+        JobLog(Workspace(tmp_path), told).mend(JOB)
+    assert lines_of(tmp_path) == [1, 2, 3]
+
+    JobLog(Workspace(tmp_path), told).mend(replace(JOB, id="gone", root_id="gone"))
+    assert not (tmp_path / "job_gone").exists()
+
+
+def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later(
+    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = True
+
+    def write(handle: int, content: bytes) -> None:
+        if full and b"job=abc" in content:
+            os.write(handle, content[:5])
+            raise OSError(errno.ENOSPC, "no space")
+        os.write(handle, content)
+
+    monkeypatch.setattr("orchestrator.workspace.job_log.write_all", write)
+    log = JobLog(Workspace(tmp_path), told)
+    both = [*told.add(SUBMITTED, ENDED).events, *told.add(SUBMITTED, root="def").events]
+    log(Change(events=both))
+    assert lines_of(tmp_path, "def") == [1]
+
+    full = False
+
+    until(lambda: b"job_ended" in (tmp_path / "job_abc/logs/orchestrator.log").read_bytes(), "log")
+    assert lines_of(tmp_path) == [1, 2]
+    log.close()
+
+
+def test_the_log_is_not_written_through_a_link(tmp_path: Path, told: Told) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("")
+    logs = tmp_path / "job_abc" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "orchestrator.log").symlink_to(elsewhere)
+
+    JobLog(Workspace(tmp_path), told)(told.add(SUBMITTED))
+
+    assert elsewhere.read_text() == ""
+
+
+def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
+    tmp_path: Path, told: Told, stored: "Stored"
+) -> None:
+    workspace, elsewhere = Workspace(tmp_path / "jobs"), tmp_path / "elsewhere"
+    (elsewhere / "logs").mkdir(parents=True)
+    workspace.root.mkdir()
+    workspace.job_directory("abc").symlink_to(elsewhere)
+
+    JobLog(workspace, told)(told.add(SUBMITTED))
+    StatusFiles(workspace, stored)(Change(new_jobs=[replace(JOB, status=JobStatus.COMPLETED)]))
+    with pytest.raises(NotPlain, match="a link is in its place"):
+        workspace.prepare_worker(WORKER, {"task.json": "{}"})
+
+    assert [path.name for path in elsewhere.rglob("*")] == ["logs"]
+
+
+class Stored:
+    """What the store says of a tree that had ended."""
+
+    def __init__(self) -> None:
+        self.tree: Tree | None = None
+
+    def __call__(self, root_id: str) -> Tree | None:
+        return self.tree
+
+
+@pytest.fixture
+def stored() -> Stored:
+    return Stored()
+
+
+@pytest.fixture
+def files(tmp_path: Path, stored: Stored) -> StatusFiles:
+    return StatusFiles(Workspace(tmp_path), stored)
+
+
+def written(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "job_abc" / "status.json").read_text())
+    return found
+
+
+def test_what_has_changed_is_written_before_the_files_stop(
+    files: StatusFiles, tmp_path: Path
+) -> None:
+    files.start()
+    for status in (WorkerStatus.PENDING, WorkerStatus.RUNNING):
+        files(Change(new_jobs=[JOB], new_workers=[replace(WORKER, status=status)]))
+
+    files.stop()
+
+    assert written(tmp_path)["results"]["tasks"][0]["status"] == "running"
+
+
+def test_the_last_word_on_a_job_is_written_at_once(files: StatusFiles, tmp_path: Path) -> None:
+    files(Change(new_jobs=[JOB], new_workers=[WORKER]))
+    done = replace(WORKER, status=WorkerStatus.SUCCESS)
+
+    files(Change(jobs=[replace(JOB, status=JobStatus.COMPLETED)], workers=[done]))
+
+    assert written(tmp_path)["status"] == "completed"
+    assert written(tmp_path)["counts"] == {"success": 1}
+
+
+def test_a_job_that_runs_again_is_written_with_all_its_workers(
+    files: StatusFiles, stored: Stored, tmp_path: Path
+) -> None:
+    other = replace(WORKER, id="worker_2", index=1, status=WorkerStatus.FAILED)
+    failed = replace(JOB, status=JobStatus.PARTIAL)
+    done = replace(WORKER, status=WorkerStatus.SUCCESS)
+    stored.tree = Tree(jobs=[failed], tasks={}, workers=[done, other])
+    files(Change(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
+
+    files(
+        Change(
+            jobs=[replace(JOB, status=JobStatus.COMPLETED)],
+            workers=[replace(other, status=WorkerStatus.SUCCESS)],
+        )
+    )
+
+    assert written(tmp_path)["counts"] == {"success": 2}
+
+
+def test_a_stale_file_is_mended_whatever_its_workers_came_to(
+    files: StatusFiles, stored: Stored, tmp_path: Path
+) -> None:
+    worker = replace(WORKER, status=WorkerStatus.CANCELLED)
+    running = replace(JOB, status=JobStatus.RUNNING)
+    files(Change(new_jobs=[running], new_workers=[worker]))
+    files.start()
+    files.stop()
+    assert written(tmp_path)["status"] == "running"
+    ended = replace(JOB, status=JobStatus.CANCELLED)
+    stored.tree = Tree(jobs=[ended], tasks={}, workers=[worker])
+
+    StatusFiles(Workspace(tmp_path), stored).mend(ended)
+
+    assert written(tmp_path)["status"] == "cancelled"
+
+
+def test_a_write_that_fails_does_not_end_the_writing(files: StatusFiles, tmp_path: Path) -> None:
+    directory = tmp_path / "job_abc"
+    directory.write_text("in the way")
+    files.start()
+    files(Change(new_jobs=[JOB]))
+    failing = threading.Event()
+    assert not failing.wait(0.3)
+    directory.unlink()
+
+    files(Change(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
+    files.stop()
+
+    assert written(tmp_path)["status"] == "running"
+
+
+def test_one_process_holds_a_workspace_at_a_time(tmp_path: Path) -> None:
+    first, second = WorkspaceLock(tmp_path), WorkspaceLock(tmp_path)
+    first.acquire()
+
+    with pytest.raises(WorkspaceBusy, match=f"process {os.getpid()} already serves"):
+        second.acquire()
+
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_a_lock_without_a_name_in_it_is_respected(tmp_path: Path) -> None:
+    handle = os.open(tmp_path / "server.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+    with pytest.raises(WorkspaceBusy, match="process unknown"):
+        WorkspaceLock(tmp_path).acquire()
+
+    os.close(handle)
+
+
+def test_a_report_is_looked_for_where_reports_are(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    reports = tmp_path / "job_abc" / "reports"
+
+    assert workspace.report(JOB, "tree.txt") == reports / "tree.txt"
+    assert workspace.report(JOB, "LEVEL_2_REPORT.md") == (
+        tmp_path / "job_abc" / "depth_2" / "LEVEL_2_REPORT.md"
+    )
+    for name in ("", "..", ".hidden", "a/b", "../config.yaml", "LEVEL_x_REPORT.md"):
+        assert workspace.report(JOB, name) is None
