@@ -125,7 +125,7 @@ def tools_of(job_id: str) -> list[int]:
     """The processes that a driver of the job has started itself."""
     own = marked(job_id)
     drivers = [
-        pid for pid in own if b"agents.drive.main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in own if b"agents.driver" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return [pid for pid in own if parent_of(pid) in drivers]
 

@@ -99,7 +99,7 @@ from pathlib import Path
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-sys.exit(execute(sys.argv[2:], Surroundings(folder=Path(sys.argv[1]), environ=os.environ)))
+sys.exit(execute(sys.argv[2:], CliContext(folder=Path(sys.argv[1]), environ=os.environ)))
 """
 
 

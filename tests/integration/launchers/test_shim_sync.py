@@ -19,7 +19,7 @@ from .conftest import REPOSITORY, wait_until
 #: A shim that says when the disk has what it wrote.
 SHIM = """
 import json, os, socket, sys
-from orchestrator.launchers import shim
+from orchestrator.launchers.shim import shim
 
 def fsync(descriptor, fsync=os.fsync):
     fsync(descriptor)
