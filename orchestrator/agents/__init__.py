@@ -1,4 +1,4 @@
-"""Agents: what turns a task into a command, and what was left into evidence.
+"""Agents: each turns a task into a command, and what the command left into evidence.
 
 - ``adapters``: Programs as agents: how each is called, and how its output is read
 - ``agent_types``: What matches ``core.ports.Agent``: driven agents, programs and the shell

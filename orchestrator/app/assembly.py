@@ -41,7 +41,7 @@ from orchestrator.engine.planning.review_prompt import Reviewing
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.preparation.preparation import AttemptPreparation
 from orchestrator.engine.preparation.shared_context import SharedContextRuns
-from orchestrator.engine.reporting import Reporting
+from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.retention.housekeeping import Housekeeping
 from orchestrator.engine.retention.job_removal import JobRemoval
 from orchestrator.engine.runtime.messages import Message
@@ -67,7 +67,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.cleanup import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.start_commit import Bases
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.local.listener import Listener

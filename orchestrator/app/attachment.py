@@ -20,7 +20,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.commit_messages import of_worker
 from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.core.repository.repository import Signature
-from orchestrator.engine.worktrees.worktrees import NAME, PROGRAMS
+from orchestrator.engine.worktrees.working_directories import NAME, PROGRAMS
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import proc
 from orchestrator.security import search_boundary

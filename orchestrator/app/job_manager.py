@@ -13,7 +13,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.preparation.preparation import AttemptPreparation
-from orchestrator.engine.reporting import Reporting
+from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.retention.housekeeping import Housekeeping
 from orchestrator.engine.retention.job_removal import JobRemoval
 from orchestrator.engine.runtime import clock

@@ -1,4 +1,4 @@
-"""What the parts of the product are told of the settings."""
+"""Translates the settings into the parameters of each part."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,8 +9,7 @@ from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment, UnknownPrice
 from orchestrator.core.limits import job_config
-from orchestrator.core.limits import quotas as tree_quota
-from orchestrator.core.limits.quotas import KeyLimits, Quotas
+from orchestrator.core.limits.quotas import Ceilings, KeyLimits, Quotas
 from orchestrator.core.scheduler.queue.slots import LIVE_PER_RUNNING
 from orchestrator.engine.preparation.preparation import WorkerEnvironment
 from orchestrator.engine.runtime.headroom import Bounds, Headroom
@@ -30,7 +29,7 @@ from orchestrator.workspace import (
 )
 
 
-def limits(settings: Settings) -> tuple[job_config.Defaults, tree_quota.Ceilings]:
+def limits(settings: Settings) -> tuple[job_config.Defaults, Ceilings]:
     workers, recursion, ceilings = settings.workers, settings.recursion, settings.limits
     defaults = job_config.Defaults(
         max_workers=int(workers.max_workers),
@@ -49,7 +48,7 @@ def limits(settings: Settings) -> tuple[job_config.Defaults, tree_quota.Ceilings
         max_tokens=workers.max_tokens,
         max_cost_usd=workers.max_cost_usd,
     )
-    return defaults, tree_quota.Ceilings(
+    return defaults, Ceilings(
         max_depth=ceilings.max_depth,
         max_workers=ceilings.max_workers,
         max_child_jobs_per_worker=ceilings.max_child_jobs_per_worker,

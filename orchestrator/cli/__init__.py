@@ -4,7 +4,7 @@
 - ``doctor``: The command ``doctor``: one module for each subject that it checks
 - ``follow``: Following a running job in a terminal
 - ``jobs``: Commands that start, show and steer jobs
-- ``local``: Jobs read from their files, without a server
+- ``offline``: Jobs read from their files, without a server
 - ``output``: What commands print: errors, exit codes, tables, terminals
 - ``plan``: Commands and options around plans: options of jobs, plan files, review, gates
 - ``server``: Commands and parts around the server's process

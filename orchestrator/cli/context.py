@@ -68,7 +68,7 @@ class CliContext:
 
     def work_on_project_of(self, job_id: str) -> None:
         """Have the project of a job for the rest of the command, unless ``--project`` names one."""
-        from orchestrator.cli.local.jobs_on_disk import project_of_job
+        from orchestrator.cli.offline.jobs_on_disk import project_of_job
 
         named = project_of_job(self.workspace, job_id) if self.project is None else None
         if named:

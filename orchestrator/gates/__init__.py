@@ -3,6 +3,9 @@
 - ``detect``: Finding out which gates a project has
 - ``parsers``: Reading the reports of tools, by format
 - ``secrets``: The scan for secrets
+
+The files of ``probe/`` are no package: Python imports them in a gate, and they report which
+sources it ran.
 """
 
 from pathlib import Path

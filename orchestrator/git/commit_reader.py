@@ -21,9 +21,9 @@ from orchestrator.git.commits import diff
 from orchestrator.git.merge import merge_tree, rebase
 from orchestrator.git.merge import undone_changes as undone
 from orchestrator.git.repair import broken_worktrees
+from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
 from orchestrator.git.worktrees import ignored_files
-from orchestrator.git.worktrees.location import GitLocation
 
 #: As text whatever is in a file or in .gitattributes, and whatever the user has configured.
 _PLAIN = (

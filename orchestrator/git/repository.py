@@ -16,8 +16,8 @@ from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.repository.git_refs import aside_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
 from orchestrator.git.base import start_commit, uncommitted
-from orchestrator.git.cleanup import remove_job, unmerged_work
-from orchestrator.git.cleanup.remove_job import has_traces
+from orchestrator.git.cleanup import job_deletion, unmerged_work
+from orchestrator.git.cleanup.job_deletion import has_traces
 from orchestrator.git.command import frozen_config
 from orchestrator.git.command.frozen_config import GitSettings
 from orchestrator.git.command.runner import ITSELF, Git
@@ -32,17 +32,16 @@ from orchestrator.git.repair import broken_worktrees, git_directory
 from orchestrator.git.repair.broken_files import write_whole
 from orchestrator.git.repair.git_directory import RepositoryBackup
 from orchestrator.git.repair.git_directory_files import Before, moved, read
-from orchestrator.git.submodules import user_submodules, worktree_submodules
-from orchestrator.git.user_repository import checkout, ref_logs
-from orchestrator.git.worktrees import ignored_files
-from orchestrator.git.worktrees import ignored_files as ignored
-from orchestrator.git.worktrees.location import (
+from orchestrator.git.repository_location import (
     GitLocation,
     check_has_files,
     check_version,
     has_repository,
     place_of,
 )
+from orchestrator.git.submodules import user_submodules, worktree_submodules
+from orchestrator.git.user_repository import checkout, ref_logs
+from orchestrator.git.worktrees import ignored_files
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
 
 
@@ -428,16 +427,18 @@ class GitRepository(Committed):
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         place = self.place()
         git = place.worktrees.git_of(self.place().whole(directory))
-        return ignored.keep(git, place.top, message, signature)
+        return ignored_files.keep(git, place.top, message, signature)
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
         place = self.place()
         git = place.worktrees.git_of(place.whole(directory))
-        return ignored.fitting(git, place.prefix, paths)
+        return ignored_files.fitting(git, place.prefix, paths)
 
     def put_back_ignored(self, directory: str, commit: str) -> None:
         place = self.place()
-        ignored.put_back(place.worktrees.git_of(self.place().whole(directory)), place.top, commit)
+        ignored_files.put_back(
+            place.worktrees.git_of(self.place().whole(directory)), place.top, commit
+        )
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         place = self.place()
@@ -531,7 +532,7 @@ class GitRepository(Committed):
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
             if has_repository(self._project) and has_traces(self.place().common, root_id):
-                return remove_job.forget(self.place(), root_id, directory, present)
+                return job_deletion.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A repository that is broken, or gone, keeps no job from being removed.
             logger.warning("worktrees or branches are left", extra={"error": error.message})
@@ -548,10 +549,10 @@ class GitRepository(Committed):
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
-        return remove_job.discard(self.place(), root_id, directory)
+        return job_deletion.discard(self.place(), root_id, directory)
 
     def unlanded(self, root_id: str) -> Mapping[str, str]:
         if not has_repository(self._project):
             return {}
         directory = os.path.realpath(self._workspace / f"job_{root_id}")
-        return remove_job.unlanded(self.place(), root_id, directory)
+        return job_deletion.unlanded(self.place(), root_id, directory)

@@ -1,7 +1,7 @@
 """What templates are given of workers and jobs: frozen values, text still as the worker left it.
 
 Everything but ids, states and numbers may hold text from users and workers, so a template puts it
-through a filter (see ``markdown.py`` and ``document.py``).
+through a filter (see ``markdown.py``).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

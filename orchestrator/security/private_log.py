@@ -7,7 +7,7 @@ import sys
 from io import TextIOWrapper
 from pathlib import Path
 
-from orchestrator.security.paths import open_log
+from orchestrator.security.untrusted_files import open_log
 
 LOG_BYTES = 10 * 1024 * 1024
 LOG_FILES = 5

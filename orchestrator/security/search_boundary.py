@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 

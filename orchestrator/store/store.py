@@ -31,7 +31,7 @@ from orchestrator.core.locks.lease import Grant, Lease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
-from orchestrator.store import deletes, leases, queries
+from orchestrator.store import job_deletion, leases, queries
 from orchestrator.store.database.connections import Connections
 from orchestrator.store.database.errors import told_as_store_errors, told_as_unreadable
 from orchestrator.store.database.migrate import migrate
@@ -243,7 +243,7 @@ class SqlStore:
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
         with told_as_store_errors(self._where), connections.durable_writer().begin():
-            deletes.forget(connections.writer, root_ids)
+            job_deletion.forget(connections.writer, root_ids)
         failpoints.reached("store: forgotten")
         self._forget_reads()
 

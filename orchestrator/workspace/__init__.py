@@ -1,12 +1,12 @@
 """The workspace on disk: where everything of a job lies, and the files that people watch."""
 
-from orchestrator.workspace.delete_job import JobFiles
 from orchestrator.workspace.disk_reserve import DiskReserve
 from orchestrator.workspace.ext4_spread import spread
+from orchestrator.workspace.job_deletion import JobFiles
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.layout import Workspace
+from orchestrator.workspace.location import Place
 from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
-from orchestrator.workspace.place import Place
 from orchestrator.workspace.status_file import StatusFiles
 
 __all__ = [

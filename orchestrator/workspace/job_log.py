@@ -16,9 +16,9 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change
 from orchestrator.core.text.formatting import cut
-from orchestrator.security.paths import open_log, open_plain, read_tail
-from orchestrator.workspace.clock import iso
+from orchestrator.security.untrusted_files import open_log, open_plain, read_tail
 from orchestrator.workspace.layout import Workspace, write_all
+from orchestrator.workspace.timestamps import iso
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.security.paths import NotPlain, open_log, read_tail
+from orchestrator.security.untrusted_files import NotPlain, open_log, read_tail
 from orchestrator.workspace.lock import ATTACHED, is_attached
 
 #: Files that the orchestrator itself puts into a worker's directory, or reads from there.

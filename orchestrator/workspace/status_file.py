@@ -16,9 +16,9 @@ from orchestrator.core.outcome.job.whereabouts import Whereabouts
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.repository.repository import Workdir
-from orchestrator.security.paths import read_regular, write_private
-from orchestrator.workspace.clock import iso
+from orchestrator.security.untrusted_files import read_regular, write_private
 from orchestrator.workspace.layout import Workspace
+from orchestrator.workspace.timestamps import iso
 
 logger = logging.getLogger(__name__)
 

@@ -371,7 +371,7 @@ ROWS = (
                 "integration/engine/test_moved.py::"
                 "test_a_project_that_is_moved_while_it_is_served_takes_nothing_in"
             ),
-            "unit/workspace/test_place.py::test_what_is_moved_or_replaced_is_noticed",
+            "unit/workspace/test_location.py::test_what_is_moved_or_replaced_is_noticed",
         ),
     ),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.local.jobs_on_disk import root_jobs
+from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import shell, until

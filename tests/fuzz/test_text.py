@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.agents.prompts.documents import prompt_document, task_document
+from orchestrator.agents.prompts.prompt import prompt_document, task_document
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Finding

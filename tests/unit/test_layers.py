@@ -92,7 +92,7 @@ KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
 #: The driver stops the one program that it started itself, in that one's own process group: it
 #: alone knows that an agent went over a limit, hangs, or has said its last word. A loop's bash
 #: tool ends its commands in the same way. Whatever leaves the group is swept by the shim above.
-KILLING_MODULES = frozenset({f"{TOP}.agents.driver.child", f"{TOP}.agents.loop.tools.bash"})
+KILLING_MODULES = frozenset({f"{TOP}.agents.driver.agent_process", f"{TOP}.agents.loop.tools.bash"})
 #: Of the agents only these may have to do with signals.
 SIGNALLED = (f"{TOP}.agents.driver.", f"{TOP}.agents.loop.tools.bash")
 

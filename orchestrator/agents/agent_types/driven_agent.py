@@ -19,7 +19,7 @@ from orchestrator.agents.catalog.known_agents import RESUMING
 from orchestrator.agents.catalog.task_fit import check_fits
 from orchestrator.agents.driver import result_file, session_file, spec
 from orchestrator.agents.events.agent_events import Outcome
-from orchestrator.agents.prompts.documents import (
+from orchestrator.agents.prompts.prompt import (
     last_line,
     output_document,
     prompt_document,
@@ -31,7 +31,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence,
 from orchestrator.core.model.attempt.session import Session, Start, start_of
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 _KEPT = ("type", "description", "enum", "const")
 

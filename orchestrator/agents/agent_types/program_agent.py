@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.agents.catalog.task_fit import check_fits
-from orchestrator.agents.prompts.documents import (
+from orchestrator.agents.prompts.prompt import (
     last_line,
     output_document,
     prompt_document,

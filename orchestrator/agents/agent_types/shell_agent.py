@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from orchestrator.agents.prompts.documents import last_line, output_document
+from orchestrator.agents.prompts.prompt import last_line, output_document
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import TaskSpec

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.agents.adapters.invocation.call import AgentCall
-from orchestrator.agents.driver.child import Child, read
+from orchestrator.agents.driver.agent_process import Child, read
 from orchestrator.agents.driver.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import (
     Ending,
@@ -22,7 +22,7 @@ from orchestrator.agents.events.agent_events import (
 )
 from orchestrator.agents.events.lines import Lines
 from orchestrator.agents.events.outside_edits import Edits
-from orchestrator.agents.events.tail import Follower
+from orchestrator.agents.events.session_follower import Follower
 from orchestrator.agents.events.transcript import Journal, Stream
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 

@@ -13,7 +13,7 @@ from orchestrator.agents.driver import logins, session_file, spec
 from orchestrator.agents.driver.main import ask_for, environment, prepared
 from orchestrator.agents.driver.spec import Spec
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 _LIMIT_BYTES = 1024 * 1024
 #: Variables for tools that nobody watches.

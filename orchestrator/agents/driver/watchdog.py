@@ -1,4 +1,4 @@
-"""What is made of an agent's signs while it works: the log, the sums, the reasons to stop it."""
+"""Turns an agent's events into the log, the usage so far, and a reason to stop it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What an agent gives away of its work while it runs, whatever program it is.
+"""Events that every agent reports while it runs, in one form for all programs.
 
 A reader turns one program's lines into signs; whoever drives it acts on them: it writes the log
 that people follow, adds up what was used, and stops what goes over its limits.

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, write_once
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 DIRECTORY = "context"
 #: More than the requests, the context, the files and the digest can come to.

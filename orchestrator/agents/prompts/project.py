@@ -10,12 +10,12 @@ from pathlib import Path
 
 from orchestrator.agents.prompts.shared_context import write_once
 from orchestrator.agents.prompts.survey_digest import digest
-from orchestrator.agents.survey.analysis.analyse import map_files
+from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.errors import SurveyError
 from orchestrator.agents.survey.files.git_info import ask_git
 from orchestrator.agents.survey.files.listing import Listing, list_files
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: Kept in the workspace, for the jobs that follow.
 CACHE = "cache/survey"

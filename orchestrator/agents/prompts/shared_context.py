@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.template_loader import template
 from orchestrator.core.model.job import Job
 from orchestrator.core.text.formatting import cut_bytes
-from orchestrator.security.paths import write_private
+from orchestrator.security.untrusted_files import write_private
 
 #: Of a request and of the context that was given, each.
 MOST_TEXT_BYTES = 64 * 1024

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.agents.survey.analysis.analyse import map_files
+from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.child_jobs import ChildJobs, run_child_jobs
 from orchestrator.agents.survey.files.listing import Listing, list_files, shown, within
 from orchestrator.agents.survey.partition import Division, divide

@@ -20,7 +20,7 @@ from orchestrator.engine.service.service import Service
 KEY_HEADER = "X-API-Key"
 LONGEST_SHOWN_BODY = 1000
 #: The calls that make work.
-SUBMISSIONS = frozenset({"submissions.orchestrate", "submissions.retry_job"})
+SUBMISSIONS = frozenset({"job_actions.orchestrate", "job_actions.retry_job"})
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
 
 

@@ -4,7 +4,7 @@
     job = client.orchestrate(request="Survey this repository", max_workers=4)
     done = client.wait(job["job_id"])
 
-Every method raises ApiError (see ``client_errors``) when the server refuses, and ServerUnreachable
+Every method raises ApiError (see ``errors``) when the server refuses, and ServerUnreachable
 when it gives no answer. All times and durations are in seconds.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.api.client.errors import NoServer
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 CONFIG_NAME = "config.yaml"
 RECORD_NAME = "server.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.core.errors import NotFound
-from orchestrator.security.paths import open_plain
+from orchestrator.security.untrusted_files import open_plain
 
 BLOCK_BYTES = 64 * 1024
 

@@ -28,7 +28,7 @@ from orchestrator.schemas.requests.job import (
 )
 from orchestrator.schemas.requests.queries import NoQuery
 
-blueprint = Blueprint("submissions", __name__, url_prefix="/api/v1")
+blueprint = Blueprint("job_actions", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
 
 

@@ -13,7 +13,7 @@ from orchestrator.api.serializers.results import missing_changes, outside_work, 
 from orchestrator.schemas.merging import ChoiceRequest, ConflictsAnswer, MergeRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
-blueprint = Blueprint("merging", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint = Blueprint("merge", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)
 
 

@@ -9,7 +9,7 @@ from orchestrator.api.routes.response import json_answer
 from orchestrator.schemas.answers.common import StatsAnswer
 from orchestrator.schemas.requests.queries import NoQuery
 
-blueprint = Blueprint("numbers", __name__)
+blueprint = Blueprint("stats", __name__)
 blueprint.before_request(authenticate)
 
 

@@ -13,17 +13,17 @@ from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import JSON, encoded
 from orchestrator.api.serializers.results import wait_answer
 from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.context import Parking
 from orchestrator.api.streaming.event_stream import EventStream
+from orchestrator.api.streaming.job_wait import Answering, Checking, PendingWait
 from orchestrator.api.streaming.log_stream import FollowedLog
+from orchestrator.api.streaming.parking import Parking
 from orchestrator.api.streaming.socket_handoff import ParkedReply, ParkedStream, Refusal
-from orchestrator.api.streaming.wait import Answering, Checking, PendingWait
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.requests.queries import EventsQuery, LogQuery, WaitQuery
 
-blueprint = Blueprint("watching", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)
 
 PLAIN_TEXT = "text/plain; charset=utf-8"

@@ -28,7 +28,7 @@ from orchestrator.api.routes import (
 )
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.context import Parking
+from orchestrator.api.streaming.parking import Parking
 from orchestrator.api.streaming.socket_handoff import Threads
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.api.serializers.common import event_values
 from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.parked import ParkedConnection
+from orchestrator.api.streaming.parked_connection import ParkedConnection
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job

@@ -6,7 +6,7 @@ from functools import partial
 
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.wait import Answering, PendingWait
+from orchestrator.api.streaming.job_wait import Answering, PendingWait
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lease_calls import LockCall

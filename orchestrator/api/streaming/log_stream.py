@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from orchestrator.api.http.log_response import open_regular, tail_offset
 from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.parked import ParkedConnection
+from orchestrator.api.streaming.parked_connection import ParkedConnection
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job

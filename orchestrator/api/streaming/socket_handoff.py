@@ -19,7 +19,7 @@ from waitress.task import WSGITask
 from orchestrator.api.http.problems import plain
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.sockets.response_sinks import SocketSink, ThreadSink
-from orchestrator.api.streaming.parked import ParkedConnection
+from orchestrator.api.streaming.parked_connection import ParkedConnection
 from orchestrator.core.errors import Unavailable
 
 #: What is answered when every thread that may wait already does.

@@ -18,14 +18,14 @@ from orchestrator.cli.context import (
     pass_surroundings,
     project_option,
 )
-from orchestrator.cli.local.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.summary import already, is_in_project, made_in_project, tasks_of
 from orchestrator.cli.output.terminal import command_with, confirmed, printable
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
-from orchestrator.security.paths import open_plain
 from orchestrator.security.safe_write import Placing
+from orchestrator.security.untrusted_files import open_plain
 
 #: What a worker leaves for the orchestrator where it has a plain directory.
 REPORTS = {"output.md", "result.json"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
-from orchestrator.cli.local.jobs_on_disk import whole_job
+from orchestrator.cli.offline.jobs_on_disk import whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.summary import (
     all_tasks,
@@ -25,7 +25,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
 from orchestrator.core.text.formatting import fence
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 if TYPE_CHECKING:
     from orchestrator.git import Landing, LandOptions
@@ -76,7 +76,7 @@ def _diff_of_worker(
     surroundings: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
 ) -> bytes:
     from orchestrator.app import worker_difference
-    from orchestrator.cli.local.jobs_on_disk import directory_of
+    from orchestrator.cli.offline.jobs_on_disk import directory_of
 
     root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
     folder, environ = surroundings.folder, surroundings.environ
@@ -325,7 +325,7 @@ def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
     from orchestrator.app import landing
 
     surroundings.work_on_project_of(job_id)
-    from orchestrator.cli.local.jobs_on_disk import directory_of
+    from orchestrator.cli.offline.jobs_on_disk import directory_of
 
     root_id = directory_of(surroundings.workspace, job_id).name.removeprefix("job_")
     return landing(surroundings.folder, surroundings.environ, root_id, job_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
-from orchestrator.cli.local.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import command_with, confirmed, printable
 from orchestrator.core.command_name import COMMAND

@@ -14,7 +14,7 @@ from orchestrator.api.client.discovery import read_record
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.follow.blocked_reason import BlockedWorkers, server_awaited
 from orchestrator.cli.follow.display import Display
-from orchestrator.cli.local.jobs_on_disk import find_job
+from orchestrator.cli.offline.jobs_on_disk import find_job
 from orchestrator.cli.output.streams import discard_terminals, hang_up, is_hung_up
 from orchestrator.cli.process_check import is_same_process
 from orchestrator.core.errors import NotFound

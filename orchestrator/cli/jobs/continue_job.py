@@ -69,7 +69,7 @@ def continue_command(
 
 def _base(surroundings: CliContext, job_id: str) -> dict[str, Any]:
     """Settings of a job that starts from another one's result. Raise Conflict or NotFound."""
-    from orchestrator.cli.local.jobs_on_disk import whole_job
+    from orchestrator.cli.offline.jobs_on_disk import whole_job
 
     job = whole_job(surroundings.workspace, job_id)
     if job.get("status") not in ENDED_JOB:

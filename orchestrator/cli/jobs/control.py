@@ -48,7 +48,7 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
 
 def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
     """The status of an ended job when no server runs; there is nothing to wait for then."""
-    from orchestrator.cli.local.jobs_on_disk import find_job
+    from orchestrator.cli.offline.jobs_on_disk import find_job
     from orchestrator.core.errors import NotFound
 
     if surroundings.client_if_running() is not None:

@@ -53,7 +53,7 @@ def find_jobs(
         depth = None if children or "ORCHESTRATOR_WORKER_ID" in surroundings.environ else 0
         with client:
             return client.jobs(status=status, page_size=limit, depth=depth)
-    from orchestrator.cli.local.jobs_on_disk import all_jobs, root_jobs, summary
+    from orchestrator.cli.offline.jobs_on_disk import all_jobs, root_jobs, summary
 
     found = (all_jobs if children else root_jobs)(surroundings.workspace)
     jobs = [job for job in found if status in (None, job.get("status"))]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
-from orchestrator.cli.local.log_files import LogFile, follow_files, tail_lines
+from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB
@@ -64,7 +64,7 @@ class _Files:
 
     def here(self) -> bool:
         """Whether the job's files are on this machine. Raises NotFound for an unknown worker."""
-        from orchestrator.cli.local.jobs_on_disk import directory_of
+        from orchestrator.cli.offline.jobs_on_disk import directory_of
 
         if self._surroundings.environ.get("ORCHESTRATOR_API_URL"):
             return False
@@ -79,7 +79,7 @@ class _Files:
         return True
 
     def find(self) -> list[LogFile]:
-        from orchestrator.cli.local.jobs_on_disk import workers_of
+        from orchestrator.cli.offline.jobs_on_disk import workers_of
 
         assert self._directory is not None
         found = [
@@ -91,7 +91,7 @@ class _Files:
         return [file for file in found if wanted is None or file.worker_id in wanted]
 
     def ended(self) -> bool:
-        from orchestrator.cli.local.jobs_on_disk import find_job
+        from orchestrator.cli.offline.jobs_on_disk import find_job
 
         return find_job(self._surroundings.workspace, self._job_id)["status"] in ENDED_JOB
 

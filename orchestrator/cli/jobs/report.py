@@ -8,7 +8,7 @@ import click
 from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import NotFound
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 FINAL = "FINAL_RESULT.md"
 #: More than any report has.
@@ -39,7 +39,7 @@ def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
     if client is not None:
         with client:
             return client.report(job_id, name)
-    from orchestrator.cli.local.jobs_on_disk import directory_of
+    from orchestrator.cli.offline.jobs_on_disk import directory_of
 
     directory = directory_of(surroundings.workspace, job_id)
     is_child = directory.name != f"job_{job_id}"

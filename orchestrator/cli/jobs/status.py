@@ -73,7 +73,7 @@ def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
 
         with client:
             return status_with_all_workers(client, job_id, of_last_child_jobs=as_api)
-    from orchestrator.cli.local.jobs_on_disk import find_job, whole_job
+    from orchestrator.cli.offline.jobs_on_disk import find_job, whole_job
 
     answer = (find_job if as_api else whole_job)(surroundings.workspace, job_id)
     if answer["status"] not in ENDED_JOB:

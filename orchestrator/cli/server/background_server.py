@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator.api.client.discovery import ServerRecord, read_record
 from orchestrator.cli.context import OWN_FOLDER, CliContext
-from orchestrator.cli.local.jobs_on_disk import root_jobs
+from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.process_check import is_same_process
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
-from orchestrator.security.paths import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, write_private
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings

@@ -30,7 +30,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.launchers.process import crash_injection
-from orchestrator.security.paths import write_private
+from orchestrator.security.untrusted_files import write_private
 from orchestrator.workspace import DiskReserve
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from orchestrator.cli.context import (
     pass_surroundings,
     project_option,
 )
-from orchestrator.cli.local.jobs_on_disk import root_jobs, whole_job
+from orchestrator.cli.offline.jobs_on_disk import root_jobs, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import (
     command_with,

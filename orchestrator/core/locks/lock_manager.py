@@ -1,7 +1,7 @@
 """Locks: who holds which, who waits for which, whose turn it is. Pure.
 
 First come, first served: what was asked for before goes first, unless it cannot go on before the
-later one does. Nobody waits in a circle (``lock_waits``).
+later one does. Nobody waits in a circle (``deadlock``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

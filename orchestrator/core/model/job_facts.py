@@ -1,6 +1,6 @@
 """What is known of a job's end besides its status: frozen values, stored with the job.
 
-Nothing here is a sentence: ``job_reason`` makes the job's ``reason`` of them.
+Nothing here is a sentence: ``core.outcome.job.reason`` makes the job's ``reason`` of them.
 """
 
 from dataclasses import dataclass
@@ -205,7 +205,7 @@ class CapPassed:
 class JobFacts:
     """A new fact is a field with a default: rows that were stored without it load as before.
 
-    It also needs a sentence in ``job_reason``.
+    It also needs a sentence in ``core.outcome.job.reason``.
     """
 
     #: Why no task of the job can run: nothing was planned, or only what is refused.

@@ -35,8 +35,8 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
-from orchestrator.core.scheduler.merged import Merged, MergeRejection
-from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
+from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
+from orchestrator.core.scheduler.queue.machine_capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.ready_queue import Prompting
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
@@ -49,10 +49,10 @@ from orchestrator.core.scheduler.transitions.late_results import LateResults
 from orchestrator.core.scheduler.transitions.leases import LeaseManager
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval, plan_of
-from orchestrator.core.scheduler.transitions.restore import Recovery
-from orchestrator.core.scheduler.transitions.start import RunningWorkers
+from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage import Accounting
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
 
 #: A worker that does not stop asking must not fill the store with events.

@@ -1,4 +1,4 @@
-"""What an attempt has left is checked before anybody is told that it succeeded."""
+"""Runs the gates on an attempt's changes before the attempt counts as successful."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from orchestrator.core.outcome.attempt_outcome import is_for_gates
 from orchestrator.core.ports import Workspace
 from orchestrator.engine.preparation.preparation import RunningAttempt, attempt_id, is_in_project
 from orchestrator.engine.runtime.messages import GatesStarted, Post
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: The role of a task whose work is tests.
 TESTING = "testing"

@@ -1,4 +1,4 @@
-"""Attempts under way: what the scheduler wants of them is done, what becomes of them is told."""
+"""Starts and stops attempts as the scheduler decides, and reports how they end."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.setup_commands import why_failed
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
-from orchestrator.engine.worktrees.worktrees import Changes, Ground, Worktrees
+from orchestrator.engine.worktrees.working_directories import Changes, Ground, Worktrees
 
 logger = logging.getLogger(__name__)
 

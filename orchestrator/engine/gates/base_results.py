@@ -18,7 +18,7 @@ from typing import Any
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading, tells_nothing
 from orchestrator.core.model.gate import Gate
-from orchestrator.security.paths import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, write_private
 
 #: In the workspace.
 FOLDER = "base_results"

@@ -31,7 +31,7 @@ from orchestrator.security import scratch_directory as scratch
 from orchestrator.security import search_boundary
 from orchestrator.security.environment import secrets_in
 from orchestrator.security.keys import new_proof
-from orchestrator.security.paths import read_regular, read_tail
+from orchestrator.security.untrusted_files import read_regular, read_tail
 
 logger = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ from orchestrator.engine.gates.rewritten_files import rewrites
 from orchestrator.engine.gates.second_runs import SecondRuns, leaves_from
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Changes of several workers put on top of each other, and those found that the gates refuse.
+"""Merges workers' changes one on top of the other; finds by bisection those that fail the gates.
 
 Few runs of the gates: one for the whole batch; for each culprit as many as halving the batch takes,
 and one for the rest. From the second culprit on as many again: it may be one before them with which
@@ -7,24 +7,12 @@ neither goes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
-from heapq import heappop, heappush
 
-from orchestrator.core.candidates.selection import candidates_of
 from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, GateStatus
-from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.repository.repository import FileConflict, FileWay, MergedFile
+from orchestrator.engine.merge.merge_order import MergePart
 
 Results = Sequence[GateResult]
-
-
-@dataclass(frozen=True, slots=True)
-class MergePart:
-    """What one worker changed."""
-
-    worker: Worker
-    #: Ids of the tasks that its own one builds on.
-    needs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,60 +209,3 @@ def _speaks_for(result: GateResult) -> bool:
     nothing_changed = result.cause is GateCause.NOTHING_CHANGED
     idle = nothing_changed or (result.status is GateStatus.SKIPPED and result.cause is None)
     return idle or result.outcome is GateOutcome.PASSED
-
-
-def in_order(
-    parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
-) -> list[MergePart]:
-    """Those that have the others' changes in them come last, and what builds on them after."""
-    early: list[MergePart] = []
-    late: list[MergePart] = []
-    tasks: set[str] = set()
-    for part in parts:
-        if built_on_others(part.worker) or part.needs & tasks:
-            tasks.add(part.worker.task_id)
-            late.append(part)
-        else:
-            early.append(part)
-    return early + late
-
-
-def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
-    """The same in order of their needs, and else those with the better evidence after the others.
-
-    The evidence is that of candidates, as far as workers of different tasks can be compared: what
-    gates found, then the tests that passed. Where it is the same, the order stays.
-    """
-    at = {part.worker.task_id: number for number, part in enumerate(parts)}
-    found = candidates_of([part.worker for part in parts])
-    needs = {number: [at[n] for n in part.needs if n in at] for number, part in enumerate(parts)}
-    sorter = TopologicalSorter(needs)
-    sorter.prepare()
-    ready: list[tuple[int, int, int]] = []
-    ordered: list[MergePart] = []
-    while sorter.is_active():
-        for number in sorter.get_ready():
-            each = found[number]
-            heappush(ready, (-each.failures - each.lint, each.base_tests, number))
-        number = heappop(ready)[-1]
-        sorter.done(number)
-        ordered.append(parts[number])
-    return ordered
-
-
-def split(
-    parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
-) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Those that build on nothing that is missing; the others with the task that is."""
-    present = {part.worker.task_id for part in parts}
-    missing = {task.id for task in tasks} - present
-    whole: list[MergePart] = []
-    without: list[tuple[MergePart, str]] = []
-    for part in parts:
-        lacking = sorted(part.needs & missing)
-        if lacking:
-            missing.add(part.worker.task_id)
-            without.append((part, lacking[0]))
-        else:
-            whole.append(part)
-    return whole, without

@@ -8,7 +8,7 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import child_refs, short, worker_branch
 from orchestrator.core.repository.repository import FileConflict, Repository
 from orchestrator.engine.merge.record import MergeRecord, told
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class ChildResultMerge:

@@ -25,7 +25,7 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import candidate_refs, short, start_ref, worker_branch
 from orchestrator.core.repository.repository import MergeChoice, Repository, Strategy, Workdir
 from orchestrator.core.scheduler.dag import in_order
-from orchestrator.core.scheduler.merged import Merged
+from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.engine.merge.child_result import ChildResultMerge
 from orchestrator.engine.merge.gate_check import Halted, MergedGates
 from orchestrator.engine.merge.merge_branches import BranchMerge, leave
@@ -37,7 +37,7 @@ from orchestrator.engine.merge.record import (
     overruled_above,
 )
 from orchestrator.engine.worktrees.user_checkout import at_work
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:

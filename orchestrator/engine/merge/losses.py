@@ -1,4 +1,4 @@
-"""Whose lines are not in a result, since a better one's won there."""
+"""Workers whose lines lost to a better worker's lines in the merge."""
 
 from dataclasses import replace
 

@@ -54,22 +54,14 @@ from orchestrator.core.repository.repository import (
     Strategy,
     merger_of,
 )
-from orchestrator.core.scheduler.merged import Merged, MergeRejection
+from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.engine.attempts.result_gates import gates_of, leave_of
-from orchestrator.engine.merge.bisect import (
-    Batch,
-    Judge,
-    MergePart,
-    MergeStep,
-    Settled,
-    best_last,
-    in_order,
-    split,
-)
+from orchestrator.engine.merge.bisect import Batch, Judge, MergeStep, Settled
 from orchestrator.engine.merge.gate_check import Abandoned, Allowed, Halted, MergedGates, Unfit
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
 from orchestrator.engine.merge.losses import Losses
 from orchestrator.engine.merge.merge_messages import failing
+from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
 from orchestrator.engine.merge.record import (
     MOST_PATHS,
     MergeRecord,
@@ -81,7 +73,7 @@ from orchestrator.engine.merge.record import (
 from orchestrator.engine.worktrees.checkpoints import LEFT
 from orchestrator.engine.worktrees.child_losses import ChildLosses
 from orchestrator.engine.worktrees.start import conflict_attempt
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.core.scheduler.commands import Render
-from orchestrator.core.scheduler.merged import Merged
+from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.runtime.background import PrestartedThreadPool, when_reachable
 from orchestrator.engine.runtime.messages import JobMerged, Post

@@ -13,7 +13,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Agents, Assignment, Entry, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.schemas.agent_output.review import review_in
 
 #: Of the patches and of the outputs of all candidates together, in bytes of a prompt.

@@ -26,7 +26,7 @@ from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.repository.repository import Workdir, signature_of
 from orchestrator.engine.planning.intent import intent_of_task
 from orchestrator.engine.runtime.port_ranges import PortRanges
-from orchestrator.engine.worktrees.worktrees import Changes, Ground
+from orchestrator.engine.worktrees.working_directories import Changes, Ground
 from orchestrator.security import scratch_directory as scratch
 from orchestrator.security import search_boundary
 from orchestrator.security.environment import secrets_in, worker_environment

@@ -15,7 +15,7 @@ from orchestrator.engine.runtime.messages import ContextPrepared, Post
 from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.security.environment import worker_environment
 from orchestrator.security.keys import new_proof
-from orchestrator.security.paths import write_private
+from orchestrator.security.untrusted_files import write_private
 
 logger = logging.getLogger(__name__)
 

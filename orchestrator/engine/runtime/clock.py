@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.engine.runtime import headroom
-from orchestrator.security.paths import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, write_private
 
 _MOST_BYTES = 1000
 

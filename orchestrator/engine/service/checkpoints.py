@@ -16,7 +16,7 @@ from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.worktrees.checkpoints import LEFT, in_order, number_of
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 _LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 

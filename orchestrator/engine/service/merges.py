@@ -13,7 +13,7 @@ from orchestrator.core.outcome.job.whereabouts import has_worktree
 from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.scheduler.commands import Render
-from orchestrator.core.scheduler.merged import Merged
+from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.service.access import Access
@@ -22,7 +22,7 @@ from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: How long a caller waits; what takes longer goes on.
 PATIENCE_SECONDS = 10.0

@@ -22,7 +22,7 @@ from orchestrator.engine.service.access import Access
 from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: How long an answer waits for files that observers write.
 CATCH_UP_SECONDS = 5.0

@@ -13,7 +13,7 @@ from orchestrator.engine.retention.job_removal import JobRemoval
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class RemovalCalls:

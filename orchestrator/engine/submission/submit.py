@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
 from orchestrator.core.limits import admission, quotas
-from orchestrator.core.limits import quotas as tree_quota
 from orchestrator.core.limits.job_config import (
     Defaults,
     check_timeouts,
@@ -98,7 +97,7 @@ class Submitting:
         agents: Agents,
         roles: Roles,
         defaults: Defaults,
-        ceilings: tree_quota.Ceilings,
+        ceilings: quotas.Ceilings,
         asks_to_build: Callable[[str], bool] = lambda request: False,
     ) -> None:
         self._agents = agents
@@ -265,7 +264,7 @@ class Submitting:
                 )
 
     def _accepted_child(
-        self, scheduler: Scheduler, job: Job, line: tree_quota.Ancestry, duplicate: bool = False
+        self, scheduler: Scheduler, job: Job, line: quotas.Ancestry, duplicate: bool = False
     ) -> Accepted:
         return Accepted(
             job=job,
@@ -276,7 +275,7 @@ class Submitting:
 
     def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
         """What a worker of the job that has started nothing may still start."""
-        return tree_quota.left_of(
+        return quotas.left_of(
             job,
             self._ceilings,
             child_jobs_in_root=tree.child_jobs,
@@ -289,8 +288,8 @@ class Submitting:
         """What a worker may still start and use."""
         return self._left_for(ancestry_of(scheduler, worker.key, now))
 
-    def _left_for(self, line: tree_quota.Ancestry) -> dict[str, object]:
-        return tree_quota.what_is_left(line, self._ceilings)
+    def _left_for(self, line: quotas.Ancestry) -> dict[str, object]:
+        return quotas.what_is_left(line, self._ceilings)
 
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]

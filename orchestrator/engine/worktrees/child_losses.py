@@ -1,4 +1,4 @@
-"""What workers of a job have no more of what their child jobs put into their files."""
+"""Changes of child jobs that the worker above them has since lost or discarded."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from orchestrator.core.repository.git_refs import (
     worker_branch,
 )
 from orchestrator.core.repository.repository import Merge, Repository, Undone, merger_of
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class ChildLosses:

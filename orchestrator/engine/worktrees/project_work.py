@@ -19,8 +19,8 @@ from orchestrator.core.outcome.resource_exhaustion import is_shortage
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
-from orchestrator.engine.worktrees.worktrees import LEFT, MOST_FILES, Changes
-from orchestrator.security.paths import read_regular, write_private
+from orchestrator.engine.worktrees.working_directories import LEFT, MOST_FILES, Changes
+from orchestrator.security.untrusted_files import read_regular, write_private
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.text.formatting import one_line
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: In the worktree's own part of the repository, which goes with it: what prepared it.
 _MARK = "orchestrator-set-up"

@@ -9,7 +9,7 @@ from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.repository.git_refs import base_ref, dirty_ref
 from orchestrator.core.repository.repository import Base, GitUse, Repository, needs_worktree
 from orchestrator.engine.worktrees.child_losses import ChildLosses
-from orchestrator.engine.worktrees.worktrees import Worktrees
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
 

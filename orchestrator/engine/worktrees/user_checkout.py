@@ -23,7 +23,7 @@ from orchestrator.core.model.repository_changes import (
 )
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
-from orchestrator.security.paths import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, write_private
 
 #: In a root job's directory: what was there before.
 BEFORE = "checkout.json"

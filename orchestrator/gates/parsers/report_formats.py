@@ -14,7 +14,7 @@ from orchestrator.gates.parsers import (
     pre_commit,
     sarif,
 )
-from orchestrator.security.paths import open_plain, read_tail
+from orchestrator.security.untrusted_files import open_plain, read_tail
 
 #: A larger report is refused: half of it would say that half of the tests are gone.
 MOST_BYTES = 32 * 1024 * 1024

@@ -3,8 +3,8 @@
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.git.command.runner import Git, has_lfs
+from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
-from orchestrator.git.worktrees.location import GitLocation
 
 _LFS = (
     "the repository keeps files with Git LFS, and git-lfs is not {}: workers find pointers in "

@@ -1,4 +1,4 @@
-"""What decides how files become blobs counts as it was when a job began.
+"""Freezes git's settings for line endings, modes and filters at the start of a job.
 
 The configuration belongs to all worktrees: a worker that sets ``core.fileMode`` there, say, would
 have the modes of what all the others make be lost.
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.write_once import note_once
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: In a root job's directory. A file ``settings-before`` of an older version has no filters.
 NAME = "filters-and-settings-before"

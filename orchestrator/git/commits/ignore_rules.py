@@ -1,4 +1,4 @@
-"""What git ignores counts as it was when a job began, but for the ``.gitignore`` of a worktree.
+"""Freezes git's ignore rules at the start of a job, except the ``.gitignore`` files of a worktree.
 
 ``info/exclude`` and the configuration belong to all worktrees: a worker that has git ignore what
 it leaves behind would hide the new files of all the others.
@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.write_once import note_once
 
 #: In a root job's directory.
 NAME = "ignored-before"

@@ -16,7 +16,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.ref_names import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.staged import Staged
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 

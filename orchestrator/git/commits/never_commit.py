@@ -18,7 +18,7 @@ from orchestrator.core.model.attempt.uncommitted_files import MOST_STORED, HeldB
 from orchestrator.core.model.path_patterns import matches
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged import LINK, Staged
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: In a worktree's own part of the repository: what was held back of its files.
 NAME = "orchestrator-held-back"

@@ -23,7 +23,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.user_repository.checkout import ignored
-from orchestrator.security.paths import open_log, open_plain, read_regular
+from orchestrator.security.untrusted_files import open_log, open_plain, read_regular
 
 #: Scripts and lists of paths are small; what is larger is a program.
 _MOST_BYTES = 1 << 20

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"
 #: Scripts and lists of paths are small; what is larger is a program.

@@ -20,10 +20,9 @@ from orchestrator.core.repository.git_refs import (
     short,
 )
 from orchestrator.core.repository.repository import Signature
-from orchestrator.git.base import dirty_base
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
-from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
+from orchestrator.git.landing import interrupted_checkout, squash, uncommitted_base, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
 
@@ -179,7 +178,7 @@ class Landing:
         branch, result = self.branch(), self.result()
         self._resume()
         if self._dirt:
-            dirty_base.check_committed(self._git, self._dirt, self.job_id)
+            uncommitted_base.check_committed(self._git, self._dirt, self.job_id)
         update_checkout.check_clean(self._git)
         before = self._head()
         common = self._git.ask("merge-base", before, result)
@@ -231,7 +230,7 @@ class Landing:
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # That is a merge commit already.
-            return dirty_base.merged(self._git, before, self._dirt, result, words)
+            return uncommitted_base.merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
         tree = tree_of(self._git, self._merged(self._with_retold(before), result))

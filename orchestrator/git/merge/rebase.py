@@ -1,4 +1,4 @@
-"""Commits told again in a line: each on top of the one before, by its author, in its words."""
+"""Replays commits as one line of history, with their authors and messages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import free
 from orchestrator.git.merge import conflict_markers as markers
 from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: So many paths are named in a sentence.
 MOST_PATHS = 5

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.command.write_once import note_once
 from orchestrator.git.repair.broken_files import Quarantine, at_work, write_whole
 from orchestrator.git.repair.git_directory_files import (
     Before,
@@ -23,7 +23,7 @@ from orchestrator.git.repair.git_directory_files import (
     read,
     written,
 )
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: How ``noted`` and a file of packed refs begin a line, and end it.
 _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")

@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.repair.broken_worktrees import is_head
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: What in the configuration decides whether git takes the directory for this repository.
 _DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"

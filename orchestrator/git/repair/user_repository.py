@@ -19,9 +19,9 @@ from orchestrator.core.model.repository_changes import (
     state_name,
 )
 from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.repository_location import GitLocation, place_of
 from orchestrator.git.user_repository import checkout
-from orchestrator.git.worktrees.location import GitLocation, place_of
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 _MOST_BYTES = 256 << 20
 #: So many lines show the difference of a file, and so many commits that of a branch.

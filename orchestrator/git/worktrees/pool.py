@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.git.command.runner import Git
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: An index smaller than this is of so few files that they are quicker written than looked at.
 LEAST_INDEX_BYTES = 256 * 1024

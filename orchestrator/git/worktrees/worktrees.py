@@ -14,7 +14,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.worktrees.pool import Spares, restore
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: What git answers with when it could compare, whether or not there was a difference.
 _COMPARED = (0, 1)

@@ -5,7 +5,7 @@ exit record replaces its content, and only then, complete, it is renamed to ``<n
 there is one inode an attempt, and a record is there whole or not at all, but for a loss of power
 where nobody waited for the disk: then it may hold anything, and is told as no record.
 A directory is not synced: a ``.run`` that is unlocked and holds a whole exit record (after a power
-cut, or a kill before the rename) counts as published; see ``record.inspect``.
+cut, or a kill before the rename) counts as published; see ``exit_record.inspect``.
 """
 
 import errno

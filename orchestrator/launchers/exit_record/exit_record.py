@@ -30,7 +30,7 @@ from orchestrator.launchers.exit_record.claim import (
     set_aside,
 )
 from orchestrator.launchers.process import proc
-from orchestrator.security.paths import open_plain, read_regular
+from orchestrator.security.untrusted_files import open_plain, read_regular
 
 #: How long a lock may have a holder that is not (yet, or no longer) written in the file.
 _HOLDER_SECONDS = 2.0

@@ -173,7 +173,7 @@ class LocalLauncher:
     def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
         """Watch over an attempt that an earlier server started; its end is reported like any.
 
-        False when it is not running: ``record.inspect`` says what there is instead.
+        False when it is not running: ``exit_record.inspect`` says what there is instead.
         """
         adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:

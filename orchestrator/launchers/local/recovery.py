@@ -12,7 +12,7 @@ from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.claim import run_path
 from orchestrator.launchers.process import proc
 from orchestrator.security.masking import Masker
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: Longer than this, a process does not end because it cannot: it hangs inside the kernel.
 _KILL_SECONDS = 2.0

@@ -14,8 +14,8 @@ import traceback
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.factory import family_for, held_by_family
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.launchers.shim.attempt import ShimAttempt, sooner
 from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout
+from orchestrator.launchers.shim.shim_attempt import ShimAttempt, sooner
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 

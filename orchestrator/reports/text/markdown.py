@@ -1,7 +1,7 @@
 """How text that is not ours is put into Markdown: every such string goes through one of these.
 
 ``fence`` and ``code`` show it as it is; ``cell`` and ``inline`` show it as text within a line;
-``document`` (in ``document.py``) keeps a worker's own Markdown readable.
+``document`` keeps a worker's own Markdown readable.
 """
 
 import re

@@ -11,7 +11,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.waitress_server import Server, serve
 from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.context import Parking
+from orchestrator.api.streaming.parking import Parking
 from tests.integration.api.mcp_stdio import Stdio, environment
 from tests.unit.api.fake_service import FakeService
 

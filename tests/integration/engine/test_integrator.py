@@ -16,11 +16,11 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_branch
-from orchestrator.core.scheduler.merged import MergeRejection
+from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.engine.merge.gate_check import MergedGates
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.record import MergeRecord, MergeRecords
-from orchestrator.engine.worktrees.worktrees import Worktrees, take_up
+from orchestrator.engine.worktrees.working_directories import Worktrees, take_up
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
 from orchestrator.workspace import Workspace

@@ -9,9 +9,9 @@ from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import Attempt, Job, JobConfig, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import Command, MakeContext, Render, Start, Stop, TakePlan
-from orchestrator.core.scheduler.merged import MergeRejection
+from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.planned_job import planner_of
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.job_retry import check_rerun
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security.paths import NotPlain
 from orchestrator.security.safe_write import Placing
+from orchestrator.security.untrusted_files import NotPlain
 from tests.crashing import Crash, crash_at
 
 

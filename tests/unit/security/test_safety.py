@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.security.environment import secrets_in, worker_environment
 from orchestrator.security.keys import DEFAULT, ApiKeys, hash_key, new_key
-from orchestrator.security.paths import open_log, read_regular, read_tail, write_private
+from orchestrator.security.untrusted_files import open_log, read_regular, read_tail, write_private
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:

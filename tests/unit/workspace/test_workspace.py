@@ -16,7 +16,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, JobConfig, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.ports import Change, Tree
-from orchestrator.security.paths import NotPlain
+from orchestrator.security.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, Workspace, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
 from tests.integration.engine.site import until

@@ -2,7 +2,7 @@
 
 from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
 from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
-from orchestrator.agents.events.tail import SessionFile
+from orchestrator.agents.events.session_follower import SessionFile
 
 _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),

@@ -4,7 +4,7 @@ import re
 import time
 from collections import deque
 
-from orchestrator.agents.adapters.parsing.failure_kinds import classify
+from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.log_lines import log_line
 from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, priced

@@ -19,7 +19,7 @@ from orchestrator.agents.adapters.invocation.call import (
 )
 from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
-from orchestrator.agents.events.tail import SessionFile
+from orchestrator.agents.events.session_follower import SessionFile
 
 #: What makes a login out of the user's own files, beside the credentials.
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")

@@ -22,7 +22,7 @@ from orchestrator.agents.adapters.invocation.call import (
 )
 from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table, toml_table
-from orchestrator.agents.events.tail import SessionFile
+from orchestrator.agents.events.session_follower import SessionFile
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OWN_PROVIDER = "orchestrator"

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from orchestrator.agents.adapters.codex.sandbox_denied import kept_from_writing
 from orchestrator.agents.adapters.codex.session_log import CodexSession, refused, tokens
-from orchestrator.agents.adapters.parsing.failure_kinds import classify, clipped
+from orchestrator.agents.adapters.parsing.error_class import classify, clipped
 from orchestrator.agents.adapters.parsing.log_lines import log_line, plain_error, summary
 from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, minus, plus, priced

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from orchestrator.agents.adapters.codex.sandbox_denied import kept_from_writing
-from orchestrator.agents.adapters.parsing.failure_kinds import clipped
+from orchestrator.agents.adapters.parsing.error_class import clipped
 from orchestrator.agents.adapters.parsing.usage import minus, plus
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values

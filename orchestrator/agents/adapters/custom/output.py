@@ -1,4 +1,4 @@
-"""Any program: what it prints is its answer, and its exit code its word on it."""
+"""Any program: its output is its answer, and its exit code says whether it succeeded."""
 
 import time
 from collections import deque

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from orchestrator.agents.adapters.parsing.edited_files import edited
-from orchestrator.agents.adapters.parsing.failure_kinds import classify
+from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.log_lines import log_line, plain_error, summary
 from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, Told, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, plus, priced

@@ -1,4 +1,4 @@
-"""From what an attempt asks for to how a program is called: the same shape for every tool."""
+"""The call of an agent's program (arguments, files, environment), in one form for all tools."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.events.tail import SessionFile
+from orchestrator.agents.events.session_follower import SessionFile
 
 #: What an agent may do without asking: everything; write files and run what its own sandbox
 #: allows; only look.

@@ -6,7 +6,7 @@ The rows are tried from the top; the first that has something to say decides.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from orchestrator.agents.adapters.parsing.failure_kinds import classify, is_internal
+from orchestrator.agents.adapters.parsing.error_class import classify, is_internal
 from orchestrator.agents.adapters.parsing.log_lines import log_line
 from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at
 from orchestrator.agents.events.agent_events import Ending, Outcome

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
-from orchestrator.agents.adapters.parsing.failure_kinds import clipped
+from orchestrator.agents.adapters.parsing.error_class import clipped
 
 #: No limit lasts longer; what says so was misread.
 MAX_AHEAD_SECONDS = 400 * 86400

@@ -5,8 +5,8 @@ import re
 import time
 from collections.abc import Mapping
 
-from orchestrator.agents.adapters.parsing.failure_kinds import classify
-from orchestrator.agents.loop.http import rate_limit_reset
+from orchestrator.agents.adapters.parsing.error_class import classify
+from orchestrator.agents.loop.http import rate_limit_headers
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import one_line
@@ -72,7 +72,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> M
     if status == 413 or (status < 500 and _OVERFLOW.search(said)):
         return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(said):
-        pause = rate_limit_reset.pause(headers, time.time())
+        pause = rate_limit_headers.pause(headers, time.time())
         return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
     # The same request would be refused again, but another attempt makes others: as with the tools.
     return ModelFailure(classify(said, status), words, status=status)
@@ -83,8 +83,8 @@ def _limited(words: str, status: int, headers: Mapping[str, str], said: str) -> 
         # Waiting does not fill an account that is empty.
         return ModelFailure(ErrorClass.AUTH, words, status=status)
     now = time.time()
-    pause = rate_limit_reset.pause(headers, now)
-    until = rate_limit_reset.resets_at(headers, said, now)
+    pause = rate_limit_headers.pause(headers, now)
+    until = rate_limit_headers.resets_at(headers, said, now)
     return ModelFailure(
         ErrorClass.RATE_LIMIT,
         words,

@@ -1,4 +1,4 @@
-"""Files by which gates judge, where the work that is judged alters them. Pure.
+"""Changes to files that decide how gates judge, such as tests and their configuration. Pure.
 
 A gate that passes runs a second time with the base's versions of these files. What only passes with
 the work's own versions is a finding.

@@ -1,4 +1,4 @@
-"""What the result of a job lacks that no merge tells of. Pure."""
+"""Changes that are missing from a job's result for another reason than the merge. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

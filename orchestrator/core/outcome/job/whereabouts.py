@@ -1,4 +1,4 @@
-"""Which changes of a job's workers are in its result, and where those are that are not. Pure."""
+"""For each worker: whether its changes are in the job's result, and if not, where. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -31,10 +31,10 @@ from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, Take
 from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
 from orchestrator.core.scheduler.state.replacement import changed
 from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
+from orchestrator.core.scheduler.transitions.candidate_selection import CandidateSelection
 from orchestrator.core.scheduler.transitions.retry import Retries
-from orchestrator.core.scheduler.transitions.select_candidate import CandidateSelection
-from orchestrator.core.scheduler.transitions.start import waits_for_account
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
 
 
 class Completion:

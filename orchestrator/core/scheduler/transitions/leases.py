@@ -8,7 +8,7 @@ from orchestrator.core.locks.lease import Lease
 from orchestrator.core.locks.lock_table import LockEntry, LockKind
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.start import RunningWorkers
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 
 #: Seconds after which a worker that waits for a lease lends its slot.
 LENDS_AFTER_SECONDS = 1.0

@@ -23,7 +23,7 @@ from orchestrator.core.outcome.job.losses import (
 )
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.retry_policy import may_retry
-from orchestrator.core.scheduler.merged import Merged, MergeRejection
+from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.replacement import changed
 from orchestrator.core.scheduler.state.task_progress import TaskProgress

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.agents.adapters.output_readers import READERS, reader
-from orchestrator.agents.adapters.parsing.failure_kinds import classify
+from orchestrator.agents.adapters.parsing.error_class import classify
 from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at
 from orchestrator.agents.events.agent_events import (
     Did,

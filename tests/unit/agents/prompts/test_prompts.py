@@ -14,13 +14,13 @@ from jinja2 import UndefinedError
 
 from orchestrator.agents.prompts import survey_digest as digests
 from orchestrator.agents.prompts.context_store import JobContexts
-from orchestrator.agents.prompts.documents import prompt_document
 from orchestrator.agents.prompts.given_files import (
     MOST_BYTES_IN_ALL,
     MOST_FILE_BYTES,
     given_files,
 )
 from orchestrator.agents.prompts.project import PINNED, fingerprint, project_digest
+from orchestrator.agents.prompts.prompt import prompt_document
 from orchestrator.agents.prompts.shared_context import MOST_TEXT_BYTES, Recipe, shared_text
 from orchestrator.agents.prompts.template_loader import template
 from orchestrator.agents.survey.assignment import Surroundings

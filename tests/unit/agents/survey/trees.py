@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.agents.survey.analysis.analyse import map_files
+from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.result.result import SurveyResult

@@ -1,26 +1,17 @@
 """Finding those whose changes make the gates fail, in few runs."""
 
 import math
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
-from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.repository.repository import FileWay, MergedFile
-from orchestrator.engine.merge.bisect import (
-    Batch,
-    MergePart,
-    MergeStep,
-    best_last,
-    blocked,
-    in_order,
-    split,
-)
+from orchestrator.engine.merge.bisect import Batch, MergeStep, blocked
+from orchestrator.engine.merge.merge_order import MergePart
 from tests.examples import examples
-from tests.unit.core.factories import a_task, a_worker
+from tests.unit.core.factories import a_worker
 
 FAILED = (GateResult(name="tests", status=GateStatus.FAILED),)
 PASSED = (GateResult(name="tests", status=GateStatus.PASSED),)
@@ -238,51 +229,3 @@ def test_what_is_left_of_any_pairs_passes_and_nobody_is_dropped_for_nothing(
     assert not kept & dropped
     assert not blocked(settled.results)
     assert all(any(each in clash for clash in clashes) for each in dropped)
-
-
-def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
-    tasks = [a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d")]
-    parts = [part("b", "a"), part("c", "b"), part("d")]
-    whole, without = split(parts, tasks)
-    assert [each.worker.id for each in whole] == ["d"]
-    assert [(each.worker.id, task) for each, task in without] == [("b", "a"), ("c", "b")]
-
-
-def test_those_that_have_the_others_in_them_come_last() -> None:
-    parts = [part("a"), part("b"), part("c", "b"), part("d")]
-    ordered = in_order(parts, lambda worker: worker.id == "b")
-    assert [each.worker.id for each in ordered] == ["a", "d", "b", "c"]
-
-
-def judged(name: str, *needs: str, tests: int = 0, failures: int = 0) -> MergePart:
-    gate = GateResult(
-        name="tests",
-        status=GateStatus.PASSED,
-        tests=tests,
-        failures=tuple(f"test_{number}" for number in range(failures)),
-    )
-    worker = a_worker(id=name, task_id=name, result=WorkerResult(gates=(gate,)))
-    return MergePart(worker, frozenset(needs))
-
-
-def names(parts: Sequence[MergePart]) -> str:
-    return "".join(part.worker.id for part in parts)
-
-
-def test_the_better_result_comes_after_the_others() -> None:
-    parts = [judged("a", tests=3), judged("b", tests=2), judged("c", tests=9, failures=1)]
-    assert names(best_last(parts)) == "cba"
-
-
-def test_what_builds_on_others_comes_after_them_however_good_they_are() -> None:
-    parts = [judged("a", tests=9), judged("b", "a", tests=1), judged("c", tests=5)]
-    assert names(best_last(parts)) == "cab"
-
-
-@given(st.lists(st.sets(st.integers(0, 7)), max_size=8))
-def test_where_the_evidence_is_the_same_the_order_stays(needs: list[set[int]]) -> None:
-    parts = [
-        part(str(number), *(str(each) for each in before if each < number))
-        for number, before in enumerate(needs)
-    ]
-    assert best_last(parts) == parts

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model.states import WaitKind
-from orchestrator.core.scheduler.queue.capacity import Lack
+from orchestrator.core.scheduler.queue.machine_capacity import Lack
 from orchestrator.engine.runtime.headroom import (
     FRESH_SECONDS,
     MIB,

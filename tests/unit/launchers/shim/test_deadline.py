@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.launchers.shim.attempt import Clock
+from orchestrator.launchers.shim.shim_attempt import Clock
 
 
 def test_a_clock_that_runs_has_a_deadline() -> None:

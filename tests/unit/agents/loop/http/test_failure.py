@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.loop.completion import json_in
-from orchestrator.agents.loop.http import rate_limit_reset
+from orchestrator.agents.loop.http import rate_limit_headers
 from orchestrator.agents.loop.http.failure import message, refused, unlike
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
@@ -79,7 +79,7 @@ def test_a_gateway_says_what_failed_with_status_200(
     ],
 )
 def test_a_pause_is_read_from_headers(headers: Mapping[str, str], seconds: float | None) -> None:
-    assert rate_limit_reset.pause(headers, NOW) == seconds
+    assert rate_limit_headers.pause(headers, NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_pause_is_read_from_headers(headers: Mapping[str, str], seconds: float
 def test_when_it_resets_is_read(
     headers: Mapping[str, str], said: str, seconds: float | None
 ) -> None:
-    found = rate_limit_reset.resets_at(headers, said, NOW)
+    found = rate_limit_headers.resets_at(headers, said, NOW)
     assert found == (None if seconds is None else pytest.approx(NOW + seconds))
 
 

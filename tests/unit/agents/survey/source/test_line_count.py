@@ -6,7 +6,7 @@ import flask
 import pytest
 from pygount import SourceAnalysis
 
-from orchestrator.agents.survey.analysis.analyse import map_files
+from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.source.grammars import read_with_grammar

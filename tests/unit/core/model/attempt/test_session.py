@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.agents.prompts.documents import INTERRUPTIONS
+from orchestrator.agents.prompts.prompt import INTERRUPTIONS
 from orchestrator.core.model.attempt.failure import (
     SENT_BACK,
     Failure,

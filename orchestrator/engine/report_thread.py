@@ -1,4 +1,4 @@
-"""Has reports written, in a thread of its own, so that no job waits for another's reports."""
+"""The thread that has reports written, so that no job waits for another's reports."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""What the calls that are answered over time share."""
+"""What calls that are answered over time share: sockets, frames and threads."""
 
 from dataclasses import dataclass, field
 

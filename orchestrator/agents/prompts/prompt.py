@@ -1,4 +1,4 @@
-"""What an agent is given to read: task.json for programs, prompt.md for language models."""
+"""What an agent reads: prompt.md for language models, task.json for programs."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.formatting import cut
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 #: What interrupted a session, by the cause of the attempt's end. All other ends have findings.
 INTERRUPTIONS = {

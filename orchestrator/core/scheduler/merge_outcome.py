@@ -1,4 +1,4 @@
-"""What merging the changes of a job came to, as the scheduler is given it."""
+"""The result of merging a job's changes, as reported to the scheduler."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, Worker
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start
 from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
 from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 

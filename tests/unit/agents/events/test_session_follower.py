@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from orchestrator.agents.events import tail
-from orchestrator.agents.events.tail import Follower, SessionFile
+from orchestrator.agents.events import session_follower
+from orchestrator.agents.events.session_follower import Follower, SessionFile
 
 
 def test_lines_come_once_they_are_whole_and_from_every_file(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_read_in_several_looks(tmp_path: Path, monkeypatch: object) -> None:
-    lines = tail._LOOK_BYTES // 10 + 5
+    lines = session_follower._LOOK_BYTES // 10 + 5
     (tmp_path / "a.jsonl").write_text("123456789\n" * lines)
     follower = Follower(SessionFile(tmp_path, "*.jsonl"))
 
@@ -47,4 +47,4 @@ def test_it_does_not_look_all_the_time(tmp_path: Path) -> None:
 
     assert follower.due(1.0)
     assert not follower.due(1.1)
-    assert follower.due(1.0 + tail.LOOK_SECONDS)
+    assert follower.due(1.0 + session_follower.LOOK_SECONDS)

@@ -12,7 +12,7 @@ from orchestrator.cli.output.summary import all_tasks, tasks_of
 from orchestrator.cli.output.terminal import moment
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
-from orchestrator.security.paths import read_regular
+from orchestrator.security.untrusted_files import read_regular
 
 Answer = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""A worker's commits told otherwise: without secrets, files that are never committed, and attempts
+"""Rewrites a worker's commits: without secrets, files that are never committed, and attempts
 that gates refused."""
 
 from collections.abc import Sequence

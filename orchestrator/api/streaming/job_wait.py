@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.parked import ParkedConnection
+from orchestrator.api.streaming.parked_connection import ParkedConnection
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, WorkerKey
 

@@ -1,4 +1,4 @@
-"""What is kept of a repository when a job begins."""
+"""Files that keep the state of a repository as it was when a job began."""
 
 import os
 import tempfile

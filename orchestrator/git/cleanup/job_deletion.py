@@ -10,8 +10,8 @@ from orchestrator.core.repository.git_refs import BRANCHES, candidate_refs, hidd
 from orchestrator.git.cleanup import unmerged_work
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.landing import squash
+from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
-from orchestrator.git.worktrees.location import GitLocation
 
 #: In place of a commit.
 UNCOMMITTED = "uncommitted"

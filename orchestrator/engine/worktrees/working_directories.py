@@ -1,4 +1,4 @@
-"""What a worker works on that may change files: a worktree of the host project, or a directory.
+"""Where a worker that may change files works: a worktree of the host project, or a directory.
 
 Making one takes from 20 ms to seconds, so nothing here is for the supervisor's thread but
 ``wanted``.
@@ -42,13 +42,13 @@ from orchestrator.core.text.formatting import cut
 from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
 from orchestrator.engine.worktrees.cleanup import Turns
 from orchestrator.engine.worktrees.conflict_texts import with_conflicts
-from orchestrator.engine.worktrees.policy import WorktreeRule
-from orchestrator.engine.worktrees.promised_paths import Promises
-from orchestrator.engine.worktrees.squash_secrets import (
+from orchestrator.engine.worktrees.history_rewrite import (
     without_held_back,
     without_refused,
     without_secrets,
 )
+from orchestrator.engine.worktrees.policy import WorktreeRule
+from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.start import conflict_attempt
 from orchestrator.engine.worktrees.start.branch_tips import BranchHeads
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout

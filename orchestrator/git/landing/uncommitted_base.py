@@ -1,4 +1,4 @@
-"""Landing what began with uncommitted work: only what the workers changed goes onto the branch."""
+"""Lands a job that began with uncommitted work: only the workers' changes go onto the branch."""
 
 import shlex
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.command_name import COMMAND
-from orchestrator.security.paths import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, write_private
 
 #: In the workspace: where it and its project were when a server started last.
 NAME = ".place"

@@ -12,8 +12,8 @@ from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.late_results import LateResults
 from orchestrator.core.scheduler.transitions.plan_approval import plan_of
-from orchestrator.core.scheduler.transitions.start import RunningWorkers
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 
 
 class Recovery:

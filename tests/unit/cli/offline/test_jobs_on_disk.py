@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.local.log_files import tail_lines
+from orchestrator.cli.offline.log_files import tail_lines
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.schemas.answers.common import JobSummary
 from tests.unit.cli.conftest import Orchestrator

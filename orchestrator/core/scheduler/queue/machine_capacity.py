@@ -1,4 +1,4 @@
-"""What the machine has room for, as the scheduler is told at the beginning of a turn."""
+"""What the machine has room for, as reported to the scheduler at the beginning of a turn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

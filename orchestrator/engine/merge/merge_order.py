@@ -1,0 +1,75 @@
+"""The order in which workers' changes are merged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+
+from orchestrator.core.candidates.selection import candidates_of
+from orchestrator.core.model.job import TaskSpec, Worker
+
+
+@dataclass(frozen=True, slots=True)
+class MergePart:
+    """What one worker changed."""
+
+    worker: Worker
+    #: Ids of the tasks that its own one builds on.
+    needs: frozenset[str] = frozenset()
+
+
+def in_order(
+    parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
+) -> list[MergePart]:
+    """Those that have the others' changes in them come last, and what builds on them after."""
+    early: list[MergePart] = []
+    late: list[MergePart] = []
+    tasks: set[str] = set()
+    for part in parts:
+        if built_on_others(part.worker) or part.needs & tasks:
+            tasks.add(part.worker.task_id)
+            late.append(part)
+        else:
+            early.append(part)
+    return early + late
+
+
+def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
+    """The same in order of their needs, and else those with the better evidence after the others.
+
+    The evidence is that of candidates, as far as workers of different tasks can be compared: what
+    gates found, then the tests that passed. Where it is the same, the order stays.
+    """
+    at = {part.worker.task_id: number for number, part in enumerate(parts)}
+    found = candidates_of([part.worker for part in parts])
+    needs = {number: [at[n] for n in part.needs if n in at] for number, part in enumerate(parts)}
+    sorter = TopologicalSorter(needs)
+    sorter.prepare()
+    ready: list[tuple[int, int, int]] = []
+    ordered: list[MergePart] = []
+    while sorter.is_active():
+        for number in sorter.get_ready():
+            each = found[number]
+            heappush(ready, (-each.failures - each.lint, each.base_tests, number))
+        number = heappop(ready)[-1]
+        sorter.done(number)
+        ordered.append(parts[number])
+    return ordered
+
+
+def split(
+    parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
+) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
+    """Those that build on nothing that is missing; the others with the task that is."""
+    present = {part.worker.task_id for part in parts}
+    missing = {task.id for task in tasks} - present
+    whole: list[MergePart] = []
+    without: list[tuple[MergePart, str]] = []
+    for part in parts:
+        lacking = sorted(part.needs & missing)
+        if lacking:
+            missing.add(part.worker.task_id)
+            without.append((part, lacking[0]))
+        else:
+            whole.append(part)
+    return whole, without

@@ -1,0 +1,63 @@
+"""The order in which workers' changes are merged."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
+from tests.unit.core.factories import a_task, a_worker
+
+
+def part(name: str, *needs: str) -> MergePart:
+    return MergePart(a_worker(id=name, task_id=name), frozenset(needs))
+
+
+def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
+    tasks = [a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d")]
+    parts = [part("b", "a"), part("c", "b"), part("d")]
+    whole, without = split(parts, tasks)
+    assert [each.worker.id for each in whole] == ["d"]
+    assert [(each.worker.id, task) for each, task in without] == [("b", "a"), ("c", "b")]
+
+
+def test_those_that_have_the_others_in_them_come_last() -> None:
+    parts = [part("a"), part("b"), part("c", "b"), part("d")]
+    ordered = in_order(parts, lambda worker: worker.id == "b")
+    assert [each.worker.id for each in ordered] == ["a", "d", "b", "c"]
+
+
+def judged(name: str, *needs: str, tests: int = 0, failures: int = 0) -> MergePart:
+    gate = GateResult(
+        name="tests",
+        status=GateStatus.PASSED,
+        tests=tests,
+        failures=tuple(f"test_{number}" for number in range(failures)),
+    )
+    worker = a_worker(id=name, task_id=name, result=WorkerResult(gates=(gate,)))
+    return MergePart(worker, frozenset(needs))
+
+
+def names(parts: Sequence[MergePart]) -> str:
+    return "".join(part.worker.id for part in parts)
+
+
+def test_the_better_result_comes_after_the_others() -> None:
+    parts = [judged("a", tests=3), judged("b", tests=2), judged("c", tests=9, failures=1)]
+    assert names(best_last(parts)) == "cba"
+
+
+def test_what_builds_on_others_comes_after_them_however_good_they_are() -> None:
+    parts = [judged("a", tests=9), judged("b", "a", tests=1), judged("c", tests=5)]
+    assert names(best_last(parts)) == "cab"
+
+
+@given(st.lists(st.sets(st.integers(0, 7)), max_size=8))
+def test_where_the_evidence_is_the_same_the_order_stays(needs: list[set[int]]) -> None:
+    parts = [
+        part(str(number), *(str(each) for each in before if each < number))
+        for number, before in enumerate(needs)
+    ]
+    assert best_last(parts) == parts
