@@ -19,7 +19,9 @@ _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 #: Of a worker above the server, of 1,000: when memory runs out, the kernel kills workers first.
-_OOM_SCORE_ADDED = 300
+OOM_SCORE_ADDED = 300
+#: Processes that a worker may have started before it is looked at.
+_MOST_STARTED = 64
 
 Enter = Callable[[], None]
 
@@ -60,7 +62,7 @@ def start_worker(
             pid = _spawn(program, argv, env, source, output)
         else:
             pid = _fork(program, argv, env, source, output, enter)
-        _offer_to_oom_killer(pid)
+        offer_to_oom_killer(pid)
         return pid
     except NotADirectoryError:
         raise SpawnFailed(f"cannot start {argv[0]!r} in {cwd}: not a directory") from None
@@ -72,18 +74,24 @@ def start_worker(
         os.chdir("/")
 
 
-def _offer_to_oom_killer(pid: int) -> None:
+def offer_to_oom_killer(pid: int) -> None:
     """From outside: this process, and its child before the exec, may not write there (they are
     not dumpable)."""
     score = _oom_score_of_workers(os.getpid())
     if not score:
         return
-    with suppress(OSError):
-        descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.write(descriptor, score)
-        finally:
-            os.close(descriptor)
+    processes = [str(pid)]
+    for each in processes:
+        with suppress(OSError):
+            descriptor = os.open(f"/proc/{each}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, score)
+            finally:
+                os.close(descriptor)
+            # What it has started in the meantime: on a busy machine a shell is already waiting for
+            # its first command. What starts from now on inherits the score.
+            with open(f"/proc/{each}/task/{each}/children", "rb") as children:
+                processes += children.read().decode().split()[: _MOST_STARTED - len(processes)]
 
 
 @cache
@@ -92,7 +100,7 @@ def _oom_score_of_workers(pid: int) -> bytes:
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
             with open("/proc/self/oom_score_adj", "rb") as own:
-                return b"%d" % min(1000, int(own.read()) + _OOM_SCORE_ADDED)
+                return b"%d" % min(1000, int(own.read()) + OOM_SCORE_ADDED)
     return b""
 
 
