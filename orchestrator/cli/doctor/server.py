@@ -1,6 +1,6 @@
 """Doctor's look at the server: its record, and its port."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,32 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
     record = running_server(workspace)
     if record is not None:
         yield HealthCheck(name="server", ok=True, message=f"{record.url} (process {record.pid})")
+        yield from _ready(record)
         yield from _key(record, settings)
         return
     yield _record(workspace)
     if settings is not None:
         yield _port(settings)
+
+
+def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
+    """What its own checks say: it may serve another project than the one that doctor looks at."""
+    from orchestrator.api.client import OrchestratorClient
+    from orchestrator.api.client.client import ApiError, ClientError
+
+    try:
+        with OrchestratorClient(record.url, retry_seconds=0) as client:
+            answer = client.health()
+    except ApiError as error:
+        answer = error.problem
+    except ClientError:
+        return  # it has ended meanwhile
+    found: Mapping[str, str] = answer.get("checks") or {}
+    wrong = [f"{name}: {state}" for name, state in found.items() if state != "ok"]
+    message = "; ".join(wrong) or str(answer.get("paused") or "")
+    if message:
+        fix = "mend what it names; it goes on by itself when it can; see logs/server.log"
+        yield HealthCheck(name="server ready", ok=False, message=message, fix=fix)
 
 
 def _record(workspace: Path) -> HealthCheck:

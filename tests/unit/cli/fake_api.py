@@ -103,6 +103,8 @@ class FakeApi(ThreadingHTTPServer):
         self.by_key: dict[str, FakeJob] = {}
         self.calls: list[Call] = []
         self.faults: list[tuple[int, dict[str, Any], dict[str, str]]] = []
+        #: Of the answer of /health, besides that it is ready.
+        self.health: dict[str, Any] = {}
         #: Whether new jobs end at once, and how.
         self.end_at_once = True
         self.outcome = "completed"
@@ -176,7 +178,8 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         call = Call(method, parts.path, parse_qs(parts.query), dict(self.headers), content)
         if parts.path == "/health":
-            self._json(200, {"status": "ok", "ready": True})
+            answer = {"status": "ok", "ready": True, **self.server.health}
+            self._json(200 if answer["ready"] else 503, answer)
             return
         self.server.calls.append(call)
         if self.server.faults:

@@ -149,6 +149,19 @@ def test_our_own_server_is_no_other_program(
     assert "port" not in found
 
 
+def test_a_server_that_is_not_ready_or_starts_nothing_is_a_failure(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    served.health = {"paused": "waits for disk space: 0 MiB free"}
+    check = checks(orchestrator, capsys)["server ready"]
+    assert check["ok"] is False and check["message"] == "waits for disk space: 0 MiB free"
+
+    served.health = {"ready": False, "checks": {"store": "ok", "place": "/w was moved"}}
+    check = checks(orchestrator, capsys)["server ready"]
+    assert check["ok"] is False and check["message"] == "place: /w was moved"
+    assert "logs/server.log" in check["fix"]
+
+
 def test_a_server_with_another_key_is_a_failure(
     served: FakeApi, folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
