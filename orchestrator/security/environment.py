@@ -35,13 +35,19 @@ def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
         for name, value in server.items()
         if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
     }
+    return {**passed, **not_for_this_machine(passed)}
+
+
+def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
+    """``NO_PROXY`` and ``no_proxy`` of an environment, with this machine in both."""
+    found = {}
     # Programs read one of the two names; curl prefers the lower case.
     for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
-        given = server.get(name) or server.get(other, "")
+        given = environment.get(name) or environment.get(other, "")
         direct = [each.strip() for each in given.split(",") if each.strip()]
         missing = [each for each in _THIS_MACHINE if each not in direct and "*" not in direct]
-        passed[name] = ",".join([*direct, *missing])
-    return passed
+        found[name] = ",".join([*direct, *missing])
+    return found
 
 
 @lru_cache(maxsize=256)

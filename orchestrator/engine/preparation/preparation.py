@@ -29,7 +29,11 @@ from orchestrator.engine.runtime.port_ranges import PortRanges
 from orchestrator.engine.worktrees.working_directories import Changes, Ground
 from orchestrator.security import scratch_directory as scratch
 from orchestrator.security import search_boundary
-from orchestrator.security.environment import secrets_in, worker_environment
+from orchestrator.security.environment import (
+    not_for_this_machine,
+    secrets_in,
+    worker_environment,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -347,6 +351,7 @@ class AttemptPreparation:
                 **ground.tools.variables,
             }
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
+        environment.update(not_for_this_machine(environment))
         # Whatever the search path is, the worker finds the command that starts child jobs.
         path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = ground.tools.path if ground is not None else ()

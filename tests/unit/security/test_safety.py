@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.security.environment import secrets_in, worker_environment
+from orchestrator.security.environment import (
+    not_for_this_machine,
+    secrets_in,
+    worker_environment,
+)
 from orchestrator.security.keys import DEFAULT, ApiKeys, hash_key, new_key
 from orchestrator.security.untrusted_files import open_log, read_regular, read_tail, write_private
 
@@ -40,6 +44,14 @@ def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
 )
 def test_no_proxy_is_used_for_this_machine(server: dict[str, str], upper: str, lower: str) -> None:
     assert worker_environment(server) == {"NO_PROXY": upper, "no_proxy": lower}
+
+
+def test_what_a_task_sets_keeps_no_proxy_for_this_machine() -> None:
+    base = worker_environment({"NO_PROXY": "a"})
+    assert not_for_this_machine({**base, "no_proxy": "b", "NO_PROXY": ""}) == {
+        "no_proxy": "b,localhost,127.0.0.1,::1",
+        "NO_PROXY": "b,localhost,127.0.0.1,::1",
+    }
 
 
 def test_secrets_are_known_by_the_names_of_their_variables() -> None:
