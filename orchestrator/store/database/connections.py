@@ -42,6 +42,8 @@ class LateSync:
         self._due = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
+        #: The error that was last told of; None: the last one went well.
+        self._told: int | None = None
 
     def ask(self) -> None:
         """Have a new commit flushed soon. Does not wait."""
@@ -73,7 +75,12 @@ class LateSync:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            logger.warning("%s did not reach the disk: %s", self._path, error.strerror)
+            # Commits go on while a disk is gone, twice a second or more: once is enough.
+            if self._told != error.errno:
+                logger.warning("%s did not reach the disk: %s", self._path, error.strerror)
+            self._told = error.errno
+        else:
+            self._told = None
 
 
 #: Seconds that a writer waits for another program's lock.

@@ -184,6 +184,26 @@ def test_a_log_that_cannot_be_brought_to_the_disk_is_told(
     assert "did not reach the disk: Input/output error" in caplog.text
 
 
+def test_a_log_that_cannot_be_brought_to_the_disk_is_told_once_until_it_can(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    log = tmp_path / "x.db-wal"
+    sync = connections.LateSync(str(tmp_path / "x.db"))
+
+    def told_after_more_commits() -> int:
+        for _ in range(3):
+            sync.ask()
+            time.sleep(3 * connections.LATE_SECONDS)
+        return caplog.text.count("did not reach the disk")
+
+    assert told_after_more_commits() == 1
+    log.touch()
+    assert told_after_more_commits() == 1
+    log.unlink()
+    assert told_after_more_commits() == 2
+    sync.close()
+
+
 def test_any_path_will_do(tmp_path: Path) -> None:
     directory = tmp_path / "a b%41?c#d=ü&e"
     directory.mkdir()
