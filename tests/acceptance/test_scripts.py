@@ -151,6 +151,15 @@ def test_spawn_skips_everything_that_is_slow(installed: Path) -> None:
     assert call["argv"] == ["-S", "-E", spawn, NASTY, "--wait"]
 
 
+@pytest.mark.parametrize("name", ["lock", "unlock"])
+def test_a_workers_locks_skip_everything_that_is_slow(installed: Path, name: str) -> None:
+    """What ``lock.py`` loads is counted in ``tests/unit/cli/test_commands.py``."""
+    program = installed / "bin/orchestrator"
+    call = last_call(run(program, name, NASTY, ORCHESTRATOR_API_KEY="a worker's"))
+    lock = str(installed / "orchestrator/cli/worker/lock.py")
+    assert call["argv"] == ["-S", "-E", lock, name, NASTY]
+
+
 def test_a_users_python_path_does_not_reach_the_tool(installed: Path) -> None:
     call = last_call(run(installed / "bin/orchestrator", "jobs", PYTHONPATH="/elsewhere"))
     assert call["path"] == str(installed)
