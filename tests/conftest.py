@@ -53,7 +53,17 @@ def needed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 HERE = Path(__file__).parent
 #: What ./run-tests.sh --quick runs, but for what is marked slow in there: the units, the contracts
 #: on SQLite, and the main path of the job manager with real processes.
-EVERYDAY = ("unit", "contract", "integration/engine/test_tasks.py")
+EVERYDAY = tuple(HERE / each for each in ("unit", "contract", "integration/engine/test_tasks.py"))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m "not slow"`` nothing is imported of modules that have no everyday tests."""
+    left_out = str(config.getoption("markexpr")).startswith("not slow")
+    return True if left_out and not may_have_everyday_tests(collection_path) else None
+
+
+def may_have_everyday_tests(path: Path) -> bool:
+    return any(path.is_relative_to(each) or each.is_relative_to(path) for each in EVERYDAY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,4 +82,4 @@ def _allowed_seconds(item: pytest.Item) -> float:
 def _is_everyday(item: pytest.Item) -> bool:
     if "postgresql" in item.name:
         return False
-    return any(item.path.is_relative_to(HERE / each) for each in EVERYDAY)
+    return any(item.path.is_relative_to(each) for each in EVERYDAY)

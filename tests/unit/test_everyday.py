@@ -1,0 +1,40 @@
+"""What ``./run-tests.sh --quick`` collects: the list in ``tests/conftest.py``, and no more."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import EVERYDAY, HERE, may_have_everyday_tests
+
+
+def test_what_the_list_of_everyday_tests_names_exists() -> None:
+    assert [each for each in EVERYDAY if not each.exists()] == []
+
+
+def test_a_module_is_left_out_where_the_list_does_not_name_it() -> None:
+    modules = {path.relative_to(HERE) for path in HERE.rglob("test_*.py")}
+    kept = {each for each in modules if all(map(may_have_everyday_tests, _way_to(HERE / each)))}
+
+    assert {each.parts[0] for each in kept} == {"unit", "contract", "integration"}
+    assert kept == {each for each in modules if any(map((HERE / each).is_relative_to, EVERYDAY))}
+
+
+@pytest.mark.slow
+def test_everyday_tests_are_collected_without_the_modules_beside_them() -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not slow"]
+    folder = HERE / "integration"
+
+    found = subprocess.run(
+        [*command, str(folder)], cwd=HERE.parent, capture_output=True, text=True, timeout=100
+    )
+
+    tests = [line for line in found.stdout.splitlines() if "::" in line]
+    modules = {(HERE.parent / line.partition("::")[0]) for line in tests}
+    assert modules == {each for each in EVERYDAY if each.is_relative_to(folder)}, found.stdout
+
+
+def _way_to(path: Path) -> list[Path]:
+    """The folders that are asked about before a module is, and itself."""
+    return [*(each for each in path.parents if each.is_relative_to(HERE)), path]
