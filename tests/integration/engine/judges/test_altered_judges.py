@@ -202,7 +202,10 @@ def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_br
     [
         pytest.param(f"{REPAIR}; {written('tests/test_two.py', TEST)}", "", id="tests alone"),
         pytest.param(
-            f"{REPAIR}; sed -i '/test_one/,/assert/d' tests/test_app.py", "", id="removed"
+            f"{REPAIR}; sed -i '/test_one/,/assert/d' tests/test_app.py",
+            "",
+            id="removed",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             f"{REPAIR}; echo '# a note' >> app.py", " together with code", id="repaired with code"
@@ -254,14 +257,25 @@ NEW = "def test_two(two):\n    assert two == 2\n"
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param(f"{written('tests/conftest.py', FIXTURE)}{written('tests/test_two.py', NEW)}"),
-        pytest.param("printf '\\n\\ndef test_more():\\n    assert one()\\n' >> tests/test_app.py"),
         pytest.param(
-            "mkdir t; touch t/__init__.py; git mv tests/test_app.py t; sed -i s/x/y/ app.py"
+            f"{written('tests/conftest.py', FIXTURE)}{written('tests/test_two.py', NEW)}",
+            id="fixtures",
         ),
-        pytest.param("printf '[project]\\nname = \"x\"\\ndependencies = []\\n' > pyproject.toml"),
+        pytest.param(
+            "printf '\\n\\ndef test_more():\\n    assert one()\\n' >> tests/test_app.py",
+            id="more tests",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            "mkdir t; touch t/__init__.py; git mv tests/test_app.py t; sed -i s/x/y/ app.py",
+            id="moved tests",
+        ),
+        pytest.param(
+            "printf '[project]\\nname = \"x\"\\ndependencies = []\\n' > pyproject.toml",
+            id="manifest",
+            marks=pytest.mark.nightly,
+        ),
     ],
-    ids=["fixtures", "more tests", "moved tests", "manifest"],
 )
 def test_good_work_stays_good(made: MakeProject, script: str) -> None:
     manifest = '[project]\nname = "x"\n'
@@ -271,18 +285,6 @@ def test_good_work_stays_good(made: MakeProject, script: str) -> None:
 
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["status"] == "passed"
-
-
-def test_a_task_that_is_to_remove_tests_may(made: MakeProject) -> None:
-    more = "def test_old():\n    from app import old\n    assert old() == 0\n"
-    files = {**FILES, "app.py": FILES["app.py"] + "\n\ndef old():\n    return 0\n"}
-    site, _ = made({**files, "tests/test_old.py": more})
-    script = "git rm -q tests/test_old.py; sed -i '/^def old/,$d' app.py"
-    free = [{"name": "pytest", "tests_may_vanish": True}]
-
-    ended = site.run("x", [edit(script)], gates=free)
-
-    assert ended["status"] == "completed", ended
 
 
 def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None:

@@ -26,10 +26,22 @@ PROMISED = "tests/test_old.py"
     ("script", "task"),
     [
         pytest.param(REMOVE, {"writes": [PROMISED]}, id="removed, promised"),
-        pytest.param(REMOVE, {"writes": ["tests/"]}, id="removed, directory promised"),
-        pytest.param(REMOVE_TEST, {"role": "testing"}, id="removed, role"),
+        pytest.param(
+            REMOVE,
+            {"writes": ["tests/"]},
+            id="removed, directory promised",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            REMOVE_TEST, {"role": "testing"}, id="removed, role", marks=pytest.mark.nightly
+        ),
         pytest.param(REMOVE, {"gates": VANISH}, id="removed, gate of the task"),
-        pytest.param(RENAME, {"writes": ["tests/test_app.py"]}, id="renamed, promised"),
+        pytest.param(
+            RENAME,
+            {"writes": ["tests/test_app.py"]},
+            id="renamed, promised",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(RENAME, {"role": "testing"}, id="renamed, role"),
     ],
 )
@@ -83,7 +95,12 @@ BROKEN = "sed -i s/1/2/ app.py; git rm -q tests/test_app.py"
     ("script", "task", "test", "file"),
     [
         pytest.param(
-            BROKEN, {}, "tests.test_app::test_one", "tests/test_app.py", id="without permission"
+            BROKEN,
+            {},
+            "tests.test_app::test_one",
+            "tests/test_app.py",
+            id="without permission",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             BROKEN,
@@ -91,6 +108,7 @@ BROKEN = "sed -i s/1/2/ app.py; git rm -q tests/test_app.py"
             "tests.test_app::test_one",
             "tests/test_app.py",
             id="other tests promised",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             f"{REMOVE}; {BROKEN}",
