@@ -148,9 +148,13 @@ def test_the_planner_is_told_the_request_and_the_published_schema(
     ("bad", "why"),
     [
         (CIRCLE, "tasks wait for each other"),
-        (OVERLAP, "both name the file 'src/x.py'"),
-        (a_plan(a_task("a", "z")), "depends on 'z'"),
-        (a_plan({"id": "a", "title": "A"}), "/tasks/0/prompt: is required"),
+        pytest.param(OVERLAP, "both name the file 'src/x.py'", marks=pytest.mark.nightly),
+        pytest.param(a_plan(a_task("a", "z")), "depends on 'z'", marks=pytest.mark.nightly),
+        pytest.param(
+            a_plan({"id": "a", "title": "A"}),
+            "/tasks/0/prompt: is required",
+            marks=pytest.mark.nightly,
+        ),
         ("Sorry, no.", "no JSON object"),
         (a_plan(*(a_task(f"t{each}") for each in range(9))), "max_total_workers is 8"),
     ],
@@ -208,11 +212,21 @@ NO_TASKS = a_plan()
 @pytest.mark.parametrize(
     ("answers", "config", "why"),
     [
-        (["no", "no", GOOD], {}, "its plan was refused: there is no JSON object"),
-        ([NO_TASKS, NO_TASKS, GOOD], {}, "its plan was refused"),
-        (["hang"], {"default_timeout": 2}, "timeout"),
+        pytest.param(
+            ["no", "no", GOOD],
+            {},
+            "its plan was refused: there is no JSON object",
+            id="no plan",
+        ),
+        pytest.param(
+            [NO_TASKS, NO_TASKS, GOOD],
+            {},
+            "its plan was refused",
+            id="an empty plan",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(["hang"], {"default_timeout": 2}, "timeout", id="out of time"),
     ],
-    ids=["no plan", "an empty plan", "out of time"],
 )
 def test_a_planner_that_was_named_and_fails_fails_its_job_and_nothing_starts(
     planning_site: InProcess,
@@ -250,8 +264,11 @@ def test_a_job_whose_named_planner_failed_is_planned_by_a_retry(
 
 @pytest.mark.parametrize(
     ("answers", "config"),
-    [(["no", "no", GOOD], {}), ([NO_TASKS], {}), (["hang"], {"default_timeout": 2})],
-    ids=["no plan", "an empty plan", "out of time"],
+    [
+        pytest.param(["no", "no", GOOD], {}, id="no plan", marks=pytest.mark.nightly),
+        pytest.param([NO_TASKS], {}, id="an empty plan"),
+        pytest.param(["hang"], {"default_timeout": 2}, id="out of time", marks=pytest.mark.nightly),
+    ],
 )
 def test_auto_has_the_rules_make_the_plan_and_says_so_before_anything_starts(
     make_site: MakeSite, planner: Planner, answers: Sequence[Any], config: dict[str, Any]

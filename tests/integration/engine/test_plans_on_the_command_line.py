@@ -103,7 +103,14 @@ sys.exit(execute(sys.argv[2:], CliContext(folder=Path(sys.argv[1]), environ=os.e
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.nightly),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.nightly),
+    ],
+)
 def test_plan_only_that_is_interrupted_stops_its_planner(
     site: InProcess, planner: Planner, number: signal.Signals
 ) -> None:
@@ -161,15 +168,25 @@ def test_plan_only_says_that_the_rules_took_the_place_of_the_agent(
     assert "its plan was refused" in made_by["fallback"]["reason"]
 
 
-@pytest.mark.parametrize("answers", [["no"], [{"tasks": []}]], ids=["no plan", "an empty plan"])
-@pytest.mark.parametrize("words", [("run",), ("run", "--plan-only"), ("run", "--json")], ids=str)
+@pytest.mark.parametrize(
+    ("words", "answers"),
+    [
+        (("run",), ["no"]),
+        (("run", "--plan-only"), [{"tasks": []}]),
+        (("run", "--json"), ["no"]),
+        pytest.param(("run",), [{"tasks": []}], marks=pytest.mark.nightly),
+        pytest.param(("run", "--plan-only"), ["no"], marks=pytest.mark.nightly),
+        pytest.param(("run", "--json"), [{"tasks": []}], marks=pytest.mark.nightly),
+    ],
+    ids=str,
+)
 def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
     site: InProcess,
     say: Say,
     planner: Planner,
     capsys: pytest.CaptureFixture[str],
-    answers: list[object],
     words: tuple[str, ...],
+    answers: list[object],
 ) -> None:
     planner.answers(*answers)
     environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
