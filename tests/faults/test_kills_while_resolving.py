@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.zygote import Zygote
 from tests.integration.engine.site import ServerProcess
 from tests.project import Project, agents, edit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 #: Instants after the answer to ``merge --resolve worker``, in seconds: before, in and after the
-#: attempt, and while its result is merged.
-INSTANTS = sorted(random.Random(13).uniform(0.0, 3.0) for _ in range(6))
+#: attempt, and while its result is merged. By day every second of them.
+INSTANTS = [
+    pytest.param(instant, marks=pytest.mark.nightly if number % 2 else [])
+    for number, instant in enumerate(sorted(random.Random(13).uniform(0.0, 3.0) for _ in range(6)))
+]
 RESOLVES = (
     "if grep -q '^<<<<<<<' a.txt; then sleep 0.5; "
     "sed -i -e '/^<<<<<<< /d' -e '/^=======$/d' -e '/^>>>>>>> /d' a.txt; "
@@ -25,15 +29,14 @@ GATE = {"name": "marks", "run": "sleep 0.3; ! grep -q '^<<<<<<<' a.txt"}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Callable[[], tuple[ServerProcess, Project]]]:
+def server(tmp_path: Path, zygote: Zygote) -> Iterator[Callable[[], tuple[ServerProcess, Project]]]:
     made: list[ServerProcess] = []
 
     def make() -> tuple[ServerProcess, Project]:
         project = Project(tmp_path / "project").begin({"a.txt": "one\ntwo\nthree\n"})
         root = {"project_root": str(project.path)}
-        made.append(
-            ServerProcess(tmp_path / "site", {"orchestrator": root, "agents": agents(tmp_path)})
-        )
+        changes = {"orchestrator": root, "agents": agents(tmp_path)}
+        made.append(ServerProcess(tmp_path / "site", changes, zygote))
         made[0].start()
         return made[0], project
 

@@ -18,17 +18,17 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[MakeServer]:
-    """Makes processes whose end can be seen."""
+def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
+    """Makes processes; ``seen``: their exit codes can be seen, and each start takes longer."""
     made: list[ServerProcess] = []
     databases = ExitStack()
 
-    def make(**workers: Any) -> ServerProcess:
+    def make(*, seen: bool = False, **workers: Any) -> ServerProcess:
         common = {"max_workers": 8, "default_timeout": 60, "grace_seconds": 1, "max_retries": 0}
         folder = tmp_path / f"server_{len(made)}"
         store = store_settings(STORE, folder, databases)
         changes = {"workers": {**common, **workers}, **store}
-        made.append(ServerProcess(folder, changes))
+        made.append(ServerProcess(folder, changes, None if seen else zygote))
         made[-1].start()
         return made[-1]
 
@@ -49,7 +49,7 @@ def held(effects: Path, release: Path) -> str:
 def test_workers_that_are_left_go_on_and_are_adopted(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
-    server = make_server(on_shutdown="leave", max_workers=1)
+    server = make_server(seen=True, on_shutdown="leave", max_workers=1)
     effects, release = tmp_path / "effects", tmp_path / "release"
     job = server.submit("x", [shell(held(effects, release)), shell(held(effects, release))])
     until(effects.exists, "the first runs")
@@ -70,7 +70,7 @@ def test_workers_that_are_left_go_on_and_are_adopted(
 
 
 def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path: Path) -> None:
-    server = make_server(grace_seconds=30)
+    server = make_server(seen=True, grace_seconds=30)
     ready = tmp_path / "ready"
     job = server.submit("x", [shell(f"trap '' TERM; touch {ready}; while :; do sleep 1; done")])
     until(ready.exists, "it runs")

@@ -51,6 +51,8 @@ INSTANTS = [
     Instant("after the final result", "words result hangs", '"result"', succeeds=True),
     Instant("after the exit", "words result", '"result"', succeeds=True),
 ]
+#: After a restart only at night: without one, each of them is run by day.
+AT_NIGHT = ("in the middle of a step", "after the exit")
 
 
 def claude(behaviour: str, **more: object) -> Answer:
@@ -140,7 +142,14 @@ def server(
         made.stop()
 
 
-@pytest.mark.parametrize("instant", INSTANTS, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "instant",
+    [
+        pytest.param(each, marks=pytest.mark.nightly if each.name in AT_NIGHT else [])
+        for each in INSTANTS
+    ],
+    ids=lambda each: each.name,
+)
 def test_a_cap_is_reached_after_a_restart(
     server: ServerProcess, instant: Instant, tmp_path: Path
 ) -> None:

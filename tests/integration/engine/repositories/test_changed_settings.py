@@ -107,7 +107,14 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
     assert project.git("rev-parse", "main") == at
 
 
-@pytest.mark.parametrize("setting", ["core.fileMode false", "core.autocrlf true", "core.eol crlf"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "core.fileMode false",
+        "core.autocrlf true",
+        pytest.param("core.eol crlf", marks=pytest.mark.nightly),
+    ],
+)
 def test_how_files_are_committed_stays_as_it_was(host: Host, setting: str) -> None:
     ended = host.run(
         edit(f"git config {setting}; echo x > x; {LEFT}"),
