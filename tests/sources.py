@@ -1,23 +1,29 @@
-"""The product's source, parsed once in a process for all tests that read it."""
+"""The product's source, parsed and walked once in a process for all tests that read it."""
 
 import ast
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "orchestrator"
+#: A module and all that is in it, as ``ast.walk`` finds it: the module itself comes first.
+Nodes = Sequence[ast.AST]
 
 
 @cache
-def source_trees() -> Mapping[Path, ast.Module]:
-    """Every module of the product, by path relative to the package. Do not change the trees."""
+def source_nodes() -> Mapping[Path, Nodes]:
+    """Every module of the product, by path relative to the package. Do not change the nodes."""
     # Half a million new nodes: looking for garbage among them takes as long as parsing.
     gc.disable()
     try:
         return {
-            path.relative_to(PACKAGE): ast.parse(path.read_text("utf-8"), str(path))
+            path.relative_to(PACKAGE): nodes_of(path.read_text("utf-8"), str(path))
             for path in sorted(PACKAGE.rglob("*.py"))
         }
     finally:
         gc.enable()
+
+
+def nodes_of(source: str, name: str = "<source>") -> Nodes:
+    return tuple(ast.walk(ast.parse(source, name)))

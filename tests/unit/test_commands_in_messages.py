@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.cli import COMMANDS
 from orchestrator.core.command_name import COMMAND
-from tests.sources import PACKAGE, source_trees
+from tests.sources import PACKAGE, Nodes, nodes_of, source_nodes
 
 VERBS = "|".join(sorted(COMMANDS))
 #: With one of its commands after it, and without the directory that it is in.
@@ -21,15 +21,15 @@ FOR_WORKERS = ("cli/worker/spawn.py", "cli/worker/lock.py")
 TEMPLATES = sorted(PACKAGE.glob("reports/templates/*.j2"))
 
 
-def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def texts(nodes: Nodes) -> Iterator[tuple[int, str]]:
     """The string constants of a module, but for docstrings."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and id(node) not in docstrings:
             yield node.lineno, str(node.value)
 
@@ -37,9 +37,9 @@ def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def test_no_message_names_the_command_without_its_directory() -> None:
     bare = [
         f"{path}:{line}: {text}"
-        for path, tree in source_trees().items()
+        for path, nodes in source_nodes().items()
         if "migrations" not in path.parts and path.as_posix() not in FOR_WORKERS
-        for line, text in texts(tree)
+        for line, text in texts(nodes)
         if BARE.search(text) and not NAMES.match(text)
     ]
 
@@ -55,8 +55,8 @@ def test_no_report_names_the_command_without_its_directory(path: Path) -> None:
 
 
 def test_a_bare_command_is_found() -> None:
-    tree = ast.parse("def a():\n    'orchestrator run'\n    b = 'try: orchestrator run x'")
-    [(_, text), *_] = texts(tree)
+    nodes = nodes_of("def a():\n    'orchestrator run'\n    b = 'try: orchestrator run x'")
+    [(_, text), *_] = texts(nodes)
 
     assert BARE.search(text)
     assert not BARE.search(f"try: {COMMAND} run")

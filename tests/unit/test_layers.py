@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sources import PACKAGE, source_trees
+from tests.sources import PACKAGE, Nodes, nodes_of, source_nodes
 
 TOP = "orchestrator"
 
@@ -100,7 +100,7 @@ SIGNALLED = (f"{TOP}.agents.driver.", f"{TOP}.agents.loop.tools.bash")
 @dataclass(frozen=True)
 class Module:
     name: str
-    tree: ast.Module
+    nodes: Nodes
     is_package: bool
 
     @property
@@ -131,19 +131,19 @@ def package_of(name: str) -> str:
 
 @cache
 def modules() -> Mapping[str, Module]:
-    found = (module_of(path, tree) for path, tree in source_trees().items())
+    found = (module_of(path, nodes) for path, nodes in source_nodes().items())
     return {module.name: module for module in found}
 
 
-def module_of(path: Path, tree: ast.Module) -> Module:
+def module_of(path: Path, nodes: Nodes) -> Module:
     parts = (TOP, *path.with_suffix("").parts)
     is_package = parts[-1] == "__init__"
     name = ".".join(parts[:-1] if is_package else parts)
-    return Module(name, tree, is_package)
+    return Module(name, nodes, is_package)
 
 
 def imports_of(module: Module, known: Iterable[str]) -> Iterator[Import]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(module.name, alias.name, node.lineno)
@@ -217,7 +217,7 @@ def test_the_core_knows_paths_and_files_as_types_only() -> None:
         f"{module.name} (line {node.lineno}) calls {called(node)}"
         for module in modules().values()
         if module.package == "core"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and called(node).split(".")[0] in {"open", "Path"}
     ]
     assert not used, "core opens no files:\n" + "\n".join(used)
@@ -274,7 +274,9 @@ def rooms_of(package: str) -> list[str]:
 
 def listed_rooms(package: str) -> list[tuple[str, str]]:
     """Name and subject of each sub-package, as the package's docstring lists them."""
-    return ROOM.findall(ast.get_docstring(modules()[package].tree) or "")
+    tree = modules()[package].nodes[0]
+    assert isinstance(tree, ast.Module)
+    return ROOM.findall(ast.get_docstring(tree) or "")
 
 
 def test_a_package_lists_its_rooms_in_one_line_each() -> None:
@@ -319,7 +321,7 @@ def test_only_launchers_signal_other_processes() -> None:
         f"{module.name} (line {node.lineno}) calls {called(node)}"
         for module in modules().values()
         if module.package not in KILLING_PACKAGES and module.name not in KILLING_MODULES
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and called(node) in {f"os.{name}" for name in KILLERS}
     ]
     assert not used, (
@@ -343,7 +345,7 @@ def test_no_callback_is_assigned_from_outside_of_its_object() -> None:
         f"{module.name}: {ast.unparse(node)}"
         for module in modules().values()
         if not module.name.startswith(f"{TOP}.agents.driver.")
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
         if node.attr.startswith("on_") and ast.unparse(node.value) != "self"
     ]
@@ -405,7 +407,7 @@ def reached_from(name: str) -> Iterator[Import]:
 
 def example(name: str, source: str, *, is_package: bool = False) -> list[str]:
     known = {f"{TOP}.core.model", f"{TOP}.core", f"{TOP}.store.tables"}
-    module = Module(f"{TOP}.{name}", ast.parse(source), is_package)
+    module = Module(f"{TOP}.{name}", nodes_of(source), is_package)
     return [each.imported for each in imports_of(module, known)]
 
 

@@ -28,7 +28,7 @@ def test_only_the_core_touches_a_part_of_the_scheduler() -> None:
         f"{module.name} (line {node.lineno}) uses {ast.unparse(node)}"
         for module in modules().values()
         if module.package != "core"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute)
         and node.attr in parts
         and ast.unparse(node.value) not in {"self", "cls"}
@@ -40,7 +40,7 @@ def attributes(name: str) -> set[str]:
     """What objects of a module's classes have of their own."""
     return {
         node.attr
-        for node in ast.walk(modules()[name].tree)
+        for node in modules()[name].nodes
         if isinstance(node, ast.Attribute)
         and isinstance(node.ctx, ast.Store)
         and ast.unparse(node.value) == "self"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sources import source_trees
+from tests.sources import Nodes, nodes_of, source_nodes
 
 #: Texts for people; what they tell is in another field as well.
 MESSAGES = frozenset({"reason", "error", "detail", "message", "stopped_by", "cancelled_by"})
@@ -45,7 +45,7 @@ TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "in
     ],
 )
 def test_a_decision_on_wording_is_found(source: str) -> None:
-    assert list(decisions(ast.parse(source)))
+    assert list(decisions(nodes_of(source)))
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,24 @@ def test_a_decision_on_wording_is_found(source: str) -> None:
     ],
 )
 def test_a_message_may_be_shown_and_may_be_absent(source: str) -> None:
-    assert not list(decisions(ast.parse(source)))
+    assert not list(decisions(nodes_of(source)))
 
 
 def test_nothing_decides_by_the_wording_of_a_message() -> None:
     found = [
         f"{name}:{node.lineno}: {ast.unparse(node)}"
-        for path, tree in source_trees().items()
+        for path, nodes in source_nodes().items()
         if not (name := path.as_posix()).startswith(EXEMPT)
-        for node in decisions(tree)
+        for node in decisions(nodes)
         if ast.unparse(node) not in ALLOWED.get(name, ())
     ]
 
     assert not found, f"make it an enum or a field (core/model/states.py): {found}"
 
 
-def decisions(tree: ast.AST) -> Iterator[ast.expr]:
+def decisions(nodes: Nodes) -> Iterator[ast.expr]:
     """Comparisons, searches and look-ups by the text of a message."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.expr) and (_compares(node) or _searches(node) or _keys(node)):
             yield node
 

@@ -12,8 +12,13 @@ from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.source.grammars import read_with_grammar
 from orchestrator.agents.survey.source.line_count import LineCount, count_lines, mask_comments
 from orchestrator.agents.survey.source.python import mask_python
+from tests.examples import examples
 
 REPOSITORY = Path(__file__).parents[5]
+#: The links of its path resolved: the survey follows none.
+FLASK = Path(flask.__file__).resolve().parent
+#: Of our own sources one in so many is counted.
+STEP = examples(20, 5)
 
 
 def _python(text: str) -> LineCount:
@@ -110,7 +115,7 @@ def _copies(tree: Path, directory: Path, step: int) -> list[Path]:
 @pytest.fixture(scope="module")
 def flask_counts() -> dict[Path, LineCount]:
     """What pygount counts in each file of the installed Flask."""
-    return {path: _pygount(path) for path in sorted(Path(flask.__file__).parent.rglob("*.py"))}
+    return {path: _pygount(path) for path in sorted(FLASK.rglob("*.py"))}
 
 
 def test_python_counts_equal_those_of_pygount_file_by_file(
@@ -125,7 +130,7 @@ def test_python_counts_equal_those_of_pygount_file_by_file(
 def test_counts_of_our_own_sources_differ_only_where_pygount_takes_strings_for_docstrings(
     tmp_path: Path,
 ) -> None:
-    files = _copies(REPOSITORY / "orchestrator", tmp_path, step=5)
+    files = _copies(REPOSITORY / "orchestrator", tmp_path, step=STEP)
     assert len(files) > 5
     differing = 0
     for path in files:
@@ -140,9 +145,8 @@ def test_counts_of_our_own_sources_differ_only_where_pygount_takes_strings_for_d
 def test_totals_of_a_tree_equal_the_sum_of_pygounts_counts(
     flask_counts: dict[Path, LineCount],
 ) -> None:
-    tree = Path(flask.__file__).parent
-    around = Surroundings(root=tree, directory=tree)
-    python = map_files(tree, list_files(around, []), [], lambda line: None).languages["Python"]
+    around = Surroundings(root=FLASK, directory=FLASK)
+    python = map_files(FLASK, list_files(around, []), [], lambda line: None).languages["Python"]
     assert python.files == len(flask_counts)
     assert python.code == sum(count.code for count in flask_counts.values())
     assert python.comment == sum(count.comment for count in flask_counts.values())
